@@ -1,0 +1,48 @@
+# Everything that a newcomer, a developer and CI run. Needs Python 3.11 and make, nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+export UV_NO_PROGRESS := 1
+
+.PHONY: demo install dev test check format lock clean
+
+demo: install ## Start the shop, Watchkeeper and a fault, and show the loop
+	$(BIN)/watchkeeper demo
+
+install: .venv/installed ## Make .venv and install what the lock file pins
+
+test: dev ## Everything: style, types, import contract and all tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+dev: .venv/installed-dev
+
+.venv/bin/uv: requirements-build.lock
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-build.lock
+
+# dash-cytoscape comes as source: it is built with the pinned tools, not with whatever is newest.
+.venv/installed: .venv/bin/uv requirements.lock pyproject.toml
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-build-isolation -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-build-isolation --no-deps -e .
+	touch $@
+
+.venv/installed-dev: .venv/installed requirements-dev.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-build-isolation -r requirements-dev.lock
+	touch $@
+
+format: dev ## Apply the formatter and the safe fixes
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header pyproject.toml
+lock: .venv/bin/uv ## Pin again, with hashes
+	$(COMPILE) --extra build --extra dev -o requirements-dev.lock
+	$(COMPILE) --extra build -c requirements-dev.lock -o requirements.lock
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["build"], sep="\n")' \
+	  | $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -c requirements-dev.lock -o requirements-build.lock -
+
+clean: ## Remove what the demo and the tools left behind
+	rm -rf watchkeeper-data .mypy_cache .ruff_cache .hypothesis dist

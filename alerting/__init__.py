@@ -1,0 +1,1 @@
+"""Incidents, schedules, escalation, channels and postmortems."""

@@ -1,0 +1,1 @@
+"""Faults, experiments and the shop that gets broken, one file a fault."""

@@ -1,0 +1,1 @@
+"""Telemetry and change events: how they get in, one file a source."""

@@ -1,0 +1,1 @@
+"""The pages that humans look at, one file a page."""

@@ -1,0 +1,1 @@
+"""Telemetry to findings, one file an idea."""

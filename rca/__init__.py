@@ -1,0 +1,1 @@
+"""Evidence and topology to ranked suspects, one file a kind of evidence."""

@@ -1,0 +1,392 @@
+"""One YAML file becomes one frozen, validated tree when a role starts.
+
+An error names file, line and key. Secrets never stand in the file: a key that ends in `_env` names
+the environment variable that holds one, and only this module reads the environment. What Watchkeeper
+generates for itself (the store's password, the local command token) is kept in `data_dir/secrets`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import os
+import secrets as random_secrets
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from watchkeeper.errors import ConfigError
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """A part of the file: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TokenConfig(Section):
+    """A credential for writers: only the SHA-256 of the token is kept."""
+
+    name: str
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    scopes: tuple[Literal["ingest", "changes", "commands"], ...]
+
+
+class StoreConfig(Section):
+    """Where telemetry is kept. Without `url`, the store role serves an embedded engine."""
+
+    url: str | None = None
+    host: str = "127.0.0.1"
+    port: Port = 8123
+    database: str = "otel"
+    user: str = "watchkeeper"
+    password_env: str | None = None
+    retention_days: Annotated[float, Field(gt=0)] = 7
+    memory_mib: Annotated[int, Field(ge=256)] = 700
+    readers: Annotated[int, Field(ge=1, le=64)] = 4
+
+
+class ScrapeConfig(Section):
+    """A Prometheus scrape job: every target is read each `interval_s`."""
+
+    job: str
+    targets: tuple[str, ...]
+    path: str = "/metrics"
+    interval_s: Seconds = 15
+    timeout_s: Seconds = 5
+    labels: dict[str, str] = {}
+
+
+class IngestConfig(Section):
+    """Receivers: OTLP over HTTP and gRPC, scrapes, alerts and change events."""
+
+    host: str = "127.0.0.1"
+    otlp_http_port: Port = 4318
+    otlp_grpc_port: Port = 4317
+    max_request_mib: Annotated[int, Field(ge=1)] = 16
+    max_backlog_mib: Annotated[int, Field(ge=16)] = 1024
+    segment_seconds: Seconds = 1.0
+    segment_mib: Annotated[int, Field(ge=1)] = 24
+    scrape: tuple[ScrapeConfig, ...] = ()
+
+
+class StateConfig(Section):
+    """Incidents, timers, labels and models: SQLite beside the data, or PostgreSQL by URL."""
+
+    url: str | None = None
+    url_env: str | None = None
+
+
+class WatchConfig(Section):
+    """Detection, diagnosis, paging and learning."""
+
+    tick_s: Seconds = 2
+    history_minutes: Annotated[float, Field(gt=0)] = 60
+    settle_s: Annotated[float, Field(ge=0)] = 4
+    clear_s: Seconds = 20
+    ack_timeout_s: Seconds = 1800
+
+
+class WebConfig(Section):
+    """The dashboard, the API and Slack's endpoint."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8050
+    public_url: str | None = None
+
+
+class SlackStandInConfig(Section):
+    """A local page that speaks Slack's HTTP API, used where no Slack token is configured."""
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: Port = 8065
+
+
+class SlackConfig(Section):
+    """Slack: real where `token_env` names a set variable, else the local stand-in."""
+
+    token_env: str = "WATCHKEEPER_SLACK_TOKEN"
+    signing_secret_env: str = "WATCHKEEPER_SLACK_SIGNING_SECRET"
+    channel: str = "incidents"
+    stand_in: SlackStandInConfig = SlackStandInConfig()
+
+
+class PersonConfig(Section):
+    """Somebody who can be paged."""
+
+    id: str
+    name: str
+    slack_id: str
+    timezone: str = "UTC"
+
+
+class LayerConfig(Section):
+    """A rotation: `people` take turns of `turn_hours`, from `start` on, in the schedule's zone."""
+
+    people: tuple[str, ...]
+    start: str = "2025-01-06T09:00"
+    turn_hours: Annotated[float, Field(gt=0)] = 168
+
+
+class ScheduleConfig(Section):
+    """Layers from lowest to highest: a later layer covers the ones before it."""
+
+    id: str
+    timezone: str = "UTC"
+    layers: tuple[LayerConfig, ...]
+    fallback: str | None = None
+
+
+class EscalationStep(Section):
+    """After `after_s` without an ack, page `notify` (a schedule's or a person's id)."""
+
+    after_s: Annotated[float, Field(ge=0)]
+    notify: str
+
+
+class OnCallConfig(Section):
+    """People, schedules and who is paged when nobody acknowledges."""
+
+    people: tuple[PersonConfig, ...] = (PersonConfig(id="oncall", name="On call", slack_id="U0ONCALL"),)
+    schedules: tuple[ScheduleConfig, ...] = (
+        ScheduleConfig(id="primary", layers=(LayerConfig(people=("oncall",)),), fallback="oncall"),
+    )
+    escalation: tuple[EscalationStep, ...] = (
+        EscalationStep(after_s=0, notify="primary"),
+        EscalationStep(after_s=300, notify="primary"),
+        EscalationStep(after_s=900, notify="primary"),
+    )
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> OnCallConfig:
+        people = {person.id for person in self.people}
+        schedules = {schedule.id for schedule in self.schedules}
+        for schedule in self.schedules:
+            for person in {p for layer in schedule.layers for p in layer.people} | {schedule.fallback or ""}:
+                if person and person not in people:
+                    raise ValueError(f"schedule {schedule.id!r} names {person!r}, who is not among people")
+        for step in self.escalation:
+            if step.notify not in people | schedules:
+                raise ValueError(f"escalation notifies {step.notify!r}, which is no schedule and no person")
+        return self
+
+
+class RunbookTargetConfig(Section):
+    """The process supervisor that runbook steps may act through."""
+
+    url: str | None = None
+    token_env: str | None = None
+
+
+class RunbookConfig(Section):
+    """Where runbooks are, and what they may touch without a human's approval (nothing, by default)."""
+
+    dir: Path | None = None
+    target: RunbookTargetConfig = RunbookTargetConfig()
+
+
+class Config(Section):
+    """The whole file."""
+
+    data_dir: Path = Path("watchkeeper-data")
+    store: StoreConfig = StoreConfig()
+    ingest: IngestConfig = IngestConfig()
+    state: StateConfig = StateConfig()
+    watch: WatchConfig = WatchConfig()
+    web: WebConfig = WebConfig()
+    slack: SlackConfig = SlackConfig()
+    oncall: OnCallConfig = OnCallConfig()
+    runbooks: RunbookConfig = RunbookConfig()
+    slo: tuple[Path, ...] = ()
+    tokens: tuple[TokenConfig, ...] = ()
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        return path.expanduser().absolute()
+
+    @property
+    def store_url(self) -> str:
+        return self.store.url or f"http://{self.store.host}:{self.store.port}"
+
+    @property
+    def state_url(self) -> str:
+        if self.state.url_env and (url := os.environ.get(self.state.url_env)):
+            return url
+        return self.state.url or f"sqlite:///{self.data_dir / 'state.db'}"
+
+    @property
+    def ingest_log_dir(self) -> Path:
+        return self.data_dir / "ingest-log"
+
+    @property
+    def web_url(self) -> str:
+        return self.web.public_url or f"http://{self.web.host}:{self.web.port}"
+
+    def secret(self, name: str) -> str:
+        """A secret that Watchkeeper made for itself: read from, or first written to, data_dir/secrets.
+
+        Names in use: `store` (the embedded engine's password), `commands` (the local token with every
+        scope), `slack-signing` and `slack-token` (between the roles and the Slack stand-in).
+        """
+        folder = self.data_dir / "secrets"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = folder / name
+        try:
+            return path.read_text().strip()
+        except FileNotFoundError:
+            pass
+        # Two roles may start at once: link() keeps the first one's secret, whole, and both read that.
+        draft = folder / f".{name}.{os.getpid()}.{random_secrets.token_hex(4)}"
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(random_secrets.token_urlsafe(32))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+        return path.read_text().strip()
+
+    def store_password(self) -> str:
+        """The store's password: from the environment for a cluster, generated for the embedded engine."""
+        if self.store.password_env:
+            return environment(self.store.password_env, "store.password_env")
+        return "" if self.store.url else self.secret("store")
+
+    @property
+    def slack_is_real(self) -> bool:
+        return bool(os.environ.get(self.slack.token_env))
+
+    def slack_token(self) -> str:
+        return os.environ.get(self.slack.token_env) or "xoxb-" + self.secret("slack-token")
+
+    def slack_signing_secret(self) -> str:
+        if self.slack_is_real:
+            return environment(self.slack.signing_secret_env, "slack.signing_secret_env")
+        return self.secret("slack-signing")
+
+    def slack_api_url(self) -> str:
+        if self.slack_is_real:
+            return "https://slack.com/api/"
+        return f"http://{self.slack.stand_in.host}:{self.slack.stand_in.port}/api/"
+
+    def runbook_target_token(self) -> str:
+        name = self.runbooks.target.token_env
+        return environment(name, "runbooks.target.token_env") if name else ""
+
+    def token_allows(self, token: str, scope: str) -> bool:
+        """Whether a bearer token may do `scope`. The local command token may do everything."""
+        digest = hashlib.sha256(token.encode()).hexdigest()
+        local = hashlib.sha256(self.secret("commands").encode()).hexdigest()
+        allowed = [local] + [t.sha256 for t in self.tokens if scope in t.scopes]
+        # No early exit: how long this takes must not tell which token came close.
+        matches = [random_secrets.compare_digest(digest, known) for known in allowed]
+        return any(matches)
+
+    def require_safe_binding(self, role: Literal["ingest", "web"]) -> None:
+        """Refuse to listen beyond loopback while no credential is configured."""
+        host = self.ingest.host if role == "ingest" else self.web.host
+        scope = "ingest" if role == "ingest" else "commands"
+        if is_loopback(host) or any(scope in token.scopes for token in self.tokens):
+            return
+        raise ConfigError(
+            f"{role}.host is {host}, which others can reach, but no token with the scope {scope!r} is configured. "
+            f"Run `watchkeeper token new --scope {scope}` and add what it prints under `tokens:`, "
+            f"or set {role}.host to 127.0.0.1."
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def environment(name: str, key: str) -> str:
+    """The environment variable that the configuration's `key` names."""
+    value = os.environ.get(name)
+    if not value:
+        raise ConfigError(f"{key} names the environment variable {name}, which is not set. Set it and start again.")
+    return value
+
+
+def load(path: Path | None) -> Config:
+    """Read and validate a configuration file; without a path, the defaults."""
+    if path is None:
+        return Config()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text ({error.reason} at byte {error.start}).") from error
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise ConfigError(f"{where}: is not YAML: {getattr(error, 'problem', error)}.") from error
+    if data is None:
+        data = {}
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}:1: the file must hold keys and values, such as `data_dir: ./data`.")
+    try:
+        config = Config.model_validate(data)
+    except ValidationError as error:
+        lines = [
+            f"{path}:{_line_of(node, e['loc'])}: {'.'.join(str(part) for part in e['loc']) or 'file'}: {_plain(e)}"
+            for e in error.errors()
+        ]
+        raise ConfigError("\n".join(lines)) from error
+    return _relative_to(config, path.parent)
+
+
+def _relative_to(config: Config, folder: Path) -> Config:
+    """Paths in a file are relative to that file, so a role may be started from anywhere."""
+    changes: dict[str, Any] = {"slo": tuple((folder / p).absolute() for p in config.slo)}
+    if config.runbooks.dir:
+        changes["runbooks"] = config.runbooks.model_copy(update={"dir": (folder / config.runbooks.dir).absolute()})
+    return config.model_copy(update=changes)
+
+
+def _line_of(node: yaml.Node | None, location: tuple[int | str, ...]) -> int:
+    """The line of the deepest part of `location` that stands in the file."""
+    line = node.start_mark.line + 1 if node else 1
+    for part in location:
+        found: yaml.Node | None = None
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                if key.value == str(part):
+                    line, found = key.start_mark.line + 1, value
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            found = node.value[part]
+            line = found.start_mark.line + 1
+        if found is None:
+            break
+        node = found
+    return line
+
+
+def _plain(error: Any) -> str:
+    """pydantic's message, in the words of somebody who edits a file."""
+    if error["type"] == "extra_forbidden":
+        return "no such key; remove it, or check its spelling"
+    if error["type"] == "missing":
+        return "is required; add it"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{message} (found {error['input']!r})" if not isinstance(error["input"], dict) else message

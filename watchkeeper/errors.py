@@ -1,0 +1,90 @@
+"""Every error that Watchkeeper raises on purpose.
+
+WatchkeeperError
+├── ConfigError          the file or the environment is wrong: says file, line, key and what to do
+├── StoreError           the telemetry store refused or could not be reached
+├── IngestLogError       the ingest log cannot be written or read
+├── StateError           incidents, labels, timers: the state database
+│   ├── NotFound         no such incident, label, model, ...
+│   └── Conflict         the version moved: somebody else was first; read again
+├── CollectorError       a source of telemetry could not be read
+├── DetectorError        a detector was given what it cannot judge
+├── DiagnosisError       a case or a window cannot be diagnosed
+├── DeliveryError        a channel could not deliver; `retry` says whether trying again can help
+├── RunbookError         a runbook or a step is refused, or failed
+└── ChaosError           an experiment is refused, or failed
+
+A message says what failed, on what, and what to do. `retry` is set where the raiser knows that
+trying again can help.
+"""
+
+from __future__ import annotations
+
+
+class WatchkeeperError(Exception):
+    """A failure that a user can act on."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, retry: bool = False) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry = retry
+
+
+class ConfigError(WatchkeeperError):
+    """The configuration is wrong; the message names file, line and key."""
+
+    exit_code = 2
+
+
+class StoreError(WatchkeeperError):
+    """The telemetry store refused a query, or could not be reached."""
+
+
+class IngestLogError(WatchkeeperError):
+    """The ingest log cannot be written or read."""
+
+
+class StateError(WatchkeeperError):
+    """The state database refused a command."""
+
+
+class NotFound(StateError):
+    """No such incident, label, model or schedule."""
+
+    exit_code = 3
+
+
+class Conflict(StateError):
+    """The version moved: somebody else was first. Read again, then decide."""
+
+    exit_code = 4
+
+
+class CollectorError(WatchkeeperError):
+    """A source of telemetry could not be read."""
+
+
+class DetectorError(WatchkeeperError):
+    """A detector was given input that it cannot judge."""
+
+
+class DiagnosisError(WatchkeeperError):
+    """A case or a window cannot be diagnosed."""
+
+
+class DeliveryError(WatchkeeperError):
+    """A channel could not deliver; `retry` says whether trying again can help."""
+
+    def __init__(self, message: str, *, retry: bool, retry_after_s: float | None = None) -> None:
+        super().__init__(message, retry=retry)
+        self.retry_after_s = retry_after_s
+
+
+class RunbookError(WatchkeeperError):
+    """A runbook or a step is refused, or failed."""
+
+
+class ChaosError(WatchkeeperError):
+    """An experiment is refused, or failed."""

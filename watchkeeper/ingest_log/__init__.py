@@ -1,0 +1,1 @@
+"""The ingest log: what a receiver syncs to disk before it acks."""

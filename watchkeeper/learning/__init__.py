@@ -1,0 +1,1 @@
+"""Labels to better detectors: registry, shadow, canary, gate, rollback."""

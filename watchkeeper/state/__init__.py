@@ -1,0 +1,1 @@
+"""Incident events, timers, outbox, labels, schedules and models, in SQLite or PostgreSQL."""

@@ -1,0 +1,1 @@
+"""The telemetry store: schema, the embedded engine behind HTTP, and the clients."""

@@ -1,0 +1,261 @@
+"""The words that the rooms share. Each is defined here once and explained in docs/glossary.md.
+
+Everything that crosses a folder is one of these frozen values. A value that exists is valid: times
+are aware and UTC, scores are 0 to 1 (1 is worse), and required text is not empty.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Literal
+
+FindingKind = Literal["latency", "errors", "traffic", "silence", "metric", "log", "topology", "slo", "drift", "alert"]
+Mechanism = Literal[
+    "latency", "errors", "killed", "hung", "cpu", "memory", "database", "network", "deploy", "traffic", "unknown"
+]
+Severity = Literal["page", "ticket"]
+ChangeKind = Literal["deploy", "flag", "config", "commit"]
+LabelSource = Literal["chaos", "human"]
+
+MECHANISMS: tuple[Mechanism, ...] = (
+    "latency",
+    "errors",
+    "killed",
+    "hung",
+    "cpu",
+    "memory",
+    "database",
+    "network",
+    "deploy",
+    "traffic",
+    "unknown",
+)
+EMPTY: Mapping[str, str] = MappingProxyType({})
+
+
+def require_utc(name: str, at: datetime) -> None:
+    """Raise ValueError unless `at` is aware and UTC."""
+    if at.tzinfo is None or at.utcoffset() != timedelta(0):
+        raise ValueError(f"{name} must be an aware UTC time, not {at!r}")
+
+
+def require_score(name: str, score: float) -> None:
+    """Raise ValueError unless `score` is a number from 0 to 1."""
+    if not 0.0 <= score <= 1.0:  # NaN fails this too
+        raise ValueError(f"{name} must be from 0 to 1, not {score!r}")
+
+
+def require_text(name: str, text: str) -> None:
+    """Raise ValueError if `text` is blank."""
+    if not text.strip():
+        raise ValueError(f"{name} must not be empty")
+
+
+def content_key(*parts: str) -> str:
+    """Name a value by its content: the same parts give the same 16 hex digits, everywhere."""
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A half-open span of time, [start, end)."""
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        require_utc("Window.start", self.start)
+        require_utc("Window.end", self.end)
+        if self.end <= self.start:
+            raise ValueError(f"a window must end after it starts: {self.start} to {self.end}")
+
+    @classmethod
+    def last(cls, seconds: float, *, until: datetime) -> Window:
+        """The `seconds` that end at `until`."""
+        return cls(start=until - timedelta(seconds=seconds), end=until)
+
+    @property
+    def seconds(self) -> float:
+        return (self.end - self.start).total_seconds()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that a detector noticed about one service.
+
+    `key` names the thing noticed (not the moment): a detector that sees it again at the next tick
+    reports the same key. `score` is 0 to 1, higher is more anomalous. `onset` is the first bad time
+    and `seen_at` the time of the judgement. A finding with severity "ticket" never wakes anybody.
+    """
+
+    detector: str
+    detector_version: str
+    kind: FindingKind
+    service: str
+    summary: str
+    onset: datetime
+    seen_at: datetime
+    score: float
+    severity: Severity = "page"
+    operation: str | None = None
+    signal: str = ""
+    value: float | None = None
+    expected: float | None = None
+    unit: str = ""
+    attributes: Mapping[str, str] = EMPTY
+    key: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("detector", "detector_version", "service", "summary"):
+            require_text(f"Finding.{name}", getattr(self, name))
+        require_utc("Finding.onset", self.onset)
+        require_utc("Finding.seen_at", self.seen_at)
+        require_score("Finding.score", self.score)
+        if not self.key:
+            key = content_key(self.detector, self.kind, self.service, self.operation or "", self.signal)
+            object.__setattr__(self, "key", key)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """One reason for or against a suspect: `weight` is what it adds to the suspect's score.
+
+    `kind` names the file in rca/ that produced it. `sentence` is what a human reads. `signal`
+    names what to plot (for example `latency`, `errors`, a metric's name or a log template).
+    """
+
+    kind: str
+    weight: float
+    sentence: str
+    signal: str = ""
+    value: float | None = None
+    expected: float | None = None
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        require_text("Evidence.kind", self.kind)
+        require_text("Evidence.sentence", self.sentence)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspect:
+    """A service (instance, operation, metric, commit) that may have caused an incident.
+
+    `score` is the sum of its evidence's weights, in the engine's own units: compare it only
+    within one diagnosis. `probability` is calibrated, 0 to 1.
+    """
+
+    service: str
+    score: float
+    probability: float
+    mechanism: Mechanism = "unknown"
+    instance: str | None = None
+    operation: str | None = None
+    metric: str | None = None
+    change_id: str | None = None
+    evidence: tuple[Evidence, ...] = ()
+
+    def __post_init__(self) -> None:
+        require_text("Suspect.service", self.service)
+        require_score("Suspect.probability", self.probability)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """What the RCA engine says of one window: ranked suspects, best first, or an abstention.
+
+    `abstained` is true when no suspect deserves to be named as the cause; `reason` then says why,
+    and the suspects, if any, are leads rather than answers.
+    """
+
+    onset: datetime
+    made_at: datetime
+    suspects: tuple[Suspect, ...]
+    abstained: bool
+    reason: str
+    engine_version: str
+
+    def __post_init__(self) -> None:
+        require_utc("Diagnosis.onset", self.onset)
+        require_utc("Diagnosis.made_at", self.made_at)
+        require_text("Diagnosis.reason", self.reason)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeEvent:
+    """Somebody changed something: a deploy, a flag, a configuration, a commit."""
+
+    id: str
+    at: datetime
+    kind: ChangeKind
+    service: str
+    title: str
+    version: str = ""
+    author: str = ""
+    url: str = ""
+    files: tuple[str, ...] = ()
+    attributes: Mapping[str, str] = EMPTY
+
+    def __post_init__(self) -> None:
+        for name in ("id", "service", "title"):
+            require_text(f"ChangeEvent.{name}", getattr(self, name))
+        require_utc("ChangeEvent.at", self.at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Who did something, and from where (`slack`, `dashboard`, `cli`, `api`, `system`)."""
+
+    name: str
+    via: str
+
+    def __post_init__(self) -> None:
+        require_text("Actor.name", self.name)
+        require_text("Actor.via", self.via)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Label:
+    """A judgement of one incident. Chaos truth and human judgement are never mixed.
+
+    `cause` is the service at fault, None when there was none (a false page) or it is unknown.
+    `warranted` says whether waking a human was right. `model_version` names what was judged.
+    """
+
+    id: str
+    incident_id: str
+    source: LabelSource
+    author: str
+    at: datetime
+    warranted: bool | None
+    cause: str | None = None
+    mechanism: Mechanism | None = None
+    model_version: str = ""
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("id", "incident_id", "author"):
+            require_text(f"Label.{name}", getattr(self, name))
+        require_utc("Label.at", self.at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """A runbook that the machine proposes for an incident; a human approves it, or does not."""
+
+    runbook: str
+    title: str
+    service: str
+    steps: tuple[str, ...]
+    blast_radius: str
+    undo: str
+    arguments: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+
+
+def utc(epoch_seconds: float) -> datetime:
+    """The aware UTC time of a Unix time in seconds."""
+    return datetime.fromtimestamp(epoch_seconds, UTC)
