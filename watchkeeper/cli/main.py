@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import sys
+from difflib import get_close_matches
 from importlib import import_module
-
-import click
-import typer
-from typer.core import TyperGroup
 
 from watchkeeper import __version__
 from watchkeeper.errors import WatchkeeperError
@@ -32,52 +29,45 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rca": ("rca", "Rank suspects for a pack of recorded incidents."),
     "detect": ("detect", "Score recorded series for anomalies."),
     "templates": ("templates", "Mine the templates of a log file."),
+    "standin": ("standin", "Serve the local stand-in for Slack."),
     "bench": ("bench", "Measure against a baseline in the same run."),
 }
 
 
-class LazyGroup(TyperGroup):
-    """A group that imports a command's module when the command is run, not before."""
+HELP = """Usage: watchkeeper COMMAND [OPTIONS]
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return list(COMMANDS)
+Telemetry in, a diagnosed page out, a human's label back.
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in COMMANDS:
-            return None
-        module = import_module(f"watchkeeper.cli.{COMMANDS[cmd_name][0]}")
-        command: click.Command = typer.main.get_command(module.app)
-        command.name = cmd_name
-        return command
+Commands:
+{commands}
 
-    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        formatter.write_usage(ctx.command_path, "COMMAND [OPTIONS]")
-        formatter.write_paragraph()
-        formatter.write_text("Telemetry in, a diagnosed page out, a human's label back.")
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
-        with formatter.section("Examples"):
-            formatter.write_text("watchkeeper demo")
-            formatter.write_text("watchkeeper up --config watchkeeper.yaml")
-            formatter.write_text("watchkeeper incident list --json")
-        formatter.write_paragraph()
-        formatter.write_text("`watchkeeper COMMAND --help` shows a command's options and examples.")
+Examples:
+  watchkeeper demo
+  watchkeeper up --config watchkeeper.yaml
+  watchkeeper incident list --json
 
-
-app = typer.Typer(cls=LazyGroup, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-
-
-@app.callback(invoke_without_command=True)
-def _version(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
-    if version:
-        print(f"watchkeeper {__version__}")
-        raise typer.Exit
+`watchkeeper COMMAND --help` shows a command's options and examples.
+`watchkeeper --version` prints the version."""
 
 
 def main() -> None:
-    """Run the command line; a known error is one line on stderr and its exit code."""
+    """Run one command; a known error is one line on stderr and its exit code."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        width = max(map(len, COMMANDS))
+        print(HELP.format(commands="\n".join(f"  {name:<{width}}  {text}" for name, (_, text) in COMMANDS.items())))
+        return
+    name, rest = arguments[0], arguments[1:]
+    if name in ("-V", "--version"):
+        print(f"watchkeeper {__version__}")
+        return
+    if name not in COMMANDS:
+        close = get_close_matches(name, COMMANDS, n=1)
+        hint = f"Did you mean `{close[0]}`?" if close else "`watchkeeper --help` lists the commands."
+        print(f"watchkeeper: no command {name!r}. {hint}", file=sys.stderr)
+        sys.exit(2)
     try:
-        app(prog_name="watchkeeper")
+        import_module(f"watchkeeper.cli.{COMMANDS[name][0]}").app(args=rest, prog_name=f"watchkeeper {name}")
     except WatchkeeperError as error:
         print(f"watchkeeper: {error.message}", file=sys.stderr)
         sys.exit(error.exit_code)

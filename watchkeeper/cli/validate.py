@@ -11,7 +11,7 @@ import typer
 from watchkeeper.cli.options import AsJson
 from watchkeeper.config import load
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command(epilog="Example: watchkeeper validate watchkeeper.yaml")
