@@ -1,0 +1,27 @@
+"""`watchkeeper up`: every role in one terminal."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import typer
+
+from watchkeeper.cli.options import ConfigPath
+from watchkeeper.config import load
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command(epilog="Example: watchkeeper up --config watchkeeper.yaml")
+def up(config: ConfigPath = None) -> None:
+    """Start every role in this terminal: store, ingest, watch, web and, without a Slack token, the stand-in.
+
+    A role that dies is started again, and the terminal says so. Ctrl-C stops everything in order.
+    """
+    from watchkeeper.roles.up import run
+
+    run(
+        load(config),
+        config.absolute() if config else None,
+        say=lambda line: print(f"{datetime.now(UTC):%H:%M:%S} {line}", flush=True),
+    )
