@@ -1,0 +1,82 @@
+"""The shape of the project: imports point down, names are plain, commands are documented."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+import zipfile
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from watchkeeper.cli.main import COMMANDS
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("watchkeeper", "collectors", "detectors", "rca", "alerting", "dashboard", "runbooks", "chaos")
+VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "base", "core", "service", "handler"}
+
+
+def test_imports_point_down() -> None:
+    """The layers contract of pyproject.toml holds."""
+    linter = Path(sys.executable).with_name("lint-imports")
+    run = subprocess.run([linter, "--no-logo", "--no-cache"], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout
+
+
+def test_no_module_has_a_vague_name() -> None:
+    """A file says what is in it."""
+    found = [p for package in PACKAGES for p in (ROOT / package).rglob("*.py") if p.stem in VAGUE]
+    assert found == []
+
+
+def test_no_module_shadows_the_standard_library() -> None:
+    """A top-level module named like a standard one would be imported by strangers."""
+    assert not set(PACKAGES) & set(sys.stdlib_module_names)
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_exactly_the_spine_and_the_seven_rooms(tmp_path: Path) -> None:
+    """ADR 1: these eight names, and no other, at the top level."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
+    assert {name for name in names if not name.endswith(".dist-info")} == set(PACKAGES)
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_every_command_has_a_module_with_help_and_an_example(command: str) -> None:
+    """`--help` of every command works and shows how to use it."""
+    app = import_module(f"watchkeeper.cli.{COMMANDS[command][0]}").app
+    commands = app.registered_commands
+    assert commands or app.registered_groups
+    for one in commands:
+        assert one.callback.__doc__
+        assert "xample" in (one.epilog or "") + (one.callback.__doc__ or ""), (
+            f"{one.callback.__name__} shows no example"
+        )
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_every_command_is_documented(command: str) -> None:
+    """A command that no page mentions does not exist for users."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    assert any(f"watchkeeper {command}" in page.read_text() for page in pages)
+
+
+def test_locks_name_no_address_and_carry_hashes() -> None:
+    """What is installed is what was pinned, wherever it comes from."""
+    for lock in ROOT.glob("requirements*.lock"):
+        text = lock.read_text()
+        assert "://" not in text
+        pins = [line for line in text.splitlines() if line and line[0].isalnum()]
+        assert pins
+        assert text.count("--hash=sha256:") >= len(pins)
+
+
+def test_the_version_stands_in_one_place() -> None:
+    """The package and the project agree."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert import_module("watchkeeper").__version__ == project["version"]

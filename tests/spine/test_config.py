@@ -1,0 +1,107 @@
+"""The configuration file: one frozen tree, and errors that name file, line and key."""
+
+from __future__ import annotations
+
+import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from watchkeeper.config import Config, IngestConfig, TokenConfig, WebConfig, is_loopback, load
+from watchkeeper.errors import ConfigError
+
+
+def write(path: Path, text: str) -> Path:
+    file = path / "watchkeeper.yaml"
+    file.write_text(text)
+    return file
+
+
+def test_an_empty_file_gives_the_defaults(tmp_path: Path) -> None:
+    """Nothing has to be written down to start."""
+    assert load(write(tmp_path, "# nothing yet\n")).ingest.otlp_http_port == 4318
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key"),
+    [
+        ("web:\n  port: eight\n", 2, "web.port"),
+        ("web:\n  host: 127.0.0.1\n  prot: 1\n", 3, "web.prot"),
+        ("ingest:\n  scrape:\n    - job: a\n      targets: [x]\n    - job: b\n", 5, "ingest.scrape.1.targets"),
+        ("oncall:\n  escalation:\n    - {after_s: 0, notify: bob}\n", 1, "oncall"),
+    ],
+)
+def test_a_mistake_names_file_line_and_key(tmp_path: Path, text: str, line: int, key: str) -> None:
+    """A typing error is found without reading the whole file again."""
+    file = write(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+    assert f"{file}:{line}: {key}" in str(caught.value)
+
+
+def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
+    """Nobody has to start three times to find three mistakes."""
+    with pytest.raises(ConfigError) as caught:
+        load(write(tmp_path, "web: {port: x}\nstore: {port: -1}\nfoo: 1\n"))
+    assert len(str(caught.value).splitlines()) == 3
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "a: [1\n", "just words"])
+def test_a_file_that_is_no_mapping_is_refused_with_its_place(tmp_path: Path, text: str) -> None:
+    """A file that is not YAML, or not keys and values, says so."""
+    file = write(tmp_path, text)
+    with pytest.raises(ConfigError, match=r"watchkeeper\.yaml:"):
+        load(file)
+
+
+def test_a_missing_file_is_a_clear_error(tmp_path: Path) -> None:
+    """The path is in the message."""
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml"):
+        load(tmp_path / "nowhere.yaml")
+
+
+def test_the_tree_is_frozen() -> None:
+    """Nothing changes under a role's feet."""
+    with pytest.raises(ValueError, match="frozen"):
+        Config().web.port = 1  # type: ignore[misc]
+
+
+def test_generated_secrets_are_private_and_stay_the_same(tmp_path: Path) -> None:
+    """A secret is made once and only its owner may read it, even when roles start together."""
+    config = Config(data_dir=tmp_path)
+    with ThreadPoolExecutor(8) as pool:
+        made = set(pool.map(lambda _: config.secret("store"), range(32)))
+    path = tmp_path / "secrets" / "store"
+    assert made == {path.read_text().strip()}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert os.listdir(path.parent) == ["store"]  # noqa: PTH208 - hidden drafts count too
+
+
+def test_binding_beyond_loopback_without_a_token_is_refused(tmp_path: Path) -> None:
+    """The message says how to go on."""
+    open_web = Config(data_dir=tmp_path, web=WebConfig(host="0.0.0.0"))
+    with pytest.raises(ConfigError, match="watchkeeper token new --scope commands"):
+        open_web.require_safe_binding("web")
+    with pytest.raises(ConfigError, match="--scope ingest"):
+        Config(data_dir=tmp_path, ingest=IngestConfig(host="::")).require_safe_binding("ingest")
+    token = TokenConfig(name="sre", sha256="0" * 64, scopes=("commands",))
+    open_web.model_copy(update={"tokens": (token,)}).require_safe_binding("web")
+
+
+def test_a_token_allows_its_own_scopes_only(tmp_path: Path) -> None:
+    """A token for change events can't acknowledge incidents."""
+    token = TokenConfig(name="ci", sha256=sha256(b"wk_ci").hexdigest(), scopes=("changes",))
+    config = Config(data_dir=tmp_path, tokens=(token,))
+    assert config.token_allows("wk_ci", "changes")
+    assert not config.token_allows("wk_ci", "commands")
+    assert not config.token_allows("", "changes")
+    assert config.token_allows(config.secret("commands"), "commands")
+
+
+def test_loopback_is_recognised_in_all_its_spellings() -> None:
+    """Names and both families."""
+    assert all(map(is_loopback, ("127.0.0.1", "127.1.2.3", "::1", "localhost")))
+    assert not any(map(is_loopback, ("0.0.0.0", "::", "10.0.0.1", "example.org")))
