@@ -106,7 +106,7 @@ class Finding:
     value: float | None = None
     expected: float | None = None
     unit: str = ""
-    attributes: Mapping[str, str] = EMPTY
+    attributes: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     key: str = ""
 
     def __post_init__(self) -> None:
@@ -198,7 +198,7 @@ class ChangeEvent:
     author: str = ""
     url: str = ""
     files: tuple[str, ...] = ()
-    attributes: Mapping[str, str] = EMPTY
+    attributes: Mapping[str, str] = field(default_factory=lambda: EMPTY)
 
     def __post_init__(self) -> None:
         for name in ("id", "service", "title"):
