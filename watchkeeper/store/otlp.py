@@ -1,0 +1,332 @@
+"""OTLP to rows, decoded by the engine: the INSERT statements that load a segment of exports.
+
+A segment is a run of length-delimited export requests. The engine reads it with the Protobuf format and
+the schema below, which follows opentelemetry-proto 1.x field by field but declares array and key-value
+attributes as bytes: those are rare, and are rewritten to JSON text before they get here
+(watchkeeper/ingest_log/attributes.py), so that the common case stays flat and fast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Literal
+
+Signal = Literal["traces", "logs", "metrics"]
+
+_COMMON_PROTO: Final = """syntax = "proto3";
+message AnyValue { oneof value { string string_value = 1; bool bool_value = 2; int64 int_value = 3;
+  double double_value = 4; bytes array_value = 5; bytes kvlist_value = 6; bytes bytes_value = 7; } }
+message KeyValue { string key = 1; AnyValue value = 2; }
+message Resource { repeated KeyValue attributes = 1; }
+message Scope { string name = 1; string version = 2; repeated KeyValue attributes = 3;
+  uint32 dropped_attributes_count = 4; }
+"""
+PROTO: Final[Mapping[Signal, str]] = {
+    "traces": _COMMON_PROTO
+    + """message Event { fixed64 time_unix_nano = 1; string name = 2; repeated KeyValue attributes = 3; }
+message Link { bytes trace_id = 1; bytes span_id = 2; string trace_state = 3; repeated KeyValue attributes = 4; }
+message Status { string message = 2; int32 code = 3; }
+message Span { bytes trace_id = 1; bytes span_id = 2; string trace_state = 3; bytes parent_span_id = 4; string name = 5;
+  int32 kind = 6; fixed64 start_time_unix_nano = 7; fixed64 end_time_unix_nano = 8; repeated KeyValue attributes = 9;
+  repeated Event events = 11; repeated Link links = 13; Status status = 15; }
+message ScopeSpans { Scope scope = 1; repeated Span spans = 2; }
+message ResourceSpans { Resource resource = 1; repeated ScopeSpans scope_spans = 2; }
+message Request { repeated ResourceSpans resource_spans = 1; }""",
+    "logs": _COMMON_PROTO
+    + """message LogRecord { fixed64 time_unix_nano = 1; int32 severity_number = 2; string severity_text = 3;
+  AnyValue body = 5; repeated KeyValue attributes = 6; fixed32 flags = 8; bytes trace_id = 9; bytes span_id = 10;
+  fixed64 observed_time_unix_nano = 11; string event_name = 12; }
+message ScopeLogs { Scope scope = 1; repeated LogRecord log_records = 2; string schema_url = 3; }
+message ResourceLogs { Resource resource = 1; repeated ScopeLogs scope_logs = 2; string schema_url = 3; }
+message Request { repeated ResourceLogs resource_logs = 1; }""",
+    "metrics": _COMMON_PROTO
+    + """message Exemplar { repeated KeyValue filtered_attributes = 7; fixed64 time_unix_nano = 2;
+  oneof value { double as_double = 3; sfixed64 as_int = 6; } bytes span_id = 4; bytes trace_id = 5; }
+message NumberPoint { repeated KeyValue attributes = 7; fixed64 start_time_unix_nano = 2; fixed64 time_unix_nano = 3;
+  oneof value { double as_double = 4; sfixed64 as_int = 6; } repeated Exemplar exemplars = 5; uint32 flags = 8; }
+message HistogramPoint { repeated KeyValue attributes = 9; fixed64 start_time_unix_nano = 2; fixed64 time_unix_nano = 3;
+  fixed64 count = 4; double sum = 5; repeated fixed64 bucket_counts = 6; repeated double explicit_bounds = 7;
+  repeated Exemplar exemplars = 8; uint32 flags = 10; double min = 11; double max = 12; }
+message Buckets { sint32 offset = 1; repeated uint64 bucket_counts = 2; }
+message ExponentialPoint { repeated KeyValue attributes = 1; fixed64 start_time_unix_nano = 2;
+  fixed64 time_unix_nano = 3; fixed64 count = 4; double sum = 5; sint32 scale = 6; fixed64 zero_count = 7;
+  Buckets positive = 8; Buckets negative = 9; uint32 flags = 10; repeated Exemplar exemplars = 11;
+  double min = 12; double max = 13; }
+message Quantile { double quantile = 1; double value = 2; }
+message SummaryPoint { repeated KeyValue attributes = 7; fixed64 start_time_unix_nano = 2; fixed64 time_unix_nano = 3;
+  fixed64 count = 4; double sum = 5; repeated Quantile quantile_values = 6; uint32 flags = 8; }
+message Gauge { repeated NumberPoint data_points = 1; }
+message Sum { repeated NumberPoint data_points = 1; int32 aggregation_temporality = 2; bool is_monotonic = 3; }
+message Histogram { repeated HistogramPoint data_points = 1; int32 aggregation_temporality = 2; }
+message ExponentialHistogram { repeated ExponentialPoint data_points = 1; int32 aggregation_temporality = 2; }
+message Summary { repeated SummaryPoint data_points = 1; }
+message Metric { string name = 1; string description = 2; string unit = 3; Gauge gauge = 5; Sum sum = 7;
+  Histogram histogram = 9; ExponentialHistogram exponential_histogram = 10; Summary summary = 11; }
+message ScopeMetrics { Scope scope = 1; repeated Metric metrics = 2; string schema_url = 3; }
+message ResourceMetrics { Resource resource = 1; repeated ScopeMetrics scope_metrics = 2; string schema_url = 3; }
+message Request { repeated ResourceMetrics resource_metrics = 1; }""",
+}
+
+_VALUE: Final = (
+    "Tuple(value Enum8('unset' = 0, 'string_value' = 1, 'bool_value' = 2, 'int_value' = 3, 'double_value' = 4, "
+    "'array_value' = 5, 'kvlist_value' = 6, 'bytes_value' = 7), string_value String, bool_value Bool, int_value Int64, "
+    "double_value Float64, bytes_value String)"
+)
+_ATTRIBUTES: Final = f"Array(Tuple(key String, value {_VALUE}))"
+_SCOPE: Final = f"Tuple(name String, version String, attributes {_ATTRIBUTES}, dropped_attributes_count UInt32)"
+_RESOURCE: Final = f"Tuple(attributes {_ATTRIBUTES})"
+_NUMBER: Final = "value Enum8('unset' = 0, 'as_double' = {d}, 'as_int' = 6), as_double Float64, as_int Int64"
+_EXEMPLARS: Final = (
+    f"Array(Tuple(filtered_attributes {_ATTRIBUTES}, time_unix_nano UInt64, {_NUMBER.format(d=3)}, "
+    "span_id String, trace_id String))"
+)
+_POINT: Final = f"attributes {_ATTRIBUTES}, start_time_unix_nano UInt64, time_unix_nano UInt64, flags UInt32, exemplars {_EXEMPLARS}"
+_BUCKETS: Final = "Tuple(offset Int32, bucket_counts Array(UInt64))"
+
+_SPANS: Final = (
+    "Array(Tuple(trace_id String, span_id String, trace_state String, parent_span_id String, name String, kind Int32, "
+    f"start_time_unix_nano UInt64, end_time_unix_nano UInt64, attributes {_ATTRIBUTES}, "
+    f"events Array(Tuple(time_unix_nano UInt64, name String, attributes {_ATTRIBUTES})), "
+    f"links Array(Tuple(trace_id String, span_id String, trace_state String, attributes {_ATTRIBUTES})), "
+    "status Tuple(message String, code Int32)))"
+)
+_RECORDS: Final = (
+    f"Array(Tuple(time_unix_nano UInt64, severity_number Int32, severity_text String, body {_VALUE}, "
+    f"attributes {_ATTRIBUTES}, flags UInt32, trace_id String, span_id String, observed_time_unix_nano UInt64, "
+    "event_name String))"
+)
+_NUMBER_POINTS: Final = f"Array(Tuple({_POINT}, {_NUMBER.format(d=4)}))"
+_DATA: Final[Mapping[str, str]] = {
+    "gauge": f"Tuple(data_points {_NUMBER_POINTS})",
+    "sum": f"Tuple(data_points {_NUMBER_POINTS}, aggregation_temporality Int32, is_monotonic Bool)",
+    "histogram": (
+        f"Tuple(data_points Array(Tuple({_POINT}, count UInt64, sum Float64, bucket_counts Array(UInt64), "
+        "explicit_bounds Array(Float64), min Float64, max Float64)), aggregation_temporality Int32)"
+    ),
+    "exponential_histogram": (
+        f"Tuple(data_points Array(Tuple({_POINT}, count UInt64, sum Float64, scale Int32, zero_count UInt64, "
+        f"positive {_BUCKETS}, negative {_BUCKETS}, min Float64, max Float64)), aggregation_temporality Int32)"
+    ),
+    "summary": (
+        f"Tuple(data_points Array(Tuple(attributes {_ATTRIBUTES}, start_time_unix_nano UInt64, time_unix_nano UInt64, "
+        "flags UInt32, count UInt64, sum Float64, quantile_values Array(Tuple(quantile Float64, value Float64)))))"
+    ),
+}
+METRIC_KINDS: Final = tuple(_DATA)
+
+
+def _text(value: str) -> str:
+    """An attribute's value as the exporter writes it: text, whatever its type."""
+    return (
+        f"multiIf({value}.value = 'string_value', {value}.string_value, {value}.value = 'int_value', "
+        f"toString({value}.int_value), {value}.value = 'bool_value', if({value}.bool_value, 'true', 'false'), "
+        f"{value}.value = 'double_value', toString({value}.double_value), {value}.value = 'bytes_value', "
+        f"base64Encode({value}.bytes_value), '')"
+    )
+
+
+def _map(attributes: str) -> str:
+    return f"mapFromArrays({attributes}.key, arrayMap(v -> {_text('v')}, {attributes}.value))"
+
+
+def _time(nanos: str) -> str:
+    return f"fromUnixTimestamp64Nano(toInt64({nanos}))"
+
+
+def _hex(value: str) -> str:
+    return f"lower(hex({value}))"
+
+
+_SERVICE: Final = "if(ResourceAttributes['service.name'] = '', 'unknown_service', ResourceAttributes['service.name'])"
+
+
+def _insert(
+    database: str, table: str, columns: Mapping[str, str], source: str, signal: Signal, token: str, memory_mib: int
+) -> str:
+    settings = {
+        "format_schema_source": "string",
+        "format_schema": PROTO[signal],
+        "format_schema_message_name": "Request",
+        "insert_deduplication_token": token,
+    }
+    quoted = ", ".join(f"{name} = {_quote(value)}" for name, value in settings.items())
+    names = ", ".join(f"`{name}`" for name in columns)
+    values = ", ".join(f"{value} AS `{name}`" if value != name else name for name, value in columns.items())
+    return (
+        f"INSERT INTO {database}.{table} ({names}) SETTINGS {quoted}, input_format_protobuf_oneof_presence = 1, "
+        f"deduplicate_blocks_in_dependent_materialized_views = 1, max_insert_block_size = 1000000, "
+        f"min_insert_block_size_rows = 0, min_insert_block_size_bytes = 0, max_threads = 1, max_insert_threads = 1, "
+        f"max_memory_usage = {memory_mib << 20} SELECT {values} FROM ({source})"
+    )
+
+
+def _quote(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def insert_traces(database: str, token: str, memory_mib: int) -> str:
+    """The INSERT that loads a segment of ExportTraceServiceRequests."""
+    structure = (
+        f"resource_spans Array(Tuple(resource {_RESOURCE}, scope_spans Array(Tuple(scope {_SCOPE}, spans {_SPANS}))))"
+    )
+    source = (
+        f"SELECT ra, sn, sv, arrayJoin(spans) AS s FROM (SELECT ra, ss.scope.name AS sn, ss.scope.version AS sv, "
+        f"ss.spans AS spans FROM (SELECT {_map('r.resource.attributes')} AS ra, arrayJoin(r.scope_spans) AS ss "
+        f"FROM (SELECT arrayJoin(resource_spans) AS r FROM input({_quote(structure)}))))"
+    )
+    kinds = "['Unspecified', 'Internal', 'Server', 'Client', 'Producer', 'Consumer']"
+    columns = {
+        "Timestamp": _time("s.start_time_unix_nano"),
+        "TraceId": _hex("s.trace_id"),
+        "SpanId": _hex("s.span_id"),
+        "ParentSpanId": _hex("s.parent_span_id"),
+        "TraceState": "s.trace_state",
+        "SpanName": "s.name",
+        "SpanKind": f"if(s.kind BETWEEN 0 AND 5, {kinds}[s.kind + 1], 'Unspecified')",
+        "ServiceName": _SERVICE,
+        "ResourceAttributes": "ra",
+        "ScopeName": "sn",
+        "ScopeVersion": "sv",
+        "SpanAttributes": _map("s.attributes"),
+        # A clock that stepped back would give a span of 584 years.
+        "Duration": "if(s.end_time_unix_nano > s.start_time_unix_nano, "
+        "s.end_time_unix_nano - s.start_time_unix_nano, 0)",
+        "StatusCode": "multiIf(s.status.code = 2, 'Error', s.status.code = 1, 'Ok', 'Unset')",
+        "StatusMessage": "s.status.message",
+        "Events.Timestamp": f"arrayMap(e -> {_time('e.time_unix_nano')}, s.events)",
+        "Events.Name": "s.events.name",
+        "Events.Attributes": f"arrayMap(e -> {_map('e.attributes')}, s.events)",
+        "Links.TraceId": f"arrayMap(l -> {_hex('l.trace_id')}, s.links)",
+        "Links.SpanId": f"arrayMap(l -> {_hex('l.span_id')}, s.links)",
+        "Links.TraceState": "s.links.trace_state",
+        "Links.Attributes": f"arrayMap(l -> {_map('l.attributes')}, s.links)",
+    }
+    return _insert(database, "otel_traces", columns, source, "traces", token, memory_mib)
+
+
+def insert_logs(database: str, token: str, memory_mib: int) -> str:
+    """The INSERT that loads a segment of ExportLogsServiceRequests."""
+    structure = (
+        f"resource_logs Array(Tuple(resource {_RESOURCE}, schema_url String, "
+        f"scope_logs Array(Tuple(scope {_SCOPE}, schema_url String, log_records {_RECORDS}))))"
+    )
+    source = (
+        "SELECT ra, ru, su, sn, sv, sa, arrayJoin(records) AS l FROM (SELECT ra, ru, ss.schema_url AS su, "
+        f"ss.scope.name AS sn, ss.scope.version AS sv, {_map('ss.scope.attributes')} AS sa, ss.log_records AS records "
+        f"FROM (SELECT {_map('r.resource.attributes')} AS ra, r.schema_url AS ru, arrayJoin(r.scope_logs) AS ss "
+        f"FROM (SELECT arrayJoin(resource_logs) AS r FROM input({_quote(structure)}))))"
+    )
+    columns = {
+        "Timestamp": _time("if(l.time_unix_nano > 0, l.time_unix_nano, l.observed_time_unix_nano)"),
+        "TraceId": _hex("l.trace_id"),
+        "SpanId": _hex("l.span_id"),
+        "TraceFlags": "toUInt8(bitAnd(l.flags, 255))",
+        "SeverityText": "l.severity_text",
+        "SeverityNumber": "toUInt8(if(l.severity_number BETWEEN 0 AND 24, l.severity_number, 0))",
+        "ServiceName": _SERVICE,
+        "Body": _text("l.body"),
+        "ResourceSchemaUrl": "ru",
+        "ResourceAttributes": "ra",
+        "ScopeSchemaUrl": "su",
+        "ScopeName": "sn",
+        "ScopeVersion": "sv",
+        "ScopeAttributes": "sa",
+        "LogAttributes": _map("l.attributes"),
+        "EventName": "l.event_name",
+    }
+    return _insert(database, "otel_logs", columns, source, "logs", token, memory_mib)
+
+
+def insert_metrics(database: str, kind: str, token: str, memory_mib: int) -> str:
+    """The INSERT that loads one kind of metric point of a segment of ExportMetricsServiceRequests."""
+    structure = (
+        f"resource_metrics Array(Tuple(resource {_RESOURCE}, schema_url String, scope_metrics Array(Tuple(scope {_SCOPE}, "
+        f"schema_url String, metrics Array(Tuple(name String, description String, unit String, {kind} {_DATA[kind]}))))))"
+    )
+    source = (
+        "SELECT ra, ru, su, sn, sv, sa, sd, name, description, unit, data, arrayJoin(points) AS p FROM (SELECT ra, ru, su, "
+        "sn, sv, sa, sd, m.name AS name, m.description AS description, m.unit AS unit, "
+        f"{_data_columns(kind)} AS data, m.{kind}.data_points AS points FROM (SELECT ra, ru, ss.schema_url AS su, "
+        f"ss.scope.name AS sn, ss.scope.version AS sv, {_map('ss.scope.attributes')} AS sa, "
+        "ss.scope.dropped_attributes_count AS sd, arrayJoin(ss.metrics) AS m FROM (SELECT "
+        f"{_map('r.resource.attributes')} AS ra, r.schema_url AS ru, arrayJoin(r.scope_metrics) AS ss "
+        f"FROM (SELECT arrayJoin(resource_metrics) AS r FROM input({_quote(structure)})))))"
+    )
+    columns = {
+        "ResourceAttributes": "ra",
+        "ResourceSchemaUrl": "ru",
+        "ScopeName": "sn",
+        "ScopeVersion": "sv",
+        "ScopeAttributes": "sa",
+        "ScopeDroppedAttrCount": "sd",
+        "ScopeSchemaUrl": "su",
+        "ServiceName": _SERVICE,
+        "MetricName": "name",
+        "MetricDescription": "description",
+        "MetricUnit": "unit",
+        "Attributes": _map("p.attributes"),
+        "StartTimeUnix": _time("p.start_time_unix_nano"),
+        "TimeUnix": _time("p.time_unix_nano"),
+        "Flags": "p.flags",
+        **_kind_columns(kind),
+    }
+    return _insert(database, f"otel_metrics_{kind}", columns, source, "metrics", f"{token}:{kind}", memory_mib)
+
+
+def _data_columns(kind: str) -> str:
+    """What stands beside the points and is copied onto each."""
+    if kind == "sum":
+        return "tuple(m.sum.aggregation_temporality, m.sum.is_monotonic)"
+    if kind in ("histogram", "exponential_histogram"):
+        return f"tuple(m.{kind}.aggregation_temporality)"
+    return "tuple(0)"
+
+
+_NUMBER_SQL: Final = "if({p}.value = 'as_int', toFloat64({p}.as_int), {p}.as_double)"
+_EXEMPLAR_COLUMNS: Final = {
+    "Exemplars.FilteredAttributes": f"arrayMap(x -> {_map('x.filtered_attributes')}, p.exemplars)",
+    "Exemplars.TimeUnix": f"arrayMap(x -> {_time('x.time_unix_nano')}, p.exemplars)",
+    "Exemplars.Value": f"arrayMap(x -> {_NUMBER_SQL.format(p='x')}, p.exemplars)",
+    "Exemplars.SpanId": f"arrayMap(x -> {_hex('x.span_id')}, p.exemplars)",
+    "Exemplars.TraceId": f"arrayMap(x -> {_hex('x.trace_id')}, p.exemplars)",
+}
+_COUNT_SUM: Final = {"Count": "p.count", "Sum": "p.sum"}
+_RANGE: Final = {"Min": "p.min", "Max": "p.max"}
+
+
+def _kind_columns(kind: str) -> dict[str, str]:
+    number = {"Value": _NUMBER_SQL.format(p="p")} | _EXEMPLAR_COLUMNS
+    temporality = {"AggregationTemporality": "data.1"}
+    match kind:
+        case "gauge":
+            return number
+        case "sum":
+            return number | temporality | {"IsMonotonic": "data.2"}
+        case "histogram":
+            buckets = {"BucketCounts": "p.bucket_counts", "ExplicitBounds": "p.explicit_bounds"}
+            return _COUNT_SUM | buckets | _EXEMPLAR_COLUMNS | _RANGE | temporality
+        case "exponential_histogram":
+            buckets = {
+                "Scale": "p.scale",
+                "ZeroCount": "p.zero_count",
+                "PositiveOffset": "p.positive.offset",
+                "PositiveBucketCounts": "p.positive.bucket_counts",
+                "NegativeOffset": "p.negative.offset",
+                "NegativeBucketCounts": "p.negative.bucket_counts",
+            }
+            return _COUNT_SUM | buckets | _EXEMPLAR_COLUMNS | _RANGE | temporality
+        case _:
+            quantiles = {
+                "ValueAtQuantiles.Quantile": "p.quantile_values.quantile",
+                "ValueAtQuantiles.Value": "p.quantile_values.value",
+            }
+            return _COUNT_SUM | quantiles
+
+
+def inserts(signal: Signal, database: str, token: str, memory_mib: int) -> list[str]:
+    """Every INSERT that one segment of `signal` needs; each takes the segment's bytes as Protobuf."""
+    if signal == "traces":
+        return [insert_traces(database, token, memory_mib)]
+    if signal == "logs":
+        return [insert_logs(database, token, memory_mib)]
+    return [insert_metrics(database, kind, token, memory_mib) for kind in METRIC_KINDS]
