@@ -1,0 +1,163 @@
+"""One incident as the engine sees it: small columnar tables around an onset, whatever their source.
+
+The live path fills a `Case` from the store's roll-ups, the offline path from a pack's files. Every
+table is optional; a kind of evidence that finds its table missing says nothing. Times are Unix
+seconds (float64), durations seconds. Nodes are what can be blamed: services or instances.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from watchkeeper.vocabulary import ChangeEvent
+
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+Text = NDArray[np.object_]
+Mask = NDArray[np.bool_]
+
+
+def text(values: Sequence[Any] | Any) -> Text:
+    """Values as an object array of str; a missing one becomes the empty string."""
+    return np.array(["" if v is None or v != v else str(v) for v in values], dtype=object)
+
+
+def codes(*columns: Text) -> tuple[I64, list[tuple[str, ...]]]:
+    """Number the distinct rows of parallel columns: code per row `(n,)`, and the row behind each code."""
+    seen: dict[tuple[str, ...], int] = {}
+    rows = zip(*columns, strict=True)
+    out = np.fromiter((seen.setdefault(row, len(seen)) for row in rows), dtype=np.int64, count=len(columns[0]))
+    return out, list(seen)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Flows:
+    """Requests that nodes served: one row per node, operation and step. All columns `(n,)`.
+
+    A row stamped `time` covers `time` to `time + step`. `busy` is the sum of durations in seconds.
+    """
+
+    time: F64
+    node: Text
+    operation: Text
+    calls: F64
+    errors: F64
+    busy: F64
+    step: float
+
+    def where(self, mask: Mask) -> Self:
+        return type(self)(
+            time=self.time[mask],
+            node=self.node[mask],
+            operation=self.operation[mask],
+            calls=self.calls[mask],
+            errors=self.errors[mask],
+            busy=self.busy[mask],
+            step=self.step,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Links:
+    """Calls between nodes: one row per caller, callee and step. All columns `(n,)`.
+
+    `waited` is the callers' sum of durations in seconds, `served` the callee's own sum (NaN where the
+    callee reported nothing). `errors` are those that the caller saw.
+    """
+
+    time: F64
+    caller: Text
+    callee: Text
+    calls: F64
+    errors: F64
+    waited: F64
+    served: F64
+    step: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Unanswered:
+    """Failed calls without any reply, after the onset: one row per caller and callee. All columns `(n,)`.
+
+    `usual` is the mean duration of a call to that callee before the onset (NaN where unknown).
+    `refused` and `timed_out` count calls by what the caller's client said.
+    """
+
+    caller: Text
+    callee: Text
+    calls: F64
+    waited: F64
+    usual: F64
+    refused: F64
+    timed_out: F64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Series:
+    """Metric samples in long form. All columns `(n,)`; sorted by nothing in particular."""
+
+    time: F64
+    node: Text
+    metric: Text
+    value: F64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Heartbeats:
+    """When each node was heard of: last time, usual period and longest gap after the onset, in seconds, `(n,)`.
+
+    `horizon` is the latest time at which anybody was heard of: telemetry that is late for all is no silence.
+    """
+
+    node: Text
+    last: F64
+    period: F64
+    horizon: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LogLines:
+    """Log lines per node, template and severity around the onset, all columns `(n,)`.
+
+    `before` is a rate per second, `after` counts lines since the onset. `sample` is one line.
+    """
+
+    node: Text
+    template: Text
+    severity: Text
+    before: F64
+    after: F64
+    sample: Text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Case:
+    """One incident: who can be blamed, when it began, who calls whom, and what was recorded."""
+
+    id: str
+    onset: float
+    end: float
+    candidates: tuple[str, ...]
+    calls: frozenset[tuple[str, str]] = frozenset()
+    flows: Flows | None = None
+    flows_reference: Flows | None = None
+    links: Links | None = None
+    unanswered: Unanswered | None = None
+    series: Series | None = None
+    series_reference: Series | None = None
+    heartbeats: Heartbeats | None = None
+    logs: LogLines | None = None
+    changes: tuple[ChangeEvent, ...] = ()
+    alert: str | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    def callees(self, node: str) -> set[str]:
+        return {callee for caller, callee in self.calls if caller == node and callee != node}
+
+    def callers(self, node: str) -> set[str]:
+        return {caller for caller, callee in self.calls if callee == node and caller != node}

@@ -1,0 +1,39 @@
+"""Somebody changed something: deploys, flags and commits shortly before the onset.
+
+A change counts the more, the closer before the onset it came (half after `HALF_LIFE_S`); one that came
+after the onset cannot have caused it, but clocks and detectors are a few seconds apart.
+"""
+
+from __future__ import annotations
+
+from rca.case import Case
+from rca.terms import Term, clock, duration
+
+HALF_LIFE_S = 600.0
+SLACK_S = 15.0
+
+
+def change_events(case: Case) -> list[Term]:
+    """One term per candidate that was changed: its latest change before the onset."""
+    best: dict[str, Term] = {}
+    for change in case.changes:
+        ahead = case.onset - change.at.timestamp()
+        if change.service not in case.candidates or ahead < -SLACK_S:
+            continue
+        strength = 0.5 ** (max(ahead, 0.0) / HALF_LIFE_S)
+        if change.service in best and best[change.service].strength >= strength:
+            continue
+        version = f" {change.version}" if change.version and change.version not in change.title else ""
+        best[change.service] = Term(
+            kind="change",
+            candidate=change.service,
+            strength=strength,
+            sentence=(
+                f"{change.kind} of {change.service}{version} at {clock(change.at.timestamp())}, "
+                f"{duration(max(ahead, 0.0))} before the onset: {change.title}"
+            ),
+            signal="changes",
+            change_id=change.id,
+            hints={"deploy": strength},
+        )
+    return list(best.values())

@@ -1,0 +1,63 @@
+"""Errors are booked where they arise, not where they surface.
+
+A node's failed requests, minus its failed calls to others, began in the node. Calls that failed for the
+caller but not for the callee began between them, and count for the callee. Fails where callers hide their
+callees' failures behind a fallback that reports an error of its own.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from rca.case import Case
+from rca.ledger import Ledger
+from rca.levels import shares, trust
+from rca.terms import Term
+
+
+def own_errors(case: Case, ledger: Ledger) -> dict[str, float]:
+    """Added failed requests of each node that its own failed calls do not explain."""
+    passed: defaultdict[str, float] = defaultdict(float)
+    for (caller, callee), link in ledger.links.items():
+        if callee in case.candidates:  # what is no candidate is part of its caller
+            passed[caller] += max(link.extra_errors, 0.0)
+    if case.unanswered is not None:
+        for caller, calls in zip(case.unanswered.caller, case.unanswered.calls, strict=True):
+            passed[str(caller)] += float(calls)
+    if not ledger.links:
+        for node in ledger.nodes:
+            callees = (ledger.nodes[callee] for callee in case.callees(node) if callee in ledger.nodes)
+            passed[node] += sum(max(callee.extra_errors, 0.0) for callee in callees)
+    return {node: max(entry.extra_errors - passed[node], 0.0) for node, entry in ledger.nodes.items()}
+
+
+def errors(case: Case, ledger: Ledger) -> list[Term]:
+    """One term per node at which errors began: its share of all of them."""
+    own = own_errors(case, ledger)
+    believed = {
+        node: amount
+        * trust(amount / (ledger.nodes[node].usual_error_rate * ledger.nodes[node].calls + 1.0) ** 0.5, 2.0)
+        for node, amount in own.items()
+    }
+    terms = []
+    for node, share in shares(believed, doubt=1.0).items():
+        entry = ledger.nodes[node]
+        rate = entry.errors / max(entry.calls, 1.0)
+        began = own[node] / max(entry.extra_errors, 1.0)
+        terms.append(
+            Term(
+                kind="errors",
+                candidate=node,
+                strength=share,
+                sentence=(
+                    f"{node} fails {rate:.0%} of its requests (usually {entry.usual_error_rate:.1%}); "
+                    f"{min(began, 1.0):.0%} of the new errors began in {node}, not in what it calls"
+                ),
+                signal="errors",
+                value=rate,
+                expected=entry.usual_error_rate,
+                unit="share",
+                hints={"errors": share},
+            )
+        )
+    return terms

@@ -1,0 +1,44 @@
+"""Levels and spreads that a few bad samples cannot move, and doubt for small counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from rca.case import F64, I64
+
+MAD_TO_SIGMA = 1.4826
+
+
+def level_and_spread(values: F64, floor_share: float = 0.05) -> tuple[float, float]:
+    """Median and robust standard deviation (MAD), the latter at least `floor_share` of the level.
+
+    `values` is `(n,)`, n ≥ 1, finite. The floor keeps a flat history from making any change infinite.
+    """
+    middle = float(np.median(values))
+    spread = float(np.median(np.abs(values - middle))) * MAD_TO_SIGMA
+    return middle, max(spread, abs(middle) * floor_share, 1e-9)
+
+
+def trust(z: float, half_at: float = 3.0) -> float:
+    """How far to believe a change of `z` spreads: 0 at none, 1/2 at `half_at`, towards 1."""
+    return z * z / (z * z + half_at * half_at) if z > 0 else 0.0
+
+
+def shares(amounts: Mapping[str, float], doubt: float) -> dict[str, float]:
+    """Amounts as shares of their sum plus `doubt` (what noise alone would amount to)."""
+    positive = {name: amount for name, amount in amounts.items() if amount > 0}
+    total = sum(positive.values()) + doubt
+    return {name: amount / total for name, amount in positive.items()} if total > 0 else {}
+
+
+def groups(codes: I64) -> Iterator[tuple[int, I64]]:
+    """Each distinct code with the row numbers that carry it, `(k,)`; one sort, no scan per code."""
+    if len(codes) == 0:
+        return
+    order = np.argsort(codes, kind="stable")
+    ordered = codes[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    for start, end in zip(starts, np.r_[starts[1:], len(ordered)], strict=True):
+        yield int(ordered[start]), order[start:end]

@@ -1,0 +1,96 @@
+"""Diagnose a live incident from the store: the same engine as offline, over the last minutes' roll-ups."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from rca import live_reading as reading
+from rca.case import Case, Links
+from rca.engine import ENGINE_VERSION, Ranked, rank, suspect
+from rca.live_reading import Reader
+from watchkeeper.vocabulary import ChangeEvent, Diagnosis, Finding, Window, utc
+
+BASELINE_S = 600.0
+SHORT_BASELINE_S = 180.0  # for what is many rows: metrics, heartbeats, logs, raw spans
+MARGIN_S = 5.0  # a detector's onset is right to about a bucket
+ENOUGH = 0.5  # below this chance, the first suspect is a lead and not an answer
+
+
+def diagnose(
+    telemetry: Reader,
+    changes: Sequence[ChangeEvent],
+    findings: Sequence[Finding],
+    onset: datetime,
+    now: datetime,
+    weights: Mapping[str, float] | None = None,
+) -> Diagnosis:
+    """Rank every service for an incident that began at `onset`, as seen at `now`.
+
+    Reads the last ten minutes of roll-ups and a few minutes of raw rows. Raises StoreError.
+    """
+    case = read_case(telemetry, changes, findings, onset, now)
+    ranked = rank(case, weights)
+    enough, reason = verdict(ranked)
+    return Diagnosis(
+        onset=onset,
+        made_at=now,
+        suspects=tuple(suspect(one) for one in ranked),
+        abstained=not enough,
+        reason=reason,
+        engine_version=ENGINE_VERSION,
+    )
+
+
+def read_case(
+    telemetry: Reader, changes: Sequence[ChangeEvent], findings: Sequence[Finding], onset: datetime, now: datetime
+) -> Case:
+    """Everything the engine needs of the window, read from the store."""
+    began = onset.timestamp() - MARGIN_S
+    end = max(now.timestamp(), onset.timestamp() + 1.0)
+    window = Window(start=utc(began - BASELINE_S), end=utc(end))
+    recent = Window(start=utc(began - SHORT_BASELINE_S), end=utc(end))
+    flows = reading.flows(telemetry, window)
+    heartbeats = reading.heartbeats(telemetry, recent.start.timestamp(), end)
+    owner, usual = reading.addresses(telemetry, recent.start.timestamp(), began)
+    services = frozenset(map(str, flows.node)) | frozenset(map(str, heartbeats.node)) | frozenset(owner.values())
+    links = reading.links(telemetry, window, owner, services)
+    called = frozenset(zip(map(str, links.caller), map(str, links.callee), strict=True))
+    candidates = services | frozenset(map(str, links.caller)) | shared_dependencies(links)
+    return Case(
+        id=f"live-{onset:%Y%m%dT%H%M%S}",
+        onset=began,
+        end=end,
+        candidates=tuple(sorted(candidates | {finding.service for finding in findings})),
+        calls=called,
+        flows=flows,
+        links=links,
+        unanswered=reading.unanswered(telemetry, began, end, owner, usual, candidates),
+        series=reading.resources(telemetry, recent),
+        heartbeats=heartbeats,
+        logs=reading.log_lines(telemetry, recent.start.timestamp(), began, end),
+        changes=tuple(change for change in changes if change.at <= onset + timedelta(minutes=5)),
+    )
+
+
+def shared_dependencies(links: Links) -> frozenset[str]:
+    """Callees that report nothing themselves and have two callers or more: to blame on their own."""
+    callers: defaultdict[str, set[str]] = defaultdict(set)
+    for caller, callee in zip(links.caller, links.callee, strict=True):
+        callers[str(callee)].add(str(caller))
+    return frozenset(callee for callee, who in callers.items() if len(who) > 1)
+
+
+def verdict(ranked: Sequence[Ranked]) -> tuple[bool, str]:
+    """Whether the first suspect deserves to be named, and one sentence why (not)."""
+    if not ranked or not ranked[0].terms:
+        return False, "no service shows any change around the onset: the cause is outside of what is observed"
+    first = ranked[0]
+    if first.probability < ENOUGH:
+        rivals = ", ".join(one.candidate for one in ranked[1:3] if one.score > 0.5 * first.score)
+        return False, (
+            f"the evidence is thin: {first.candidate} leads with a chance of {first.probability:.0%}"
+            + (f", close to {rivals}" if rivals else "")
+        )
+    return True, first.terms[0][1].sentence

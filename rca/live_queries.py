@@ -1,0 +1,87 @@
+"""The SQL of the live path, in ClickHouse's dialect, over the exporter's tables. Every query names its window."""
+
+from __future__ import annotations
+
+_WINDOW = "Timestamp >= {start:DateTime64(3, 'UTC')} AND Timestamp < {end:DateTime64(3, 'UTC')}"
+
+# Where a client span went: the peer's name, its address and port, or the host of its URL.
+_DESTINATION = """multiIf(
+    SpanAttributes['peer.service'] != '', SpanAttributes['peer.service'],
+    SpanAttributes['server.address'] != '', concat(
+        SpanAttributes['server.address'], if(SpanAttributes['server.port'] != '', ':', ''),
+        SpanAttributes['server.port']),
+    SpanAttributes['url.full'] != '', extract(SpanAttributes['url.full'], '^[a-z]+://([^/?]+)'),
+    SpanAttributes['http.url'] != '', extract(SpanAttributes['http.url'], '^[a-z]+://([^/?]+)'),
+    concat(
+        SpanAttributes['net.peer.name'], if(SpanAttributes['net.peer.port'] != '', ':', ''),
+        SpanAttributes['net.peer.port']))"""
+
+_NO_DATABASE = "SpanAttributes['db.system'] = '' AND SpanAttributes['db.system.name'] = ''"
+
+
+def _fill(template: str) -> str:
+    for name, part in (("$WINDOW", _WINDOW), ("$DESTINATION", _DESTINATION), ("$NO_DATABASE", _NO_DATABASE)):
+        template = template.replace(name, part)
+    return template
+
+
+# Which service answers at which destination, from a bounded sample of calls that went well.
+ADDRESSES = _fill("""
+SELECT client.destination AS destination, server.ServiceName AS service,
+    count() AS calls, avg(client.Duration) / 1e9 AS mean_s
+FROM (
+    SELECT SpanId, $DESTINATION AS destination, Duration FROM otel_traces
+    WHERE $WINDOW AND SpanKind = 'Client' AND StatusCode != 'Error' AND $NO_DATABASE
+    LIMIT 20000) AS client
+INNER JOIN (
+    SELECT ParentSpanId, ServiceName FROM otel_traces
+    WHERE $WINDOW AND SpanKind IN ('Server', 'Consumer')) AS server
+ON client.SpanId = server.ParentSpanId
+WHERE client.destination != ''
+GROUP BY destination, service
+ORDER BY destination, calls DESC, service
+""")
+
+# A reply carries a status; a client span that failed without one got no reply.
+FAILED = _fill("""
+SELECT caller, destination, count() AS calls, sum(Duration) / 1e9 AS waited,
+    countIf(match(reason, '(?i)refused|unreachable|reset|connect.?error|no route|remote.?protocol|disconnected'))
+        AS refused,
+    countIf(match(reason, '(?i)time.?out|timed out|deadline')) AS timed_out
+FROM (
+    SELECT ServiceName AS caller, $DESTINATION AS destination, Duration,
+        concat(StatusMessage, ' ', SpanAttributes['error.type'], ' ', arrayStringConcat(arrayMap(
+            event -> concat(event['exception.type'], ' ', event['exception.message']), `Events.Attributes`), ' '))
+            AS reason
+    FROM otel_traces
+    WHERE $WINDOW AND SpanKind = 'Client' AND StatusCode = 'Error' AND $NO_DATABASE
+      AND SpanAttributes['http.status_code'] = '' AND SpanAttributes['http.response.status_code'] = ''
+      AND SpanAttributes['rpc.grpc.status_code'] IN ('', '4', '14'))
+GROUP BY caller, destination
+ORDER BY caller, destination
+""")
+
+# The seconds in which each service's metrics were recorded.
+HEARTBEATS = """
+SELECT DISTINCT service, second FROM (
+    SELECT DISTINCT ServiceName AS service, toUnixTimestamp(TimeUnix) AS second FROM otel_metrics_sum
+    WHERE TimeUnix >= {start:DateTime64(3, 'UTC')} AND TimeUnix < {end:DateTime64(3, 'UTC')}
+    UNION ALL
+    SELECT DISTINCT ServiceName AS service, toUnixTimestamp(TimeUnix) AS second FROM otel_metrics_gauge
+    WHERE TimeUnix >= {start:DateTime64(3, 'UTC')} AND TimeUnix < {end:DateTime64(3, 'UTC')})
+ORDER BY service, second
+"""
+
+# Warnings and worse by template; what tells two lines of one template apart is cut out of the text.
+LOGS = _fill("""
+SELECT ServiceName AS service, SeverityText AS severity,
+    replaceRegexpAll(substring(Body, 1, 200), '[0-9a-fA-F]{8,}|[0-9]+', '#') AS template,
+    countIf(Timestamp < {onset:DateTime64(3, 'UTC')}) AS before,
+    countIf(Timestamp >= {onset:DateTime64(3, 'UTC')}) AS after,
+    anyLast(substring(Body, 1, 300)) AS sample
+FROM otel_logs
+WHERE TimestampTime >= toDateTime({start:DateTime64(3, 'UTC')}) AND $WINDOW AND SeverityNumber >= 13
+GROUP BY service, severity, template
+ORDER BY after DESC, service, severity, template
+LIMIT 2000
+""")

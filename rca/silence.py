@@ -1,0 +1,108 @@
+"""Silence is evidence: a killed or hung node stops reporting, and its callers get no answer.
+
+Two independent signs. A node that used to report every few seconds has not been heard of while others
+have (telemetry that is late for everybody is no silence). And calls to it fail without any reply:
+refused at once when nobody listens, timed out when somebody listens and does not answer.
+Assumes one clock for all heartbeats (the store's). Fails where nodes report less often than the window is long.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from rca.case import Case
+from rca.levels import shares, trust
+from rca.terms import Term, clock, count, duration
+
+
+def silent_nodes(case: Case) -> dict[str, float]:
+    """How surely each node stopped reporting around or after the onset, 0 to 1."""
+    beats = case.heartbeats
+    if beats is None:
+        return {}
+    silent = {}
+    for node, last, period in zip(beats.node, beats.last, beats.period, strict=True):
+        missed = (beats.horizon - last) / max(period, 1.0)
+        # The first missed report or two are ordinary lateness.
+        if missed > 2.0 and last >= case.onset - max(60.0, 5 * period):
+            silent[str(node)] = trust(missed - 2.0, half_at=2.0)
+    return silent
+
+
+def silence(case: Case) -> list[Term]:
+    """One term per node that has stopped reporting."""
+    terms = []
+    beats = case.heartbeats
+    for node, strength in silent_nodes(case).items():
+        assert beats is not None  # noqa: S101 - silent_nodes is empty without heartbeats
+        last = float(beats.last[list(beats.node).index(node)])
+        terms.append(
+            Term(
+                kind="silence",
+                candidate=node,
+                strength=strength,
+                sentence=(
+                    f"{node} has reported nothing since {clock(last)}, {duration(beats.horizon - last)} ago; others do"
+                ),
+                signal="heartbeat",
+                value=beats.horizon - last,
+                unit="s",
+                hints={"killed": 0.5 * strength, "hung": 0.5 * strength},
+            )
+        )
+    return terms
+
+
+def unanswered(case: Case) -> list[Term]:
+    """One term per node whose callers get no reply, unless that node itself waits for one that gives none."""
+    table = case.unanswered
+    if table is None or len(table.calls) == 0:
+        return []
+    silent = silent_nodes(case)
+    into: defaultdict[str, list[int]] = defaultdict(list)
+    out: defaultdict[str, float] = defaultdict(float)
+    for row, (caller, callee) in enumerate(zip(table.caller, table.callee, strict=True)):
+        into[callee].append(row)
+        out[caller] += float(table.calls[row])
+    own: dict[str, float] = {}
+    for node, rows in into.items():
+        calls = float(table.calls[rows].sum())
+        quietest = max((silent.get(callee, 0.0) for callee in reachable(case, node)), default=0.0)
+        passed_on = max(min(out[node] / calls, 1.0), quietest) * (1.0 - silent.get(node, 0.0))
+        own[node] = calls * (1.0 - passed_on)
+    terms = []
+    for node, strength in shares(own, doubt=3.0).items():
+        rows = into[node]
+        calls = float(table.calls[rows].sum())
+        refused, timed_out = float(table.refused[rows].sum()), float(table.timed_out[rows].sum())
+        waited = float(table.waited[rows].sum()) / calls
+        callers = sorted(set(table.caller[rows]))
+        how = "the connection is refused" if refused > timed_out else f"they wait {duration(waited)} in vain"
+        terms.append(
+            Term(
+                kind="unanswered",
+                candidate=node,
+                strength=strength,
+                sentence=f"{count(calls, 'call')} from {', '.join(callers)} to {node} got no answer: {how}",
+                signal="errors",
+                value=calls,
+                expected=0.0,
+                unit="calls",
+                hints={
+                    "killed": strength * refused / calls,
+                    "hung": strength * timed_out / calls,
+                },
+            )
+        )
+    return terms
+
+
+def reachable(case: Case, node: str) -> set[str]:
+    """Every node that `node` depends on through calls, itself excluded."""
+    found: set[str] = set()
+    todo = [node]
+    while todo:
+        for callee in case.callees(todo.pop()) - found - {node}:
+            found.add(callee)
+            todo.append(callee)
+    return found
