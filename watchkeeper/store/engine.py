@@ -1,0 +1,121 @@
+"""The embedded engine: chDB on one directory, with a pool of connections for readers and one for the writer.
+
+A connection runs one statement at a time, so a long query holds up only itself. Readers' connections are
+read-only, which also takes `file()`, `url()` and every other way out of the engine away from them.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import chdb
+
+from watchkeeper.errors import StoreError
+from watchkeeper.store.schema import statements
+
+LONGEST_READ_S: Final = 30
+_CODE: Final = re.compile(r"Code: (\d+)")
+_INPUT: Final = re.compile(r"FROM input\('((?:[^'\\]|\\.)*)'\)")
+_FORMAT: Final = re.compile(r"\s+FORMAT\s+(\w+)\s*$", re.IGNORECASE)
+
+
+class QueryError(StoreError):
+    """The engine refused a statement; `code` is ClickHouse's number for why."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        found = _CODE.search(message)
+        self.code = int(found.group(1)) if found else 1002
+
+
+class Engine:
+    """chDB, opened once a process on `folder`; threads may share it."""
+
+    def __init__(self, folder: Path, *, database: str, retention_days: float, readers: int, memory_mib: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._inbox = folder / "inbox"
+        self._inbox.mkdir(exist_ok=True)
+        for leftover in self._inbox.iterdir():  # bodies of inserts that a kill interrupted: they will be sent again
+            leftover.unlink()
+        # The engine keeps a schema cache in the working directory: let that be its own.
+        os.chdir(folder)
+        path = str(folder / "data")
+        self._writer = chdb.connect(f"{path}?max_threads=2")
+        self._writing = threading.Lock()
+        for statement in statements(database, retention_days):
+            self._run(self._writer, statement, "Null", {})
+        self._run(self._writer, f"USE {database}", "Null", {})
+        per_query = (memory_mib << 20) // 3
+        limits = f"readonly=1&max_execution_time={LONGEST_READ_S}&max_memory_usage={per_query}&max_threads=2"
+        self._readers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        for _ in range(readers):
+            connection = chdb.connect(f"{path}?{limits}")
+            self._run(connection, f"USE {database}", "Null", {})
+            self._readers.put(connection)
+
+    def read(self, sql: str, output_format: str, parameters: Mapping[str, str]) -> bytes:
+        """Run a query on a read-only connection; waits while all are busy."""
+        with self._reader() as connection:
+            return self._run(connection, sql, output_format, parameters)
+
+    def write(self, sql: str, body: bytes, parameters: Mapping[str, str]) -> bytes:
+        """Run a statement that changes data; `body` is what `FORMAT …` at its end announces.
+
+        An `INSERT … SELECT … FROM input('…')` reads the body through a file, since the embedded engine
+        takes data beside a statement only for a plain INSERT.
+        """
+        with self._writing:
+            if not body:
+                return self._run(self._writer, sql, "TabSeparated", parameters)
+            announced = _FORMAT.search(sql)
+            if not announced:
+                raise QueryError("Code: 62. DB::Exception: a body was sent, but the statement ends in no FORMAT")
+            sql, input_format = sql[: announced.start()], announced.group(1)
+            if not _INPUT.search(sql):
+                return self._insert(sql, input_format, body)
+            path = self._inbox / f"{threading.get_ident()}"
+            path.write_bytes(body)
+            try:
+                reading = _INPUT.sub(lambda m: f"FROM file('{path}', '{input_format}', '{m.group(1)}')", sql)
+                return self._run(self._writer, reading, "TabSeparated", parameters)
+            finally:
+                path.unlink()
+
+    def close(self) -> None:
+        """Wait for what is running, then close every connection."""
+        with self._writing:
+            while not self._readers.empty():
+                self._readers.get().close()
+            self._writer.close()
+
+    @contextmanager
+    def _reader(self) -> Iterator[Any]:
+        connection = self._readers.get()
+        try:
+            yield connection
+        finally:
+            self._readers.put(connection)
+
+    def _insert(self, sql: str, input_format: str, body: bytes) -> bytes:
+        try:
+            inserter = self._writer.send_insert(sql, input_format)
+            inserter.append(body)
+            inserter.finish()
+        except RuntimeError as error:
+            raise QueryError(str(error)) from error
+        return b""
+
+    @staticmethod
+    def _run(connection: Any, sql: str, output_format: str, parameters: Mapping[str, str]) -> bytes:
+        try:
+            result = connection._conn.query(sql, output_format, params=dict(parameters))  # noqa: SLF001 - query() would decode binary formats
+        except RuntimeError as error:
+            raise QueryError(str(error)) from error
+        return bytes(result.bytes())

@@ -1,0 +1,208 @@
+"""What readers ask of the telemetry store: Arrow tables over a window of time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import clickhouse_connect
+import pyarrow as pa
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from urllib3.exceptions import HTTPError
+
+from watchkeeper.config import Config
+from watchkeeper.errors import StoreError
+from watchkeeper.store.schema import SEVERITY_SQL
+from watchkeeper.vocabulary import Window
+
+_BETWEEN = "bucket >= toDateTime({start:Float64}, 'UTC') AND bucket < toDateTime({end:Float64}, 'UTC')"
+# DateTime64 so that Arrow gets a timestamp with its zone, not a bare number.
+_STEP = "toDateTime64(intDiv(toUnixTimestamp(bucket), {step:UInt32}) * {step:UInt32}, 0, 'UTC')"
+_TIME = (
+    "{column} >= fromUnixTimestamp64Nano({{start_ns:Int64}}) AND {column} < fromUnixTimestamp64Nano({{end_ns:Int64}})"
+)
+_SERVES = "kind IN ('Server', 'Consumer')"
+
+
+class Telemetry:
+    """A reader of the telemetry store. Threads may share one; it connects at the first query."""
+
+    def __init__(self, *, url: str, database: str, user: str, password: str) -> None:
+        self._url = url
+        self._database = database
+        self._user = user
+        self._password = password
+        self._client: Any = None
+
+    @classmethod
+    def connect(cls, config: Config) -> Self:
+        """A reader of the store that `config` names."""
+        return cls(
+            url=config.store_url,
+            database=config.store.database,
+            user=config.store.user,
+            password=config.store_password(),
+        )
+
+    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
+        """The rows of one SELECT; `parameters` fill `{name:Type}` in it.
+
+        Raises:
+            StoreError: the store refused (its own message), or could not be reached (`retry` is set).
+        """
+        try:
+            if self._client is None:
+                self._client = connect(self._url, self._database, self._user, self._password)
+            return self._client.query_arrow(sql, parameters=dict(parameters or {}), use_strings=True)
+        except ClickHouseError as error:
+            raise StoreError(f"the store refused a query: {error}") from error
+        except (HTTPError, OSError) as error:
+            raise StoreError(f"the store at {self._url} cannot be reached: {error}", retry=True) from error
+
+    def red(self, window: Window, step_s: int = 5) -> pa.Table:
+        """Rate, errors and duration of every service's operations, by `step_s`.
+
+        Columns: bucket (timestamp, UTC), service, operation, calls, errors (int64), mean_ms, p50_ms, p95_ms,
+        p99_ms, max_ms (float64); sorted by bucket. A request counts in the bucket in which it ended.
+        """
+        return (
+            self.query(
+                f"SELECT {_STEP} AS step, service, operation, toInt64(sum(calls)) AS calls, toInt64(sum(errors)) AS errors, "
+                "sum(duration_ns_sum) / sum(r.calls) / 1e6 AS mean_ms, "
+                "quantilesTDigestMerge(0.5, 0.9, 0.95, 0.99)(latency) AS q, q[1] / 1e6 AS p50_ms, q[3] / 1e6 AS p95_ms, "
+                "q[4] / 1e6 AS p99_ms, max(duration_ns_max) / 1e6 AS max_ms "
+                f"FROM red AS r WHERE {_BETWEEN} AND {_SERVES} GROUP BY step, service, operation ORDER BY step, service, operation",
+                _seconds(window, step_s),
+            )
+            .drop_columns(["q"])
+            .rename_columns({"step": "bucket"})
+        )
+
+    def edges(self, window: Window, step_s: int = 5) -> pa.Table:
+        """Who called whom, by `step_s`, from the caller's side and, where the callee reports, from its side.
+
+        Columns: bucket, caller, callee, calls, errors (int64), client_mean_ms, server_mean_ms (float64; NaN where
+        that side did not report), source (`span`: both sides report; `attribute`: the caller names the callee).
+        """
+        return self.query(
+            f"SELECT {_STEP} AS step, caller, callee, toInt64(sum(calls)) AS calls, toInt64(sum(errors)) AS errors, "
+            "sum(client_ns_sum) / sum(e.calls) / 1e6 AS client_mean_ms, "
+            "sum(server_ns_sum) / sum(server_calls) / 1e6 AS server_mean_ms, source "
+            f"FROM edges AS e WHERE {_BETWEEN} GROUP BY step, caller, callee, source ORDER BY step, caller, callee",
+            _seconds(window, step_s),
+        ).rename_columns({"step": "bucket"})
+
+    def services(self, window: Window) -> pa.Table:
+        """Every service that served a request: service, calls, errors, mean_ms, p95_ms, first_seen, last_seen."""
+        return self.query(
+            "SELECT service, toInt64(sum(calls)) AS calls, toInt64(sum(errors)) AS errors, "
+            "sum(duration_ns_sum) / sum(r.calls) / 1e6 AS mean_ms, "
+            "quantilesTDigestMerge(0.5, 0.9, 0.95, 0.99)(latency)[3] / 1e6 AS p95_ms, toDateTime64(min(bucket), 0, 'UTC') AS first_seen, "
+            f"toDateTime64(max(bucket), 0, 'UTC') AS last_seen FROM red AS r WHERE {_BETWEEN} AND {_SERVES} GROUP BY service ORDER BY service",
+            _seconds(window),
+        )
+
+    def log_counts(self, window: Window, step_s: int = 5) -> pa.Table:
+        """Log lines: bucket, service, severity, lines (int64)."""
+        return self.query(
+            f"SELECT {_STEP} AS step, service, severity, toInt64(sum(lines)) AS lines FROM log_counts "
+            f"WHERE {_BETWEEN} GROUP BY step, service, severity ORDER BY step, service, severity",
+            _seconds(window, step_s),
+        ).rename_columns({"step": "bucket"})
+
+    def logs(
+        self, window: Window, service: str | None = None, severity_at_least: int = 0, limit: int = 1000
+    ) -> pa.Table:
+        """The newest log lines: timestamp, service, severity, severity_number, body, trace_id, span_id."""
+        return self.query(
+            f"SELECT Timestamp AS timestamp, ServiceName AS service, {SEVERITY_SQL} AS severity, "
+            "SeverityNumber AS severity_number, Body AS body, TraceId AS trace_id, SpanId AS span_id FROM otel_logs "
+            "WHERE TimestampTime >= toDateTime({start:Float64} - 1) AND TimestampTime <= toDateTime({end:Float64} + 1) "
+            f"AND {_TIME.format(column='Timestamp')} AND SeverityNumber >= {{least:UInt8}} "
+            "AND ({service:String} = '' OR ServiceName = {service:String}) ORDER BY timestamp DESC LIMIT {limit:UInt32}",
+            _seconds(window) | _nanos(window) | {"least": severity_at_least, "service": service or "", "limit": limit},
+        )
+
+    def metric_series(self, window: Window, step_s: int = 5, service: str | None = None) -> pa.Table:
+        """Metric points by `step_s`, in units that a detector can compare.
+
+        Columns: bucket, service, metric, attributes (sorted JSON text), value (float64), kind: `gauge` (mean of the
+        values; also a sum that may fall), `rate` (a growing counter's increase per second; resets count from zero) and
+        `mean` (a histogram's mean observation).
+        """
+        where = f"{_TIME.format(column='TimeUnix')} AND ({{service:String}} = '' OR ServiceName = {{service:String}})"
+        bucket = "toDateTime64(intDiv(toUnixTimestamp(toDateTime(TimeUnix, 'UTC')), {step:UInt32}) * {step:UInt32}, 0, 'UTC')"
+        names = "ServiceName AS service, MetricName AS metric, replaceAll(toJSONString(mapSort(Attributes)), '\\\\/', '/') AS attributes"
+        by_series = "PARTITION BY ServiceName, MetricName, Attributes, ResourceAttributes ORDER BY TimeUnix"
+        frame = "ROWS BETWEEN 1 PRECEDING AND 1 PRECEDING"
+
+        def growth(column: str, what: str) -> str:
+            before = f"first_value({column}) OVER ({by_series} {frame})"
+            rows = f"count() OVER ({by_series} {frame})"
+            cumulative = f"if({rows} = 0, 0, if({column} >= {before}, {column} - {before}, {column}))"
+            return f"if(AggregationTemporality = 1, {column}, {cumulative}) AS {what}"
+
+        return self.query(
+            f"SELECT * FROM (SELECT {bucket} AS bucket, {names}, avg(Value) AS value, 'gauge' AS kind "
+            f"FROM otel_metrics_gauge WHERE {where} GROUP BY bucket, service, metric, attributes UNION ALL "
+            f"SELECT {bucket} AS bucket, {names}, avg(Value) AS value, 'gauge' AS kind "
+            f"FROM otel_metrics_sum WHERE {where} AND NOT IsMonotonic GROUP BY bucket, service, metric, attributes UNION ALL "
+            "SELECT bucket, service, metric, attributes, sum(grown) / {step:UInt32} AS value, 'rate' AS kind FROM ("
+            f"SELECT {bucket} AS bucket, {names}, {growth('Value', 'grown')} FROM otel_metrics_sum "
+            f"WHERE {where} AND IsMonotonic) GROUP BY bucket, service, metric, attributes UNION ALL "
+            "SELECT bucket, service, metric, attributes, sum(summed) / sum(counted) AS value, 'mean' AS kind FROM ("
+            f"SELECT {bucket} AS bucket, {names}, {growth('Sum', 'summed')}, {growth('toFloat64(Count)', 'counted')} "
+            f"FROM otel_metrics_histogram WHERE {where}) GROUP BY bucket, service, metric, attributes HAVING sum(counted) > 0"
+            ") ORDER BY service, metric, attributes, bucket",
+            _nanos(window) | {"step": step_s, "service": service or ""},
+        )
+
+    def spans(self, window: Window, service: str | None = None, limit: int = 1000) -> pa.Table:
+        """The newest spans: timestamp, trace_id, span_id, parent_span_id, service, operation, kind, duration_ns, status."""
+        return self.query(
+            f"{_SPAN_COLUMNS} WHERE {_TIME.format(column='Timestamp')} "
+            "AND ({service:String} = '' OR ServiceName = {service:String}) ORDER BY timestamp DESC LIMIT {limit:UInt32}",
+            _nanos(window) | {"service": service or "", "limit": limit},
+        )
+
+    def trace(self, trace_id: str) -> pa.Table:
+        """Every span of one trace, by start; the columns of `spans`."""
+        return self.query(f"{_SPAN_COLUMNS} WHERE TraceId = {{trace:String}} ORDER BY timestamp", {"trace": trace_id})
+
+
+_SPAN_COLUMNS = (
+    "SELECT Timestamp AS timestamp, TraceId AS trace_id, SpanId AS span_id, ParentSpanId AS parent_span_id, "
+    "ServiceName AS service, SpanName AS operation, SpanKind AS kind, toInt64(Duration) AS duration_ns, "
+    "StatusCode AS status, StatusMessage AS message, replaceAll(toJSONString(SpanAttributes), '\\\\/', '/') AS attributes FROM otel_traces"
+)
+
+
+def _seconds(window: Window, step_s: int = 5) -> dict[str, Any]:
+    return {"start": window.start.timestamp(), "end": window.end.timestamp(), "step": step_s}
+
+
+def _nanos(window: Window) -> dict[str, Any]:
+    return {
+        "start": window.start.timestamp(),
+        "end": window.end.timestamp(),
+        "start_ns": int(window.start.timestamp() * 1e6) * 1000,
+        "end_ns": int(window.end.timestamp() * 1e6) * 1000,
+    }
+
+
+def connect(url: str, database: str, user: str, password: str) -> Any:
+    """A ClickHouse client that threads may share."""
+    parts = urlsplit(url)
+    return clickhouse_connect.get_client(
+        interface=parts.scheme,
+        host=parts.hostname or "127.0.0.1",
+        port=parts.port or (8443 if parts.scheme == "https" else 8123),
+        username=user,
+        password=password,
+        database=database,
+        connect_timeout=5,
+        send_receive_timeout=60,
+        autogenerate_session_id=False,  # a session would make threads wait for each other
+        compress=False,
+    )
