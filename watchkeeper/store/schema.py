@@ -6,6 +6,7 @@ names and types (nanosecond times). Secondary indexes, codecs, TTL and everythin
 `red`         rate, errors, duration of each service's operations, 5 s a row
 `links`       one row a call seen from one side; joined by a periodic INSERT into `edges`
 `edges`       who calls whom, 5 s a row
+`peers`       which service answers at an address, so that a call which nobody answers still has a callee
 `log_counts`  lines by service and severity, 5 s a row
 
 Each table that an insert reaches has a deduplication window, so that a segment that is sent twice is
@@ -155,6 +156,8 @@ EDGE: Final = {
     "server_calls": SUM,
     "server_ns_sum": SUM,
 }
+# Which service answers at an address, learnt from calls that both sides report.
+PEER: Final = {"bucket": "DateTime('UTC')", "peer": LC, "service": LC}
 LOG_COUNT: Final = {
     "bucket": "DateTime('UTC') CODEC(DoubleDelta, ZSTD(1))",
     "service": LC,
@@ -248,6 +251,7 @@ def _tables() -> list[_Table]:
         ("red", RED, "AggregatingMergeTree", "service, operation, kind, bucket"),
         ("links", LINK, "MergeTree", "bucket, key"),
         ("edges", EDGE, "AggregatingMergeTree", "caller, callee, source, bucket"),
+        ("peers", PEER, "ReplacingMergeTree(bucket)", "peer, service"),
         ("log_counts", LOG_COUNT, "AggregatingMergeTree", "service, severity, bucket"),
     )
     tables += [

@@ -1,0 +1,100 @@
+"""Sealed segments into the store, oldest first, each exactly once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import structlog
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from prometheus_client import Counter, Gauge, Histogram
+from urllib3.exceptions import HTTPError
+
+from watchkeeper.ingest_log.segments import IngestLog, Segment
+from watchkeeper.store.otlp import METRIC_KINDS, insert_logs, insert_metrics, insert_traces
+
+LOADED = Counter("watchkeeper_loader_segments_total", "Segments that reached the store.", ["signal"])
+FAILED = Counter("watchkeeper_loader_failures_total", "Tries that failed.", ["signal"])
+SECONDS = Histogram("watchkeeper_loader_seconds", "Time to load one segment.", ["signal"])
+LAG = Gauge("watchkeeper_loader_lag_seconds", "Age of the oldest segment that waits.")
+
+FIRST_BACKOFF_S: Final = 0.2
+LONGEST_BACKOFF_S: Final = 5.0
+# ClickHouse codes of a segment that can never be loaded, however often it is sent.
+HOPELESS: Final = ("Code: 33", "Code: 117", "Code: 441", "Code: 444")
+
+
+class Loader:
+    """Sends segments until stopped; one INSERT each (one per kind for metrics)."""
+
+    def __init__(self, log: IngestLog, connect: Callable[[], Any], *, database: str, memory_mib: int) -> None:
+        self._log = log
+        self._connect = connect
+        self._database = database
+        self._memory_mib = memory_mib
+        self._client: Any = None
+        self._stopping = threading.Event()
+        self._logger = structlog.get_logger()
+        self.idle = threading.Event()
+
+    def run(self) -> None:
+        """Load until `stop`; failures are retried with back-off, and a hopeless segment is set aside."""
+        backoff = FIRST_BACKOFF_S
+        while not self._stopping.is_set():
+            waiting = self._log.sealed()
+            if not waiting:
+                self.idle.set()
+                LAG.set(0)
+                self._log.wait_for_sealed(0.2)
+                continue
+            self.idle.clear()
+            LAG.set(max(0.0, time.time() - int(waiting[0].token.split("-")[0]) / 1e9))
+            for segment in waiting:
+                try:
+                    self.load(segment)
+                    backoff = FIRST_BACKOFF_S
+                except (ClickHouseError, HTTPError, OSError) as error:
+                    FAILED.labels(segment.signal).inc()
+                    if any(code in str(error) for code in HOPELESS):
+                        self._set_aside(segment, error)
+                        continue
+                    self._client = None
+                    self._logger.warning("loader.failed", segment=segment.path.name, error=str(error), retry_s=backoff)
+                    self._stopping.wait(backoff)
+                    backoff = min(backoff * 2, LONGEST_BACKOFF_S)
+                    break
+                if self._stopping.is_set():
+                    return
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def load(self, segment: Segment) -> None:
+        """Insert one segment and forget it. Sent again after a crash in between, its token makes it harmless."""
+        if self._client is None:
+            self._client = self._connect()
+        body = segment.path.read_bytes()
+        with SECONDS.labels(segment.signal).time():
+            for statement in self._statements(segment):
+                self._client.command(f"{statement} FORMAT Protobuf", data=body)
+        self._log.remove([segment])
+        LOADED.labels(segment.signal).inc()
+
+    def _statements(self, segment: Segment) -> list[str]:
+        match segment.signal:
+            case "traces":
+                return [insert_traces(self._database, segment.token, self._memory_mib)]
+            case "logs":
+                return [insert_logs(self._database, segment.token, self._memory_mib)]
+            case _:
+                kinds = segment.kinds or METRIC_KINDS
+                return [insert_metrics(self._database, kind, segment.token, self._memory_mib) for kind in kinds]
+
+    def _set_aside(self, segment: Segment, error: Exception) -> None:
+        """Keep what the store can't decode, out of the way of what it can."""
+        target = segment.path.with_suffix(".refused")
+        segment.path.rename(target)
+        self._log.remove([segment])
+        self._logger.error("loader.refused", segment=str(target), error=str(error))

@@ -1,0 +1,296 @@
+"""Write-ahead segments on the local disk: what was acked is here until the store has it.
+
+A request is appended to its signal's open segment, length-delimited; one thread writes and syncs whatever
+has gathered, and only then are the receivers told (group commit). An open segment is sealed by a rename
+after a second or so; the loader takes sealed ones, oldest first, and removes them once the store has them.
+
+    <token>.<signal>.open                  being written
+    <token>.<signal>.<kinds>.ready         sealed; kinds of metric in it, or `all`
+
+A token is never used twice, so the store can tell a segment that it has already stored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import secrets
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from watchkeeper.errors import IngestLogError
+
+BACKLOG = Gauge("watchkeeper_ingest_backlog_bytes", "Acked and not yet in the store.")
+APPENDED = Counter("watchkeeper_ingest_appended_bytes_total", "Appended to the ingest log.", ["signal"])
+SYNC_SECONDS = Histogram("watchkeeper_ingest_sync_seconds", "Time of one group sync.")
+
+# How long a segment stays open: spans are wanted soon, metric points come in by the interval anyway.
+OPEN_SECONDS: Final = {"traces": 1.0, "logs": 2.0, "metrics": 3.0}
+GATHER_S: Final = 0.002
+
+
+class OverloadedError(IngestLogError):
+    """The backlog is full: nothing more is acked until the loader has caught up. Try again later."""
+
+    def __init__(self, backlog: int, limit: int) -> None:
+        super().__init__(
+            f"{backlog >> 20} MiB wait for the store, and {limit >> 20} MiB is the limit (ingest.max_backlog_mib)",
+            retry=True,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """A sealed run of length-delimited export requests."""
+
+    path: Path
+    token: str
+    signal: str
+    kinds: tuple[str, ...]
+    size: int
+
+
+@dataclass(slots=True)
+class _Open:
+    path: Path
+    file: BinaryIO
+    since: float
+    size: int = 0
+    kinds: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    signal: str
+    payload: bytes
+    kinds: frozenset[str]
+    done: Future[None]
+
+
+def varint(number: int) -> bytes:
+    """A protobuf varint."""
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+class IngestLog:
+    """The ingest log of one `ingest` process in one folder.
+
+    Args:
+        folder: where the segments are; made if absent, recovered if not empty.
+        segment_bytes: a segment is sealed at this size at the latest.
+        max_backlog_bytes: above this, `append` refuses.
+        is_valid: says whether a record found after a crash is a whole request of that signal.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        segment_bytes: int,
+        max_backlog_bytes: int,
+        open_scale: float = 1.0,
+        is_valid: Callable[[str, bytes], bool] = lambda *_: True,
+    ) -> None:
+        self._folder = folder
+        self._segment_bytes = segment_bytes
+        self._max_backlog = max_backlog_bytes
+        self._open_scale = open_scale
+        self._open: dict[str, _Open] = {}
+        self._pending: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        self._ready = threading.Condition()
+        self._failed: str | None = None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = self._claim(folder)
+            for path in sorted(folder.glob("*.open")):
+                _recover(path, is_valid)
+        except OSError as error:
+            raise IngestLogError(f"the ingest log in {folder} cannot be opened: {error.strerror}") from error
+        self._backlog = sum(path.stat().st_size for path in folder.glob("*.ready"))
+        BACKLOG.set(self._backlog)
+        self._thread = threading.Thread(target=self._write_forever, name="ingest-log", daemon=True)
+        self._thread.start()
+
+    @staticmethod
+    def _claim(folder: Path) -> int:
+        import fcntl
+
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            raise IngestLogError(
+                f"another ingest process uses {folder}. Stop it, or give this one a data_dir of its own."
+            ) from error
+        return descriptor
+
+    @property
+    def backlog_bytes(self) -> int:
+        return self._backlog
+
+    def append(self, signal: str, payload: bytes, kinds: frozenset[str] = frozenset()) -> Future[None]:
+        """Append one serialised export request; the future is done when it is on disk.
+
+        Raises:
+            OverloadedError: the backlog is full.
+            IngestLogError: the disk failed; the future may carry this too.
+        """
+        if self._failed:
+            raise IngestLogError(self._failed, retry=True)
+        if self._backlog > self._max_backlog:
+            raise OverloadedError(self._backlog, self._max_backlog)
+        write = _Write(signal, payload, kinds, Future())
+        self._pending.put(write)
+        return write.done
+
+    def sealed(self) -> list[Segment]:
+        """The segments that wait for the loader, oldest first."""
+        return [_describe(path) for path in sorted(self._folder.glob("*.ready"))]
+
+    def wait_for_sealed(self, timeout_s: float) -> None:
+        """Return when a segment is sealed, or after `timeout_s`."""
+        with self._ready:
+            self._ready.wait(timeout_s)
+
+    def remove(self, segments: Sequence[Segment]) -> None:
+        """Forget segments that the store has."""
+        for segment in segments:
+            segment.path.unlink(missing_ok=True)
+            self._backlog -= segment.size
+        BACKLOG.set(self._backlog)
+
+    def close(self) -> None:
+        """Write what is pending, seal, and stop."""
+        self._pending.put(None)
+        self._thread.join()
+        os.close(self._lock)
+
+    def _write_forever(self) -> None:
+        while True:
+            batch = self._gather()
+            stop = None in batch
+            writes = [write for write in batch if write is not None]
+            if writes:
+                self._write(writes)
+            self._seal_old(everything=stop)
+            if stop:
+                return
+
+    def _gather(self) -> list[_Write | None]:
+        """What waits to be written; blocks for the first, but not past the next sealing."""
+        batch: list[_Write | None] = []
+        with contextlib.suppress(queue.Empty):
+            batch.append(self._pending.get(timeout=0.1 if self._open else 1.0))
+            time.sleep(GATHER_S)  # requests in flight join this sync
+            while True:
+                batch.append(self._pending.get_nowait())
+        return batch
+
+    def _write(self, writes: Sequence[_Write]) -> None:
+        try:
+            for signal in {write.signal for write in writes}:
+                mine = [write for write in writes if write.signal == signal]
+                segment = self._segment(signal)
+                data = b"".join(part for write in mine for part in (varint(len(write.payload)), write.payload))
+                segment.file.write(data)
+                with SYNC_SECONDS.time():
+                    os.fdatasync(segment.file.fileno())
+                segment.size += len(data)
+                for write in mine:
+                    segment.kinds |= write.kinds
+                self._backlog += len(data)
+                APPENDED.labels(signal).inc(len(data))
+            BACKLOG.set(self._backlog)
+        except OSError as error:
+            # A half-written record must not be followed by another: this log takes nothing more.
+            self._failed = f"the ingest log in {self._folder} cannot be written: {error.strerror}"
+            for write in writes:
+                write.done.set_exception(IngestLogError(self._failed, retry=True))
+            return
+        for write in writes:
+            write.done.set_result(None)
+
+    def _segment(self, signal: str) -> _Open:
+        segment = self._open.get(signal)
+        if segment is None:
+            token = f"{time.time_ns():020d}-{secrets.token_hex(4)}"
+            path = self._folder / f"{token}.{signal}.open"
+            segment = self._open[signal] = _Open(path, path.open("xb", buffering=0), time.monotonic())
+            _sync_folder(self._folder)
+        return segment
+
+    def _seal_old(self, *, everything: bool) -> None:
+        now = time.monotonic()
+        sealed = False
+        for signal, segment in list(self._open.items()):
+            old = now - segment.since >= OPEN_SECONDS.get(signal, 1.0) * self._open_scale
+            if everything or old or segment.size >= self._segment_bytes:
+                segment.file.close()
+                kinds = "-".join(sorted(segment.kinds)) or "all"
+                segment.path.rename(segment.path.with_suffix(f".{kinds}.ready"))
+                del self._open[signal]
+                sealed = True
+        if sealed:
+            with self._ready:
+                self._ready.notify_all()
+
+
+def _describe(path: Path) -> Segment:
+    token, signal, kinds, _ = path.name.split(".")
+    known = () if kinds == "all" else tuple(kinds.split("-"))
+    return Segment(path=path, token=token, signal=signal, kinds=known, size=path.stat().st_size)
+
+
+def _recover(path: Path, is_valid: Callable[[str, bytes], bool]) -> None:
+    """Cut what a crash left half-written, and seal the rest. What is cut was never acked."""
+    signal = path.name.split(".")[1]
+    data = path.read_bytes()
+    end = _whole_records(data, lambda record: is_valid(signal, record))
+    if end == 0:
+        path.unlink()
+        return
+    with path.open("r+b") as file:
+        file.truncate(end)
+        os.fsync(file.fileno())
+    path.rename(path.with_suffix(".all.ready"))
+
+
+def _whole_records(data: bytes, is_valid: Callable[[bytes], bool]) -> int:
+    """How many bytes of `data` are whole, valid records."""
+    at = 0
+    while at < len(data):
+        length, shift, cursor = 0, 0, at
+        while cursor < len(data) and shift < 35:
+            byte = data[cursor]
+            length |= (byte & 0x7F) << shift
+            shift, cursor = shift + 7, cursor + 1
+            if byte < 0x80:
+                break
+        else:
+            return at
+        if cursor + length > len(data) or not is_valid(data[cursor : cursor + length]):
+            return at
+        at = cursor + length
+    return at
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
