@@ -1,0 +1,139 @@
+"""What every plotly figure of the dashboard shares: type, grid, axes, and the marks for moments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import numpy as np
+
+from dashboard.palette import Palette
+from dashboard.series import Floats
+from dashboard.viewer import Viewer
+
+Figure = dict[str, Any]
+FONT = "Inter, system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'DejaVu Sans', sans-serif"
+CONFIG: dict[str, Any] = {"displayModeBar": False, "responsive": True, "doubleClick": "reset"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """Something that happened at one time, drawn as a vertical line with its words at the top."""
+
+    at: datetime
+    text: str
+    kind: Literal["onset", "change", "page", "ack", "resolved"] = "onset"
+
+
+def numbers(values: Floats, digits: int = 4) -> list[float | None]:
+    """JSON knows no NaN: gaps become None; `digits` significant digits are enough for a plot."""
+    return [float(f"{v:.{digits}g}") if np.isfinite(v) else None for v in values]
+
+
+def layout(viewer: Viewer, *, height: int, title: str = "") -> dict[str, Any]:
+    """The layout of a figure without axes."""
+    p = viewer.palette
+    return {
+        "height": height,
+        "margin": {"l": 48, "r": 12, "t": 26 if title else 10, "b": 24},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": FONT, "size": 11, "color": p.muted},
+        "hovermode": "x unified",
+        "hoverlabel": {"bgcolor": p.surface, "bordercolor": p.line, "font": {"color": p.text, "family": FONT}},
+        "showlegend": False,
+        "uirevision": "kept",  # zoom survives a refresh
+        "shapes": [],
+        "annotations": [],
+        **(
+            {
+                "title": {
+                    "text": title,
+                    "x": 0,
+                    "xref": "paper",
+                    "y": 0.98,
+                    "yanchor": "top",
+                    "font": {"size": 12, "color": p.text},
+                }
+            }
+            if title
+            else {}
+        ),
+    }
+
+
+def time_axis(viewer: Viewer, start: datetime, end: datetime) -> dict[str, Any]:
+    """An x axis in the reader's own time."""
+    p = viewer.palette
+    return {
+        "type": "date",
+        "range": [viewer.local(start), viewer.local(end)],
+        "gridcolor": p.line,
+        "linecolor": p.line,
+        "tickcolor": p.line,
+        "ticks": "outside",
+        "ticklen": 3,
+        "nticks": 7,
+        "showgrid": False,
+        "hoverformat": "%H:%M:%S",
+        "tickformatstops": [
+            {"dtickrange": [None, 60_000], "value": "%H:%M:%S"},
+            {"dtickrange": [60_000, 86_400_000], "value": "%H:%M\n%a %-d %b"},
+            {"dtickrange": [86_400_000, None], "value": "%a %-d\n%b"},
+        ],
+        "zeroline": False,
+    }
+
+
+def value_axis(palette: Palette, *, title: str = "", suffix: str = "", form: str = "") -> dict[str, Any]:
+    """A y axis from zero."""
+    return {
+        "rangemode": "tozero",
+        "gridcolor": palette.line,
+        "zeroline": False,
+        "nticks": 4,
+        "automargin": True,
+        "ticksuffix": suffix,
+        **({"tickformat": form} if form else {}),
+        **({"title": {"text": title, "font": {"size": 11}, "standoff": 4}} if title else {}),
+    }
+
+
+def mark(figure: Figure, viewer: Viewer, moments: Sequence[Moment]) -> None:
+    """Draw vertical lines through the whole figure; words that would collide share one place."""
+    p = viewer.palette
+    colours = {"onset": p.failing, "change": p.degraded, "page": p.accent, "ack": p.accent, "resolved": p.ok}
+    for moment in moments:
+        x = viewer.local(moment.at)
+        colour = colours[moment.kind]
+        figure["layout"]["shapes"].append(
+            {
+                "type": "line",
+                "xref": "x",
+                "yref": "paper",
+                "x0": x,
+                "x1": x,
+                "y0": 0,
+                "y1": 1,
+                "line": {"color": colour, "width": 1.2, "dash": "solid" if moment.kind == "onset" else "dot"},
+                "layer": "above",
+            }
+        )
+        figure["layout"]["annotations"].append(
+            {
+                "x": x,
+                "y": 1,
+                "xref": "x",
+                "yref": "paper",
+                "text": moment.text,
+                "showarrow": False,
+                "xanchor": "left",
+                "yanchor": "top",
+                "xshift": 3,
+                "font": {"size": 10, "color": colour},
+                "bgcolor": p.surface,
+                "opacity": 0.9,
+            }
+        )

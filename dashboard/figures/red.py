@@ -1,0 +1,61 @@
+"""Rate, errors and latency of one service over time, one above the other on one time axis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from dashboard.figures.frame import Figure, Moment, layout, mark, numbers, time_axis, value_axis
+from dashboard.series import RedSeries
+from dashboard.viewer import Viewer
+
+
+def red_figure(series: RedSeries, viewer: Viewer, moments: Sequence[Moment] = (), *, height: int = 380) -> Figure:
+    """Three plots with a shared x axis: requests a second, failed share, and p50 with p95 latency.
+
+    Moments outside the series' time are left out.
+    """
+    p = viewer.palette
+    times = series.times
+    x = [viewer.local(at) for at in times]
+    end = series.start + timedelta(seconds=series.step_s * len(times))
+    figure: Figure = {"data": [], "layout": layout(viewer, height=height)}
+
+    def line(values: list[float | None], name: str, colour: str, axis: str, hover: str, **style: object) -> None:
+        figure["data"].append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "x": x,
+                "y": values,
+                "name": name,
+                "xaxis": "x",
+                "yaxis": axis,
+                "line": {"color": colour, "width": 1.6},
+                "hovertemplate": f"{hover}<extra>{name}</extra>",
+                **style,
+            }
+        )
+
+    soft = {"fill": "tozeroy", "fillcolor": _faint(p.rate)}
+    line(numbers(series.rate), "requests", p.rate, "y", "%{y:.1f}/s", **soft)
+    line(numbers(series.error_ratio), "failed", p.errors, "y2", "%{y:.1%}", fill="tozeroy", fillcolor=_faint(p.errors))
+    line(numbers(series.p50_ms), "p50", p.latency_soft, "y3", "%{y:,.0f} ms")
+    line(numbers(series.p95_ms), "p95", p.latency, "y3", "%{y:,.0f} ms")
+    errors_axis = value_axis(p, title="failed", form=".0%")
+    if not (series.error_ratio > 0.02).any():
+        errors_axis |= {"range": [0, 0.05], "rangemode": "normal"}  # a quiet service looks quiet
+    figure["layout"] |= {
+        "xaxis": time_axis(viewer, series.start, end) | {"anchor": "y3"},
+        "yaxis": value_axis(p, title="requests/s") | {"domain": [0.72, 1.0]},
+        "yaxis2": errors_axis | {"domain": [0.38, 0.64]},
+        "yaxis3": value_axis(p, title="p50, p95 ms") | {"domain": [0.0, 0.30]},
+    }
+    mark(figure, viewer, [m for m in moments if series.start <= m.at <= end])
+    return figure
+
+
+def _faint(colour: str) -> str:
+    """The same colour, nearly transparent."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.12)"

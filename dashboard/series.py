@@ -1,0 +1,112 @@
+"""RED of each service on a regular grid of buckets, from the store's table of rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from watchkeeper.vocabulary import Window, utc
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RedSeries:
+    """One service's requests. All arrays have the shape (n_buckets,), sorted by time.
+
+    `calls` and `errors` are counts a bucket, 0 where nothing was served; the latencies are milliseconds,
+    NaN where nothing was served.
+    """
+
+    service: str
+    start: datetime
+    step_s: int
+    calls: Floats
+    errors: Floats
+    p50_ms: Floats
+    p95_ms: Floats
+
+    @property
+    def rate(self) -> Floats:
+        """Requests a second, shape (n_buckets,)."""
+        return self.calls / self.step_s
+
+    @property
+    def error_ratio(self) -> Floats:
+        """Failed requests over all, 0 to 1; NaN where nothing was served."""
+        return np.divide(self.errors, self.calls, out=np.full_like(self.calls, np.nan), where=self.calls > 0)
+
+    @property
+    def times(self) -> list[datetime]:
+        """The start of each bucket."""
+        return [self.start + timedelta(seconds=self.step_s * i) for i in range(len(self.calls))]
+
+    def recent(self, seconds: float = 60.0) -> Recent:
+        """What the service did in the last whole buckets that cover `seconds`. The newest one still fills."""
+        n = min(max(1, round(seconds / self.step_s)), max(1, len(self.calls) - 1))
+        part = slice(-n - 1, -1) if len(self.calls) > 1 else slice(None)
+        calls, errors = float(self.calls[part].sum()), float(self.errors[part].sum())
+        served = self.calls[part] > 0
+        p95 = float(np.average(self.p95_ms[part][served], weights=self.calls[part][served])) if served.any() else None
+        return Recent(per_second=calls / (n * self.step_s), error_ratio=errors / calls if calls else None, p95_ms=p95)
+
+    @property
+    def last_served(self) -> datetime | None:
+        """The end of the last bucket in which the service served anything."""
+        served = np.flatnonzero(self.calls > 0)
+        return self.start + timedelta(seconds=self.step_s * (int(served[-1]) + 1)) if served.size else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recent:
+    """The newest rate, error ratio (0 to 1) and latency; None where nothing was served."""
+
+    per_second: float
+    error_ratio: float | None
+    p95_ms: float | None
+
+
+def grid(window: Window, step_s: int) -> tuple[datetime, int]:
+    """The first bucket of a window and how many buckets it touches."""
+    first = int(window.start.timestamp()) // step_s
+    last = -(-int(window.end.timestamp()) // step_s)
+    return utc(first * step_s), max(1, last - first)
+
+
+def positions(table: pa.Table, start: datetime, step_s: int) -> NDArray[np.int64]:
+    """Where each row's `bucket` stands on the grid that begins at `start`, shape (n_rows,)."""
+    seconds = pc.cast(pc.cast(table["bucket"], pa.timestamp("s", "UTC")), pa.int64())
+    index = (np.asarray(seconds) - int(start.timestamp())) // step_s
+    return index.astype(np.int64)
+
+
+def placed(table: pa.Table, column: str, index: NDArray[np.int64], length: int, empty: float) -> Floats:
+    """A column laid out on the grid, shape (length,); `empty` where there is no row."""
+    values = np.full(length, empty)
+    inside = (index >= 0) & (index < length)
+    values[index[inside]] = np.asarray(table[column], dtype=np.float64)[inside]
+    return values
+
+
+def by_service(table: pa.Table, window: Window, step_s: int) -> dict[str, RedSeries]:
+    """Split rows (bucket, service, calls, errors, p50_ms, p95_ms) into one series a service, by name."""
+    start, length = grid(window, step_s)
+    result: dict[str, RedSeries] = {}
+    for service in sorted(pc.unique(table["service"]).to_pylist()):
+        rows = table.filter(pc.equal(table["service"], service))
+        index = positions(rows, start, step_s)
+        result[service] = RedSeries(
+            service=service,
+            start=start,
+            step_s=step_s,
+            calls=placed(rows, "calls", index, length, 0.0),
+            errors=placed(rows, "errors", index, length, 0.0),
+            p50_ms=placed(rows, "p50_ms", index, length, np.nan),
+            p95_ms=placed(rows, "p95_ms", index, length, np.nan),
+        )
+    return result

@@ -1,0 +1,132 @@
+"""Everything that a reader chose stands in the address: range, filters and selection.
+
+    /services?range=30m&service=cart
+    /services?from=2026-11-25T02:40:00Z&to=2026-11-25T03:10:00Z&service=cart
+
+`range` follows the present; `from` and `to` stay where they are, so that is what a shared link carries.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qsl, quote, urlencode
+
+from watchkeeper.vocabulary import Window
+
+RANGES: dict[str, int] = {
+    "5m": 300,
+    "15m": 900,
+    "30m": 1800,
+    "1h": 3600,
+    "3h": 10_800,
+    "12h": 43_200,
+    "24h": 86_400,
+    "7d": 604_800,
+}
+DEFAULT_RANGE = "30m"
+LONGEST = timedelta(days=31)
+BUCKETS = 120
+_STEPS = (5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What the address asks for. `start` and `end` are both set, or neither is and `range` follows now."""
+
+    path: str = "/"
+    range: str = DEFAULT_RANGE
+    start: datetime | None = None
+    end: datetime | None = None
+    service: str | None = None
+    state: str = ""
+    problem: str = ""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the page follows the present."""
+        return self.start is None or self.end is None
+
+    def window(self, now: datetime) -> Window:
+        """The span of time on show. It ends at `now` when live, cut to whole seconds."""
+        if self.start is not None and self.end is not None:
+            return Window(start=self.start, end=self.end)
+        return Window.last(RANGES[self.range], until=now.replace(microsecond=0))
+
+    def step_s(self, now: datetime) -> int:
+        """Seconds a bucket, so that about 120 buckets fill the window."""
+        return step_for(self.window(now))
+
+    def link(self, path: str | None = None, **changes: str | None) -> str:
+        """The address of this view with another path or other choices (`service`, `state`, `range`)."""
+        view = replace(self, path=path if path is not None else self.path, **changes)  # type: ignore[arg-type]
+        if "range" in changes:
+            view = replace(view, start=None, end=None)
+        return view.address()
+
+    def frozen(self, now: datetime) -> str:
+        """The address to share: the same span of time whenever somebody opens it."""
+        window = self.window(now)
+        return replace(self, start=window.start, end=window.end).address()
+
+    def address(self) -> str:
+        """Path and query; what is as usual stays out."""
+        query: dict[str, str] = {}
+        if self.start is not None and self.end is not None:
+            query |= {"from": _stamp(self.start), "to": _stamp(self.end)}
+        elif self.range != DEFAULT_RANGE:
+            query["range"] = self.range
+        if self.service:
+            query["service"] = self.service
+        if self.state:
+            query["state"] = self.state
+        return self.path + (f"?{urlencode(query, safe=':', quote_via=quote)}" if query else "")
+
+
+def parse(path: str | None, search: str | None) -> View:
+    """Read an address. What cannot be read is left at its default, and `problem` says so."""
+    choices = dict(parse_qsl((search or "").removeprefix("?")))
+    problems: list[str] = []
+    span = choices.get("range", DEFAULT_RANGE)
+    if span not in RANGES:
+        problems.append(f"range={span} is none of {', '.join(RANGES)}")
+        span = DEFAULT_RANGE
+    start = end = None
+    if "from" in choices or "to" in choices:
+        start, end = _moment(choices.get("from", "")), _moment(choices.get("to", ""))
+        if start is None or end is None or not timedelta(0) < end - start <= LONGEST:
+            problems.append(
+                "from and to must be two times such as 2026-11-25T02:40:00Z, "
+                f"in order, at most {LONGEST.days} days apart"
+            )
+            start = end = None
+    return View(
+        path=path or "/",
+        range=span,
+        start=start,
+        end=end,
+        service=choices.get("service") or None,
+        state=choices.get("state", ""),
+        problem="; ".join(problems),
+    )
+
+
+def step_for(window: Window) -> int:
+    """Seconds a bucket, from a short list of round numbers."""
+    return next((step for step in _STEPS if window.seconds / step <= BUCKETS), _STEPS[-1])
+
+
+def incident_path(incident_id: str) -> str:
+    return f"/incidents/{quote(incident_id, safe='')}"
+
+
+def _stamp(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)

@@ -1,0 +1,122 @@
+"""Numbers, spans and times as a person reads them at three in the morning."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+NOTHING = "–"
+
+
+def milliseconds(value: float | None) -> str:
+    """A latency in milliseconds as text: `0.8 ms`, `41 ms`, `1.25 s`, `2 min`.
+
+    >>> milliseconds(1250.0)
+    '1.25 s'
+    """
+    if value is None or math.isnan(value):
+        return NOTHING
+    if value < 10:
+        return f"{value:.1f} ms"
+    if value < 1000:
+        return f"{value:.0f} ms"
+    if value < 60_000:
+        return f"{value / 1000:.3g} s"
+    return f"{value / 60_000:.3g} min"
+
+
+def per_second(value: float | None) -> str:
+    """A rate of requests a second as text: `0.4/s`, `12/s`, `1.2k/s`."""
+    if value is None or math.isnan(value):
+        return NOTHING
+    if value >= 1000:
+        return f"{value / 1000:.3g}k/s"
+    return f"{value:.1f}/s" if value < 10 else f"{value:.0f}/s"
+
+
+def percent(ratio: float | None) -> str:
+    """A share from 0 to 1 as text: `0 %`, `0.3 %`, `41 %`. What is not zero never reads as zero."""
+    if ratio is None or math.isnan(ratio):
+        return NOTHING
+    value = ratio * 100
+    if value == 0:
+        return "0 %"
+    if value < 0.1:
+        return "<0.1 %"
+    if value < 10:
+        return f"{value:.1f} %"
+    return f"{value:.0f} %"
+
+
+def amount(value: float | None, unit: str = "") -> str:
+    """A value in its own unit, with three digits that count."""
+    if value is None or math.isnan(value):
+        return NOTHING
+    if unit == "ms":
+        return milliseconds(value)
+    if unit in {"%", "ratio"}:
+        return percent(value if unit == "ratio" else value / 100)
+    text = f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{text} {unit}".rstrip()
+
+
+def duration(span: timedelta | float) -> str:
+    """A span of time with its two largest units: `8 s`, `3 min`, `2 h 5 min`, `4 d 2 h`."""
+    seconds = span.total_seconds() if isinstance(span, timedelta) else span
+    seconds = max(0, round(seconds))
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes, rest = divmod(seconds, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if minutes < 5 and rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """`1 service`, `3 services`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """`cart`, `cart and orders`, `cart, orders and web`."""
+    if len(words) < 2:
+        return "".join(words)
+    return ", ".join(words[:-1]) + " and " + words[-1]
+
+
+def zone_named(name: str) -> ZoneInfo:
+    """The time zone of an IANA name; UTC for a name that this machine does not know."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return ZoneInfo("UTC")
+
+
+def utc_text(at: datetime) -> str:
+    """The moment in UTC, for a hover and for a link: `2026-11-25 02:47:53 UTC`."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def clock_text(at: datetime, zone: ZoneInfo, now: datetime, *, seconds: bool = True) -> str:
+    """The time of day in `zone`; with its date when that is not `now`'s."""
+    local = at.astimezone(zone)
+    time = f"{local:%H:%M:%S}" if seconds else f"{local:%H:%M}"
+    today = now.astimezone(zone).date()
+    if local.date() == today:
+        return time
+    year = f" {local:%Y}" if local.year != today.year else ""
+    return f"{local:%a} {local.day} {local:%b}{year} {time}"
+
+
+def ago(at: datetime, now: datetime) -> str:
+    """`just now`, `12 s ago`, `3 min ago`; `in 2 h` for what is to come."""
+    seconds = (now - at).total_seconds()
+    if abs(seconds) < 2:
+        return "just now"
+    return f"{duration(seconds)} ago" if seconds > 0 else f"in {duration(-seconds)}"
