@@ -153,7 +153,7 @@ class Case:
     heartbeats: Heartbeats | None = None
     logs: LogLines | None = None
     changes: tuple[ChangeEvent, ...] = ()
-    alert: str | None = None
+    alerts: tuple[str, ...] = ()  # the nodes at which the alarm went off
     notes: tuple[str, ...] = field(default=())
 
     def callees(self, node: str) -> set[str]:

@@ -19,6 +19,7 @@ from rca.excess import excess
 from rca.ledger import Ledger, book
 from rca.log_change import log_change
 from rca.metric_change import metric_change
+from rca.reach import reach
 from rca.silence import silence, unanswered
 from rca.terms import Term
 from watchkeeper.vocabulary import Evidence, Mechanism, Suspect
@@ -33,6 +34,7 @@ KINDS: tuple[Callable[[Case, Ledger], list[Term]], ...] = (
     lambda case, _: metric_change(case),
     lambda case, _: log_change(case),
     lambda case, _: change_events(case),
+    lambda case, _: reach(case),
 )
 
 # What the whole of a kind's signal is worth. Symptoms at their origin weigh most; a change or a busy
@@ -48,6 +50,7 @@ WEIGHTS: Mapping[str, float] = {
     "memory": 0.7,
     "logs": 1.0,
     "change": 1.0,
+    "out_of_reach": -2.0,
 }
 
 

@@ -26,38 +26,39 @@ def own_errors(case: Case, ledger: Ledger) -> dict[str, float]:
             passed[str(caller)] += float(calls)
     if not ledger.links:
         for node in ledger.nodes:
-            callees = (ledger.nodes[callee] for callee in case.callees(node) if callee in ledger.nodes)
-            passed[node] += sum(max(callee.extra_errors, 0.0) for callee in callees)
-    return {node: max(entry.extra_errors - passed[node], 0.0) for node, entry in ledger.nodes.items()}
+            passed[node] += sum(max(entry.extra_errors, 0.0) for entry in ledger.callees(case, node))
+    return ledger.settled(case, {n: max(entry.extra_errors - passed[n], 0.0) for n, entry in ledger.nodes.items()})
 
 
 def errors(case: Case, ledger: Ledger) -> list[Term]:
     """One term per node at which errors began: its share of all of them."""
     own = own_errors(case, ledger)
     believed = {
-        node: amount
-        * trust(amount / (ledger.nodes[node].usual_error_rate * ledger.nodes[node].calls + 1.0) ** 0.5, 2.0)
+        node: amount * trust(amount / (entry.usual_errors + entry.error_noise**2 + 1.0) ** 0.5, 2.0)
         for node, amount in own.items()
+        for entry in (ledger.nodes[node],)
     }
     terms = []
+    felt = ledger.felt(case.alerts, "errors")
     for node, share in shares(believed, doubt=1.0).items():
         entry = ledger.nodes[node]
         rate = entry.errors / max(entry.calls, 1.0)
+        usual = entry.usual_errors / max(entry.calls, 1.0)
         began = own[node] / max(entry.extra_errors, 1.0)
         terms.append(
             Term(
                 kind="errors",
                 candidate=node,
-                strength=share,
+                strength=felt * share,
                 sentence=(
-                    f"{node} fails {rate:.0%} of its requests (usually {entry.usual_error_rate:.1%}); "
+                    f"{node} fails {rate:.0%} of its requests (usually {usual:.1%}); "
                     f"{min(began, 1.0):.0%} of the new errors began in {node}, not in what it calls"
                 ),
                 signal="errors",
                 value=rate,
-                expected=entry.usual_error_rate,
+                expected=usual,
                 unit="share",
-                hints={"errors": share},
+                hints={"errors": felt * share},
             )
         )
     return terms

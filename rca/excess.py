@@ -33,8 +33,8 @@ def own_seconds(case: Case, ledger: Ledger) -> dict[str, float]:
         pulled[caller] += seconds
     if not ledger.links:  # no call was measured: a callee that moved up pulls with its whole mass
         for node in ledger.nodes:
-            pulled[node] += sum(ledger.nodes[c].extra_seconds for c in case.callees(node) if c in ledger.nodes)
-    return {node: max(entry.extra_seconds - pulled[node], 0.0) for node, entry in ledger.nodes.items()}
+            pulled[node] += sum(entry.extra_seconds for entry in ledger.callees(case, node))
+    return ledger.settled(case, {n: max(entry.extra_seconds - pulled[n], 0.0) for n, entry in ledger.nodes.items()})
 
 
 def gap_seconds(case: Case, ledger: Ledger) -> dict[str, float]:
@@ -74,15 +74,16 @@ def excess(case: Case, ledger: Ledger) -> list[Term]:
     owners = {callee: caller for caller, callee in ledger.links if callee not in case.candidates}
     gaps = {node: seconds for node, seconds in booked.items() if node not in owners}
     behind = {node: seconds for node, seconds in booked.items() if node in owners}
-    noise = sum(entry.noise_seconds for entry in ledger.nodes.values()) * 0.5
+    noise = sum(entry.noise_seconds**2 for entry in ledger.nodes.values()) ** 0.5
+    felt = ledger.felt(case.alerts, "seconds")
     total = sum(own.values()) + sum(booked.values())
     terms = []
     for node, share in shares(own, noise + total - sum(own.values())).items():
-        terms.append(_self_time(node, share, ledger.nodes[node], own[node]))
+        terms.append(_self_time(node, felt * share, ledger.nodes[node], own[node]))
     for node, share in shares(gaps, noise + total - sum(gaps.values())).items():
-        terms.append(_call_gap(case, ledger, node, share))
+        terms.append(_call_gap(case, ledger, node, felt * share))
     for dependency, share in shares(behind, noise + total - sum(behind.values())).items():
-        terms.append(_dependency(ledger, owners[dependency], dependency, share))
+        terms.append(_dependency(ledger, owners[dependency], dependency, felt * share))
     return terms
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
-from rca.case import Case, Flows, Links, codes
+from rca.case import F64, I64, Case, Flows, Links, codes
 from rca.levels import groups, level_and_spread, trust
 
 
@@ -27,10 +28,15 @@ class Entry:
     noise_seconds: float = 0.0
     mean: float = 0.0
     usual: float = 0.0
-    usual_error_rate: float = 0.0
+    usual_errors: float = 0.0
+    error_noise: float = 0.0
     served_extra: float = float("nan")
+    new: bool = True  # never called before the onset
     worst_operation: str = ""
     worst_seconds: float = 0.0
+
+
+UNFELT = 0.3  # what evidence of a symptom is worth that the alerted node does not show
 
 
 @dataclass(slots=True)
@@ -39,6 +45,31 @@ class Ledger:
 
     nodes: dict[str, Entry] = field(default_factory=dict)
     links: dict[tuple[str, str], Entry] = field(default_factory=dict)
+
+    def callees(self, case: Case, node: str) -> list[Entry]:
+        """The entries of what `node` calls, without callees that nobody called before: those calls are its own doing."""
+        return [self.nodes[name] for name in case.callees(node) if name in self.nodes and not self.nodes[name].new]
+
+    def settled(self, case: Case, amounts: dict[str, float]) -> dict[str, float]:
+        """`amounts` without nodes that are new since the onset and have a caller: their trouble is their callers' doing."""
+        return {node: amount for node, amount in amounts.items() if not (self.nodes[node].new and case.callers(node))}
+
+    def felt(self, alerts: tuple[str, ...], symptom: Literal["seconds", "errors"]) -> float:
+        """How surely the alerted nodes show a symptom, `UNFELT` to 1; 1 where none of them is observed.
+
+        What does not surface where the alarm went off explains little of it.
+        """
+        entries = [self.nodes[node] for node in alerts if node in self.nodes and self.nodes[node].calls > 0]
+        if not entries:
+            return 1.0
+        if symptom == "seconds":
+            surest = max(trust(entry.extra_seconds / max(entry.noise_seconds, 1e-9), 1.0) for entry in entries)
+        else:
+            surest = max(
+                trust(entry.extra_errors / (entry.usual_errors + entry.error_noise**2 + 1.0) ** 0.5, 1.5)
+                for entry in entries
+            )
+        return UNFELT + (1.0 - UNFELT) * surest
 
 
 def book(case: Case) -> Ledger:
@@ -54,29 +85,32 @@ def book(case: Case) -> Ledger:
 def _nodes(flows: Flows, reference: Flows | None, onset: float) -> dict[str, Entry]:
     entries: defaultdict[str, Entry] = defaultdict(Entry)
     key, names = codes(flows.node, flows.operation)
-    spreads = _reference_spreads(reference) if reference is not None else {}
+    histories = _histories(reference) if reference is not None else {}
     after = flows.time + flows.step > onset
     usual_busy: defaultdict[str, float] = defaultdict(float)
     for code, rows in groups(key):
         node, operation = names[code]
-        late = rows[after[rows]]
-        early = rows[~after[rows]]
+        late, early = rows[after[rows]], rows[~after[rows]]
+        history = histories.get((node, operation), History())
         calls, errors, busy = (float(np.nansum(column[late])) for column in (flows.calls, flows.errors, flows.busy))
         entry = entries[node]
-        rate = _error_rate(flows, early)
+        rate = _error_rate(flows, early, history)
+        entry.new = entry.new and history.calls == 0 and float(np.nansum(flows.calls[early])) == 0
         entry.calls += calls
         entry.errors += errors
         entry.extra_errors += errors - rate * calls
-        entry.usual_error_rate += rate * calls
+        entry.usual_errors += rate * calls
+        entry.error_noise += calls * history.error_spread
         entry.mean += busy
         heard = early[flows.calls[early] > 0]
-        if calls <= 0 or len(heard) == 0:
+        means = flows.busy[heard] / flows.calls[heard] if len(heard) else history.means
+        if calls <= 0 or len(means) == 0:
             usual_busy[node] += busy
             continue
-        usual, spread = level_and_spread(flows.busy[heard] / flows.calls[heard])
-        spread = max(spread, spreads.get((node, operation), 0.0))
-        extra = busy - calls * usual
-        believed = extra * trust((busy / calls - usual) / spread)
+        usual, spread = level_and_spread(means)
+        if len(history.means) >= 3:
+            spread = max(spread, level_and_spread(history.means)[1])
+        believed = (busy - calls * usual) * trust((busy / calls - usual) / spread)
         usual_busy[node] += calls * usual
         entry.extra_seconds += max(believed, 0.0)
         entry.noise_seconds += calls * spread
@@ -86,24 +120,46 @@ def _nodes(flows: Flows, reference: Flows | None, onset: float) -> dict[str, Ent
         if entry.calls > 0:
             entry.mean /= entry.calls
             entry.usual = usual_busy[node] / entry.calls
-            entry.usual_error_rate /= entry.calls
     return dict(entries)
 
 
-def _reference_spreads(reference: Flows) -> dict[tuple[str, ...], float]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What the reference window knows of one operation: mean durations by step, failures, their unrest."""
+
+    means: F64 = field(default_factory=lambda: np.empty(0))
+    calls: float = 0.0
+    errors: float = 0.0
+    error_spread: float = 0.0
+
+
+def _histories(reference: Flows) -> dict[tuple[str, ...], History]:
     key, names = codes(reference.node, reference.operation)
-    spreads = {}
+    found = {}
     for code, rows in groups(key):
         heard = rows[reference.calls[rows] > 0]
-        if len(heard) >= 3:
-            spreads[names[code]] = level_and_spread(reference.busy[heard] / reference.calls[heard])[1]
-    return spreads
+        if len(heard) == 0:
+            continue
+        rates = reference.errors[heard] / reference.calls[heard]
+        found[names[code]] = History(
+            means=reference.busy[heard] / reference.calls[heard],
+            calls=float(reference.calls[heard].sum()),
+            errors=float(reference.errors[heard].sum()),
+            error_spread=float(np.std(rates)),
+        )
+    return found
 
 
-def _error_rate(flows: Flows, rows: np.ndarray) -> float:
+def _error_rate(flows: Flows, rows: I64, history: History) -> float:
+    """The usual share of failures: what came before the onset, held up by the reference where that is little."""
     calls = float(np.nansum(flows.calls[rows]))
-    # Half an error and one call of doubt: a short, clean history does not promise a rate of zero.
-    return min(float(np.nansum(flows.errors[rows])) / calls, 1.0) if calls > 0 else 0.0
+    errors = float(np.nansum(flows.errors[rows]))
+    # The reference speaks for as many calls as the case itself saw, so that yesterday does not drown today.
+    borrowed = min(history.calls, max(calls, 1.0))
+    if history.calls > 0:
+        errors += borrowed * history.errors / history.calls
+        calls += borrowed
+    return min(errors / calls, 1.0) if calls > 0 else 0.0
 
 
 def _links(links: Links, onset: float) -> dict[tuple[str, str], Entry]:
@@ -115,8 +171,8 @@ def _links(links: Links, onset: float) -> dict[tuple[str, str], Entry]:
         entry = Entry(calls=float(np.nansum(links.calls[late])), errors=float(np.nansum(links.errors[late])))
         early_calls = float(np.nansum(links.calls[early]))
         if early_calls > 0:
-            entry.usual_error_rate = float(np.nansum(links.errors[early])) / early_calls
-        entry.extra_errors = entry.errors - entry.usual_error_rate * entry.calls
+            entry.usual_errors = float(np.nansum(links.errors[early])) / early_calls * entry.calls
+        entry.extra_errors = entry.errors - entry.usual_errors
         heard = early[links.calls[early] > 0]
         if entry.calls > 0:
             entry.mean = float(np.nansum(links.waited[late])) / entry.calls
@@ -131,7 +187,7 @@ def _links(links: Links, onset: float) -> dict[tuple[str, str], Entry]:
     return entries
 
 
-def _served_extra(links: Links, late: np.ndarray, early: np.ndarray) -> float:
+def _served_extra(links: Links, late: I64, early: I64) -> float:
     """How much longer the callee itself took, summed over the calls since the onset; NaN if it reported nothing."""
     known_late = late[np.isfinite(links.served[late])]
     known_early = early[np.isfinite(links.served[early])]

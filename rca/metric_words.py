@@ -1,0 +1,52 @@
+"""What a metric measures, by the words and the unit of its name (OpenTelemetry and Prometheus conventions)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+Measure = Literal["latency", "requests", "success", "errors"]
+
+# Read from the top: the first that matches decides.
+MEASURES: tuple[tuple[Measure, re.Pattern[str]], ...] = (
+    ("success", re.compile(r"availab|success", re.IGNORECASE)),
+    ("errors", re.compile(r"error|fault|fail", re.IGNORECASE)),
+    ("latency", re.compile(r"latency|duration|response.?time", re.IGNORECASE)),
+    ("requests", re.compile(r"request|calls|throughput|\bqps|\brps", re.IGNORECASE)),
+)
+UNITS: tuple[tuple[re.Pattern[str], float], ...] = (
+    (re.compile(r"(milliseconds|millis|_ms)\b", re.IGNORECASE), 1e-3),
+    (re.compile(r"(microseconds|_us)\b", re.IGNORECASE), 1e-6),
+    (re.compile(r"(nanoseconds|_ns)\b", re.IGNORECASE), 1e-9),
+    (re.compile(r"percent|_pct\b", re.IGNORECASE), 1e-2),
+)
+PER_SECOND = re.compile(r"per_?second|rate|\bqps|\brps|/s\b", re.IGNORECASE)
+# Averages add up to seconds spent; a quantile is the next best thing, the lower the better.
+PREFERENCE = (re.compile(r"average|mean|avg", re.IGNORECASE), re.compile(r"p50|median", re.IGNORECASE))
+OUTSIDE = re.compile(r"client|entry|node_", re.IGNORECASE)  # seen by the caller, the whole system or the host
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meaning:
+    """What a metric measures: multiply by `unit` for seconds or a share; `rank` 0 is the best of its measure."""
+
+    measure: Measure
+    unit: float
+    per_second: bool
+    rank: int
+
+
+def meaning(metric: str) -> Meaning | None:
+    """What the metric says of the requests that its node served, or None if it says nothing of them."""
+    if OUTSIDE.search(metric):
+        return None
+    for measure, words in MEASURES:
+        if words.search(metric):
+            return Meaning(
+                measure=measure,
+                unit=next((unit for words, unit in UNITS if words.search(metric)), 1.0),
+                per_second=PER_SECOND.search(metric) is not None,
+                rank=next((rank for rank, words in enumerate(PREFERENCE) if words.search(metric)), len(PREFERENCE)),
+            )
+    return None
