@@ -94,10 +94,10 @@ def _distribution(metrics: Any, family: Any, at_ns: int) -> None:
     is_histogram = family.type == "histogram"
     if is_histogram:
         metric.histogram.aggregation_temporality = CUMULATIVE
-    for labels, samples in groups.items():
+    for identity, samples in groups.items():
         points = metric.histogram.data_points if is_histogram else metric.summary.data_points
         point = points.add(time_unix_nano=_stamp(samples[0], at_ns))
-        for key, value in labels:
+        for key, value in identity:
             _attribute(point.attributes, key, value)
         below = 0
         for sample in samples:

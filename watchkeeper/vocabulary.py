@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from types import MappingProxyType
 from typing import Literal
 
 FindingKind = Literal["latency", "errors", "traffic", "silence", "metric", "log", "topology", "slo", "drift", "alert"]
@@ -34,7 +33,6 @@ MECHANISMS: tuple[Mechanism, ...] = (
     "traffic",
     "unknown",
 )
-EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
 def require_utc(name: str, at: datetime) -> None:
@@ -106,7 +104,7 @@ class Finding:
     value: float | None = None
     expected: float | None = None
     unit: str = ""
-    attributes: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    attributes: Mapping[str, str] = field(default_factory=dict)
     key: str = ""
 
     def __post_init__(self) -> None:
@@ -198,7 +196,7 @@ class ChangeEvent:
     author: str = ""
     url: str = ""
     files: tuple[str, ...] = ()
-    attributes: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("id", "service", "title"):
@@ -253,7 +251,7 @@ class Proposal:
     steps: tuple[str, ...]
     blast_radius: str
     undo: str
-    arguments: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    arguments: Mapping[str, str] = field(default_factory=dict)
 
 
 def utc(epoch_seconds: float) -> datetime:

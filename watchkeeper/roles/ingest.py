@@ -1,0 +1,162 @@
+"""The ingest role: receivers and scrapes into the log, the log into the store."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import threading
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import structlog
+import uvicorn
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from urllib3.exceptions import HTTPError
+
+from collectors.alertmanager import parse_webhook
+from collectors.changes import parse_change
+from collectors.http import HttpReceiver, JsonSink
+from collectors.otlp import is_valid
+from collectors.otlp_grpc import serve as serve_grpc
+from collectors.prometheus import Scraper
+from watchkeeper.config import Config
+from watchkeeper.errors import CollectorError
+from watchkeeper.ingest_log.loader import Loader
+from watchkeeper.ingest_log.segments import IngestLog
+from watchkeeper.roles import ready
+from watchkeeper.roles.checkup import port_owner
+from watchkeeper.roles.telemetry import configure_logs
+from watchkeeper.state.changes import record_change
+from watchkeeper.state.database import Database
+from watchkeeper.state.findings import clear_alerts, record_alerts
+from watchkeeper.store.edges import EdgeRefresh
+from watchkeeper.store.telemetry import connect
+
+EDGES_EVERY_S = 2.0
+
+
+def run(config: Config) -> None:
+    """Receive until SIGTERM or SIGINT; then finish what was begun."""
+    config.require_safe_binding("ingest")
+    configure_logs()
+    asyncio.run(_Ingest(config).serve())
+
+
+class _Ingest:
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._logger = structlog.get_logger()
+        self._stopping = threading.Event()
+        self._log = IngestLog(
+            config.ingest_log_dir,
+            segment_bytes=config.ingest.segment_mib << 20,
+            max_backlog_bytes=config.ingest.max_backlog_mib << 20,
+            open_scale=config.ingest.segment_seconds,
+            is_valid=is_valid,
+        )
+        self._db = Database.open(config)
+        self._loader = Loader(
+            self._log, self._connect, database=config.store.database, memory_mib=config.store.memory_mib
+        )
+
+    def _connect(self) -> Any:
+        user, password = "loader", ""
+        if self._config.store.url is None:
+            password = self._config.secret("store-loader")
+        else:
+            user, password = self._config.store.user, self._config.store_password()
+        return connect(self._config.store_url, self._config.store.database, user, password)
+
+    async def serve(self) -> None:
+        """Start everything, announce it, and wait for the end."""
+        http = _bind(self._config.ingest.host, self._config.ingest.otlp_http_port, "ingest.otlp_http_port")
+        grpc_port = self._config.ingest.otlp_grpc_port
+        if grpc_port:
+            _bind(self._config.ingest.host, grpc_port, "ingest.otlp_grpc_port").close()
+        grpc_server, grpc_port = serve_grpc(self._config, self._log)
+        receiver = HttpReceiver(self._config, self._log, self._sinks(), lambda: None)
+        server = uvicorn.Server(
+            uvicorn.Config(
+                receiver,
+                http="httptools",
+                loop="uvloop",
+                lifespan="off",
+                access_log=False,
+                log_level="warning",
+                server_header=False,
+                timeout_graceful_shutdown=5,
+            )
+        )
+        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+        threads = [
+            threading.Thread(target=self._loader.run, name="loader"),
+            threading.Thread(target=self._refresh_edges, name="edges"),
+        ]
+        scraper = Scraper(self._config.ingest.scrape, self._log)
+        for thread in threads:
+            thread.start()
+        scraper.start()
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        serving = asyncio.create_task(server.serve(sockets=[http]))
+        while not server.started:
+            await asyncio.sleep(0.01)
+        ports = {"otlp_http": http.getsockname()[1], "otlp_grpc": grpc_port}
+        ready.announce(self._config, "ingest", ports)
+        self._logger.info("ingest.ready", **ports)
+        await stop.wait()
+        server.should_exit = True
+        await serving
+        grpc_server.stop(grace=2).wait()
+        self._stopping.set()
+        scraper.stop()
+        self._log.close()
+        self._loader.stop()
+        for thread in threads:
+            thread.join()
+        ready.withdraw(self._config, "ingest")
+        self._logger.info("ingest.stopped", backlog_bytes=self._log.backlog_bytes)
+
+    def _sinks(self) -> dict[str, tuple[str, JsonSink]]:
+        return {
+            "/api/v1/changes": ("changes", partial(_take_change, self._db)),
+            "/api/v1/alerts/alertmanager": ("ingest", partial(_take_alerts, self._db)),
+        }
+
+    def _refresh_edges(self) -> None:
+        refresh: EdgeRefresh | None = None
+        while not self._stopping.wait(EDGES_EVERY_S):
+            try:
+                refresh = refresh or EdgeRefresh(self._connect(), self._config.store.database)
+                refresh.run(datetime.now(UTC).timestamp())
+            except (ClickHouseError, HTTPError, OSError) as error:
+                refresh = None
+                self._logger.warning("edges.failed", error=str(error))
+
+
+def _take_change(db: Database, body: Any) -> dict[str, Any]:
+    change = parse_change(body, datetime.now(UTC))
+    return {"id": change.id, "new": record_change(db, change)}
+
+
+def _take_alerts(db: Database, body: Any) -> dict[str, Any]:
+    firing, resolved = parse_webhook(body, datetime.now(UTC))
+    record_alerts(db, firing)
+    clear_alerts(db, resolved)
+    return {"firing": len(firing), "resolved": len(resolved)}
+
+
+def _bind(host: str, port: int, key: str) -> socket.socket:
+    """A listening socket, or an error that names the port's owner."""
+    try:
+        return socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=512
+        )
+    except OSError as error:
+        raise CollectorError(
+            f"{key}: {host}:{port} cannot be used ({error.strerror}): it is held by {port_owner(port)}. "
+            f"Stop that process, or set {key}."
+        ) from error
