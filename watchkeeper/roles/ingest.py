@@ -7,7 +7,6 @@ import signal
 import socket
 import threading
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 import structlog
@@ -28,9 +27,6 @@ from watchkeeper.ingest_log.segments import IngestLog
 from watchkeeper.roles import ready
 from watchkeeper.roles.checkup import port_owner
 from watchkeeper.roles.telemetry import configure_logs
-from watchkeeper.state.changes import record_change
-from watchkeeper.state.database import Database
-from watchkeeper.state.findings import clear_alerts, record_alerts
 from watchkeeper.store.edges import EdgeRefresh
 from watchkeeper.store.telemetry import connect
 
@@ -56,7 +52,7 @@ class _Ingest:
             open_scale=config.ingest.segment_seconds,
             is_valid=is_valid,
         )
-        self._db = Database.open(config)
+        self._state = _State(config)
         self._loader = Loader(
             self._log, self._connect, database=config.store.database, memory_mib=config.store.memory_mib
         )
@@ -102,7 +98,7 @@ class _Ingest:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         serving = asyncio.create_task(server.serve(sockets=[http]))
-        while not server.started:
+        while not server.started:  # noqa: ASYNC110 - uvicorn tells of its start in no other way
             await asyncio.sleep(0.01)
         ports = {"otlp_http": http.getsockname()[1], "otlp_grpc": grpc_port}
         ready.announce(self._config, "ingest", ports)
@@ -122,8 +118,8 @@ class _Ingest:
 
     def _sinks(self) -> dict[str, tuple[str, JsonSink]]:
         return {
-            "/api/v1/changes": ("changes", partial(_take_change, self._db)),
-            "/api/v1/alerts/alertmanager": ("ingest", partial(_take_alerts, self._db)),
+            "/api/v1/changes": ("changes", self._state.take_change),
+            "/api/v1/alerts/alertmanager": ("ingest", self._state.take_alerts),
         }
 
     def _refresh_edges(self) -> None:
@@ -137,16 +133,35 @@ class _Ingest:
                 self._logger.warning("edges.failed", error=str(error))
 
 
-def _take_change(db: Database, body: Any) -> dict[str, Any]:
-    change = parse_change(body, datetime.now(UTC))
-    return {"id": change.id, "new": record_change(db, change)}
+class _State:
+    """Where changes and alerts go. Opened at the first one: most of the time this role carries only telemetry."""
 
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._opening = threading.Lock()
+        self._db: Any = None
 
-def _take_alerts(db: Database, body: Any) -> dict[str, Any]:
-    firing, resolved = parse_webhook(body, datetime.now(UTC))
-    record_alerts(db, firing)
-    clear_alerts(db, resolved)
-    return {"firing": len(firing), "resolved": len(resolved)}
+    def _database(self) -> Any:
+        from watchkeeper.state.database import Database
+
+        with self._opening:
+            if self._db is None:
+                self._db = Database.open(self._config)
+            return self._db
+
+    def take_change(self, body: Any) -> dict[str, Any]:
+        from watchkeeper.state.changes import record_change
+
+        change = parse_change(body, datetime.now(UTC))
+        return {"id": change.id, "new": record_change(self._database(), change)}
+
+    def take_alerts(self, body: Any) -> dict[str, Any]:
+        from watchkeeper.state.findings import clear_alerts, record_alerts
+
+        firing, resolved = parse_webhook(body, datetime.now(UTC))
+        record_alerts(self._database(), firing)
+        clear_alerts(self._database(), resolved)
+        return {"firing": len(firing), "resolved": len(resolved)}
 
 
 def _bind(host: str, port: int, key: str) -> socket.socket:
