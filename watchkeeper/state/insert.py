@@ -1,0 +1,27 @@
+"""INSERT … ON CONFLICT, spelled alike for SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Table
+from sqlalchemy.dialects import postgresql, sqlite
+
+
+def _insert(connection: Connection, table: Table) -> Any:
+    return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
+
+
+def insert_new(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
+    """Insert a row unless one with its key is there; says whether it was new."""
+    statement = _insert(connection, table).values(**row).on_conflict_do_nothing()
+    return bool(connection.execute(statement).rowcount > 0)
+
+
+def upsert(connection: Connection, table: Table, row: Mapping[str, Any]) -> None:
+    """Insert a row, or overwrite the one with its key."""
+    keys = [column.name for column in table.primary_key]
+    statement = _insert(connection, table).values(**row)
+    rest = {name: statement.excluded[name] for name in row if name not in keys}
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=rest))

@@ -1,0 +1,140 @@
+"""Model versions: immutable, named by their content, each with its lineage, stage and record.
+
+The content is data (JSON or a skops file), never code: loading one runs nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import func, insert, select, update
+
+from watchkeeper.errors import NotFound
+from watchkeeper.state.database import Database, from_micros, to_micros
+from watchkeeper.state.schema import models, promotions
+
+Stage = Literal["shadow", "canary", "serving", "retired"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelVersion:
+    """One version of what a detector has learnt."""
+
+    name: str
+    version: int
+    digest: str
+    content: bytes
+    lineage: Mapping[str, Any]
+    created_at: datetime
+    stage: Stage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promotion:
+    """Why a version changed its stage: who, when, and the scores on both label sources."""
+
+    name: str
+    version: int
+    stage: Stage
+    at: datetime
+    actor: str
+    record: Mapping[str, Any]
+
+
+def _version(row: Any) -> ModelVersion:
+    return ModelVersion(
+        name=row.name,
+        version=row.version,
+        digest=row.digest,
+        content=bytes(row.content),
+        lineage=json.loads(row.lineage),
+        created_at=from_micros(row.created_at),
+        stage=row.stage,
+    )
+
+
+def put_model(db: Database, name: str, content: bytes, lineage: Mapping[str, Any], now: datetime) -> ModelVersion:
+    """Keep a new version, in shadow. The same content again is the version that it already was."""
+    digest = hashlib.sha256(content).hexdigest()
+    with db.write() as connection:
+        known = connection.execute(select(models).where(models.c.name == name, models.c.digest == digest)).first()
+        if known:
+            return _version(known)
+        newest = connection.scalar(select(func.max(models.c.version)).where(models.c.name == name)) or 0
+        row = {
+            "name": name,
+            "version": newest + 1,
+            "digest": digest,
+            "content": content,
+            "lineage": json.dumps(lineage, sort_keys=True),
+            "created_at": to_micros(now),
+            "stage": "shadow",
+        }
+        connection.execute(insert(models).values(**row))
+        return _version(
+            connection.execute(select(models).where(models.c.name == name, models.c.digest == digest)).one()
+        )
+
+
+def stage(
+    db: Database, name: str, version: int, to: Stage, *, actor: str, now: datetime, record: Mapping[str, Any]
+) -> None:
+    """Move a version to a stage and keep the record. Serving or canary: whoever was there retires.
+
+    Raises:
+        NotFound: no such version.
+    """
+    with db.write() as connection:
+        mine = (models.c.name == name) & (models.c.version == version)
+        if connection.execute(select(models.c.version).where(mine)).first() is None:
+            raise NotFound(f"model {name} has no version {version}; see `watchkeeper model list`")
+        if to in ("serving", "canary"):
+            others = (models.c.name == name) & (models.c.stage == to) & (models.c.version != version)
+            connection.execute(update(models).where(others).values(stage="retired"))
+        connection.execute(update(models).where(mine).values(stage=to))
+        row = {"name": name, "version": version, "stage": to, "at": to_micros(now), "actor": actor}
+        connection.execute(insert(promotions).values(**row, record=json.dumps(record, sort_keys=True)))
+
+
+def versions(db: Database, name: str | None = None) -> tuple[ModelVersion, ...]:
+    """Every version, oldest first."""
+    query = select(models).order_by(models.c.name, models.c.version)
+    if name:
+        query = query.where(models.c.name == name)
+    with db.read() as connection:
+        return tuple(_version(row) for row in connection.execute(query))
+
+
+def at_stage(db: Database, name: str, wanted: Stage) -> ModelVersion | None:
+    """The newest version at a stage."""
+    found = [version for version in versions(db, name) if version.stage == wanted]
+    return found[-1] if found else None
+
+
+def serving(db: Database, name: str) -> ModelVersion | None:
+    """The version that decides."""
+    return at_stage(db, name, "serving")
+
+
+def promotion_records(db: Database, name: str | None = None) -> tuple[Promotion, ...]:
+    """Every change of stage, oldest first."""
+    query = select(promotions).order_by(promotions.c.id)
+    if name:
+        query = query.where(promotions.c.name == name)
+    with db.read() as connection:
+        return tuple(
+            Promotion(
+                name=row.name,
+                version=row.version,
+                stage=row.stage,
+                at=from_micros(row.at),
+                actor=row.actor,
+                record=json.loads(row.record),
+            )
+            for row in connection.execute(query)
+        )

@@ -1,0 +1,184 @@
+"""The state database's tables; the same on SQLite and PostgreSQL.
+
+Times are Unix microseconds, so that both databases compare and order them alike. Bodies are JSON text.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+# SQLite only numbers rows by itself when the key is INTEGER.
+_Serial = BigInteger().with_variant(Integer, "sqlite")
+
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("system_state", String(16), nullable=False),
+    Column("human_state", String(16), nullable=False),
+    Column("opened_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Index("incidents_by_state", "human_state", "opened_at"),
+)
+incident_events = Table(
+    "incident_events",
+    metadata,
+    Column("incident_id", String(32), primary_key=True),
+    Column("seq", Integer, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("type", String(32), nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("via", String(32), nullable=False),
+    Column("key", String(200), nullable=False),
+    Column("body", Text, nullable=False),
+    UniqueConstraint("incident_id", "key", name="event_once"),
+)
+findings = Table(
+    "findings",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("onset", BigInteger, primary_key=True),
+    Column("service", String(255), nullable=False),
+    Column("severity", String(16), nullable=False),
+    Column("incident_id", String(32)),
+    Column("seen_at", BigInteger, nullable=False),
+    Column("cleared_at", BigInteger),
+    Column("body", Text, nullable=False),
+    Index("findings_by_time", "seen_at"),
+)
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+)
+timers = Table(
+    "timers",
+    metadata,
+    Column("id", String(100), primary_key=True),
+    Column("incident_id", String(32), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    Column("leased_until", BigInteger, nullable=False, default=0),
+    Column("done_at", BigInteger),
+    Index("timers_due", "done_at", "due_at"),
+)
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("key", String(200), nullable=False, unique=True),
+    Column("incident_id", String(32), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    Column("leased_until", BigInteger, nullable=False, default=0),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("sent_at", BigInteger),
+    Column("error", Text),
+    Index("outbox_due", "sent_at", "due_at"),
+)
+messages = Table(
+    "messages",
+    metadata,
+    Column("incident_id", String(32), primary_key=True),
+    Column("channel", String(64), primary_key=True),
+    Column("room", String(64), nullable=False),
+    Column("ts", String(64), nullable=False),
+)
+labels = Table(
+    "labels",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("incident_id", String(32), nullable=False),
+    Column("source", String(16), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+    Index("labels_by_incident", "incident_id"),
+)
+changes = Table(
+    "changes",
+    metadata,
+    Column("id", String(255), primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("service", String(255), nullable=False),
+    Column("body", Text, nullable=False),
+    Index("changes_by_time", "at"),
+)
+postmortems = Table(
+    "postmortems",
+    metadata,
+    Column("incident_id", String(32), primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("markdown", Text, nullable=False),
+)
+models = Table(
+    "models",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("digest", String(64), nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Column("lineage", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("stage", String(16), nullable=False),
+    UniqueConstraint("name", "digest", name="model_content_once"),
+)
+promotions = Table(
+    "promotions",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("name", String(100), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("stage", String(16), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("record", Text, nullable=False),
+)
+shadow_verdicts = Table(
+    "shadow_verdicts",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("incident_id", String(32), primary_key=True),
+    Column("would_page", Integer, nullable=False),
+    Column("score", Float, nullable=False),
+)
+overrides = Table(
+    "overrides",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("schedule", String(64), nullable=False),
+    Column("person", String(64), nullable=False),
+    Column("start", BigInteger, nullable=False),
+    Column("end", BigInteger, nullable=False),
+    Column("author", String(200), nullable=False),
+)
+runbook_runs = Table(
+    "runbook_runs",
+    metadata,
+    Column("key", String(200), primary_key=True),
+    Column("incident_id", String(32), nullable=False),
+    Column("runbook", String(100), nullable=False),
+    Column("step", String(200), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("detail", Text, nullable=False),
+)
