@@ -12,7 +12,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from prometheus_client import Counter, Gauge, Histogram
 from urllib3.exceptions import HTTPError
 
-from watchkeeper.ingest_log.segments import IngestLog, Segment
+from watchkeeper.ingest_log.segments import REFUSED, IngestLog, Segment
 from watchkeeper.store.otlp import METRIC_KINDS, insert_logs, insert_metrics, insert_traces
 
 LOADED = Counter("watchkeeper_loader_segments_total", "Segments that reached the store.", ["signal"])
@@ -94,7 +94,7 @@ class Loader:
 
     def _set_aside(self, segment: Segment, error: Exception) -> None:
         """Keep what the store can't decode, out of the way of what it can."""
-        target = segment.path.with_suffix(".refused")
+        target = segment.path.with_suffix(REFUSED)
         segment.path.rename(target)
         self._log.remove([segment])
         self._logger.error("loader.refused", segment=str(target), error=str(error))

@@ -35,6 +35,7 @@ SYNC_SECONDS = Histogram("watchkeeper_ingest_sync_seconds", "Time of one group s
 # How long a segment stays open: spans are wanted soon, metric points come in by the interval anyway.
 OPEN_SECONDS: Final = {"traces": 1.0, "logs": 2.0, "metrics": 3.0}
 GATHER_S: Final = 0.002
+REFUSED: Final = ".refused"
 
 
 class OverloadedError(IngestLogError):
@@ -160,6 +161,11 @@ class IngestLog:
     def sealed(self) -> list[Segment]:
         """The segments that wait for the loader, oldest first."""
         return [_describe(path) for path in sorted(self._folder.glob("*.ready"))]
+
+    def complete_until(self, signal: str, now: float) -> float:
+        """Unix seconds until when all that was acked of `signal` has left for the store; `now` if nothing waits."""
+        waiting = [path.name for path in self._folder.glob(f"*.{signal}.*") if not path.name.endswith(REFUSED)]
+        return min([now, *(int(name.partition("-")[0]) / 1e9 for name in waiting)])
 
     def wait_for_sealed(self, timeout_s: float) -> None:
         """Return when a segment is sealed, or after `timeout_s`."""

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import socket
 import threading
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -127,7 +128,7 @@ class _Ingest:
         while not self._stopping.wait(EDGES_EVERY_S):
             try:
                 refresh = refresh or EdgeRefresh(self._connect(), self._config.store.database)
-                refresh.run(datetime.now(UTC).timestamp())
+                refresh.run(self._log.complete_until("traces", time.time()))
             except (ClickHouseError, HTTPError, OSError) as error:
                 refresh = None
                 self._logger.warning("edges.failed", error=str(error))

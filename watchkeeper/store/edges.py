@@ -11,12 +11,12 @@ from typing import Any, Final
 
 from watchkeeper.store.schema import BUCKET_S
 
-# Spans arrive this long after they end, at the latest, to be counted: a request's way through batching,
-# the ingest log and the loader.
-GRACE_S: Final = 4
-# How far apart the ends of the two sides of one call may be.
-APART_S: Final = 90
-CATCH_UP_S: Final = 300
+# How late a span may be after its end and still be counted: an exporter's batching and a request's way.
+GRACE_S: Final = 3
+# How much earlier than the caller's side the callee's side of a call may end.
+EARLIER_S: Final = 30
+# After a long absence, windows older than this stay without edges.
+CATCH_UP_S: Final = 86400
 
 
 class EdgeRefresh:
@@ -27,47 +27,67 @@ class EdgeRefresh:
         self._database = database
         self._next: int | None = None
 
-    def run(self, now: float) -> int:
-        """Join every window that has closed by `now` (Unix seconds); returns how many."""
-        closed = int(now - GRACE_S) // BUCKET_S * BUCKET_S
-        start = self._next if self._next is not None else closed - CATCH_UP_S
-        windows = 0
-        for begin in range(start, closed, BUCKET_S):
-            for statement in statements(self._database, begin):
+    def run(self, complete_until: float) -> int:
+        """Join every window whose spans are all stored; returns how many had calls.
+
+        Args:
+            complete_until: Unix seconds; whatever was received before this is in the store.
+        """
+        closed = int(complete_until - GRACE_S) // BUCKET_S * BUCKET_S
+        start = self._next if self._next is not None else self._resume(closed)
+        if start >= closed:
+            return 0
+        rows = self._client.query(
+            f"SELECT DISTINCT toUnixTimestamp(bucket) AS begin FROM {self._database}.links "
+            f"WHERE side = 'client' AND {_between(start, closed)} ORDER BY begin"
+        ).result_rows
+        for (begin,) in rows:
+            for statement in statements(self._database, int(begin)):
                 self._client.command(statement)
-            windows += 1
-            self._next = begin + BUCKET_S
-        return windows
+            self._next = int(begin) + BUCKET_S
+        self._next = closed
+        return len(rows)
+
+    def _resume(self, closed: int) -> int:
+        """Where an earlier process stopped; its last window is done again, which its token makes harmless."""
+        last = self._client.query(f"SELECT toUnixTimestamp(max(bucket)) FROM {self._database}.edges").result_rows
+        return max(closed - CATCH_UP_S, int(last[0][0]))
+
+
+def _between(low: int, high: int) -> str:
+    return f"bucket >= toDateTime({low}, 'UTC') AND bucket < toDateTime({high}, 'UTC')"
 
 
 def statements(database: str, begin: int) -> list[str]:
     """The INSERTs for the window that begins at `begin` (Unix seconds)."""
     end = begin + BUCKET_S
-
-    def between(low: int, high: int) -> str:
-        return f"bucket >= toDateTime({low}, 'UTC') AND bucket < toDateTime({high}, 'UTC')"
-
-    clients = f"SELECT * FROM {database}.links WHERE side = 'client' AND {between(begin, end)}"
+    clients = (
+        f"SELECT bucket, key, service, peer, error, duration_ns FROM {database}.links "
+        f"WHERE side = 'client' AND {_between(begin, end)}"
+    )
     servers = (
-        f"SELECT key, any(service) AS service, max(duration_ns) AS duration_ns FROM {database}.links "
-        f"WHERE side = 'server' AND {between(begin - APART_S, end + APART_S)} "
-        f"AND key IN (SELECT key FROM ({clients})) GROUP BY key"
+        f"SELECT l.key AS key, any(l.service) AS server, max(l.duration_ns) AS server_ns FROM {database}.links AS l "
+        f"WHERE l.side = 'server' AND {_between(begin - EARLIER_S, end + GRACE_S + BUCKET_S)} "
+        f"AND l.key IN (SELECT key FROM ({clients})) GROUP BY l.key"
     )
     # An address that two services answered at tells nothing.
-    peers = f"SELECT peer, any(service) AS service FROM {database}.peers GROUP BY peer HAVING uniq(service) = 1"
+    peers = (
+        f"SELECT p.peer AS peer, any(p.service) AS known FROM {database}.peers AS p GROUP BY p.peer "
+        "HAVING uniqExact(p.service) = 1"
+    )
     learn = (
         f"INSERT INTO {database}.peers (bucket, peer, service) SETTINGS insert_deduplication_token = 'peers:{begin}' "
-        f"SELECT toDateTime({begin}, 'UTC'), c.peer, s.service FROM ({clients}) AS c INNER JOIN ({servers}) AS s "
-        "ON c.key = s.key WHERE c.peer != '' GROUP BY c.peer, s.service"
+        f"SELECT toDateTime({begin}, 'UTC'), c.peer, s.server FROM ({clients}) AS c INNER JOIN ({servers}) AS s "
+        "ON c.key = s.key WHERE c.peer != '' GROUP BY c.peer, s.server"
     )
     join = (
         f"INSERT INTO {database}.edges (bucket, caller, callee, source, calls, errors, client_ns_sum, server_calls, "
         f"server_ns_sum) SETTINGS insert_deduplication_token = 'edges:{begin}' "
-        "SELECT c.bucket AS bucket, c.service AS caller, "
-        "multiIf(s.service != '', s.service, p.service != '', p.service, c.peer) AS callee, "
-        "multiIf(s.service != '', 'span', p.service != '', 'peer', 'attribute') AS source, count(), "
-        "sum(toUInt64(c.error)), sum(c.duration_ns), countIf(s.service != ''), sum(s.duration_ns) "
+        "SELECT c.bucket AS at, c.service AS caller, "
+        "multiIf(s.server != '', s.server, p.known != '', p.known, c.peer) AS callee, "
+        "multiIf(s.server != '', 'span', p.known != '', 'peer', 'attribute') AS source, count(), "
+        "sum(toUInt64(c.error)), sum(c.duration_ns), countIf(s.server != ''), sum(s.server_ns) "
         f"FROM ({clients}) AS c LEFT JOIN ({servers}) AS s ON c.key = s.key LEFT JOIN ({peers}) AS p ON c.peer = p.peer "
-        "WHERE callee != '' AND callee != caller GROUP BY bucket, caller, callee, source"
+        "WHERE callee != '' AND callee != caller GROUP BY at, caller, callee, source"
     )
     return [learn, join]

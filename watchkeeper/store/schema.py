@@ -188,7 +188,8 @@ PEER_SQL: Final = (
     "SpanAttributes['net.peer.name'] != '', "
     "if(SpanAttributes['net.peer.port'] = '', SpanAttributes['net.peer.name'], "
     "concat(SpanAttributes['net.peer.name'], ':', SpanAttributes['net.peer.port'])), "
-    "'')"
+    "extract(if(SpanAttributes['url.full'] != '', SpanAttributes['url.full'], SpanAttributes['http.url']), "
+    "'^[a-z]+://([^/?]+)'))"
 )
 
 
