@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
@@ -11,15 +11,18 @@ T = TypeVar("T")
 
 
 @cache
-def _adapter(kind: type[T]) -> TypeAdapter[T]:
+def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
 def dump(value: object) -> str:
     """A frozen value of the vocabulary as JSON text."""
-    return _adapter(type(value)).dump_json(value).decode()
+    kind: Any = type(value)
+    return _adapter(kind).dump_json(value).decode()
 
 
 def parse(kind: type[T], text: str) -> T:
     """The value that `dump` wrote."""
-    return _adapter(kind).validate_json(text)
+    wanted: Any = kind
+    value: T = _adapter(wanted).validate_json(text)
+    return value
