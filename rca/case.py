@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from watchkeeper.vocabulary import ChangeEvent
+
+if TYPE_CHECKING:
+    from rca.spans import SpanLogs, Spans
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -78,6 +81,20 @@ class Links:
     waited: F64
     served: F64
     step: float
+
+
+def joined(one: Links, other: Links) -> Links:
+    """The rows of both, those of `one` first."""
+    return Links(
+        time=np.r_[one.time, other.time],
+        caller=np.r_[one.caller, other.caller],
+        callee=np.r_[one.callee, other.callee],
+        calls=np.r_[one.calls, other.calls],
+        errors=np.r_[one.errors, other.errors],
+        waited=np.r_[one.waited, other.waited],
+        served=np.r_[one.served, other.served],
+        step=one.step,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -147,6 +164,9 @@ class Case:
     flows: Flows | None = None
     flows_reference: Flows | None = None
     links: Links | None = None
+    links_reference: Links | None = None
+    spans: Spans | None = None
+    span_logs: SpanLogs | None = None
     unanswered: Unanswered | None = None
     series: Series | None = None
     series_reference: Series | None = None

@@ -19,6 +19,8 @@ from rca.excess import excess
 from rca.ledger import Ledger, book
 from rca.log_change import log_change
 from rca.metric_change import metric_change
+from rca.operation_change import operation_change
+from rca.operation_lines import operation_lines
 from rca.reach import reach
 from rca.silence import silence, unanswered
 from rca.terms import Term
@@ -34,6 +36,8 @@ KINDS: tuple[Callable[[Case, Ledger], list[Term]], ...] = (
     lambda case, _: metric_change(case),
     lambda case, _: log_change(case),
     lambda case, _: change_events(case),
+    lambda case, _: operation_change(case),
+    lambda case, _: operation_lines(case),
     lambda case, _: reach(case),
 )
 
@@ -50,6 +54,12 @@ WEIGHTS: Mapping[str, float] = {
     "memory": 0.7,
     "logs": 1.0,
     "change": 1.0,
+    "fewer_spans": 2.0,
+    "more_spans": 0.7,
+    "fewer_lines": 2.0,
+    "more_lines": 0.5,
+    "complaints": 2.5,
+    "lost_lines": 2.0,
     "out_of_reach": -2.0,
 }
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from rca.case import F64, I64, Case, Flows, Links, codes
+from rca.case import F64, I64, Case, Flows, Links, codes, joined
 from rca.levels import groups, level_and_spread, trust
 
 
@@ -78,7 +78,7 @@ def book(case: Case) -> Ledger:
     if case.flows is not None:
         ledger.nodes = _nodes(case.flows, case.flows_reference, case.onset)
     if case.links is not None:
-        ledger.links = _links(case.links, case.onset)
+        ledger.links = _links(case.links, case.links_reference, case.onset)
     return ledger
 
 
@@ -162,26 +162,28 @@ def _error_rate(flows: Flows, rows: I64, history: History) -> float:
     return min(errors / calls, 1.0) if calls > 0 else 0.0
 
 
-def _links(links: Links, onset: float) -> dict[tuple[str, str], Entry]:
+def _links(links: Links, reference: Links | None, onset: float) -> dict[tuple[str, str], Entry]:
     entries: dict[tuple[str, str], Entry] = {}
-    key, names = codes(links.caller, links.callee)
-    after = links.time + links.step > onset
+    table = links if reference is None else joined(links, reference)
+    own = np.arange(len(table.time)) < len(links.time)
+    key, names = codes(table.caller, table.callee)
+    after = own & (table.time + table.step > onset)
     for code, rows in groups(key):
         late, early = rows[after[rows]], rows[~after[rows]]
-        entry = Entry(calls=float(np.nansum(links.calls[late])), errors=float(np.nansum(links.errors[late])))
-        early_calls = float(np.nansum(links.calls[early]))
+        entry = Entry(calls=float(np.nansum(table.calls[late])), errors=float(np.nansum(table.errors[late])))
+        early_calls = float(np.nansum(table.calls[early]))
         if early_calls > 0:
-            entry.usual_errors = float(np.nansum(links.errors[early])) / early_calls * entry.calls
+            entry.usual_errors = float(np.nansum(table.errors[early])) / early_calls * entry.calls
         entry.extra_errors = entry.errors - entry.usual_errors
-        heard = early[links.calls[early] > 0]
+        heard = early[table.calls[early] > 0]
         if entry.calls > 0:
-            entry.mean = float(np.nansum(links.waited[late])) / entry.calls
+            entry.mean = float(np.nansum(table.waited[late])) / entry.calls
         if entry.calls > 0 and len(heard):
-            usual, spread = level_and_spread(links.waited[heard] / links.calls[heard])
+            usual, spread = level_and_spread(table.waited[heard] / table.calls[heard])
             entry.usual = usual
             entry.noise_seconds = entry.calls * spread
             entry.extra_seconds = max((entry.mean - usual) * entry.calls * trust((entry.mean - usual) / spread), 0.0)
-            entry.served_extra = _served_extra(links, late, heard)
+            entry.served_extra = _served_extra(table, late, heard)
         caller, callee = names[code]
         entries[caller, callee] = entry
     return entries

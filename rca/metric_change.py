@@ -21,10 +21,14 @@ CONCEPTS: tuple[tuple[str, re.Pattern[str], Mechanism], ...] = (
     ("cpu", re.compile(r"cpu(?!.*(limit|count|frequency|request))", re.IGNORECASE), "cpu"),
     ("memory", re.compile(r"(mem|heap|rss)(?!.*(limit|request))", re.IGNORECASE), "memory"),
 )
+# A host's resources belong to all that run on it.
+HOST = re.compile(r"^(node|host|machine|system|instance)[._]", re.IGNORECASE)
 
 
 def concept(metric: str) -> tuple[str, Mechanism] | None:
     """The resource that a metric measures, or None if it is no resource."""
+    if HOST.search(metric):
+        return None
     for name, words, mechanism in CONCEPTS:
         if words.search(metric):
             return name, mechanism

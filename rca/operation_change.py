@@ -1,0 +1,113 @@
+"""What an operation does per request: spans it starts and lines it logs, before and after the onset.
+
+Conditioned on the operation, so that a different mix of requests is no change. An operation that starts
+fewer spans or writes fewer lines than usual returned early or failed; one that does more retries or
+complains. Effect (relative to the usual count) times trust (Welch's z, shrunk for small counts).
+Needs spans on both sides of the onset, or a reference. Fails for operations that are new or vanished.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rca.case import F64, I64, Case, Mask
+from rca.levels import trust
+from rca.spans import Spans
+from rca.terms import Term
+
+PRIOR_SPANS = 3.0  # a count of spans this small is not believed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A quantity of one operation: mean per span before and after, and how much of a change that is (0 to 1, signed)."""
+
+    node: str
+    operation: str
+    before: float
+    after: float
+    spans: float
+    change: float
+
+
+def changes(spans: Spans, quantity: F64, rows: Mask) -> list[Change]:
+    """The change of a per-span count `(n,)` in each operation among `rows`."""
+    size = len(spans.operations)
+    found = []
+    stats = [_moments(spans.operation[rows & part], quantity[rows & part], size) for part in (spans.known, ~spans.known)]
+    (n0, m0, v0), (n1, m1, v1) = stats
+    owner = np.zeros(size, dtype=np.int64)
+    owner[spans.operation] = spans.node
+    for code in np.flatnonzero((n0 >= 2) & (n1 >= 2)):
+        # A count that never varied may vary: one more span than was seen, off by one. What varies only
+        # since the onset is partly chance, partly the fault itself.
+        usual = (n0[code] * v0[code] + max(m0[code], 0.2)) / (n0[code] + 1.0)
+        error = np.sqrt(usual / n0[code] + 0.5 * (usual + v1[code]) / n1[code])
+        delta = m1[code] - m0[code]
+        z = abs(delta) / error
+        effect = abs(delta) / max(m0[code], m1[code], 0.5)
+        shrink = min(n0[code] / (n0[code] + PRIOR_SPANS), n1[code] / (n1[code] + PRIOR_SPANS))
+        size_of_change = effect * trust(float(z), 4.0) * shrink
+        if size_of_change > 0.01:
+            found.append(
+                Change(
+                    node=spans.nodes[owner[code]],
+                    operation=spans.operations[code],
+                    before=float(m0[code]),
+                    after=float(m1[code]),
+                    spans=float(n1[code]),
+                    change=float(np.sign(delta) * size_of_change),
+                )
+            )
+    return found
+
+
+def _moments(key: I64, values: F64, size: int) -> tuple[F64, F64, F64]:
+    n = np.bincount(key, minlength=size).astype(np.float64)
+    mean = np.divide(np.bincount(key, weights=values, minlength=size), n, out=np.zeros(size), where=n > 0)
+    square = np.bincount(key, weights=values**2, minlength=size)
+    variance = np.maximum(np.divide(square, n, out=np.zeros(size), where=n > 0) - mean**2, 0.0)
+    return n, mean, variance
+
+
+def operation_change(case: Case) -> list[Term]:
+    """Terms `fewer_spans` and `more_spans`, `fewer_lines` and `more_lines`: the operation of each node that changed most."""
+    spans = case.spans
+    if spans is None:
+        return []
+    unit, entry = spans.unit(), spans.entry()
+    everything = np.ones(spans.size, dtype=bool)
+    work = np.bincount(unit, minlength=spans.size) - 1.0
+    found = changes(spans, work, entry) + changes(spans, spans.children(), everything)
+    terms = _terms(found, "spans", "starts {after:.2g} spans a request (usually {before:.2g})")
+    if case.span_logs is not None:
+        lines = np.bincount(unit[case.span_logs.row], minlength=spans.size).astype(np.float64)
+        terms += _terms(changes(spans, lines, entry), "lines", "logs {after:.2g} lines a request (usually {before:.2g})")
+    return terms
+
+
+def _terms(found: list[Change], noun: str, phrase: str) -> list[Term]:
+    best: dict[tuple[str, str], Change] = {}
+    for change in found:
+        kind = f"{'fewer' if change.change < 0 else 'more'}_{noun}"
+        if (kind, change.node) not in best or abs(best[kind, change.node].change) < abs(change.change):
+            best[kind, change.node] = change
+    terms = []
+    for (kind, node), change in best.items():
+        terms.append(
+            Term(
+                kind=kind,
+                candidate=node,
+                strength=abs(change.change),
+                sentence=f"{change.operation} of {node} " + phrase.format(after=change.after, before=change.before) + f", over {change.spans:.0f} requests",
+                signal=noun,
+                value=change.after,
+                expected=change.before,
+                unit=noun,
+                operation=change.operation,
+                hints={"errors": abs(change.change)},
+            )
+        )
+    return terms

@@ -1,0 +1,74 @@
+"""What an operation logs per request, line by line: complaints that are new, and lines that are missing.
+
+Conditioned on the operation that the lines' spans work for. A warning or an error that more of its requests
+log than before points at it; so does an ordinary line that fewer of them reach: they returned early or
+threw. Errors that disappear and ordinary lines that appear are no fault. Needs lines that carry span ids.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rca.case import F64, Case
+from rca.levels import trust
+from rca.terms import Term
+
+
+def operation_lines(case: Case) -> list[Term]:
+    """Terms `complaints` and `lost_lines`: per node, the line whose share of requests changed most."""
+    spans, lines = case.spans, case.span_logs
+    if spans is None or lines is None:
+        return []
+    unit, entry = spans.unit(), spans.entry()
+    size = len(spans.operations)
+    n0 = np.bincount(spans.operation[entry & spans.known], minlength=size).astype(np.float64)
+    n1 = np.bincount(spans.operation[entry & ~spans.known], minlength=size).astype(np.float64)
+    # One count per request and line, however often the request logs it.
+    pairs = np.unique(np.stack([unit[lines.row], lines.template]), axis=1)
+    operation, known = spans.operation[pairs[0]], spans.known[pairs[0]]
+    keys, inverse = np.unique(np.stack([operation, pairs[1]]), axis=1, return_inverse=True)
+    inverse = inverse.reshape(-1)
+    before = np.bincount(inverse[known], minlength=keys.shape[1]).astype(np.float64)
+    after = np.bincount(inverse[~known], minlength=keys.shape[1]).astype(np.float64)
+    owner = np.zeros(size, dtype=np.int64)
+    owner[spans.operation] = spans.node
+    strength = _strengths(before, after, n0[keys[0]], n1[keys[0]])
+    best: dict[tuple[str, str], Term] = {}
+    for column in np.flatnonzero(np.abs(strength) > 0.01):
+        code, line = keys[:, column]
+        bad = lines.bad[line]
+        if bad != (strength[column] > 0):
+            continue
+        kind = "complaints" if bad else "lost_lines"
+        node, size_of_change = spans.nodes[owner[code]], abs(float(strength[column]))
+        if (kind, node) in best and best[kind, node].strength >= size_of_change:
+            continue
+        shares = after[column] / n1[code], before[column] / n0[code]
+        best[kind, node] = Term(
+            kind=kind,
+            candidate=node,
+            strength=size_of_change,
+            sentence=(
+                f"{shares[0]:.0%} of the {n1[code]:.0f} requests {spans.operations[code]} of {node} log "
+                f"{lines.templates[line]!r} (usually {shares[1]:.0%})"
+            ),
+            signal="logs",
+            value=shares[0],
+            expected=shares[1],
+            unit="share",
+            operation=spans.operations[code],
+            hints={"errors": size_of_change},
+        )
+    return list(best.values())
+
+
+def _strengths(before: F64, after: F64, n0: F64, n1: F64) -> F64:
+    """Signed changes of shares, effect times trust, `(n,)`: 0 where an operation was seen less than twice."""
+    p0, p1 = before / np.maximum(n0, 1.0), after / np.maximum(n1, 1.0)
+    smooth = (before + 0.5) / (n0 + 1.0)
+    error = np.sqrt(smooth * (1 - smooth) * (1 / np.maximum(n0, 1.0) + 1 / np.maximum(n1, 1.0)))
+    z = np.abs(p1 - p0) / np.maximum(error, 1e-9)
+    shrink = n0 / (n0 + 3.0) * n1 / (n1 + 3.0)
+    believed = np.array([trust(float(one), 4.0) for one in z])
+    return np.where((n0 >= 2) & (n1 >= 2), (p1 - p0) * believed * shrink, 0.0)
+
