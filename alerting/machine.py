@@ -167,7 +167,7 @@ def decide(incident: Incident, command: Command) -> Event | Refusal:
     return Event(**(values | {"text": command.text or _describe(incident, command)}))
 
 
-def _refuse(incident: Incident, command: Command) -> str:
+def _refuse(incident: Incident, command: Command) -> str:  # noqa: C901 - one flat table of rules
     if incident.human_state == "resolved" and command.type not in (
         "labelled",
         "noted",
@@ -302,8 +302,8 @@ def _changes(incident: Incident, event: Event) -> dict[str, Any]:  # noqa: C901 
         case "resolved":
             return {"human_state": "resolved", "resolved_at": event.at, "resolved_by": event.actor}
         case "labelled" if event.label:
-            rest = tuple(label for label in incident.labels if label.id != event.label.id)
-            return {"labels": (*rest, event.label)}
+            others = tuple(label for label in incident.labels if label.id != event.label.id)
+            return {"labels": (*others, event.label)}
     return {}
 
 
