@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from rca.case import Case
 from rca.change_events import change_events
+from rca.cut_short import cut_short
 from rca.errors import errors
 from rca.excess import excess
 from rca.ledger import Ledger, book
@@ -38,6 +39,7 @@ KINDS: tuple[Callable[[Case, Ledger], list[Term]], ...] = (
     lambda case, _: change_events(case),
     lambda case, _: operation_change(case),
     lambda case, _: operation_lines(case),
+    lambda case, _: cut_short(case),
     lambda case, _: reach(case),
 )
 
@@ -55,11 +57,10 @@ WEIGHTS: Mapping[str, float] = {
     "logs": 1.0,
     "change": 1.0,
     "fewer_spans": 2.0,
-    "more_spans": 0.7,
     "fewer_lines": 2.0,
-    "more_lines": 0.5,
     "complaints": 2.5,
-    "lost_lines": 2.0,
+    "lost_lines": 3.0,
+    "cut_short": 1.5,
     "out_of_reach": -2.0,
 }
 

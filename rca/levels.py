@@ -42,3 +42,18 @@ def groups(codes: I64) -> Iterator[tuple[int, I64]]:
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
     for start, end in zip(starts, np.r_[starts[1:], len(ordered)], strict=True):
         yield int(ordered[start]), order[start:end]
+
+
+def change_of_share(before: F64, after: F64, n0: F64, n1: F64) -> F64:
+    """Signed changes of shares `after / n1` against `before / n0`, effect times trust, `(n,)`, -1 to 1.
+
+    0 where either side was seen less than twice; shrunk where it was seen a few times only.
+    """
+    p0, p1 = before / np.maximum(n0, 1.0), after / np.maximum(n1, 1.0)
+    smooth = (before + 0.5) / (n0 + 1.0)
+    error = np.sqrt(smooth * (1 - smooth) * (1 / np.maximum(n0, 1.0) + 1 / np.maximum(n1, 1.0)))
+    z = np.abs(p1 - p0) / np.maximum(error, 1e-9)
+    shrink = n0 / (n0 + 3.0) * n1 / (n1 + 3.0)
+    believed = np.array([trust(float(one), 4.0) for one in z])
+    return np.where((n0 >= 2) & (n1 >= 2), (p1 - p0) * believed * shrink, 0.0)
+

@@ -78,9 +78,8 @@ def operation_change(case: Case) -> list[Term]:
     if spans is None:
         return []
     unit, entry = spans.unit(), spans.entry()
-    everything = np.ones(spans.size, dtype=bool)
     work = np.bincount(unit, minlength=spans.size) - 1.0
-    found = changes(spans, work, entry) + changes(spans, spans.children(), everything)
+    found = changes(spans, work, entry) + changes(spans, spans.children(), ~entry)
     terms = _terms(found, "spans", "starts {after:.2g} spans a request (usually {before:.2g})")
     if case.span_logs is not None:
         lines = np.bincount(unit[case.span_logs.row], minlength=spans.size).astype(np.float64)
@@ -91,7 +90,9 @@ def operation_change(case: Case) -> list[Term]:
 def _terms(found: list[Change], noun: str, phrase: str) -> list[Term]:
     best: dict[tuple[str, str], Change] = {}
     for change in found:
-        kind = f"{'fewer' if change.change < 0 else 'more'}_{noun}"
+        if change.change > 0:  # more work is seen as latency, more lines as complaints
+            continue
+        kind = f"fewer_{noun}"
         if (kind, change.node) not in best or abs(best[kind, change.node].change) < abs(change.change):
             best[kind, change.node] = change
     terms = []

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from rca.case import F64, Case
-from rca.levels import trust
+from rca.case import Case
+from rca.levels import change_of_share
 from rca.terms import Term
 
 
@@ -32,7 +32,7 @@ def operation_lines(case: Case) -> list[Term]:
     after = np.bincount(inverse[~known], minlength=keys.shape[1]).astype(np.float64)
     owner = np.zeros(size, dtype=np.int64)
     owner[spans.operation] = spans.node
-    strength = _strengths(before, after, n0[keys[0]], n1[keys[0]])
+    strength = change_of_share(before, after, n0[keys[0]], n1[keys[0]])
     best: dict[tuple[str, str], Term] = {}
     for column in np.flatnonzero(np.abs(strength) > 0.01):
         code, line = keys[:, column]
@@ -60,15 +60,3 @@ def operation_lines(case: Case) -> list[Term]:
             hints={"errors": size_of_change},
         )
     return list(best.values())
-
-
-def _strengths(before: F64, after: F64, n0: F64, n1: F64) -> F64:
-    """Signed changes of shares, effect times trust, `(n,)`: 0 where an operation was seen less than twice."""
-    p0, p1 = before / np.maximum(n0, 1.0), after / np.maximum(n1, 1.0)
-    smooth = (before + 0.5) / (n0 + 1.0)
-    error = np.sqrt(smooth * (1 - smooth) * (1 / np.maximum(n0, 1.0) + 1 / np.maximum(n1, 1.0)))
-    z = np.abs(p1 - p0) / np.maximum(error, 1e-9)
-    shrink = n0 / (n0 + 3.0) * n1 / (n1 + 3.0)
-    believed = np.array([trust(float(one), 4.0) for one in z])
-    return np.where((n0 >= 2) & (n1 >= 2), (p1 - p0) * believed * shrink, 0.0)
-
