@@ -1,1 +1,1 @@
-"""Faults, experiments and the shop that gets broken, one file a fault."""
+"""Breaks the target on purpose, knows the truth, and scores the loop. Holds the demo shop that gets broken."""

@@ -1,1 +1,1 @@
-"""A small shop of real services, made to be broken."""
+"""A small shop of eight real services: what the demo watches, and what chaos breaks."""

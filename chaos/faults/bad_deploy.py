@@ -1,0 +1,41 @@
+"""A deploy brings a mistake: most requests to the new version fail. Its change event goes out as usual."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from chaos.faults.fault import Baseline, lease
+from chaos.target import ProbeSample, Target
+from watchkeeper.vocabulary import Mechanism
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadDeploy:
+    """The next version of the target raises an exception in most requests."""
+
+    name: str = "bad_deploy"
+    mechanism: Mechanism = "deploy"
+    says: str = "a new version goes out, and most of its requests fail"
+    targets: tuple[str, ...] = ("catalogue", "cart", "orders", "payments", "inventory", "shipping", "recommendations")
+
+    @contextmanager
+    def inject(self, target: Target, service: str, bound_s: float) -> Iterator[None]:
+        """Deploy; roll back on exit, unless somebody did so already."""
+        good = target.service(service).version
+        bad = target.act(service, "deploy", {"defect": "errors"})
+        with lease(target, service, "rollback", bound_s, if_instance=bad["instance"]):
+            try:
+                yield
+            finally:
+                if target.service(service).version != good:
+                    target.act(service, "rollback")
+
+    def harmed(self, target: Target, service: str, before: Baseline, sample: ProbeSample) -> str:
+        if sample.status < 500:
+            return ""
+        version = target.service(service).version
+        if version == before.state.version:
+            return ""
+        return f"version {version} answers {sample.status}; {before.state.version} did not"

@@ -1,0 +1,52 @@
+"""A stranger's transaction holds a service's database, and every statement waits in vain."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from chaos.faults.fault import Baseline
+from chaos.target import ProbeSample, Target
+from watchkeeper.errors import ChaosError
+from watchkeeper.vocabulary import Mechanism
+
+HOLDER = Path(__file__).with_name("lock_holder.py")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseLock:
+    """An exclusive lock on the target's SQLite file, held by another process for at most the bound."""
+
+    name: str = "db_lock"
+    mechanism: Mechanism = "database"
+    says: str = "another process holds its database locked"
+    targets: tuple[str, ...] = ("catalogue", "cart", "orders", "payments", "inventory", "shipping", "recommendations")
+
+    @contextmanager
+    def inject(self, target: Target, service: str, bound_s: float) -> Iterator[None]:
+        """Start the holder; end it on exit, unless somebody did so already."""
+        database = target.service(service).database
+        holder = subprocess.Popen(
+            [sys.executable, "-P", str(HOLDER), database, str(bound_s)], stdout=subprocess.PIPE, text=True
+        )
+        try:
+            if holder.stdout is None or holder.stdout.readline().strip() != "locked":
+                raise ChaosError(f"{database} could not be locked")
+            yield
+        finally:
+            holder.terminate()
+            holder.wait(5)
+            if holder.stdout:
+                holder.stdout.close()
+
+    def harmed(self, target: Target, service: str, before: Baseline, sample: ProbeSample) -> str:
+        if sample.seconds < before.median_s + 0.7:
+            return ""
+        if target.service(service).state != "running":
+            return ""
+        how = f"answers {sample.status}" if sample.status else f"ends in {sample.reason}"
+        return f"a request that needs the database {how} after {sample.seconds:.1f} s"

@@ -1,0 +1,233 @@
+"""The shop supervisor's control API: what an operator, or a runbook, may do to a service.
+
+    GET  /services                         who runs, where, which version
+    GET  /metrics/{service}                that service's Prometheus page, at a stable address
+    POST /services/{service}/{verb}        start restart resume deploy rollback detour reroute release-database
+    POST /load                             {"factor", "seconds"}: a busier or a quieter shop for a while
+    POST /leases, DELETE /leases/{id}      undo a verb after a time, even if whoever asked has died
+
+Every POST needs the token. With an `Idempotency-Key`, a repeated request is answered with the first
+one's result and does nothing again. Each request is written to `control.jsonl`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import os
+import secrets
+import signal
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from chaos.shop.changes import Changes
+from chaos.shop.load import RATE_FILE
+from chaos.shop.processes import Processes, Slot
+from watchkeeper.errors import ChaosError
+
+Body = Mapping[str, Any]
+LONGEST_LEASE_S = 600.0
+
+
+class Control:
+    """The verbs, and the HTTP application around them."""
+
+    def __init__(self, processes: Processes, changes: Changes, token: str) -> None:
+        self._processes = processes
+        self._changes = changes
+        self._token = token
+        self._answers: dict[str, asyncio.Task[dict[str, Any]]] = {}
+        self._busy: dict[str, asyncio.Lock] = {name: asyncio.Lock() for name in processes.slots}
+        self._leases: dict[str, asyncio.Task[None]] = {}
+        self._verbs: dict[str, Callable[[Slot, Body], Awaitable[dict[str, Any]]]] = {
+            "start": self._start,
+            "restart": self._restart,
+            "resume": self._resume,
+            "deploy": self._deploy,
+            "rollback": self._rollback,
+            "detour": self._detour,
+            "reroute": self._reroute,
+            "release-database": self._release_database,
+        }
+
+    def application(self) -> web.Application:
+        app = web.Application(middlewares=[self._guard])
+        app.router.add_get("/services", self._services)
+        app.router.add_get("/metrics/{service}", self._metrics)
+        app.router.add_post("/services/{service}/{verb}", self._act)
+        app.router.add_post("/load", self._load_wave)
+        app.router.add_post("/leases", self._lease)
+        app.router.add_delete("/leases/{lease}", self._end_lease)
+        return app
+
+    @web.middleware
+    async def _guard(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        given = request.headers.get("Authorization", "")
+        if not request.path.startswith("/metrics/") and not hmac.compare_digest(
+            given.encode(), f"Bearer {self._token}".encode()
+        ):
+            return web.json_response({"error": "the control token is missing or wrong"}, status=401)
+        try:
+            return await handler(request)
+        except ChaosError as error:
+            return web.json_response({"error": error.message}, status=409)
+        except (json.JSONDecodeError, KeyError, ValueError) as error:
+            return web.json_response({"error": f"the request's body is wrong: {error!r}"}, status=400)
+
+    async def _services(self, _: web.Request) -> web.Response:
+        return web.json_response([self._describe(slot) for slot in self._processes.slots.values()])
+
+    def _describe(self, slot: Slot) -> dict[str, Any]:
+        instance = slot.instance
+        return {
+            "service": slot.service,
+            "state": instance.state if instance else "absent",
+            "instance": instance.spec.instance_id if instance else "",
+            "pid": instance.pid if instance else 0,
+            "port": instance.port if instance else 0,
+            "reached_at": (slot.detour or instance.port) if instance else 0,
+            "version": slot.versions[-1][0],
+            "previous_version": slot.versions[-2][0] if len(slot.versions) > 1 else "",
+            "started_at": instance.started_at if instance else 0.0,
+            "database": str(instance.spec.database) if instance else "",
+        }
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        slot = self._slot(request.match_info["service"])
+        if slot.instance is None:
+            return web.Response(status=503)
+        url = f"http://127.0.0.1:{slot.instance.port}/metrics"
+        try:
+            timeout = aiohttp.ClientTimeout(total=3)
+            async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as page:
+                return web.Response(text=await page.text(), content_type="text/plain")
+        except (aiohttp.ClientError, TimeoutError):
+            return web.Response(status=504)
+
+    def _slot(self, service: str) -> Slot:
+        if service not in self._processes.slots:
+            raise ChaosError(f"no service {service!r}; there are {', '.join(self._processes.slots)}")
+        return self._processes.slots[service]
+
+    async def _act(self, request: web.Request) -> web.Response:
+        slot, verb = self._slot(request.match_info["service"]), request.match_info["verb"]
+        if verb not in self._verbs:
+            raise ChaosError(f"no verb {verb!r}; there are {', '.join(self._verbs)}")
+        body = await request.json() if request.can_read_body else {}
+        key = request.headers.get("Idempotency-Key") or secrets.token_hex(8)
+        if key not in self._answers:
+            self._answers[key] = asyncio.create_task(self._run(slot, verb, body, key))
+        # The task is shielded: an impatient client must not stop a restart half way.
+        return web.json_response(await asyncio.shield(self._answers[key]))
+
+    async def _run(self, slot: Slot, verb: str, body: Body, key: str) -> dict[str, Any]:
+        async with self._busy[slot.service]:
+            detail = await self._verbs[verb](slot, body)
+        answer = {**self._describe(slot), **detail}
+        row = {"at": time.time(), "service": slot.service, "verb": verb, "body": dict(body), "key": key, **detail}
+        with (self._processes.data_dir / "control.jsonl").open("a") as journal:
+            journal.write(json.dumps(row) + "\n")
+        return answer
+
+    async def _start(self, slot: Slot, _: Body) -> dict[str, Any]:
+        """Start a service that does not run; nothing happens to one that does."""
+        if slot.instance and slot.instance.state != "exited":
+            return {"did": "nothing: it runs"}
+        await self._processes.start(slot.service)
+        return {"did": "started"}
+
+    async def _restart(self, slot: Slot, _: Body) -> dict[str, Any]:
+        """A fresh instance takes over; then the old one is stopped, or killed where it does not listen."""
+        await self._processes.start(slot.service)
+        return {"did": "restarted"}
+
+    async def _resume(self, slot: Slot, _: Body) -> dict[str, Any]:
+        """Let a stopped process go on."""
+        if slot.instance is None or slot.instance.state != "stopped":
+            return {"did": "nothing: it is not stopped"}
+        os.kill(slot.instance.pid, signal.SIGCONT)
+        return {"did": "resumed"}
+
+    async def _deploy(self, slot: Slot, body: Body) -> dict[str, Any]:
+        """Deploy `version` (default: the next) and tell Watchkeeper of the change."""
+        version = str(body.get("version") or _next_version(slot.versions[-1][0]))
+        slot.versions.append((version, str(body.get("defect", ""))))
+        await self._processes.start(slot.service)
+        change = self._changes.announce(slot.service, version, str(body.get("title") or f"Deploy {version}"))
+        return {"did": f"deployed {version}", "change": change}
+
+    async def _rollback(self, slot: Slot, _: Body) -> dict[str, Any]:
+        """Go back to the version before the current one."""
+        if len(slot.versions) < 2:
+            raise ChaosError(f"{slot.service} has no earlier version to go back to")
+        left = slot.versions.pop()[0]
+        version = slot.versions[-1][0]
+        await self._processes.start(slot.service)
+        change = self._changes.announce(slot.service, version, f"Roll back {left} to {version}")
+        return {"did": f"rolled back {left} to {version}", "change": change}
+
+    async def _detour(self, slot: Slot, body: Body) -> dict[str, Any]:
+        """Lead callers through another loopback port (a proxy in front of the service)."""
+        slot.detour = int(body["port"])
+        self._processes.publish_routes()
+        return {"did": f"callers go through port {slot.detour}"}
+
+    async def _reroute(self, slot: Slot, _: Body) -> dict[str, Any]:
+        """Lead callers straight to the instance again."""
+        had, slot.detour = slot.detour, None
+        self._processes.publish_routes()
+        return {"did": "callers go straight" if had else "nothing: callers go straight already"}
+
+    async def _release_database(self, slot: Slot, _: Body) -> dict[str, Any]:
+        """End the processes that are not the shop's and hold a lock on this service's database."""
+        holders = self._processes.lock_holders(slot.service)
+        for pid in holders:
+            try:
+                os.kill(pid, signal.SIGTERM)
+            except ProcessLookupError:
+                continue
+            except PermissionError as error:
+                raise ChaosError(f"process {pid} holds the lock and belongs to another user") from error
+        return {"did": f"ended {len(holders)} lock holders", "holders": list(holders)}
+
+    async def _load_wave(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        factor, seconds = float(body["factor"]), min(float(body["seconds"]), LONGEST_LEASE_S)
+        draft = self._processes.data_dir / f".{RATE_FILE}"
+        draft.write_text(f"{factor} {time.time() + seconds}")
+        draft.replace(self._processes.data_dir / RATE_FILE)
+        return web.json_response({"factor": factor, "seconds": seconds})
+
+    async def _lease(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        slot, verb, after_s = self._slot(body["service"]), str(body["verb"]), float(body["after_s"])
+        if verb not in self._verbs or not 0 < after_s <= LONGEST_LEASE_S:
+            raise ChaosError(f"a lease needs a verb and 0 < after_s <= {LONGEST_LEASE_S:g}")
+        lease = secrets.token_hex(6)
+        self._leases[lease] = asyncio.create_task(self._expire(lease, slot, verb, after_s, body.get("if_instance")))
+        return web.json_response({"lease": lease})
+
+    async def _expire(self, lease: str, slot: Slot, verb: str, after_s: float, instance: str | None) -> None:
+        await asyncio.sleep(after_s)
+        self._leases.pop(lease, None)
+        if instance and slot.instance and slot.instance.spec.instance_id != instance:
+            return  # the broken instance is gone already
+        await self._run(slot, verb, {}, f"lease-{lease}")
+
+    async def _end_lease(self, request: web.Request) -> web.Response:
+        task = self._leases.pop(request.match_info["lease"], None)
+        if task:
+            task.cancel()
+        return web.json_response({"ended": task is not None})
+
+
+def _next_version(version: str) -> str:
+    head, _, last = version.rpartition(".")
+    return f"{head}.{int(last) + 1}"
