@@ -1,0 +1,126 @@
+"""The last minutes of every series as dense arrays: one row a series, one column a bucket.
+
+Rows come from the store's roll-ups as Arrow and are placed without a Python loop over them. Memory is bounded:
+past `max_series`, new series are counted and dropped, and the detectors say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from prometheus_client import Counter, Gauge
+
+Floats = npt.NDArray[np.float64]
+
+SERIES = Gauge("watchkeeper_detector_series", "Series that a detector follows.", ["history"])
+DROPPED = Counter("watchkeeper_detector_series_dropped_total", "Series over the limit, not followed.", ["history"])
+SEPARATOR: Final = "\x1f"
+
+
+class History:
+    """A ring of buckets for series that are named by some text columns.
+
+    Args:
+        name: for the metrics about this history.
+        keys: the columns that name a series.
+        values: the columns to keep, with what stands for "nothing reported" (0 for counts, NaN for levels).
+        buckets: how many buckets to keep.
+        step_s: seconds in a bucket.
+        max_series: how many series to follow.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        keys: Sequence[str],
+        values: Mapping[str, float],
+        buckets: int,
+        step_s: int,
+        max_series: int = 100_000,
+    ) -> None:
+        self._name = name
+        self._keys = tuple(keys)
+        self._values = dict(values)
+        self.buckets = buckets
+        self.step_s = step_s
+        self._max_series = max_series
+        self._known = pa.array([], pa.string())
+        self._arrays = {column: np.full((0, buckets), empty) for column, empty in values.items()}
+        self._newest = 0  # the start of the last column's bucket, Unix seconds
+        self.dropped = 0
+
+    @property
+    def size(self) -> int:
+        """How many series there are."""
+        return len(self._known)
+
+    def __getitem__(self, column: str) -> Floats:
+        """The array of a column, (n_series, buckets), oldest bucket first."""
+        return self._arrays[column]
+
+    def names(self) -> list[tuple[str, ...]]:
+        """Each series' key columns, by row."""
+        return [tuple(text.split(SEPARATOR)) for text in self._known.to_pylist()]
+
+    def starts(self) -> npt.NDArray[np.int64]:
+        """Each column's bucket start, Unix seconds."""
+        return self._newest - self.step_s * np.arange(self.buckets - 1, -1, -1, dtype=np.int64)
+
+    def advance(self, newest: datetime) -> None:
+        """Make the bucket that begins at `newest` the last column; going back in time changes nothing."""
+        target = int(newest.timestamp()) // self.step_s * self.step_s
+        if self._newest == 0:
+            self._newest = target
+        shift = (target - self._newest) // self.step_s
+        if shift <= 0:
+            return
+        for column, array in self._arrays.items():
+            moved = np.full_like(array, self._values[column])
+            if shift < self.buckets:
+                moved[:, : self.buckets - shift] = array[:, shift:]
+            self._arrays[column] = moved
+        self._newest = target
+
+    def place(self, table: pa.Table) -> None:
+        """Overwrite the buckets that `table` covers: a later read of the same bucket knows more.
+
+        Rows outside the ring are ignored; NaN and infinite values count as nothing reported.
+        """
+        if table.num_rows == 0 or self._newest == 0:
+            return
+        texts = [pc.fill_null(pc.cast(table[key], pa.string()), "") for key in self._keys]
+        key = pc.binary_join_element_wise(*texts, SEPARATOR) if len(texts) > 1 else texts[0]
+        key = key.combine_chunks() if isinstance(key, pa.ChunkedArray) else key
+        self._grow(key)
+        row = pc.fill_null(pc.index_in(key, value_set=self._known), -1).to_numpy(zero_copy_only=False)
+        seconds = pc.cast(pc.cast(table["bucket"], pa.timestamp("s", "UTC")), pa.int64())
+        start = seconds.to_numpy(zero_copy_only=False) if hasattr(seconds, "to_numpy") else np.asarray(seconds)
+        column = self.buckets - 1 - (self._newest - start) // self.step_s
+        inside = (column >= 0) & (column < self.buckets) & (row >= 0)
+        row, column = row[inside].astype(np.int64), column[inside].astype(np.int64)
+        for name, empty in self._values.items():
+            value = table[name].to_numpy(zero_copy_only=False).astype(np.float64)[inside]
+            self._arrays[name][row, column] = np.where(np.isfinite(value), value, empty)
+
+    def _grow(self, key: pa.Array) -> None:
+        fresh = pc.unique(key)
+        fresh = fresh.filter(pc.invert(pc.is_in(fresh, value_set=self._known)))
+        room = max(0, self._max_series - self.size)
+        if len(fresh) > room:
+            DROPPED.labels(self._name).inc(len(fresh) - room)
+            self.dropped += len(fresh) - room
+            fresh = fresh.slice(0, room)
+        if len(fresh) == 0:
+            return
+        self._known = pa.concat_arrays([self._known, fresh])
+        for column, array in self._arrays.items():
+            more = np.full((len(fresh), self.buckets), self._values[column])
+            self._arrays[column] = np.concatenate([array, more])
+        SERIES.labels(self._name).set(self.size)

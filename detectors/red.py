@@ -1,0 +1,268 @@
+"""Latency, errors and silence of every service, from the RED roll-up: what its callers feel.
+
+Idea: each series' recent buckets against its own calm past. Latency: the logarithm of the mean, against a robust
+level, with the noise of few requests added. Errors: the probability of as many errors by chance, given the usual
+rate. Silence: the probability of no request at all, given the usual number, while others still report.
+Assumes requests are counted when they end. Fails where a service has fewer than about one request in five seconds:
+such a series stays in the stage `sparse`, and says so. Cost: one pass over (series, buckets) arrays a tick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import bdtrc
+
+from detectors.evidence import RAISE, Bools, Floats, cumulative, first_bad, robust_level, to_probability
+from detectors.history import History
+from watchkeeper.vocabulary import Finding, FindingKind, utc
+
+VERSION: Final = "1"
+JUDGED: Final = 12  # buckets that the decision looks back over: one minute
+GUARD: Final = 4  # buckets before those judged as new that the baseline leaves out, so that an onset doesn't teach it
+WARM: Final = 7  # buckets with requests before a series has a level of its own
+CLEAR: Final = 3  # normal buckets that end a finding
+SPARSE_CALLS: Final = 1.0  # a bucket
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedThresholds:
+    """What counts as bad enough to wake somebody. Learning moves `strictness`; the rest is what users can feel.
+
+    `strictness` multiplies what the cumulative sum must reach, per service; 1 is the default.
+    """
+
+    latency_ratio: float = 1.7
+    latency_more_ms: float = 25.0
+    error_rate: float = 0.05
+    error_count: float = 3.0
+    strictness: Mapping[str, float] | None = None
+
+    def raise_at(self, services: list[str], kind: str) -> Floats:
+        """What each row's sum must reach."""
+        learnt = self.strictness or {}
+        return RAISE * np.array([learnt.get(f"{kind}:{service}", 1.0) for service in services])
+
+
+@dataclass(slots=True)
+class _Verdict:
+    """One kind of judgement over all rows: the sums, since when, and what to show."""
+
+    kind: FindingKind
+    scores: Floats
+    value: Floats
+    expected: Floats
+    unit: str
+
+
+class RedDetector:
+    """Judges the `red` history at every tick. State: which findings fire, so that they end with hysteresis."""
+
+    def __init__(self, history: History, thresholds: RedThresholds, version: str = VERSION) -> None:
+        self._history = history
+        self.thresholds = thresholds
+        self.version = version
+        self._firing: dict[tuple[str, str], Finding] = {}
+        self._tainted: npt.NDArray[np.bool_] = np.zeros((0, history.buckets), bool)
+        self._tainted_until = 0
+        self.stages: dict[str, str] = {}
+
+    def judge(self, now: datetime, complete: int) -> list[Finding]:
+        """The findings that fire; `complete` is how many columns, from the left, are whole by now."""
+        if self._history.size == 0 or complete < JUDGED:
+            return []
+        names = self._history.names()
+        self._follow()
+        calls, errors = self._history["calls"][:, :complete], self._history["errors"][:, :complete]
+        mean = self._history["mean_ms"][:, :complete]
+        calm = ~self._tainted[:, :complete]
+        calm[:, complete - GUARD :] = False
+        starts = self._history.starts()
+        services = [name[0] for name in names]
+        found: dict[tuple[str, str], Finding] = {}
+        for verdict in (
+            self._latency(calls, mean, calm),
+            self._errors(calls, errors, calm),
+            self._silence(calls, calm, names),
+        ):
+            self._decide(verdict, names, services, starts[complete - JUDGED : complete], now, found)
+        self._firing = found
+        self._taint(services, found, starts)
+        return list(found.values())
+
+    def _latency(self, calls: Floats, mean: Floats, calm: Bools) -> _Verdict:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            log_mean = np.where(calls > 0, np.log(np.maximum(mean, 0.01)), np.nan)
+        usable = calm & (calls > 0) & np.isfinite(log_mean)
+        centre, spread = robust_level(log_mean, usable)
+        few = usable.sum(axis=1) < WARM
+        recent = log_mean[:, -JUDGED:]
+        counts = np.maximum(calls[:, -JUDGED:], 1.0)
+        # A level of few requests is noisy by itself; 0.6 is the usual spread of log latency within an operation.
+        noise = np.sqrt(np.maximum(spread, 0.1)[:, None] ** 2 + 0.6**2 / counts)
+        with np.errstate(invalid="ignore", over="ignore"):
+            scores = (recent - centre[:, None]) / noise
+            usual = np.exp(centre)
+            bad = (mean[:, -JUDGED:] > usual[:, None] * self.thresholds.latency_ratio) & (
+                mean[:, -JUDGED:] > usual[:, None] + self.thresholds.latency_more_ms
+            )
+        # What nobody can feel doesn't count towards a page, however unusual.
+        scores = np.where(bad | np.isnan(scores), scores, np.minimum(scores, 0.0))
+        scores[few] = np.nan
+        return _Verdict("latency", scores, _last(mean), usual, "ms")
+
+    def _errors(self, calls: Floats, errors: Floats, calm: Bools) -> _Verdict:
+        base_calls = np.where(calm, calls, 0.0).sum(axis=1)
+        base_errors = np.where(calm, errors, 0.0).sum(axis=1)
+        # Half an error in fifty requests is believed beforehand; twice the usual rate is not yet news.
+        rate = np.minimum(2.0 * (base_errors + 0.5) / (base_calls + 50.0), 0.9)
+        recent_calls, recent_errors = calls[:, -JUDGED:], errors[:, -JUDGED:]
+        pair_calls, pair_errors = _pairs(recent_calls), _pairs(recent_errors)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            chance = bdtrc(np.maximum(pair_errors - 1, 0), np.maximum(pair_calls, 1), rate[:, None])
+            scores = np.sqrt(-2.0 * np.log(np.maximum(np.where(pair_errors > 0, chance, 1.0), 1e-30)))
+            share = np.where(recent_calls > 0, recent_errors / np.maximum(recent_calls, 1), 0.0)
+            pair_share = np.where(pair_calls > 0, pair_errors / np.maximum(pair_calls, 1), 0.0)
+        usual = (base_errors + 0.0) / np.maximum(base_calls, 1.0)
+        bad = (
+            (pair_share >= np.maximum(self.thresholds.error_rate, 2 * usual[:, None]))
+            & (pair_errors >= self.thresholds.error_count)
+            & (share > 0)
+        )
+        scores = np.where(recent_calls > 0, np.where(bad, scores, np.minimum(scores - 2.0, 0.0)), np.nan)
+        return _Verdict("errors", scores, _last(np.where(recent_calls > 0, share, np.nan)), usual, "of requests")
+
+    def _silence(self, calls: Floats, calm: Bools, names: list[tuple[str, ...]]) -> _Verdict:
+        # A service is silent as a whole: sum its operations into each of its rows.
+        services = np.unique(np.array([name[0] for name in names]), return_inverse=True)[1].reshape(-1)
+        whole = np.zeros((int(services.max()) + 1, calls.shape[1]))
+        np.add.at(whole, services, calls)
+        mine = whole[services]
+        seen = calm & (np.cumsum(mine, axis=1) > 0)
+        with np.errstate(invalid="ignore"):
+            usual = np.where(seen, mine, 0.0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
+        steady = (np.where(seen, mine > 0, False).sum(axis=1) >= 0.9 * seen.sum(axis=1)) & (seen.sum(axis=1) >= WARM)
+        total = whole.sum(axis=0)
+        calm_total = np.median(total[:-JUDGED]) if total.size > JUDGED else 0.0
+        # When everything is silent, it is the pipeline: that is told elsewhere.
+        reporting = total[-JUDGED:] > 0.2 * calm_total
+        zero = (mine[:, -JUDGED:] == 0) & reporting[None, :]
+        expected = np.sqrt(2.0 * np.maximum(usual, 0.0))[:, None]
+        scores = np.where(zero, np.minimum(expected + 2.0, 6.0), -6.0)
+        scores = np.where(reporting[None, :], scores, np.nan)
+        scores[~steady | (usual < SPARSE_CALLS)] = np.nan
+        return _Verdict(
+            "silence", scores, _last(mine) / self._history.step_s, usual / self._history.step_s, "requests/s"
+        )
+
+    def _decide(
+        self,
+        verdict: _Verdict,
+        names: list[tuple[str, ...]],
+        services: list[str],
+        starts: npt.NDArray[np.int64],
+        now: datetime,
+        found: dict[tuple[str, str], Finding],
+    ) -> None:
+        sums = cumulative(verdict.scores)[:, -1]
+        began = first_bad(verdict.scores)
+        raised = sums >= self.thresholds.raise_at(services, verdict.kind)
+        last = verdict.scores[:, -CLEAR:]
+        calm_again: Bools = np.asarray((np.isnan(last) | (last <= 1.0)).all(axis=1))
+        order = np.argsort(-sums)  # a service's worst operation speaks for it
+        for row in order.tolist():
+            service, operation = names[row][0], names[row][1]
+            key = (service, verdict.kind)
+            before = self._firing.get(key)
+            lasting = before is not None and not calm_again[row]
+            if key in found or not (raised[row] or lasting):
+                continue
+            if before is not None and not raised[row] and before.operation not in (operation, None):
+                continue
+            onset = before.onset if before else utc(float(starts[began[row]]))
+            found[key] = self._finding(verdict, service, operation, row, onset, now, float(sums[row]), before)
+
+    def _finding(
+        self,
+        verdict: _Verdict,
+        service: str,
+        operation: str,
+        row: int,
+        onset: datetime,
+        now: datetime,
+        total: float,
+        before: Finding | None,
+    ) -> Finding:
+        value, expected = float(verdict.value[row]), float(verdict.expected[row])
+        shown = None if verdict.kind == "silence" else operation
+        if before:
+            shown = before.operation
+        return Finding(
+            detector=f"red.{verdict.kind}",
+            detector_version=self.version,
+            kind=verdict.kind,
+            service=service,
+            operation=shown,
+            summary=_say(verdict.kind, service, shown, value, expected, onset),
+            onset=min(onset, now),
+            seen_at=now,
+            score=float(to_probability(np.array(total))),
+            value=value if np.isfinite(value) else None,
+            expected=expected if np.isfinite(expected) else None,
+            unit=verdict.unit,
+            signal=verdict.kind,
+            # The operation is left out of the key: as trouble spreads, it is still one finding.
+            key=f"red:{verdict.kind}:{service}",
+        )
+
+    def _follow(self) -> None:
+        """Let the mask of tainted buckets follow the history as it grows and moves on."""
+        newest = int(self._history.starts()[-1])
+        shift = (newest - self._tainted_until) // self._history.step_s if self._tainted_until else 0
+        mask = np.zeros((self._history.size, self._history.buckets), bool)
+        keep = self._history.buckets - shift
+        if keep > 0:
+            mask[: self._tainted.shape[0], :keep] = self._tainted[:, shift:] if shift else self._tainted
+        self._tainted = mask
+        self._tainted_until = newest
+
+    def _taint(self, services: list[str], found: dict[tuple[str, str], Finding], starts: npt.NDArray[np.int64]) -> None:
+        """Broken is not normal: what a finding covers never teaches the baseline of its service."""
+        for (service, _), finding in found.items():
+            rows = np.array([name == service for name in services])
+            since = starts >= int(finding.onset.timestamp()) - self._history.step_s
+            self._tainted |= rows[:, None] & since[None, :]
+
+
+def _pairs(values: Floats) -> Floats:
+    """Each bucket together with the one before it."""
+    before = np.concatenate([np.zeros((values.shape[0], 1)), values[:, :-1]], axis=1)
+    return np.asarray(values + before)
+
+
+def _last(values: Floats) -> Floats:
+    """Each row's last reported value; NaN where there is none."""
+    known = ~np.isnan(values)
+    last = values.shape[1] - 1 - np.argmax(known[:, ::-1], axis=1)
+    return np.where(known.any(axis=1), values[np.arange(values.shape[0]), last], np.nan)
+
+
+def _say(kind: FindingKind, service: str, operation: str | None, value: float, expected: float, onset: datetime) -> str:
+    where = f"{service} {operation}" if operation else service
+    since = f"since {onset:%H:%M:%S} UTC"
+    match kind:
+        case "latency":
+            return f"{where} takes {_ms(value)} (usually {_ms(expected)}) {since}"
+        case "errors":
+            return f"{where} fails {value:.0%} of requests (usually {expected:.1%}) {since}"
+        case _:
+            return f"{service} has served no request (usually {expected:.1f}/s) {since}"
+
+
+def _ms(value: float) -> str:
+    return f"{value / 1000:.1f} s" if value >= 1000 else f"{value:.0f} ms"
