@@ -1,1 +1,1 @@
-"""Steps with plan, run and undo, under an approval policy, one file a step."""
+"""What the machine may do to the target, after a human's yes: runbooks of small steps, journalled and undoable."""

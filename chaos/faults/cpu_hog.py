@@ -17,7 +17,7 @@ from watchkeeper.vocabulary import Mechanism
 class CpuHog:
     """`threads` busy threads for at most the bound; the process ends them by itself."""
 
-    threads: int = 6
+    threads: int = 4
     name: str = "cpu_hog"
     mechanism: Mechanism = "cpu"
     says: str = "a runaway loop burns the processor inside it"

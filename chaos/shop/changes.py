@@ -22,7 +22,7 @@ class Changes:
         self._token = token
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def announce(self, service: str, version: str, title: str) -> str:
+    def announce(self, service: str, version: str, title: str, *, rollback: bool = False) -> str:
         """Send the event in the background; returns its id. Must be called within an event loop."""
         event = {
             "id": f"deploy-{service}-{version}-{secrets.token_hex(3)}",
@@ -32,6 +32,7 @@ class Changes:
             "title": title,
             "version": version,
             "author": "shop pipeline",
+            "attributes": {"rollback": "true"} if rollback else {},
         }
         if self._url:
             task = asyncio.create_task(self._post(event))

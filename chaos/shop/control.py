@@ -170,7 +170,7 @@ class Control:
         left = slot.versions.pop()[0]
         version = slot.versions[-1][0]
         await self._processes.start(slot.service)
-        change = self._changes.announce(slot.service, version, f"Roll back {left} to {version}")
+        change = self._changes.announce(slot.service, version, f"Roll back {left} to {version}", rollback=True)
         return {"did": f"rolled back {left} to {version}", "change": change}
 
     async def _detour(self, slot: Slot, body: Body) -> dict[str, Any]:

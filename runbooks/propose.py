@@ -1,0 +1,58 @@
+"""From a diagnosis to a proposal: the first suspect's mechanism, and what was changed before the onset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from runbooks.runbook import Runbook
+from runbooks.steps import STEPS
+from watchkeeper.vocabulary import ChangeEvent, Diagnosis, Proposal, Suspect
+
+# A change explains a trouble that begins within this time after it. The onset is known to a bucket or two
+# only, so a change may seem to come a little after it.
+CHANGE_BEFORE = timedelta(minutes=15)
+CHANGE_AFTER = timedelta(seconds=15)
+
+
+def propose(diagnosis: Diagnosis, changes: Sequence[ChangeEvent], runbooks: Mapping[str, Runbook]) -> Proposal | None:
+    """The runbook for the first suspect, or None: no suspect, an abstention, or nothing that fits."""
+    if diagnosis.abstained or not diagnosis.suspects:
+        return None
+    suspect = diagnosis.suspects[0]
+    change = _change_of(suspect, diagnosis, changes)
+    fitting = [
+        book
+        for book in runbooks.values()
+        if suspect.mechanism in book.mechanisms and (change is not None or not book.after_change)
+    ]
+    if not fitting:
+        return None
+    # A runbook for a change beats one that is not; then the one with the fewest other uses.
+    book = min(fitting, key=lambda b: (not b.after_change, len(b.mechanisms), b.id))
+    arguments = {"service": suspect.service, "mechanism": suspect.mechanism}
+    if change and book.after_change:
+        arguments["change"] = change.id
+    return Proposal(
+        runbook=book.id,
+        title=book.title.format(service=suspect.service),
+        service=suspect.service,
+        steps=tuple(STEPS[step].plan(suspect.service, None) for step in book.steps),
+        blast_radius=book.blast_radius.format(service=suspect.service),
+        undo=book.undo.format(service=suspect.service),
+        arguments=arguments,
+    )
+
+
+def _change_of(suspect: Suspect, diagnosis: Diagnosis, changes: Sequence[ChangeEvent]) -> ChangeEvent | None:
+    """The latest change of the suspect that can explain the onset. A roll-back is a cure, not a cause."""
+    since, until = diagnosis.onset - CHANGE_BEFORE, diagnosis.onset + CHANGE_AFTER
+    candidates = [
+        change
+        for change in changes
+        if change.service == suspect.service and (since <= change.at <= until or change.id == suspect.change_id)
+    ]
+    latest = max(candidates, key=lambda change: change.at, default=None)
+    if latest is None or latest.attributes.get("rollback") == "true":
+        return None
+    return latest

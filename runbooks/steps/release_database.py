@@ -1,0 +1,19 @@
+"""End the processes that hold a service's database locked."""
+
+from __future__ import annotations
+
+from runbooks.target import ServiceStatus, Target
+
+
+class ReleaseDatabase:
+    """Only processes that are not the target's own services. A human must look at what they were doing: no undo."""
+
+    def plan(self, service: str, status: ServiceStatus | None) -> str:
+        of = f" (now: {status.state})" if status else ""
+        return f"end foreign processes that hold the database of {service} locked{of}"
+
+    def run(self, target: Target, service: str, key: str) -> str:
+        return target.act(service, "release-database", key)
+
+    def undo(self, target: Target, service: str, key: str) -> str | None:  # noqa: ARG002
+        return None

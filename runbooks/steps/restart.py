@@ -1,0 +1,19 @@
+"""Replace a service's instance by a fresh one of the same version."""
+
+from __future__ import annotations
+
+from runbooks.target import ServiceStatus, Target
+
+
+class Restart:
+    """The new one takes over first; then the old one is stopped, or killed if it hangs. Nothing to undo."""
+
+    def plan(self, service: str, status: ServiceStatus | None) -> str:
+        now = f" (now: {status.instance}, {status.state})" if status else ""
+        return f"start a fresh instance of {service}, lead traffic to it, stop the old one{now}"
+
+    def run(self, target: Target, service: str, key: str) -> str:
+        return target.act(service, "restart", key)
+
+    def undo(self, target: Target, service: str, key: str) -> str | None:  # noqa: ARG002
+        return None

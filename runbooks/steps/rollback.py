@@ -1,0 +1,20 @@
+"""Go back to the version before the current one."""
+
+from __future__ import annotations
+
+from runbooks.target import ServiceStatus, Target
+
+
+class Rollback:
+    """Deploys the earlier version. A human decides whether the later one comes back: no undo by machine."""
+
+    def plan(self, service: str, status: ServiceStatus | None) -> str:
+        if status and status.previous_version:
+            return f"roll {service} back from {status.version} to {status.previous_version}"
+        return f"roll {service} back to the version before"
+
+    def run(self, target: Target, service: str, key: str) -> str:
+        return target.act(service, "rollback", key)
+
+    def undo(self, target: Target, service: str, key: str) -> str | None:  # noqa: ARG002
+        return None

@@ -1,0 +1,19 @@
+"""Start a service that does not run."""
+
+from __future__ import annotations
+
+from runbooks.target import ServiceStatus, Target
+
+
+class Start:
+    """Does nothing to a service that runs, so it is safe to repeat. Nothing to undo."""
+
+    def plan(self, service: str, status: ServiceStatus | None) -> str:
+        now = f" (now: {status.state})" if status else ""
+        return f"start {service}{now}"
+
+    def run(self, target: Target, service: str, key: str) -> str:
+        return target.act(service, "start", key)
+
+    def undo(self, target: Target, service: str, key: str) -> str | None:  # noqa: ARG002
+        return None
