@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import structlog
 from prometheus_client import Counter
 
 from runbooks.journal import Entry, Journal
-from runbooks.policy import Policy
+from runbooks.library import Library
 from runbooks.runbook import Runbook
 from runbooks.steps import STEPS
-from runbooks.target import Target
+from runbooks.target import Services
+from watchkeeper.clock import Clock, SystemClock
 from watchkeeper.errors import RunbookError
+from watchkeeper.state.database import Database
 from watchkeeper.vocabulary import Proposal
 
 log = structlog.get_logger()
@@ -32,32 +33,39 @@ class Result:
         return "; ".join(self.sentences)
 
 
-def dry_run(proposal: Proposal, target: Target, library: Mapping[str, Runbook], policy: Policy) -> Result:
-    """Say what a run would do now. Touches nothing. Raises RunbookError where the run would be refused."""
-    book = _checked(proposal, library, policy)
-    status = target.status(proposal.service)
+def dry_run(proposal: Proposal, target: Services, library: Library) -> Result:
+    """Say what a run would do now. Touches nothing. A run that would be refused says why."""
+    try:
+        book = library.book_for(proposal)
+        status = target.status(proposal.service)
+    except RunbookError as error:
+        return Result(succeeded=False, sentences=(error.message,))
     return Result(succeeded=True, sentences=tuple(STEPS[s].plan(proposal.service, status) for s in book.steps))
 
 
 def execute(
     proposal: Proposal,
-    target: Target,
-    journal: Journal,
+    target: Services,
+    library: Library,
+    db: Database,
+    incident_id: str,
     key: str,
     *,
-    library: Mapping[str, Runbook],
-    policy: Policy,
+    clock: Clock | None = None,
 ) -> Result:
     """Run every step in order. The same key never does a step twice, not even after a kill -9 in the middle.
 
-    1. A step whose journal says `done` is not run again.
-    2. A step that was `started` runs again with the same key, which the target recognises.
-    3. When a step fails, the ones before are undone, last first, where they can be.
-
-    Raises:
-        RunbookError: refused before anything was touched (unknown runbook, service not declared).
+    1. A run that may not touch the service is refused before anything happens.
+    2. A step whose journal says `done` is not run again.
+    3. A step that was `started` runs again with the same key, which the target recognises.
+    4. When a step fails, the ones before are undone, last first, where they can be.
     """
-    book = _checked(proposal, library, policy)
+    try:
+        book = library.book_for(proposal)
+    except RunbookError as error:
+        RUNS.labels(proposal.runbook, "refused").inc()
+        return Result(succeeded=False, sentences=(error.message,))
+    journal = Journal(db, incident_id, clock or SystemClock())
     sentences: list[str] = []
     for number, name in enumerate(book.steps):
         step_key = f"{key}:{number}:{name}"
@@ -82,7 +90,7 @@ def execute(
     return Result(succeeded=True, sentences=tuple(sentences))
 
 
-def _undo(book: Runbook, target: Target, service: str, journal: Journal, key: str, *, before: int) -> list[str]:
+def _undo(book: Runbook, target: Services, service: str, journal: Journal, key: str, *, before: int) -> list[str]:
     sentences = []
     for number in reversed(range(before)):
         name = book.steps[number]
@@ -96,11 +104,3 @@ def _undo(book: Runbook, target: Target, service: str, journal: Journal, key: st
         journal.write(Entry(key=f"{key}:{number}:{name}", runbook=book.id, step=name, status="undone", detail=undone))
         sentences.append(undone)
     return sentences
-
-
-def _checked(proposal: Proposal, library: Mapping[str, Runbook], policy: Policy) -> Runbook:
-    book = library.get(proposal.runbook)
-    if book is None:
-        raise RunbookError(f"no runbook {proposal.runbook!r}; there are {', '.join(library)}")
-    policy.check(book, proposal.service)
-    return book

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 
-from runbooks.runbook import Runbook
+from runbooks.library import Library
 from runbooks.steps import STEPS
 from watchkeeper.vocabulary import ChangeEvent, Diagnosis, Proposal, Suspect
 
@@ -15,7 +15,7 @@ CHANGE_BEFORE = timedelta(minutes=15)
 CHANGE_AFTER = timedelta(seconds=15)
 
 
-def propose(diagnosis: Diagnosis, changes: Sequence[ChangeEvent], runbooks: Mapping[str, Runbook]) -> Proposal | None:
+def propose(diagnosis: Diagnosis, changes: Sequence[ChangeEvent], library: Library) -> Proposal | None:
     """The runbook for the first suspect, or None: no suspect, an abstention, or nothing that fits."""
     if diagnosis.abstained or not diagnosis.suspects:
         return None
@@ -23,7 +23,7 @@ def propose(diagnosis: Diagnosis, changes: Sequence[ChangeEvent], runbooks: Mapp
     change = _change_of(suspect, diagnosis, changes)
     fitting = [
         book
-        for book in runbooks.values()
+        for book in library.books.values()
         if suspect.mechanism in book.mechanisms and (change is not None or not book.after_change)
     ]
     if not fitting:

@@ -80,7 +80,7 @@ def read_runbook(path: Path) -> Runbook:
     )
 
 
-def read_library(folder: Path | None = None) -> Mapping[str, Runbook]:
+def read_runbooks(folder: Path | None = None) -> Mapping[str, Runbook]:
     """Every runbook of a folder by id; without a folder, the built-in ones."""
     books = [read_runbook(path) for path in sorted((folder or BUILT_IN).glob("*.yaml")) if path.name != "policy.yaml"]
     library = {book.id: book for book in books}

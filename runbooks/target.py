@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import httpx
 
-from watchkeeper.config import Config
 from watchkeeper.errors import RunbookError
 
 TIMEOUT_S = 30.0
@@ -24,7 +23,7 @@ class ServiceStatus:
     instance: str
 
 
-class Target(Protocol):
+class Services(Protocol):
     """Whatever can describe a service and act upon it, once for each key."""
 
     def status(self, service: str) -> ServiceStatus: ...
@@ -38,19 +37,13 @@ class Target(Protocol):
         ...
 
 
-class HttpTarget:
+class Target:
     """A supervisor that speaks the control API (chaos/shop/control.py documents it)."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str | None, token: str) -> None:
         self._url = url
-        self._client = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=TIMEOUT_S)
-
-    @classmethod
-    def of(cls, config: Config) -> Self:
-        """The configured target. Raises RunbookError when there is none."""
-        if not config.runbooks.target.url:
-            raise RunbookError("runbooks.target.url is not set, so no runbook can run. Set it, and its token_env.")
-        return cls(config.runbooks.target.url, config.runbook_target_token())
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._client = httpx.Client(base_url=url or "http://unset.invalid", headers=headers, timeout=TIMEOUT_S)
 
     def close(self) -> None:
         self._client.close()
@@ -67,6 +60,8 @@ class HttpTarget:
         return str(self._ask("POST", path, json=dict(body or {}), headers={"Idempotency-Key": key}).get("did", verb))
 
     def _ask(self, method: str, path: str, **options: Any) -> Any:
+        if self._url is None:
+            raise RunbookError("runbooks.target.url is not set, so no runbook can run. Set it, and its token_env.")
         try:
             response = self._client.request(method, path, **options)
         except httpx.HTTPError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runbooks.target import ServiceStatus, Target
+from runbooks.target import Services, ServiceStatus
 
 
 class Reroute:
@@ -12,8 +12,8 @@ class Reroute:
         at = f" ({status.instance})" if status else ""
         return f"lead the callers of {service} straight to its instance{at}"
 
-    def run(self, target: Target, service: str, key: str) -> str:
+    def run(self, target: Services, service: str, key: str) -> str:
         return target.act(service, "reroute", key)
 
-    def undo(self, target: Target, service: str, key: str) -> str | None:  # noqa: ARG002
+    def undo(self, target: Services, service: str, key: str) -> str | None:  # noqa: ARG002
         return None

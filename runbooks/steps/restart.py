@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runbooks.target import ServiceStatus, Target
+from runbooks.target import Services, ServiceStatus
 
 
 class Restart:
@@ -12,8 +12,8 @@ class Restart:
         now = f" (now: {status.instance}, {status.state})" if status else ""
         return f"start a fresh instance of {service}, lead traffic to it, stop the old one{now}"
 
-    def run(self, target: Target, service: str, key: str) -> str:
+    def run(self, target: Services, service: str, key: str) -> str:
         return target.act(service, "restart", key)
 
-    def undo(self, target: Target, service: str, key: str) -> str | None:  # noqa: ARG002
+    def undo(self, target: Services, service: str, key: str) -> str | None:  # noqa: ARG002
         return None

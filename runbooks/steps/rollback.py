@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runbooks.target import ServiceStatus, Target
+from runbooks.target import Services, ServiceStatus
 
 
 class Rollback:
@@ -13,8 +13,8 @@ class Rollback:
             return f"roll {service} back from {status.version} to {status.previous_version}"
         return f"roll {service} back to the version before"
 
-    def run(self, target: Target, service: str, key: str) -> str:
+    def run(self, target: Services, service: str, key: str) -> str:
         return target.act(service, "rollback", key)
 
-    def undo(self, target: Target, service: str, key: str) -> str | None:  # noqa: ARG002
+    def undo(self, target: Services, service: str, key: str) -> str | None:  # noqa: ARG002
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runbooks.target import ServiceStatus, Target
+from runbooks.target import Services, ServiceStatus
 
 
 class Start:
@@ -12,8 +12,8 @@ class Start:
         now = f" (now: {status.state})" if status else ""
         return f"start {service}{now}"
 
-    def run(self, target: Target, service: str, key: str) -> str:
+    def run(self, target: Services, service: str, key: str) -> str:
         return target.act(service, "start", key)
 
-    def undo(self, target: Target, service: str, key: str) -> str | None:  # noqa: ARG002
+    def undo(self, target: Services, service: str, key: str) -> str | None:  # noqa: ARG002
         return None

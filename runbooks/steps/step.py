@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from runbooks.target import ServiceStatus, Target
+from runbooks.target import Services, ServiceStatus
 
 
 class Step(Protocol):
@@ -14,10 +14,10 @@ class Step(Protocol):
         """Say what `run` would do. Pure: it touches nothing. `status` is None while it is unknown."""
         ...
 
-    def run(self, target: Target, service: str, key: str) -> str:
+    def run(self, target: Services, service: str, key: str) -> str:
         """Do it, and say what was done. Raises RunbookError."""
         ...
 
-    def undo(self, target: Target, service: str, key: str) -> str | None:
+    def undo(self, target: Services, service: str, key: str) -> str | None:
         """Take it back and say so; None where there is nothing to take back and a human must look."""
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from runbooks.target import ServiceStatus, Target
+from runbooks.target import Services, ServiceStatus
 from watchkeeper.errors import RunbookError
 
 WITHIN_S = 10.0
@@ -17,7 +17,7 @@ class Verify:
     def plan(self, service: str, status: ServiceStatus | None) -> str:  # noqa: ARG002
         return f"check that {service} runs"
 
-    def run(self, target: Target, service: str, key: str) -> str:  # noqa: ARG002
+    def run(self, target: Services, service: str, key: str) -> str:  # noqa: ARG002
         deadline = time.monotonic() + WITHIN_S
         since: float | None = None
         while time.monotonic() < deadline:
@@ -30,5 +30,5 @@ class Verify:
             time.sleep(0.2)
         raise RunbookError(f"{service} does not run: {target.status(service).state}")
 
-    def undo(self, target: Target, service: str, key: str) -> str | None:  # noqa: ARG002
+    def undo(self, target: Services, service: str, key: str) -> str | None:  # noqa: ARG002
         return "nothing to undo"
