@@ -1,0 +1,239 @@
+"""One experiment: a steady-state hypothesis, a fault, its proof, a rollback, and a journal that is always kept.
+
+    validate ─► steady state? ─► inject ─► took effect? ─► during ─► rollback ─► steady state again? ─► journal
+                     │ no: nothing is touched        (the hypothesis is watched continuously)
+                     ▼
+                  refused
+
+The words are chaos engineering's (experiment, hypothesis, probe, tolerance, action, rollback, journal). The
+action here is a `Fault`, whose revert is its own rollback: it runs whatever happens in between.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from chaos.faults.fault import Effect, Fault, Truth, measure_baseline, prove, write_truth
+from chaos.target import Target
+from watchkeeper.errors import ChaosError
+
+LONGEST_BOUND_S = 300.0
+JOURNAL_FILE = "chaos-journal.jsonl"
+Status = Literal["completed", "no effect", "interrupted", "not recovered"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """A number read from outside, and the tolerance within which the system counts as well."""
+
+    name: str
+    measure: Callable[[Target], float]
+    lowest: float
+    highest: float
+    unit: str = ""
+
+    def holds(self, target: Target) -> tuple[bool, float]:
+        value = self.measure(target)
+        return self.lowest <= value <= self.highest, value
+
+
+def _failed_share(target: Target) -> float:
+    row = target.load()
+    return row.get("failed", 0) / max(row.get("sent", 0), 1) if row else 1.0
+
+
+def _p95_ms(target: Target) -> float:
+    return target.load().get("p95_ms", float("inf"))
+
+
+# What the shop's customers may expect: hardly any failure, and pages within a second and a half.
+STEADY_STATE = (
+    Probe(name="share of failed requests", measure=_failed_share, lowest=0.0, highest=0.2),
+    Probe(name="p95 of customers' requests", measure=_p95_ms, lowest=0.0, highest=1500.0, unit="ms"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """A fault for one service, for at most `bound_s` seconds."""
+
+    fault: Fault
+    service: str
+    bound_s: float
+    hypothesis: tuple[Probe, ...] = STEADY_STATE
+
+    @property
+    def title(self) -> str:
+        return f"{self.fault.name} in {self.service}: {self.fault.says}"
+
+    @property
+    def blast_radius(self) -> str:
+        return f"{self.service} and what calls it, for at most {self.bound_s:g} s"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Journal:
+    """What an experiment did; times are Unix seconds. `deviations` names probes that left their tolerance."""
+
+    title: str
+    fault: str
+    target: str
+    blast_radius: str
+    status: Status
+    start: float
+    injected_at: float
+    effect: Effect
+    reverted_at: float
+    end: float
+    deviations: tuple[str, ...]
+    steady_again: bool
+
+
+def validate(experiment: Experiment, target: Target) -> None:
+    """Raises ChaosError, before anything is touched, unless the experiment can run as it is written."""
+    if experiment.service not in experiment.fault.targets:
+        raise ChaosError(
+            f"{experiment.service} has not opted in to {experiment.fault.name}; "
+            f"these have: {', '.join(experiment.fault.targets)}"
+        )
+    if not 0 < experiment.bound_s <= LONGEST_BOUND_S:
+        raise ChaosError(f"an experiment lasts at most {LONGEST_BOUND_S:g} s, not {experiment.bound_s:g} s")
+    state = target.service(experiment.service).state
+    if state != "running":
+        raise ChaosError(f"{experiment.service} is {state}, not running: mend it before breaking it")
+
+
+def await_steady(experiment: Experiment, target: Target, within_s: float) -> str:
+    """Wait until every probe holds twice in a row; returns what still deviates, empty when all is well."""
+    deadline = time.monotonic() + within_s
+    held = 0
+    while True:
+        off = deviating(experiment, target)
+        held = 0 if off else held + 1
+        if held >= 2 or time.monotonic() > deadline:
+            return off
+        time.sleep(1.0)
+
+
+def deviating(experiment: Experiment, target: Target) -> str:
+    """The first probe outside its tolerance, in words; empty when all hold."""
+    for probe in experiment.hypothesis:
+        holds, value = probe.holds(target)
+        if not holds:
+            return f"{probe.name} is {value:.2f}{probe.unit}, beyond {probe.highest:g}{probe.unit}"
+    return ""
+
+
+def run(
+    experiment: Experiment,
+    target: Target,
+    during: Callable[[Effect], None],
+    *,
+    injected: Callable[[], None] = lambda: None,
+    steady_within_s: float = 15.0,
+) -> Journal:
+    """Run it once. `during` is called while the fault holds, with the proof of its effect.
+
+    `during` may return at any time; a fault that somebody else mended in the meantime is not mended twice.
+
+    Raises:
+        ChaosError: refused (see `validate`), the steady state did not hold before, or another experiment runs.
+    """
+    validate(experiment, target)
+    with _alone(target.data_dir):
+        start = time.time()
+        if off := await_steady(experiment, target, steady_within_s):
+            raise ChaosError(f"the target is not steady, so nothing was broken: {off}")
+        before = measure_baseline(target, experiment.service)
+        if not before.healthy:
+            raise ChaosError(f"{experiment.service} fails already, so nothing was broken")
+        status: Status = "interrupted"
+        effect = Effect(proved=False, since=0.0, detail="not probed")
+        deviations: dict[str, None] = {}
+        injected_at = time.time()
+        steady = False
+        try:
+            with experiment.fault.inject(target, experiment.service, experiment.bound_s):
+                injected()
+                with _watching(experiment, target, deviations):
+                    effect = prove(experiment.fault, target, experiment.service, before)
+                    during(effect)
+            status = "completed" if effect.proved else "no effect"
+        finally:
+            reverted_at = time.time()
+            try:
+                steady = not await_steady(experiment, target, steady_within_s)
+            finally:
+                if status == "completed" and not steady:
+                    status = "not recovered"
+                journal = Journal(
+                    title=experiment.title,
+                    fault=experiment.fault.name,
+                    target=experiment.service,
+                    blast_radius=experiment.blast_radius,
+                    status=status,
+                    start=start,
+                    injected_at=injected_at,
+                    effect=effect,
+                    reverted_at=reverted_at,
+                    end=time.time(),
+                    deviations=tuple(deviations),
+                    steady_again=steady,
+                )
+                _keep(target.data_dir, experiment, journal)
+        return journal
+
+
+def _keep(data_dir: Path, experiment: Experiment, journal: Journal) -> None:
+    with (data_dir / JOURNAL_FILE).open("a") as file:
+        file.write(json.dumps(asdict(journal)) + "\n")
+    truth = Truth(
+        fault=journal.fault,
+        target=journal.target,
+        mechanism=experiment.fault.mechanism,
+        injected_at=journal.injected_at,
+        effect_at=journal.effect.since,
+        took_effect=journal.effect.proved,
+        ended_at=journal.reverted_at,
+        detail=journal.effect.detail,
+    )
+    write_truth(data_dir, truth)
+
+
+@contextmanager
+def _alone(data_dir: Path) -> Iterator[None]:
+    """One experiment at a time for each target: two faults at once prove nothing about either."""
+    with (data_dir / ".chaos.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ChaosError("another experiment runs against this target; wait for its end") from error
+        yield
+
+
+@contextmanager
+def _watching(experiment: Experiment, target: Target, deviations: dict[str, None]) -> Iterator[None]:
+    """Watch the hypothesis once a second while the fault holds; note which probes deviated."""
+    stop = threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(1.0):
+            for probe in experiment.hypothesis:
+                if not probe.holds(target)[0]:
+                    deviations[probe.name] = None
+
+    thread = threading.Thread(target=watch, name="hypothesis", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(5)

@@ -1,0 +1,71 @@
+"""`watchkeeper chaos`: break the target on purpose, prove it, and mend it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from watchkeeper.cli.options import AsJson
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+ShopDir = Annotated[Path, typer.Option("--shop", help="Data directory of the running shop (python -m chaos.shop).")]
+
+
+@app.command("list", epilog="Example: watchkeeper chaos list --json")
+def list_faults(as_json: AsJson = False) -> None:
+    """List the faults, what each does, and which services have opted in to it."""
+    from chaos.faults import FAULTS
+
+    if as_json:
+        rows = [
+            {"fault": f.name, "mechanism": f.mechanism, "says": f.says, "targets": f.targets} for f in FAULTS.values()
+        ]
+        print(json.dumps(rows, indent=2))
+        return
+    for fault in FAULTS.values():
+        print(f"{fault.name:<11} {fault.says}\n{'':<11} targets: {', '.join(fault.targets)}")
+
+
+@app.command(
+    epilog="Example: watchkeeper chaos run latency payments --shop watchkeeper-data/demo/shop --seconds 30\n\n"
+    "Exit status: 0 the fault took effect and the target is steady again; 1 refused, or it did not."
+)
+def run(
+    fault: Annotated[str, typer.Argument(help="One of `watchkeeper chaos list`.")],
+    service: Annotated[str, typer.Argument(help="The service to break.")],
+    shop: ShopDir,
+    seconds: Annotated[float, typer.Option(help="How long the fault holds after its effect is proved.")] = 20.0,
+    as_json: AsJson = False,
+) -> None:
+    """Run one experiment: check the steady state, inject, prove the effect, hold, mend, check again."""
+    from chaos.experiment import Experiment
+    from chaos.experiment import run as run_experiment
+    from chaos.faults import FAULTS
+    from chaos.faults.fault import Effect
+    from chaos.target import Target
+    from watchkeeper.errors import ChaosError
+
+    if fault not in FAULTS:
+        raise ChaosError(f"no fault {fault!r}; there are {', '.join(FAULTS)}")
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    def hold(effect: Effect) -> None:
+        say(f"took effect: {effect.detail}" if effect.proved else f"no effect: {effect.detail}")
+        time.sleep(seconds if effect.proved else 0)
+
+    experiment = Experiment(fault=FAULTS[fault], service=service, bound_s=seconds + 30)
+    say(experiment.title)
+    journal = run_experiment(experiment, Target.at(shop), hold)
+    if as_json:
+        print(json.dumps(asdict(journal), indent=2))
+    else:
+        print(f"{journal.status}; steady again: {'yes' if journal.steady_again else 'no'}")
+    raise typer.Exit(0 if journal.status == "completed" else 1)
