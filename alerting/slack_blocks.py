@@ -1,0 +1,225 @@
+"""What a page says, as Slack's blocks: calm, short, true, and why. Pure: an incident in, blocks out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from alerting.machine import Incident
+from watchkeeper.vocabulary import MECHANISMS, Evidence, Suspect
+
+HEADER_LIMIT: Final = 150
+SECTION_LIMIT: Final = 2900
+FIELD_LIMIT: Final = 1900
+SUSPECTS: Final = 3
+REASONS: Final = 3
+MARKS: Final = {"page": ":red_circle:", "ticket": ":large_yellow_circle:"}
+
+Blocks = list[dict[str, Any]]
+
+
+def fallback(incident: Incident) -> str:
+    """The line of a notification, and of a client that shows no blocks."""
+    return _cut(f"{_state(incident)}: {incident.title}", 300)
+
+
+def message(incident: Incident, *, url: str, mention: str = "", record: str = "") -> Blocks:
+    """The one message of an incident, as it stands now.
+
+    `url` is the incident's page, `mention` a Slack id to wake, `record` what the detector's past says of it.
+    """
+    blocks: Blocks = [
+        {"type": "header", "text": _plain(_cut(f"{incident.service}: {_state(incident)}", HEADER_LIMIT))},
+        _section(f"{MARKS[incident.severity]} *{_safe(incident.title)}*" + (f"\n<@{mention}>" if mention else "")),
+        {"type": "section", "fields": [_field(name, text) for name, text in _facts(incident)]},
+    ]
+    cause = _cause(incident)
+    if cause:
+        blocks.append(_section(cause))
+    if incident.proposal and incident.proposal_state != "none":
+        blocks.append(_section(_proposal(incident)))
+    buttons = _buttons(incident, url)
+    if buttons:
+        blocks.append({"type": "actions", "block_id": f"actions:{incident.id}", "elements": buttons})
+    notes = [
+        f"<{url}|{incident.id}>",
+        f"grouped from {len(incident.findings)} finding{'s'[: len(incident.findings) != 1]}",
+    ]
+    if record:
+        notes.append(_safe(record))
+    blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": _cut(" · ".join(notes), SECTION_LIMIT)}]})
+    return blocks
+
+
+def details(incident: Incident) -> Blocks:
+    """The evidence, for the thread below the message."""
+    blocks: Blocks = []
+    if incident.diagnosis:
+        for number, suspect in enumerate(incident.diagnosis.suspects[:5], 1):
+            lines = [f"*{number}. {_safe(suspect.service)}* · {suspect.mechanism} · {suspect.probability:.0%}"]
+            lines += [f"• {_safe(reason.sentence)}" for reason in suspect.evidence[:5]]
+            blocks.append(_section("\n".join(lines)))
+    if incident.findings:
+        lines = [f"• {_safe(finding.summary)}" for finding in incident.findings[:12]]
+        blocks.append(_section("*What was noticed*\n" + "\n".join(lines)))
+    return blocks
+
+
+def resolve_view(incident: Incident, question: str = "") -> dict[str, Any]:
+    """The form that ends an incident and asks what it was; `question` is one more, worth asking."""
+    services = _services(incident)
+    guess = incident.diagnosis.suspects[0] if incident.diagnosis and incident.diagnosis.suspects else None
+    blocks: Blocks = [
+        _input("warranted", "Was waking you right?", _choice("warranted", [("yes", "Yes"), ("no", "No")], "yes")),
+        _input(
+            "cause",
+            "Which service was at fault?",
+            _choice(
+                "cause",
+                [(name, name) for name in services] + [("-", "None of these")],
+                guess.service if guess and guess.service in services else None,
+            ),
+            optional=True,
+        ),
+        _input(
+            "mechanism",
+            "What went wrong with it?",
+            _choice("mechanism", [(name, name) for name in MECHANISMS], guess.mechanism if guess else None),
+            optional=True,
+        ),
+        _input(
+            "note",
+            question or "Anything the next person should know?",
+            {"type": "plain_text_input", "action_id": "note", "multiline": True, "max_length": 2000},
+            optional=True,
+        ),
+    ]
+    return {
+        "type": "modal",
+        "callback_id": "resolve",
+        "private_metadata": incident.id,
+        "title": _plain("Resolve"),
+        "submit": _plain("Resolve"),
+        "close": _plain("Cancel"),
+        "blocks": blocks,
+    }
+
+
+def _state(incident: Incident) -> str:
+    if incident.human_state == "resolved":
+        return "resolved"
+    if incident.system_state == "recovered":
+        return "recovered"
+    by = f" by {incident.acknowledged_by.name}" if incident.acknowledged_by else ""
+    return f"acknowledged{by}" if incident.human_state == "acknowledged" else "firing"
+
+
+def _facts(incident: Incident) -> list[tuple[str, str]]:
+    facts = [("State", _state(incident)), ("Since", _time(incident.onset))]
+    if incident.human_state == "resolved" and incident.resolved_by:
+        facts.append(("Resolved", f"{incident.resolved_by.name}, {_time(incident.resolved_at)}"))
+    elif incident.acknowledged_by:
+        facts.append(("Has it", f"{incident.acknowledged_by.name}, {_time(incident.acknowledged_at)}"))
+    elif incident.paged_person:
+        facts.append(("Paged", f"{incident.paged_person}, {_time(incident.paged_at)}"))
+    others = sorted({finding.service for finding in incident.findings} - {incident.service})
+    if others:
+        facts.append(("Also affected", ", ".join(others[:6])))
+    return facts
+
+
+def _cause(incident: Incident) -> str:
+    diagnosis = incident.diagnosis
+    if diagnosis is None:
+        return ""
+    if diagnosis.abstained or not diagnosis.suspects:
+        leads = ", ".join(suspect.service for suspect in diagnosis.suspects[:SUSPECTS])
+        return f"*No clear cause.* {_safe(diagnosis.reason)}" + (f"\nLeads: {_safe(leads)}" if leads else "")
+    first = diagnosis.suspects[0]
+    lines = [f"*Likely cause: {_safe(first.service)}* ({first.mechanism}, {first.probability:.0%})"]
+    lines += [f"• {_safe(reason.sentence)}" for reason in _reasons(first)]
+    rest = diagnosis.suspects[1:SUSPECTS]
+    if rest:
+        lines.append("Then: " + ", ".join(f"{_safe(s.service)} ({s.probability:.0%})" for s in rest))
+    return "\n".join(lines)
+
+
+def _reasons(suspect: Suspect) -> Sequence[Evidence]:
+    return sorted(suspect.evidence, key=lambda reason: -reason.weight)[:REASONS]
+
+
+def _proposal(incident: Incident) -> str:
+    proposal = incident.proposal
+    if proposal is None:
+        return ""
+    steps = "\n".join(f"{number}. {_safe(step)}" for number, step in enumerate(proposal.steps, 1))
+    by = f" by {incident.approved_by.name}" if incident.approved_by else ""
+    state = "" if incident.proposal_state == "proposed" else f" — {incident.proposal_state}{by}"
+    return (
+        f"*Runbook: {_safe(proposal.title)}*{state}\n{steps}\n"
+        f"_Touches:_ {_safe(proposal.blast_radius)} · _Undo:_ {_safe(proposal.undo)}"
+    )
+
+
+def _buttons(incident: Incident, url: str) -> Blocks:
+    if incident.human_state == "resolved":
+        return []
+    buttons: Blocks = []
+    if incident.human_state != "acknowledged":
+        buttons.append(_button("acknowledge", "Acknowledge", incident.id, style="primary"))
+    buttons.append(_button("resolve", "Resolve", incident.id, style="primary"))
+    if incident.proposal_state == "proposed" and incident.proposal:
+        buttons.append(_button("approve", "Approve runbook", incident.id))
+        buttons.append(_button("decline", "Decline runbook", incident.id))
+    page = {"text": _plain("Open in Watchkeeper"), "value": "open", "url": url}
+    buttons.append({"type": "overflow", "action_id": "more", "options": [page]})
+    return buttons
+
+
+def _services(incident: Incident) -> list[str]:
+    suspects = [suspect.service for suspect in incident.diagnosis.suspects] if incident.diagnosis else []
+    names = [*suspects, *(finding.service for finding in incident.findings)]
+    return [_cut(name, 75) for name in dict.fromkeys(names)][:90]
+
+
+def _time(at: datetime | None) -> str:
+    """A time in the reader's own zone, with UTC where Slack can't tell it."""
+    return f"<!date^{int(at.timestamp())}^{{time_secs}}|{at:%H:%M:%S} UTC>" if at else "unknown"
+
+
+def _safe(text: str) -> str:
+    """Slack's three control characters, escaped: a log line must not mention anybody."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _plain(text: str) -> dict[str, Any]:
+    return {"type": "plain_text", "text": text, "emoji": True}
+
+
+def _section(text: str) -> dict[str, Any]:
+    return {"type": "section", "text": {"type": "mrkdwn", "text": _cut(text, SECTION_LIMIT)}}
+
+
+def _field(name: str, text: str) -> dict[str, Any]:
+    return {"type": "mrkdwn", "text": _cut(f"*{name}*\n{text}", FIELD_LIMIT)}
+
+
+def _button(action: str, text: str, value: str, *, style: str | None = None) -> dict[str, Any]:
+    button = {"type": "button", "action_id": action, "text": _plain(text), "value": value}
+    return button | ({"style": style} if style else {})
+
+
+def _input(block: str, label: str, element: dict[str, Any], *, optional: bool = False) -> dict[str, Any]:
+    return {"type": "input", "block_id": block, "label": _plain(label), "element": element, "optional": optional}
+
+
+def _choice(action: str, options: Sequence[tuple[str, str]], initial: str | None) -> dict[str, Any]:
+    choices = [{"text": _plain(text), "value": value} for value, text in options]
+    element: dict[str, Any] = {"type": "static_select", "action_id": action, "options": choices}
+    chosen = [choice for choice in choices if choice["value"] == initial]
+    return element | ({"initial_option": chosen[0]} if chosen else {})
