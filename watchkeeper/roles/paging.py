@@ -1,0 +1,48 @@
+"""Timers that came due and messages that wait, through the channel that is configured."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from alerting import outbox
+from alerting.escalation import effects
+from alerting.incidents import Incidents
+from alerting.schedule import person
+from alerting.slack import SlackChannel
+from alerting.timers import run_due
+from watchkeeper.config import Config
+from watchkeeper.errors import NotFound
+from watchkeeper.state.database import Database
+
+
+class Paging:
+    """One round: fire timers, then send."""
+
+    def __init__(self, config: Config, db: Database, incidents: Incidents) -> None:
+        self._config = config
+        self._db = db
+        self._incidents = incidents
+        self._channel = SlackChannel(config)
+
+    def run(self, now: datetime) -> None:
+        run_due(self._db, now, effects(self._incidents, self._config.oncall, self._db))
+        outbox.deliver_due(
+            self._db,
+            self._channel,
+            now,
+            channel_name="slack",
+            read=self._incidents.get,
+            mention=self._mention,
+            delivered=self._delivered,
+        )
+
+    def _mention(self, person_id: str) -> str:
+        try:
+            return person(self._config.oncall, person_id).slack_id
+        except NotFound:  # the configuration changed since the page was decided
+            return ""
+
+    def _delivered(self, incident_id: str, key: str) -> None:
+        self._incidents.delivered(incident_id, f"delivered:{key}")
+
+
