@@ -1,0 +1,39 @@
+"""`watchkeeper bench`: measure against a baseline in the same run."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from watchkeeper.cli.options import AsJson
+
+app = typer.Typer(
+    add_completion=False, pretty_exceptions_enable=False, help="Measure against a baseline in the same run."
+)
+
+Data = Annotated[Path | None, typer.Option("--data", help="Folder with the recorded data.")]
+
+
+@app.command(epilog="Example: watchkeeper bench ingest --seconds 60 --json")
+def ingest(
+    seconds: Annotated[float, typer.Option(help="How long to send.", min=2)] = 60,
+    rate: Annotated[int, typer.Option(help="Spans offered a second.", min=500)] = 84_000,
+    as_json: AsJson = False,
+) -> None:
+    """Spans from the socket to queryable: OTLP/HTTP protobuf, 500 a request, with a query every 200 ms."""
+    import_module("watchkeeper.bench.ingest").run(seconds=seconds, rate=rate, as_json=as_json)
+
+
+@app.command(epilog="Example: watchkeeper bench detect --json")
+def detect(data: Data = None, as_json: AsJson = False) -> None:
+    """Detection beside other libraries on recorded series."""
+    import_module("watchkeeper.bench.detect").run(data=data, as_json=as_json)
+
+
+@app.command(epilog="Example: watchkeeper bench rca --json")
+def rca(data: Data = None, as_json: AsJson = False) -> None:
+    """Diagnosis beside published methods on recorded incidents."""
+    import_module("watchkeeper.bench.rca").run(data=data, as_json=as_json)
