@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from watchkeeper.vocabulary import ChangeEvent
 
 if TYPE_CHECKING:
+    from rca.past_incidents import PastIncidents
     from rca.spans import SpanLogs, Spans
 
 F64 = NDArray[np.float64]
@@ -172,6 +173,7 @@ class Case:
     series_reference: Series | None = None
     heartbeats: Heartbeats | None = None
     logs: LogLines | None = None
+    past: PastIncidents | None = None
     changes: tuple[ChangeEvent, ...] = ()
     alerts: tuple[str, ...] = ()  # the nodes at which the alarm went off
     notes: tuple[str, ...] = field(default=())

@@ -22,6 +22,7 @@ from rca.log_change import log_change
 from rca.metric_change import metric_change
 from rca.operation_change import operation_change
 from rca.operation_lines import operation_lines
+from rca.rarity import rarity
 from rca.reach import reach
 from rca.silence import silence, unanswered
 from rca.terms import Term
@@ -40,6 +41,7 @@ KINDS: tuple[Callable[[Case, Ledger], list[Term]], ...] = (
     lambda case, _: operation_change(case),
     lambda case, _: operation_lines(case),
     lambda case, _: cut_short(case),
+    lambda case, _: rarity(case),
     lambda case, _: reach(case),
 )
 
@@ -83,8 +85,8 @@ def rank(case: Case, weights: Mapping[str, float] | None = None) -> tuple[Ranked
     terms: defaultdict[str, list[tuple[float, Term]]] = defaultdict(list)
     for kind in KINDS:
         for term in kind(case, ledger):
-            if term.candidate in case.candidates and term.strength >= NEGLIGIBLE:
-                terms[term.candidate].append((weigh[term.kind] * term.strength, term))
+            if term.candidate in case.candidates and abs(term.strength) >= NEGLIGIBLE:
+                terms[term.candidate].append((weigh.get(term.kind, RARE) * term.strength, term))
     scores = {candidate: sum(weight for weight, _ in terms[candidate]) for candidate in case.candidates}
     chances = probabilities(scores)
     order = sorted(case.candidates, key=lambda candidate: (-scores[candidate], candidate))
@@ -100,6 +102,7 @@ def rank(case: Case, weights: Mapping[str, float] | None = None) -> tuple[Ranked
     )
 
 
+RARE = 3.0  # what the greatest surprise of any node is worth, spread over its concepts
 NEGLIGIBLE = 0.02  # a smaller share of a kind's signal is noise: it is neither counted nor shown
 
 # What brings about which symptoms, the most specific cause first.

@@ -50,3 +50,20 @@ def meaning(metric: str) -> Meaning | None:
                 rank=next((rank for rank, words in enumerate(PREFERENCE) if words.search(metric)), len(PREFERENCE)),
             )
     return None
+
+
+CONCEPTS: tuple[tuple[str, re.Pattern[str]], ...] = (
+    ("cpu", re.compile(r"cpu|processor", re.IGNORECASE)),
+    ("memory", re.compile(r"mem|heap|rss|swap", re.IGNORECASE)),
+    ("disk", re.compile(r"disk|fs_|filesystem|block|iops", re.IGNORECASE)),
+    ("network", re.compile(r"net|packet|tcp|socket", re.IGNORECASE)),
+    ("threads", re.compile(r"thread|fd|handle", re.IGNORECASE)),
+    ("success", re.compile(r"availab|success|error|fail|fault", re.IGNORECASE)),
+    ("latency", re.compile(r"latency|duration|response.?time|p\d\d", re.IGNORECASE)),
+    ("requests", re.compile(r"request|calls|throughput|qps|rps", re.IGNORECASE)),
+)
+
+
+def concept_of(metric: str) -> str:
+    """The kind of thing that a metric measures, `other` if its name does not tell."""
+    return next((concept for concept, words in CONCEPTS if words.search(metric)), "other")

@@ -8,10 +8,10 @@ Labels are never read here.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from watchkeeper.errors import DiagnosisError
 
+T = TypeVar("T")
 NS = 1_000_000_000
 SIGNALS = frozenset({"metrics", "traces", "logs", "changes", "metric_events", "log_events", "trace_events"})
 # File stem → the columns without which it cannot be used.
@@ -70,6 +71,7 @@ class Pack:
         self.headers = tuple(self._headers())
         self._shared: dict[str, pa.Table | str] = {}
         self._split: dict[tuple[str, str], dict[str, pa.Table]] = {}
+        self._made: dict[tuple[Any, ...], Any] = {}
         self._calls = self._read_calls()
 
     def _headers(self) -> list[Header]:
@@ -163,6 +165,13 @@ class Pack:
             self._shared[name] = self._load(name)
         found = self._shared[name]
         return None if isinstance(found, str) else found
+
+    def remembered(self, header: Header, make: Callable[[Pack, Header], T]) -> T:
+        """What `make` makes of the files that `header` shares with other cases, made once for all of them."""
+        key = (make.__name__, header.files if header.instances else header.id, header.reference)
+        if key not in self._made:
+            self._made[key] = make(self, header)
+        return self._made[key]  # type: ignore[no-any-return]
 
     def _load(self, name: str) -> pa.Table | str:
         path = self.root / name

@@ -9,7 +9,9 @@ import pyarrow as pa
 
 from rca.case import Case, Series, text
 from rca.metric_flows import metric_flows
-from rca.pack import NS, Pack, Tables
+from rca.metric_words import concept_of
+from rca.pack import NS, Header, Pack, Tables
+from rca.past_incidents import Anomalies, PastIncidents, gather
 from rca.spans import read_spans, span_calls, span_flows, span_links, span_logs
 
 STEP_S = 10.0
@@ -21,7 +23,8 @@ def pack_case(pack: Pack, tables: Tables) -> Case:
     calls = pack.calls(header.system)
     series = _series(tables.own.get("metrics"))
     series_reference = _series(tables.reference.get("metrics"))
-    nodes = {str(name) for table in tables.own.values() for name in _services(table)} | {
+    named = set(header.instances)
+    nodes = named or {str(name) for table in tables.own.values() for name in _services(table)} | {
         n for pair in calls for n in pair
     }
     onset = header.onset if header.onset is not None else (header.start or 0.0)
@@ -49,6 +52,7 @@ def pack_case(pack: Pack, tables: Tables) -> Case:
         span_logs=span_logs(spans, tables.own.get("logs"), tables.reference.get("logs")) if spans else None,
         series=series,
         series_reference=series_reference,
+        past=pack.remembered(header, past_incidents),
         alerts=(str(header.alert["service"]),) if "service" in header.alert else (),
         notes=tables.notes,
     )
@@ -71,3 +75,40 @@ def _series(table: pa.Table | None) -> Series | None:
         metric=text(table.column("metric").to_pylist()),
         value=np.asarray(table.column("value").to_numpy(), dtype=np.float64),
     )
+
+
+def anomalies(table: pa.Table) -> Anomalies:
+    """The anomaly events of a system's incidents. A trace event counts for the callee, and as a caller's for the peer.
+
+    The caller's side is kept by kind alone: which operation of another node it met says little about itself.
+    """
+    incident, node, event, concept = [], [], [], []
+    for row in table.to_pylist():
+        name, detail = str(row["name"]), str(row.get("detail") or "")
+        if row["signal"] == "metric":
+            what, kind = f"{name} {detail}".strip(), f"{concept_of(name)} {detail}".strip()
+        elif row["signal"] == "trace":
+            what, kind = f"{detail} of {name}".strip(), "calls served"
+            peer = row.get("peer")
+            if peer and peer != row["instance"]:
+                incident.append(row["id"])
+                node.append(str(peer))
+                event.append(f"{detail} at a callee".strip())
+                concept.append("calls made")
+        else:
+            what, kind = f"log {name}", "logs"
+        incident.append(row["id"])
+        node.append(str(row["instance"]))
+        event.append(what)
+        concept.append(kind)
+    return Anomalies(incident=text(incident), node=text(node), event=text(event), concept=text(concept))
+
+
+def past_incidents(pack: Pack, header: Header) -> PastIncidents | None:
+    """What all incidents of the case's system showed, from its events file; None if it has none."""
+    name = next((name for name in header.files if name.rsplit("/", 1)[-1] == "events.parquet"), None)
+    if name is None or (table := pack.whole(name)) is None:
+        return None
+    services = dict(zip(table.column("instance").to_pylist(), table.column("service").to_pylist(), strict=True))
+    members = frozenset(one.id for one in pack.headers if name in one.files)
+    return gather(anomalies(table), services, members)
