@@ -5,17 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from alerting.machine import Incident
+from alerting.machine import Incident, Thread
+
+__all__ = ["Channel", "Message", "MessageKind", "Thread"]
 
 MessageKind = Literal["page", "update"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Thread:
-    """Where an incident's messages are in a channel: a room, and the first message in it."""
-
-    room: str
-    ts: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

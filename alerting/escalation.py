@@ -1,76 +1,157 @@
-"""Who is paged next when nobody acknowledges, on durable timers."""
+"""Who is paged next when nobody acknowledges, on durable timers.
+
+Kinds of timers: `page` (the first page, should whoever opened the incident die before sending it), `escalate` (the
+next step), `expire` (nobody is left to ask), `ack_timeout` (somebody took it and was not heard of since).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import Final, Protocol
 
 from sqlalchemy import Connection
 
 from alerting.machine import Command, Event, Incident
-from alerting.schedule import Override, person, stored_overrides, who_is_on_call
+from alerting.schedule import Override, person, stored_overrides, who_has_it
 from alerting.timers import Effect, Timer, cancel_timers, set_timer
 from watchkeeper.config import OnCallConfig, PersonConfig
 from watchkeeper.state.database import Database
 from watchkeeper.vocabulary import Actor
 
-if TYPE_CHECKING:
-    from alerting.incidents import Incidents
-
-MACHINE = Actor(name="Watchkeeper", via="system")
+MACHINE: Final = Actor(name="Watchkeeper", via="system")
 # After the last step, this long for an answer before the incident counts as expired.
-LAST_WAIT = timedelta(minutes=15)
+LAST_WAIT: Final = timedelta(minutes=15)
 
 
-def person_at(oncall: OnCallConfig, step: int, at: datetime, overrides: tuple[Override, ...]) -> PersonConfig | None:
-    """Whom a step of the escalation pages: never nowhere while anybody is configured."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Called:
+    """Whom a step of the escalation pages, and why: a human asks at once why it was them."""
+
+    person: PersonConfig | None
+    why: str
+
+    @property
+    def id(self) -> str:
+        return self.person.id if self.person else "nobody"
+
+    @property
+    def name(self) -> str:
+        return self.person.name if self.person else "nobody (no person is configured)"
+
+
+def whom(oncall: OnCallConfig, step: int, at: datetime, overrides: Sequence[Override]) -> Called:
+    """Whom a step pages: never nowhere while anybody is configured."""
+    if not oncall.escalation:
+        return Called(person=oncall.people[0] if oncall.people else None, why="no escalation is configured")
     notify = oncall.escalation[min(step, len(oncall.escalation) - 1)].notify
-    if any(schedule.id == notify for schedule in oncall.schedules):
-        found = who_is_on_call(oncall, notify, at, overrides)
-        if found:
-            return found
-        return oncall.people[0] if oncall.people else None
-    return person(oncall, notify)
+    where = f"step {step + 1} of {len(oncall.escalation)}"
+    if all(schedule.id != notify for schedule in oncall.schedules):
+        return Called(person=person(oncall, notify), why=f"named in {where}")
+    found, source = who_has_it(oncall, notify, at, overrides)
+    if found and source == "fallback":
+        return Called(person=found, why=f"nobody is on call in {notify!r}: its fallback; {where}")
+    if found:
+        by = "by an override" if source == "override" else "by rotation"
+        return Called(person=found, why=f"on call in {notify!r} {by}; {where}")
+    last = oncall.people[0] if oncall.people else None
+    return Called(person=last, why=f"nobody is on call in {notify!r} and it has no fallback; {where}")
 
 
-def schedule_next(connection: Connection, oncall: OnCallConfig, incident: Incident, event: Event) -> None:
-    """After a page: wait for the next step, or for the end."""
-    following = event.step + 1
-    started = incident.paged_at or event.at
-    if event.type == "ack_timed_out":
-        started = event.at
+def person_at(oncall: OnCallConfig, step: int, at: datetime, overrides: Sequence[Override] = ()) -> PersonConfig | None:
+    """The person whom a step pages at a time; None only where nobody is configured at all."""
+    return whom(oncall, step, at, overrides).person
+
+
+def known_person(oncall: OnCallConfig, actor: Actor | None) -> PersonConfig | None:
+    """The configured person behind an actor, whichever way they came: Slack knows ids, a command line names."""
+    if actor is None:
+        return None
+    for one in oncall.people:
+        if actor.name.casefold() in (one.id.casefold(), one.name.casefold(), one.slack_id.casefold()):
+            return one
+    return None
+
+
+def steps_follow(connection: Connection, oncall: OnCallConfig, incident: Incident, at: datetime) -> None:
+    """After a page, or when a recovered incident fires again: wait for the next step, or for the end."""
+    following = incident.escalation_step + 1
+    cancel_timers(connection, incident.id, at, "page", "escalate", "expire", "ack_timeout")
     if following < len(oncall.escalation):
-        due = max(started + timedelta(seconds=oncall.escalation[following].after_s), event.at)
-        set_timer(connection, incident.id, "escalate", incident.version * 1000 + following, due)
+        # Counted from the page that was really sent: after an outage of ours everybody still gets their time.
+        gap = oncall.escalation[following].after_s - oncall.escalation[incident.escalation_step].after_s
+        due = at + timedelta(seconds=max(gap, 0))
+        set_timer(connection, incident.id, "escalate", due, version=incident.version, step=following)
     else:
-        set_timer(connection, incident.id, "expire", incident.version, event.at + LAST_WAIT)
+        set_timer(connection, incident.id, "expire", at + LAST_WAIT, version=incident.version)
 
 
-def effects(incidents: Incidents, oncall: OnCallConfig, db: Database) -> Mapping[str, Effect]:
+def consequences(
+    connection: Connection, oncall: OnCallConfig, incident: Incident, event: Event, ack_timeout_s: float
+) -> None:
+    """The waits that an event begins and ends, in the event's own transaction."""
+    match event.type:
+        case "paged" | "escalated" | "ack_timed_out":
+            steps_follow(connection, oncall, incident, event.at)
+        case "acknowledged":
+            cancel_timers(connection, incident.id, event.at)
+            _await_news(connection, incident, event.at, ack_timeout_s)
+        case "recovered" if incident.human_state == "paged":
+            # Nobody else is woken for what is over, yet the page must still end: answered, or expired.
+            cancel_timers(connection, incident.id, event.at, "escalate", "expire")
+            set_timer(connection, incident.id, "expire", event.at + LAST_WAIT, version=incident.version)
+        case "refired" if incident.human_state == "paged":
+            steps_follow(connection, oncall, incident, event.at)
+        case "refired" if incident.human_state == "acknowledged":
+            cancel_timers(connection, incident.id, event.at, "ack_timeout")
+            _await_news(connection, incident, event.at, ack_timeout_s)
+        case "resolved":
+            cancel_timers(connection, incident.id, event.at)
+
+
+def _await_news(connection: Connection, incident: Incident, at: datetime, ack_timeout_s: float) -> None:
+    due = at + timedelta(seconds=ack_timeout_s)
+    set_timer(connection, incident.id, "ack_timeout", due, version=incident.version)
+
+
+def page_command(
+    kind: str, oncall: OnCallConfig, step: int, at: datetime, overrides: Sequence[Override], key: str
+) -> Command:
+    """The command that pages whom a step names. `kind` is paged, escalated or ack_timed_out."""
+    called = whom(oncall, step, at, overrides)
+    words = {
+        "paged": "paged {name}: {why}",
+        "escalated": "no answer; paged {name}: {why}",
+        "ack_timed_out": "no news since the acknowledgement; paged {name}: {why}",
+    }
+    text = words[kind].format(name=called.name, why=called.why)
+    return Command(type=kind, at=at, actor=MACHINE, key=key, person=called.id, step=step, text=text)  # type: ignore[arg-type]
+
+
+class Applies(Protocol):
+    """Decides on a command and records it, inside a transaction: `Incidents` does."""
+
+    def apply(self, connection: Connection, incident_id: str, command: Command) -> object: ...
+
+
+def effects(incidents: Applies, oncall: OnCallConfig, db: Database) -> Mapping[str, Effect]:
     """What each kind of timer does, inside the timer's own transaction."""
     overrides = stored_overrides(db)
 
-    def escalate(connection: Connection, timer: Timer, now: datetime) -> None:
-        step = timer.step % 1000
-        who = person_at(oncall, step, now, overrides)
-        command = Command(
-            type="escalated", at=now, actor=MACHINE, key=timer.id, person=who.id if who else "nobody", step=step
-        )
-        incidents.apply(connection, timer.incident_id, command)
+    def pages(kind: str) -> Effect:
+        def effect(connection: Connection, timer: Timer, now: datetime) -> None:
+            command = page_command(kind, oncall, timer.step, now, overrides, timer.id)
+            incidents.apply(connection, timer.incident_id, command)
 
-    def ack_timeout(connection: Connection, timer: Timer, now: datetime) -> None:
-        who = person_at(oncall, 0, now, overrides)
-        command = Command(type="ack_timed_out", at=now, actor=MACHINE, key=timer.id, person=who.id if who else "nobody")
-        incidents.apply(connection, timer.incident_id, command)
+        return effect
 
     def expire(connection: Connection, timer: Timer, now: datetime) -> None:
-        command = Command(type="expired", at=now, actor=MACHINE, key=timer.id)
-        incidents.apply(connection, timer.incident_id, command)
+        incidents.apply(connection, timer.incident_id, Command(type="expired", at=now, actor=MACHINE, key=timer.id))
 
-    return {"escalate": escalate, "ack_timeout": ack_timeout, "expire": expire}
-
-
-def cancel(connection: Connection, incident_id: str, now: datetime) -> None:
-    """An answer: nobody else is paged."""
-    cancel_timers(connection, incident_id, now)
+    return {
+        "page": pages("paged"),
+        "escalate": pages("escalated"),
+        "ack_timeout": pages("ack_timed_out"),
+        "expire": expire,
+    }

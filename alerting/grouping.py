@@ -1,7 +1,8 @@
 """Which incident a finding belongs to: one trouble, one incident, and a sentence that says why.
 
 A finding joins an incident when it is close in time and connected in the call graph, within two calls in either
-direction: trouble spreads from callee to caller, so that one cause shows in several services.
+direction: trouble spreads from callee to caller, so that one cause shows in several services. What began before an
+incident was resolved is that incident's aftermath: it wakes nobody, for a while, and reopens nothing.
 """
 
 from __future__ import annotations
@@ -9,25 +10,32 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Literal
 
 from alerting.machine import Incident
 from watchkeeper.vocabulary import Finding
 
 CLOSE: Final = timedelta(minutes=5)
-# Findings that appear this soon after an incident recovered belong to its aftermath: flaps and backlogs.
-AFTERMATH: Final = timedelta(seconds=45)
 HOPS: Final = 2
+# A finding that comes back this soon after its incident recovered is a flap of it, not a new trouble.
+FLAP: Final = timedelta(minutes=2)
+# Neighbours' findings that begin this soon after the recovery are its backlog being worked off.
+BACKLOG: Final = timedelta(seconds=45)
+# An onset is an estimate: it may lie this much after the resolve and still be the old trouble's.
+ONSET_ERROR: Final = timedelta(seconds=15)
+# Whatever still fires this long after a resolve was not over: it opens a new incident.
+AFTERMATH: Final = timedelta(minutes=5)
 
 Edges = Iterable[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """The incident for a finding (None: a new one), and why."""
+    """What to do with a finding: open an incident, join one, or count it to one that is resolved; and why."""
 
-    incident_id: str | None
+    how: Literal["open", "join", "aftermath"]
     reason: str
+    incident_id: str | None = None
 
 
 class Neighbourhood:
@@ -35,55 +43,76 @@ class Neighbourhood:
 
     def __init__(self, edges: Edges) -> None:
         self._next: dict[str, set[str]] = {}
+        self._near: dict[str, dict[str, int]] = {}
         for caller, callee in edges:
             self._next.setdefault(caller, set()).add(callee)
             self._next.setdefault(callee, set()).add(caller)
 
-    def near(self, service: str) -> frozenset[str]:
-        """The services within two calls of one, itself included."""
-        seen = {service}
-        frontier = {service}
-        for _ in range(HOPS):
-            frontier = {other for one in frontier for other in self._next.get(one, ())} - seen
-            seen |= frontier
-        return frozenset(seen)
+    def near(self, service: str) -> dict[str, int]:
+        """The services within two calls of one, each with its distance; itself included, at 0."""
+        known = self._near.get(service)
+        if known is None:
+            known = {service: 0}
+            frontier = {service}
+            for hop in range(1, HOPS + 1):
+                frontier = {other for one in frontier for other in self._next.get(one, ())} - known.keys()
+                known.update(dict.fromkeys(frontier, hop))
+            self._near[service] = known
+        return known
 
 
-def place(finding: Finding, incidents: Sequence[Incident], near: Neighbourhood, now: datetime) -> Placement | None:
-    """Where a finding belongs; None when it is an aftermath that needs no incident.
+def place(finding: Finding, incidents: Sequence[Incident], near: Neighbourhood, now: datetime) -> Placement:
+    """Where a finding belongs.
 
-    `incidents` are those that are open or were resolved within the last minutes, newest last.
+    `incidents` are those that are not over, or over only a few minutes ago; the newest last, which is tried first.
     """
     for incident in reversed(incidents):
-        if any(known.key == finding.key for known in incident.findings):
-            if incident.is_open:
-                return Placement(incident_id=incident.id, reason="the same finding")
-            if _is_aftermath(finding, incident, now):
-                return None
+        if all(known.key != finding.key for known in incident.findings):
+            continue
+        if _is_aftermath(finding, incident, now):
+            return _aftermath(incident)
+        if incident.is_open and _is_flap_or_firing(finding, incident):
+            return Placement(how="join", incident_id=incident.id, reason="the same finding")
     around = near.near(finding.service)
     for incident in reversed(incidents):
-        services = {known.service for known in incident.findings}
-        if not services & around:
+        shared = around.keys() & {known.service for known in incident.findings}
+        if not shared:
             continue
+        if _is_aftermath(finding, incident, now):
+            return _aftermath(incident)
         if incident.is_open and _is_close(finding, incident):
-            other = next(iter(sorted(services & around)))
-            same = "the same service" if other == finding.service else f"{other} is within {HOPS} calls"
-            return Placement(
-                incident_id=incident.id, reason=f"{same}, and it began within {CLOSE.seconds // 60} minutes"
-            )
-        if not incident.is_open and _is_aftermath(finding, incident, now):
-            return None
-    return Placement(incident_id=None, reason="no open incident is near in time and calls")
+            nearest = min(shared, key=lambda service: (around[service], service))
+            return Placement(how="join", incident_id=incident.id, reason=_why(around[nearest], nearest, incident))
+    return Placement(how="open", reason="no open incident is near in time and calls")
+
+
+def _aftermath(incident: Incident) -> Placement:
+    reason = f"it began before {incident.id} was resolved"
+    return Placement(how="aftermath", incident_id=incident.id, reason=reason)
+
+
+def _why(distance: int, other: str, incident: Incident) -> str:
+    if distance == 0:
+        where = "the same service"
+    else:
+        where = f"{other} is {'one call' if distance == 1 else f'{distance} calls'} away"
+    when = "and it began before the recovery" if incident.recovered_at else "and they began within minutes"
+    return f"{where}, {when}"
+
+
+def _is_flap_or_firing(finding: Finding, incident: Incident) -> bool:
+    return incident.recovered_at is None or finding.onset <= incident.recovered_at + FLAP
 
 
 def _is_close(finding: Finding, incident: Incident) -> bool:
-    if incident.system_state == "recovered":
-        return incident.recovered_at is not None and finding.onset - incident.recovered_at <= AFTERMATH
-    latest = max(known.seen_at for known in incident.findings)
-    return incident.onset - CLOSE <= finding.onset <= latest + CLOSE
+    if incident.recovered_at is not None:
+        return incident.onset - CLOSE <= finding.onset <= incident.recovered_at + BACKLOG
+    latest = max(known.onset for known in incident.findings)
+    return incident.onset - CLOSE <= finding.onset <= max(latest, incident.opened_at) + CLOSE
 
 
 def _is_aftermath(finding: Finding, incident: Incident, now: datetime) -> bool:
-    """Whether a finding is what a resolved incident left behind: it began before the end, or right after."""
-    ended = min(time for time in (incident.resolved_at, incident.recovered_at, now) if time is not None)
-    return finding.onset <= ended + AFTERMATH / 3
+    """Whether a finding is what a resolved incident left behind."""
+    if incident.resolved_at is None or now > incident.resolved_at + AFTERMATH:
+        return False
+    return finding.onset <= incident.resolved_at + ONSET_ERROR

@@ -1,20 +1,22 @@
 """The protocol between machine and human: one state machine, in one file.
 
-               opened                    recovered
-    (nothing) ────────► firing ─────────────────────────► recovered
-                          ▲            refired               │
-                          └──────────────────────────────────┘
-
-               paged                acknowledged              resolved
-    (waiting) ───────► paged ──────────────────► acknowledged ─────────► resolved
-                        ▲  │ escalated (pages the next)  │                  ▲
-                        │  └─► paged                     │                  │
-                        └──────── ack timed out ─────────┘                  │
-               expired (nobody answered, nothing left to try) ──────────────┘
-
 The system's state and the human's are two things: a recovered incident still waits for a human's word, and a
-resolved one never fires again. `decide` turns a command into events or a refusal; `fold` applies an event.
-Both are pure: no clock, no database. A late acknowledgement is refused with who resolved it and when.
+resolved one never fires again.
+
+    system               recovered                        human, of one page
+               ┌──────────────────────────┐
+    opened ► firing                   recovered           waiting ──► paged ◄──┐ escalated: the next is paged
+               └──────────────────────────┘                 │         │ │ └────┘
+                          refired                           │         │ └─ expired (nobody is left to page)
+                                                            ▼         ▼          │
+                                                            acknowledged ◄───────┘  ack_timed_out: back to paged
+                                                                  │
+                                                                  ▼  (from any state)
+                                                              resolved
+
+`decide` turns a command into an event or a refusal in words; `fold` applies an event. Both are pure: no clock, no
+database. What never happens: a second acknowledgement by somebody else, a late acknowledgement that reopens,
+a page after an acknowledgement, another person woken for what has recovered.
 """
 
 from __future__ import annotations
@@ -55,6 +57,14 @@ EventType = Literal[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Thread:
+    """Where an incident's messages are in a channel: a room, and the first message in it."""
+
+    room: str
+    ts: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """One thing that happened to an incident. `key` makes the command that caused it idempotent."""
 
@@ -85,7 +95,10 @@ class TimelineEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
-    """An incident as its events tell it. `version` is how many there are."""
+    """An incident as its events tell it. `version` is how many there are.
+
+    `thread` (where its messages are) is the one thing that is not in the events: it is read beside them.
+    """
 
     id: str
     title: str
@@ -105,9 +118,11 @@ class Incident:
     paged_person: str = ""
     escalation_step: int = 0
     delivered: bool = False
+    thread: Thread | None = None
     acknowledged_at: datetime | None = None
     acknowledged_by: Actor | None = None
     approved_by: Actor | None = None
+    declined_by: Actor | None = None
     recovered_at: datetime | None = None
     resolved_at: datetime | None = None
     resolved_by: Actor | None = None
@@ -167,59 +182,94 @@ def decide(incident: Incident, command: Command) -> Event | Refusal:
     return Event(**(values | {"text": command.text or _describe(incident, command)}))
 
 
-def _refuse(incident: Incident, command: Command) -> str:  # noqa: C901 - one flat table of rules
-    if incident.human_state == "resolved" and command.type not in (
-        "labelled",
-        "noted",
-        "run_finished",
-        "cleared",
-        "recovered",
-        "delivered",
-    ):
-        who = incident.resolved_by.name if incident.resolved_by else "somebody"
-        return f"already resolved by {who} at {_clock(incident.resolved_at)}"
+AFTER_RESOLVE = frozenset({"labelled", "noted", "run_finished", "cleared", "recovered", "delivered", "undelivered"})
+
+
+def _refuse(incident: Incident, command: Command) -> str:
+    """Why a command may not happen, or nothing."""
+    if incident.human_state == "resolved" and command.type not in AFTER_RESOLVE:
+        return f"already resolved by {_name(incident.resolved_by)} at {_clock(incident.resolved_at)}"
     match command.type:
-        case "acknowledged":
-            return _refuse_ack(incident)
-        case "approved" | "declined":
-            return _refuse_approval(incident)
-        case "run_started" if incident.proposal_state != "approved":
-            return f"the runbook is {incident.proposal_state}, not approved"
-        case "run_finished" if incident.proposal_state != "running":
-            return f"the runbook is {incident.proposal_state}, not running"
+        case "opened":
+            return "already open" if incident.version else ""
+        case "joined" | "cleared" | "recovered" | "refired":
+            return _refuse_observed(incident, command)
+        case "paged" | "escalated" | "ack_timed_out" | "expired":
+            return _refuse_page(incident, command)
+        case "diagnosed" if command.diagnosis and incident.diagnosis:
+            return "nothing new" if _gist(command.diagnosis) == _gist(incident.diagnosis) else ""
+        case "proposed" | "approved" | "declined" | "run_started" | "run_finished":
+            return _refuse_runbook(incident, command)
+        case "acknowledged" if incident.human_state == "acknowledged":
+            return _held(incident, "already acknowledged")
+    return ""
+
+
+def _refuse_observed(incident: Incident, command: Command) -> str:
+    fires = command.finding is not None and command.finding.key in incident.firing_keys
+    match command.type:
+        case "joined" if fires:
+            return "known"
+        case "cleared" if not fires:
+            return "already cleared"
         case "recovered" if incident.system_state == "recovered":
             return "already recovered"
         case "refired" if incident.system_state == "firing":
             return "still firing"
-        case "escalated" | "paged" | "expired" if incident.human_state == "acknowledged":
-            who = incident.acknowledged_by.name if incident.acknowledged_by else "somebody"
-            return f"acknowledged by {who} at {_clock(incident.acknowledged_at)}"
-        case "ack_timed_out" if incident.human_state != "acknowledged":
+    return ""
+
+
+def _refuse_page(incident: Incident, command: Command) -> str:
+    """Nobody is woken twice for one step, after an acknowledgement, or (but for the first page) after a recovery."""
+    if command.type == "ack_timed_out":
+        if incident.human_state != "acknowledged":
             return "nobody holds it"
-        case "proposed" if incident.proposal_state not in ("none", "proposed", "failed", "declined"):
-            return f"the runbook is {incident.proposal_state}"
-        case "joined" if command.finding and command.finding.key in incident.firing_keys:
-            return "known"
-        case "cleared" if command.finding and command.finding.key in incident.cleared:
-            return "already cleared"
-        case "opened" if incident.version:
-            return "already open"
+    elif incident.human_state == "acknowledged":
+        return _held(incident, "acknowledged")
+    if command.type == "paged":
+        return "" if incident.human_state in ("waiting", "expired") else "already paged"
+    if command.type in ("escalated", "expired") and incident.human_state != "paged":
+        return "nobody was asked"
+    if command.type != "expired" and incident.system_state == "recovered":
+        return "it has recovered; nobody else is woken"
     return ""
 
 
-def _refuse_ack(incident: Incident) -> str:
-    if incident.human_state == "acknowledged" and incident.acknowledged_by:
-        return f"already acknowledged by {incident.acknowledged_by.name} at {_clock(incident.acknowledged_at)}"
-    return ""
-
-
-def _refuse_approval(incident: Incident) -> str:
-    if incident.proposal_state == "proposed":
+def _refuse_runbook(incident: Incident, command: Command) -> str:
+    state = incident.proposal_state
+    match command.type:
+        case "proposed":
+            if incident.proposal is not None and command.proposal == incident.proposal:
+                return f"the same runbook is {state}"
+            return "" if state in ("none", "proposed", "failed", "declined") else f"the runbook is {state}"
+        case "run_started":
+            return "" if state == "approved" else f"the runbook is {state}, not approved"
+        case "run_finished":
+            return "" if state == "running" else f"the runbook is {state}, not running"
+    if state == "proposed":
         return ""
-    if incident.proposal_state == "none":
+    if state == "none":
         return "no runbook is proposed"
-    by = f" by {incident.approved_by.name}" if incident.approved_by else ""
-    return f"the runbook is already {incident.proposal_state}{by}"
+    by = incident.declined_by if state == "declined" else incident.approved_by
+    return f"the runbook is already {state}" + (f" by {by.name}" if by else "")
+
+
+def _held(incident: Incident, how: str) -> str:
+    return f"{how} by {_name(incident.acknowledged_by)} at {_clock(incident.acknowledged_at)}"
+
+
+def _name(actor: Actor | None) -> str:
+    return actor.name if actor else "somebody"
+
+
+def _gist(diagnosis: Diagnosis) -> object:
+    """What a human would notice of a diagnosis: a new one with the same gist is not told again."""
+    first = diagnosis.suspects[:1]
+    return (
+        diagnosis.abstained,
+        tuple((s.service, s.mechanism, s.change_id, round(s.probability, 1)) for s in diagnosis.suspects[:3]),
+        frozenset(evidence.kind for suspect in first for evidence in suspect.evidence),
+    )
 
 
 def _clock(at: datetime | None) -> str:
@@ -229,7 +279,7 @@ def _clock(at: datetime | None) -> str:
 def _describe(incident: Incident, command: Command) -> str:
     """A line of the timeline, where the command brought none."""
     who = command.actor.name
-    proposal = incident.proposal
+    title = incident.proposal.title if incident.proposal else "the runbook"
     lines: dict[EventType, str] = {
         "opened": command.finding.summary if command.finding else "opened",
         "joined": command.finding.summary if command.finding else "joined",
@@ -241,19 +291,28 @@ def _describe(incident: Incident, command: Command) -> str:
         "paged": f"paged {command.person}",
         "escalated": f"no answer; paged {command.person}",
         "delivered": "the page was delivered",
-        "undelivered": "the page could not be delivered",
+        "undelivered": "the page could not be delivered yet",
         "acknowledged": f"{who} acknowledged",
         "ack_timed_out": f"no news since the acknowledgement; paged {command.person} again",
         "expired": "nobody answered, and nobody is left to page",
-        "approved": f"{who} approved: {proposal.title}" if proposal else f"{who} approved",
-        "declined": f"{who} declined: {proposal.title}" if proposal else f"{who} declined",
-        "run_started": f"runs: {proposal.title}" if proposal else "runs the runbook",
+        "approved": f"{who} approved: {title}",
+        "declined": f"{who} declined: {title}",
+        "run_started": f"runs: {title}",
         "run_finished": "the runbook is done" if command.succeeded else "the runbook failed",
         "resolved": f"{who} resolved",
-        "labelled": f"{who} labelled",
+        "labelled": _label_line(command.label) if command.label else f"{who} labelled",
         "noted": "",
     }
     return lines[command.type]
+
+
+def _label_line(label: Label) -> str:
+    """`cause was payments (latency); the page was warranted`."""
+    mechanism = f" ({label.mechanism})" if label.mechanism else ""
+    cause = f"cause was {label.cause}{mechanism}" if label.cause else "no cause named"
+    if label.warranted is None:
+        return cause
+    return f"{cause}; the page was {'warranted' if label.warranted else 'not warranted'}"
 
 
 def fold(incident: Incident, event: Event) -> Incident:
@@ -280,11 +339,15 @@ def _changes(incident: Incident, event: Event) -> dict[str, Any]:  # noqa: C901 
         case "diagnosed":
             return {"diagnosis": event.diagnosis}
         case "proposed":
-            return {"proposal": event.proposal, "proposal_state": "proposed", "approved_by": None}
+            return {"proposal": event.proposal, "proposal_state": "proposed", "approved_by": None, "declined_by": None}
         case "paged" | "escalated" | "ack_timed_out":
             first = incident.paged_at or event.at
-            page = {"paged_at": first, "paged_person": event.person, "escalation_step": event.step}
-            return page | {"human_state": "paged"}
+            return {
+                "human_state": "paged",
+                "paged_at": first,
+                "paged_person": event.person,
+                "escalation_step": event.step,
+            }
         case "delivered":
             return {"delivered": True}
         case "acknowledged":
@@ -294,7 +357,7 @@ def _changes(incident: Incident, event: Event) -> dict[str, Any]:  # noqa: C901 
         case "approved":
             return {"proposal_state": "approved", "approved_by": event.actor}
         case "declined":
-            return {"proposal_state": "declined", "approved_by": event.actor}
+            return {"proposal_state": "declined", "declined_by": event.actor}
         case "run_started":
             return {"proposal_state": "running"}
         case "run_finished":

@@ -1,7 +1,7 @@
 """Messages that were decided in a transaction and still have to be sent.
 
 At least once, with a key that the channel knows again: a kill between the send and its record leads to a
-second try, which the channel recognises. A failure that trying again can mend is tried again, ever more slowly.
+second try, which the channel recognises. A failure is tried again, ever more slowly; a page is never given up.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from prometheus_client import Counter, Histogram
@@ -26,8 +26,9 @@ from watchkeeper.state.schema import messages, outbox
 SENT = Counter("watchkeeper_messages_total", "Messages to humans, by kind and outcome.", ["kind", "outcome"])
 SECONDS = Histogram("watchkeeper_message_seconds", "From the decision to the delivery of a page.")
 
-LEASE = timedelta(seconds=30)
-LONGEST_BACKOFF_S = 60.0
+# How long a worker has for one send; a channel's own time-outs must be shorter. After a kill it is the delay.
+LEASE: Final = timedelta(seconds=20)
+LONGEST_BACKOFF_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +40,10 @@ class Draft:
     text: str = ""
 
 
-def put_page(connection: Connection, incident: Incident, event: Event) -> None:
-    """Page a person about an incident."""
-    _put(connection, incident, event, Draft(kind="page", person=event.person, text=event.text))
+def put_page(connection: Connection, incident: Incident, event: Event, *, also: str = "") -> None:
+    """Page the person of an event about an incident; `also` names somebody else for the same event."""
+    draft = Draft(kind="page", person=also or event.person, text=event.text)
+    _put(connection, incident, event, draft, suffix=f":{also}" if also else "")
 
 
 def put_update(connection: Connection, incident: Incident, event: Event) -> None:
@@ -49,9 +51,9 @@ def put_update(connection: Connection, incident: Incident, event: Event) -> None
     _put(connection, incident, event, Draft(kind="update", text=event.text))
 
 
-def _put(connection: Connection, incident: Incident, event: Event, draft: Draft) -> None:
+def _put(connection: Connection, incident: Incident, event: Event, draft: Draft, suffix: str = "") -> None:
     row = {
-        "key": f"{incident.id}:{incident.version}",
+        "key": f"{incident.id}:{incident.version}{suffix}",
         "incident_id": incident.id,
         "body": dump(draft),
         "created_at": to_micros(event.at),
@@ -77,12 +79,14 @@ def deliver_due(
     channel_name: str,
     read: Callable[[str], Incident],
     mention: Callable[[str], str],
-    delivered: Callable[[str, str], None],
+    delivered: Callable[[str, str], object],
+    undelivered: Callable[[str, str, str], object] | None = None,
 ) -> int:
     """Send every message that is due, an incident's in order; returns how many were sent.
 
-    `read` gives an incident by id, `mention` a person's id in the channel, `delivered` is told the incident and
-    the key of each page that reached somebody.
+    `read` gives an incident by id, `mention` a person's id in the channel. `delivered` is told the incident and the
+    key of each page that reached its channel, `undelivered` those of a page that did not, and why. Both may be
+    told the same twice.
     """
     sent = 0
     blocked: set[str] = set()
@@ -93,49 +97,61 @@ def deliver_due(
             blocked.add(row.incident_id)
             continue
         draft = parse(Draft, row.body)
-        with db.read() as connection:
-            thread = thread_of(connection, row.incident_id, channel_name)
-        message = Message(
-            key=row.key,
-            kind="page" if draft.kind == "page" else "update",
-            incident=read(row.incident_id),
-            mention=mention(draft.person) if draft.person else "",
-            text=draft.text,
-            thread=thread,
-        )
         try:
-            where = channel.send(message)
-        except DeliveryError as error:
+            where = channel.send(_message(db, row, draft, read(row.incident_id), mention, channel_name))
+        except Exception as error:  # noqa: BLE001 - whatever a channel dies of, other incidents' pages must go out
             _failed(db, row, draft, error, now)
             blocked.add(row.incident_id)
+            if draft.kind == "page" and undelivered:
+                undelivered(row.incident_id, row.key, f"the page could not be delivered yet: {error}")
             continue
+        if draft.kind == "page":
+            # Before the record of the send: a kill in between repeats the send, never loses the delivery.
+            delivered(row.incident_id, row.key)
+            SECONDS.observe(max(0.0, (to_micros(now) - row.created_at) / 1e6))
         _sent(db, row, where, channel_name, now)
         SENT.labels(draft.kind, "sent").inc()
-        if draft.kind == "page":
-            SECONDS.observe(max(0.0, (to_micros(now) - row.created_at) / 1e6))
-            delivered(row.incident_id, row.key)
         sent += 1
     return sent
 
 
-def _due(db: Database, now: datetime) -> list[Any]:
-    """What waits, oldest first; of an incident's updates only the newest, since each shows what is current."""
-    waiting = outbox.c.sent_at.is_(None)
-    query = select(outbox).where(waiting, outbox.c.error.is_(None) | (outbox.c.due_at <= to_micros(now)))
+def _message(
+    db: Database, row: Any, draft: Draft, incident: Incident, mention: Callable[[str], str], channel_name: str
+) -> Message:
     with db.read() as connection:
-        rows = list(connection.execute(query.where(outbox.c.due_at <= to_micros(now)).order_by(outbox.c.id)))
-        newest = dict(
-            connection.execute(
-                select(outbox.c.incident_id, func.max(outbox.c.id)).where(waiting).group_by(outbox.c.incident_id)
-            ).all()
-        )
-    skipped = [row for row in rows if parse(Draft, row.body).kind == "update" and newest[row.incident_id] != row.id]
-    if skipped:
+        thread = thread_of(connection, row.incident_id, channel_name)
+    # A page that waited until somebody took the incident wakes nobody any more; it still shows.
+    wakes = draft.kind == "page" and incident.human_state not in ("acknowledged", "resolved")
+    return Message(
+        key=row.key,
+        kind="page" if wakes else "update",
+        incident=incident,
+        mention=mention(draft.person) if wakes and draft.person else "",
+        text=draft.text,
+        thread=thread,
+    )
+
+
+def _due(db: Database, now: datetime) -> list[Any]:
+    """What waits and is due, oldest first; an update that a newer message overtakes is dropped.
+
+    Each message shows what is current, so of an incident's updates only the newest says anything. Its text, a line
+    in the thread, goes with it: the timeline has them all.
+    """
+    waiting = outbox.c.sent_at.is_(None)
+    query = select(outbox).where(waiting, outbox.c.due_at <= to_micros(now)).order_by(outbox.c.id)
+    with db.read() as connection:
+        rows = list(connection.execute(query))
+        last = select(outbox.c.incident_id, func.max(outbox.c.id)).where(waiting).group_by(outbox.c.incident_id)
+        newest = dict(connection.execute(last).tuples().all())
+    overtaken = {
+        row.id for row in rows if parse(Draft, row.body).kind == "update" and newest[row.incident_id] != row.id
+    }
+    if overtaken:
+        dropped = update(outbox).where(outbox.c.id.in_(overtaken), outbox.c.leased_until <= to_micros(now))
         with db.write() as connection:
-            ids = [row.id for row in skipped]
-            connection.execute(update(outbox).where(outbox.c.id.in_(ids)).values(sent_at=to_micros(now)))
-    gone = {row.id for row in skipped}
-    return [row for row in rows if row.id not in gone]
+            connection.execute(dropped.values(sent_at=to_micros(now), error="overtaken by a newer update"))
+    return [row for row in rows if row.id not in overtaken]
 
 
 def _claim(db: Database, row: Any, now: datetime) -> bool:
@@ -154,14 +170,19 @@ def _sent(db: Database, row: Any, where: Thread, channel_name: str, now: datetim
         upsert(connection, messages, place)
 
 
-def _failed(db: Database, row: Any, draft: Draft, error: DeliveryError, now: datetime) -> None:
+def _failed(db: Database, row: Any, draft: Draft, error: Exception, now: datetime) -> None:
     SENT.labels(draft.kind, "failed").inc()
-    backoff = error.retry_after_s or min(2.0**row.attempts, LONGEST_BACKOFF_S)
-    if not error.retry:
-        backoff = LONGEST_BACKOFF_S  # a human may mend the token meanwhile; a page is never given up
-    structlog.get_logger().warning(
-        "message.failed", key=row.key, kind=draft.kind, error=error.message, retry=error.retry, again_s=backoff
-    )
+    backoff = min(2.0**row.attempts, LONGEST_BACKOFF_S)
+    log = structlog.get_logger()
+    if isinstance(error, DeliveryError):
+        if error.retry_after_s is not None:
+            backoff = error.retry_after_s
+        elif not error.retry:
+            backoff = LONGEST_BACKOFF_S  # a human may mend the token meanwhile
+        facts = {"error": error.message, "retry": error.retry, "again_s": backoff}
+        log.warning("message.failed", key=row.key, kind=draft.kind, **facts)
+    else:
+        log.error("message.failed", key=row.key, kind=draft.kind, again_s=backoff, exc_info=error)
     with db.write() as connection:
-        again = {"due_at": to_micros(now + timedelta(seconds=backoff)), "leased_until": 0, "error": error.message}
+        again = {"due_at": to_micros(now + timedelta(seconds=backoff)), "leased_until": 0, "error": str(error)}
         connection.execute(update(outbox).where(outbox.c.id == row.id).values(**again))

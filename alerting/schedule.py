@@ -6,29 +6,44 @@ Turns are counted in local time, so that a handoff at nine stays at nine when th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from icalendar import Calendar, Event
-from sqlalchemy import insert, select
+from sqlalchemy import delete, select, update
 
 from watchkeeper.config import LayerConfig, OnCallConfig, PersonConfig, ScheduleConfig
-from watchkeeper.errors import NotFound
+from watchkeeper.errors import NotFound, StateError
+from watchkeeper.state.audit import record_audit
 from watchkeeper.state.database import Database, from_micros, to_micros
+from watchkeeper.state.insert import insert_new
 from watchkeeper.state.schema import overrides as table
-from watchkeeper.vocabulary import Window, content_key, require_utc
+from watchkeeper.vocabulary import Actor, Window, content_key, require_utc
+
+Source = Literal["override", "rotation", "fallback", "gap"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Override:
-    """Somebody takes over a schedule for a while; beats every layer."""
+    """Somebody takes over a schedule for a while; beats every layer, and an override that was made before it."""
 
     schedule: str
     person: str
     start: datetime
     end: datetime
     author: str = ""
+
+    def __post_init__(self) -> None:
+        require_utc("Override.start", self.start)
+        require_utc("Override.end", self.end)
+        if self.end <= self.start:
+            raise ValueError(f"an override must end after it starts: {self.start} to {self.end}")
+
+    @property
+    def id(self) -> str:
+        return content_key(self.schedule, self.person, self.start.isoformat(), self.end.isoformat())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +53,7 @@ class Shift:
     start: datetime
     end: datetime
     person: PersonConfig | None
-    source: str
+    source: Source
 
 
 def _schedule(oncall: OnCallConfig, schedule_id: str) -> ScheduleConfig:
@@ -70,10 +85,14 @@ def _turn(layer: LayerConfig, zone: ZoneInfo, at: datetime) -> tuple[str, dateti
     return name, begins.replace(tzinfo=zone).astimezone(UTC), ends.replace(tzinfo=zone).astimezone(UTC)
 
 
-def _at(schedule: ScheduleConfig, at: datetime, overrides: Sequence[Override]) -> tuple[str | None, str, datetime]:
+def _at(
+    oncall: OnCallConfig, schedule: ScheduleConfig, at: datetime, overrides: Sequence[Override]
+) -> tuple[str | None, Source, datetime]:
     """Who has a schedule at a time, by what, and until when that can be said."""
     zone = ZoneInfo(schedule.timezone)
-    mine = [override for override in overrides if override.schedule == schedule.id]
+    # Somebody who left the configuration can't be paged: their overrides must not swallow a page.
+    known = {one.id for one in oncall.people}
+    mine = [override for override in overrides if override.schedule == schedule.id and override.person in known]
     until = min((o.start for o in mine if o.start > at), default=at + timedelta(days=400))
     for override in reversed(mine):
         if override.start <= at < override.end:
@@ -89,13 +108,20 @@ def _at(schedule: ScheduleConfig, at: datetime, overrides: Sequence[Override]) -
     return schedule.fallback, "fallback" if schedule.fallback else "gap", until
 
 
+def who_has_it(
+    oncall: OnCallConfig, schedule_id: str, at: datetime, overrides: Sequence[Override] = ()
+) -> tuple[PersonConfig | None, Source]:
+    """Who has the schedule at `at` (UTC), and by what: override, else the highest layer, else the fallback."""
+    require_utc("at", at)
+    name, source, _ = _at(oncall, _schedule(oncall, schedule_id), at, overrides)
+    return (person(oncall, name) if name else None), source
+
+
 def who_is_on_call(
     oncall: OnCallConfig, schedule_id: str, at: datetime, overrides: Sequence[Override] = ()
 ) -> PersonConfig | None:
-    """Who has the schedule at `at` (UTC): override, else the highest layer, else the fallback; None in a gap."""
-    require_utc("at", at)
-    name, _, _ = _at(_schedule(oncall, schedule_id), at, overrides)
-    return person(oncall, name) if name else None
+    """Who has the schedule at `at` (UTC); None in a gap without a fallback."""
+    return who_has_it(oncall, schedule_id, at, overrides)[0]
 
 
 def final_schedule(
@@ -106,9 +132,13 @@ def final_schedule(
     shifts: list[Shift] = []
     at = window.start
     while at < window.end:
-        name, source, until = _at(schedule, at, overrides)
+        name, source, until = _at(oncall, schedule, at, overrides)
         end = min(until, window.end)
-        shifts.append(Shift(start=at, end=end, person=person(oncall, name) if name else None, source=source))
+        who = person(oncall, name) if name else None
+        if shifts and (shifts[-1].person, shifts[-1].source) == (who, source):
+            shifts[-1] = replace(shifts[-1], end=end)
+        else:
+            shifts.append(Shift(start=at, end=end, person=who, source=source))
         at = end
     return tuple(shifts)
 
@@ -140,30 +170,57 @@ def to_ical(oncall: OnCallConfig, schedule_id: str, window: Window, overrides: S
     return bytes(calendar.to_ical())
 
 
-def record_override(db: Database, oncall: OnCallConfig, override: Override) -> None:
-    """Keep an override.
+def record_override(db: Database, oncall: OnCallConfig, override: Override, now: datetime, actor: Actor) -> bool:
+    """Keep an override; False when the same one is there already.
 
     Raises:
         NotFound: no such schedule or person.
     """
     _schedule(oncall, override.schedule)
-    person(oncall, override.person)
+    who = person(oncall, override.person)
     row = {
-        "id": content_key(override.schedule, override.person, str(override.start), str(override.end)),
+        "id": override.id,
         "schedule": override.schedule,
         "person": override.person,
         "start": to_micros(override.start),
         "end": to_micros(override.end),
-        "author": override.author,
+        "author": override.author or actor.name,
+        "at": to_micros(now),
     }
     with db.write() as connection:
-        connection.execute(insert(table).values(**row))
+        new = insert_new(connection, table, row)
+        if new:
+            detail = f"{who.name} from {override.start:%Y-%m-%d %H:%M} to {override.end:%Y-%m-%d %H:%M} UTC"
+            record_audit(connection, now, actor, "override.add", override.schedule, detail)
+    return new
+
+
+def remove_override(db: Database, override_id: str, now: datetime, actor: Actor) -> None:
+    """End an override; one that has begun ends now, so that history stays as it was.
+
+    Raises:
+        NotFound: no such override.
+        StateError: it is over already.
+    """
+    with db.write() as connection:
+        row = connection.execute(select(table).where(table.c.id == override_id)).first()
+        if row is None:
+            raise NotFound(f"no override {override_id!r}; `watchkeeper oncall schedule` lists them")
+        moment = to_micros(now)
+        if row.end <= moment:
+            raise StateError(f"override {override_id} ended at {from_micros(row.end):%Y-%m-%d %H:%M} UTC already")
+        mine = table.c.id == override_id
+        if row.start >= moment:
+            connection.execute(delete(table).where(mine))
+        else:
+            connection.execute(update(table).where(mine).values(end=moment))
+        record_audit(connection, now, actor, "override.remove", row.schedule, f"{row.person} ({override_id})")
 
 
 def stored_overrides(db: Database) -> tuple[Override, ...]:
-    """Every override, oldest first; a later one beats an earlier one."""
+    """Every override, in the order in which they were made: a later one beats an earlier one."""
     with db.read() as connection:
-        rows = connection.execute(select(table).order_by(table.c.start)).all()
+        rows = connection.execute(select(table).order_by(table.c.at, table.c.id)).all()
     return tuple(
         Override(
             schedule=row.schedule,

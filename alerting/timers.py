@@ -8,21 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any, Final
 
+import structlog
 from prometheus_client import Counter
 from sqlalchemy import Connection, select, update
+from sqlalchemy.exc import SQLAlchemyError
 
+from watchkeeper.errors import Conflict
 from watchkeeper.state.database import Database, from_micros, to_micros
 from watchkeeper.state.insert import insert_new
 from watchkeeper.state.schema import timers
 
 FIRED = Counter("watchkeeper_timers_fired_total", "Timers that came due.", ["kind"])
+FAILED = Counter("watchkeeper_timers_failed_total", "Timers whose effect failed; they are tried again.", ["kind"])
+# A timer whose effect fails is put off this long: no crash loop, and no silence.
+PUT_OFF: Final = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timer:
-    """A wait that ends at `due_at`."""
+    """A wait of an incident that ends at `due_at`. `step` is a step of the escalation where one is meant."""
 
     id: str
     incident_id: str
@@ -34,52 +41,70 @@ class Timer:
 Effect = Callable[[Connection, Timer, datetime], None]
 
 
-def set_timer(connection: Connection, incident_id: str, kind: str, step: int, due_at: datetime) -> None:
-    """Start a wait; the same incident, kind and step again is the same timer."""
+def set_timer(
+    connection: Connection, incident_id: str, kind: str, due_at: datetime, *, version: int, step: int = 0
+) -> None:
+    """Start a wait; the same kind for the same version of an incident is the same timer."""
     row = {
-        "id": f"{incident_id}:{kind}:{step}",
+        "id": f"{incident_id}:{kind}:{version}",
         "incident_id": incident_id,
         "kind": kind,
         "step": step,
         "due_at": to_micros(due_at),
-        "leased_until": 0,
     }
     insert_new(connection, timers, row)
 
 
-def cancel_timers(connection: Connection, incident_id: str, now: datetime) -> None:
-    """End every wait of an incident without its effect."""
+def cancel_timers(connection: Connection, incident_id: str, now: datetime, *kinds: str) -> None:
+    """End an incident's waits of some kinds (none named: all) without their effect."""
     mine = update(timers).where(timers.c.incident_id == incident_id, timers.c.done_at.is_(None))
+    if kinds:
+        mine = mine.where(timers.c.kind.in_(kinds))
     connection.execute(mine.values(done_at=to_micros(now)))
 
 
 def run_due(db: Database, now: datetime, effects: Mapping[str, Effect]) -> int:
-    """Fire every timer that is due; returns how many. Several workers may run this at once."""
+    """Fire every timer that is due, soonest first; returns how many. Several workers may run this at once."""
     due = select(timers).where(timers.c.done_at.is_(None), timers.c.due_at <= to_micros(now))
     with db.read() as connection:
         rows = connection.execute(due.order_by(timers.c.due_at, timers.c.id)).all()
     fired = 0
     for row in rows:
-        with db.write() as connection:
-            mine = update(timers).where(timers.c.id == row.id, timers.c.done_at.is_(None))
-            if connection.execute(mine.values(done_at=to_micros(now))).rowcount != 1:
-                continue  # another worker has it, or an acknowledgement cancelled it
-            timer = Timer(
-                id=row.id,
-                incident_id=row.incident_id,
-                kind=row.kind,
-                step=row.step,
-                due_at=from_micros(row.due_at),
-            )
-            effects[row.kind](connection, timer, now)
-        FIRED.labels(row.kind).inc()
-        fired += 1
+        try:
+            fired += _fire(db, row, now, effects)
+        except Conflict:
+            continue  # a human was first, in this very moment; the next round decides on what is there then
+        except SQLAlchemyError:
+            raise  # the database itself is ill: that is the caller's to see
+        except Exception:  # noqa: BLE001 - one bad timer must not stop the escalation of other incidents
+            FAILED.labels(row.kind).inc()
+            structlog.get_logger().exception("timer.failed", timer=row.id, incident=row.incident_id)
+            with db.write() as connection:
+                again = update(timers).where(timers.c.id == row.id, timers.c.done_at.is_(None))
+                connection.execute(again.values(due_at=to_micros(now + PUT_OFF)))
     return fired
 
 
-def next_due(db: Database) -> datetime | None:
-    """When the next timer fires, for whoever wants to show it."""
-    query = select(timers.c.due_at).where(timers.c.done_at.is_(None)).order_by(timers.c.due_at).limit(1)
+def _fire(db: Database, row: Any, now: datetime, effects: Mapping[str, Effect]) -> bool:
+    with db.write() as connection:
+        mine = update(timers).where(timers.c.id == row.id, timers.c.done_at.is_(None))
+        if connection.execute(mine.values(done_at=to_micros(now))).rowcount != 1:
+            return False  # another worker has it, or an acknowledgement cancelled it
+        timer = Timer(
+            id=row.id, incident_id=row.incident_id, kind=row.kind, step=row.step, due_at=from_micros(row.due_at)
+        )
+        effects[row.kind](connection, timer, now)
+    FIRED.labels(row.kind).inc()
+    return True
+
+
+def next_due(db: Database, incident_id: str | None = None) -> Timer | None:
+    """The timer that fires next, of all or of one incident, for whoever wants to show it."""
+    query = select(timers).where(timers.c.done_at.is_(None)).order_by(timers.c.due_at).limit(1)
+    if incident_id:
+        query = query.where(timers.c.incident_id == incident_id)
     with db.read() as connection:
-        micros = connection.scalar(query)
-    return from_micros(micros) if micros is not None else None
+        row = connection.execute(query).first()
+    if row is None:
+        return None
+    return Timer(id=row.id, incident_id=row.incident_id, kind=row.kind, step=row.step, due_at=from_micros(row.due_at))

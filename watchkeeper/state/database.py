@@ -79,6 +79,11 @@ class Database:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
 
+    def one_at_a_time(self, connection: Connection, key: int) -> None:
+        """Wait until no other transaction holds `key`; held until this transaction ends."""
+        if not self.is_sqlite:  # there, whoever writes is alone already
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+
     def close(self) -> None:
         self.engine.dispose()
 

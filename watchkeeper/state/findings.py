@@ -16,10 +16,13 @@ from watchkeeper.vocabulary import Finding, Window
 
 def store_findings(connection: Connection, found: Iterable[tuple[Finding, str | None]]) -> None:
     """Keep findings with the incident that each belongs to (None for those that belong to none)."""
+    fires = findings.c.cleared_at.is_(None)
+    # A detector refines its estimate of the onset while a finding fires; that is still one row.
+    firing = {row.key: row.onset for row in connection.execute(select(findings.c.key, findings.c.onset).where(fires))}
     for finding, incident_id in found:
         row = {
             "key": finding.key,
-            "onset": to_micros(finding.onset),
+            "onset": firing.get(finding.key, to_micros(finding.onset)),
             "service": finding.service,
             "severity": finding.severity,
             "incident_id": incident_id,

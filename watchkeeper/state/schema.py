@@ -33,7 +33,10 @@ incidents = Table(
     Column("human_state", String(16), nullable=False),
     Column("opened_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+    Column("body", Text, nullable=False),
     Index("incidents_by_state", "human_state", "opened_at"),
+    Index("incidents_by_end", "ended_at"),
 )
 incident_events = Table(
     "incident_events",
@@ -76,7 +79,6 @@ timers = Table(
     Column("kind", String(32), nullable=False),
     Column("step", Integer, nullable=False),
     Column("due_at", BigInteger, nullable=False),
-    Column("leased_until", BigInteger, nullable=False, default=0),
     Column("done_at", BigInteger),
     Index("timers_due", "done_at", "due_at"),
 )
@@ -170,6 +172,7 @@ overrides = Table(
     Column("start", BigInteger, nullable=False),
     Column("end", BigInteger, nullable=False),
     Column("author", String(200), nullable=False),
+    Column("at", BigInteger, nullable=False),
 )
 runbook_runs = Table(
     "runbook_runs",
@@ -180,5 +183,16 @@ runbook_runs = Table(
     Column("step", String(200), nullable=False),
     Column("status", String(16), nullable=False),
     Column("at", BigInteger, nullable=False),
+    Column("detail", Text, nullable=False),
+)
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("via", String(32), nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("subject", String(255), nullable=False),
     Column("detail", Text, nullable=False),
 )
