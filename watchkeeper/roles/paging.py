@@ -44,5 +44,3 @@ class Paging:
 
     def _delivered(self, incident_id: str, key: str) -> None:
         self._incidents.delivered(incident_id, f"delivered:{key}")
-
-

@@ -196,7 +196,7 @@ def run(config: Config) -> None:
         def once() -> None:
             try:
                 job()
-            except Exception:  # noqa: BLE001 - a job's round must not end the role; it is logged, counted and tried again
+            except Exception:
                 JOB_FAILURES.labels(name).inc()
                 logger.exception("job.failed", job=name)
 
@@ -212,7 +212,13 @@ def run(config: Config) -> None:
     }
     for name, (job, seconds) in jobs.items():
         scheduler.add_job(
-            guarded(name, job), "interval", seconds=seconds, id=name, max_instances=1, coalesce=True, misfire_grace_time=60
+            guarded(name, job),
+            "interval",
+            seconds=seconds,
+            id=name,
+            max_instances=1,
+            coalesce=True,
+            misfire_grace_time=60,
         )
     late = timedelta(seconds=max(30.0, 10 * config.watch.tick_s))
 

@@ -1,0 +1,188 @@
+"""What Slack sends back: presses and forms, each one command on an incident.
+
+The signature is checked on the raw body before anything is parsed; Bolt routes; a repeat of a request carries the
+same key and changes nothing. Slack is answered at once, and what was refused is told to whoever pressed, alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+import structlog
+from prometheus_client import Counter
+from slack_bolt.adapter.starlette.async_handler import to_async_bolt_request, to_starlette_response
+from slack_bolt.async_app import AsyncApp
+from slack_sdk.errors import SlackClientError
+from slack_sdk.signature import SignatureVerifier
+from slack_sdk.web.async_client import AsyncWebClient
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from alerting import slack_blocks
+from alerting.incidents import Incidents
+from alerting.machine import Outcome
+from watchkeeper.clock import Clock
+from watchkeeper.config import Config
+from watchkeeper.errors import WatchkeeperError
+from watchkeeper.vocabulary import MECHANISMS, Actor, Label, content_key
+
+REQUESTS = Counter("watchkeeper_slack_requests_total", "Requests from Slack, by outcome.", ["outcome"])
+LARGEST_BODY: Final = 1 << 20
+NONE_OF_THESE: Final = "-"
+
+
+class SlackEvents:
+    """The endpoint. `question` gives one more thing worth asking when an incident ends, or nothing."""
+
+    def __init__(
+        self, config: Config, incidents: Incidents, clock: Clock, question: Callable[[str], str] = lambda _: ""
+    ) -> None:
+        self._config = config
+        self._incidents = incidents
+        self._clock = clock
+        self._question = question
+        self._verifier = SignatureVerifier(config.slack_signing_secret())
+        self._people = {person.slack_id: person.name for person in config.oncall.people}
+        self._app = AsyncApp(
+            client=AsyncWebClient(token=config.slack_token(), base_url=config.slack_api_url(), timeout=5),
+            signing_secret=config.slack_signing_secret(),
+            request_verification_enabled=False,  # done here, on the raw body, before Bolt parses it
+        )
+        for action in ("acknowledge", "approve", "decline"):
+            self._app.action(action)(self._press)
+        self._app.action("resolve")(self._ask)
+        self._app.action("more")(_only_ack)
+        self._app.view("resolve")(self._resolve)
+
+    async def handle(self, request: Request) -> Response:
+        """Answer one request from Slack."""
+        body = await request.body()
+        if len(body) > LARGEST_BODY:
+            return _refuse("too large", 413)
+        stamp = request.headers.get("x-slack-request-timestamp", "")
+        signature = request.headers.get("x-slack-signature", "")
+        if not stamp.isdigit() or not self._verifier.is_valid(body, stamp, signature):
+            return _refuse("the signature does not match, or the request is older than five minutes", 401)
+        if not _is_interaction(body):
+            return _refuse("not an interaction payload", 400)
+        try:
+            answer = await self._app.async_dispatch(to_async_bolt_request(request, body))
+        except (KeyError, TypeError, ValueError, AttributeError):
+            # Signed, so it came from Slack, but not of a shape that we know.
+            structlog.get_logger().warning("slack.unknown_shape", exc_info=True)
+            return _refuse("this interaction is not understood", 400)
+        REQUESTS.labels("ok").inc()
+        return to_starlette_response(answer)
+
+    async def _press(self, ack: Any, body: dict[str, Any], action: dict[str, Any], client: AsyncWebClient) -> None:
+        await ack()
+        actor = self._actor(body)
+        key = f"slack:{action['action_id']}:{body['user']['id']}:{action['action_ts']}"
+        commands = {
+            "acknowledge": self._incidents.acknowledge,
+            "approve": self._incidents.approve,
+            "decline": self._incidents.decline,
+        }
+        await self._run(
+            client, body, lambda: commands[action["action_id"]](_incident_of(action), actor, key), action["action_id"]
+        )
+
+    async def _ask(self, ack: Any, body: dict[str, Any], action: dict[str, Any], client: AsyncWebClient) -> None:
+        await ack()
+        incident_id = _incident_of(action)
+        try:
+            incident = await asyncio.to_thread(self._incidents.get, incident_id)
+            if not incident.is_open:
+                await self._tell(client, body, "It is already resolved.")
+                return
+            question = await asyncio.to_thread(self._question, incident_id)
+            await client.views_open(trigger_id=body["trigger_id"], view=slack_blocks.resolve_view(incident, question))
+        except WatchkeeperError as error:
+            await self._tell(client, body, error.message)
+        except SlackClientError as error:
+            structlog.get_logger().warning("slack.form_failed", incident=incident_id, error=str(error))
+
+    async def _resolve(self, ack: Any, body: dict[str, Any], view: dict[str, Any], client: AsyncWebClient) -> None:
+        incident_id, values = view["private_metadata"], view["state"]["values"]
+        actor = self._actor(body)
+        key = f"slack:resolve:{body['user']['id']}:{view['id']}"
+        label = _label(incident_id, actor, values, self._clock.now(), key)
+        await ack()
+        await self._run(client, body, lambda: self._incidents.resolve(incident_id, actor, key, label), "resolve")
+
+    async def _run(
+        self, client: AsyncWebClient, body: dict[str, Any], command: Callable[[], Outcome], name: str
+    ) -> None:
+        """Give a command; tell whoever pressed when it changed nothing, and why."""
+        try:
+            outcome = await asyncio.to_thread(command)
+        except WatchkeeperError as error:
+            await self._tell(client, body, error.message)
+            return
+        structlog.get_logger().info(
+            "slack.command", command=name, incident=outcome.incident.id, changed=outcome.changed
+        )
+        if not outcome.changed:
+            await self._tell(client, body, outcome.message[:1].upper() + outcome.message[1:] + ".")
+
+    async def _tell(self, client: AsyncWebClient, body: dict[str, Any], text: str) -> None:
+        room = (body.get("channel") or {}).get("id") or self._config.slack.channel
+        try:
+            await client.chat_postEphemeral(channel=room, user=body["user"]["id"], text=text)
+        except (SlackClientError, OSError) as error:
+            structlog.get_logger().warning("slack.reply_failed", error=str(error))
+
+    def _actor(self, body: dict[str, Any]) -> Actor:
+        user = body["user"]
+        name = self._people.get(user["id"]) or user.get("name") or user.get("username") or user["id"]
+        return Actor(name=str(name), via="slack")
+
+
+async def _only_ack(ack: Any) -> None:
+    """A link needs no more than an answer."""
+    await ack()
+
+
+def _incident_of(action: dict[str, Any]) -> str:
+    return str(action.get("value") or "")
+
+
+def _is_interaction(body: bytes) -> bool:
+    """Whether a signed body is a form with a JSON object as `payload`."""
+    try:
+        (payload,) = parse_qs(body.decode())["payload"]
+        return isinstance(json.loads(payload), dict)
+    except (ValueError, KeyError, RecursionError):
+        return False
+
+
+def _refuse(why: str, status: int) -> Response:
+    REQUESTS.labels("refused").inc()
+    return JSONResponse({"error": why}, status_code=status)
+
+
+def _label(incident_id: str, actor: Actor, values: dict[str, Any], at: datetime, key: str) -> Label:
+    """A form's answers as a human's label."""
+
+    def chosen(name: str) -> str | None:
+        option = values[name][name].get("selected_option")
+        return option["value"] if option else None
+
+    cause, mechanism = chosen("cause"), chosen("mechanism")
+    known = next((one for one in MECHANISMS if one == mechanism), None)
+    return Label(
+        id=content_key(key),
+        incident_id=incident_id,
+        source="human",
+        author=actor.name,
+        at=at,
+        warranted=chosen("warranted") == "yes",
+        cause=None if cause in (None, NONE_OF_THESE) else cause,
+        mechanism=known,
+        note=values["note"]["note"].get("value") or "",
+    )

@@ -1,0 +1,222 @@
+"""The stand-in as an application: Slack's Web API under /api/, a page at /, and presses under /standin/."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from alerting.standin.interactions import Interactions
+from alerting.standin.rules import RuleError, check_blocks
+from alerting.standin.workspace import BOT, Workspace
+from watchkeeper.config import Config
+
+PAGE: Final = Path(__file__).with_name("page.html")
+TEXT_LIMIT: Final = 40_000
+Arguments = dict[str, Any]
+
+
+class StandIn:
+    """Slack's methods, as far as the program and its tests use them."""
+
+    def __init__(self, config: Config, request_url: Callable[[], str]) -> None:
+        self._token = config.slack_token()
+        self.workspace = Workspace(config.data_dir / "standin" / "messages.db", config.slack.channel)
+        self.interactions = Interactions(self.workspace, config.slack_signing_secret(), request_url)
+        self._people = {
+            person.slack_id: {"id": person.slack_id, "name": person.id, "real_name": person.name, "tz": person.timezone}
+            for person in config.oncall.people
+        }
+        self._methods: dict[str, Callable[[Arguments], dict[str, Any]]] = {
+            "auth.test": self._auth_test,
+            "api.test": lambda _: {},
+            "chat.postMessage": self._post_message,
+            "chat.update": self._update,
+            "chat.postEphemeral": self._post_ephemeral,
+            "views.open": self._views_open,
+            "conversations.list": self._conversations_list,
+            "conversations.history": self._history,
+            "conversations.replies": self._replies,
+            "users.info": self._users_info,
+        }
+
+    def application(self) -> Starlette:
+        """The ASGI application."""
+        return Starlette(
+            routes=[
+                Route("/", self._page),
+                Route("/healthz", _ok),
+                Route("/readyz", _ok),
+                Route("/api/{method}", self._api, methods=["GET", "POST"]),
+                Route("/standin/messages", self._messages),
+                Route("/standin/press", self._press, methods=["POST"]),
+                Route("/standin/submit", self._submit, methods=["POST"]),
+            ]
+        )
+
+    # Slack's Web API
+
+    async def _api(self, request: Request) -> Response:
+        method = self._methods.get(request.path_params["method"])
+        if method is None:
+            return JSONResponse({"ok": False, "error": "unknown_method", "req_method": request.path_params["method"]})
+        arguments = await _arguments(request)
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        given = token if scheme.lower() == "bearer" else str(arguments.pop("token", ""))
+        if not given:
+            return JSONResponse({"ok": False, "error": "not_authed"})
+        if not secrets.compare_digest(given, self._token):
+            return JSONResponse({"ok": False, "error": "invalid_auth"})
+        try:
+            return JSONResponse({"ok": True} | method(arguments))
+        except RuleError as error:
+            refused: dict[str, Any] = {"ok": False, "error": error.code}
+            return JSONResponse(refused | ({"response_metadata": {"messages": error.details}} if error.details else {}))
+
+    def _auth_test(self, _: Arguments) -> dict[str, Any]:
+        return {"url": "http://127.0.0.1/", "team": "Local", "user": "watchkeeper", **BOT}
+
+    def _post_message(self, arguments: Arguments) -> dict[str, Any]:
+        room = self.workspace.room(_required(arguments, "channel", "channel_not_found"))
+        message = self.workspace.post(room, _content(arguments), arguments.get("thread_ts"))
+        return {"channel": room, "ts": message["ts"], "message": message}
+
+    def _update(self, arguments: Arguments) -> dict[str, Any]:
+        room = self.workspace.room(_required(arguments, "channel", "channel_not_found"))
+        ts = _required(arguments, "ts", "message_not_found")
+        message = self.workspace.edit(room, ts, _content(arguments))
+        return {"channel": room, "ts": ts, "text": message["text"], "message": message}
+
+    def _post_ephemeral(self, arguments: Arguments) -> dict[str, Any]:
+        room = self.workspace.room(_required(arguments, "channel", "channel_not_found"))
+        user = _required(arguments, "user", "user_not_in_channel")
+        return {"message_ts": self.workspace.whisper(room, user, str(arguments.get("text", "")))}
+
+    def _views_open(self, arguments: Arguments) -> dict[str, Any]:
+        view = arguments.get("view")
+        view = json.loads(view) if isinstance(view, str) else view
+        return {"view": self.interactions.open(_required(arguments, "trigger_id", "invalid_trigger_id"), view or {})}
+
+    def _conversations_list(self, _: Arguments) -> dict[str, Any]:
+        return {"channels": [self.workspace.channel], "response_metadata": {"next_cursor": ""}}
+
+    def _history(self, arguments: Arguments) -> dict[str, Any]:
+        room = self.workspace.room(_required(arguments, "channel", "channel_not_found"))
+        limit = int(arguments.get("limit") or 100)
+        return {"messages": self.workspace.messages(room, limit), "has_more": False}
+
+    def _replies(self, arguments: Arguments) -> dict[str, Any]:
+        room = self.workspace.room(_required(arguments, "channel", "channel_not_found"))
+        ts = _required(arguments, "ts", "thread_not_found")
+        return {"messages": self.workspace.thread(room, ts, int(arguments.get("limit") or 1000)), "has_more": False}
+
+    def _users_info(self, arguments: Arguments) -> dict[str, Any]:
+        person = self._people.get(_required(arguments, "user", "user_not_found"))
+        if person is None:
+            raise RuleError("user_not_found")
+        return {"user": person}
+
+    # The page, and whoever presses its buttons
+
+    async def _page(self, _: Request) -> Response:
+        headers = {
+            "Content-Security-Policy": "default-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+        }
+        return HTMLResponse(PAGE.read_text(encoding="utf-8"), headers=headers | {"X-Frame-Options": "DENY"})
+
+    async def _messages(self, request: Request) -> Response:
+        room = str(self.workspace.channel["id"])
+        messages = self.workspace.messages(room)
+        for message in messages:
+            message["replies"] = self.workspace.thread(room, message["ts"])[1:]
+        return JSONResponse(
+            {
+                "channel": self.workspace.channel,
+                "messages": messages[::-1],
+                "whispers": self.workspace.whispers(room, request.query_params.get("since", "0")),
+                "people": list(self._people.values()),
+            }
+        )
+
+    async def _press(self, request: Request) -> Response:
+        async def act(body: dict[str, Any], user: dict[str, str]) -> dict[str, Any]:
+            return await self.interactions.press(body["channel"], body["ts"], body["action_id"], user)
+
+        return await self._act(request, act)
+
+    async def _submit(self, request: Request) -> Response:
+        async def act(body: dict[str, Any], user: dict[str, str]) -> dict[str, Any]:
+            return await self.interactions.submit(body["view_id"], body["values"], user)
+
+        return await self._act(request, act)
+
+    def _user(self, slack_id: str) -> dict[str, str]:
+        person = self._people.get(slack_id)
+        if person is None:
+            raise RuleError("user_not_found")
+        return {"id": person["id"], "username": person["name"], "name": person["name"]}
+
+    async def _act(
+        self, request: Request, act: Callable[[dict[str, Any], dict[str, str]], Awaitable[dict[str, Any]]]
+    ) -> Response:
+        # A form of another site can't send this content type without asking first, so it can't press buttons.
+        if request.headers.get("content-type", "").partition(";")[0] != "application/json":
+            return JSONResponse({"ok": False, "error": "send application/json"}, status_code=415)
+        try:
+            body = await request.json()
+            return JSONResponse({"ok": True} | await act(body, self._user(body.get("user", ""))))
+        except RuleError as error:
+            return JSONResponse({"ok": False, "error": error.code, "details": error.details}, status_code=409)
+        except (KeyError, ValueError) as error:
+            return JSONResponse({"ok": False, "error": f"malformed: {error}"}, status_code=400)
+
+
+async def _ok(_: Request) -> Response:
+    return PlainTextResponse("ok")
+
+
+async def _arguments(request: Request) -> Arguments:
+    """A call's arguments: JSON, a form, or the query string."""
+    found: Arguments = dict(request.query_params)
+    if request.headers.get("content-type", "").startswith("application/json"):
+        body = await request.json()
+        found |= body if isinstance(body, dict) else {}
+    elif request.method == "POST":
+        found |= {key: str(value) for key, value in (await request.form()).items()}
+    return found
+
+
+def _required(arguments: Arguments, name: str, error: str) -> str:
+    value = arguments.get(name)
+    if not value:
+        raise RuleError(error)
+    return str(value)
+
+
+def _content(arguments: Arguments) -> dict[str, Any]:
+    """Text, blocks and metadata of a message, checked."""
+    text = str(arguments.get("text") or "")
+    blocks = arguments.get("blocks")
+    blocks = json.loads(blocks) if isinstance(blocks, str) else blocks
+    if not text and not blocks:
+        raise RuleError("no_text")
+    if len(text) > TEXT_LIMIT:
+        raise RuleError("msg_too_long")
+    content: dict[str, Any] = {"text": text}
+    if blocks is not None:
+        check_blocks(blocks)
+        content["blocks"] = blocks
+    metadata = arguments.get("metadata")
+    metadata = json.loads(metadata) if isinstance(metadata, str) else metadata
+    if metadata:
+        if set(metadata) < {"event_type", "event_payload"}:
+            raise RuleError("invalid_metadata_format")
+        content["metadata"] = metadata
+    return content

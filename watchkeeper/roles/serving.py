@@ -1,0 +1,68 @@
+"""Serve an ASGI application until asked to stop, and say when it is ready."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from typing import Any
+
+import structlog
+import uvicorn
+
+from watchkeeper.config import Config
+from watchkeeper.errors import WatchkeeperError
+from watchkeeper.roles import ready
+from watchkeeper.roles.checkup import port_owner
+
+
+def bind(host: str, port: int, key: str) -> socket.socket:
+    """A listening socket, or an error that names the port's owner."""
+    try:
+        return socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=256
+        )
+    except OSError as error:
+        raise WatchkeeperError(
+            f"{key}: {host}:{port} cannot be used ({error.strerror}): it is held by {port_owner(port)}. "
+            f"Stop that process, or set {key}."
+        ) from error
+
+
+def serve(config: Config, role: str, app: Any, listener: socket.socket) -> None:
+    """Serve `app` on `listener` as `role`, until SIGTERM or SIGINT."""
+    asyncio.run(_serve(config, role, app, listener))
+
+
+async def _serve(config: Config, role: str, app: Any, listener: socket.socket) -> None:
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            http="httptools",
+            loop="uvloop",
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+            timeout_graceful_shutdown=3,
+        )
+    )
+    server.capture_signals = _no_capture  # type: ignore[method-assign]
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, setattr, server, "should_exit", True)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn offers no event to wait for
+        await asyncio.sleep(0.01)
+    port = listener.getsockname()[1]
+    ready.announce(config, role, {"http": port})
+    structlog.get_logger().info(f"{role}.ready", port=port)
+    await serving
+    ready.withdraw(config, role)
+    structlog.get_logger().info(f"{role}.stopped")
+
+
+def _no_capture() -> Any:
+    """uvicorn would raise the signal again after serving, and end the process before it has tidied up."""
+    from contextlib import nullcontext
+
+    return nullcontext()

@@ -1,0 +1,30 @@
+"""The stand-in role: Slack's HTTP API on loopback, where no Slack token is set."""
+
+from __future__ import annotations
+
+from alerting.standin.app import StandIn
+from watchkeeper.config import Config, is_loopback
+from watchkeeper.errors import ConfigError
+from watchkeeper.roles import ready
+from watchkeeper.roles.serving import bind, serve
+from watchkeeper.roles.telemetry import configure_logs
+
+
+def run(config: Config) -> None:
+    """Serve until stopped.
+
+    Raises:
+        ConfigError: it would listen beyond loopback: whoever reaches its page can press buttons.
+    """
+    host = config.slack.stand_in.host
+    if not is_loopback(host):
+        raise ConfigError(f"slack.stand_in.host is {host}: the stand-in has no sign-in, so it stays on loopback")
+    configure_logs()
+
+    def request_url() -> str:
+        web = ready.read(config, "web")
+        port = web.ports["http"] if web else config.web.port
+        return f"http://{config.web.host}:{port}/slack/events"
+
+    listener = bind(host, config.slack.stand_in.port, "slack.stand_in.port")
+    serve(config, "standin", StandIn(config, request_url).application(), listener)
