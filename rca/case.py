@@ -176,6 +176,7 @@ class Case:
     past: PastIncidents | None = None
     changes: tuple[ChangeEvent, ...] = ()
     alerts: tuple[str, ...] = ()  # the nodes at which the alarm went off
+    said: tuple[str, ...] = ()  # what the alert says, in words
     notes: tuple[str, ...] = field(default=())
 
     def callees(self, node: str) -> set[str]:

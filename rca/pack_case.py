@@ -11,6 +11,7 @@ from rca.case import Case, Series, text
 from rca.metric_flows import metric_flows
 from rca.metric_words import concept_of
 from rca.pack import NS, Header, Pack, Tables
+from rca.pack_changes import read_changes, read_log_lines
 from rca.past_incidents import Anomalies, PastIncidents, gather
 from rca.spans import read_spans, span_calls, span_flows, span_links, span_logs
 
@@ -38,6 +39,7 @@ def pack_case(pack: Pack, tables: Tables) -> Case:
         own = np.arange(spans.size) < len(traces)
         flows, flows_reference = span_flows(spans, own, STEP_S), span_flows(spans, ~own, STEP_S)
         links, links_reference = span_links(spans, own, STEP_S), span_links(spans, ~own, STEP_S)
+    changes, change_notes = read_changes(tables.documents)
     return Case(
         id=header.id,
         onset=onset,
@@ -52,9 +54,18 @@ def pack_case(pack: Pack, tables: Tables) -> Case:
         span_logs=span_logs(spans, tables.own.get("logs"), tables.reference.get("logs")) if spans else None,
         series=series,
         series_reference=series_reference,
+        changes=changes,
+        said=tuple(str(header.alert[name]) for name in ("summary", "metric") if header.alert.get(name)),
+        logs=read_log_lines(
+            tables.own.get("logs") if spans is None or not len(spans.identity) or "patterns" in tables.documents else None,
+            tables.documents.get("patterns"),
+            header.start or onset,
+            onset,
+            header.end or onset,
+        ),
         past=pack.remembered(header, past_incidents),
         alerts=(str(header.alert["service"]),) if "service" in header.alert else (),
-        notes=tables.notes,
+        notes=tables.notes + change_notes,
     )
 
 
