@@ -48,10 +48,10 @@ class View:
         return self.start is None or self.end is None
 
     def window(self, now: datetime) -> Window:
-        """The span of time on show. It ends at `now` when live, cut to whole seconds."""
+        """The span of time on show. When live it ends at the last whole five seconds, so that viewers share answers."""
         if self.start is not None and self.end is not None:
             return Window(start=self.start, end=self.end)
-        return Window.last(RANGES[self.range], until=now.replace(microsecond=0))
+        return Window.last(RANGES[self.range], until=whole(now))
 
     def step_s(self, now: datetime) -> int:
         """Seconds a bucket, so that about 120 buckets fill the window."""
@@ -109,6 +109,11 @@ def parse(path: str | None, search: str | None) -> View:
         state=choices.get("state", ""),
         problem="; ".join(problems),
     )
+
+
+def whole(now: datetime) -> datetime:
+    """The last whole five seconds: the store's buckets are that long."""
+    return datetime.fromtimestamp(int(now.timestamp()) // 5 * 5, UTC)
 
 
 def step_for(window: Window) -> int:

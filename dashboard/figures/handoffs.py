@@ -10,6 +10,9 @@ from dashboard.figures.frame import Figure, layout, time_axis
 from dashboard.viewer import Viewer
 
 
+PATTERNS = {"gap": "x", "fallback": "/", "override": "."}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shift:
     """Somebody holds a schedule from `start` to `end`; `person` is None where nobody does."""
@@ -18,7 +21,7 @@ class Shift:
     person: str | None
     start: datetime
     end: datetime
-    override: bool = False
+    source: str = "rotation"  # or override, fallback, gap
 
 
 def handoff_figure(shifts: Sequence[Shift], viewer: Viewer, start: datetime, end: datetime) -> Figure:
@@ -32,7 +35,7 @@ def handoff_figure(shifts: Sequence[Shift], viewer: Viewer, start: datetime, end
         first, last = max(shift.start, start), min(shift.end, end)
         if last <= first:
             continue
-        words = (shift.person or "nobody") + (" (override)" if shift.override else "")
+        words = (shift.person or "nobody") + ("" if shift.source in ("rotation", "gap") else f" ({shift.source})")
         span = f"{viewer.local(shift.start)[:16]} to {viewer.local(shift.end)[:16]}"
         figure["data"].append(
             {
@@ -50,7 +53,7 @@ def handoff_figure(shifts: Sequence[Shift], viewer: Viewer, start: datetime, end
                 "marker": {
                     "color": colours.get(shift.person or "", p.failing),
                     "line": {"color": p.surface, "width": 2},
-                    "pattern": {"shape": "/" if shift.person is None else "." if shift.override else ""},
+                    "pattern": {"shape": PATTERNS.get(shift.source, "")},
                 },
                 "hovertemplate": f"{words}<br>{span}<extra></extra>",
             }

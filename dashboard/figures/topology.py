@@ -15,7 +15,8 @@ from dashboard.health import MARKS, SHAPES, Health, colour
 from dashboard.palette import Palette
 from dashboard.wording import milliseconds, per_second, percent
 
-COLUMN, ROW = 210, 96
+COLUMN, ROW = 150, 92
+NOTABLE = 0.05  # a call fails now and then; from here on it gets a colour and words
 Element = dict[str, Any]
 
 
@@ -80,7 +81,7 @@ def _node(
 
 
 def _edge(call: Call, palette: Palette) -> Element:
-    failed = call.error_ratio > 0.01
+    failed = call.error_ratio > NOTABLE
     words = [per_second(call.per_second), milliseconds(call.mean_ms)]
     if failed:
         words.append(f"✕ {percent(call.error_ratio)}")

@@ -1,0 +1,130 @@
+// What the page does by itself, without the server: refresh, keys, sharing, and saying when it is cut off.
+window.dash_clientside = window.dash_clientside || {};
+window.dash_clientside.watchkeeper = (function () {
+  const skip = () => window.dash_clientside.no_update;
+
+  // ---- called by Dash -------------------------------------------------------------------------------
+  const page = {
+    // A hidden tab asks for nothing; it catches up when it is shown again.
+    tick: (n) => (document.hidden ? skip() : n),
+    viewer: (clicks) => (clicks ? window.watchkeeper.next() : window.watchkeeper.viewer()),
+    scheme: (viewer) => (viewer ? viewer.scheme : skip()),
+    schemeWords: (viewer) => {
+      if (!viewer) return [skip(), skip()];
+      return ["glyph " + viewer.choice, "Theme: " + viewer.choice + ". Press for the next one"];
+    },
+    range: (value, search) => {
+      const query = new URLSearchParams(search || "");
+      if (!value || value === "fixed" || (!query.has("from") && (query.get("range") || "30m") === value)) return skip();
+      query.delete("from"); query.delete("to");
+      if (value === "30m") query.delete("range"); else query.set("range", value);
+      const text = query.toString();
+      return text ? "?" + text : "";
+    },
+    found: (value) => {
+      if (!value) return [skip(), skip(), skip()];
+      const to = new URL(value, window.location.origin);
+      const input = document.getElementById("search");
+      if (input) input.blur();
+      return [to.pathname, to.search, null];
+    },
+    title: (pulse) => {
+      if (!pulse) return skip();
+      document.title = (pulse.open ? "(" + pulse.open + ") " : "") + pulse.title + " · Watchkeeper";
+      document.querySelectorAll("[data-nav]").forEach((link) => {
+        const here = link.getAttribute("data-nav") === pulse.nav;
+        const anchor = link.querySelector("a");
+        link.classList.toggle("here", here);
+        if (!anchor) return;
+        if (here) anchor.setAttribute("aria-current", "page"); else anchor.removeAttribute("aria-current");
+      });
+      received = Date.now();
+      return pulse.open ? String(pulse.open) : "";
+    },
+    opened: (clicks) => (clicks ? true : skip()),
+    row: (data, search) => {
+      if (!data || !data.id) return skip();
+      const query = new URLSearchParams(search || "");
+      if (query.get("service") === data.id) query.delete("service"); else query.set("service", data.id);
+      return "?" + query.toString();
+    },
+    share: (clicks, pulse) => {
+      if (!clicks || !pulse) return skip();
+      const address = window.location.origin + pulse.share;
+      const said = (words) => [{ action: "show", title: words, message: address, color: "harbor", autoClose: 6000 }];
+      if (navigator.clipboard && window.isSecureContext) {
+        return navigator.clipboard.writeText(address).then(() => said("Link copied"), () => said("Copy this link"));
+      }
+      return said("Copy this link");
+    },
+  };
+
+  // ---- cut off? --------------------------------------------------------------------------------------
+  let received = Date.now();
+  setInterval(function () {
+    const banner = document.getElementById("cut-off");
+    if (!banner) return;
+    const seconds = Math.round((Date.now() - received) / 1000);
+    const cut = !document.hidden && seconds > 20;
+    banner.hidden = !cut;
+    if (cut) banner.textContent = "No answer from Watchkeeper's web role for " + seconds + " s. What you see is that old. Trying again.";
+  }, 1000);
+  document.addEventListener("visibilitychange", function () {
+    if (document.hidden) return;
+    received = Date.now();
+    window.dash_clientside.set_props("tick", { data: Date.now() });
+  });
+
+  // ---- keys ------------------------------------------------------------------------------------------
+  function rows() { return Array.from(document.querySelectorAll("[data-row]")).filter((row) => row.offsetParent); }
+  function move(step) {
+    const all = rows();
+    if (!all.length) return;
+    const at = all.indexOf(document.activeElement);
+    const to = all[at < 0 ? (step > 0 ? 0 : all.length - 1) : Math.min(all.length - 1, Math.max(0, at + step))];
+    to.focus();
+    to.scrollIntoView({ block: "nearest" });
+  }
+  function go(path) {
+    window.history.pushState({}, "", path);
+    window.dispatchEvent(new CustomEvent("_dashprivate_pushstate"));
+  }
+  // Links drawn by other libraries stay inside the page, as Dash's own do.
+  document.addEventListener("click", function (event) {
+    const link = event.target.closest && event.target.closest("a[data-go]");
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+    event.preventDefault();
+    go(link.getAttribute("href"));
+  });
+  let before = "";
+  document.addEventListener("keydown", function (event) {
+    const target = event.target;
+    const typing = target.closest && target.closest("input, textarea, select, [contenteditable=true]");
+    if (event.key === "Escape") {
+      if (typing) target.blur();
+      else if (!document.querySelector("[role=dialog]")) {
+        const query = new URLSearchParams(window.location.search);
+        if (query.has("service")) { query.delete("service"); const text = query.toString(); go(window.location.pathname + (text ? "?" + text : "")); }
+        else if (document.activeElement) document.activeElement.blur();
+      }
+      return;
+    }
+    if (typing || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("[role=dialog]")) return;
+    const places = { o: "/", i: "/incidents", s: "/services", c: "/oncall", l: "/learning" };
+    if (before === "g" && places[event.key]) { before = ""; go(places[event.key]); event.preventDefault(); return; }
+    before = event.key;
+    if (event.key === "/") {
+      const search = document.getElementById("search");
+      if (search) { search.focus(); event.preventDefault(); }
+    } else if (event.key === "?") {
+      window.dash_clientside.set_props("help", { opened: true });
+    } else if (event.key === "j" || event.key === "k") {
+      move(event.key === "j" ? 1 : -1);
+      event.preventDefault();
+    } else if (event.key === "Enter" && target.hasAttribute && target.hasAttribute("data-row")) {
+      const link = target.querySelector("a[href]");
+      if (link) { link.click(); event.preventDefault(); }
+    }
+  });
+  return page;
+})();

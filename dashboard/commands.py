@@ -1,0 +1,207 @@
+"""What a reader may do from a page: the same commands as in Slack and on the command line, by a person with a session.
+
+A button names the command, the incident and the version it was drawn for; that is also the command's
+idempotency key, so a double click does one thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import dash_mantine_components as dmc
+import structlog
+from dash import ALL, Input, Output, State, ctx, html, no_update
+
+from alerting.incidents import Incidents
+from alerting.machine import Incident, Outcome
+from dashboard.sources import Sources
+from watchkeeper.errors import WatchkeeperError
+from watchkeeper.vocabulary import Actor, Label, Mechanism
+
+Who = Callable[[], Actor | None]
+WORDS = {"acknowledge": "Acknowledge", "resolve": "Resolve", "approve": "Review and approve", "decline": "Decline"}
+DIRECT = ("acknowledge", "decline")
+NO_SESSION = (
+    "You can look, but not act: this browser has no session. Sign in, or acknowledge in Slack or on the command line."
+)
+
+
+def command_button(command: str, incident: Incident, *, small: bool = False, quiet: bool = False) -> Any:
+    """A button that gives a command, or opens the dialog that asks for what it needs."""
+    return dmc.Button(
+        WORDS[command],
+        id={"command": command, "incident": incident.id, "version": incident.version},
+        n_clicks=0,
+        size="compact-sm" if small else "sm",
+        variant="default" if quiet else "filled",
+    )
+
+
+def give(
+    incidents: Incidents, actor: Actor | None, command: str, incident_id: str, key: str, label: Label | None = None
+) -> tuple[str, str, bool]:
+    """Give one command. Returns what to tell the reader: a title, a sentence, and whether all went well."""
+    if actor is None:
+        return "Not signed in", NO_SESSION, False
+    try:
+        outcome = _run(incidents, actor, command, incident_id, key, label)
+    except WatchkeeperError as error:
+        return "That did not work", error.message, False
+    log = structlog.get_logger()
+    log.info("dashboard.command", command=command, incident=incident_id, actor=actor.name, changed=outcome.changed)
+    return outcome.incident.title, outcome.message, True
+
+
+def _run(incidents: Incidents, actor: Actor, command: str, incident_id: str, key: str, label: Label | None) -> Outcome:
+    match command:
+        case "acknowledge":
+            return incidents.acknowledge(incident_id, actor, key)
+        case "resolve":
+            return incidents.resolve(incident_id, actor, key, label)
+        case "approve":
+            return incidents.approve(incident_id, actor, key)
+        case "decline":
+            return incidents.decline(incident_id, actor, key)
+    raise ValueError(f"no such command: {command}")
+
+
+def label_from(
+    incident: Incident,
+    actor: Actor,
+    at: Any,
+    cause: str | None,
+    mechanism: Mechanism | None,
+    warranted: str,
+    note: str | None,
+) -> Label:
+    """The typed label form as a label of human judgement."""
+    return Label(
+        id=f"label-{uuid4().hex[:12]}",
+        incident_id=incident.id,
+        source="human",
+        author=actor.name,
+        at=at,
+        warranted={"yes": True, "no": False}.get(warranted),
+        cause=cause or None,
+        mechanism=mechanism or None,
+        model_version=incident.diagnosis.engine_version if incident.diagnosis else "",
+        note=(note or "").strip(),
+    )
+
+
+def notice(title: str, message: str, good: bool) -> list[dict[str, Any]]:
+    """A notification, gone by itself when all went well."""
+    return [
+        {
+            "action": "show",
+            "title": title,
+            "message": message,
+            "color": "harbor" if good else "red",
+            "autoClose": 5000 if good else False,
+        }
+    ]
+
+
+def plan(incident: Incident) -> Any:
+    """What a runbook would do, for the one who is to approve it."""
+    proposal = incident.proposal
+    if proposal is None:
+        return html.P("No runbook is proposed any more.")
+    return html.Div(
+        [
+            html.P([html.Strong(proposal.title), f" on {proposal.service}"]),
+            html.Ol([html.Li(step) for step in proposal.steps]),
+            html.Dl(
+                [html.Dt("Blast radius"), html.Dd(proposal.blast_radius), html.Dt("Undo"), html.Dd(proposal.undo)],
+                className="facts",
+            ),
+        ]
+    )
+
+
+def register(dash: Any, sources: Sources, who: Who, off_loop: Callable[[Callable[..., Any]], Any]) -> None:
+    """Add the commands' callbacks."""
+    any_button = {"command": ALL, "incident": ALL, "version": ALL}
+    once = {"prevent_initial_call": True}
+
+    def pressed(clicks: list[int | None]) -> Any:
+        """A button of the page: act at once, or open the dialog that asks for more."""
+        nothing = (no_update,) * 8
+        button = ctx.triggered_id
+        if not button or not any(clicks) or not ctx.triggered[0]["value"]:
+            return nothing  # the page was drawn anew; nobody pressed anything
+        command, incident_id, version = button["command"], button["incident"], button["version"]
+        actor = who()
+        if actor is None:
+            return (notice("Not signed in", NO_SESSION, False), *nothing[1:])
+        asked = {"incident": incident_id, "key": f"dashboard:{command}:{incident_id}:{version}:{actor.name}"}
+        if command in DIRECT:
+            said = give(sources.incidents, actor, command, incident_id, asked["key"])
+            sources.forget()
+            return (notice(*said), uuid4().hex, *nothing[2:])
+        incident = sources.incident(incident_id)
+        if command == "approve":
+            return (no_update, no_update, asked, no_update, no_update, no_update, True, plan(incident))
+        causes = [s.service for s in incident.diagnosis.suspects] if incident.diagnosis else []
+        causes += sorted({incident.service, *(f.service for f in incident.findings)} - set(causes))
+        first = causes[0] if incident.diagnosis and not incident.diagnosis.abstained and causes else None
+        return (no_update, no_update, asked, True, causes, first, no_update, no_update)
+
+    dash.callback(
+        Output("notices", "sendNotifications"),
+        Output("tick", "data", allow_duplicate=True),
+        Output("asked", "data"),
+        Output("resolve-dialog", "opened"),
+        Output("label-cause", "data"),
+        Output("label-cause", "value"),
+        Output("approve-dialog", "opened"),
+        Output("approve-plan", "children"),
+        Input(any_button, "n_clicks"),
+        **once,
+    )(off_loop(pressed))
+
+    def resolve(
+        clicks: int, asked: Any, cause: str | None, mechanism: Mechanism | None, warranted: str, note: str | None
+    ) -> Any:
+        actor = who()
+        if not clicks or not asked:
+            return no_update, no_update, no_update, no_update
+        if actor is None:
+            return notice("Not signed in", NO_SESSION, False), no_update, no_update, no_update
+        incident = sources.incident(asked["incident"])
+        label = label_from(incident, actor, sources.now(), cause, mechanism, warranted, note)
+        said = give(sources.incidents, actor, "resolve", incident.id, asked["key"], label)
+        sources.forget()
+        return notice(*said), False, uuid4().hex, ""
+
+    dash.callback(
+        Output("notices", "sendNotifications", allow_duplicate=True),
+        Output("resolve-dialog", "opened", allow_duplicate=True),
+        Output("tick", "data", allow_duplicate=True),
+        Output("label-note", "value"),
+        Input("resolve-submit", "n_clicks"),
+        State("asked", "data"),
+        State("label-cause", "value"),
+        State("label-mechanism", "value"),
+        State("label-warranted", "value"),
+        State("label-note", "value"),
+        **once,
+    )(off_loop(resolve))
+
+    def approve(clicks: int, asked: Any) -> Any:
+        if not clicks or not asked:
+            return no_update, no_update, no_update
+        said = give(sources.incidents, who(), "approve", asked["incident"], asked["key"])
+        sources.forget()
+        return notice(*said), False, uuid4().hex
+
+    dash.callback(
+        Output("notices", "sendNotifications", allow_duplicate=True),
+        Output("approve-dialog", "opened", allow_duplicate=True),
+        Output("tick", "data", allow_duplicate=True),
+        Input("approve-submit", "n_clicks"),
+        State("asked", "data"),
+        **once,
+    )(off_loop(approve))

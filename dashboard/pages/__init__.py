@@ -1,0 +1,104 @@
+"""The pages, by address. One file each: a title, and `render` from what is read to what is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from dash import ctx, no_update
+from dash.exceptions import PreventUpdate
+
+from dashboard.attempts import attempt
+from dashboard.elements import Part
+from dashboard.incident_words import cause_text, is_open
+from dashboard.pages import incident, incidents, learning, missing, oncall, overview, services
+from dashboard.sources import Sources
+from dashboard.urls import RANGES, View, incident_path, parse
+from dashboard.viewer import Viewer, viewer
+from dashboard.wording import clock_text
+from watchkeeper.errors import WatchkeeperError
+
+Render = Callable[[Sources, View, Viewer], Part]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """One address: where it stands in the navigation, its title, and what draws it."""
+
+    nav: str
+    title: str
+    render: Render
+
+
+PAGES: Mapping[str, Page] = {
+    "/": Page(nav="overview", title="Overview", render=overview.render),
+    "/incidents": Page(nav="incidents", title="Incidents", render=incidents.render),
+    "/services": Page(nav="services", title="Services", render=services.render),
+    "/oncall": Page(nav="oncall", title="On call", render=oncall.render),
+    "/learning": Page(nav="learning", title="Learning", render=learning.render),
+}
+
+
+def find(path: str) -> Page:
+    """The page of an address; one that says so where there is none."""
+    plain = path.rstrip("/") or "/"
+    if plain.startswith("/incidents/"):
+        incident_id = unquote(plain.removeprefix("/incidents/"))
+        return Page(nav="incidents", title=incident_id, render=incident.renderer(incident_id))
+    return PAGES.get(plain) or Page(nav="", title="No such page", render=missing.render)
+
+
+def renderer(sources: Sources) -> Callable[..., Any]:
+    """The callback that draws the page: on navigation, on a change of theme, and at every refresh."""
+
+    def draw(
+        path: str | None, search: str | None, stored: Mapping[str, Any] | None, _tick: object, _pulse: object
+    ) -> Any:
+        if not stored:
+            raise PreventUpdate  # the browser has not said yet which theme and zone it has
+        refreshed = ctx.triggered_id == "tick"
+        view = parse(path, search)
+        reader = viewer(stored, sources.now())
+        page = find(view.path)
+        shown = attempt("This page", lambda: page.render(sources, view, reader))
+        found, opened = _chrome(sources, view)
+        pulse = {"title": page.title, "nav": page.nav, "open": opened, "share": view.frozen(reader.now)}
+        if refreshed:
+            return shown, pulse, no_update, no_update, no_update
+        choices, chosen = range_choices(view, reader)
+        return shown, pulse, found, choices, chosen
+
+    return draw
+
+
+def range_choices(view: View, reader: Viewer) -> tuple[list[dict[str, str]], str]:
+    """The time range's options, and which one is on; a fixed span of time is an option of its own."""
+    choices = [{"value": key, "label": f"Last {key}"} for key in RANGES]
+    if view.is_live:
+        return choices, view.range
+    window = view.window(reader.now)
+    first = clock_text(window.start, reader.zone, reader.now, seconds=False)
+    return [{"value": "fixed", "label": f"{first} – {window.end.astimezone(reader.zone):%H:%M}"}, *choices], "fixed"
+
+
+def _chrome(sources: Sources, view: View) -> tuple[list[dict[str, Any]], int]:
+    """What the search knows, and how many incidents are open. A failing source leaves its part out."""
+    groups: list[dict[str, Any]] = []
+    opened = 0
+    try:
+        known = sources.listed()
+        opened = sum(1 for i in known if is_open(i))
+        items = [{"value": incident_path(i.id), "label": f"{i.title} · {cause_text(i)} · {i.id}"} for i in known[:60]]
+        groups.append({"group": "Incidents", "items": items})
+    except WatchkeeperError:
+        pass
+    try:
+        names = sorted(sources.red(View().window(sources.now()), 15))
+        items = [{"value": view.link("/services", service=name), "label": name} for name in names]
+        groups.insert(0, {"group": "Services", "items": items})
+    except WatchkeeperError:
+        pass
+    groups.append({"group": "Pages", "items": [{"value": path, "label": page.title} for path, page in PAGES.items()]})
+    return groups, opened

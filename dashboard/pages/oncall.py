@@ -1,0 +1,231 @@
+"""Who is on call now, who follows, where nobody is, and who is paged when nobody answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+from dash import html
+
+from alerting.escalation import person_at
+from alerting.schedule import Override, Shift, stored_overrides
+from dashboard.attempts import attempt
+from dashboard.elements import Part, card, empty, moment, pill, plot, table
+from dashboard.figures.handoffs import Shift as Bar
+from dashboard.figures.handoffs import handoff_figure
+from dashboard.onduty import HORIZON, Duty, on_duty, shifts
+from dashboard.sources import Sources
+from dashboard.urls import View
+from dashboard.viewer import Viewer
+from dashboard.wording import ago, count, duration, zone_named
+from watchkeeper.config import ScheduleConfig
+from watchkeeper.vocabulary import Window
+
+BACK = timedelta(days=1)
+
+
+def render(sources: Sources, _view: View, viewer: Viewer) -> Part:
+    """Now at the top; then the coming two weeks; then the chain and the exceptions."""
+    now = viewer.now
+    window = Window(start=now - BACK, end=now + HORIZON)
+    return [
+        html.H1("On call"),
+        attempt(
+            "Who is on call",
+            lambda: html.Div([_now(d, sources, viewer) for d in on_duty(sources, now)], className="duties"),
+        ),
+        attempt("The schedule", lambda: _plan(sources, window, viewer)),
+        html.Div(
+            [
+                html.Div(
+                    [
+                        attempt("The handoffs", lambda: _handoffs(sources, window, viewer)),
+                        attempt("The overrides", lambda: _overrides(stored_overrides(sources.db), sources, viewer)),
+                    ],
+                    className="wide",
+                ),
+                html.Div(
+                    [
+                        attempt("The escalation", lambda: _chain(sources, now)),
+                        attempt("The gaps", lambda: _gaps(sources, window, viewer)),
+                    ],
+                    className="narrow",
+                ),
+            ],
+            className="columns",
+        ),
+    ]
+
+
+def _now(duty: Duty, sources: Sources, viewer: Viewer) -> Part:
+    config = next(s for s in sources.config.oncall.schedules if s.id == duty.schedule)
+    tone = "failing" if duty.source == "gap" else "degraded" if duty.source == "fallback" else "ok"
+    person = next((p for p in sources.config.oncall.people if p.name == duty.name), None)
+    there = viewer.now.astimezone(zone_named(person.timezone)) if person else None
+    return html.Article(
+        [
+            html.Span(config.id, className="muted"),
+            html.Span(duty.name, className="duty-name"),
+            html.Span(
+                [
+                    pill({"gap": "gap"}.get(duty.source, duty.source), tone),
+                    " ",
+                    html.Span(["until ", moment(duty.until, viewer, seconds=False), f", {ago(duty.until, viewer.now)}"])
+                    if duty.until
+                    else "for the next two weeks at least",
+                ]
+            ),
+            html.Span(f"It is {there:%H:%M} there ({person.timezone})", className="muted")
+            if person and there
+            else None,
+        ],
+        className=f"duty {tone}",
+    )
+
+
+def _plan(sources: Sources, window: Window, viewer: Viewer) -> Part:
+    bars = [
+        Bar(
+            schedule=schedule.id,
+            person=(shift.person.name if shift.person else None),
+            start=shift.start,
+            end=shift.end,
+            source=shift.source,
+        )
+        for schedule in sources.config.oncall.schedules
+        for shift in shifts(sources, schedule.id, window)
+    ]
+    words = "; ".join(f"{b.schedule}: {b.person or 'nobody'} from {b.start:%d %b %H:%M} UTC" for b in bars[:20])
+    return card(
+        "The next two weeks",
+        plot("handoffs", handoff_figure(bars, viewer, window.start, window.end), words),
+        aside=f"times in {viewer.zone_label}",
+    )
+
+
+def _handoffs(sources: Sources, window: Window, viewer: Viewer) -> Part:
+    coming: list[tuple[datetime, ScheduleConfig, Shift, Shift]] = []
+    for schedule in sources.config.oncall.schedules:
+        line = shifts(sources, schedule.id, window)
+        coming += [(b.start, schedule, a, b) for a, b in pairwise(line) if b.start > viewer.now]
+    coming.sort(key=lambda each: each[0])
+    if not coming:
+        return card(
+            "Next handoffs", html.P("None in the next two weeks: the same people stay on call.", className="muted")
+        )
+    rows = [
+        html.Tr(
+            [
+                html.Th(moment(at, viewer, seconds=False), scope="row"),
+                html.Td(ago(at, viewer.now)),
+                html.Td(schedule.id),
+                html.Td(_holder(before)),
+                html.Td(html.Strong(_holder(after))),
+                html.Td(_there(at, schedule)),
+            ]
+        )
+        for at, schedule, before, after in coming[:12]
+    ]
+    heads = ["When", "", "Schedule", "From", "To", "There"]
+    return card("Next handoffs", table(heads, rows, caption="Handoffs, soonest first"))
+
+
+def _there(at: datetime, schedule: ScheduleConfig) -> str:
+    return f"{at.astimezone(zone_named(schedule.timezone)):%a %H:%M} {schedule.timezone}"
+
+
+def _holder(shift: Shift) -> str:
+    return shift.person.name if shift.person else "nobody"
+
+
+def _chain(sources: Sources, now: datetime) -> Part:
+    overrides = stored_overrides(sources.db)
+    steps = []
+    for number, step in enumerate(sources.config.oncall.escalation):
+        person = person_at(sources.config.oncall, number, now, overrides)
+        when = "at once" if step.after_s == 0 else f"after {duration(step.after_s)} without an answer"
+        steps.append(
+            html.Li(
+                [
+                    html.Strong(person.name if person else "nobody"),
+                    html.Span(f" by {step.notify}" if person and step.notify != person.id else "", className="muted"),
+                    html.Div(when, className="muted"),
+                ]
+            )
+        )
+    return card(
+        "Who is paged now",
+        html.Ol(steps, className="chain"),
+        html.P("An acknowledgement halts the chain.", className="muted"),
+    )
+
+
+def _gaps(sources: Sources, window: Window, viewer: Viewer) -> Part:
+    items = []
+    for schedule in sources.config.oncall.schedules:
+        for shift in shifts(sources, schedule.id, window):
+            if shift.source not in ("gap", "fallback") or shift.end <= viewer.now:
+                continue
+            who = f"{shift.person.name} as fallback" if shift.person else "nobody"
+            items.append(
+                html.Li(
+                    [
+                        pill(
+                            "gap" if shift.person is None else "fallback",
+                            "failing" if shift.person is None else "degraded",
+                            "▲",
+                        ),
+                        html.Span(
+                            [
+                                f"{schedule.id}, ",
+                                moment(shift.start, viewer, seconds=False),
+                                " to ",
+                                moment(shift.end, viewer, seconds=False),
+                                f": {who}",
+                            ]
+                        ),
+                    ]
+                )
+            )
+    if not items:
+        return card(
+            "Gaps",
+            html.P(
+                "None: somebody from a rotation is on call at every moment of the next two weeks.", className="muted"
+            ),
+        )
+    return card(
+        "Gaps",
+        html.Ul(items[:8], className="events"),
+        html.P(
+            "A page in a gap goes to the fallback, else to the first person of the file; never nowhere.",
+            className="muted",
+        ),
+        aside=count(len(items), "gap"),
+    )
+
+
+def _overrides(overrides: Sequence[Override], sources: Sources, viewer: Viewer) -> Part:
+    names = {p.id: p.name for p in sources.config.oncall.people}
+    coming = [o for o in overrides if o.end > viewer.now]
+    if not coming:
+        return card(
+            "Overrides",
+            empty("None now or to come", "An override beats every rotation for a while, and never rewrites what was."),
+        )
+    rows = [
+        html.Tr(
+            [
+                html.Th(o.schedule, scope="row"),
+                html.Td(html.Strong(names.get(o.person, o.person))),
+                html.Td(moment(o.start, viewer, seconds=False)),
+                html.Td(moment(o.end, viewer, seconds=False)),
+                html.Td(o.author or "–"),
+            ]
+        )
+        for o in coming
+    ]
+    return card(
+        "Overrides", table(["Schedule", "Person", "From", "To", "By"], rows, caption="Overrides now and to come")
+    )

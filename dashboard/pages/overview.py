@@ -1,0 +1,311 @@
+"""What is wrong now: open incidents first, then every service, then Watchkeeper itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from dash import dcc, html
+
+from alerting.machine import Incident
+from dashboard.attempts import attempt
+from dashboard.commands import command_button
+from dashboard.elements import Part, card, empty, facts, health_pill, moment, picture, pill, table
+from dashboard.figures.sparkline import sparkline
+from dashboard.fleet import Member, fleet
+from dashboard.incident_words import cause, is_open, is_unanswered, lasted, link, owner, state_pills, urgency
+from dashboard.onduty import on_duty
+from dashboard.sources import STALE_AFTER, Sources
+from dashboard.urls import View
+from dashboard.viewer import Viewer
+from dashboard.wording import ago, count, duration, milliseconds, per_second, percent
+from watchkeeper.errors import StoreError
+
+SHOWN = 5
+
+
+def render(sources: Sources, view: View, viewer: Viewer) -> Part:
+    """Incidents over the whole width; services beside what Watchkeeper says of itself."""
+    return [
+        html.H1("Overview", className="unseen"),
+        html.Div(view.problem, className="note", role="status") if view.problem else None,
+        attempt("The incidents", lambda: _now(sources, viewer)),
+        html.Div(
+            [
+                html.Div(attempt("The services", lambda: _services(sources, view, viewer)), className="wide"),
+                html.Div(
+                    [
+                        attempt("Who is on call", lambda: _duty(sources, viewer)),
+                        attempt("Watchkeeper’s own state", lambda: _itself(sources, viewer)),
+                        attempt("Changes", lambda: _changes(sources, view, viewer)),
+                        attempt("Recent incidents", lambda: _recent(sources, viewer)),
+                    ],
+                    className="narrow",
+                ),
+            ],
+            className="columns",
+        ),
+    ]
+
+
+def _now(sources: Sources, viewer: Viewer) -> Part:
+    incidents = sources.listed()
+    opened = sorted((i for i in incidents if is_open(i)), key=urgency)
+    if not opened:
+        return _quiet(sources, incidents, viewer)
+    unanswered = sum(1 for i in opened if is_unanswered(i))
+    words = f"{count(len(opened), 'open incident')}" + (f", {unanswered} unanswered" if unanswered else "")
+    return html.Section(
+        [
+            html.Div([html.H2(words), dcc.Link("All incidents", href="/incidents")], className="card-head"),
+            html.Div([_incident(i, viewer) for i in opened], className="open-incidents"),
+        ],
+        **{"aria-label": "Open incidents"},
+    )
+
+
+def _incident(incident: Incident, viewer: Viewer) -> Part:
+    tone = "failing" if is_unanswered(incident) else "accent"
+    return html.Article(
+        [
+            html.Div(
+                [
+                    html.H3(link(incident)),
+                    html.Div(
+                        [*state_pills(incident), html.Span(incident.id, className="muted mono")], className="line"
+                    ),
+                ],
+                className="open-what",
+            ),
+            facts(("Cause", cause(incident)), ("Who", owner(incident, viewer))),
+            facts(
+                ("Since", html.Span([moment(incident.onset, viewer), f", {lasted(incident, viewer)}"])),
+                ("Services", ", ".join(sorted({incident.service, *(f.service for f in incident.findings)}))),
+            ),
+            html.Div(
+                [
+                    command_button("acknowledge", incident, small=True) if is_unanswered(incident) else None,
+                    command_button("resolve", incident, small=True) if incident.human_state == "acknowledged" else None,
+                ],
+                className="open-actions",
+            ),
+        ],
+        className=f"open-incident {tone}",
+        tabIndex=0,
+        **{"data-row": incident.id},
+    )
+
+
+def _quiet(sources: Sources, incidents: Sequence[Incident], viewer: Viewer) -> Part:
+    """Quiet is said only when somebody is watching."""
+    try:
+        unwatched = sources.watching()
+    except StoreError as error:
+        unwatched = f"the store cannot be read: {error.message}"
+    if unwatched:
+        return html.Section(
+            [
+                html.Span("?", className="quiet-mark unknown", **{"aria-hidden": "true"}),
+                html.Div(
+                    [
+                        html.H2("No open incident, but that says little now"),
+                        html.P(f"Watchkeeper judges no service at the moment: {unwatched}."),
+                        html.P(
+                            [
+                                "Start it with ",
+                                html.Code("watchkeeper up"),
+                                "; ",
+                                html.Code("watchkeeper doctor"),
+                                " says what is wrong.",
+                            ]
+                        ),
+                    ]
+                ),
+            ],
+            className="quiet unknown",
+        )
+    ends = [i.resolved_at for i in incidents if i.resolved_at]
+    since = max(ends) if ends else None
+    return html.Section(
+        [
+            html.Span("●", className="quiet-mark ok", **{"aria-hidden": "true"}),
+            html.Div(
+                [
+                    html.H2(["All quiet since ", moment(since, viewer)] if since else "All quiet"),
+                    html.P(
+                        f"For {duration(viewer.now - since)} no detector has had a reason to wake anybody."
+                        if since
+                        else "No incident so far. Every service below is judged at each tick."
+                    ),
+                ]
+            ),
+        ],
+        className="quiet ok",
+        role="status",
+    )
+
+
+def _services(sources: Sources, view: View, viewer: Viewer) -> Part:
+    members = fleet(sources, view)
+    if not members:
+        return card(
+            "Services",
+            empty(
+                "No service has reported yet",
+                html.Span(
+                    [
+                        "Point an OpenTelemetry exporter at ",
+                        html.Code(f"http://{sources.config.ingest.host}:{sources.config.ingest.otlp_http_port}"),
+                        " (OTLP over HTTP). Services appear by themselves with their first request.",
+                    ]
+                ),
+                html.Span(["To see a live system first: ", html.Code("watchkeeper demo")]),
+            ),
+        )
+    ill = sum(1 for m in members.values() if m.health.state in ("failing", "silent"))
+    return card(
+        "Services",
+        table(
+            ["Service", "State", "Requests", "Failed", "p95 latency"],
+            [_row(name, member, view, viewer) for name, member in members.items()],
+            caption="Every service, worst first",
+            kind="services-table",
+        ),
+        aside=f"{ill} of {len(members)} in trouble"
+        if ill
+        else f"all {len(members)} well"
+        if all(m.health.state == "ok" for m in members.values())
+        else count(len(members), "service"),
+    )
+
+
+def _row(name: str, member: Member, view: View, viewer: Viewer) -> Part:
+    p, series, recent = viewer.palette, member.series, member.recent
+    health = member.health
+    reason = html.Div(health.reason, className="reason") if health.state != "ok" else None
+    suspected = pill(f"suspected cause {health.suspected:.0%}", "failing", "⌖") if health.suspected else None
+    return html.Tr(
+        [
+            html.Th([dcc.Link(name, href=view.link("/services", service=name)), suspected, reason], scope="row"),
+            html.Td(health_pill(health)),
+            html.Td(
+                [
+                    picture(sparkline(series.rate, p.rate), f"requests to {name}"),
+                    html.Span(per_second(recent.per_second), className="number"),
+                ],
+                className="cell",
+            ),
+            html.Td(
+                [
+                    picture(sparkline(series.error_ratio, p.errors, least_top=0.05), f"failed requests to {name}"),
+                    html.Span(percent(recent.error_ratio), className="number"),
+                ],
+                className="cell",
+            ),
+            html.Td(
+                [
+                    picture(sparkline(series.p95_ms, p.latency), f"p95 latency of {name}"),
+                    html.Span(milliseconds(recent.p95_ms), className="number"),
+                ],
+                className="cell",
+            ),
+        ],
+        tabIndex=0,
+        **{"data-row": name},
+    )
+
+
+def _duty(sources: Sources, viewer: Viewer) -> Part:
+    rows = on_duty(sources, viewer.now)
+    return card(
+        "On call now",
+        facts(
+            *[
+                (
+                    duty.schedule,
+                    html.Span(
+                        [html.Strong(duty.name), " until ", moment(duty.until, viewer, seconds=False)]
+                        if duty.until
+                        else html.Strong(duty.name)
+                    ),
+                )
+                for duty in rows
+            ]
+        ),
+        aside=dcc.Link("Schedule", href="/oncall"),
+    )
+
+
+def _itself(sources: Sources, viewer: Viewer) -> Part:
+    roles = sources.roles()
+    down = [r.name for r in roles if not r.running]
+    rows: list[tuple[str, Part]] = [
+        (
+            "Roles",
+            html.Span(
+                [pill(r.name, "ok" if r.running else "failing", "●" if r.running else "✕") for r in roles],
+                className="line",
+            ),
+        )
+    ]
+    try:
+        newest = sources.newest()
+        rows.extend(
+            (signal.capitalize(), _freshness(newest.get(signal), viewer)) for signal in ("traces", "metrics", "logs")
+        )
+    except StoreError as error:
+        rows.append(("Store", pill("cannot be read", "failing", "✕")))
+        rows.append(("", error.message))
+    return card(
+        "Watchkeeper itself",
+        facts(*rows),
+        html.P(f"{', '.join(down)} not running here. `watchkeeper up` starts every role.", className="note")
+        if down
+        else None,
+        aside="all roles run" if not down else pill(f"{len(down)} down", "failing", "✕"),
+    )
+
+
+def _freshness(at: datetime | None, viewer: Viewer) -> Part:
+    if at is None:
+        return pill("none today", "unknown", "?")
+    late = viewer.now - at > STALE_AFTER
+    return html.Span(
+        ["newest ", moment(at, viewer, relative=True), " ", pill("stale", "degraded", "▲") if late else None]
+    )
+
+
+def _changes(sources: Sources, view: View, viewer: Viewer) -> Part:
+    changes = sources.changes(view.window(viewer.now))
+    if not changes:
+        return card("Changes", html.P(f"No deploy, flag or configuration change in {_span(view)}.", className="muted"))
+    return card(
+        "Changes",
+        html.Ul(
+            [
+                html.Li([moment(c.at, viewer), html.Span([html.Strong(c.service), f" {c.kind}: {c.title}"])])
+                for c in changes[:SHOWN]
+            ],
+            className="events",
+        ),
+        aside=f"{len(changes)} in {_span(view)}",
+    )
+
+
+def _recent(sources: Sources, viewer: Viewer) -> Part:
+    closed = sorted(
+        ((i.resolved_at, i) for i in sources.listed() if i.resolved_at), key=lambda pair: pair[0], reverse=True
+    )
+    if not closed:
+        return None
+    items = [
+        html.Li(
+            [html.Span(ago(at, viewer.now), className="muted"), html.Span([link(i), f", lasted {lasted(i, viewer)}"])]
+        )
+        for at, i in closed[:SHOWN]
+    ]
+    return card("Resolved lately", html.Ul(items, className="events"))
+
+
+def _span(view: View) -> str:
+    return f"the last {view.range}" if view.is_live else "this span of time"

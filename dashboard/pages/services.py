@@ -1,0 +1,389 @@
+"""The map of who calls whom, every service beside it, and below it the one that was chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import dash_ag_grid as dag
+import dash_cytoscape as cyto
+from dash import dcc, html
+
+from dashboard.attempts import attempt
+from dashboard.elements import Part, card, empty, facts, health_pill, moment, pill, plot, table
+from dashboard.figures.frame import Moment
+from dashboard.figures.red import red_figure
+from dashboard.figures.sparkline import sparkline
+from dashboard.figures.topology import topology
+from dashboard.fleet import Member, fleet
+from dashboard.health import MARKS, MEANINGS, WORST_FIRST
+from dashboard.incident_words import cause_text, is_open, link, state_pills
+from dashboard.palette import Palette
+from dashboard.sources import Sources
+from dashboard.urls import View
+from dashboard.viewer import Viewer
+from dashboard.wording import count, milliseconds, per_second, percent
+from watchkeeper.vocabulary import Window
+
+
+def render(sources: Sources, view: View, viewer: Viewer) -> Part:
+    """Map and table side by side; the chosen service's panel below them."""
+    return [
+        html.H1("Services", className="unseen"),
+        html.Div(view.problem, className="note", role="status") if view.problem else None,
+        attempt("The services", lambda: _all(sources, view, viewer)),
+    ]
+
+
+def _all(sources: Sources, view: View, viewer: Viewer) -> Part:
+    members = fleet(sources, view)
+    if not members:
+        return card(
+            "Services",
+            empty(
+                "No service has reported in this time",
+                "Choose a longer time range above, or point an OpenTelemetry exporter at the ingest role.",
+            ),
+        )
+    chosen = view.service if view.service in members else None
+    unknown = (
+        html.Div(f"No service called {view.service} reported in this time.", className="note", role="status")
+        if view.service and not chosen
+        else None
+    )
+    return [
+        unknown,
+        html.Div(
+            [
+                html.Div(_map(sources, members, view, viewer), className="half"),
+                html.Div(_table(members, view, viewer), className="half"),
+            ],
+            className="columns even",
+        ),
+        attempt(f"The service {chosen}", lambda: _panel(sources, chosen, members[chosen], view, viewer))
+        if chosen
+        else html.P(
+            "Choose a service, on the map or in the table, to see its requests, operations, changes and incidents.",
+            className="hint",
+        ),
+    ]
+
+
+def _map(sources: Sources, members: Mapping[str, Member], view: View, viewer: Viewer) -> Part:
+    window = view.window(viewer.now)
+    # What flows now colours the map, not the mean over the whole range.
+    near = Window.last(min(window.seconds, 300), until=window.end)
+    calls = sources.calls(near) or sources.calls(window)
+    health = {name: member.health for name, member in members.items()}
+    elements = topology(calls, health, viewer.palette, view.service)
+    states = [s for s in WORST_FIRST if any(h.state == s for h in health.values())]
+    legend = html.Div(
+        [pill(s, s, MARKS[s]) for s in states]
+        + [html.Span("dashed: not instrumented, known from its callers", className="muted")],
+        className="line legend",
+        title="; ".join(f"{s}: {MEANINGS[s]}" for s in states),
+    )
+    return card(
+        "Map",
+        html.Div(
+            cyto.Cytoscape(
+                id="map",
+                elements=elements,
+                layout={"name": "preset", "fit": True, "padding": 28},
+                style={"width": "100%", "height": "440px"},
+                stylesheet=_style(viewer.palette),
+                minZoom=0.3,
+                maxZoom=2.0,
+                autoungrabify=True,
+                responsive=True,
+                userPanningEnabled=True,
+            ),
+            role="img",
+            className="map",
+            **{"aria-label": f"{count(len(members), 'service')} and their calls. The table beside it holds the same."},
+        ),
+        legend,
+        aside=f"calls of the last {int(near.seconds // 60)} min" if view.is_live else None,
+    )
+
+
+def _style(p: Palette) -> list[dict[str, Any]]:
+    node = {
+        "shape": "data(shape)",
+        "width": 30,
+        "height": 30,
+        "background-color": p.surface,
+        "border-color": "data(colour)",
+        "border-width": 3,
+        "label": "data(label)",
+        "text-wrap": "wrap",
+        "text-valign": "bottom",
+        "text-margin-y": 5,
+        "font-size": 13,
+        "line-height": 1.25,
+        "color": p.text,
+        "text-background-color": p.surface,
+        "text-background-opacity": 0.85,
+        "text-background-padding": 2,
+    }
+    edge = {
+        "width": "data(width)",
+        "line-color": "data(colour)",
+        "target-arrow-color": "data(colour)",
+        "target-arrow-shape": "triangle",
+        "arrow-scale": 0.9,
+        "curve-style": "bezier",
+        "line-opacity": 0.65,
+        "label": "",
+        "font-size": 10,
+        "color": p.muted,
+        "text-background-color": p.surface,
+        "text-background-opacity": 0.9,
+        "text-background-padding": 2,
+        "text-rotation": "autorotate",
+    }
+    return [
+        {"selector": "node", "style": node},
+        {
+            "selector": "node.failing",
+            "style": {"background-color": "data(colour)", "background-opacity": 0.35, "width": 38, "height": 38},
+        },
+        {"selector": "node.degraded", "style": {"background-color": "data(colour)", "background-opacity": 0.25}},
+        {"selector": "node.silent", "style": {"border-style": "dashed"}},
+        {"selector": "node.foreign", "style": {"border-style": "dashed", "border-width": 2, "color": p.muted}},
+        {"selector": "node.suspected", "style": {"border-width": 5, "font-weight": "bold"}},
+        {
+            "selector": "node.chosen",
+            "style": {"underlay-color": p.accent, "underlay-opacity": 0.25, "underlay-padding": 9},
+        },
+        {"selector": "edge", "style": edge},
+        {"selector": "edge.failed", "style": {"label": "data(label)", "line-opacity": 0.95, "color": p.failing}},
+        {"selector": "edge.attribute", "style": {"line-style": "dashed"}},
+        {"selector": "edge:selected", "style": {"label": "data(label)", "line-opacity": 1}},
+    ]
+
+
+def _table(members: Mapping[str, Member], view: View, viewer: Viewer) -> Part:
+    p = viewer.palette
+    rows = [
+        {
+            "id": name,
+            "service": name,
+            "href": view.link("/services", service=name),
+            "state": m.health.state,
+            "mark": MARKS[m.health.state],
+            "rank": m.health.rank,
+            "rate": round(m.recent.per_second, 3),
+            "rateText": per_second(m.recent.per_second),
+            "rateLine": sparkline(m.series.rate, p.rate),
+            "failed": m.recent.error_ratio,
+            "failedText": percent(m.recent.error_ratio),
+            "failedLine": sparkline(m.series.error_ratio, p.errors, least_top=0.05),
+            "p95": m.recent.p95_ms,
+            "p95Text": milliseconds(m.recent.p95_ms),
+            "p95Line": sparkline(m.series.p95_ms, p.latency),
+        }
+        for name, m in members.items()
+    ]
+    number = {"cellRenderer": "SparkCell", "type": "rightAligned", "flex": 3, "minWidth": 118}
+    columns = [
+        {"field": "service", "headerName": "Service", "cellRenderer": "ServiceCell", "flex": 3, "minWidth": 110},
+        {
+            "field": "rank",
+            "headerName": "State",
+            "cellRenderer": "StateCell",
+            "flex": 2,
+            "minWidth": 104,
+            "sort": "asc",
+        },
+        {"field": "rate", "headerName": "Requests", **number},
+        {"field": "failed", "headerName": "Failed", **number},
+        {"field": "p95", "headerName": "p95", **number},
+    ]
+    return card(
+        "All services",
+        dag.AgGrid(
+            id="services-grid",
+            rowData=rows,
+            columnDefs=columns,
+            getRowId="params.data.id",
+            defaultColDef={"sortable": True, "resizable": True, "suppressMovable": True},
+            dashGridOptions={
+                "theme": "themeQuartz",
+                "rowHeight": 40,
+                "headerHeight": 36,
+                "animateRows": False,
+                "suppressCellFocus": False,
+                "domLayout": "normal",
+                "enableCellTextSelection": True,
+                "suppressScrollOnNewData": True,
+                "tooltipShowDelay": 300,
+            },
+            rowClassRules={"chosen-row": f"params.data.id === '{_quoted(view.service)}'"},
+            style={"height": "470px", "width": "100%"},
+            className="grid",
+        ),
+        aside=count(len(members), "service"),
+    )
+
+
+def _quoted(name: str | None) -> str:
+    """A name that is safe within the grid's expression."""
+    return "".join(c for c in name or "" if c.isalnum() or c in "-_. ")
+
+
+def _panel(sources: Sources, name: str, member: Member, view: View, viewer: Viewer) -> Part:
+    window = view.window(viewer.now)
+    changes = [c for c in sources.changes(window) if c.service == name]
+    incidents = [i for i in sources.listed() if i.service == name or any(f.service == name for f in i.findings)]
+    marks = [Moment(at=c.at, text=f"{c.kind} {c.version}".strip(), kind="change") for c in changes]
+    marks += [Moment(at=i.onset, text="onset", kind="onset") for i in incidents]
+    recent = member.recent
+    summary = (
+        f"{name} serves {per_second(recent.per_second)}, of which {percent(recent.error_ratio)} fail, "
+        f"with a p95 latency of {milliseconds(recent.p95_ms)}"
+    )
+    return html.Section(
+        [
+            html.Div(
+                [
+                    html.H2([name, " ", health_pill(member.health)]),
+                    html.Span(member.health.reason, className="muted"),
+                    dcc.Link("Close", href=view.link(service=None), className="close", title="Esc"),
+                ],
+                className="page-head",
+            ),
+            html.Div(
+                [
+                    html.Div(
+                        card(
+                            "Requests, failures and latency",
+                            plot("red", red_figure(member.series, viewer, marks), summary),
+                            level=3,
+                        ),
+                        className="wide",
+                    ),
+                    html.Div(
+                        [
+                            _neighbours(sources, name, window, view),
+                            card(
+                                "Incidents",
+                                html.Ul(
+                                    [
+                                        html.Li(
+                                            [
+                                                link(i),
+                                                html.Span([*state_pills(i), f" {cause_text(i)}"], className="line"),
+                                            ]
+                                        )
+                                        for i in incidents[:5]
+                                    ],
+                                    className="events stacked",
+                                )
+                                if incidents
+                                else html.P("None among the newest.", className="muted"),
+                                aside=f"{sum(1 for i in incidents if is_open(i))} open" if incidents else None,
+                                level=3,
+                            ),
+                            card(
+                                "Changes",
+                                html.Ul(
+                                    [
+                                        html.Li([moment(c.at, viewer), html.Span(f"{c.kind}: {c.title}")])
+                                        for c in changes[:8]
+                                    ],
+                                    className="events",
+                                )
+                                if changes
+                                else html.P("None in this time.", className="muted"),
+                                level=3,
+                            ),
+                        ],
+                        className="narrow",
+                    ),
+                ],
+                className="columns",
+            ),
+            html.Div(
+                [
+                    html.Div(attempt("The operations", lambda: _operations(sources, name, window)), className="half"),
+                    html.Div(attempt("The log lines", lambda: _logs(sources, name, window, viewer)), className="half"),
+                ],
+                className="columns even",
+            ),
+        ],
+        className="panel",
+        id="service-panel",
+        **{"aria-label": f"Service {name}"},
+    )
+
+
+def _neighbours(sources: Sources, name: str, window: Window, view: View) -> Part:
+    near = Window.last(min(window.seconds, 300), until=window.end)
+    calls = sources.calls(near)
+
+    def names(pairs: list[tuple[str, str]]) -> Part:
+        parts: list[Part] = []
+        for other, words in pairs:
+            parts += [html.Li([dcc.Link(other, href=view.link(service=other)), html.Span(words, className="muted")])]
+        return html.Ul(parts, className="events") if parts else html.Span("nobody", className="muted")
+
+    def words(call: Any) -> str:
+        return f"{per_second(call.per_second)}, {percent(call.error_ratio)} failed, {milliseconds(call.mean_ms)}"
+
+    return card(
+        "Calls",
+        facts(
+            ("Called by", names([(c.caller, words(c)) for c in calls if c.callee == name])),
+            ("Calls", names([(c.callee, words(c)) for c in calls if c.caller == name])),
+        ),
+        level=3,
+    )
+
+
+def _operations(sources: Sources, name: str, window: Window) -> Part:
+    operations = sources.operations(window, name)
+    if not operations:
+        return card("Operations", html.P("It served nothing in this time.", className="muted"), level=3)
+    rows = [
+        html.Tr(
+            [
+                html.Th(o.name, scope="row", className="mono"),
+                html.Td(per_second(o.calls / window.seconds), className="number"),
+                html.Td(percent(o.error_ratio), className="number bad" if o.error_ratio > 0.01 else "number"),
+                html.Td(milliseconds(o.p50_ms), className="number"),
+                html.Td(milliseconds(o.p95_ms), className="number"),
+                html.Td(milliseconds(o.max_ms), className="number"),
+            ]
+        )
+        for o in operations
+    ]
+    heads = ["Operation", "Requests", "Failed", "p50", "p95", "Slowest"]
+    return card("Operations", table(heads, rows, caption=f"Operations of {name}, busiest first"), level=3)
+
+
+def _logs(sources: Sources, name: str, window: Window, viewer: Viewer) -> Part:
+    near = Window(start=max(window.start, window.end - timedelta(hours=1)), end=window.end)
+    lines = sources.log_lines(near, name)
+    if not lines:
+        return card("Warnings and errors", html.P("Nothing logged at WARN or above.", className="muted"), level=3)
+    items = [
+        html.Li(
+            [
+                moment(line["timestamp"], viewer),
+                html.Span(
+                    [
+                        pill(line["severity"], "failing" if line["severity"] in ("ERROR", "FATAL") else "degraded"),
+                        " ",
+                        html.Span(str(line["body"])[:300], className="mono"),
+                        html.Span(f" trace {line['trace_id'][:8]}…", className="muted", title=line["trace_id"])
+                        if line["trace_id"]
+                        else None,
+                    ]
+                ),
+            ]
+        )
+        for line in lines
+    ]
+    return card("Warnings and errors", html.Ul(items, className="events"), aside="newest first", level=3)
