@@ -9,28 +9,19 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any, Final
 
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from prometheus_client import Counter
 
 from watchkeeper.errors import CollectorError
-from watchkeeper.ingest_log.attributes import flatten, may_nest
+from watchkeeper.ingest_log.attributes import MESSAGES, parse_flat
 from watchkeeper.ingest_log.segments import IngestLog
 
 REQUESTS = Counter("watchkeeper_otlp_requests_total", "Export requests, by outcome.", ["signal", "outcome"])
 
-MESSAGES: Final[Mapping[str, Any]] = {
-    "traces": ExportTraceServiceRequest,
-    "metrics": ExportMetricsServiceRequest,
-    "logs": ExportLogsServiceRequest,
-}
 _IDS: Final = frozenset({"traceId", "spanId", "parentSpanId", "trace_id", "span_id", "parent_span_id"})
 
 
@@ -95,13 +86,10 @@ def accept(log: IngestLog, signal: str, body: bytes) -> Future[None] | None:
     if not body:
         return None
     try:
-        message = MESSAGES[signal].FromString(body)
+        message, body = parse_flat(signal, body)
     except DecodeError as error:
         REQUESTS.labels(signal, "malformed").inc()
         raise MalformedError(f"the body is not an OTLP {signal} request in protobuf") from error
-    if may_nest(body):
-        flatten(message)
-        body = message.SerializeToString()
     done = log.append(signal, body, _kinds(message) if signal == "metrics" else frozenset())
     REQUESTS.labels(signal, "accepted").inc()
     return done

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import structlog
-from clickhouse_connect.driver.exceptions import ClickHouseError
 from prometheus_client import Counter, Gauge, Histogram
-from urllib3.exceptions import HTTPError
 
+from watchkeeper.errors import StoreError
 from watchkeeper.ingest_log.segments import REFUSED, IngestLog, Segment
 from watchkeeper.store.otlp import METRIC_KINDS, insert_logs, insert_metrics, insert_traces
+from watchkeeper.store.statements import RefusedError, Statements
 
 LOADED = Counter("watchkeeper_loader_segments_total", "Segments that reached the store.", ["signal"])
 FAILED = Counter("watchkeeper_loader_failures_total", "Tries that failed.", ["signal"])
@@ -23,18 +22,17 @@ LAG = Gauge("watchkeeper_loader_lag_seconds", "Age of the oldest segment that wa
 FIRST_BACKOFF_S: Final = 0.2
 LONGEST_BACKOFF_S: Final = 5.0
 # ClickHouse codes of a segment that can never be loaded, however often it is sent.
-HOPELESS: Final = ("Code: 33", "Code: 117", "Code: 441", "Code: 444")
+HOPELESS: Final = frozenset({33, 117, 441, 444})
 
 
 class Loader:
     """Sends segments until stopped; one INSERT each (one per kind for metrics)."""
 
-    def __init__(self, log: IngestLog, connect: Callable[[], Any], *, database: str, memory_mib: int) -> None:
+    def __init__(self, log: IngestLog, store: Statements, *, database: str, memory_mib: int) -> None:
         self._log = log
-        self._connect = connect
+        self._store = store
         self._database = database
         self._memory_mib = memory_mib
-        self._client: Any = None
         self._stopping = threading.Event()
         self._logger = structlog.get_logger()
         self.idle = threading.Event()
@@ -55,12 +53,11 @@ class Loader:
                 try:
                     self.load(segment)
                     backoff = FIRST_BACKOFF_S
-                except (ClickHouseError, HTTPError, OSError) as error:
+                except (StoreError, OSError) as error:
                     FAILED.labels(segment.signal).inc()
-                    if any(code in str(error) for code in HOPELESS):
+                    if isinstance(error, RefusedError) and error.code in HOPELESS:
                         self._set_aside(segment, error)
                         continue
-                    self._client = None
                     self._logger.warning("loader.failed", segment=segment.path.name, error=str(error), retry_s=backoff)
                     self._stopping.wait(backoff)
                     backoff = min(backoff * 2, LONGEST_BACKOFF_S)
@@ -73,12 +70,10 @@ class Loader:
 
     def load(self, segment: Segment) -> None:
         """Insert one segment and forget it. Sent again after a crash in between, its token makes it harmless."""
-        if self._client is None:
-            self._client = self._connect()
         body = segment.path.read_bytes()
         with SECONDS.labels(segment.signal).time():
             for statement in self._statements(segment):
-                self._client.command(f"{statement} FORMAT Protobuf", data=body)
+                self._store.run(f"{statement} FORMAT Protobuf", body)
         self._log.remove([segment])
         LOADED.labels(segment.signal).inc()
 

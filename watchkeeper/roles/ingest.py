@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 import uvicorn
+import uvloop
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from urllib3.exceptions import HTTPError
 
@@ -29,6 +30,7 @@ from watchkeeper.roles import ready
 from watchkeeper.roles.checkup import port_owner
 from watchkeeper.roles.telemetry import configure_logs
 from watchkeeper.store.edges import EdgeRefresh
+from watchkeeper.store.statements import Statements
 from watchkeeper.store.telemetry import connect
 
 EDGES_EVERY_S = 2.0
@@ -38,7 +40,7 @@ def run(config: Config) -> None:
     """Receive until SIGTERM or SIGINT; then finish what was begun."""
     config.require_safe_binding("ingest")
     configure_logs()
-    asyncio.run(_Ingest(config).serve())
+    uvloop.run(_Ingest(config).serve())
 
 
 class _Ingest:
@@ -54,17 +56,16 @@ class _Ingest:
             is_valid=is_valid,
         )
         self._state = _State(config)
-        self._loader = Loader(
-            self._log, self._connect, database=config.store.database, memory_mib=config.store.memory_mib
-        )
+        if config.store.url is None:
+            self._writer = ("loader", config.secret("store-loader"))
+        else:
+            self._writer = (config.store.user, config.store_password())
+        user, password = self._writer
+        store = Statements(url=config.store_url, user=user, password=password)
+        self._loader = Loader(self._log, store, database=config.store.database, memory_mib=config.store.memory_mib)
 
     def _connect(self) -> Any:
-        user, password = "loader", ""
-        if self._config.store.url is None:
-            password = self._config.secret("store-loader")
-        else:
-            user, password = self._config.store.user, self._config.store_password()
-        return connect(self._config.store_url, self._config.store.database, user, password)
+        return connect(self._config.store_url, self._config.store.database, *self._writer)
 
     async def serve(self) -> None:
         """Start everything, announce it, and wait for the end."""
