@@ -144,7 +144,7 @@ def _call_gap(case: Case, ledger: Ledger, node: str, share: float) -> Term:
         value=link.mean * 1000,
         expected=link.usual * 1000,
         unit="ms",
-        hints={"network": share},
+        hints={"latency": 0.7 * share, "network": 0.3 * share},  # answers come, late
     )
 
 

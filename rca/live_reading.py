@@ -80,14 +80,13 @@ def addresses(reader: Reader, start: float, end: float) -> tuple[dict[str, str],
 
 
 def links(reader: Reader, window: Window, owner: Mapping[str, str], services: frozenset[str]) -> Links:
-    """Calls by caller and callee. What a caller names by address is dropped where both ends were seen."""
+    """Calls by caller and callee. What a caller alone saw of a known service is dropped: `unanswered` has it."""
     edges = reader.edges(window, STEP_S)
     callee, source = words(edges, "callee"), words(edges, "source")
     calls = numbers(edges, "calls")
-    # An address that a known service answers at is the same call, seen from one side only.
-    double = (source == "attribute") & np.array([name in owner or name in services for name in callee], dtype=bool)
+    double = (source != "span") & np.array([name in owner or name in services for name in callee], dtype=bool)
     served = numbers(edges, "server_mean_ms") * calls / 1000
-    served[source == "attribute"] = np.nan
+    served[source != "span"] = np.nan
     keep = ~double & (calls > 0)
     return Links(
         time=seconds(edges.column("bucket"))[keep],
