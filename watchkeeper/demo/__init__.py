@@ -1,1 +1,1 @@
-"""The whole loop on one machine: the shop, the roles, the faults and the scoreboard."""
+"""The whole loop on one machine: a shop, Watchkeeper, faults, and a human (real or scripted)."""

@@ -1,0 +1,60 @@
+"""`watchkeeper demo`: the whole loop on this machine."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from watchkeeper.cli.options import AsJson
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command(
+    epilog="Examples: watchkeeper demo    watchkeeper demo --headless --json --seed 2 > run.json\n\n"
+    "Exit status: 0 the run is complete; 1 something could not start; 130 Ctrl-C."
+)
+def demo(
+    headless: Annotated[
+        bool, typer.Option("--headless", help="Six faults and a control window, with a scripted human.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Chooses faults' order and targets.")] = 1,
+    auto: Annotated[bool, typer.Option("--auto", help="Let a scripted human answer, instead of you.")] = False,
+    data_dir: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("watchkeeper-data/demo"),
+    as_json: AsJson = False,
+) -> None:
+    """Start a small shop and Watchkeeper, break one service, and follow the page until you resolve it.
+
+    With --headless a scripted human does your part, six faults are injected, and the result is printed at
+    the end: as a table, or with --json as one JSON document. Progress goes to stderr. Everything that was
+    started is stopped at the end. Nothing leaves this machine.
+    """
+    from watchkeeper.demo.processes import Stopped
+
+    started = time.monotonic()
+
+    def say(line: str) -> None:
+        print(f"{time.monotonic() - started:6.1f}  {line}", file=sys.stderr, flush=True)
+
+    try:
+        if headless:
+            from watchkeeper.demo.headless import run
+
+            report = run(data_dir.absolute(), seed, say)
+            if as_json:
+                print(json.dumps(report.as_json(), indent=2))
+            else:
+                from watchkeeper.demo.screen import print_report
+
+                print_report(report)
+        else:
+            from watchkeeper.demo.interactive import run as run_interactive
+
+            run_interactive(data_dir.absolute(), seed, auto=auto)
+    except Stopped as error:
+        raise typer.Exit(130) from error

@@ -1,0 +1,79 @@
+"""What a demo run measured: one JSON document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from watchkeeper.vocabulary import Diagnosis
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultReport:
+    """One fault. `*_s` are seconds from the proven effect on; None: it did not happen.
+
+    `suspects` are those that the human saw when approving (or at the end), best first. `rank_of_truth` counts
+    from 1; None: the true service was not among them.
+    """
+
+    fault: str
+    target: str
+    injected_at: str
+    took_effect: bool
+    effect: str
+    incident: str | None = None
+    detected_s: float | None = None
+    paged_s: float | None = None
+    suspects: tuple[Mapping[str, Any], ...] = ()
+    rank_of_truth: int | None = None
+    abstained: bool | None = None
+    acknowledged_s: float | None = None
+    runbook: str | None = None
+    runbook_cured: bool | None = None
+    recovered_s: float | None = None
+    resolved_s: float | None = None
+    postmortem: str | None = None
+    label: Mapping[str, Any] | None = None
+    incidents_opened: int = 0
+    steady_again: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The whole run."""
+
+    seed: int
+    faults: tuple[FaultReport, ...]
+    control: Mapping[str, Any]
+    models: Mapping[str, Any]
+    scorecard: Mapping[str, Any]
+    extra_pages: int
+    seconds: float
+    peak_rss_mib: Mapping[str, float]
+    roles_together_mib: float
+    shop_mib: float
+    role_restarts: Mapping[str, int]
+    human_refusals: tuple[str, ...]
+    data_dir: str
+    problems: tuple[str, ...] = field(default=())
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def ranked(diagnosis: Diagnosis | None, truth: str) -> tuple[tuple[Mapping[str, Any], ...], int | None]:
+    """A diagnosis' suspects as JSON, and the rank of the true service among them."""
+    if diagnosis is None:
+        return (), None
+    suspects = tuple(
+        {
+            "service": suspect.service,
+            "mechanism": suspect.mechanism,
+            "probability": round(suspect.probability, 3),
+            "evidence": [evidence.sentence for evidence in suspect.evidence[:3]],
+        }
+        for suspect in diagnosis.suspects
+    )
+    services = list(dict.fromkeys(suspect.service for suspect in diagnosis.suspects))
+    return suspects, services.index(truth) + 1 if truth in services else None

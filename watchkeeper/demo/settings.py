@@ -1,0 +1,133 @@
+"""The demo's configuration: its own data directory, ports that are free, the shop as target."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from chaos.shop.topology import PLANS
+from runbooks.runbook import BUILT_IN
+from watchkeeper.config import Config, load
+
+KEPT_RUNS = 5
+TARGET_TOKEN_ENV = "WATCHKEEPER_DEMO_TARGET_TOKEN"  # noqa: S105 - the name of a variable, not a secret
+SCRAPED = ("web", "orders", "payments")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """One run's places: Watchkeeper's configuration, the shop's directory, its port and token."""
+
+    config: Config
+    config_path: Path
+    shop_dir: Path
+    shop_port: int
+    shop_token: str
+
+    @property
+    def otlp_url(self) -> str:
+        return f"http://127.0.0.1:{self.config.ingest.otlp_http_port}"
+
+    @property
+    def stand_in_url(self) -> str:
+        return f"http://127.0.0.1:{self.config.slack.stand_in.port}"
+
+    @property
+    def dashboard_url(self) -> str:
+        return f"http://127.0.0.1:{self.config.web.port}/?token={self.config.secret('commands')}"
+
+
+def prepare(root: Path) -> Settings:
+    """Make a fresh directory under `root` for this run, with a configuration that needs nothing else.
+
+    The default ports are used where they are free, others where they are not.
+    """
+    folder = root / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
+    folder.mkdir(parents=True)
+    _forget_old_runs(root)
+    ports = _free_ports({"store": 8123, "http": 4318, "grpc": 4317, "web": 8050, "standin": 8065, "shop": 0})
+    token = secrets.token_urlsafe(24)
+    os.environ[TARGET_TOKEN_ENV] = token  # the roles, our children, find it there; it is written nowhere
+    path = folder / "watchkeeper.yaml"
+    path.write_text(yaml.safe_dump(_tree(folder, ports), sort_keys=False))
+    _write_runbooks(folder / "runbooks")
+    shop_dir = folder / "shop"
+    shop_dir.mkdir()
+    return Settings(config=load(path), config_path=path, shop_dir=shop_dir, shop_port=ports["shop"], shop_token=token)
+
+
+def _tree(folder: Path, ports: dict[str, int]) -> dict[str, Any]:
+    scrapes = [
+        {
+            "job": service,
+            "targets": [f"127.0.0.1:{ports['shop']}"],
+            "path": f"/metrics/{service}",
+            "interval_s": 5.0,
+            "timeout_s": 3.0,
+        }
+        for service in SCRAPED
+    ]
+    people = [
+        {"id": "ana", "name": "Ana", "slack_id": "U0ANA", "timezone": "Europe/Lisbon"},
+        {"id": "bo", "name": "Bo", "slack_id": "U0BO", "timezone": "Asia/Singapore"},
+    ]
+    return {
+        "data_dir": str(folder / "data"),
+        "store": {"port": ports["store"]},
+        "ingest": {"otlp_http_port": ports["http"], "otlp_grpc_port": ports["grpc"], "scrape": scrapes},
+        "watch": {"tick_s": 2.0, "settle_s": 4.0, "clear_s": 8.0},
+        "web": {"port": ports["web"]},
+        "slack": {"stand_in": {"port": ports["standin"]}},
+        "oncall": {
+            "people": people,
+            "schedules": [{"id": "primary", "layers": [{"people": ["ana", "bo"]}], "fallback": "ana"}],
+            "escalation": [{"after_s": 0, "notify": "primary"}, {"after_s": 120, "notify": "bo"}],
+        },
+        "runbooks": {
+            "dir": "runbooks",
+            "target": {"url": f"http://127.0.0.1:{ports['shop']}", "token_env": TARGET_TOKEN_ENV},
+        },
+    }
+
+
+def _write_runbooks(folder: Path) -> None:
+    """The built-in runbooks, allowed to touch the shop's services and nothing else."""
+    shutil.copytree(BUILT_IN, folder)
+    policy = yaml.safe_load((folder / "policy.yaml").read_text())
+    policy["services"] = [plan.name for plan in PLANS]
+    (folder / "policy.yaml").write_text(yaml.safe_dump(policy, sort_keys=False))
+
+
+def _free_ports(wanted: dict[str, int]) -> dict[str, int]:
+    """Each wanted port where it is free, else any free one. All are held until all are chosen."""
+    held: list[socket.socket] = []
+    chosen = {}
+    try:
+        for name, port in wanted.items():
+            listener = socket.socket()
+            held.append(listener)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                listener.bind(("127.0.0.1", 0))
+            chosen[name] = listener.getsockname()[1]
+    finally:
+        for listener in held:
+            listener.close()
+    return chosen
+
+
+def _forget_old_runs(root: Path) -> None:
+    """Keep the newest runs only; a directory counts as a run when it holds our configuration."""
+    runs = sorted(path.parent for path in root.glob("*/watchkeeper.yaml"))
+    for old in runs[: max(0, len(runs) - KEPT_RUNS + 1)]:
+        shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,228 @@
+"""The headless demo's course: warm-up, a control window without faults, six faults, and what was learnt."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from alerting.machine import Incident
+from chaos.experiment import Experiment, await_steady, run
+from chaos.faults import FAULTS
+from chaos.faults.fault import Effect, Fault
+from chaos.target import Target
+from watchkeeper.demo.human import Verdict
+from watchkeeper.demo.loop import Loop, paged_at
+from watchkeeper.demo.processes import Patience
+from watchkeeper.demo.report import FaultReport
+from watchkeeper.errors import ChaosError
+from watchkeeper.vocabulary import Diagnosis, Mechanism
+
+WARM_UP_S = 65.0
+CONTROL_S = 122.0
+FAULT_HOLDS_S = 42.0
+LATE_RESOLVE_S = 14.0
+# Findings that begin this soon after a resolve count as the old incident's aftermath, so wait it out.
+QUIET_BETWEEN_S = 17.0
+LEARNING_WITHIN_S = 15.0
+BOUND_S = 90.0
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Which fault hits which service, in order."""
+
+    fault: Fault
+    service: str
+
+
+def choose(seed: int, faults: Sequence[str] = tuple(FAULTS)) -> tuple[Plan, ...]:
+    """Every fault once, each in another service; the seed decides order and targets."""
+    dice = random.Random(seed)
+    order = list(faults)
+    dice.shuffle(order)
+    services = sorted({service for name in order for service in FAULTS[name].targets})
+    dice.shuffle(services)
+    plans = []
+    for name in order:
+        service = next(s for s in services if s in FAULTS[name].targets)
+        services.remove(service)
+        plans.append(Plan(fault=FAULTS[name], service=service))
+    return tuple(plans)
+
+
+class Story:
+    """Runs the course and remembers what is true at each moment, which the scripted human is told."""
+
+    def __init__(self, loop: Loop, target: Target, patience: Patience, say: Say) -> None:
+        self._loop = loop
+        self._target = target
+        self._patience = patience
+        self._say = say
+        self._truths: list[tuple[float, float | None, Plan]] = []
+        self.control_pages = 0
+        self.control_minutes = 0.0
+        self.started = time.time()
+
+    def verdict(self, posted_at: float) -> Verdict:
+        """What somebody who looked would say of a page posted at that time."""
+        for since, until, plan in self._truths:
+            if since <= posted_at and (until is None or posted_at <= until + LATE_RESOLVE_S):
+                note = f"{plan.fault.says}; found by looking at {plan.service}"
+                return Verdict(cause=plan.service, mechanism=plan.fault.mechanism, note=note)
+        return Verdict(cause=None, mechanism="unknown", note="nothing was wrong")
+
+    def remember(self, plan: Plan, since: float) -> None:
+        """From `since` (Unix seconds) on, this is what is wrong."""
+        self._truths.append((since, None, plan))
+
+    def warm_up(self, seconds: float = WARM_UP_S) -> None:
+        """Let the detectors see the shop while it is well."""
+        self._say(f"warming up for {seconds:g} s: the detectors learn what is normal")
+        self._patience.sleep(seconds)
+
+    def control_window(self, seconds: float = CONTROL_S) -> None:
+        """Wait without a fault; every page in it is a false one."""
+        self._say(f"control window: {seconds / 60:.1f} minutes without a fault")
+        since = time.time()
+        self._patience.sleep(seconds)
+        self.control_pages = self._loop.pages_between(since, time.time())
+        self.control_minutes = round(seconds / 60, 2)
+        for incident in self._loop.opened_since(since):
+            self._loop.record_truth(incident.id, None, None, "no fault was injected")
+        self._say(f"control window: {self.control_pages} pages")
+
+    def break_one(self, plan: Plan) -> FaultReport:
+        """Break one service, watch the loop, mend what is left, and report.
+
+        Raises:
+            ChaosError: the experiment was refused.
+        """
+        experiment = Experiment(fault=plan.fault, service=plan.service, bound_s=BOUND_S)
+        self._say(f"▶ {plan.fault.name} in {plan.service}: {plan.fault.says}")
+        since = time.time()
+        seen: list[Diagnosis] = []
+        self.remember(plan, since)
+        try:
+            journal = run(
+                experiment, self._target, lambda effect: self._follow(effect, since, seen), steady_within_s=20.0
+            )
+        finally:
+            self._truths[-1] = (since, time.time(), plan)
+        incident = self._await_resolved(since)
+        opened = self._loop.opened_since(since)
+        for one in opened:
+            cause: str | None = plan.service if journal.effect.proved else None
+            mechanism: Mechanism | None = plan.fault.mechanism if cause else None
+            self._loop.record_truth(one.id, cause, mechanism, f"{plan.fault.name}: {journal.effect.detail}")
+        self._await_postmortem(incident)
+        report = self._loop.report(journal, incident, seen[0] if seen else None, len(opened))
+        self._say(_line(report))
+        return report
+
+    def settle(self) -> None:
+        """Wait until nothing is open and the shop is steady, so that faults don't run into each other."""
+        self._patience.sleep(QUIET_BETWEEN_S)
+        probe = Experiment(fault=next(iter(FAULTS.values())), service="", bound_s=1)
+        if off := await_steady(probe, self._target, 10.0):
+            self._say(f"still not steady: {off}")
+
+    def learn(self, before: list[dict[str, object]]) -> list[dict[str, object]]:
+        """Wait a little for a model version that the labels made."""
+        for _ in self._patience.every(1.0, LEARNING_WITHIN_S):
+            after = self._loop.model_versions()
+            if after != before:
+                return after
+        return self._loop.model_versions()
+
+    def _follow(self, effect: Effect, since: float, seen: list[Diagnosis]) -> None:
+        """Wait while the loop works on the fault: until the incident recovered, or patience ends."""
+        if not effect.proved:
+            self._say(f"  no effect: {effect.detail}")
+            return
+        self._say(f"  took effect: {effect.detail}")
+        told: set[str] = set()
+        for _ in self._patience.every(0.4, FAULT_HOLDS_S):
+            incident = self.first(since)
+            if incident is None:
+                continue
+            self._tell(incident, told, effect.since)
+            if incident.diagnosis and incident.proposal_state in ("approved", "running", "done", "failed") and not seen:
+                seen.append(incident.diagnosis)
+            if incident.human_state == "resolved" or incident.system_state == "recovered":
+                return
+        self._say("  it did not recover in time; mending it by hand")
+
+    def _tell(self, incident: Incident, told: set[str], since: float) -> None:
+        steps = {
+            "opened": incident.opened_at.timestamp(),
+            "paged": paged_at(incident),
+            "acknowledged": incident.acknowledged_at.timestamp() if incident.acknowledged_at else None,
+            f"runbook {incident.proposal_state}": time.time() if incident.proposal_state != "none" else None,
+            "recovered": incident.recovered_at.timestamp() if incident.recovered_at else None,
+        }
+        for name, at in steps.items():
+            if at is not None and name not in told:
+                told.add(name)
+                cause = _first_suspect(incident)
+                detail = {"opened": incident.title, "paged": f"likely cause {cause}"}.get(name, "")
+                self._say(f"  {at - since:5.1f} s  {name}  {incident.id} {detail}")
+
+    def first(self, since: float) -> Incident | None:
+        """The incident of the fault that began at `since`: the first one opened after it."""
+        opened = self._loop.opened_since(since)
+        paged = [one for one in opened if one.severity == "page"]
+        return next(iter(paged or opened), None)
+
+    def _await_resolved(self, since: float) -> Incident | None:
+        for _ in self._patience.every(0.5, LATE_RESOLVE_S):
+            incident = self.first(since)
+            if incident is None or incident.human_state == "resolved":
+                break
+        return self.first(since)
+
+    def _await_postmortem(self, incident: Incident | None) -> None:
+        """The postmortem and the label are written with the resolve, or a moment later."""
+        if incident is None or incident.human_state != "resolved":
+            return
+        for _ in self._patience.every(0.3, 3.0):
+            if self._loop.postmortem(incident.id) and self._loop.human_label(incident.id):
+                return
+
+
+def _first_suspect(incident: Incident) -> str:
+    if incident.diagnosis is None or not incident.diagnosis.suspects:
+        return "unknown"
+    return incident.diagnosis.suspects[0].service
+
+
+def _line(report: FaultReport) -> str:
+    def seconds(value: float | None) -> str:
+        return "never" if value is None else f"{value:.1f} s"
+
+    rank = report.rank_of_truth or "not named"
+    return (
+        f"■ {report.fault} in {report.target}: detected {seconds(report.detected_s)}, paged {seconds(report.paged_s)}, "
+        f"truth ranked {rank}, resolved {seconds(report.resolved_s)}"
+        f"{'' if report.runbook_cured else ' (not cured by the runbook)'}"
+    )
+
+
+def run_course(story: Story, seed: int) -> tuple[list[FaultReport], list[str]]:
+    """Every part in order; a fault that is refused becomes a problem in words, and the others go on."""
+    story.warm_up()
+    story.control_window()
+    reports: list[FaultReport] = []
+    problems: list[str] = []
+    plans = choose(seed)
+    for number, plan in enumerate(plans):
+        try:
+            reports.append(story.break_one(plan))
+        except ChaosError as error:
+            problems.append(f"{plan.fault.name} in {plan.service}: {error.message}")
+        if number < len(plans) - 1:
+            story.settle()
+    return reports, problems
