@@ -6,11 +6,11 @@ of URL. Two users: `watchkeeper` reads, `loader` writes; passwords are checked b
 
 from __future__ import annotations
 
-import gzip
 import secrets
 import zlib
 from base64 import b64decode
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
@@ -19,9 +19,10 @@ from urllib.parse import parse_qs, urlsplit
 from prometheus_client import Counter, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from watchkeeper.store.engine import Engine, QueryError
+from watchkeeper.store.engine import Engine, QueryError, is_kill
 
 LARGEST_BODY: Final = 256 << 20
+PIECE: Final = 1 << 20
 QUERIES = Counter("watchkeeper_store_queries_total", "Statements, by user and outcome.", ["user", "outcome"])
 SECONDS = Histogram("watchkeeper_store_query_seconds", "Time in the engine, by user.", ["user"])
 
@@ -73,28 +74,33 @@ class _Request(BaseHTTPRequestHandler):
             self._answer(401, text.encode(), {"X-ClickHouse-Exception-Code": "516"})
             return
         name, rights = user
-        try:
-            body = self._body()
-        except ValueError as error:
-            self.close_connection = True
-            self._answer(400, str(error).encode())
-            return
         options = {k: v[-1] for k, v in parse_qs(urlsplit(self.path).query, keep_blank_values=True).items()}
         parameters = {k.removeprefix("param_"): v for k, v in options.items() if k.startswith("param_")}
         sql = options.get("query", "")
-        if not sql:
-            sql, body = body.decode(errors="replace"), b""
+        body: Iterator[bytes] = self._body()
         try:
+            if not sql:
+                sql, body = b"".join(body).decode(errors="replace"), iter(())
+            if not rights.writes:
+                deque(body, maxlen=0)  # what is left unread would be taken for the next request
             with SECONDS.labels(name).time():
-                if rights.writes:
+                if is_kill(sql):
+                    answer = self.server.engine.kill(sql)
+                elif rights.writes:
                     answer = self.server.engine.write(sql, body, parameters)
                 else:
                     output_format = options.get("default_format", "TabSeparated")
                     answer = self.server.engine.read(sql, output_format, parameters)
         except QueryError as error:
             QUERIES.labels(name, "error").inc()
+            self.close_connection = rights.writes  # the rest of its body may be on the way
             headers = {"X-ClickHouse-Exception-Code": str(error.code)}
             self._answer(STATUS.get(error.code, 500), error.message.encode(), headers)
+            return
+        except (ValueError, EOFError, zlib.error) as error:
+            QUERIES.labels(name, "error").inc()
+            self.close_connection = True
+            self._answer(400, f"the request's body is not what its headers say: {error}".encode())
             return
         QUERIES.labels(name, "ok").inc()
         self._answer(200, answer, {"X-ClickHouse-Summary": "{}", "Content-Type": "application/octet-stream"})
@@ -112,35 +118,38 @@ class _Request(BaseHTTPRequestHandler):
         right = secrets.compare_digest(password.encode(), (user.password if user else "-").encode())
         return (name, user) if user and right else None
 
-    def _body(self) -> bytes:
-        length = int(self.headers.get("Content-Length") or 0)
-        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
-            raw = self._chunks()
-        elif length > LARGEST_BODY:
-            raise ValueError(f"a body of {length} bytes is over the limit of {LARGEST_BODY}")
-        else:
-            raw = self.rfile.read(length)
-        match self.headers.get("Content-Encoding", ""):
-            case "gzip":
-                return gzip.decompress(raw)
-            case "deflate":
-                return zlib.decompress(raw)
-            case "" | "identity":
-                return raw
-            case other:
-                raise ValueError(f"Content-Encoding {other} is not supported; send gzip or none")
-
-    def _chunks(self) -> bytes:
-        parts: list[bytes] = []
+    def _body(self) -> Iterator[bytes]:
+        """The body in pieces, unzipped: a segment goes to its file without ever being whole in memory."""
+        encoding = self.headers.get("Content-Encoding", "")
+        if encoding not in ("", "identity", "gzip", "deflate"):
+            raise ValueError(f"Content-Encoding {encoding} is not supported; send gzip or none")
+        inflate = zlib.decompressobj(wbits=47) if encoding in ("gzip", "deflate") else None
         total = 0
-        while size := int(self.rfile.readline().split(b";")[0], 16):
-            total += size
+        for raw in self._raw():
+            piece = inflate.decompress(raw, LARGEST_BODY) if inflate else raw
+            total += len(piece)
             if total > LARGEST_BODY:
-                raise ValueError(f"a body of over {LARGEST_BODY} bytes is over the limit")
-            parts.append(self.rfile.read(size))
+                raise ValueError(f"it is over the limit of {LARGEST_BODY} bytes")
+            yield piece
+        if inflate and not inflate.eof:
+            raise ValueError("it is cut short")
+
+    def _raw(self) -> Iterator[bytes]:
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            yield from self._pieces(int(self.headers.get("Content-Length") or 0))
+            return
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            yield from self._pieces(size)
             self.rfile.readline()
         self.rfile.readline()
-        return b"".join(parts)
+
+    def _pieces(self, missing: int) -> Iterator[bytes]:
+        while missing:
+            piece = self.rfile.read(min(missing, PIECE))
+            if not piece:
+                raise ValueError("the connection closed before the body was whole")
+            missing -= len(piece)
+            yield piece
 
     def _answer(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
         self.send_response(status)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import queue
 import re
+import sys
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
-
-import chdb
 
 from watchkeeper.errors import StoreError
 from watchkeeper.store.schema import statements
@@ -24,6 +24,22 @@ LONGEST_READ_S: Final = 30
 _CODE: Final = re.compile(r"Code: (\d+)")
 _INPUT: Final = re.compile(r"FROM input\('((?:[^'\\]|\\.)*)'\)")
 _FORMAT: Final = re.compile(r"\s+FORMAT\s+(\w+)\s*$", re.IGNORECASE)
+
+
+_KILL: Final = re.compile(r"\s*KILL\s+QUERY\b", re.IGNORECASE)
+
+
+def _import_chdb() -> Any:
+    """chDB without pyarrow and pandas, which it imports if it can: 70 MB that this role never uses."""
+    unwanted = [name for name in ("pyarrow", "pandas") if name not in sys.modules]
+    for name in unwanted:
+        sys.modules[name] = None  # type: ignore[assignment]  # makes its import fail
+    try:
+        import chdb
+    finally:
+        for name in unwanted:
+            del sys.modules[name]
+    return chdb
 
 
 class QueryError(StoreError):
@@ -47,6 +63,7 @@ class Engine:
         # The engine keeps a schema cache in the working directory: let that be its own.
         os.chdir(folder)
         path = str(folder / "data")
+        chdb = _import_chdb()
         self._writer = chdb.connect(f"{path}?max_threads=2")
         self._writing = threading.Lock()
         for statement in statements(database, retention_days):
@@ -54,6 +71,8 @@ class Engine:
         self._run(self._writer, f"USE {database}", "Null", {})
         per_query = (memory_mib << 20) // 3
         limits = f"readonly=1&max_execution_time={LONGEST_READ_S}&max_memory_usage={per_query}&max_threads=2"
+        self._killer = chdb.connect(path)
+        self._killing = threading.Lock()
         self._readers: queue.SimpleQueue[Any] = queue.SimpleQueue()
         for _ in range(readers):
             connection = chdb.connect(f"{path}?{limits}")
@@ -65,34 +84,40 @@ class Engine:
         with self._reader() as connection:
             return self._run(connection, sql, output_format, parameters)
 
-    def write(self, sql: str, body: bytes, parameters: Mapping[str, str]) -> bytes:
+    def write(self, sql: str, body: Iterable[bytes], parameters: Mapping[str, str]) -> bytes:
         """Run a statement that changes data; `body` is what `FORMAT …` at its end announces.
 
         An `INSERT … SELECT … FROM input('…')` reads the body through a file, since the embedded engine
         takes data beside a statement only for a plain INSERT.
         """
-        with self._writing:
-            if not body:
+        if not _INPUT.search(sql):
+            whole = b"".join(body)
+            with self._writing:
+                if whole:
+                    return self._insert(*_without_format(sql), whole)
                 return self._run(self._writer, sql, "TabSeparated", parameters)
-            announced = _FORMAT.search(sql)
-            if not announced:
-                raise QueryError("Code: 62. DB::Exception: a body was sent, but the statement ends in no FORMAT")
-            sql, input_format = sql[: announced.start()], announced.group(1)
-            if not _INPUT.search(sql):
-                return self._insert(sql, input_format, body)
-            path = self._inbox / f"{threading.get_ident()}"
-            path.write_bytes(body)
-            try:
-                reading = _INPUT.sub(lambda m: f"FROM file('{path}', '{input_format}', '{m.group(1)}')", sql)
+        sql, input_format = _without_format(sql)
+        path = self._inbox / f"{threading.get_ident()}-{time.monotonic_ns()}"
+        try:
+            with path.open("wb") as file:
+                file.writelines(body)
+            reading = _INPUT.sub(lambda m: f"FROM file('{path}', '{input_format}', '{m.group(1)}')", sql)
+            with self._writing:
                 return self._run(self._writer, reading, "TabSeparated", parameters)
-            finally:
-                path.unlink()
+        finally:
+            path.unlink(missing_ok=True)
+
+    def kill(self, sql: str) -> bytes:
+        """Run a `KILL QUERY …`; does not wait for what it is to end."""
+        with self._killing:
+            return self._run(self._killer, sql, "TabSeparated", {})
 
     def close(self) -> None:
         """Wait for what is running, then close every connection."""
         with self._writing:
             while not self._readers.empty():
                 self._readers.get().close()
+            self._killer.close()
             self._writer.close()
 
     @contextmanager
@@ -119,3 +144,15 @@ class Engine:
         except RuntimeError as error:
             raise QueryError(str(error)) from error
         return bytes(result.bytes())
+
+
+def is_kill(sql: str) -> bool:
+    """Whether a statement stops another one."""
+    return _KILL.match(sql) is not None
+
+
+def _without_format(sql: str) -> tuple[str, str]:
+    announced = _FORMAT.search(sql)
+    if not announced:
+        raise QueryError("Code: 62. DB::Exception: a body was sent, but the statement ends in no FORMAT")
+    return sql[: announced.start()], announced.group(1)
