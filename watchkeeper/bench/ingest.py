@@ -26,12 +26,10 @@ from pathlib import Path
 from typing import Final
 
 import psutil
-import yaml
 
+from watchkeeper.bench.own_roles import OwnRoles
 from watchkeeper.bench.span_load import SPANS, SpanLoad
-from watchkeeper.config import Config, load
 from watchkeeper.errors import WatchkeeperError
-from watchkeeper.roles import ready
 from watchkeeper.store.telemetry import Telemetry
 from watchkeeper.vocabulary import Window
 
@@ -168,27 +166,12 @@ class _Observer:
 
 
 def _measure(folder: Path, seconds: float, rate: int, bare: float) -> Result:
-    config_path = folder / "watchkeeper.yaml"
-    config_path.write_text(
-        yaml.safe_dump(
-            {
-                "data_dir": str(folder / "data"),
-                "store": {"port": _free_port()},
-                "ingest": {"otlp_http_port": 0, "otlp_grpc_port": 0},
-            }
-        )
-    )
-    config = load(config_path)
-    children: dict[str, subprocess.Popen[bytes]] = {}
-    try:
-        for role in ("store", "ingest"):
-            children[role] = _start(role, config_path, config, folder)
-        roles = {role: psutil.Process(child.pid) for role, child in children.items()}
-        port = ready.read(config, "ingest")
-        assert port is not None
-        observer = _Observer(Telemetry.connect(config), roles)
-        sender = _Sender(port.ports["otlp_http"], rate=rate / SPANS)
-        before, busy_before, own_before = _cpu(roles), _machine_busy(), time.process_time()
+    with OwnRoles(folder) as own:
+        own.start("store", "ingest")
+        roles = {role: psutil.Process(child.pid) for role, child in own.processes.items()}
+        observer = _Observer(own.telemetry, roles)
+        sender = _Sender(own.config.ingest.otlp_http_port, rate=rate / SPANS)
+        before, busy_before, mine_before = _cpu(roles), _machine_busy(), time.process_time()
         observer.start()
         took = sender.send_for(seconds)
         sent = len(sender.acked) * SPANS
@@ -197,13 +180,9 @@ def _measure(folder: Path, seconds: float, rate: int, bare: float) -> Result:
             time.sleep(QUERY_EVERY_S)
         settled = time.monotonic()
         observer.stop()
-        cpu, own = _minus(_cpu(roles), before), time.process_time() - own_before
-        elsewhere = _machine_busy() - busy_before - sum(cpu.values()) - own
+        cpu, mine = _minus(_cpu(roles), before), time.process_time() - mine_before
+        elsewhere = _machine_busy() - busy_before - sum(cpu.values()) - mine
         stored = observer.count()
-    finally:
-        for child in reversed(children.values()):
-            child.terminate()
-            child.wait(20)
     lag = _queryable_lag(sender.acked, observer.counts)
     whole = max(took, settled - (sender.acked[0] if sender.acked else settled) - (lag[-1] if lag else 0))
     latencies, queries = sorted(sender.latencies), sorted(observer.query_ms)
@@ -224,7 +203,7 @@ def _measure(folder: Path, seconds: float, rate: int, bare: float) -> Result:
         ingest_rss_mb=observer.peak["ingest"] / 1e6,
         store_cpu_s=cpu["store"],
         ingest_cpu_s=cpu["ingest"],
-        generator_cpu_s=own,
+        generator_cpu_s=mine,
         machine_busy_elsewhere=max(0.0, elsewhere) / (settled - sender.acked[0]),
         bytes_per_span=sender.size / SPANS,
         bare_spans_per_s=bare,
@@ -249,24 +228,6 @@ def _bare(folder: Path, seconds: float) -> float:
         child.wait()
         (folder / "bare.log").unlink(missing_ok=True)
     return len(sender.acked) * SPANS / took
-
-
-def _start(role: str, config_path: Path, config: Config, folder: Path) -> subprocess.Popen[bytes]:
-    with (folder / f"{role}.log").open("wb") as log:
-        command = [sys.executable, "-m", "watchkeeper.cli.main", role, "--config", str(config_path)]
-        child = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-    deadline = time.monotonic() + 60
-    while (announced := ready.read(config, role)) is None or announced.pid != child.pid:
-        if child.poll() is not None or time.monotonic() > deadline:
-            child.kill()
-            raise WatchkeeperError(f"{role} did not start: {(folder / f'{role}.log').read_text()[-2000:]}")
-        time.sleep(0.05)
-    return child
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def _queryable_lag(acked: list[float], counts: list[tuple[float, int]]) -> list[float]:
