@@ -20,7 +20,7 @@ from chaos.shop.mesh import write_routes
 from chaos.shop.topology import FIRST_VERSION, PLANS, InstanceSpec, database_path
 from watchkeeper.errors import ChaosError
 
-READY_WITHIN_S = 20.0
+READY_WITHIN_S = 60.0
 DRAIN_S = 0.3
 STOP_WITHIN_S = 3.0
 

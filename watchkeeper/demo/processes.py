@@ -19,7 +19,7 @@ from watchkeeper.demo.settings import Settings
 from watchkeeper.errors import WatchkeeperError
 
 PR_SET_PDEATHSIG = 1
-READY_WITHIN_S = 40.0
+READY_WITHIN_S = 90.0
 STOP_WITHIN_S = 10.0
 
 

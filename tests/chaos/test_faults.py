@@ -1,0 +1,126 @@
+"""Faults really break the service that they name, prove it, and are gone afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from chaos.experiment import Experiment, run, validate
+from chaos.faults import FAULTS
+from chaos.faults.fault import Effect, measure_baseline, prove
+from chaos.target import Target
+from watchkeeper.errors import ChaosError
+
+pytestmark = pytest.mark.xdist_group("shop")
+TARGETS = {
+    "latency": "inventory",
+    "bad_deploy": "shipping",
+    "kill": "recommendations",
+    "hang": "payments",
+    "cpu_hog": "cart",
+    "db_lock": "catalogue",
+}
+
+
+@pytest.mark.parametrize("name", list(FAULTS))
+def test_it_harms_its_target_and_mends_it(shop: Target, name: str) -> None:
+    """The probe sees the harm while the fault holds, and a healthy answer as soon as it is gone."""
+    fault, service = FAULTS[name], TARGETS[name]
+    before = measure_baseline(shop, service)
+    assert before.healthy
+    with fault.inject(shop, service, 30.0):
+        effect = prove(fault, shop, service, before)
+    assert effect.proved, effect.detail
+    after = shop.ask(service)
+    assert after.ok, after
+    assert shop.service(service).state == "running"
+    assert shop.service(service).version == before.state.version
+
+
+def test_an_experiment_keeps_its_journal_and_the_truth(shop: Target) -> None:
+    """What was broken, whether it took effect and when it was mended stands in the journal and in the truth file."""
+    experiment = Experiment(fault=FAULTS["latency"], service="orders", bound_s=30)
+    seen: list[Effect] = []
+    journal = run(experiment, shop, seen.append)
+    assert (journal.status, journal.steady_again) == ("completed", True)
+    assert journal.injected_at <= journal.effect.since <= journal.reverted_at <= journal.end
+    assert seen == [journal.effect]
+    truth = json.loads((shop.data_dir / "chaos-truth.jsonl").read_text().splitlines()[-1])
+    assert (truth["fault"], truth["target"], truth["took_effect"]) == ("latency", "orders", True)
+
+
+def test_the_journal_is_kept_when_the_hold_fails(shop: Target) -> None:
+    """An exception while the fault holds still reverts it and still leaves a journal."""
+
+    def fail(_: Effect) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(Experiment(fault=FAULTS["latency"], service="shipping", bound_s=30), shop, fail)
+    entry = json.loads((shop.data_dir / "chaos-journal.jsonl").read_text().splitlines()[-1])
+    assert entry["status"] == "interrupted"
+    assert shop.service("shipping").reached_at == shop.service("shipping").port
+
+
+def test_the_supervisor_mends_when_the_injector_is_killed(shop: Target) -> None:
+    """A fault ends by itself within its bound, even after kill -9 of whoever injected it."""
+    script = (
+        "import sys, time; from pathlib import Path; from chaos.faults import FAULTS; from chaos.target import Target\n"
+        "with FAULTS['hang'].inject(Target.at(Path(sys.argv[1])), 'inventory', 4.0):\n"
+        "    print('broken', flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", script, str(shop.data_dir)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as injector:
+        assert injector.stdout is not None
+        assert injector.stdout.readline().strip() == "broken"
+        assert shop.service("inventory").state == "stopped"
+        injector.kill()
+    deadline = time.monotonic() + 10
+    while shop.service("inventory").state == "stopped" and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert shop.ask("inventory").ok
+
+
+@pytest.mark.parametrize(
+    ("fault", "service", "bound_s", "says"),
+    [("kill", "web", 30, "not opted in"), ("kill", "nobody", 30, "not opted in"), ("hang", "cart", 900, "at most")],
+)
+def test_it_refuses_before_touching_anything(shop: Target, fault: str, service: str, bound_s: float, says: str) -> None:
+    """A wrong experiment is refused in words."""
+    with pytest.raises(ChaosError, match=says):
+        validate(Experiment(fault=FAULTS[fault], service=service, bound_s=bound_s), shop)
+
+
+def test_one_experiment_at_a_time(shop: Target) -> None:
+    """A second experiment against the same target is refused while one runs."""
+
+    def second(_: Effect) -> None:
+        with pytest.raises(ChaosError, match="another experiment"):
+            run(Experiment(fault=FAULTS["hang"], service="cart", bound_s=20), shop, lambda _: None)
+
+    run(Experiment(fault=FAULTS["kill"], service="shipping", bound_s=30), shop, second)
+
+
+def test_nothing_outlives_the_supervisor(tmp_path: Path) -> None:
+    """kill -9 of the shop's supervisor ends every service, even a stopped one."""
+    command = [sys.executable, "-m", "chaos.shop", "--data-dir", str(tmp_path), "--rate", "0"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "shop.json").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        family = psutil.Process(process.pid).children(recursive=True)
+        target = Target.at(tmp_path)
+        os.kill(target.service("payments").pid, signal.SIGSTOP)
+        target.close()
+        process.kill()
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert alive == []
