@@ -137,6 +137,7 @@ def _server_callbacks(dash: Dash, sources: Sources, who: commands.Who) -> None:
     dash.callback(
         Output("live", "children"),
         Output("pulse", "data"),
+        Output("who", "children"),
         Output("search", "data"),
         Output("range", "data"),
         Output("range", "value"),
@@ -146,5 +147,5 @@ def _server_callbacks(dash: Dash, sources: Sources, who: commands.Who) -> None:
         Input("tick", "data"),
         State("pulse", "data"),
         prevent_initial_call=True,
-    )(_off_loop(pages.renderer(sources)))
+    )(_off_loop(pages.renderer(sources, who)))
     commands.register(dash, sources, who, _off_loop)

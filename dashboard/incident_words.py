@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from dash import dcc, html
 
 from alerting.machine import Incident
 from dashboard.elements import Part, moment, pill
 from dashboard.urls import incident_path
 from dashboard.viewer import Viewer
-from dashboard.wording import count, duration, listed
+from dashboard.wording import count, duration, likely, listed
 from watchkeeper.vocabulary import Actor
 
 # word, tone and shape of each half of the state
@@ -45,8 +47,8 @@ def state_pills(incident: Incident) -> list[Part]:
     return [pill(*system), " ", pill(*human), *([" ", *severity] if severity else [])]
 
 
-def owner(incident: Incident, viewer: Viewer) -> Part:
-    """Who has it, or how long it has been waiting for somebody."""
+def owner(incident: Incident, viewer: Viewer, people: Mapping[str, str]) -> Part:
+    """Who has it, or how long it has been waiting for somebody. `people` maps ids to names."""
     if incident.human_state == "resolved" and incident.resolved_at:
         return html.Span(["resolved by ", _name(incident.resolved_by), " ", moment(incident.resolved_at, viewer)])
     if incident.human_state == "acknowledged" and incident.acknowledged_at:
@@ -56,7 +58,7 @@ def owner(incident: Incident, viewer: Viewer) -> Part:
     if incident.human_state == "expired":
         return html.Span("Nobody answered: the escalation chain is at its end.")
     if incident.paged_at:
-        person = incident.paged_person or "the person on call"
+        person = people.get(incident.paged_person, incident.paged_person) or "the person on call"
         return html.Span(
             ["Nobody yet: paged ", html.Strong(person), " ", moment(incident.paged_at, viewer, relative=True)]
         )
@@ -72,7 +74,7 @@ def cause(incident: Incident) -> Part:
         return html.Span(["No cause named: ", diagnosis.reason], className="muted")
     first = diagnosis.suspects[0]
     how = f", {first.mechanism}" if first.mechanism != "unknown" else ""
-    return html.Span([html.Strong(first.service), f"{how}, {first.probability:.0%} likely"])
+    return html.Span([html.Strong(first.service), f"{how}, {likely(first.probability)} likely"])
 
 
 def cause_text(incident: Incident) -> str:
@@ -81,7 +83,7 @@ def cause_text(incident: Incident) -> str:
     if diagnosis is None or diagnosis.abstained or not diagnosis.suspects:
         return "no cause named yet"
     first = diagnosis.suspects[0]
-    return f"{first.service} ({first.probability:.0%})"
+    return f"{first.service} ({likely(first.probability)})"
 
 
 def lasted(incident: Incident, viewer: Viewer) -> str:

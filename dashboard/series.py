@@ -47,7 +47,7 @@ class RedSeries:
         return [self.start + timedelta(seconds=self.step_s * i) for i in range(len(self.calls))]
 
     def recent(self, seconds: float = 60.0) -> Recent:
-        """What the service did in the last whole buckets that cover `seconds`. The newest one still fills."""
+        """What the service did in the buckets that cover `seconds`; but the newest, which may still grow."""
         n = min(max(1, round(seconds / self.step_s)), max(1, len(self.calls) - 1))
         part = slice(-n - 1, -1) if len(self.calls) > 1 else slice(None)
         calls, errors = float(self.calls[part].sum()), float(self.errors[part].sum())
@@ -72,9 +72,9 @@ class Recent:
 
 
 def grid(window: Window, step_s: int) -> tuple[datetime, int]:
-    """The first bucket of a window and how many buckets it touches."""
-    first = int(window.start.timestamp()) // step_s
-    last = -(-int(window.end.timestamp()) // step_s)
+    """The first bucket and the number of buckets that lie wholly within a window: half a bucket looks like a fall."""
+    first = -(-int(window.start.timestamp()) // step_s)
+    last = int(window.end.timestamp()) // step_s
     return utc(first * step_s), max(1, last - first)
 
 

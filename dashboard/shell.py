@@ -146,7 +146,7 @@ def _header() -> Any:
 
 def _icon(name: str, words: str) -> Any:
     return dmc.ActionIcon(
-        html.Span(id=f"{name}-mark", className=f"glyph {name}", **{"aria-hidden": "true"}),
+        html.Span(id=f"{name}-mark", className=f"glyph glyph-{name}", **{"aria-hidden": "true"}),
         id=name,
         n_clicks=0,
         variant="subtle",

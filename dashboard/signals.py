@@ -35,7 +35,7 @@ def around(incident: Incident, viewer: Viewer) -> Window:
 def moments(incident: Incident, changes: Sequence[ChangeEvent]) -> list[Moment]:
     """What to mark on every plot of an incident."""
     marks = [Moment(at=incident.onset, text="onset", kind="onset")]
-    marks += [Moment(at=c.at, text=f"{c.kind} {c.service}", kind="change") for c in changes]
+    marks += [Moment(at=c.at, text=c.kind, kind="change") for c in changes]
     if incident.paged_at:
         marks.append(Moment(at=incident.paged_at, text="paged", kind="page"))
     if incident.acknowledged_at:

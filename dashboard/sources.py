@@ -166,6 +166,11 @@ class Sources:
 
         return self._cache.get("newest", load)
 
+    @property
+    def people(self) -> Mapping[str, str]:
+        """The names of who can be paged, by id."""
+        return {person.id: person.name for person in self.config.oncall.people}
+
     # ---- incidents, changes, people ------------------------------------------------------------------
 
     def listed(self, limit: int = 60) -> Sequence[Incident]:

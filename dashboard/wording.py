@@ -50,6 +50,13 @@ def percent(ratio: float | None) -> str:
     return f"{value:.0f} %"
 
 
+def likely(probability: float) -> str:
+    """A probability as text that never claims certainty: `>99 %`, `82 %`, `<1 %`."""
+    if probability >= 0.995:
+        return ">99 %"
+    return "<1 %" if probability < 0.005 else f"{probability * 100:.0f} %"
+
+
 def amount(value: float | None, unit: str = "") -> str:
     """A value in its own unit, with three digits that count."""
     if value is None or math.isnan(value):

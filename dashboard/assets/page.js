@@ -11,7 +11,7 @@ window.dash_clientside.watchkeeper = (function () {
     scheme: (viewer) => (viewer ? viewer.scheme : skip()),
     schemeWords: (viewer) => {
       if (!viewer) return [skip(), skip()];
-      return ["glyph " + viewer.choice, "Theme: " + viewer.choice + ". Press for the next one"];
+      return ["glyph glyph-" + viewer.choice, "Theme: " + viewer.choice + ". Press for the next one"];
     },
     range: (value, search) => {
       const query = new URLSearchParams(search || "");

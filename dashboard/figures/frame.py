@@ -15,6 +15,7 @@ from dashboard.viewer import Viewer
 
 Figure = dict[str, Any]
 FONT = "Inter, system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'DejaVu Sans', sans-serif"
+WORD_SHARE = 0.017  # of a plot of about 400 pixels, for one letter
 CONFIG: dict[str, Any] = {"displayModeBar": False, "responsive": True, "doubleClick": "reset"}
 
 
@@ -102,38 +103,39 @@ def value_axis(palette: Palette, *, title: str = "", suffix: str = "", form: str
 
 
 def mark(figure: Figure, viewer: Viewer, moments: Sequence[Moment]) -> None:
-    """Draw vertical lines through the whole figure; words that would collide share one place."""
+    """Draw vertical lines through the whole figure, each with its words; neighbours' words stand in lower rows."""
     p = viewer.palette
     colours = {"onset": p.failing, "change": p.degraded, "page": p.accent, "ack": p.accent, "resolved": p.ok}
-    for moment in moments:
+    first, last = (datetime.fromisoformat(end) for end in figure["layout"]["xaxis"]["range"])
+    span = (last - first).total_seconds()
+    ends: list[float] = []  # how far each row of words reaches, as a share of the axis
+    for moment in sorted(moments, key=lambda m: m.at):
         x = viewer.local(moment.at)
+        share = (datetime.fromisoformat(x) - first).total_seconds() / span
+        width = WORD_SHARE * len(moment.text)
+        leftward = share + width > 1
+        begin = share - width if leftward else share
+        row = next((i for i, end in enumerate(ends) if end <= begin), len(ends))
+        ends[row : row + 1] = [begin + width]
         colour = colours[moment.kind]
+        line = {"color": colour, "width": 1.2, "dash": "solid" if moment.kind == "onset" else "dot"}
+        place = {"xref": "x", "yref": "paper"}
         figure["layout"]["shapes"].append(
-            {
-                "type": "line",
-                "xref": "x",
-                "yref": "paper",
-                "x0": x,
-                "x1": x,
-                "y0": 0,
-                "y1": 1,
-                "line": {"color": colour, "width": 1.2, "dash": "solid" if moment.kind == "onset" else "dot"},
-                "layer": "above",
-            }
+            {"type": "line", **place, "x0": x, "x1": x, "y0": 0, "y1": 1, "line": line, "layer": "above"}
         )
         figure["layout"]["annotations"].append(
             {
+                **place,
                 "x": x,
                 "y": 1,
-                "xref": "x",
-                "yref": "paper",
                 "text": moment.text,
                 "showarrow": False,
-                "xanchor": "left",
+                "xanchor": "right" if leftward else "left",
                 "yanchor": "top",
-                "xshift": 3,
+                "xshift": -3 if leftward else 3,
+                "yshift": -13 * row,
                 "font": {"size": 10, "color": colour},
                 "bgcolor": p.surface,
-                "opacity": 0.9,
+                "opacity": 0.85,
             }
         )

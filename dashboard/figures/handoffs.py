@@ -9,7 +9,6 @@ from datetime import datetime
 from dashboard.figures.frame import Figure, layout, time_axis
 from dashboard.viewer import Viewer
 
-
 PATTERNS = {"gap": "x", "fallback": "/", "override": "."}
 
 

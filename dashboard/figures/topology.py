@@ -13,7 +13,7 @@ from typing import Any
 
 from dashboard.health import MARKS, SHAPES, Health, colour
 from dashboard.palette import Palette
-from dashboard.wording import milliseconds, per_second, percent
+from dashboard.wording import likely, milliseconds, per_second, percent
 
 COLUMN, ROW = 150, 92
 NOTABLE = 0.05  # a call fails now and then; from here on it gets a colour and words
@@ -62,7 +62,7 @@ def _node(
         }
         classes = "foreign"
     else:
-        suspected = f"\nsuspected cause {health.suspected:.0%}" if health.suspected else ""
+        suspected = f"\nsuspected cause {likely(health.suspected)}" if health.suspected else ""
         data = {
             "id": name,
             "label": f"{name}\n{MARKS[health.state]} {health.state}{suspected}",
@@ -82,15 +82,14 @@ def _node(
 
 def _edge(call: Call, palette: Palette) -> Element:
     failed = call.error_ratio > NOTABLE
-    words = [per_second(call.per_second), milliseconds(call.mean_ms)]
-    if failed:
-        words.append(f"✕ {percent(call.error_ratio)}")
+    words = [per_second(call.per_second), milliseconds(call.mean_ms), f"{percent(call.error_ratio)} failed"]
     return {
         "data": {
             "id": f"{call.caller}→{call.callee}",
             "source": call.caller,
             "target": call.callee,
-            "label": " · ".join(words),
+            "label": "\n".join(words),
+            "short": f"✕ {percent(call.error_ratio)}",
             "width": round(1.2 + min(call.per_second, 100) ** 0.5 / 2.5, 2),
             "colour": palette.failing if failed else palette.unknown,
         },

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-from dash import ctx, no_update
+from dash import ctx, html, no_update
 from dash.exceptions import PreventUpdate
 
 from dashboard.attempts import attempt
+from dashboard.commands import Who
 from dashboard.elements import Part
 from dashboard.incident_words import cause_text, is_open
 from dashboard.pages import incident, incidents, learning, missing, oncall, overview, services
@@ -19,6 +20,7 @@ from dashboard.urls import RANGES, View, incident_path, parse
 from dashboard.viewer import Viewer, viewer
 from dashboard.wording import clock_text
 from watchkeeper.errors import WatchkeeperError
+from watchkeeper.vocabulary import Actor
 
 Render = Callable[[Sources, View, Viewer], Part]
 
@@ -50,7 +52,7 @@ def find(path: str) -> Page:
     return PAGES.get(plain) or Page(nav="", title="No such page", render=missing.render)
 
 
-def renderer(sources: Sources) -> Callable[..., Any]:
+def renderer(sources: Sources, who: Who) -> Callable[..., Any]:
     """The callback that draws the page: on navigation, on a change of theme, and at every refresh."""
 
     def draw(
@@ -66,11 +68,16 @@ def renderer(sources: Sources) -> Callable[..., Any]:
         found, opened = _chrome(sources, view)
         pulse = {"title": page.title, "nav": page.nav, "open": opened, "share": view.frozen(reader.now)}
         if refreshed:
-            return shown, pulse, no_update, no_update, no_update
+            return shown, pulse, _reader(who()), no_update, no_update, no_update
         choices, chosen = range_choices(view, reader)
-        return shown, pulse, found, choices, chosen
+        return shown, pulse, _reader(who()), found, choices, chosen
 
     return draw
+
+
+def _reader(actor: Actor | None) -> Part:
+    """Who may act from this browser, or where to sign in."""
+    return actor.name if actor else html.A("Sign in", href="/sign-in")
 
 
 def range_choices(view: View, reader: Viewer) -> tuple[list[dict[str, str]], str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 from dash import dcc, html
@@ -19,12 +19,13 @@ from dashboard.sources import Sources
 from dashboard.track_record import track_record
 from dashboard.urls import View, step_for
 from dashboard.viewer import Viewer
-from dashboard.wording import amount, duration, percent, utc_text
+from dashboard.wording import amount, duration, likely, listed, percent, utc_text
 from watchkeeper.errors import NotFound
 from watchkeeper.vocabulary import ChangeEvent, Suspect, Window
 
 NEAR = timedelta(minutes=30)
 PLOTS = 4
+SUSPECTS = 4
 KINDS = {
     "opened": ("failing", "◆"),
     "paged": ("accent", "!"),
@@ -86,7 +87,7 @@ def _page(sources: Sources, incident: Incident, view: View, viewer: Viewer) -> P
                 ),
                 html.Div(
                     [
-                        _facts(incident, viewer),
+                        *_facts(incident, viewer, sources.people),
                         _proposal(incident),
                         _timeline(incident, viewer),
                         _changes(incident, changes, viewer),
@@ -147,10 +148,15 @@ def _diagnosis(incident: Incident, view: View, viewer: Viewer) -> Part:
         [html.Strong("No answer, only leads. "), diagnosis.reason] if diagnosis.abstained else diagnosis.reason,
         className="verdict abstained" if diagnosis.abstained else "verdict",
     )
+    shown = [s for rank, s in enumerate(diagnosis.suspects) if rank < SUSPECTS and (rank == 0 or s.evidence)]
+    rest = [s.service for s in diagnosis.suspects if s not in shown]
     return card(
         "Likely cause",
         verdict,
-        html.Ol([_suspect(s, rank, view) for rank, s in enumerate(diagnosis.suspects[:4])], className="suspects"),
+        html.Ol([_suspect(s, rank, view) for rank, s in enumerate(shown)], className="suspects"),
+        html.P(f"Also looked at, without evidence that counts: {listed(rest[:8])}.", className="muted rest")
+        if rest
+        else None,
         aside=made,
     )
 
@@ -169,11 +175,11 @@ def _suspect(suspect: Suspect, rank: int, view: View) -> Part:
                     html.Span(" · ".join(filter(None, where)), className="muted mono"),
                     html.Span(
                         [
-                            html.Span(className="bar", style={"width": f"{suspect.probability:.0%}"}),
-                            html.Span(f"{suspect.probability:.0%}", className="number"),
+                            html.Span(className="bar", style={"width": f"{suspect.probability:.1%}"}),
+                            html.Span(likely(suspect.probability), className="number"),
                         ],
                         className="probability",
-                        title=f"{suspect.service} is the cause with a probability of {suspect.probability:.0%}",
+                        title=f"{suspect.service} is the cause with a probability of {likely(suspect.probability)}",
                     ),
                 ],
                 className="line suspect-head",
@@ -290,8 +296,8 @@ def _findings(sources: Sources, incident: Incident, viewer: Viewer) -> Part:
     )
 
 
-def _facts(incident: Incident, viewer: Viewer) -> Part:
-    rows: list[tuple[str, Part]] = [("Who", owner(incident, viewer)), ("Why was I notified?", why_notified(incident))]
+def _facts(incident: Incident, viewer: Viewer, people: Mapping[str, str]) -> list[Part]:
+    rows: list[tuple[str, Part]] = [("Who", owner(incident, viewer, people))]
     if incident.paged_at:
         delivered = "" if incident.delivered else " (delivery not confirmed)"
         rows.append(
@@ -309,7 +315,7 @@ def _facts(incident: Incident, viewer: Viewer) -> Part:
                 ),
             )
         )
-    return card("State", facts(*rows))
+    return [card("State", facts(*rows)), card("Why was I notified?", html.P(why_notified(incident)))]
 
 
 def _proposal(incident: Incident) -> Part:
@@ -369,7 +375,7 @@ def _changes(incident: Incident, changes: Sequence[ChangeEvent], viewer: Viewer)
                         f" {c.kind}: {c.title}",
                         html.Span(f" {c.version} {c.author}".rstrip(), className="muted"),
                         " ",
-                        pill("part of the evidence", "failing", "⌖") if c.id == accused else None,
+                        pill("part of the evidence", "failing", "◎") if c.id == accused else None,
                     ]
                 ),
             ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from dash import dcc, html
 
 from alerting.machine import Incident
@@ -36,7 +38,7 @@ def render(sources: Sources, view: View, viewer: Viewer) -> Part:
     else:
         body = table(
             ["Incident", "State", "Likely cause", "Who", "Onset", "Lasted"],
-            [_row(i, viewer) for i in shown],
+            [_row(i, viewer, sources.people) for i in shown],
             caption="Incidents, newest first",
         )
     return [
@@ -45,13 +47,13 @@ def render(sources: Sources, view: View, viewer: Viewer) -> Part:
     ]
 
 
-def _row(incident: Incident, viewer: Viewer) -> Part:
+def _row(incident: Incident, viewer: Viewer, people: Mapping[str, str]) -> Part:
     return html.Tr(
         [
             html.Th([link(incident), html.Div(incident.id, className="muted mono")], scope="row"),
             html.Td(html.Div(state_pills(incident), className="line")),
             html.Td(cause(incident)),
-            html.Td(owner(incident, viewer)),
+            html.Td(owner(incident, viewer, people)),
             html.Td(moment(incident.onset, viewer)),
             html.Td(lasted(incident, viewer)),
         ],

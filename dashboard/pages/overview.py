@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from dash import dcc, html
@@ -18,7 +18,7 @@ from dashboard.onduty import on_duty
 from dashboard.sources import STALE_AFTER, Sources
 from dashboard.urls import View
 from dashboard.viewer import Viewer
-from dashboard.wording import ago, count, duration, milliseconds, per_second, percent
+from dashboard.wording import ago, count, duration, likely, milliseconds, per_second, percent
 from watchkeeper.errors import StoreError
 
 SHOWN = 5
@@ -58,13 +58,13 @@ def _now(sources: Sources, viewer: Viewer) -> Part:
     return html.Section(
         [
             html.Div([html.H2(words), dcc.Link("All incidents", href="/incidents")], className="card-head"),
-            html.Div([_incident(i, viewer) for i in opened], className="open-incidents"),
+            html.Div([_incident(i, viewer, sources.people) for i in opened], className="open-incidents"),
         ],
         **{"aria-label": "Open incidents"},
     )
 
 
-def _incident(incident: Incident, viewer: Viewer) -> Part:
+def _incident(incident: Incident, viewer: Viewer, people: Mapping[str, str]) -> Part:
     tone = "failing" if is_unanswered(incident) else "accent"
     return html.Article(
         [
@@ -77,7 +77,7 @@ def _incident(incident: Incident, viewer: Viewer) -> Part:
                 ],
                 className="open-what",
             ),
-            facts(("Cause", cause(incident)), ("Who", owner(incident, viewer))),
+            facts(("Cause", cause(incident)), ("Who", owner(incident, viewer, people))),
             facts(
                 ("Since", html.Span([moment(incident.onset, viewer), f", {lasted(incident, viewer)}"])),
                 ("Services", ", ".join(sorted({incident.service, *(f.service for f in incident.findings)}))),
@@ -183,7 +183,7 @@ def _row(name: str, member: Member, view: View, viewer: Viewer) -> Part:
     p, series, recent = viewer.palette, member.series, member.recent
     health = member.health
     reason = html.Div(health.reason, className="reason") if health.state != "ok" else None
-    suspected = pill(f"suspected cause {health.suspected:.0%}", "failing", "⌖") if health.suspected else None
+    suspected = pill(f"suspected cause {likely(health.suspected)}", "failing", "◎") if health.suspected else None
     return html.Tr(
         [
             html.Th([dcc.Link(name, href=view.link("/services", service=name)), suspected, reason], scope="row"),

@@ -26,6 +26,9 @@ from dashboard.viewer import Viewer
 from dashboard.wording import count, milliseconds, per_second, percent
 from watchkeeper.vocabulary import Window
 
+NOW_S = 120.0
+FEW = 14
+
 
 def render(sources: Sources, view: View, viewer: Viewer) -> Part:
     """Map and table side by side; the chosen service's panel below them."""
@@ -73,7 +76,7 @@ def _all(sources: Sources, view: View, viewer: Viewer) -> Part:
 def _map(sources: Sources, members: Mapping[str, Member], view: View, viewer: Viewer) -> Part:
     window = view.window(viewer.now)
     # What flows now colours the map, not the mean over the whole range.
-    near = Window.last(min(window.seconds, 300), until=window.end)
+    near = Window.last(min(window.seconds, NOW_S), until=window.end)
     calls = sources.calls(near) or sources.calls(window)
     health = {name: member.health for name, member in members.items()}
     elements = topology(calls, health, viewer.palette, view.service)
@@ -104,7 +107,7 @@ def _map(sources: Sources, members: Mapping[str, Member], view: View, viewer: Vi
             **{"aria-label": f"{count(len(members), 'service')} and their calls. The table beside it holds the same."},
         ),
         legend,
-        aside=f"calls of the last {int(near.seconds // 60)} min" if view.is_live else None,
+        aside=f"calls of the last {int(near.seconds)} s" if view.is_live else None,
     )
 
 
@@ -141,7 +144,7 @@ def _style(p: Palette) -> list[dict[str, Any]]:
         "text-background-color": p.surface,
         "text-background-opacity": 0.9,
         "text-background-padding": 2,
-        "text-rotation": "autorotate",
+        "text-wrap": "wrap",
     }
     return [
         {"selector": "node", "style": node},
@@ -155,10 +158,24 @@ def _style(p: Palette) -> list[dict[str, Any]]:
         {"selector": "node.suspected", "style": {"border-width": 5, "font-weight": "bold"}},
         {
             "selector": "node.chosen",
-            "style": {"underlay-color": p.accent, "underlay-opacity": 0.25, "underlay-padding": 9},
+            "style": {
+                "underlay-color": p.accent,
+                "underlay-opacity": 0.25,
+                "underlay-padding": 9,
+                "underlay-shape": "ellipse",
+            },
         },
         {"selector": "edge", "style": edge},
-        {"selector": "edge.failed", "style": {"label": "data(label)", "line-opacity": 0.95, "color": p.failing}},
+        {
+            "selector": "edge.failed",
+            "style": {
+                "label": "data(short)",
+                "line-opacity": 0.95,
+                "color": p.failing,
+                "font-size": 12,
+                "font-weight": "bold",
+            },
+        },
         {"selector": "edge.attribute", "style": {"line-style": "dashed"}},
         {"selector": "edge:selected", "style": {"label": "data(label)", "line-opacity": 1}},
     ]
@@ -215,13 +232,13 @@ def _table(members: Mapping[str, Member], view: View, viewer: Viewer) -> Part:
                 "headerHeight": 36,
                 "animateRows": False,
                 "suppressCellFocus": False,
-                "domLayout": "normal",
+                "domLayout": "autoHeight" if len(rows) <= FEW else "normal",
                 "enableCellTextSelection": True,
                 "suppressScrollOnNewData": True,
                 "tooltipShowDelay": 300,
             },
             rowClassRules={"chosen-row": f"params.data.id === '{_quoted(view.service)}'"},
-            style={"height": "470px", "width": "100%"},
+            style={"width": "100%"} | ({} if len(rows) <= FEW else {"height": "500px"}),
             className="grid",
         ),
         aside=count(len(members), "service"),
@@ -320,7 +337,7 @@ def _panel(sources: Sources, name: str, member: Member, view: View, viewer: View
 
 
 def _neighbours(sources: Sources, name: str, window: Window, view: View) -> Part:
-    near = Window.last(min(window.seconds, 300), until=window.end)
+    near = Window.last(min(window.seconds, NOW_S), until=window.end)
     calls = sources.calls(near)
 
     def names(pairs: list[tuple[str, str]]) -> Part:
