@@ -24,20 +24,20 @@ def run(config: Config) -> None:
         config.store.user: User(password=config.store_password(), writes=False),
         "loader": User(password=config.secret("store-loader"), writes=True),
     }
-    engine = Engine(
+    try:  # before the engine is opened: a taken port is the commoner mistake, and the quicker to find
+        server = ChdbServer((config.store.host, config.store.port), users)
+    except OSError as error:
+        raise StoreError(
+            f"store.port {config.store.port} cannot be used: it is held by {port_owner(config.store.port)}. "
+            "Stop that process, or set store.port."
+        ) from error
+    engine = server.engine = Engine(
         config.data_dir / "store",
         database=config.store.database,
         retention_days=config.store.retention_days,
         readers=config.store.readers,
         memory_mib=config.store.memory_mib,
     )
-    try:
-        server = ChdbServer((config.store.host, config.store.port), engine, users)
-    except OSError as error:
-        raise StoreError(
-            f"store.port {config.store.port} cannot be used: it is held by {port_owner(config.store.port)}. "
-            "Stop that process, or set store.port."
-        ) from error
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())

@@ -39,13 +39,13 @@ class User:
 
 
 class ChdbServer(ThreadingHTTPServer):
-    """Serves `engine` at `address`; every connection is a thread, every statement a pooled engine connection."""
+    """Listens at `address`; set `engine` before serving. A connection is a thread, a statement a pooled one of the engine."""
 
     daemon_threads = True
     request_queue_size = 64
+    engine: Engine
 
-    def __init__(self, address: tuple[str, int], engine: Engine, users: Mapping[str, User]) -> None:
-        self.engine = engine
+    def __init__(self, address: tuple[str, int], users: Mapping[str, User]) -> None:
         self.users = users
         super().__init__(address, _Request)
 

@@ -55,10 +55,11 @@ class Telemetry:
             if self._client is None:
                 self._client = connect(self._url, self._database, self._user, self._password)
             return self._client.query_arrow(sql, parameters=dict(parameters or {}), use_strings=True)
-        except ClickHouseError as error:
-            raise StoreError(f"the store refused a query: {error}") from error
-        except (HTTPError, OSError) as error:
-            raise StoreError(f"the store at {self._url} cannot be reached: {error}", retry=True) from error
+        except (ClickHouseError, HTTPError, OSError) as error:
+            if isinstance(error, ClickHouseError) and not isinstance(error.__cause__, HTTPError):
+                raise StoreError(f"the store refused a query: {error}") from error
+            reason = error.__cause__ or error
+            raise StoreError(f"the store at {self._url} cannot be reached: {reason}", retry=True) from error
 
     def red(self, window: Window, step_s: int = 5) -> pa.Table:
         """Rate, errors and duration of every service's operations, by `step_s`.
