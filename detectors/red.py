@@ -171,9 +171,10 @@ class RedDetector:
     ) -> None:
         sums = cumulative(verdict.scores)[:, -1]
         began = first_bad(verdict.scores)
-        raised = sums >= self.thresholds.raise_at(services, verdict.kind)
         last = verdict.scores[:, -CLEAR:]
         calm_again: Bools = np.asarray((np.isnan(last) | (last <= 1.0)).all(axis=1))
+        # A long trouble leaves a sum that would take minutes to wear off: normal buckets end it at once.
+        raised = (sums >= self.thresholds.raise_at(services, verdict.kind)) & ~calm_again
         order = np.argsort(-sums)  # a service's worst operation speaks for it
         for row in order.tolist():
             service, operation = names[row][0], names[row][1]
