@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from alerting.machine import Incident
-from chaos.experiment import Experiment, await_steady, run
+from chaos.experiment import Experiment, run
 from chaos.faults import FAULTS
 from chaos.faults.fault import Effect, Fault
 from chaos.target import Target
@@ -19,12 +19,13 @@ from watchkeeper.demo.report import FaultReport
 from watchkeeper.errors import ChaosError
 from watchkeeper.vocabulary import Diagnosis, Mechanism
 
-WARM_UP_S = 65.0
+WARM_UP_S = 55.0
 CONTROL_S = 122.0
 FAULT_HOLDS_S = 42.0
-LATE_RESOLVE_S = 14.0
+LATE_RESOLVE_S = 20.0
 # Findings that begin this soon after a resolve count as the old incident's aftermath, so wait it out.
-QUIET_BETWEEN_S = 17.0
+QUIET_BETWEEN_S = 16.0
+STILL_OPEN_S = 20.0
 LEARNING_WITHIN_S = 15.0
 BOUND_S = 90.0
 
@@ -124,11 +125,14 @@ class Story:
         return report
 
     def settle(self) -> None:
-        """Wait until nothing is open and the shop is steady, so that faults don't run into each other."""
-        self._patience.sleep(QUIET_BETWEEN_S)
-        probe = Experiment(fault=next(iter(FAULTS.values())), service="", bound_s=1)
-        if off := await_steady(probe, self._target, 10.0):
-            self._say(f"still not steady: {off}")
+        """Wait until nothing is open, and for a while after, so that faults don't run into each other."""
+        for _ in self._patience.every(0.5, STILL_OPEN_S):
+            if not self._loop.incidents.list("open"):
+                break
+        else:
+            self._say("  an incident is still open")
+        resolved = [one.resolved_at.timestamp() for one in self._loop.incidents.list(limit=20) if one.resolved_at]
+        self._patience.sleep(max(resolved, default=0.0) + QUIET_BETWEEN_S - time.time())
 
     def learn(self, before: list[dict[str, object]]) -> list[dict[str, object]]:
         """Wait a little for a model version that the labels made."""
