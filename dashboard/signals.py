@@ -115,7 +115,7 @@ def _expected(evidence: Evidence, unit: str) -> float | None:
     """The expected value in the plot's unit; None when it was given in a unit that is not the plot's."""
     if evidence.expected is None:
         return None
-    if evidence.unit == unit or (unit == "ratio" and evidence.unit == "" and 0 <= evidence.expected <= 1):
+    if evidence.unit == unit or (unit == "ratio" and evidence.unit == "share"):
         return evidence.expected
     if unit == "ms" and evidence.unit == "s":
         return evidence.expected * 1000

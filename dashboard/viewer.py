@@ -14,11 +14,12 @@ from dashboard.wording import zone_named
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Viewer:
-    """The reader's theme and zone, and the one `now` that a whole page is drawn with."""
+    """Theme, zone, whether the screen is a phone's, and the one `now` that a whole page is drawn with."""
 
     now: datetime
     zone: ZoneInfo
     palette: Palette
+    narrow: bool = False
 
     def local(self, at: datetime) -> str:
         """A moment as plotly wants it for an axis in the reader's zone: no offset, wall-clock time."""
@@ -37,4 +38,5 @@ def viewer(stored: Mapping[str, Any], now: datetime) -> Viewer:
         now=now,
         zone=zone_named(str(stored.get("zone", "UTC"))),
         palette=palette(str(stored.get("scheme", "light"))),
+        narrow=bool(stored.get("narrow")),
     )

@@ -12,7 +12,7 @@ window.watchkeeper = (function () {
     return chosen === "system" ? (media.matches ? "dark" : "light") : chosen;
   }
   function viewer() {
-    return { scheme: scheme(), choice: choice(), zone: Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC" };
+    return { scheme: scheme(), choice: choice(), zone: Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC", narrow: window.innerWidth < 820 };
   }
   function apply() {
     const root = document.documentElement;

@@ -52,7 +52,13 @@ def handoff_figure(shifts: Sequence[Shift], viewer: Viewer, start: datetime, end
                 "marker": {
                     "color": colours.get(shift.person or "", p.failing),
                     "line": {"color": p.surface, "width": 2},
-                    "pattern": {"shape": PATTERNS.get(shift.source, "")},
+                    "pattern": {
+                        "shape": PATTERNS.get(shift.source, ""),
+                        "fillmode": "overlay",
+                        "fgcolor": p.surface,
+                        "fgopacity": 0.35,
+                        "solidity": 0.25,
+                    },
                 },
                 "hovertemplate": f"{words}<br>{span}<extra></extra>",
             }

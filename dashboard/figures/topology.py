@@ -16,6 +16,7 @@ from dashboard.palette import Palette
 from dashboard.wording import likely, milliseconds, per_second, percent
 
 COLUMN, ROW = 150, 92
+NARROW_COLUMN, NARROW_ROW = 112, 100
 NOTABLE = 0.05  # a call fails now and then; from here on it gets a colour and words
 Element = dict[str, Any]
 
@@ -36,11 +37,21 @@ class Call:
 
 
 def topology(
-    calls: Sequence[Call], health: Mapping[str, Health], palette: Palette, selected: str | None = None
+    calls: Sequence[Call],
+    health: Mapping[str, Health],
+    palette: Palette,
+    selected: str | None = None,
+    *,
+    downward: bool = False,
 ) -> list[Element]:
-    """Nodes and edges with positions. Every service of `health` is on the map, called or not."""
+    """Nodes and edges with positions. Every service of `health` is on the map, called or not.
+
+    `downward` lays callers above callees, for a screen that is higher than wide.
+    """
     names = sorted(set(health) | {c.caller for c in calls} | {c.callee for c in calls})
     places = _places(names, [(c.caller, c.callee) for c in calls])
+    if downward:
+        places = {name: (y / ROW * NARROW_COLUMN, x / COLUMN * NARROW_ROW) for name, (x, y) in places.items()}
     reporting = set(health) | {c.caller for c in calls} | {c.callee for c in calls if c.instrumented}
     nodes = [
         _node(name, places[name], health.get(name), name in reporting, palette, name == selected) for name in names

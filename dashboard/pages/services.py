@@ -79,7 +79,7 @@ def _map(sources: Sources, members: Mapping[str, Member], view: View, viewer: Vi
     near = Window.last(min(window.seconds, NOW_S), until=window.end)
     calls = sources.calls(near) or sources.calls(window)
     health = {name: member.health for name, member in members.items()}
-    elements = topology(calls, health, viewer.palette, view.service)
+    elements = topology(calls, health, viewer.palette, view.service, downward=viewer.narrow)
     states = [s for s in WORST_FIRST if any(h.state == s for h in health.values())]
     legend = html.Div(
         [pill(s, s, MARKS[s]) for s in states]

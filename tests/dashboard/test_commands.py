@@ -1,0 +1,102 @@
+"""What a reader may do from a page, and what an incident says of itself."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from alerting.incidents import Incidents
+from alerting.machine import Incident
+from dashboard.commands import give, label_from
+from dashboard.incident_words import cause_text, urgency, why_notified
+from dashboard.track_record import track_record
+from tests.dashboard.values import NOW, diagnosis, finding
+from watchkeeper.clock import FrozenClock
+from watchkeeper.state.database import Database
+from watchkeeper.vocabulary import Actor
+
+ANA = Actor(name="Ana Sousa", via="dashboard")
+
+
+@pytest.fixture
+def incident(incidents: Incidents) -> Incident:
+    """Paged and diagnosed."""
+    (incident_id,) = incidents.observe(
+        [finding("payments"), finding("orders")], edges=[("orders", "payments")], now=NOW
+    )
+    incidents.diagnosed(incident_id, diagnosis(("payments", 0.82), ("orders", 0.1)), None, "diagnosis:1")
+    return incidents.page(incident_id).incident
+
+
+def test_without_a_session_nothing_happens(incidents: Incidents, incident: Incident) -> None:
+    """The reader is told where to sign in, and the incident stays as it was."""
+    title, sentence, good = give(incidents, None, "acknowledge", incident.id, "key")
+    assert not good
+    assert title == "Not signed in"
+    assert "Sign in" in sentence
+    assert incidents.get(incident.id).version == incident.version
+
+
+def test_a_double_click_acknowledges_once(incidents: Incidents, incident: Incident) -> None:
+    """The button's key makes the second click a repeat."""
+    for _ in range(2):
+        assert give(incidents, ANA, "acknowledge", incident.id, "dashboard:1")[2]
+    after = incidents.get(incident.id)
+    assert after.human_state == "acknowledged"
+    assert [entry.kind for entry in after.timeline].count("acknowledged") == 1
+    assert after.acknowledged_by == ANA
+
+
+def test_a_late_acknowledgement_says_who_was_first(incidents: Incidents, incident: Incident) -> None:
+    """It neither reopens the incident nor pretends to have done something."""
+    give(incidents, Actor(name="Ben Okoro", via="slack"), "resolve", incident.id, "slack:1")
+    _, sentence, _ = give(incidents, ANA, "acknowledge", incident.id, "dashboard:2")
+    assert "already resolved by Ben Okoro" in sentence
+    assert incidents.get(incident.id).human_state == "resolved"
+
+
+def test_an_unknown_incident_is_a_sentence_not_a_traceback(incidents: Incidents) -> None:
+    """Somebody may have an old page open."""
+    assert give(incidents, ANA, "acknowledge", "inc-none", "key")[2] is False
+
+
+def test_the_resolve_form_becomes_a_human_label(incidents: Incidents, incident: Incident) -> None:
+    """Cause, mechanism, verdict and note are kept, with who judged which version of the engine."""
+    label = label_from(incident, ANA, NOW, "payments", "deploy", "no", " too eager ")
+    give(incidents, ANA, "resolve", incident.id, "dashboard:3", label)
+    (kept,) = incidents.get(incident.id).labels
+    assert (kept.source, kept.author, kept.cause, kept.mechanism) == ("human", "Ana Sousa", "payments", "deploy")
+    assert (kept.warranted, kept.note, kept.model_version) == (False, "too eager", "rca-1")
+
+
+def test_what_a_person_leaves_open_stays_unknown(incident: Incident) -> None:
+    """Not sure is not no."""
+    label = label_from(incident, ANA, NOW, None, None, "unsure", None)
+    assert (label.warranted, label.cause, label.mechanism, label.note) == (None, None, None, "")
+
+
+def test_an_incident_says_why_it_woke_somebody(incident: Incident) -> None:
+    """One sentence with the services, the detector, the first finding, and why they are one incident."""
+    sentence = why_notified(incident)
+    assert sentence.startswith("2 findings on orders and payments by red were bad enough to wake somebody.")
+    assert "They are one incident because" in sentence
+    assert cause_text(incident) == "payments (82 %)"
+
+
+def test_what_waits_for_a_human_comes_first(incidents: Incidents, incident: Incident, clock: FrozenClock) -> None:
+    """Unanswered before acknowledged before resolved."""
+    taken = give(incidents, ANA, "acknowledge", incident.id, "dashboard:4") and incidents.get(incident.id)
+    assert urgency(incident) < urgency(taken)
+    clock.advance(60)
+    give(incidents, ANA, "resolve", incident.id, "dashboard:5")
+    assert urgency(taken) < urgency(incidents.get(incident.id))
+
+
+def test_a_detectors_record_comes_from_peoples_labels(db: Database, incidents: Incidents, incident: Incident) -> None:
+    """Before the first label there is none; then it counts incidents, not findings."""
+    seen = incident.findings[0]
+    assert track_record(db, seen) == ""
+    label = label_from(incident, ANA, NOW + timedelta(minutes=1), "payments", None, "yes", "")
+    give(incidents, ANA, "resolve", incident.id, "dashboard:6", label)
+    assert track_record(db, seen) == f"red was right 1 of 1 times on {seen.service}, by people’s labels"
