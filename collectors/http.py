@@ -111,6 +111,10 @@ class HttpReceiver:
             text = f"a bearer token with the scope {needed} is needed; make one with `watchkeeper token new`"
             await _answer(send, 401, json.dumps({"error": text}).encode(), [("www-authenticate", "Bearer")])
             return
+        if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            # A page in a browser may send other types here without asking first.
+            await _answer(send, 415, b'{"error": "send Content-Type application/json"}')
+            return
         try:
             tree = json.loads(await self._body(headers, receive))
             answer = await asyncio.to_thread(sink, tree)

@@ -121,6 +121,28 @@ def test_every_kind_of_attribute_becomes_text(roles: OwnRoles, loader: Statement
     assert (row["names"], json.loads(dict(row["ea"][0])["where"])) == (["boom"], ["x"])
 
 
+def test_senseless_times_hold_nothing_up(roles: OwnRoles, loader: Statements) -> None:
+    """Spans from all over the calendar, and beyond it, load with the sensible ones."""
+    service = "time-" + secrets.token_hex(3)
+    request = traces(service, *({"at": START} for _ in range(150)))
+    for index, span in enumerate(request.resource_spans[0].scope_spans[0].spans):
+        if index:
+            span.start_time_unix_nano = index * 86_400 * 10**9 * (1 if index % 2 else 300) % 2**64
+            span.end_time_unix_nano = (2**64 - 1) if index % 3 else 0
+    load(loader, "traces", request)
+    assert roles.telemetry.spans(WINDOW, service).num_rows == 1
+
+
+def test_a_log_without_a_time_is_of_now(roles: OwnRoles, loader: Statements) -> None:
+    """A record with neither time is kept under the time of its arrival."""
+    service = "now-" + secrets.token_hex(3)
+    request = logs(service, {"at": START, "body": "when?"})
+    request.resource_logs[0].scope_logs[0].log_records[0].time_unix_nano = 0
+    load(loader, "logs", request)
+    window = Window.last(60, until=datetime.now(UTC) + timedelta(seconds=5))
+    assert roles.telemetry.logs(window, service)["body"].to_pylist() == ["when?"]
+
+
 def test_logs_and_their_counts(roles: OwnRoles, loader: Statements) -> None:
     """Lines come back newest first, filtered by severity, and are counted by severity."""
     service = "log-" + secrets.token_hex(3)

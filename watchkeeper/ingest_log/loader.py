@@ -16,13 +16,16 @@ from watchkeeper.store.statements import RefusedError, Statements
 
 LOADED = Counter("watchkeeper_loader_segments_total", "Segments that reached the store.", ["signal"])
 FAILED = Counter("watchkeeper_loader_failures_total", "Tries that failed.", ["signal"])
+REFUSALS = Counter("watchkeeper_loader_refused_total", "Segments set aside as *.refused.", ["signal"])
 SECONDS = Histogram("watchkeeper_loader_seconds", "Time to load one segment.", ["signal"])
 LAG = Gauge("watchkeeper_loader_lag_seconds", "Age of the oldest segment that waits.")
 
 FIRST_BACKOFF_S: Final = 0.2
 LONGEST_BACKOFF_S: Final = 5.0
-# ClickHouse codes of a segment that can never be loaded, however often it is sent.
-HOPELESS: Final = frozenset({33, 117, 441, 444})
+# ClickHouse codes that pass: time, queries, network, memory, disk, parts, a password that is being changed.
+PASSING: Final = frozenset({159, 202, 209, 210, 241, 243, 252, 394, 516})
+# How often a segment that the store refuses for another reason is sent before it is set aside.
+TRIES: Final = 3
 
 
 class Loader:
@@ -35,6 +38,7 @@ class Loader:
         self._memory_mib = memory_mib
         self._stopping = threading.Event()
         self._logger = structlog.get_logger()
+        self._refusals: dict[str, int] = {}
         self.idle = threading.Event()
 
     def run(self) -> None:
@@ -55,7 +59,7 @@ class Loader:
                     backoff = FIRST_BACKOFF_S
                 except (StoreError, OSError) as error:
                     FAILED.labels(segment.signal).inc()
-                    if isinstance(error, RefusedError) and error.code in HOPELESS:
+                    if isinstance(error, RefusedError) and self._is_hopeless(segment, error):
                         self._set_aside(segment, error)
                         continue
                     self._logger.warning("loader.failed", segment=segment.path.name, error=str(error), retry_s=backoff)
@@ -87,9 +91,17 @@ class Loader:
                 kinds = segment.kinds or METRIC_KINDS
                 return [insert_metrics(self._database, kind, segment.token, self._memory_mib) for kind in kinds]
 
+    def _is_hopeless(self, segment: Segment, error: RefusedError) -> bool:
+        if error.code in PASSING:
+            return False
+        self._refusals[segment.token] = self._refusals.get(segment.token, 0) + 1
+        return self._refusals[segment.token] >= TRIES
+
     def _set_aside(self, segment: Segment, error: Exception) -> None:
-        """Keep what the store can't decode, out of the way of what it can."""
+        """Keep what the store can't take, out of the way of the rest. Renamed back to `.ready`, it is tried again."""
         target = segment.path.with_suffix(REFUSED)
         segment.path.rename(target)
         self._log.remove([segment])
+        del self._refusals[segment.token]
+        REFUSALS.labels(segment.signal).inc()
         self._logger.error("loader.refused", segment=str(target), error=str(error))

@@ -155,6 +155,8 @@ def _insert(
     return (
         f"INSERT INTO {database}.{table} ({names}) SETTINGS {quoted}, input_format_protobuf_oneof_presence = 1, "
         f"deduplicate_blocks_in_dependent_materialized_views = 1, max_insert_block_size = 1000000, "
+        # One request with times all over the calendar must not hold up the rest.
+        "max_partitions_per_insert_block = 0, "
         f"min_insert_block_size_rows = 0, min_insert_block_size_bytes = 0, max_threads = 1, max_insert_threads = 1, "
         f"max_memory_usage = {memory_mib << 20} SELECT {values} FROM ({source})"
     )
@@ -217,7 +219,10 @@ def insert_logs(database: str, token: str, memory_mib: int) -> str:
         f"FROM (SELECT arrayJoin(resource_logs) AS r FROM input({_quote(structure)}))))"
     )
     columns = {
-        "Timestamp": _time("if(l.time_unix_nano > 0, l.time_unix_nano, l.observed_time_unix_nano)"),
+        # A record that knows no time at all is as old as its arrival.
+        "Timestamp": "if(l.time_unix_nano = 0 AND l.observed_time_unix_nano = 0, now64(9), "
+        + _time("if(l.time_unix_nano > 0, l.time_unix_nano, l.observed_time_unix_nano)")
+        + ")",
         "TraceId": _hex("l.trace_id"),
         "SpanId": _hex("l.span_id"),
         "TraceFlags": "toUInt8(bitAnd(l.flags, 255))",

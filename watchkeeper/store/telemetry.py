@@ -132,7 +132,11 @@ class Telemetry:
         values; also a sum that may fall), `rate` (a growing counter's increase per second; resets count from zero) and
         `mean` (a histogram's mean observation).
         """
-        where = f"{_TIME.format(column='TimeUnix')} AND ({{service:String}} = '' OR ServiceName = {{service:String}})"
+        # Flag 1: the point says that there is no value.
+        where = (
+            f"{_TIME.format(column='TimeUnix')} AND ({{service:String}} = '' OR ServiceName = {{service:String}}) "
+            "AND bitAnd(Flags, 1) = 0"
+        )
         bucket = "toDateTime64(intDiv(toUnixTimestamp(toDateTime(TimeUnix, 'UTC')), {step:UInt32}) * {step:UInt32}, 0, 'UTC')"
         names = "ServiceName AS service, MetricName AS metric, replaceAll(toJSONString(mapSort(Attributes)), '\\\\/', '/') AS attributes"
         by_series = "PARTITION BY ServiceName, MetricName, Attributes, ResourceAttributes ORDER BY TimeUnix"
@@ -146,12 +150,12 @@ class Telemetry:
 
         return self.query(
             f"SELECT * FROM (SELECT {bucket} AS bucket, {names}, avg(Value) AS value, 'gauge' AS kind "
-            f"FROM otel_metrics_gauge WHERE {where} GROUP BY bucket, service, metric, attributes UNION ALL "
+            f"FROM otel_metrics_gauge WHERE {where} AND isFinite(Value) GROUP BY bucket, service, metric, attributes UNION ALL "
             f"SELECT {bucket} AS bucket, {names}, avg(Value) AS value, 'gauge' AS kind "
-            f"FROM otel_metrics_sum WHERE {where} AND NOT IsMonotonic GROUP BY bucket, service, metric, attributes UNION ALL "
+            f"FROM otel_metrics_sum WHERE {where} AND NOT IsMonotonic AND isFinite(Value) GROUP BY bucket, service, metric, attributes UNION ALL "
             "SELECT bucket, service, metric, attributes, sum(grown) / {step:UInt32} AS value, 'rate' AS kind FROM ("
             f"SELECT {bucket} AS bucket, {names}, {growth('Value', 'grown')} FROM otel_metrics_sum "
-            f"WHERE {where} AND IsMonotonic) GROUP BY bucket, service, metric, attributes UNION ALL "
+            f"WHERE {where} AND IsMonotonic AND isFinite(Value)) GROUP BY bucket, service, metric, attributes UNION ALL "
             "SELECT bucket, service, metric, attributes, sum(summed) / sum(counted) AS value, 'mean' AS kind FROM ("
             f"SELECT {bucket} AS bucket, {names}, {growth('Sum', 'summed')}, {growth('toFloat64(Count)', 'counted')} "
             f"FROM otel_metrics_histogram WHERE {where}) GROUP BY bucket, service, metric, attributes HAVING sum(counted) > 0"

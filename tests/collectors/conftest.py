@@ -1,0 +1,41 @@
+"""Real store and ingest roles for the tests in this folder; each test uses service names of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+
+from watchkeeper.bench.own_roles import OwnRoles
+
+
+@pytest.fixture(scope="session")
+def roles(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnRoles]:
+    """A running store and ingest with short-lived segments and small requests."""
+    with OwnRoles(tmp_path_factory.mktemp("ingest"), {"ingest": {"segment_seconds": 0.1, "max_request_mib": 1}}) as own:
+        own.start("store", "ingest")
+        yield own
+
+
+@pytest.fixture(scope="session")
+def http(roles: OwnRoles) -> Iterator[httpx.Client]:
+    """A client of the ingest role's HTTP port."""
+    with httpx.Client(base_url=roles.otlp_url, trust_env=False, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def rows(roles: OwnRoles) -> Callable[..., list[dict[str, object]]]:
+    """Ask the store until it has as many rows as expected, or half a minute is over; what it has then."""
+
+    def wait(sql: str, expected: int = 1, **parameters: str) -> list[dict[str, object]]:
+        deadline = time.monotonic() + 30
+        while True:
+            found = roles.telemetry.query(sql, parameters).to_pylist()
+            if len(found) >= expected or time.monotonic() > deadline:
+                return list(found)
+            time.sleep(0.05)
+
+    return wait
