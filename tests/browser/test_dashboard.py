@@ -1,0 +1,154 @@
+"""The dashboard in a real browser: every page, acting from a page, keys, themes and addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Site, open_incident
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+Show = Callable[[str], None]
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/", "open incident"),
+        ("/incidents", "payments: 33 % of requests fail"),
+        ("/services?service=payments", "POST /charge"),
+        ("/oncall", "The next two weeks"),
+        ("/learning", "What people said"),
+        ("/nowhere", "There is nothing at /nowhere"),
+        ("/incidents/inc-none", "There is no incident inc-none"),
+    ],
+)
+def test_every_page_loads_and_complains_of_nothing(page: Page, show: Show, path: str, words: str) -> None:
+    """Nothing on the console, nothing from another host, and the words that the page is for."""
+    show(path)
+    expect(page.locator("#live")).to_contain_text(words)
+
+
+def test_an_incident_tells_its_story(page: Page, site: Site, show: Show) -> None:
+    """Cause with evidence and plot, why somebody was woken, the change before it, and the timeline."""
+    show(f"/incidents/{site.incident_id}")
+    live = page.locator("#live")
+    for words in (
+        "payments fails 33 % of its requests",
+        "Why was I notified?",
+        "New endpoint",
+        "Roll back the last deploy",
+    ):
+        expect(live).to_contain_text(words)
+    expect(page.locator(".js-plotly-plot").first).to_be_visible()
+    expect(page.locator(".timeline")).to_contain_text("paged")
+
+
+def test_without_a_session_a_button_changes_nothing(page: Page, site: Site, show: Show) -> None:
+    """The page says how to sign in."""
+    show(f"/incidents/{site.incident_id}")
+    page.get_by_role("button", name="Decline").click()
+    expect(page.get_by_text("Not signed in")).to_be_visible()
+    assert site.incidents.get(site.incident_id).proposal_state == "proposed"
+
+
+def test_somebody_acknowledges_approves_and_resolves_from_the_page(page: Page, site: Site, signed_in: None) -> None:
+    """The incident carries the person's name, the approval and the label; the page shows it at once."""
+    expect(page.locator("#who")).to_have_text("Ana Sousa")
+    incident_id = open_incident(site.incidents, "ledger")  # connected to nothing: an incident of its own
+    card = page.locator(".open-incident", has_text="ledger")
+    card.get_by_role("button", name="Acknowledge").click()
+    expect(card).to_contain_text("Ana Sousa has it")
+    card.locator("h3 a").click()
+    page.get_by_role("button", name="Review and approve").click()
+    page.get_by_role("dialog").get_by_role("button", name="Approve and run").click()
+    expect(page.locator(".proposal")).to_contain_text("approved")
+    page.get_by_role("button", name="Resolve").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.locator("#label-cause")).to_have_value("ledger")
+    dialog.locator("#label-note").fill("the new endpoint was never reachable")
+    dialog.get_by_role("button", name="Resolve").click()
+    expect(page.locator(".incident-head")).to_contain_text("resolved")
+    expect(page.locator("#live")).to_contain_text("the new endpoint was never reachable")
+    incident = site.incidents.get(incident_id)
+    assert incident.acknowledged_by is not None
+    assert (incident.acknowledged_by.name, incident.acknowledged_by.via) == ("Ana Sousa", "dashboard")
+    assert (incident.human_state, incident.proposal_state) == ("resolved", "approved")
+    assert [(label.cause, label.warranted) for label in incident.labels] == [("ledger", True)]
+
+
+def test_the_theme_follows_the_system_until_somebody_chooses(page: Page, show: Show) -> None:
+    """Three states, remembered over a reload, for page and grid alike."""
+    root = page.locator("html")
+    show("/")
+    expect(root).to_have_attribute("data-mantine-color-scheme", "light")
+    page.emulate_media(color_scheme="dark")
+    expect(root).to_have_attribute("data-mantine-color-scheme", "dark")
+    page.locator("#scheme").click()
+    expect(root).to_have_attribute("data-mantine-color-scheme", "light")
+    page.reload()
+    expect(root).to_have_attribute("data-mantine-color-scheme", "light")
+    expect(root).to_have_attribute("data-ag-theme-mode", "light")
+
+
+def test_keys_search_help_move_and_close(page: Page, show: Show) -> None:
+    """`/` and `?`, j and k with Enter, g and a letter, and Esc that leaves what was entered."""
+    show("/")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_contain_text("Next row")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.keyboard.press("/")
+    expect(page.locator("#search")).to_be_focused()
+    page.keyboard.type("paym")
+    page.get_by_role("option", name="payments", exact=True).click()
+    page.wait_for_url("**/services?service=payments")
+    expect(page.locator("#service-panel")).to_contain_text("POST /charge")
+    page.keyboard.press("Escape")
+    page.wait_for_url("**/services")
+    page.keyboard.press("g")
+    page.keyboard.press("i")
+    page.wait_for_url("**/incidents")
+    expect(page.locator("[data-row]").first).to_be_visible()
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/incidents/inc-*")
+
+
+def test_the_address_holds_range_and_selection(page: Page, show: Show) -> None:
+    """What is chosen is in the address; what the address says is chosen; a fixed span stays fixed."""
+    show("/services?service=web&range=15m")
+    expect(page.locator("#range")).to_have_value("Last 15m")
+    expect(page.locator("#service-panel")).to_contain_text("GET /checkout")
+    page.locator("#range").click()
+    page.get_by_role("option", name="Last 1h").click()
+    page.wait_for_url("**/services?**range=1h**")
+    assert "service=web" in page.url
+    page.locator("#live").get_by_role("link", name="payments", exact=True).first.click()
+    page.wait_for_url("**service=payments**")
+    show("/services?from=2026-01-01T00:00:00Z&to=2026-01-01T01:00:00Z")
+    expect(page.locator("#range")).to_have_value("Thu 1 Jan 09:00 – 10:00")  # Tokyo's wall clock
+    expect(page.locator("#live")).to_contain_text("No service has reported in this time")
+
+
+def test_times_are_the_readers_with_utc_on_hover(page: Page, site: Site, show: Show) -> None:
+    """A browser in Tokyo sees Tokyo's time; the title gives UTC."""
+    show(f"/incidents/{site.incident_id}")
+    time = page.locator(".timeline time").first
+    hour = int((time.get_attribute("datetime") or "")[11:13])
+    assert f"{(hour + 9) % 24:02d}:" in time.inner_text()
+    assert "UTC" in (time.get_attribute("title") or "")
+
+
+def test_answers_carry_a_content_security_policy(page: Page, site: Site) -> None:
+    """Only our own scripts, no framing, compressed scripts that a browser may keep."""
+    answer = page.request.get(site.url + "/")
+    policy = answer.headers["content-security-policy"]
+    assert "script-src 'self' 'sha256-" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe-eval" not in policy
+    script = page.request.get(site.url + "/assets/page.js")
+    assert script.headers["content-encoding"] == "gzip"
+    assert page.request.get(site.url + "/_dash-ws-callback").status != 101
