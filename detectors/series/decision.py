@@ -28,7 +28,7 @@ TAIL: Final = np.array([0.0, -0.3, -0.7, -1.0, -1.52, -2.0, -2.52, -3.0, -3.52, 
 
 def score(decades: Floats) -> Floats:
     """1 - the tail probability of each rarity, (n,), 0 to 1, high is stranger."""
-    return 1.0 - 10.0 ** np.interp(decades, RARITY, TAIL)
+    return np.asarray(1.0 - 10.0 ** np.interp(decades, RARITY, TAIL))
 
 
 class Bar:

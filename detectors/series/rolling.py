@@ -24,7 +24,7 @@ def mean(values: Floats, window: int) -> Floats:
     total = np.concatenate([[0.0], np.cumsum(values)])
     end = np.arange(1, values.size + 1)
     begin = np.maximum(end - window, 0)
-    return (total[end] - total[begin]) / (end - begin)
+    return np.asarray((total[end] - total[begin]) / (end - begin), np.float64)
 
 
 def faded(values: Floats, memory: float) -> Floats:
