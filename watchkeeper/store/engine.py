@@ -64,13 +64,15 @@ class Engine:
         os.chdir(folder)
         path = str(folder / "data")
         chdb = _import_chdb()
-        self._writer = chdb.connect(f"{path}?max_threads=2")
+        # All statements together share one allowance: the engine stops one of them, and says 241, rather than grow.
+        total = f"max_memory_usage_for_user={memory_mib << 20}"
+        self._writer = chdb.connect(f"{path}?max_threads=2&{total}")
         self._writing = threading.Lock()
         for statement in statements(database, retention_days):
             self._run(self._writer, statement, "Null", {})
         self._run(self._writer, f"USE {database}", "Null", {})
         per_query = (memory_mib << 20) // 3
-        limits = f"readonly=1&max_execution_time={LONGEST_READ_S}&max_memory_usage={per_query}&max_threads=2"
+        limits = f"readonly=1&max_execution_time={LONGEST_READ_S}&max_memory_usage={per_query}&max_threads=2&{total}"
         self._killer = chdb.connect(path)
         self._killing = threading.Lock()
         self._readers: queue.SimpleQueue[Any] = queue.SimpleQueue()
