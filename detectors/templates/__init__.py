@@ -1,0 +1,1 @@
+"""Log lines to templates, online: `miner.TemplateMiner`."""

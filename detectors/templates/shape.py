@@ -1,0 +1,193 @@
+"""What of a log line is certainly a value, whatever program wrote it.
+
+A token is masked by the characters it is made of, never by who wrote it: anything with a digit, paths, addresses,
+hexadecimal, quoted text, the value after `=`, names of months and days. What is left are words; whether those are
+values too only shows in many lines, which is the miner's business.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Final
+
+VALUE: Final = "<*>"
+MOST_TOKENS: Final = 64  # a longer line is cut: what tells templates apart comes early
+MOST_CACHED: Final = 200_000
+
+_OPENING: Final = "([{<'\"`"
+_CLOSING: Final = ")]}>'\"`,;:.!?"
+_DIGIT: Final = re.compile(r"\d")
+_HEX: Final = re.compile(r"[0-9a-fA-F]{8,}")
+_QUOTED: Final = re.compile(r"(=)?\"(?:[^\"\\]|\\.)*\"|(?<!\w)'[^']*'(?!\w)")
+_KEYED: Final = re.compile(r"([A-Za-z_][\w.\-]*)=(.*)", re.DOTALL)
+_MESSAGE: Final = re.compile(r"\b(msg|message|event|error|err|text)=\"((?:[^\"\\]|\\.)*)\"")
+_LEVELLED: Final = re.compile(r"(TRACE|DEBUG|INFO|WARN|WARNING|ERROR|CRITICAL|FATAL):(\w[\w.]*):(.*)", re.DOTALL)
+_LETTERS: Final = re.compile(r"[A-Za-z]")
+MESSAGE_KEYS: Final = frozenset({"msg", "message", "event", "text", "log", "body"})
+_LEVEL_KEYS: Final = frozenset({"level", "severity", "levelname", "lvl"})
+_CALENDAR: Final = frozenset(
+    [
+        "jan",
+        "feb",
+        "mar",
+        "apr",
+        "may",
+        "jun",
+        "jul",
+        "aug",
+        "sep",
+        "oct",
+        "nov",
+        "dec",
+        "mon",
+        "tue",
+        "wed",
+        "thu",
+        "fri",
+        "sat",
+        "sun",
+        "utc",
+        "gmt",
+        "am",
+        "pm",
+    ]
+)
+_WORDS_OF_VALUE: Final = frozenset(["true", "false", "null", "none", "nil", "nan", "inf", "yes", "no", "undefined"])
+UNITS: Final = frozenset(
+    [
+        "ns",
+        "us",
+        "µs",
+        "ms",
+        "s",
+        "sec",
+        "secs",
+        "second",
+        "seconds",
+        "min",
+        "mins",
+        "minute",
+        "minutes",
+        "h",
+        "hour",
+        "hours",
+        "day",
+        "days",
+        "b",
+        "byte",
+        "bytes",
+        "kb",
+        "mb",
+        "gb",
+        "tb",
+        "kib",
+        "mib",
+        "gib",
+        "kB",
+    ]
+)
+
+
+class Shapes:
+    """Turns lines into tuples of words and values; remembers the tokens it has seen, up to a bound."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+
+    def of(self, line: str) -> tuple[str, ...]:
+        """A line as its tokens with values masked; the same program's same message mostly gives the same tuple."""
+        if '"' in line or "'" in line:
+            if line[:1] == "{" and line.rstrip()[-1:] == "}":
+                line = _flattened(line)
+            line = _MESSAGE.sub(r"\1= \2", line) if '="' in line else line
+            line = _QUOTED.sub(_without_text, line)
+        known = self._known
+        try:
+            return tuple([known[token] for token in line.split(None, MOST_TOKENS)[:MOST_TOKENS]])
+        except KeyError:
+            pass
+        if len(known) > MOST_CACHED:
+            known.clear()
+        words = []
+        for token in line.split(None, MOST_TOKENS)[:MOST_TOKENS]:
+            if token not in known:
+                known[token] = masked(token)
+            words.append(known[token])
+        return tuple(words)
+
+
+def masked(token: str) -> str:
+    """One token with what is certainly a value replaced by `VALUE`; punctuation around it stays."""
+    levelled = _LEVELLED.fullmatch(token)
+    if levelled:
+        level, name, rest = levelled.groups()
+        return f"{level}:{masked(name)}:{masked(rest)}" if rest else f"{level}:{masked(name)}:"
+    core = token.lstrip(_OPENING)
+    opening = token[: len(token) - len(core)]
+    core = core.rstrip(_CLOSING)
+    closing = token[len(opening) + len(core) :]
+    if not core:
+        return token
+    if opening[-1:] == "<" and closing[:1] == ">" and _is_value(core):
+        opening, closing = opening[:-1], closing[1:]
+    keyed = _KEYED.fullmatch(core)
+    if keyed:
+        return f"{opening}{keyed[1]}={VALUE}{closing}" if keyed[2] else f"{opening}{core}{closing}"
+    return f"{opening}{VALUE}{closing}" if _is_value(core) else token
+
+
+def _is_value(core: str) -> bool:
+    return bool(
+        _DIGIT.search(core)
+        or core[0] == "/"
+        or core[:2] in ("./", "~/")
+        or "://" in core
+        or core.count("/") > 1
+        or "@" in core
+        or "\\" in core
+        or ":" in core
+        or core.lower() in _CALENDAR
+        or core.lower() in _WORDS_OF_VALUE
+        or (_HEX.fullmatch(core) and core.lower() != core.upper())
+    )
+
+
+def collapsed(words: tuple[str, ...]) -> tuple[str, ...]:
+    """The same with runs of values as one, and units after a value left out: lists and durations differ in length."""
+    out: list[str] = []
+    for word in words:
+        bare = word.rstrip(",;")
+        after_value = bool(out) and out[-1].rstrip(",;") == VALUE
+        if after_value and (bare == VALUE or bare in UNITS):
+            continue
+        out.append(VALUE if bare == VALUE else word)
+    return tuple(out)
+
+
+def is_word(token: str) -> bool:
+    """Whether a token is plain text that does not come from a value."""
+    return VALUE not in token and bool(_LETTERS.search(token))
+
+
+def _without_text(match: re.Match[str]) -> str:
+    return f"={VALUE}" if match[1] else f" {VALUE} "
+
+
+def _flattened(line: str) -> str:
+    """A JSON object as `key=value` words, with its message's own words."""
+    try:
+        content = json.loads(line)
+    except ValueError:
+        return line
+    if not isinstance(content, dict):
+        return line
+    parts = []
+    for key, value in content.items():
+        if key in MESSAGE_KEYS and isinstance(value, str):
+            parts.append(f"{key}= {value}")
+        elif key in _LEVEL_KEYS and isinstance(value, str):
+            parts.append(f"{key} {value}")
+        else:
+            parts.append(f"{key}={VALUE}")
+    return " ".join(parts)
