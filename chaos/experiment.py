@@ -170,7 +170,9 @@ def run(
         finally:
             reverted_at = time.time()
             try:
-                steady = not await_steady(experiment, target, steady_within_s)
+                # Somebody who interrupts wants it to end: look once, don't wait for calm.
+                patience_s = 0.0 if status == "interrupted" else steady_within_s
+                steady = not await_steady(experiment, target, patience_s)
             finally:
                 if status == "completed" and not steady:
                     status = "not recovered"

@@ -69,7 +69,7 @@ class Processes:
         self._otlp_url = otlp_url
         self._token = token
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["chaos.shop.instance", "chaos.shop.load"])
+        self._context.set_forkserver_preload(["chaos.shop.fork_server"])
         self._load: ForkServerProcess | None = None
         self.slots = {plan.name: Slot(service=plan.name) for plan in PLANS}
 

@@ -1,0 +1,46 @@
+"""Each runbook cures the fault that it is for, in a real shop, while chaos still holds the fault."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from chaos.faults import FAULTS
+from chaos.target import Target as Shop
+from runbooks.execute import dry_run, execute
+from runbooks.library import load_runbooks
+from runbooks.policy import Policy
+from runbooks.target import Target
+from watchkeeper.state.database import Database
+from watchkeeper.vocabulary import Proposal
+
+pytestmark = pytest.mark.xdist_group("shop")
+
+
+@pytest.mark.parametrize(
+    ("fault", "service", "runbook"),
+    [
+        ("kill", "cart", "start-service"),
+        ("hang", "shipping", "replace-hung-instance"),
+        ("bad_deploy", "orders", "roll-back-deploy"),
+        ("db_lock", "inventory", "release-database"),
+        ("latency", "catalogue", "replace-network-path"),
+        ("cpu_hog", "recommendations", "restart-service"),
+    ],
+)
+def test_the_runbook_cures_the_fault(shop: Shop, tmp_path: Path, fault: str, service: str, runbook: str) -> None:
+    """Against a real shop, each fault is gone after its runbook, while chaos still holds it."""
+    db = Database.open(f"sqlite:///{tmp_path / 'state.db'}")
+    library = replace(load_runbooks(), policy=Policy(services=(service,), free=frozenset()))
+    proposal = Proposal(runbook=runbook, title="t", service=service, steps=("s",), blast_radius="b", undo="u")
+    target = Target(shop.control_url, shop.token)
+    with FAULTS[fault].inject(shop, service, 40.0):
+        assert dry_run(proposal, target, library).succeeded
+        result = execute(proposal, target, library, db, "inc-1", f"{fault}-{service}")
+        assert result.succeeded, result.text
+        samples = [shop.ask(service) for _ in range(3)]
+    target.close()
+    db.close()
+    assert all(sample.ok and sample.seconds < 0.5 for sample in samples[1:]), samples
