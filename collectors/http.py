@@ -18,9 +18,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from prometheus_client import Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from collectors.otlp import MalformedError, TooLargeError, accept, from_json, unzip
+from collectors.otlp import MalformedError, TooLargeError, accept, count_refusal, from_json, unzip
 from watchkeeper.config import Config
-from watchkeeper.errors import IngestLogError, WatchkeeperError
+from watchkeeper.errors import CollectorError, IngestLogError, WatchkeeperError
 from watchkeeper.ingest_log.segments import IngestLog, OverloadedError
 
 Scope = dict[str, Any]
@@ -91,14 +91,10 @@ class HttpReceiver:
             done = accept(self._log, signal, from_json(signal, body) if is_json else body)
             if done is not None:
                 await asyncio.wrap_future(done)
-        except TooLargeError as error:
-            await _status(send, 413, INVALID_ARGUMENT, error.message, is_json=is_json)
-        except MalformedError as error:
-            await _status(send, 400, INVALID_ARGUMENT, error.message, is_json=is_json)
-        except OverloadedError as error:
-            await _status(send, 429, RESOURCE_EXHAUSTED, error.message, is_json=is_json)
-        except IngestLogError as error:
-            await _status(send, 503, UNAVAILABLE, error.message, is_json=is_json)
+        except (CollectorError, IngestLogError) as error:
+            count_refusal(signal, error)
+            status, code = _refusal(error)
+            await _status(send, status, code, error.message, is_json=is_json)
         else:
             ACK_SECONDS.observe(clock() - began)
             answer = b"{}" if is_json else EMPTY_RESPONSE[signal]
@@ -164,6 +160,19 @@ class HttpReceiver:
                 return unzip(body, self._limit)
             case other:
                 raise MalformedError(f"Content-Encoding {other} is not supported; send gzip or none")
+
+
+def _refusal(error: CollectorError | IngestLogError) -> tuple[int, int]:
+    """The HTTP status and google.rpc code: a client tries again after 429 and 503, and after nothing else."""
+    match error:
+        case TooLargeError():
+            return 413, INVALID_ARGUMENT
+        case OverloadedError():
+            return 429, RESOURCE_EXHAUSTED
+        case IngestLogError():
+            return 503, UNAVAILABLE
+        case _:
+            return 400, INVALID_ARGUMENT
 
 
 async def _status(send: Send, status: int, code: int, text: str, *, is_json: bool) -> None:

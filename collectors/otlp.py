@@ -16,9 +16,9 @@ from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 from prometheus_client import Counter
 
-from watchkeeper.errors import CollectorError
+from watchkeeper.errors import CollectorError, IngestLogError
 from watchkeeper.ingest_log.attributes import MESSAGES, parse_flat
-from watchkeeper.ingest_log.segments import IngestLog
+from watchkeeper.ingest_log.segments import IngestLog, OverloadedError
 
 REQUESTS = Counter("watchkeeper_otlp_requests_total", "Export requests, by outcome.", ["signal", "outcome"])
 
@@ -88,11 +88,24 @@ def accept(log: IngestLog, signal: str, body: bytes) -> Future[None] | None:
     try:
         message, body = parse_flat(signal, body)
     except DecodeError as error:
-        REQUESTS.labels(signal, "malformed").inc()
         raise MalformedError(f"the body is not an OTLP {signal} request in protobuf") from error
     done = log.append(signal, body, _kinds(message) if signal == "metrics" else frozenset())
     REQUESTS.labels(signal, "accepted").inc()
     return done
+
+
+def count_refusal(signal: str, error: CollectorError | IngestLogError) -> None:
+    """Count a request that was not acked, by why."""
+    match error:
+        case TooLargeError():
+            outcome = "too_large"
+        case MalformedError():
+            outcome = "malformed"
+        case OverloadedError():
+            outcome = "overloaded"
+        case _:
+            outcome = "failed"
+    REQUESTS.labels(signal, outcome).inc()
 
 
 def is_valid(signal: str, body: bytes) -> bool:

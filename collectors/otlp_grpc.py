@@ -14,7 +14,7 @@ from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
 from collectors.http import EMPTY_RESPONSE, RETRY_AFTER_S
-from collectors.otlp import MalformedError, accept
+from collectors.otlp import accept, count_refusal
 from watchkeeper.config import Config
 from watchkeeper.errors import CollectorError, IngestLogError
 from watchkeeper.ingest_log.segments import IngestLog, OverloadedError
@@ -65,12 +65,12 @@ def _export(log: IngestLog, signal: str, allowed: Callable[[Any], bool]) -> Call
             done = accept(log, signal, body)
             if done is not None:
                 done.result()
-        except MalformedError as error:
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, error.message)
-        except OverloadedError as error:
-            context.abort_with_status(rpc_status.to_status(_retry_later(error.message)))
-        except IngestLogError as error:
-            context.abort(grpc.StatusCode.UNAVAILABLE, error.message)
+        except (CollectorError, IngestLogError) as error:
+            count_refusal(signal, error)
+            if isinstance(error, OverloadedError):
+                context.abort_with_status(rpc_status.to_status(_retry_later(error.message)))
+            again = isinstance(error, IngestLogError)
+            context.abort(grpc.StatusCode.UNAVAILABLE if again else grpc.StatusCode.INVALID_ARGUMENT, error.message)
         return EMPTY_RESPONSE[signal]
 
     return export

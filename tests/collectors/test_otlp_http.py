@@ -189,6 +189,8 @@ def test_overload_is_429_with_retry_after_and_ends(tmp_path: Path) -> None:
             assert acked < 40
         assert (answer.status_code, answer.headers["retry-after"]) == (429, "2")
         assert "max_backlog_mib" in Status.FromString(answer.content).message
+        assert client.get("/readyz").status_code == 503
+        assert 'outcome="overloaded",signal="traces"} 1.0' in client.get("/metrics").text
         own.start("store")
         deadline = time.monotonic() + 60
         spans = 0

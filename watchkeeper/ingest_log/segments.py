@@ -143,6 +143,13 @@ class IngestLog:
     def backlog_bytes(self) -> int:
         return self._backlog
 
+    @property
+    def problem(self) -> str | None:
+        """Why nothing is taken at present; None when all is well."""
+        if self._failed is None and self._backlog > self._max_backlog:
+            return OverloadedError(self._backlog, self._max_backlog).message
+        return self._failed
+
     def append(self, signal: str, payload: bytes, kinds: frozenset[str] = frozenset()) -> Future[None]:
         """Append one serialised export request; the future is done when it is on disk.
 

@@ -74,7 +74,7 @@ class _Ingest:
         if grpc_port:
             _bind(self._config.ingest.host, grpc_port, "ingest.otlp_grpc_port").close()
         grpc_server, grpc_port = serve_grpc(self._config, self._log)
-        receiver = HttpReceiver(self._config, self._log, self._sinks(), lambda: None)
+        receiver = HttpReceiver(self._config, self._log, self._sinks(), lambda: self._log.problem)
         server = uvicorn.Server(
             uvicorn.Config(
                 receiver,
