@@ -1,0 +1,122 @@
+"""The JSON API: incidents to read, and the same commands as in Slack, on the dashboard and on the command line."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Query
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from alerting.incidents import Incidents
+from alerting.machine import Incident, Outcome
+from watchkeeper.clock import Clock
+from watchkeeper.errors import Conflict, NotFound, WatchkeeperError
+from watchkeeper.roles.session import who
+from watchkeeper.state.codec import dump
+from watchkeeper.vocabulary import Actor, Label, Mechanism, content_key
+
+IncidentId = Annotated[str, Path(pattern="^[A-Za-z0-9-]{1,32}$")]
+
+
+class LabelBody(BaseModel):
+    """What it was, in a human's judgement."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    warranted: bool
+    cause: Annotated[str, Field(max_length=255)] | None = None
+    mechanism: Mechanism | None = None
+    note: Annotated[str, Field(max_length=4000)] = ""
+
+
+class CommandBody(BaseModel):
+    """A command's body, all of it optional. The same `key` again changes nothing."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    key: Annotated[str, Field(max_length=100)] | None = None
+    label: LabelBody | None = None
+
+
+def shown(incident: Incident) -> dict[str, Any]:
+    """An incident as JSON."""
+    tree: dict[str, Any] = json.loads(dump(incident))
+    return tree
+
+
+def router(incidents: Incidents, clock: Clock) -> APIRouter:
+    """The routes under /api/v1."""
+    api = APIRouter(prefix="/api/v1")
+
+    @api.get("/incidents")
+    def list_incidents(
+        state: Literal["open", "waiting", "paged", "acknowledged", "resolved", "expired"] | None = None,
+        limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    ) -> list[dict[str, Any]]:
+        """Incidents, newest first."""
+        return [shown(incident) for incident in incidents.list(state, limit)]
+
+    @api.get("/incidents/{incident_id}")
+    def get_incident(incident_id: IncidentId) -> dict[str, Any]:
+        """One incident with its timeline, findings, diagnosis and labels."""
+        return shown(incidents.get(incident_id))
+
+    @api.post("/incidents/{incident_id}/{command}")
+    def give_command(
+        incident_id: IncidentId,
+        command: Literal["acknowledge", "resolve", "label", "approve", "decline"],
+        body: CommandBody | None = None,
+    ) -> JSONResponse:
+        """Acknowledge, resolve, label, approve or decline. 401 without a session or token."""
+        actor = who()
+        if actor is None:
+            return JSONResponse({"error": "a bearer token with the scope commands, or a session, is needed"}, 401)
+        body = body or CommandBody()
+        key = f"{actor.via}:{command}:{body.key or uuid.uuid4().hex}"
+        label = _label(incident_id, actor, body.label, key, clock) if body.label else None
+        outcome = _give(incidents, incident_id, command, actor, key, label)
+        if outcome is None:
+            return JSONResponse({"error": "label: is required; add it"}, 422)
+        answer = {"changed": outcome.changed, "message": outcome.message, "incident": shown(outcome.incident)}
+        return JSONResponse(answer, 200 if outcome.changed else 409)
+
+    return api
+
+
+def _give(
+    incidents: Incidents, incident_id: str, command: str, actor: Actor, key: str, label: Label | None
+) -> Outcome | None:
+    match command:
+        case "acknowledge":
+            return incidents.acknowledge(incident_id, actor, key)
+        case "approve":
+            return incidents.approve(incident_id, actor, key)
+        case "decline":
+            return incidents.decline(incident_id, actor, key)
+        case "resolve":
+            return incidents.resolve(incident_id, actor, key, label)
+        case _:
+            return incidents.label(incident_id, label, key, actor) if label else None
+
+
+def _label(incident_id: str, actor: Actor, body: LabelBody, key: str, clock: Clock) -> Label:
+    return Label(
+        id=content_key(key),
+        incident_id=incident_id,
+        source="human",
+        author=actor.name,
+        at=clock.now(),
+        warranted=body.warranted,
+        cause=body.cause,
+        mechanism=body.mechanism,
+        note=body.note,
+    )
+
+
+def error_response(error: WatchkeeperError) -> JSONResponse:
+    """A known error as JSON, with the status that fits."""
+    status = 404 if isinstance(error, NotFound) else 409 if isinstance(error, Conflict) else 503
+    return JSONResponse({"error": error.message}, status)

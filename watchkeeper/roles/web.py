@@ -1,0 +1,91 @@
+"""The web role: the dashboard, the API and Slack's endpoint on one port."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from prometheus_client import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from alerting.incidents import Incidents
+from alerting.slack_events import SlackEvents
+from dashboard.app import mount
+from watchkeeper.clock import SystemClock
+from watchkeeper.config import Config
+from watchkeeper.errors import WatchkeeperError
+from watchkeeper.roles import api
+from watchkeeper.roles.serving import bind, serve
+from watchkeeper.roles.session import Sessions, guard, who
+from watchkeeper.roles.telemetry import configure_logs
+from watchkeeper.state.database import Database
+from watchkeeper.store.telemetry import Telemetry
+
+
+def build(config: Config, telemetry: Telemetry, db: Database) -> FastAPI:
+    """The application."""
+    clock = SystemClock()
+    incidents = Incidents(db, clock, config.oncall, ack_timeout_s=config.watch.ack_timeout_s)
+    events = SlackEvents(config, incidents, clock)
+    sessions = Sessions(config)
+    app = FastAPI(title="Watchkeeper", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
+
+    @app.exception_handler(WatchkeeperError)
+    async def _known(_: Request, error: WatchkeeperError) -> Response:
+        return api.error_response(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(_: Request, error: RequestValidationError) -> Response:
+        wrong = [f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()]
+        return JSONResponse({"error": "; ".join(wrong)}, 422)
+
+    @app.get("/healthz", include_in_schema=False)
+    async def healthz() -> Response:
+        return PlainTextResponse("ok")
+
+    @app.get("/readyz", include_in_schema=False)
+    def readyz() -> Response:
+        incidents.list(limit=1)  # the state database answers
+        return PlainTextResponse("ok")
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics() -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    @app.post("/slack/events", include_in_schema=False)
+    async def slack(request: Request) -> Response:
+        return await events.handle(request)
+
+    @app.get("/sign-in", include_in_schema=False)
+    async def sign_in_form() -> Response:
+        return sessions.form()
+
+    @app.post("/sign-in", include_in_schema=False)
+    async def sign_in(request: Request) -> Response:
+        form = await request.form()
+        onward = str(form.get("onward") or "/")
+        onward = onward if onward.startswith("/") and not onward.startswith("//") else "/"
+        answer = sessions.sign_in(str(form.get("token", "")), str(form.get("as", "")), onward)
+        return answer or sessions.form(wrong="That token does not fit.", onward=onward)
+
+    app.include_router(api.router(incidents, clock))
+
+    @app.api_route("/api/{rest:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)
+    async def no_such_path(rest: str) -> Response:
+        return JSONResponse({"error": f"no such path /api/{rest}; see /api/openapi.json"}, 404)
+
+    mount(app, config, telemetry, incidents, db, who)
+    app.middleware("http")(guard(config, sessions))
+    return app
+
+
+def run(config: Config) -> None:
+    """Serve until stopped."""
+    config.require_safe_binding("web")
+    configure_logs()
+    listener = bind(config.web.host, config.web.port, "web.port")
+    db = Database.open(config)
+    application: Any = build(config, Telemetry.connect(config), db)
+    serve(config, "web", application, listener)
