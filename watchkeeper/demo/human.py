@@ -17,7 +17,7 @@ import httpx
 from watchkeeper.demo.processes import Patience
 
 NOTICES_AFTER_S = 1.0
-READS_FOR_S = 3.0
+READS_FOR_S = 2.0
 LOOKS_EVERY_S = 0.4
 GIVES_UP_AFTER_S = 90.0
 

@@ -83,7 +83,7 @@ def _tree(folder: Path, ports: dict[str, int]) -> dict[str, Any]:
         "data_dir": str(folder / "data"),
         "store": {"port": ports["store"]},
         "ingest": {"otlp_http_port": ports["http"], "otlp_grpc_port": ports["grpc"], "scrape": scrapes},
-        "watch": {"tick_s": 2.0, "settle_s": 4.0, "clear_s": 8.0},
+        "watch": {"tick_s": 2.0, "settle_s": 3.0, "clear_s": 10.0},
         "web": {"port": ports["web"]},
         "slack": {"stand_in": {"port": ports["standin"]}},
         "oncall": {

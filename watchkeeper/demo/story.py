@@ -19,15 +19,15 @@ from watchkeeper.demo.report import FaultReport
 from watchkeeper.errors import ChaosError
 from watchkeeper.vocabulary import Diagnosis, Mechanism
 
-WARM_UP_S = 55.0
+WARM_UP_S = 45.0
 CONTROL_S = 122.0
-FAULT_HOLDS_S = 42.0
+FAULT_HOLDS_S = 55.0
 LATE_RESOLVE_S = 20.0
 # Findings that begin this soon after a resolve count as the old incident's aftermath, so wait it out.
 QUIET_BETWEEN_S = 16.0
 STILL_OPEN_S = 20.0
 LEARNING_WITHIN_S = 15.0
-BOUND_S = 90.0
+BOUND_S = 100.0
 
 Say = Callable[[str], None]
 
