@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from watchkeeper.vocabulary import ChangeEvent
@@ -26,17 +28,34 @@ Text = NDArray[np.object_]
 Mask = NDArray[np.bool_]
 
 
-def text(values: Sequence[Any] | Any) -> Text:
-    """Values as an object array of str; a missing one becomes the empty string."""
-    return np.array(["" if v is None or v != v else str(v) for v in values], dtype=object)
+def text(values: pa.ChunkedArray | Sequence[Any]) -> Text:
+    """Values as an object array of str `(n,)`; a missing one becomes the empty string."""
+    if not isinstance(values, pa.ChunkedArray):
+        return np.array(["" if v is None or v != v else str(v) for v in values], dtype=object)
+    code, names = encoded(values)
+    return np.array(names, dtype=object)[code] if len(names) else np.empty(0, dtype=object)
+
+
+def encoded(column: pa.ChunkedArray | pa.Array) -> tuple[I64, tuple[str, ...]]:
+    """A column of text as codes `(n,)` and what each code stands for; a missing value is the empty string."""
+    plain = pc.fill_null(column.cast(pa.string()), "")
+    if isinstance(plain, pa.ChunkedArray):
+        plain = plain.combine_chunks()
+    found = plain.dictionary_encode()
+    if isinstance(found, pa.ChunkedArray):
+        found = found.combine_chunks()
+    return np.asarray(found.indices, dtype=np.int64), tuple(found.dictionary.to_pylist())
 
 
 def codes(*columns: Text) -> tuple[I64, list[tuple[str, ...]]]:
     """Number the distinct rows of parallel columns: code per row `(n,)`, and the row behind each code."""
-    seen: dict[tuple[str, ...], int] = {}
-    rows = zip(*columns, strict=True)
-    out = np.fromiter((seen.setdefault(row, len(seen)) for row in rows), dtype=np.int64, count=len(columns[0]))
-    return out, list(seen)
+    parts = [encoded(pa.array(column, type=pa.string())) for column in columns]
+    combined = np.zeros(len(columns[0]), dtype=np.int64)
+    for code, names in parts:
+        combined = combined * max(len(names), 1) + code
+    distinct, first, inverse = np.unique(combined, return_index=True, return_inverse=True)
+    rows = [tuple(names[code[row]] for code, names in parts) for row in first.tolist()]
+    return inverse.reshape(-1).astype(np.int64), rows if len(distinct) else []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -123,6 +142,9 @@ class Series:
     node: Text
     metric: Text
     value: F64
+
+    def where(self, mask: Mask) -> Self:
+        return type(self)(time=self.time[mask], node=self.node[mask], metric=self.metric[mask], value=self.value[mask])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -27,7 +27,9 @@ HARMLESS = re.compile(
     r"(^|/)(readme|changelog|license|codeowners|\.github|\.golangci|\.editorconfig)|\.lock$|\.sum$",
     re.IGNORECASE,
 )
-DEPENDENCIES = re.compile(r"(^|/)(go\.mod|go\.sum|package(-lock)?\.json|requirements[^/]*\.txt|pom\.xml|build\.gradle|cargo\.toml)$", re.I)
+DEPENDENCIES = re.compile(
+    r"(^|/)(go\.mod|go\.sum|package(-lock)?\.json|requirements[^/]*\.txt|pom\.xml|build\.gradle|cargo\.toml)$", re.I
+)
 HALF_LIFE_S = 1800.0
 
 
@@ -119,7 +121,9 @@ def _terms(case: Case, change: ChangeEvent, said: Complaints, rare: Mapping[str,
         ("commit harmless", _harmless(change), f"{change.id[:8]} changes only documentation, tests, styles or locked versions"),
     ]  # fmt: skip
     return [
-        Term(kind=kind, candidate=change.id, strength=strength, sentence=sentence, signal="changes", change_id=change.id)
+        Term(
+            kind=kind, candidate=change.id, strength=strength, sentence=sentence, signal="changes", change_id=change.id
+        )
         for kind, strength, sentence in rows
         if strength > 0.0
     ]

@@ -79,7 +79,9 @@ def _steps(spans: Spans) -> list[tuple[str, str, str, str, float, float, float, 
     return [
         (
             spans.nodes[owner[keys[0, column]]],
-            spans.nodes[callee[keys[1, column]]] if callee[keys[1, column]] >= 0 else spans.nodes[owner[keys[0, column]]],
+            spans.nodes[callee[keys[1, column]]]
+            if callee[keys[1, column]] >= 0
+            else spans.nodes[owner[keys[0, column]]],
             spans.operations[keys[0, column]],
             spans.operations[keys[1, column]],
             float(strength[column]),

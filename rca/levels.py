@@ -56,4 +56,3 @@ def change_of_share(before: F64, after: F64, n0: F64, n1: F64) -> F64:
     shrink = n0 / (n0 + 3.0) * n1 / (n1 + 3.0)
     believed = np.array([trust(float(one), 4.0) for one in z])
     return np.where((n0 >= 2) & (n1 >= 2), (p1 - p0) * believed * shrink, 0.0)
-

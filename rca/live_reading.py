@@ -44,7 +44,7 @@ def numbers(table: pa.Table, name: str) -> F64:
 
 
 def words(table: pa.Table, name: str) -> Text:
-    return text(table.column(name).cast(pa.string()).to_pylist())
+    return text(table.column(name))
 
 
 def span_times(start: float, end: float, onset: float | None = None) -> dict[str, Any]:

@@ -8,10 +8,11 @@ level and spread where the case has too few samples of its own.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 import numpy as np
 
-from rca.case import Case, Series, codes
+from rca.case import F64, I64, Case, Series, codes
 from rca.levels import groups, level_and_spread, shares, trust
 from rca.terms import Term
 from watchkeeper.vocabulary import Mechanism
@@ -21,6 +22,8 @@ CONCEPTS: tuple[tuple[str, re.Pattern[str], Mechanism], ...] = (
     ("cpu", re.compile(r"cpu(?!.*(limit|count|frequency|request))", re.IGNORECASE), "cpu"),
     ("memory", re.compile(r"(mem|heap|rss)(?!.*(limit|request))", re.IGNORECASE), "memory"),
 )
+# Fewer samples before the onset than this, and the reference helps out.
+ENOUGH_SAMPLES = 4
 # A host's resources belong to all that run on it.
 HOST = re.compile(r"^(node|host|machine|system|instance)[._]", re.IGNORECASE)
 
@@ -40,27 +43,25 @@ def metric_change(case: Case) -> list[Term]:
     if case.series is None or len(case.series.time) == 0:
         return []
     best: dict[tuple[str, str], Term] = {}
-    for metric, changes in _changes(case.series, case.onset).items():
+    for metric, changes in _changes(resources(case.series), case.series_reference, case.onset).items():
         found = concept(metric)
         if found is None:
             continue
         resource, mechanism = found
-        amounts = {
-            node: (after - usual) * trust((after - usual) / spread, 4.0) for node, usual, spread, after in changes
-        }
-        noise = float(np.sum([spread for _, _, spread, _ in changes])) * 0.5
-        total_usual = float(np.sum([abs(usual) for _, usual, _, _ in changes]))
-        by_node = {node: (usual, after) for node, usual, _, after in changes}
+        amounts = {c.node: (c.after - c.usual) * trust((c.after - c.usual) / c.spread, 4.0) for c in changes}
+        noise = sum(c.spread for c in changes) * 0.5
+        total_usual = sum(abs(c.usual) for c in changes)
+        by_node = {c.node: c for c in changes}
         for node, share in shares(amounts, noise + 0.1 * total_usual).items():
-            usual, after = by_node[node]
+            change = by_node[node]
             term = Term(
                 kind=resource,
                 candidate=node,
                 strength=share,
-                sentence=f"{metric} of {node} is {_figure(after)} (usually {_figure(usual)})",
+                sentence=f"{metric} of {node} is {_figure(change.after)} (usually {_figure(change.usual)})",
                 signal=metric,
-                value=after,
-                expected=usual,
+                value=change.after,
+                expected=change.usual,
                 metric=metric,
                 hints={mechanism: share},
             )
@@ -69,20 +70,56 @@ def metric_change(case: Case) -> list[Term]:
     return list(best.values())
 
 
-def _changes(series: Series, onset: float) -> dict[str, list[tuple[str, float, float, float]]]:
-    """Per metric: node, usual level, spread, level after the onset; only nodes with samples on both sides."""
+def resources(series: Series) -> Series:
+    """The rows of metrics that measure a resource."""
+    code, names = codes(series.metric)
+    wanted = np.array([concept(name) is not None for (name,) in names], dtype=bool)
+    return series.where(wanted[code]) if len(names) else series
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One node's metric before and after the onset."""
+
+    node: str
+    usual: float
+    spread: float
+    after: float
+
+
+def _changes(series: Series, reference: Series | None, onset: float) -> dict[str, list[Change]]:
+    """The changes by metric, of nodes that have samples after the onset and a level to compare with."""
     key, names = codes(series.node, series.metric)
-    out: dict[str, list[tuple[str, float, float, float]]] = {}
+    history = _by_series(reference) if reference is not None else {}
+    out: dict[str, list[Change]] = {}
     for code, rows in groups(key):
+        node, metric = names[code]
         values, after = series.value[rows], series.time[rows] >= onset
         known = np.isfinite(values)
         early, late = values[known & ~after], values[known & after]
+        if len(early) < ENOUGH_SAMPLES and (node, metric) in history and reference is not None:
+            early = np.r_[early, _same_hours(reference, history[node, metric], onset)]
         if len(early) < 2 or len(late) == 0:
             continue
         usual, spread = level_and_spread(early)
-        node, metric = names[code]
-        out.setdefault(metric, []).append((node, usual, spread, float(np.median(late))))
+        out.setdefault(metric, []).append(Change(node=node, usual=usual, spread=spread, after=float(np.median(late))))
     return out
+
+
+def _by_series(reference: Series) -> dict[tuple[str, ...], I64]:
+    key, names = codes(reference.node, reference.metric)
+    return {names[code]: rows for code, rows in groups(key)}
+
+
+def _same_hours(reference: Series, rows: I64, onset: float) -> F64:
+    """The reference's values at this time of day, give or take an hour; all of them where these are few."""
+    distance = np.abs((reference.time[rows] - onset + 43200.0) % 86400.0 - 43200.0)
+    near = reference.value[rows[distance < 3600.0]]
+    near = near[np.isfinite(near)]
+    if len(near) >= 20:
+        return near
+    values = reference.value[rows]
+    return values[np.isfinite(values)]
 
 
 def _figure(value: float) -> str:

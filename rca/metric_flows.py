@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rca.case import F64, Flows, Series, text
+from rca.case import F64, Flows, Series, codes, text
 from rca.metric_words import Meaning, meaning
 
 Cell = tuple[str, float]
@@ -15,7 +15,8 @@ def metric_flows(series: Series) -> Flows | None:
 
     Where nothing tells of latency or of failures, the time spent or the errors are zero.
     """
-    meanings = {name: found for name in set(series.metric) if (found := meaning(name)) is not None}
+    _, names = codes(series.metric)
+    meanings = {name: found for (name,) in names if (found := meaning(name)) is not None}
     chosen = {measure: _best(meanings, measure) for measure in ("latency", "requests", "success", "errors")}
     if chosen["requests"] is None or not len(series.time):
         return None

@@ -36,7 +36,9 @@ def changes(spans: Spans, quantity: F64, rows: Mask) -> list[Change]:
     """The change of a per-span count `(n,)` in each operation among `rows`."""
     size = len(spans.operations)
     found = []
-    stats = [_moments(spans.operation[rows & part], quantity[rows & part], size) for part in (spans.known, ~spans.known)]
+    stats = [
+        _moments(spans.operation[rows & part], quantity[rows & part], size) for part in (spans.known, ~spans.known)
+    ]
     (n0, m0, v0), (n1, m1, v1) = stats
     owner = np.zeros(size, dtype=np.int64)
     owner[spans.operation] = spans.node
@@ -83,7 +85,9 @@ def operation_change(case: Case) -> list[Term]:
     terms = _terms(found, "spans", "starts {after:.2g} spans a request (usually {before:.2g})")
     if case.span_logs is not None:
         lines = np.bincount(unit[case.span_logs.row], minlength=spans.size).astype(np.float64)
-        terms += _terms(changes(spans, lines, entry), "lines", "logs {after:.2g} lines a request (usually {before:.2g})")
+        terms += _terms(
+            changes(spans, lines, entry), "lines", "logs {after:.2g} lines a request (usually {before:.2g})"
+        )
     return terms
 
 
@@ -102,7 +106,9 @@ def _terms(found: list[Change], noun: str, phrase: str) -> list[Term]:
                 kind=kind,
                 candidate=node,
                 strength=abs(change.change),
-                sentence=f"{change.operation} of {node} " + phrase.format(after=change.after, before=change.before) + f", over {change.spans:.0f} requests",
+                sentence=f"{change.operation} of {node} "
+                + phrase.format(after=change.after, before=change.before)
+                + f", over {change.spans:.0f} requests",
                 signal=noun,
                 value=change.after,
                 expected=change.before,

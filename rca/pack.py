@@ -166,12 +166,11 @@ class Pack:
         found = self._shared[name]
         return None if isinstance(found, str) else found
 
-    def remembered(self, header: Header, make: Callable[[Pack, Header], T]) -> T:
-        """What `make` makes of the files that `header` shares with other cases, made once for all of them."""
-        key = (make.__name__, header.files if header.instances else header.id, header.reference)
-        if key not in self._made:
-            self._made[key] = make(self, header)
-        return self._made[key]  # type: ignore[no-any-return]
+    def remembered(self, names: tuple[str, ...], make: Callable[[], T]) -> T:
+        """What `make` makes of the files `names`, which several cases share: made once."""
+        if names not in self._made:
+            self._made[names] = make()
+        return self._made[names]  # type: ignore[no-any-return]
 
     def _load(self, name: str) -> pa.Table | str:
         path = self.root / name

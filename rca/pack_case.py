@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
-from rca.case import Case, Series, text
+from rca.case import Case, Flows, Series, text
+from rca.metric_change import resources
 from rca.metric_flows import metric_flows
 from rca.metric_words import concept_of
 from rca.pack import NS, Header, Pack, Tables
@@ -23,7 +24,7 @@ def pack_case(pack: Pack, tables: Tables) -> Case:
     header = tables.header
     calls = pack.calls(header.system)
     series = _series(tables.own.get("metrics"))
-    series_reference = _series(tables.reference.get("metrics"))
+    before = pack.remembered(header.reference, lambda: reference_metrics(tables))
     named = set(header.instances)
     nodes = named or {str(name) for table in tables.own.values() for name in _services(table)} | {
         n for pair in calls for n in pair
@@ -32,7 +33,7 @@ def pack_case(pack: Pack, tables: Tables) -> Case:
     traces = tables.own.get("traces")
     spans = read_spans(traces, tables.reference.get("traces"), onset) if traces is not None and len(traces) else None
     flows = metric_flows(series) if series is not None else None
-    flows_reference = metric_flows(series_reference) if series_reference is not None else None
+    flows_reference = before.flows
     links = links_reference = None
     if spans is not None:
         calls |= span_calls(spans)
@@ -53,28 +54,43 @@ def pack_case(pack: Pack, tables: Tables) -> Case:
         spans=spans,
         span_logs=span_logs(spans, tables.own.get("logs"), tables.reference.get("logs")) if spans else None,
         series=series,
-        series_reference=series_reference,
+        series_reference=before.resources,
         changes=changes,
         said=tuple(str(header.alert[name]) for name in ("summary", "metric") if header.alert.get(name)),
         logs=read_log_lines(
-            tables.own.get("logs") if spans is None or not len(spans.identity) or "patterns" in tables.documents else None,
+            tables.own.get("logs")
+            if spans is None or not len(spans.identity) or "patterns" in tables.documents
+            else None,
             tables.documents.get("patterns"),
             header.start or onset,
             onset,
             header.end or onset,
         ),
-        past=pack.remembered(header, past_incidents),
+        past=pack.remembered(header.files, lambda: past_incidents(pack, header)) if header.instances else None,
         alerts=(str(header.alert["service"]),) if "service" in header.alert else (),
         notes=tables.notes + change_notes,
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceMetrics:
+    """What fault-free metrics say, made once for all cases that share them."""
+
+    flows: Flows | None
+    resources: Series | None
+
+
+def reference_metrics(tables: Tables) -> ReferenceMetrics:
+    series = _series(tables.reference.get("metrics"))
+    if series is None:
+        return ReferenceMetrics(flows=None, resources=None)
+    return ReferenceMetrics(flows=metric_flows(series), resources=resources(series))
+
+
 def _services(table: pa.Table) -> list[str]:
-    return (
-        [name for name in table.column("service").unique().to_pylist() if name]
-        if "service" in table.column_names
-        else []
-    )
+    if "service" not in table.column_names:
+        return []
+    return [name for name in table.column("service").unique().to_pylist() if name]
 
 
 def _series(table: pa.Table | None) -> Series | None:
@@ -82,8 +98,8 @@ def _series(table: pa.Table | None) -> Series | None:
         return None
     return Series(
         time=np.asarray(table.column("timestamp").to_numpy(), dtype=np.float64) / NS,
-        node=text(table.column("service").to_pylist()),
-        metric=text(table.column("metric").to_pylist()),
+        node=text(table.column("service")),
+        metric=text(table.column("metric")),
         value=np.asarray(table.column("value").to_numpy(), dtype=np.float64),
     )
 

@@ -50,7 +50,9 @@ def read_changes(documents: Mapping[str, Any]) -> tuple[tuple[ChangeEvent, ...],
             title = f"{row['flag']} {row.get('change', '')}".strip()
             at = _at(row["timestamp"])
             changes.append(
-                ChangeEvent(id=f"flag {title}", at=at, kind="flag", service=str(row.get("service") or UNKNOWN), title=title)
+                ChangeEvent(
+                    id=f"flag {title}", at=at, kind="flag", service=str(row.get("service") or UNKNOWN), title=title
+                )
             )
         except (KeyError, TypeError, ValueError) as error:
             notes.append(f"flags: a row is left out: {error!r}")

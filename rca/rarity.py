@@ -82,5 +82,7 @@ def _sentence(node: str, concept: str, shows: bool, loudest: tuple[str, float] |
     if not shows or loudest is None:
         return f"{node} shows no {concept} now, though it does in other incidents"
     event, surprise = loudest
-    often = f"in about one of {np.exp(surprise):.0f} incidents" if surprise < MOST_SURPRISE else "in hardly any incident"
+    often = (
+        f"in about one of {np.exp(surprise):.0f} incidents" if surprise < MOST_SURPRISE else "in hardly any incident"
+    )
     return f"{node} shows {event}, which it shows {often}"

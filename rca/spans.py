@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rca.case import F64, I64, Flows, Links, Mask, Text
+from rca.case import F64, I64, Flows, Links, Mask, Text, encoded
 from rca.log_templates import template
 
 NS = 1_000_000_000
@@ -56,21 +56,14 @@ class Spans:
         return np.bincount(self.parent[self.parent >= 0], minlength=self.size).astype(np.float64)
 
 
-def _encoded(column: pa.ChunkedArray) -> tuple[I64, tuple[str, ...]]:
-    encoded = pc.fill_null(column.cast(pa.string()), "").combine_chunks().dictionary_encode()
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.combine_chunks()
-    return np.asarray(encoded.indices, dtype=np.int64), tuple(encoded.dictionary.to_pylist())
-
-
 def read_spans(own: pa.Table, reference: pa.Table | None, onset: float) -> Spans:
     """The case's spans and the reference's, in one table; `known` marks the reference and what came before `onset`."""
     wanted = ["timestamp", "span_id", "parent_span_id", "service", "span_name", "duration_ns"]
     status = "status_code" if "status_code" in own.column_names else None
     tables = [own.select(wanted)] + ([reference.select(wanted)] if reference is not None else [])
     table = pa.concat_tables(tables, promote_options="permissive")
-    node, nodes = _encoded(table.column("service"))
-    name, names = _encoded(table.column("span_name"))
+    node, nodes = encoded(table.column("service"))
+    name, names = encoded(table.column("span_name"))
     identity = table.column("span_id").cast(pa.string()).combine_chunks()
     parent_id = table.column("parent_span_id").cast(pa.string()).combine_chunks()
     found = pc.index_in(parent_id, value_set=identity, skip_nulls=True)
@@ -80,7 +73,9 @@ def read_spans(own: pa.Table, reference: pa.Table | None, onset: float) -> Spans
     known[: len(own)] = start[: len(own)] < onset
     error = np.zeros(len(start), dtype=bool)
     if status is not None:
-        error[: len(own)] = [str(code).upper() in ("ERROR", "STATUS_CODE_ERROR", "2") for code in own.column(status).to_pylist()]
+        error[: len(own)] = [
+            str(code).upper() in ("ERROR", "STATUS_CODE_ERROR", "2") for code in own.column(status).to_pylist()
+        ]
     # An operation is a name at a node; a client span is one per callee, or the traffic mix looks like a fault.
     callee = np.full(len(start), -1, dtype=np.int64)
     crossing = (parent >= 0) & (node[np.maximum(parent, 0)] != node)
@@ -111,7 +106,9 @@ def _summed(rows: Mask, keys: tuple[I64, ...], *columns: F64) -> tuple[list[I64]
     stacked = np.stack([key[rows] for key in keys])
     distinct, inverse = np.unique(stacked, axis=1, return_inverse=True)
     inverse = inverse.reshape(-1)
-    return list(distinct), [np.bincount(inverse, weights=column[rows], minlength=distinct.shape[1]) for column in columns]
+    return list(distinct), [
+        np.bincount(inverse, weights=column[rows], minlength=distinct.shape[1]) for column in columns
+    ]
 
 
 def _names(all_names: tuple[str, ...], chosen: I64) -> Text:
@@ -123,7 +120,11 @@ def span_flows(spans: Spans, rows: Mask, step: float) -> Flows:
     bucket = np.floor(spans.start / step).astype(np.int64)
     ones = np.ones(spans.size)
     (at, node, operation), (calls, errors, busy) = _summed(
-        rows & spans.entry(), (bucket, spans.node, spans.operation), ones, spans.error.astype(np.float64), spans.duration
+        rows & spans.entry(),
+        (bucket, spans.node, spans.operation),
+        ones,
+        spans.error.astype(np.float64),
+        spans.duration,
     )
     return Flows(
         time=at.astype(np.float64) * step,
@@ -190,13 +191,15 @@ def span_logs(spans: Spans, *logs: pa.Table | None) -> SpanLogs | None:
     if not tables:
         return None
     table = pa.concat_tables(tables, promote_options="permissive")
-    found = pc.index_in(table.column("span_id").cast(pa.string()).combine_chunks(), value_set=spans.identity, skip_nulls=True)
+    found = pc.index_in(
+        table.column("span_id").cast(pa.string()).combine_chunks(), value_set=spans.identity, skip_nulls=True
+    )
     row = np.asarray(pc.fill_null(found, -1), dtype=np.int64)
     named = row >= 0
     if not named.any():
         return None
-    body, bodies = _encoded(table.column("body"))
-    severity, severities = _encoded(table.column("severity"))
+    body, bodies = encoded(table.column("body"))
+    severity, severities = encoded(table.column("severity"))
     number: dict[tuple[str, str], int] = {}
     by_body = [template(text) for text in bodies]
     keys = np.unique(np.stack([body, severity]), axis=1)
