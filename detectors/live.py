@@ -5,6 +5,7 @@ All state is rebuilt from the store when the role starts, so that a restart forg
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final, Protocol
@@ -46,9 +47,17 @@ class Live:
         history_s: how much of the past the baselines use.
         thresholds: what the serving model learnt.
         version: the serving model's version, shown with each finding.
+        clear_s: how long a series is normal before its finding ends; at least two buckets.
     """
 
-    def __init__(self, *, history_s: float, thresholds: RedThresholds | None = None, version: str = "1") -> None:
+    def __init__(
+        self,
+        *,
+        history_s: float,
+        thresholds: RedThresholds | None = None,
+        version: str = "1",
+        clear_s: float = 15.0,
+    ) -> None:
         buckets = max(36, int(min(history_s, 1800)) // STEP_S)
         self._red = History(
             "red",
@@ -68,7 +77,8 @@ class Live:
             step_s=2 * STEP_S,
             max_series=50_000,
         )
-        self.red = RedDetector(self._red, thresholds or RedThresholds(), version)
+        clear_buckets = max(2, math.ceil(clear_s / STEP_S))
+        self.red = RedDetector(self._red, thresholds or RedThresholds(), version, clear_buckets=clear_buckets)
         self._error_lines = ErrorLines(self._logs)
         self._levels = MetricLevels(self._metrics)
         self._read_until: datetime | None = None

@@ -26,8 +26,14 @@ VERSION: Final = "1"
 JUDGED: Final = 12  # buckets that the decision looks back over: one minute
 GUARD: Final = 4  # buckets before those judged as new that the baseline leaves out, so that an onset doesn't teach it
 WARM: Final = 7  # buckets with requests before a series has a level of its own
-CLEAR: Final = 3  # normal buckets that end a finding
 SPARSE_CALLS: Final = 1.0  # a bucket
+# A slowdown that this share of the services has in common is the machine's or the network's, and explains itself
+# away; after COMMON_FOR buckets it counts, because it is then the users' trouble, whoever's fault it is.
+COMMON_SHARE: Final = 0.65
+COMMON_SERVICES: Final = 5
+COMMON_FOR: Final = 30
+# Alert once, then adapt: what has lasted this many buckets teaches the baseline after all. Budgets still see it.
+FROZEN: Final = 180
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +43,10 @@ class RedThresholds:
     `strictness` multiplies what the cumulative sum must reach, per service; 1 is the default.
     """
 
-    latency_ratio: float = 1.7
-    latency_more_ms: float = 25.0
-    error_rate: float = 0.05
-    error_count: float = 3.0
+    latency_ratio: float = 2.0
+    latency_more_ms: float = 30.0
+    error_rate: float = 0.08
+    error_count: float = 4.0
     strictness: Mapping[str, float] | None = None
 
     def raise_at(self, services: list[str], kind: str) -> Floats:
@@ -63,14 +69,20 @@ class _Verdict:
 class RedDetector:
     """Judges the `red` history at every tick. State: which findings fire, so that they end with hysteresis."""
 
-    def __init__(self, history: History, thresholds: RedThresholds, version: str = VERSION) -> None:
+    def __init__(
+        self, history: History, thresholds: RedThresholds, version: str = VERSION, *, clear_buckets: int = 3
+    ) -> None:
+        """`clear_buckets` normal buckets in a row end a finding."""
         self._history = history
+        self._clear_buckets = clear_buckets
         self.thresholds = thresholds
         self.version = version
         self._firing: dict[tuple[str, str], Finding] = {}
         self._tainted: npt.NDArray[np.bool_] = np.zeros((0, history.buckets), bool)
         self._tainted_until = 0
-        self.stages: dict[str, str] = {}
+        self._cleared: dict[tuple[str, str], int] = {}
+        self._common = 0.0
+        self._load: Floats = np.zeros(0)
 
     def judge(self, now: datetime, complete: int) -> list[Finding]:
         """The findings that fire; `complete` is how many columns, from the left, are whole by now."""
@@ -84,18 +96,23 @@ class RedDetector:
         calm[:, complete - GUARD :] = False
         starts = self._history.starts()
         services = [name[0] for name in names]
+        self._load = self._load_of(calls, calm, services)
         found: dict[tuple[str, str], Finding] = {}
         for verdict in (
-            self._latency(calls, mean, calm),
+            self._latency(calls, mean, calm, services),
             self._errors(calls, errors, calm),
             self._silence(calls, calm, names),
         ):
             self._decide(verdict, names, services, starts[complete - JUDGED : complete], now, found)
+        newest = int(starts[complete - 1])
+        for key in self._firing.keys() - found.keys():
+            # What ended is over: its buckets must not add up with whatever comes next.
+            self._cleared[key] = newest - (self._clear_buckets - 1) * self._history.step_s
         self._firing = found
         self._taint(services, found, starts)
         return list(found.values())
 
-    def _latency(self, calls: Floats, mean: Floats, calm: Bools) -> _Verdict:
+    def _latency(self, calls: Floats, mean: Floats, calm: Bools, services: list[str]) -> _Verdict:
         with np.errstate(divide="ignore", invalid="ignore"):
             log_mean = np.where(calls > 0, np.log(np.maximum(mean, 0.01)), np.nan)
         usable = calm & (calls > 0) & np.isfinite(log_mean)
@@ -104,12 +121,15 @@ class RedDetector:
         recent = log_mean[:, -JUDGED:]
         counts = np.maximum(calls[:, -JUDGED:], 1.0)
         # A level of few requests is noisy by itself; 0.6 is the usual spread of log latency within an operation.
-        noise = np.sqrt(np.maximum(spread, 0.1)[:, None] ** 2 + 0.6**2 / counts)
         with np.errstate(invalid="ignore", over="ignore"):
-            scores = (recent - centre[:, None]) / noise
+            common = shared_slowdown(log_mean - centre[:, None], calls, services)[-JUDGED:]
+            self._common = float(common[-1])
+            noise = np.sqrt(np.maximum(spread, 0.1)[:, None] ** 2 + 0.6**2 / counts + (0.7 * common) ** 2)
+            scores = (recent - centre[:, None] - common) / noise
             usual = np.exp(centre)
-            bad = (mean[:, -JUDGED:] > usual[:, None] * self.thresholds.latency_ratio) & (
-                mean[:, -JUDGED:] > usual[:, None] + self.thresholds.latency_more_ms
+            explained = usual[:, None] * np.exp(common)
+            bad = (mean[:, -JUDGED:] > explained * self.thresholds.latency_ratio) & (
+                mean[:, -JUDGED:] > explained + self.thresholds.latency_more_ms
             )
         # What nobody can feel doesn't count towards a page, however unusual.
         scores = np.where(bad | np.isnan(scores), scores, np.minimum(scores, 0.0))
@@ -153,7 +173,8 @@ class RedDetector:
         reporting = total[-JUDGED:] > 0.2 * calm_total
         zero = (mine[:, -JUDGED:] == 0) & reporting[None, :]
         expected = np.sqrt(2.0 * np.maximum(usual, 0.0))[:, None]
-        scores = np.where(zero, np.minimum(expected + 2.0, 6.0), -6.0)
+        # The root of -2 log of the chance of no request, by Poisson; a little more, for silence rarely is chance.
+        scores = np.where(zero, np.minimum(expected + 1.0, 6.0), -6.0)
         scores = np.where(reporting[None, :], scores, np.nan)
         scores[~steady | (usual < SPARSE_CALLS)] = np.nan
         return _Verdict(
@@ -169,9 +190,11 @@ class RedDetector:
         now: datetime,
         found: dict[tuple[str, str], Finding],
     ) -> None:
-        sums = cumulative(verdict.scores)[:, -1]
-        began = first_bad(verdict.scores)
-        last = verdict.scores[:, -CLEAR:]
+        cleared = np.array([self._cleared.get((service, verdict.kind), 0) for service in services])
+        judged = np.where(starts[None, :] < cleared[:, None], np.nan, verdict.scores)
+        sums = cumulative(judged)[:, -1]
+        began = first_bad(judged)
+        last = verdict.scores[:, -self._clear_buckets :]
         calm_again: Bools = np.asarray((np.isnan(last) | (last <= 1.0)).all(axis=1))
         # A long trouble leaves a sum that would take minutes to wear off: normal buckets end it at once.
         raised = (sums >= self.thresholds.raise_at(services, verdict.kind)) & ~calm_again
@@ -217,6 +240,7 @@ class RedDetector:
             expected=expected if np.isfinite(expected) else None,
             unit=verdict.unit,
             signal=verdict.kind,
+            attributes={"load": f"{self._load[row]:.2f}", "common": f"{np.exp(self._common):.2f}"},
             # The operation is left out of the key: as trouble spreads, it is still one finding.
             key=f"red:{verdict.kind}:{service}",
         )
@@ -237,7 +261,42 @@ class RedDetector:
         for (service, _), finding in found.items():
             rows = np.array([name == service for name in services])
             since = starts >= int(finding.onset.timestamp()) - self._history.step_s
+            since[:-FROZEN] = False
             self._tainted |= rows[:, None] & since[None, :]
+        self._tainted[:, :-FROZEN] = False
+
+    @staticmethod
+    def _load_of(calls: Floats, calm: Bools, services: list[str]) -> Floats:
+        """Each row's service's traffic in the last minute over its usual traffic, (n,)."""
+        code = np.unique(np.array(services), return_inverse=True)[1].reshape(-1)
+        whole = np.zeros((int(code.max()) + 1, calls.shape[1]))
+        np.add.at(whole, code, calls)
+        tainted = np.zeros(whole.shape)
+        np.add.at(tainted, code, ~calm)
+        seen = (np.cumsum(whole, axis=1) > 0) & (tainted == 0)
+        recent = whole[:, -JUDGED:].mean(axis=1)
+        usual = np.where(seen, whole, 0.0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
+        return np.asarray(((recent + 0.1) / (usual + 0.1))[code])
+
+
+def shared_slowdown(log_ratio: Floats, calls: Floats, services: list[str]) -> Floats:
+    """How much slower nearly all services are at once, in each bucket: a logarithm, 0 where they are not, (m,).
+
+    `log_ratio` (n, m) is each series' latency over its own level. A lower quantile over services, so that what a fault
+    does to a service and its callers stays theirs. 0 for few services, and once it has lasted COMMON_FOR buckets.
+    """
+    code = np.unique(np.array(services), return_inverse=True)[1].reshape(-1)
+    known = np.isfinite(log_ratio) & (calls > 0)
+    weight, total = np.zeros((2, int(code.max()) + 1, calls.shape[1]))
+    np.add.at(weight, code, np.where(known, calls, 0.0))
+    np.add.at(total, code, np.where(known, calls * log_ratio, 0.0))
+    enough = (weight > 0).sum(axis=0) >= COMMON_SERVICES
+    by_service = np.where(weight > 0, total / np.maximum(weight, 1e-9), np.inf)
+    rank = np.sort(by_service, axis=0)  # services that say nothing come last
+    at = ((1.0 - COMMON_SHARE) * np.maximum((weight > 0).sum(axis=0) - 1, 0)).astype(np.int64)
+    shared = np.where(enough, np.maximum(rank[at, np.arange(rank.shape[1])], 0.0), 0.0)
+    lasting = np.lib.stride_tricks.sliding_window_view(np.pad(shared, (COMMON_FOR - 1, 0)), COMMON_FOR).min(axis=1)
+    return np.asarray(np.where(lasting > np.log(2.0), 0.0, shared))
 
 
 def _pairs(values: Floats) -> Floats:
