@@ -106,6 +106,7 @@ def test_a_killed_role_loses_and_doubles_nothing(victim: str, tmp_path: Path) ->
             time.sleep(0.1)
         assert roles.stop("ingest") == 0
         counts = stored(roles)
+        assert roles.stop("store") == 0
     # A send whose ack was lost was sent again: that one may be there twice, which no receiver can know.
     different = counts[1]
     assert exporter.acked * SPANS <= different <= (exporter.acked + 1) * SPANS

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from watchkeeper.ingest_log.loader import TRIES, Loader
 from watchkeeper.ingest_log.segments import IngestLog
+from watchkeeper.store.otlp import Destination
 from watchkeeper.store.statements import Statements
 
 
@@ -37,7 +38,8 @@ def test_a_poisonous_segment_is_set_aside(tmp_path: Path) -> None:
             log.append("traces", record).result(5)
         log.close()
         url = f"http://127.0.0.1:{server.server_address[1]}"
-        loader = Loader(log, Statements(url=url, user="u", password="p"), database="otel", memory_mib=100)
+        into = Destination(database="otel", memory_mib=100)
+        loader = Loader(log, Statements(url=url, user="u", password="p"), lambda: into)
         thread = threading.Thread(target=loader.run)
         thread.start()
         deadline = time.monotonic() + 30

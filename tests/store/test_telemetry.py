@@ -14,7 +14,7 @@ from otlp_requests import logs, metrics, nanos, segment, traces
 from watchkeeper.bench.own_roles import OwnRoles
 from watchkeeper.ingest_log.attributes import parse_flat
 from watchkeeper.store import edges
-from watchkeeper.store.otlp import METRIC_KINDS, insert_logs, insert_metrics, insert_traces
+from watchkeeper.store.otlp import Destination, inserts
 from watchkeeper.store.statements import Statements
 from watchkeeper.store.telemetry import connect
 from watchkeeper.vocabulary import Window
@@ -28,12 +28,7 @@ def load(loader: Statements, signal: str, *requests: Any, token: str | None = No
     """Load requests as one segment, as the ingest role does."""
     body = segment(*(parse_flat(signal, request.SerializeToString())[1] for request in requests))
     token = token or secrets.token_hex(8)
-    statements = {
-        "traces": lambda: [insert_traces("otel", token, 500)],
-        "logs": lambda: [insert_logs("otel", token, 500)],
-        "metrics": lambda: [insert_metrics("otel", kind, token, 500) for kind in METRIC_KINDS],
-    }[signal]()
-    for statement in statements:
+    for statement in inserts(Destination(database="otel", memory_mib=500), signal, token):
         loader.run(f"{statement} FORMAT Protobuf", body)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -11,7 +12,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from watchkeeper.errors import StoreError
 from watchkeeper.ingest_log.segments import REFUSED, IngestLog, Segment
-from watchkeeper.store.otlp import METRIC_KINDS, insert_logs, insert_metrics, insert_traces
+from watchkeeper.store.otlp import METRIC_KINDS, Destination, inserts
 from watchkeeper.store.statements import RefusedError, Statements
 
 LOADED = Counter("watchkeeper_loader_segments_total", "Segments that reached the store.", ["signal"])
@@ -31,11 +32,11 @@ TRIES: Final = 3
 class Loader:
     """Sends segments until stopped; one INSERT each (one per kind for metrics)."""
 
-    def __init__(self, log: IngestLog, store: Statements, *, database: str, memory_mib: int) -> None:
+    def __init__(self, log: IngestLog, store: Statements, prepare: Callable[[], Destination]) -> None:
+        """`prepare` is called until it succeeds, before the first segment is sent."""
         self._log = log
         self._store = store
-        self._database = database
-        self._memory_mib = memory_mib
+        self._prepare = prepare
         self._stopping = threading.Event()
         self._logger = structlog.get_logger()
         self._refusals: dict[str, int] = {}
@@ -43,8 +44,9 @@ class Loader:
 
     def run(self) -> None:
         """Load until `stop`; failures are retried with back-off, and a hopeless segment is set aside."""
+        into = self._destination()
         backoff = FIRST_BACKOFF_S
-        while not self._stopping.is_set():
+        while into and not self._stopping.is_set():
             waiting = self._log.sealed()
             if not waiting:
                 self.idle.set()
@@ -55,7 +57,7 @@ class Loader:
             LAG.set(max(0.0, time.time() - int(waiting[0].token.split("-")[0]) / 1e9))
             for segment in waiting:
                 try:
-                    self.load(segment)
+                    self._load(segment, into)
                     backoff = FIRST_BACKOFF_S
                 except (StoreError, OSError) as error:
                     FAILED.labels(segment.signal).inc()
@@ -72,24 +74,26 @@ class Loader:
     def stop(self) -> None:
         self._stopping.set()
 
-    def load(self, segment: Segment) -> None:
+    def _destination(self) -> Destination | None:
+        """Where segments go, once the store says; None when stopped before."""
+        backoff = FIRST_BACKOFF_S
+        while not self._stopping.is_set():
+            try:
+                return self._prepare()
+            except StoreError as error:
+                self._logger.warning("loader.waits", error=error.message, retry_s=backoff)
+                self._stopping.wait(backoff)
+                backoff = min(backoff * 2, LONGEST_BACKOFF_S)
+        return None
+
+    def _load(self, segment: Segment, into: Destination) -> None:
         """Insert one segment and forget it. Sent again after a crash in between, its token makes it harmless."""
         body = segment.path.read_bytes()
         with SECONDS.labels(segment.signal).time():
-            for statement in self._statements(segment):
+            for statement in inserts(into, segment.signal, segment.token, segment.kinds or METRIC_KINDS):
                 self._store.run(f"{statement} FORMAT Protobuf", body)
         self._log.remove([segment])
         LOADED.labels(segment.signal).inc()
-
-    def _statements(self, segment: Segment) -> list[str]:
-        match segment.signal:
-            case "traces":
-                return [insert_traces(self._database, segment.token, self._memory_mib)]
-            case "logs":
-                return [insert_logs(self._database, segment.token, self._memory_mib)]
-            case _:
-                kinds = segment.kinds or METRIC_KINDS
-                return [insert_metrics(self._database, kind, segment.token, self._memory_mib) for kind in kinds]
 
     def _is_hopeless(self, segment: Segment, error: RefusedError) -> bool:
         if error.code in PASSING:

@@ -30,6 +30,8 @@ from watchkeeper.roles import ready
 from watchkeeper.roles.checkup import port_owner
 from watchkeeper.roles.telemetry import configure_logs
 from watchkeeper.store.edges import EdgeRefresh
+from watchkeeper.store.preparation import prepare
+from watchkeeper.store.schema import statements
 from watchkeeper.store.statements import Statements
 from watchkeeper.store.telemetry import connect
 
@@ -57,12 +59,16 @@ class _Ingest:
         )
         self._state = _State(config)
         if config.store.url is None:
-            self._writer = ("loader", config.secret("store-loader"))
+            self._writer, schema = ("loader", config.secret("store-loader")), []
         else:
             self._writer = (config.store.user, config.store_password())
+            schema = statements(config.store.database, config.store.retention_days)
         user, password = self._writer
         store = Statements(url=config.store_url, user=user, password=password)
-        self._loader = Loader(self._log, store, database=config.store.database, memory_mib=config.store.memory_mib)
+        database, memory_mib = config.store.database, config.store.memory_mib
+        self._loader = Loader(
+            self._log, store, lambda: prepare(store, database=database, memory_mib=memory_mib, schema=schema)
+        )
 
     def _connect(self) -> Any:
         return connect(self._config.store_url, self._config.store.database, *self._writer)

@@ -8,7 +8,8 @@ attributes as bytes: those are rare, and are rewritten to JSON text before they 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 Signal = Literal["traces", "logs", "metrics"]
@@ -140,9 +141,23 @@ def _hex(value: str) -> str:
 _SERVICE: Final = "if(ResourceAttributes['service.name'] = '', 'unknown_service', ResourceAttributes['service.name'])"
 
 
-def _insert(
-    database: str, table: str, columns: Mapping[str, str], source: str, signal: Signal, token: str, memory_mib: int
-) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """Where segments go.
+
+    `columns` holds the columns of tables that somebody else may have made (the exporter has changed its own over
+    time); what a table lacks is left out. A table that is not in it has them all.
+    """
+
+    database: str
+    memory_mib: int
+    columns: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+
+def _insert(into: Destination, table: str, columns: Mapping[str, str], source: str, signal: Signal, token: str) -> str:
+    existing = into.columns.get(table)
+    if existing is not None:
+        columns = {name: value for name, value in columns.items() if name in existing}
     settings = {
         "format_schema_source": "string",
         "format_schema": PROTO[signal],
@@ -153,12 +168,12 @@ def _insert(
     names = ", ".join(f"`{name}`" for name in columns)
     values = ", ".join(f"{value} AS `{name}`" if value != name else name for name, value in columns.items())
     return (
-        f"INSERT INTO {database}.{table} ({names}) SETTINGS {quoted}, input_format_protobuf_oneof_presence = 1, "
+        f"INSERT INTO {into.database}.{table} ({names}) SETTINGS {quoted}, input_format_protobuf_oneof_presence = 1, "
         f"deduplicate_blocks_in_dependent_materialized_views = 1, max_insert_block_size = 1000000, "
         # One request with times all over the calendar must not hold up the rest.
         "max_partitions_per_insert_block = 0, "
         f"min_insert_block_size_rows = 0, min_insert_block_size_bytes = 0, max_threads = 1, max_insert_threads = 1, "
-        f"max_memory_usage = {memory_mib << 20} SELECT {values} FROM ({source})"
+        f"max_memory_usage = {into.memory_mib << 20} SELECT {values} FROM ({source})"
     )
 
 
@@ -166,7 +181,7 @@ def _quote(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-def insert_traces(database: str, token: str, memory_mib: int) -> str:
+def insert_traces(into: Destination, token: str) -> str:
     """The INSERT that loads a segment of ExportTraceServiceRequests."""
     structure = (
         f"resource_spans Array(Tuple(resource {_RESOURCE}, scope_spans Array(Tuple(scope {_SCOPE}, spans {_SPANS}))))"
@@ -203,10 +218,10 @@ def insert_traces(database: str, token: str, memory_mib: int) -> str:
         "Links.TraceState": "s.links.trace_state",
         "Links.Attributes": f"arrayMap(l -> {_map('l.attributes')}, s.links)",
     }
-    return _insert(database, "otel_traces", columns, source, "traces", token, memory_mib)
+    return _insert(into, "otel_traces", columns, source, "traces", token)
 
 
-def insert_logs(database: str, token: str, memory_mib: int) -> str:
+def insert_logs(into: Destination, token: str) -> str:
     """The INSERT that loads a segment of ExportLogsServiceRequests."""
     structure = (
         f"resource_logs Array(Tuple(resource {_RESOURCE}, schema_url String, "
@@ -239,10 +254,10 @@ def insert_logs(database: str, token: str, memory_mib: int) -> str:
         "LogAttributes": _map("l.attributes"),
         "EventName": "l.event_name",
     }
-    return _insert(database, "otel_logs", columns, source, "logs", token, memory_mib)
+    return _insert(into, "otel_logs", columns, source, "logs", token)
 
 
-def insert_metrics(database: str, kind: str, token: str, memory_mib: int) -> str:
+def insert_metrics(into: Destination, kind: str, token: str) -> str:
     """The INSERT that loads one kind of metric point of a segment of ExportMetricsServiceRequests."""
     structure = (
         f"resource_metrics Array(Tuple(resource {_RESOURCE}, schema_url String, scope_metrics Array(Tuple(scope {_SCOPE}, "
@@ -275,7 +290,7 @@ def insert_metrics(database: str, kind: str, token: str, memory_mib: int) -> str
         "Flags": "p.flags",
         **_kind_columns(kind),
     }
-    return _insert(database, f"otel_metrics_{kind}", columns, source, "metrics", f"{token}:{kind}", memory_mib)
+    return _insert(into, f"otel_metrics_{kind}", columns, source, "metrics", f"{token}:{kind}")
 
 
 def _data_columns(kind: str) -> str:
@@ -328,10 +343,15 @@ def _kind_columns(kind: str) -> dict[str, str]:
             return _COUNT_SUM | quantiles
 
 
-def inserts(signal: Signal, database: str, token: str, memory_mib: int) -> list[str]:
-    """Every INSERT that one segment of `signal` needs; each takes the segment's bytes as Protobuf."""
-    if signal == "traces":
-        return [insert_traces(database, token, memory_mib)]
-    if signal == "logs":
-        return [insert_logs(database, token, memory_mib)]
-    return [insert_metrics(database, kind, token, memory_mib) for kind in METRIC_KINDS]
+def inserts(into: Destination, signal: str, token: str, kinds: Sequence[str] = METRIC_KINDS) -> list[str]:
+    """Every INSERT that one segment of `signal` needs; each takes the segment's bytes as Protobuf.
+
+    `kinds` are the kinds of metric that a segment of metrics may hold.
+    """
+    match signal:
+        case "traces":
+            return [insert_traces(into, token)]
+        case "logs":
+            return [insert_logs(into, token)]
+        case _:
+            return [insert_metrics(into, kind, token) for kind in kinds]

@@ -34,8 +34,8 @@ class Statements:
         timeout = urllib3.Timeout(connect=CONNECT_S, read=LONGEST_S)
         self._pool = urllib3.PoolManager(maxsize=4, retries=False, timeout=timeout)
 
-    def run(self, sql: str, body: bytes) -> None:
-        """Run one statement; `body` is what the FORMAT at its end announces.
+    def run(self, sql: str, body: bytes = b"") -> bytes:
+        """Run one statement and return what it answers; `body` is what the FORMAT at its end announces.
 
         Raises:
             RefusedError: the store said no, and why.
@@ -49,3 +49,4 @@ class Statements:
         if answer.status != 200:
             code = answer.headers.get("X-ClickHouse-Exception-Code", "0")
             raise RefusedError(answer.data.decode(errors="replace"), int(code))
+        return bytes(answer.data)
