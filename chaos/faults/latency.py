@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from chaos.target import ProbeSample, Target
 from watchkeeper.errors import ChaosError
 from watchkeeper.vocabulary import Mechanism
 
+DRAIN_S = 1.5
 PROXY = Path(__file__).with_name("tcp_proxy.py")
 
 
@@ -44,6 +46,7 @@ class Latency:
                 finally:
                     if target.service(service).reached_at == int(line):
                         target.act(service, "reroute")
+                    time.sleep(DRAIN_S)  # requests on the old path finish there: ending it must harm nobody
         finally:
             proxy.terminate()
             proxy.wait(5)

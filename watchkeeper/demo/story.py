@@ -24,7 +24,7 @@ CONTROL_S = 122.0
 FAULT_HOLDS_S = 55.0
 LATE_RESOLVE_S = 20.0
 # Findings that begin this soon after a resolve count as the old incident's aftermath, so wait it out.
-QUIET_BETWEEN_S = 16.0
+QUIET_BETWEEN_S = 22.0
 STILL_OPEN_S = 20.0
 LEARNING_WITHIN_S = 15.0
 BOUND_S = 100.0
