@@ -75,6 +75,7 @@ class Watch:
             history_s=config.watch.history_minutes * 60,
             thresholds=self._learner.thresholds(),
             version=self._learner.version(),
+            clear_s=config.watch.clear_s,
         )
         self._paging = Paging(config, db, self.incidents)
         self._runbooks = load_runbooks(config.runbooks.dir)
