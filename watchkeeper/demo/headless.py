@@ -98,6 +98,9 @@ class _Course(threading.Thread):
             before = loop.model_versions()
             faults, problems = run_course(story, self._seed)
             after = story.learn(before)
+            shadow = loop.would_have_changed()
+            silent = [verdict["incident"] for verdict in shadow if not verdict["would_page"]]
+            self._say(f"learnt: {len(after)} model versions; the newest would not have paged for {silent or 'none'}")
             own = {report.incident for report in faults}
             extra = [one for one in loop.incidents.list(limit=200) if one.thread and one.id not in own]
         finally:
@@ -113,7 +116,7 @@ class _Course(threading.Thread):
                 seed=self._seed,
                 faults=tuple(faults),
                 control={"minutes": story.control_minutes, "pages": story.control_pages},
-                models={"before": before, "after": after},
+                models={"before": before, "after": after, "shadow_verdicts": shadow},
                 scorecard=asdict(card),
                 extra_pages=len(extra) - story.control_pages,
                 human_refusals=tuple(human.refusals),

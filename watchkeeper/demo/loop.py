@@ -16,7 +16,7 @@ from watchkeeper.config import Config
 from watchkeeper.demo.report import FaultReport, ranked
 from watchkeeper.state.database import Database
 from watchkeeper.state.labels import labels, record_label
-from watchkeeper.state.schema import models, postmortems
+from watchkeeper.state.schema import models, postmortems, shadow_verdicts
 from watchkeeper.vocabulary import Diagnosis, Label, Mechanism, utc
 
 
@@ -45,6 +45,19 @@ class Loop:
         query = select(models.c.name, models.c.version, models.c.stage).order_by(models.c.name, models.c.version)
         with self.db.read() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
+
+    def would_have_changed(self) -> list[dict[str, Any]]:
+        """What the newest version in shadow says of the incidents: which it would not have paged for."""
+        shadows = [one for one in self.model_versions() if one["stage"] in ("shadow", "canary")]
+        if not shadows:
+            return []
+        newest = shadows[-1]
+        query = select(shadow_verdicts.c.incident_id, shadow_verdicts.c.would_page, shadow_verdicts.c.score).where(
+            shadow_verdicts.c.name == newest["name"], shadow_verdicts.c.version == newest["version"]
+        )
+        with self.db.read() as connection:
+            rows = connection.execute(query).all()
+        return [{"incident": row[0], "would_page": bool(row[1]), "score": round(row[2], 3)} for row in rows]
 
     def postmortem(self, incident_id: str) -> str | None:
         with self.db.read() as connection:

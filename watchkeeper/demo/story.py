@@ -137,9 +137,8 @@ class Story:
     def learn(self, before: list[dict[str, object]]) -> list[dict[str, object]]:
         """Wait a little for a model version that the labels made."""
         for _ in self._patience.every(1.0, LEARNING_WITHIN_S):
-            after = self._loop.model_versions()
-            if after != before:
-                return after
+            if self._loop.model_versions() != before and self._loop.would_have_changed():
+                break
         return self._loop.model_versions()
 
     def _follow(self, effect: Effect, since: float, seen: list[Diagnosis]) -> None:
