@@ -50,7 +50,25 @@ def scrape(job: ScrapeConfig, target: str, client: httpx.Client) -> ExportMetric
         families = list((parse_openmetrics if is_open else parse_text)(answer.text))
     except (ValueError, KeyError, IndexError) as error:
         raise CollectorError(f"{url} is not in a Prometheus format: {error}") from error
-    return to_otlp(families, {"service.name": job.job, "service.instance.id": target, **job.labels}, time.time_ns())
+    request = to_otlp(families, _resource(job, target), time.time_ns())
+    _up(request, 1)
+    return request
+
+
+def down(job: ScrapeConfig, target: str) -> ExportMetricsServiceRequest:
+    """What is stored of a target that could not be read: `up` is 0, as in Prometheus."""
+    request = to_otlp((), _resource(job, target), time.time_ns())
+    _up(request, 0)
+    return request
+
+
+def _resource(job: ScrapeConfig, target: str) -> dict[str, str]:
+    return {"service.name": job.job, "service.instance.id": target, **job.labels}
+
+
+def _up(request: ExportMetricsServiceRequest, value: int) -> None:
+    metric = request.resource_metrics[0].scope_metrics[0].metrics.add(name="up", description="The target answered.")
+    metric.gauge.data_points.add(as_int=value, time_unix_nano=time.time_ns())
 
 
 def to_otlp(families: Iterable[Any], resource: dict[str, str], at_ns: int) -> ExportMetricsServiceRequest:
@@ -152,7 +170,12 @@ class Scraper:
 
     def _once(self, job: ScrapeConfig, target: str, client: httpx.Client) -> None:
         try:
-            accept(self._log, "metrics", scrape(job, target, client).SerializeToString())
+            try:
+                request = scrape(job, target, client)
+            except CollectorError:
+                accept(self._log, "metrics", down(job, target).SerializeToString())
+                raise
+            accept(self._log, "metrics", request.SerializeToString())
         except (CollectorError, IngestLogError) as error:
             SCRAPES.labels(job.job, "failed").inc()
             if target not in self._down:  # told once, not at every turn

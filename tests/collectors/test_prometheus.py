@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from collectors.prometheus import Scraper, scrape
 from watchkeeper.config import ScrapeConfig
 from watchkeeper.errors import CollectorError
+from watchkeeper.ingest_log.attributes import MESSAGES
 from watchkeeper.ingest_log.segments import IngestLog
 
 TEXT = """\
@@ -110,6 +112,7 @@ def test_every_type_becomes_its_kind(target: Target) -> None:
     (summary,) = metrics["rpc_seconds"].summary.data_points
     assert [(each.quantile, each.value) for each in summary.quantile_values] == [(0.5, 0.2)]
     assert metrics["temperature"].gauge.data_points[0].as_double == 21.5
+    assert metrics["up"].gauge.data_points[0].as_int == 1
     assert metrics["untyped_thing"].gauge.data_points[0].as_double == 4
 
 
@@ -117,7 +120,7 @@ def test_openmetrics_is_read(target: Target) -> None:
     """The newer format has counters of the same name, and its creation times are no series."""
     target.page, target.kind = OPEN, "application/openmetrics-text; version=1.0.0"
     metrics = read(target)
-    assert list(metrics) == ["jobs_total"]
+    assert list(metrics) == ["jobs_total", "up"]
     assert metrics["jobs_total"].sum.data_points[0].as_double == 5
 
 
@@ -142,15 +145,37 @@ def test_a_target_that_is_away_says_so() -> None:
 
 
 def test_a_bad_target_does_not_stop_the_others(target: Target, tmp_path: Path) -> None:
-    """A job with one dead target still brings in the other."""
+    """Of a job with one dead target the other still comes in; the dead one is stored as `up` = 0."""
     gone = Target()
     gone.close()
-    log = IngestLog(tmp_path, segment_bytes=1 << 20, max_backlog_bytes=1 << 30, open_scale=0.01)
+    log = IngestLog(tmp_path, segment_bytes=1 << 20, max_backlog_bytes=1 << 30, open_scale=1000)
     job = ScrapeConfig(job="pair", targets=(gone.address, target.address), interval_s=0.05, timeout_s=2)
     scraper = Scraper([job], log)
     scraper.start()
-    log.wait_for_sealed(20)
+    deadline = time.monotonic() + 20
+    while log.complete_until("metrics", 9e9) == 9e9 and time.monotonic() < deadline:
+        time.sleep(0.01)
     scraper.stop()
     log.close()
-    body = log.sealed()[0].path.read_bytes()
-    assert target.address.encode() in body
+    up = {}
+    for record in records(log.sealed()[0].path.read_bytes()):
+        (resource,) = MESSAGES["metrics"].FromString(record).resource_metrics
+        address = next(a.value.string_value for a in resource.resource.attributes if a.key == "service.instance.id")
+        up[address] = resource.scope_metrics[0].metrics[-1].gauge.data_points[0].as_int
+    assert up == {gone.address: 0, target.address: 1}
+
+
+def records(data: bytes) -> list[bytes]:
+    """Length-delimited records."""
+    found = []
+    while data:
+        length, shift, at = 0, 0, 0
+        while True:
+            byte = data[at]
+            length |= (byte & 0x7F) << shift
+            shift, at = shift + 7, at + 1
+            if byte < 0x80:
+                break
+        found.append(data[at : at + length])
+        data = data[at + length :]
+    return found
