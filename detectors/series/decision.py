@@ -16,8 +16,8 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 BAR: Final = 1.7
-REFRACTORY_H: Final = 9.0  # 1 h costs a third of the precision, 6 to 12 h are alike
-RAISED_BY: Final = 0.15
+REFRACTORY_H: Final = 8.0  # 1 h costs a third of the precision, 6 to 12 h are alike
+RAISED_BY: Final = 0.2
 RAISED_FOR_H: Final = 72.0
 
 # Rarity at which normal rows of both development sets together have these tail probabilities (log10). The two sets

@@ -32,7 +32,7 @@ SLOW_HOURS: Final = 2000.0
 QUICK_HOURS: Final = 200.0
 HALF_GROWN: Final = 500  # rows at which early and late weights meet
 DAYS_BACK: Final = 14
-POINTS_OF_AN_HOUR: Final = 0.3  # decades that a decade of rows an hour costs: more rows, more chances
+POINTS_OF_AN_HOUR: Final = 0.25  # decades that a decade of rows an hour costs: more rows, more chances
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +46,14 @@ class Weight:
 
 WEIGHTS: Final[dict[str, Weight]] = {
     "nearest hour": Weight(early=1, late=0.5, ratio=True),
-    "nearest 4 hours": Weight(early=2, late=3, ratio=True),
-    "same hours of other days": Weight(early=0, late=1, ratio=True),
-    "hour of day, 2 hours": Weight(early=1, late=1.5, ratio=True),
+    "nearest 4 hours": Weight(early=0.5, late=3, ratio=True),
+    "same hours of other days": Weight(early=0, late=1.5, ratio=True),
+    "hour of day, 2 hours": Weight(early=3, late=1.5, ratio=True),
     "hour of day, 12 hours": Weight(early=0, late=1.2, ratio=True),
     "step of 4 hours": Weight(early=0.5, late=0.5, ratio=True),
-    "hour of day, 1 hour, in spreads": Weight(early=2, late=1, ratio=False),
+    "hour of day, 1 hour, in spreads": Weight(early=0, late=1.5, ratio=False),
     "1 hour in slow spreads": Weight(early=1, late=0.5, ratio=False),
-    "1 hour in quick spreads": Weight(early=1, late=0.5, ratio=False),
+    "1 hour in quick spreads": Weight(early=0.5, late=1.5, ratio=False),
     "row in slow spreads": Weight(early=1, late=1.5, ratio=False),
 }
 
@@ -73,15 +73,12 @@ class Rarity:
     parts: Floats
 
 
-def rarity(
-    at_s: Floats, values: Floats, *, abnormal: npt.NDArray[np.int64] | None = None, keep_parts: bool = False
-) -> Rarity:
+def rarity(at_s: Floats, values: Floats, *, keep_parts: bool = False) -> Rarity:
     """Judge one series.
 
     Args:
         at_s: (n,) Unix seconds. A step back counts as no time passed.
         values: (n,) NaN and infinities count as the last value.
-        abnormal: (n,) the row from which each row is known to have been abnormal, or n for never.
         keep_parts: also return each statistic's rarity, for explanations.
     """
     if at_s.shape != values.shape or values.ndim != 1:
@@ -90,7 +87,7 @@ def rarity(
     if n == 0:
         return Rarity(hours=np.empty(0), decades=np.empty(0), parts=np.empty((0, 0)))
     hours = np.maximum.accumulate((at_s - at_s[0]) / 3600.0)
-    step = max(float(np.median(np.diff(hours[:STEP_ROWS]))), 1 / 3600.0) if n > 2 else 1.0
+    step = step_hours(hours)
     filled = held(values)
     root = np.sign(filled) * np.sqrt(np.abs(filled))
     cut = blocks(n)
@@ -106,7 +103,6 @@ def rarity(
             weight=RATIO_WEIGHT if weight.ratio else SPREAD_WEIGHT,
             memory=MEMORY,
             cut=cut,
-            abnormal=abnormal,
         )
         share = weight.early * (1 - grown) + weight.late * grown
         total += share * rare * rare
@@ -115,6 +111,11 @@ def rarity(
             parts[i] = rare
     fused = np.sqrt(total / weights) - POINTS_OF_AN_HOUR * np.log10(max(1.0, 1.0 / step))
     return Rarity(hours=hours, decades=np.maximum(fused, 0.0), parts=parts)
+
+
+def step_hours(hours: Floats) -> float:
+    """Hours from row to row: the median of the first steps, at least a second."""
+    return max(float(np.median(np.diff(hours[:STEP_ROWS]))), 1 / 3600.0) if hours.size > 1 else 1.0
 
 
 def held(values: Floats) -> Floats:

@@ -8,7 +8,6 @@ worth. With a long history the rank decides; beyond everything seen, the prior o
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from typing import Final, TypeVar
 
 import numpy as np
@@ -69,15 +68,8 @@ class Reference:
             merged = self._without(merged, self._arrived.pop(0))
         self.sorted = merged
 
-    def remove(self, values: npt.NDArray[np.float64]) -> None:
-        """Take values out again that turned out not to be normal, (n,)."""
-        self.sorted = self._without(self.sorted, values, shrink=False)
-
-    def _without(
-        self, merged: npt.NDArray[np.float64], gone: npt.NDArray[np.float64], *, shrink: bool = True
-    ) -> npt.NDArray[np.float64]:
-        if shrink:
-            self._size -= gone.size
+    def _without(self, merged: npt.NDArray[np.float64], gone: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        self._size -= gone.size
         ordered = np.sort(gone)
         place = np.searchsorted(merged, ordered)
         # Equal values take the places after each other.
@@ -96,7 +88,6 @@ def decades(
     weight: float,
     memory: int,
     cut: list[tuple[int, int]],
-    abnormal: npt.NDArray[np.int64] | None = None,
 ) -> npt.NDArray[np.float64]:
     """How rare each value is among those before its block, as -log10 of the tail probability, (n,), ≥ 0.
 
@@ -106,20 +97,12 @@ def decades(
         weight: how many values the prior is worth.
         memory: how many earlier values are kept.
         cut: blocks of rows, as from `blocks`.
-        abnormal: (n,) the row from which each row is known to have been abnormal, or n for never: from there on it
-            is no reference for others.
     """
     found = np.zeros(statistic.size)
     reference = Reference(memory)
     for first, end in cut:
         value = statistic[first:end]
         if first >= YOUNGEST:
-            if abnormal is not None:
-                before = cut[bisect_left(cut, (first, end)) - 1][0] if first else 0
-                told = np.flatnonzero((abnormal[:first] > before) & (abnormal[:first] <= first))
-                told = told[told >= first - memory]
-                if told.size:
-                    reference.remove(statistic[told])
             past = reference.sorted
             count = past.size
             beyond = count - np.searchsorted(past, value, "left")

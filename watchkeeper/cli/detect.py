@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from detectors.series import decision, recorded, replay
+from detectors.series.feedback import judge_with_labels
 from watchkeeper.cli.options import AsJson
 from watchkeeper.errors import DetectorError
 
@@ -42,8 +43,6 @@ def detect(
         if (out / name).resolve() == path.resolve():
             raise DetectorError(f"{path} would be overwritten; give --out another folder")
         if feedback:
-            from detectors.series.feedback import judge_with_labels
-
             rare, flags = judge_with_labels(recording.at_s, recording.values, told[name])
         else:
             judged = replay.rarity(recording.at_s, recording.values)
