@@ -6,18 +6,22 @@ All state is rebuilt from the store when the role starts, so that a restart forg
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import pyarrow as pa
 import structlog
 from prometheus_client import Histogram
 
+from detectors.drift import ServiceDrift
 from detectors.history import History
 from detectors.logs import ErrorLines
 from detectors.metrics import MetricLevels
+from detectors.openslo import Slo
 from detectors.red import RedDetector, RedThresholds
+from detectors.slo import SloBurn
+from detectors.topology import CallEdges
 from watchkeeper.vocabulary import Finding, Window, utc
 
 TICK_SECONDS = Histogram("watchkeeper_detector_tick_seconds", "Time of one tick over every series.")
@@ -28,6 +32,7 @@ LAG_S: Final = 2.5
 # How far back each tick reads again: what came late is placed where it belongs.
 REREAD_S: Final = 40
 METRICS_EVERY_S: Final = 10
+SLO_EVERY_S: Final = 20
 
 
 class Rollups(Protocol):
@@ -39,6 +44,10 @@ class Rollups(Protocol):
 
     def metric_series(self, window: Window, step_s: int = 5, service: str | None = None) -> pa.Table: ...
 
+    def edges(self, window: Window, step_s: int = 5) -> pa.Table: ...
+
+    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table: ...
+
 
 class Live:
     """The live detectors of one installation.
@@ -48,6 +57,7 @@ class Live:
         thresholds: what the serving model learnt.
         version: the serving model's version, shown with each finding.
         clear_s: how long a series is normal before its finding ends; at least two buckets.
+        slos: objectives whose budgets are followed (`detectors.openslo.read`).
     """
 
     def __init__(
@@ -57,6 +67,7 @@ class Live:
         thresholds: RedThresholds | None = None,
         version: str = "1",
         clear_s: float = 15.0,
+        slos: tuple[Slo, ...] = (),
     ) -> None:
         buckets = max(36, int(min(history_s, 1800)) // STEP_S)
         self._red = History(
@@ -77,10 +88,22 @@ class Live:
             step_s=2 * STEP_S,
             max_series=50_000,
         )
+        self._edges = History(
+            "edges",
+            keys=("caller", "callee"),
+            values={"calls": 0.0},
+            buckets=max(36, buckets // 2),
+            step_s=2 * STEP_S,
+            max_series=50_000,
+        )
         clear_buckets = max(2, math.ceil(clear_s / STEP_S))
         self.red = RedDetector(self._red, thresholds or RedThresholds(), version, clear_buckets=clear_buckets)
         self._error_lines = ErrorLines(self._logs)
         self._levels = MetricLevels(self._metrics)
+        self._calls = CallEdges(self._edges)
+        self._drift = ServiceDrift(self._red)
+        self.slo = SloBurn(slos)
+        self._slo_read: datetime | None = None
         self._read_until: datetime | None = None
         self._metrics_read: datetime | None = None
         self._logger = structlog.get_logger()
@@ -100,6 +123,9 @@ class Live:
             found = self.red.judge(now, complete)
             found += self._error_lines.judge(now, self._complete(self._logs, now))
             found += self._levels.judge(now, self._complete(self._metrics, now) - 1)
+            found += self._calls.judge(now, self._complete(self._edges, now) - 1)
+            found += self._drift.judge(now, complete)
+            found += self.slo.judge(now)
         return [*found, *outside]
 
     def _read(self, rollups: Rollups, now: datetime) -> None:
@@ -112,20 +138,29 @@ class Live:
             history.advance(newest)
             history.place(table)
         self._read_until = now
-        if self._metrics_read and (now - self._metrics_read).total_seconds() < METRICS_EVERY_S:
-            return
+        if self.slo.objectives and (self._slo_read is None or (now - self._slo_read).total_seconds() >= SLO_EVERY_S):
+            self.slo.read(rollups, now)
+            self._slo_read = now
+        if self._metrics_read is None or (now - self._metrics_read).total_seconds() >= METRICS_EVERY_S:
+            self._read_slowly(rollups, now)
+            self._metrics_read = now
+
+    def _read_slowly(self, rollups: Rollups, now: datetime) -> None:
+        """Metrics and edges: the whole history at first, then what may have changed."""
         step = self._metrics.step_s
         newest = utc(now.timestamp() // step * step)
-        full = self._metrics.buckets * step
-        # One step more than is placed: a counter's growth needs the point before.
-        back = full if self._metrics_read is None else 12 * step
-        window = Window(start=newest - timedelta(seconds=min(back, full)), end=newest + timedelta(seconds=step))
+        end = newest + timedelta(seconds=step)
+        first = self._metrics_read is None
+        back = self._metrics.buckets * step if first else 12 * step
+        window = Window(start=newest - timedelta(seconds=back), end=end)
         table = rollups.metric_series(window, step)
-        self._metrics.advance(newest)
-        if self._metrics_read is not None:
+        if not first:
+            # A counter's growth needs the point before: the first buckets of a window know less than the last read.
             table = _without_first_buckets(table, window.start + timedelta(seconds=6 * step))
+        self._metrics.advance(newest)
         self._metrics.place(table)
-        self._metrics_read = now
+        self._edges.advance(newest)
+        self._edges.place(_by_edge(rollups.edges(window, step)))
 
     @staticmethod
     def _complete(history: History, now: datetime) -> int:
@@ -141,3 +176,14 @@ def _without_first_buckets(table: pa.Table, since: datetime) -> pa.Table:
     import pyarrow.compute as pc
 
     return table.filter(pc.greater_equal(table["bucket"], pa.scalar(since, table["bucket"].type)))
+
+
+def _by_edge(table: pa.Table) -> pa.Table:
+    """One row for each bucket, caller and callee, however the call was seen."""
+    if table.num_rows == 0:
+        return table
+    return (
+        table.group_by(["bucket", "caller", "callee"])
+        .aggregate([("calls", "sum")])
+        .rename_columns(["bucket", "caller", "callee", "calls"])
+    )

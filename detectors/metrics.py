@@ -41,7 +41,10 @@ class MetricLevels:
         if rows.size == 0:
             return []
         centre, spread = robust_level(values[rows], usable[rows])
-        floor = np.maximum(np.abs(centre) * SHARE / 4, 1e-9)
+        # A series that rests at one value most of the time has no median deviation; its outliers say what is usual.
+        masked = np.where(usable[rows], values[rows], np.nan)
+        outliers = 0.7 * np.nanstd(masked, axis=1)
+        floor = np.maximum(np.maximum(np.abs(centre) * SHARE / 4, outliers), 1e-9)
         recent = values[rows][:, -JUDGED:]
         # A series that was constant has no spread of its own: any move over the floor stands out, but only so far.
         scores = np.abs(recent - centre[:, None]) / np.maximum(spread, floor)[:, None] - 2.0

@@ -1,0 +1,94 @@
+"""What a service is like, over an hour and longer: a slow ramp that teaches the fast detectors ends up here. Tickets.
+
+Idea: each service's latency and traffic, a value every ten seconds, through `detectors.series.drift`, which takes a
+daily wave off before it compares. Waits for some 500 values. Cost: about 4 µs a value.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timedelta
+from typing import Final
+
+import numpy as np
+
+from detectors.history import History
+from detectors.series.drift import Change, Drift
+from watchkeeper.vocabulary import Finding
+
+VERSION: Final = "1"
+EVERY_S: Final = 10
+TOLD_FOR: Final = timedelta(minutes=15)
+MAX_STREAMS: Final = 4_000
+WORDS: Final = {
+    "level up": "is higher than before",
+    "level down": "is lower than before",
+    "wider": "varies more than before",
+    "narrower": "varies less than before",
+    "rate up": "is more often than before",
+    "rate down": "is less often than before",
+}
+
+
+class ServiceDrift:
+    """Judges the `red` history, a service at a time."""
+
+    def __init__(self, history: History, version: str = VERSION) -> None:
+        self._history = history
+        self.version = version
+        self._streams: dict[tuple[str, str], Drift] = {}
+        self._told: dict[str, Finding] = {}
+        self._read_until = 0
+        self.dropped = 0
+
+    def judge(self, now: datetime, complete: int) -> list[Finding]:
+        """Tickets for services whose latency or traffic has drifted; each stays for a while."""
+        columns = EVERY_S // self._history.step_s
+        end = int(self._history.starts()[complete - 1]) + self._history.step_s if complete else 0
+        if complete >= columns and self._history.size and end - self._read_until >= EVERY_S:
+            self._read_until = end
+            self._feed(now, complete, columns)
+        self._told = {key: finding for key, finding in self._told.items() if now - finding.seen_at < TOLD_FOR}
+        return list(self._told.values())
+
+    def _feed(self, now: datetime, complete: int, columns: int) -> None:
+        calls = self._history["calls"][:, complete - columns : complete]
+        mean = self._history["mean_ms"][:, complete - columns : complete]
+        services, code = np.unique(np.array([name[0] for name in self._history.names()]), return_inverse=True)
+        code = code.reshape(-1)
+        total = np.bincount(code, calls.sum(axis=1))
+        busy = np.bincount(code, np.where(calls > 0, calls * np.nan_to_num(mean), 0.0).sum(axis=1))
+        for i, service in enumerate(services.tolist()):
+            if total[i] <= 0:
+                continue  # silence is told elsewhere
+            self._update(service, "latency", math.log(max(busy[i] / total[i], 0.01)), now)
+            self._update(service, "traffic", math.log(total[i]), now)
+
+    def _update(self, service: str, signal: str, value: float, now: datetime) -> None:
+        stream = self._streams.get((service, signal))
+        if stream is None:
+            if len(self._streams) >= MAX_STREAMS:
+                self.dropped += 1
+                return
+            stream = self._streams[service, signal] = Drift()
+        change = stream.update(value)
+        if change:
+            finding = self._finding(service, signal, change, now)
+            self._told[finding.key] = finding
+
+    def _finding(self, service: str, signal: str, change: Change, now: datetime) -> Finding:
+        onset = now - timedelta(seconds=EVERY_S * change.since)
+        return Finding(
+            detector="drift.service",
+            detector_version=self.version,
+            kind="drift",
+            service=service,
+            summary=f"{service}'s {signal} {WORDS[change.kind]}, since about {onset:%H:%M} UTC",
+            onset=onset,
+            seen_at=now,
+            score=min(0.99, change.evidence / (change.evidence + 10.0)),
+            severity="ticket",
+            signal=signal,
+            attributes={"change": change.kind},
+            key=f"drift:{signal}:{service}",
+        )

@@ -1,0 +1,98 @@
+"""New and vanished call edges: who calls whom, and what changed about it. Tickets, never pages.
+
+Idea: an edge that nobody saw over the history of a caller that was there, or a steady edge whose caller goes on
+without it. Each fires once, for a while, then is the new normal. Assumes the calls' spans name the callee; fails
+where a sampled trace hides rare calls, so only edges with several calls count. Cost: one (edges, buckets) array.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors.evidence import Bools, Floats
+from detectors.history import History
+from watchkeeper.vocabulary import Finding, utc
+
+VERSION: Final = "1"
+KNOWN_FOR: Final = 60  # buckets that a caller must have been seen before an edge of it can be new
+NEW_CALLS: Final = 5.0
+TOLD_FOR: Final = 60  # buckets that a new edge is told of
+GONE_FOR: Final = 12  # buckets without a call before an edge has vanished
+STEADY: Final = 0.9  # the share of its earlier buckets in which a steady edge had calls
+USUAL_CALLS: Final = 2.0  # a bucket
+
+
+class CallEdges:
+    """Judges the history of edges."""
+
+    def __init__(self, history: History, version: str = VERSION) -> None:
+        self._history = history
+        self.version = version
+
+    def judge(self, now: datetime, complete: int) -> list[Finding]:
+        """Tickets for edges that are new and for edges that vanished."""
+        if self._history.size == 0 or complete <= GONE_FOR:
+            return []
+        calls = self._history["calls"][:, :complete]
+        names = self._history.names()
+        callers = np.unique(np.array([name[0] for name in names]), return_inverse=True)[1].reshape(-1)
+        by_caller = np.zeros((int(callers.max()) + 1, complete))
+        np.add.at(by_caller, callers, calls)
+        first = _first(calls > 0)
+        caller_first = _first(by_caller > 0)[callers]
+        starts = self._history.starts()
+        found = []
+        new = (first - caller_first >= KNOWN_FOR) & (complete - first <= TOLD_FOR) & (calls.sum(axis=1) >= NEW_CALLS)
+        for row in np.flatnonzero(new).tolist():
+            onset = utc(float(starts[first[row]]))
+            total = float(calls[row].sum())
+            found.append(self._finding("new", names[row], onset, now, f"{total:.0f} calls since {onset:%H:%M:%S} UTC"))
+        gone, usual = _vanished(calls, by_caller[callers], first)
+        for row in np.flatnonzero(gone).tolist():
+            last = complete - 1 - int(np.argmax(calls[row, ::-1] > 0))
+            onset = utc(float(starts[last]) + self._history.step_s)
+            words = f"none since {onset:%H:%M:%S} UTC (usually {usual[row] / self._history.step_s:.1f}/s)"
+            found.append(self._finding("vanished", names[row], onset, now, words))
+        return found
+
+    def _finding(self, what: str, edge: tuple[str, ...], onset: datetime, now: datetime, words: str) -> Finding:
+        caller, callee = edge[0], edge[1]
+        sentence = f"{caller} now calls {callee}" if what == "new" else f"{caller} no longer calls {callee}"
+        return Finding(
+            detector=f"topology.{what}",
+            detector_version=self.version,
+            kind="topology",
+            service=caller,
+            summary=f"{sentence}: {words}",
+            onset=min(onset, now),
+            seen_at=now,
+            score=0.7,
+            severity="ticket",
+            signal=f"{caller} → {callee}",
+            attributes={"callee": callee},
+            key=f"topology:{what}:{caller}:{callee}",
+        )
+
+
+def _vanished(calls: Floats, by_caller: Floats, first: npt.NDArray[np.int64]) -> tuple[Bools, Floats]:
+    """Which edges had steady calls and have none lately, while their caller still calls others; and the usual calls."""
+    past = calls[:, :-GONE_FOR]
+    columns = np.arange(past.shape[1])[None, :]
+    seen = columns >= first[:, None]
+    lived = np.maximum(seen.sum(axis=1), 1)
+    # The buckets that end with the last call: an edge that died long ago is no news, and leaves by itself.
+    usual = past.sum(axis=1) / lived
+    steady = ((past > 0) & seen).sum(axis=1) / lived
+    silent = calls[:, -GONE_FOR:].sum(axis=1) == 0
+    caller_lives = by_caller[:, -GONE_FOR:].sum(axis=1) > 0
+    gone = silent & caller_lives & (steady >= STEADY) & (usual >= USUAL_CALLS) & (lived >= KNOWN_FOR // 2)
+    return np.asarray(gone), np.asarray(usual)
+
+
+def _first(seen: Bools) -> npt.NDArray[np.int64]:
+    """The first column of each row that is true; the number of columns where none is."""
+    return np.asarray(np.where(seen.any(axis=1), np.argmax(seen, axis=1), seen.shape[1]))
