@@ -144,7 +144,7 @@ class RedDetector:
         recent_calls, recent_errors = calls[:, -JUDGED:], errors[:, -JUDGED:]
         pair_calls, pair_errors = _pairs(recent_calls), _pairs(recent_errors)
         with np.errstate(divide="ignore", invalid="ignore"):
-            chance = bdtrc(np.maximum(pair_errors - 1, 0), np.maximum(pair_calls, 1), rate[:, None])
+            chance = bdtrc(np.maximum(pair_errors - 1, 0), np.maximum(pair_calls, 1).astype(np.int64), rate[:, None])
             scores = np.sqrt(-2.0 * np.log(np.maximum(np.where(pair_errors > 0, chance, 1.0), 1e-30)))
             share = np.where(recent_calls > 0, recent_errors / np.maximum(recent_calls, 1), 0.0)
             pair_share = np.where(pair_calls > 0, pair_errors / np.maximum(pair_calls, 1), 0.0)

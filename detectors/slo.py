@@ -125,6 +125,7 @@ class SloBurn:
         for slo in self._slos:
             minutes = self._series[slo.name]
             told: set[Severity] = set()
+            minutes.advance(now)
             budget = self._budget(slo, minutes)
             self._budgets[slo.name] = budget
             if budget.state != "measured":
