@@ -32,6 +32,18 @@ def around(incident: Incident, viewer: Viewer) -> Window:
     )
 
 
+def since(incident: Incident, viewer: Viewer) -> Window:
+    """From the onset until its end, or until now, an hour at most."""
+    end = min(incident.resolved_at or incident.recovered_at or viewer.now, incident.onset + timedelta(hours=1))
+    return Window(start=whole(incident.onset), end=max(whole(end), whole(incident.onset) + timedelta(minutes=1)))
+
+
+def accused(incident: Incident) -> str:
+    """The first suspect; without one, the service on which the incident opened."""
+    diagnosis = incident.diagnosis
+    return diagnosis.suspects[0].service if diagnosis and diagnosis.suspects else incident.service
+
+
 def moments(incident: Incident, changes: Sequence[ChangeEvent]) -> list[Moment]:
     """What to mark on every plot of an incident."""
     marks = [Moment(at=incident.onset, text="onset", kind="onset")]

@@ -19,12 +19,14 @@ from alerting.machine import Incident
 from dashboard.cache import Cache
 from dashboard.figures.topology import Call
 from dashboard.series import RedSeries, by_service
+from dashboard.traces import Example
 from watchkeeper.clock import Clock
 from watchkeeper.config import Config
 from watchkeeper.state.changes import changes_between
 from watchkeeper.state.codec import parse
 from watchkeeper.state.database import Database
 from watchkeeper.state.schema import findings, postmortems
+from watchkeeper.store.schema import SEVERITY_SQL
 from watchkeeper.store.telemetry import Telemetry
 from watchkeeper.vocabulary import ChangeEvent, Finding, Window
 
@@ -45,6 +47,18 @@ _OPERATIONS = (
     "max(duration_ns_max) / 1e6 AS max_ms "
     "FROM red WHERE bucket >= toDateTime({start:Float64}, 'UTC') AND bucket < toDateTime({end:Float64}, 'UTC') "
     "AND kind IN ('Server', 'Consumer') AND service = {service:String} GROUP BY operation ORDER BY calls DESC LIMIT 50"
+)
+_EXAMPLES = (
+    "SELECT TraceId AS trace_id, Timestamp AS at, SpanName AS operation, Duration / 1e6 AS duration_ms, "
+    "StatusCode = 'Error' AS failed FROM otel_traces WHERE ServiceName = {service:String} "
+    "AND Timestamp >= fromUnixTimestamp64Milli(toInt64({start:Float64} * 1000)) "
+    "AND Timestamp < fromUnixTimestamp64Milli(toInt64({end:Float64} * 1000)) "
+    "AND SpanKind IN ('Server', 'Consumer') ORDER BY failed DESC, Duration DESC LIMIT 8"
+)
+_TRACE_LOGS = (
+    f"SELECT Timestamp AS timestamp, ServiceName AS service, {SEVERITY_SQL} AS severity, "  # noqa: S608 - our own text
+    "SeverityNumber AS severity_number, Body AS body FROM otel_logs WHERE TraceId = {trace:String} "
+    "ORDER BY timestamp LIMIT 100"
 )
 _NEWEST = (
     "SELECT 'traces' AS signal, toDateTime64(max(bucket), 0, 'UTC') AS newest FROM red "
@@ -148,6 +162,24 @@ class Sources:
         return self._cache.get(
             key, lambda: self.telemetry.logs(window, service, severity_at_least=13, limit=limit).to_pylist()
         )
+
+    def examples(self, window: Window, service: str) -> Sequence[Example]:
+        """Requests of a service worth opening: what failed first, then the slowest; at most eight."""
+
+        def load() -> Sequence[Example]:
+            rows = self.telemetry.query(_EXAMPLES, _bounds(window) | {"service": service}).to_pylist()
+            return [Example(**row) for row in rows]
+
+        return self._cache.get(("examples", window, service), load)
+
+    def trace(self, trace_id: str) -> list[dict[str, Any]]:
+        """The spans of one trace, by start; empty where the store holds none."""
+        return self._cache.get(("trace", trace_id), lambda: self.telemetry.trace(trace_id).to_pylist())
+
+    def trace_logs(self, trace_id: str) -> list[dict[str, Any]]:
+        """What was logged with a trace's id, by time, at most 100 lines."""
+        key = ("trace-logs", trace_id)
+        return self._cache.get(key, lambda: self.telemetry.query(_TRACE_LOGS, {"trace": trace_id}).to_pylist())
 
     def log_counts(self, window: Window, step_s: int) -> pa.Table:
         return self._cache.get(("log_counts", window, step_s), lambda: self.telemetry.log_counts(window, step_s))

@@ -125,6 +125,10 @@ def incident_path(incident_id: str) -> str:
     return f"/incidents/{quote(incident_id, safe='')}"
 
 
+def trace_path(trace_id: str) -> str:
+    return f"/traces/{quote(trace_id, safe='')}"
+
+
 def _stamp(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 

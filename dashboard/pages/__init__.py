@@ -9,12 +9,13 @@ from urllib.parse import unquote
 
 from dash import ctx, html, no_update
 from dash.exceptions import PreventUpdate
+from prometheus_client import Histogram
 
 from dashboard.attempts import attempt
 from dashboard.commands import Who
 from dashboard.elements import Part
 from dashboard.incident_words import cause_text, is_open
-from dashboard.pages import incident, incidents, learning, missing, oncall, overview, services
+from dashboard.pages import incident, incidents, learning, missing, oncall, overview, services, trace
 from dashboard.sources import Sources
 from dashboard.urls import RANGES, View, incident_path, parse
 from dashboard.viewer import Viewer, viewer
@@ -22,6 +23,7 @@ from dashboard.wording import clock_text
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.vocabulary import Actor
 
+DRAWN = Histogram("watchkeeper_dashboard_page_seconds", "How long drawing a page took, by page.", ["page"])
 Render = Callable[[Sources, View, Viewer], Part]
 
 
@@ -49,6 +51,9 @@ def find(path: str) -> Page:
     if plain.startswith("/incidents/"):
         incident_id = unquote(plain.removeprefix("/incidents/"))
         return Page(nav="incidents", title=incident_id, render=incident.renderer(incident_id))
+    if plain.startswith("/traces/"):
+        trace_id = unquote(plain.removeprefix("/traces/"))
+        return Page(nav="services", title=f"Trace {trace_id[:8]}", render=trace.renderer(trace_id))
     return PAGES.get(plain) or Page(nav="", title="No such page", render=missing.render)
 
 
@@ -64,7 +69,8 @@ def renderer(sources: Sources, who: Who) -> Callable[..., Any]:
         view = parse(path, search)
         reader = viewer(stored, sources.now())
         page = find(view.path)
-        shown = attempt("This page", lambda: page.render(sources, view, reader))
+        with DRAWN.labels(page=page.nav or "none").time():
+            shown = attempt("This page", lambda: page.render(sources, view, reader))
         found, opened = _chrome(sources, view)
         pulse = {"title": page.title, "nav": page.nav, "open": opened, "share": view.frozen(reader.now)}
         if refreshed:

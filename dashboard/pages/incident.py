@@ -10,21 +10,20 @@ from dash import dcc, html
 from alerting.machine import Incident
 from dashboard.attempts import attempt
 from dashboard.commands import command_button
-from dashboard.elements import Part, card, empty, facts, moment, pill, plot, table
-from dashboard.figures.evidence import evidence_figure
-from dashboard.figures.red import red_figure
+from dashboard.elements import Part, card, empty, facts, moment, pill, table
+from dashboard.incident_plots import evidence_plots, requests_plot
 from dashboard.incident_words import is_open, is_unanswered, lasted, owner, state_pills, why_notified
-from dashboard.signals import around, moments, signal_of
+from dashboard.service_panel import examples
+from dashboard.signals import accused, since
 from dashboard.sources import Sources
 from dashboard.track_record import track_record
-from dashboard.urls import View, step_for
+from dashboard.urls import View
 from dashboard.viewer import Viewer
 from dashboard.wording import amount, duration, likely, listed, percent, utc_text
 from watchkeeper.errors import NotFound
 from watchkeeper.vocabulary import ChangeEvent, Suspect, Window
 
 NEAR = timedelta(minutes=30)
-PLOTS = 4
 SUSPECTS = 4
 KINDS = {
     "opened": ("failing", "◆"),
@@ -79,9 +78,15 @@ def _page(sources: Sources, incident: Incident, view: View, viewer: Viewer) -> P
                 html.Div(
                     [
                         _diagnosis(incident, view, viewer),
-                        attempt("The evidence’s plots", lambda: _plots(sources, incident, changes, viewer)),
+                        attempt("The evidence’s plots", lambda: evidence_plots(sources, incident, changes, viewer)),
                         _findings(sources, incident, viewer),
-                        attempt("The requests around the onset", lambda: _red(sources, incident, changes, viewer)),
+                        attempt(
+                            "The requests around the onset", lambda: requests_plot(sources, incident, changes, viewer)
+                        ),
+                        attempt(
+                            "The requests",
+                            lambda: examples(sources, accused(incident), since(incident, viewer), viewer),
+                        ),
                     ],
                     className="wide",
                 ),
@@ -208,58 +213,6 @@ def _suspect(suspect: Suspect, rank: int, view: View) -> Part:
     )
 
 
-def _plots(sources: Sources, incident: Incident, changes: Sequence[ChangeEvent], viewer: Viewer) -> Part:
-    """A plot for each signal that the evidence names, the strongest first."""
-    diagnosis = incident.diagnosis
-    if diagnosis is None:
-        return None
-    window = around(incident, viewer)
-    marks = moments(incident, changes)
-    figures: list[Part] = []
-    seen: set[tuple[str, str]] = set()
-    for suspect in diagnosis.suspects[:2]:
-        for evidence in sorted(suspect.evidence, key=lambda e: -e.weight):
-            what = (suspect.service, evidence.signal)
-            if what in seen or evidence.weight <= 0 or len(figures) >= PLOTS:
-                continue
-            seen.add(what)
-            signal = signal_of(sources, suspect.service, evidence, window)
-            if signal is not None:
-                figures.append(
-                    html.Figure(
-                        [
-                            plot(
-                                f"evidence-{len(figures)}",
-                                evidence_figure(signal, viewer, marks),
-                                f"{signal.title}. {evidence.sentence}",
-                            ),
-                            html.Figcaption(evidence.sentence),
-                        ]
-                    )
-                )
-    if not figures:
-        return None
-    return card("Evidence around the onset", html.Div(figures, className="figures"), aside="dashed: what was expected")
-
-
-def _red(sources: Sources, incident: Incident, changes: Sequence[ChangeEvent], viewer: Viewer) -> Part:
-    window = around(incident, viewer)
-    series = sources.red(window, step_for(window))
-    named = (
-        incident.diagnosis.suspects[0].service
-        if incident.diagnosis and incident.diagnosis.suspects
-        else incident.service
-    )
-    service = named if named in series else incident.service
-    if service not in series:
-        return card("Requests around the onset", empty(f"{service} served nothing that was recorded around the onset"))
-    figure = red_figure(series[service], viewer, moments(incident, changes), height=340)
-    return card(
-        f"Requests of {service} around the onset",
-        plot("incident-red", figure, f"Rate, failures and latency of {service}"),
-    )
-
-
 def _findings(sources: Sources, incident: Incident, viewer: Viewer) -> Part:
     if not incident.findings:
         return None
@@ -316,6 +269,10 @@ def _facts(incident: Incident, viewer: Viewer, people: Mapping[str, str]) -> lis
             )
         )
     return [card("State", facts(*rows)), card("Why was I notified?", html.P(why_notified(incident)))]
+
+
+def _requests(sources: Sources, incident: Incident, viewer: Viewer) -> Part:
+    return examples(sources, accused(incident), since(incident, viewer), viewer)
 
 
 def _proposal(incident: Incident) -> Part:

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
 import dash_ag_grid as dag
 import dash_cytoscape as cyto
-from dash import dcc, html
+from dash import html
 
 from dashboard.attempts import attempt
-from dashboard.elements import Part, card, empty, facts, health_pill, moment, pill, plot, table
-from dashboard.figures.frame import Moment
-from dashboard.figures.red import red_figure
+from dashboard.elements import Part, card, empty, pill
 from dashboard.figures.sparkline import sparkline
 from dashboard.figures.topology import topology
 from dashboard.fleet import Member, fleet
 from dashboard.health import MARKS, MEANINGS, WORST_FIRST
-from dashboard.incident_words import cause_text, is_open, link, state_pills
 from dashboard.palette import Palette
+from dashboard.service_panel import service_panel
 from dashboard.sources import Sources
 from dashboard.urls import View
 from dashboard.viewer import Viewer
@@ -64,7 +61,7 @@ def _all(sources: Sources, view: View, viewer: Viewer) -> Part:
             ],
             className="columns even",
         ),
-        attempt(f"The service {chosen}", lambda: _panel(sources, chosen, members[chosen], view, viewer))
+        attempt(f"The service {chosen}", lambda: service_panel(sources, chosen, members[chosen], view, viewer))
         if chosen
         else html.P(
             "Choose a service, on the map or in the table, to see its requests, operations, changes and incidents.",
@@ -248,159 +245,3 @@ def _table(members: Mapping[str, Member], view: View, viewer: Viewer) -> Part:
 def _quoted(name: str | None) -> str:
     """A name that is safe within the grid's expression."""
     return "".join(c for c in name or "" if c.isalnum() or c in "-_. ")
-
-
-def _panel(sources: Sources, name: str, member: Member, view: View, viewer: Viewer) -> Part:
-    window = view.window(viewer.now)
-    changes = [c for c in sources.changes(window) if c.service == name]
-    incidents = [i for i in sources.listed() if i.service == name or any(f.service == name for f in i.findings)]
-    marks = [Moment(at=c.at, text=f"{c.kind} {c.version}".strip(), kind="change") for c in changes]
-    marks += [Moment(at=i.onset, text="onset", kind="onset") for i in incidents]
-    recent = member.recent
-    summary = (
-        f"{name} serves {per_second(recent.per_second)}, of which {percent(recent.error_ratio)} fail, "
-        f"with a p95 latency of {milliseconds(recent.p95_ms)}"
-    )
-    return html.Section(
-        [
-            html.Div(
-                [
-                    html.H2([name, " ", health_pill(member.health)]),
-                    html.Span(member.health.reason, className="muted"),
-                    dcc.Link("Close", href=view.link(service=None), className="close", title="Esc"),
-                ],
-                className="page-head",
-            ),
-            html.Div(
-                [
-                    html.Div(
-                        card(
-                            "Requests, failures and latency",
-                            plot("red", red_figure(member.series, viewer, marks), summary),
-                            level=3,
-                        ),
-                        className="wide",
-                    ),
-                    html.Div(
-                        [
-                            _neighbours(sources, name, window, view),
-                            card(
-                                "Incidents",
-                                html.Ul(
-                                    [
-                                        html.Li(
-                                            [
-                                                link(i),
-                                                html.Span([*state_pills(i), f" {cause_text(i)}"], className="line"),
-                                            ]
-                                        )
-                                        for i in incidents[:5]
-                                    ],
-                                    className="events stacked",
-                                )
-                                if incidents
-                                else html.P("None among the newest.", className="muted"),
-                                aside=f"{sum(1 for i in incidents if is_open(i))} open" if incidents else None,
-                                level=3,
-                            ),
-                            card(
-                                "Changes",
-                                html.Ul(
-                                    [
-                                        html.Li([moment(c.at, viewer), html.Span(f"{c.kind}: {c.title}")])
-                                        for c in changes[:8]
-                                    ],
-                                    className="events",
-                                )
-                                if changes
-                                else html.P("None in this time.", className="muted"),
-                                level=3,
-                            ),
-                        ],
-                        className="narrow",
-                    ),
-                ],
-                className="columns",
-            ),
-            html.Div(
-                [
-                    html.Div(attempt("The operations", lambda: _operations(sources, name, window)), className="half"),
-                    html.Div(attempt("The log lines", lambda: _logs(sources, name, window, viewer)), className="half"),
-                ],
-                className="columns even",
-            ),
-        ],
-        className="panel",
-        id="service-panel",
-        **{"aria-label": f"Service {name}"},
-    )
-
-
-def _neighbours(sources: Sources, name: str, window: Window, view: View) -> Part:
-    near = Window.last(min(window.seconds, NOW_S), until=window.end)
-    calls = sources.calls(near)
-
-    def names(pairs: list[tuple[str, str]]) -> Part:
-        parts: list[Part] = []
-        for other, words in pairs:
-            parts += [html.Li([dcc.Link(other, href=view.link(service=other)), html.Span(words, className="muted")])]
-        return html.Ul(parts, className="events") if parts else html.Span("nobody", className="muted")
-
-    def words(call: Any) -> str:
-        return f"{per_second(call.per_second)}, {percent(call.error_ratio)} failed, {milliseconds(call.mean_ms)}"
-
-    return card(
-        "Calls",
-        facts(
-            ("Called by", names([(c.caller, words(c)) for c in calls if c.callee == name])),
-            ("Calls", names([(c.callee, words(c)) for c in calls if c.caller == name])),
-        ),
-        level=3,
-    )
-
-
-def _operations(sources: Sources, name: str, window: Window) -> Part:
-    operations = sources.operations(window, name)
-    if not operations:
-        return card("Operations", html.P("It served nothing in this time.", className="muted"), level=3)
-    rows = [
-        html.Tr(
-            [
-                html.Th(o.name, scope="row", className="mono"),
-                html.Td(per_second(o.calls / window.seconds), className="number"),
-                html.Td(percent(o.error_ratio), className="number bad" if o.error_ratio > 0.01 else "number"),
-                html.Td(milliseconds(o.p50_ms), className="number"),
-                html.Td(milliseconds(o.p95_ms), className="number"),
-                html.Td(milliseconds(o.max_ms), className="number"),
-            ]
-        )
-        for o in operations
-    ]
-    heads = ["Operation", "Requests", "Failed", "p50", "p95", "Slowest"]
-    return card("Operations", table(heads, rows, caption=f"Operations of {name}, busiest first"), level=3)
-
-
-def _logs(sources: Sources, name: str, window: Window, viewer: Viewer) -> Part:
-    near = Window(start=max(window.start, window.end - timedelta(hours=1)), end=window.end)
-    lines = sources.log_lines(near, name)
-    if not lines:
-        return card("Warnings and errors", html.P("Nothing logged at WARN or above.", className="muted"), level=3)
-    items = [
-        html.Li(
-            [
-                moment(line["timestamp"], viewer),
-                html.Span(
-                    [
-                        pill(line["severity"], "failing" if line["severity"] in ("ERROR", "FATAL") else "degraded"),
-                        " ",
-                        html.Span(str(line["body"])[:300], className="mono"),
-                        html.Span(f" trace {line['trace_id'][:8]}…", className="muted", title=line["trace_id"])
-                        if line["trace_id"]
-                        else None,
-                    ]
-                ),
-            ]
-        )
-        for line in lines
-    ]
-    return card("Warnings and errors", html.Ul(items, className="events"), aside="newest first", level=3)
