@@ -6,6 +6,7 @@ searched for the key, so that a kill between the send and its record shows a hum
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from slack_sdk import WebClient
@@ -16,6 +17,7 @@ from alerting import slack_blocks
 from alerting.channel import Message, Thread
 from watchkeeper.config import Config
 from watchkeeper.errors import DeliveryError
+from watchkeeper.vocabulary import content_key
 
 EVENT_TYPE: Final = "watchkeeper_incident"
 HISTORY: Final = 100
@@ -34,6 +36,9 @@ HOPELESS: Final = frozenset(
         "msg_too_long",
     }
 )
+# The incident's message is no longer there to be edited.
+GONE: Final = frozenset({"message_not_found", "thread_not_found", "cant_update_message"})
+Posts = list[dict[str, Any]]
 
 
 class SlackChannel:
@@ -55,17 +60,21 @@ class SlackChannel:
             raise DeliveryError(f"Slack cannot be reached: {error}", retry=True) from error
 
     def _send(self, message: Message) -> Thread:
-        thread = message.thread or self._find_root(message.incident.id)
-        if thread is None:
-            return self._post_root(message)
-        self._api().chat_update(
-            channel=thread.room,
-            ts=thread.ts,
-            text=slack_blocks.fallback(message.incident),
-            blocks=slack_blocks.message(message.incident, url=self._url(message)),
-            metadata=self._metadata(message, root=True),
-        )
-        if not self._is_in_thread(thread, message.key):
+        """Each part is looked for before it is posted, so that any part may be the one before which we were killed."""
+        known = message.thread or self._find_root(message)
+        if known is not None:
+            try:
+                self._edit_root(message, known)
+            except SlackApiError as error:
+                if _reason(error) not in GONE:
+                    raise
+                known = None  # somebody deleted the message: tell the incident anew
+        thread = known or self._post_root(message)
+        posts = self._replies(thread) if known else []
+        self._show_details(message, thread, posts)
+        # The message itself says what its first key says; only later keys are told again in the thread.
+        told = {_payload(post).get("first") for post in posts}
+        if known and message.key not in told:
             self._reply(message, thread)
         return thread
 
@@ -74,54 +83,76 @@ class SlackChannel:
             channel=self._room,
             text=slack_blocks.fallback(message.incident),
             blocks=slack_blocks.message(message.incident, url=self._url(message), mention=message.mention),
-            metadata=self._metadata(message, root=True),
+            metadata=self._metadata(message, "root", message.key),
             unfurl_links=False,
         )
         self._room_id = str(answer["channel"])
-        thread = Thread(room=self._room_id, ts=str(answer["ts"]))
-        details = slack_blocks.details(message.incident)
-        if details:
-            self._api().chat_postMessage(
-                channel=thread.room,
-                thread_ts=thread.ts,
-                text="Evidence",
-                blocks=details,
-                metadata=self._metadata(message, root=False),
-            )
-        return thread
+        return Thread(room=self._room_id, ts=str(answer["ts"]))
+
+    def _edit_root(self, message: Message, thread: Thread) -> None:
+        self._api().chat_update(
+            channel=thread.room,
+            ts=thread.ts,
+            text=slack_blocks.fallback(message.incident),
+            blocks=slack_blocks.message(message.incident, url=self._url(message)),
+        )
+
+    def _show_details(self, message: Message, thread: Thread, posts: Posts) -> None:
+        """Diagnosis and evidence: one reply, edited when they change."""
+        blocks = slack_blocks.details(message.incident)
+        if not blocks:
+            return
+        content: dict[str, Any] = {"text": "Diagnosis and evidence", "blocks": blocks}
+        shown = next((post for post in posts if _payload(post).get("part") == "details"), None)
+        version = content_key(repr(blocks))
+        metadata = self._metadata(message, "details", version)
+        if shown is None:
+            content["metadata"] = metadata
+            self._api().chat_postMessage(channel=thread.room, thread_ts=thread.ts, unfurl_links=False, **content)
+        elif _payload(shown).get("first") != version:
+            self._api().chat_update(channel=thread.room, ts=shown["ts"], metadata=metadata, **content)
 
     def _reply(self, message: Message, thread: Thread) -> None:
         """What is new, in the thread; a page mentions whom it wakes, and shows in the channel too."""
         wakes = message.kind == "page" and message.mention
-        text = f"<@{message.mention}> {message.text}" if wakes else message.text
+        text = slack_blocks.line(message.text)
+        if wakes:
+            text = f"<@{message.mention}> {text}"
         if text:
             self._api().chat_postMessage(
                 channel=thread.room,
                 thread_ts=thread.ts,
                 text=text,
-                metadata=self._metadata(message, root=False),
+                metadata=self._metadata(message, "line", message.key),
                 reply_broadcast=bool(wakes),
+                unfurl_links=False,
             )
 
-    def _find_root(self, incident_id: str) -> Thread | None:
+    def _find_root(self, message: Message) -> Thread | None:
         """This incident's message, if one was posted and a kill kept us from remembering."""
         room = self._id_of_room()
         if room is None:
             return None
-        history = self._api().conversations_history(channel=room, limit=HISTORY, include_all_metadata=True)
-        for post in history["messages"]:
+        # Slack's clock and ours may differ by a minute; no message can be older than its incident otherwise.
+        oldest = f"{message.incident.opened_at.timestamp() - 60:.6f}"
+        for post in self._pages(self._api().conversations_history, channel=room, oldest=oldest):
             payload = _payload(post)
-            if payload.get("incident") == incident_id and payload.get("root"):
+            if payload.get("incident") == message.incident.id and payload.get("part") == "root":
                 return Thread(room=room, ts=str(post["ts"]))
         return None
 
-    def _is_in_thread(self, thread: Thread, key: str) -> bool:
-        replies = self._api().conversations_replies(
-            channel=thread.room, ts=thread.ts, limit=HISTORY * 2, include_all_metadata=True
-        )
-        posts: list[dict[str, Any]] = replies["messages"]
-        # The root's metadata is the last edit's; only replies are things that a human was told.
-        return any(_payload(post).get("key") == key and post["ts"] != thread.ts for post in posts)
+    def _replies(self, thread: Thread) -> Posts:
+        """The message and everything in its thread, oldest first."""
+        return list(self._pages(self._api().conversations_replies, channel=thread.room, ts=thread.ts))
+
+    def _pages(self, method: Callable[..., Any], **arguments: Any) -> Iterator[dict[str, Any]]:
+        cursor = ""
+        while True:
+            page = method(limit=HISTORY, include_all_metadata=True, cursor=cursor or None, **arguments)
+            yield from page["messages"]
+            cursor = (page.get("response_metadata") or {}).get("next_cursor", "")
+            if not cursor:
+                return
 
     def _id_of_room(self) -> str | None:
         if self._room_id is None:
@@ -151,8 +182,9 @@ class SlackChannel:
         return f"{self._config.web_url}/incidents/{message.incident.id}"
 
     @staticmethod
-    def _metadata(message: Message, *, root: bool) -> dict[str, Any]:
-        payload = {"key": message.key, "incident": message.incident.id, "root": root}
+    def _metadata(message: Message, part: str, first: str) -> dict[str, Any]:
+        """What a post is known by: its part (root, details, line), its key, and what its content stands for."""
+        payload = {"key": message.key, "incident": message.incident.id, "part": part, "first": first}
         return {"event_type": EVENT_TYPE, "event_payload": payload}
 
 
@@ -161,9 +193,14 @@ def _payload(post: dict[str, Any]) -> dict[str, Any]:
     return metadata.get("event_payload") or {} if metadata.get("event_type") == EVENT_TYPE else {}
 
 
+def _reason(error: SlackApiError) -> str:
+    response: Any = error.response
+    return str(response.get("error", "unknown")) if hasattr(response, "get") else "unknown"
+
+
 def _delivery_error(error: SlackApiError) -> DeliveryError:
     response: Any = error.response
-    reason = str(response.get("error", "unknown")) if hasattr(response, "get") else "unknown"
+    reason = _reason(error)
     if reason == "ratelimited" or getattr(response, "status_code", 0) == 429:
         wait = float(response.headers.get("Retry-After", 1))
         return DeliveryError(f"Slack asks to wait {wait:g} s", retry=True, retry_after_s=wait)

@@ -20,8 +20,16 @@ Blocks = list[dict[str, Any]]
 
 
 def fallback(incident: Incident) -> str:
-    """The line of a notification, and of a client that shows no blocks."""
-    return _cut(f"{_state(incident)}: {incident.title}", 300)
+    """The line of a notification, and of a client that shows no blocks: what, since when, and why."""
+    cause = ""
+    if incident.diagnosis and not incident.diagnosis.abstained and incident.diagnosis.suspects:
+        cause = f" · likely cause: {_safe(incident.diagnosis.suspects[0].service)}"
+    return _cut(f"{_state(incident).capitalize()}: {_safe(incident.title)}", 300) + cause
+
+
+def line(text: str) -> str:
+    """A line for the thread: whatever a log line or an alert says, it mentions nobody."""
+    return _cut(_safe(text), SECTION_LIMIT)
 
 
 def message(incident: Incident, *, url: str, mention: str = "", record: str = "") -> Blocks:
@@ -53,48 +61,49 @@ def message(incident: Incident, *, url: str, mention: str = "", record: str = ""
 
 
 def details(incident: Incident) -> Blocks:
-    """The evidence, for the thread below the message."""
+    """The diagnosis and the evidence, for the thread below the message."""
     blocks: Blocks = []
     if incident.diagnosis:
+        blocks.append(_section(f"*Diagnosis*\n{_safe(incident.diagnosis.reason)}"))
         for number, suspect in enumerate(incident.diagnosis.suspects[:5], 1):
             lines = [f"*{number}. {_safe(suspect.service)}* · {suspect.mechanism} · {suspect.probability:.0%}"]
-            lines += [f"• {_safe(reason.sentence)}" for reason in suspect.evidence[:5]]
+            lines += [f"{_sign(reason)} {_safe(reason.sentence)}" for reason in suspect.evidence[:6]]
             blocks.append(_section("\n".join(lines)))
     if incident.findings:
         lines = [f"• {_safe(finding.summary)}" for finding in incident.findings[:12]]
-        blocks.append(_section("*What was noticed*\n" + "\n".join(lines)))
+        more = len(incident.findings) - 12
+        blocks.append(_section("*What was noticed*\n" + "\n".join(lines) + (f"\nand {more} more" if more > 0 else "")))
     return blocks
 
 
+def _sign(reason: Evidence) -> str:
+    """Whether a piece of evidence speaks for the suspect or against it."""
+    return "+" if reason.weight >= 0 else "−"
+
+
 def resolve_view(incident: Incident, question: str = "") -> dict[str, Any]:
-    """The form that ends an incident and asks what it was; `question` is one more, worth asking."""
-    services = _services(incident)
-    guess = incident.diagnosis.suspects[0] if incident.diagnosis and incident.diagnosis.suspects else None
+    """The form that ends an incident and asks what it was; `question` is one more, worth asking.
+
+    Nothing is chosen beforehand: a judgement that the machine filled in would only be the machine's own.
+    """
     blocks: Blocks = [
-        _input("warranted", "Was waking you right?", _choice("warranted", [("yes", "Yes"), ("no", "No")], "yes")),
+        _input("warranted", "Was waking you right?", _choice("warranted", [("yes", "Yes"), ("no", "No")])),
         _input(
             "cause",
             "Which service was at fault?",
-            _choice(
-                "cause",
-                [(name, name) for name in services] + [("-", "None of these")],
-                guess.service if guess and guess.service in services else None,
-            ),
+            _choice("cause", [(name, name) for name in _services(incident)] + [("-", "None of these")]),
             optional=True,
         ),
         _input(
             "mechanism",
             "What went wrong with it?",
-            _choice("mechanism", [(name, name) for name in MECHANISMS], guess.mechanism if guess else None),
+            _choice("mechanism", [(name, name) for name in MECHANISMS]),
             optional=True,
         ),
-        _input(
-            "note",
-            question or "Anything the next person should know?",
-            {"type": "plain_text_input", "action_id": "note", "multiline": True, "max_length": 2000},
-            optional=True,
-        ),
+        _input("note", "Anything the next person should know?", _free("note", 2000), optional=True),
     ]
+    if question:
+        blocks.append(_input("answer", _cut(question, 1900), _free("answer", 1000), optional=True))
     return {
         "type": "modal",
         "callback_id": "resolve",
@@ -170,7 +179,7 @@ def _buttons(incident: Incident, url: str) -> Blocks:
         buttons.append(_button("acknowledge", "Acknowledge", incident.id, style="primary"))
     buttons.append(_button("resolve", "Resolve", incident.id, style="primary"))
     if incident.proposal_state == "proposed" and incident.proposal:
-        buttons.append(_button("approve", "Approve runbook", incident.id))
+        buttons.append(_button("approve", "Approve runbook", incident.id, style="primary"))
         buttons.append(_button("decline", "Decline runbook", incident.id))
     page = {"text": _plain("Open in Watchkeeper"), "value": "open", "url": url}
     buttons.append({"type": "overflow", "action_id": "more", "options": [page]})
@@ -218,8 +227,10 @@ def _input(block: str, label: str, element: dict[str, Any], *, optional: bool = 
     return {"type": "input", "block_id": block, "label": _plain(label), "element": element, "optional": optional}
 
 
-def _choice(action: str, options: Sequence[tuple[str, str]], initial: str | None) -> dict[str, Any]:
+def _choice(action: str, options: Sequence[tuple[str, str]]) -> dict[str, Any]:
     choices = [{"text": _plain(text), "value": value} for value, text in options]
-    element: dict[str, Any] = {"type": "static_select", "action_id": action, "options": choices}
-    chosen = [choice for choice in choices if choice["value"] == initial]
-    return element | ({"initial_option": chosen[0]} if chosen else {})
+    return {"type": "static_select", "action_id": action, "options": choices}
+
+
+def _free(action: str, longest: int) -> dict[str, Any]:
+    return {"type": "plain_text_input", "action_id": action, "multiline": True, "max_length": longest}

@@ -7,7 +7,10 @@ same key and changes nothing. Slack is answered at once, and what was refused is
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
 import json
+import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
@@ -18,10 +21,9 @@ from prometheus_client import Counter
 from slack_bolt.adapter.starlette.async_handler import to_async_bolt_request, to_starlette_response
 from slack_bolt.async_app import AsyncApp
 from slack_sdk.errors import SlackClientError
-from slack_sdk.signature import SignatureVerifier
 from slack_sdk.web.async_client import AsyncWebClient
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from alerting import slack_blocks
 from alerting.incidents import Incidents
@@ -32,8 +34,19 @@ from watchkeeper.errors import WatchkeeperError
 from watchkeeper.vocabulary import MECHANISMS, Actor, Label, content_key
 
 REQUESTS = Counter("watchkeeper_slack_requests_total", "Requests from Slack, by outcome.", ["outcome"])
+REPEATS = Counter("watchkeeper_slack_repeats_total", "Requests that Slack sent again, having had no answer in time.")
+FAILED = Counter("watchkeeper_slack_failures_total", "Presses and forms whose command failed after the answer.")
 LARGEST_BODY: Final = 1 << 20
+WINDOW_S: Final = 300.0
 NONE_OF_THESE: Final = "-"
+
+
+def sign(secret: str, stamp: str, body: bytes) -> str:
+    """Slack's signature of a body, version 0 (docs.slack.dev, Verifying requests from Slack).
+
+    The SDK's own verifier decodes the body first, and so fails on bytes that are no text.
+    """
+    return "v0=" + hmac.new(secret.encode(), f"v0:{stamp}:".encode() + body, hashlib.sha256).hexdigest()
 
 
 class SlackEvents:
@@ -46,7 +59,7 @@ class SlackEvents:
         self._incidents = incidents
         self._clock = clock
         self._question = question
-        self._verifier = SignatureVerifier(config.slack_signing_secret())
+        self._secret = config.slack_signing_secret()
         self._people = {person.slack_id: person.name for person in config.oncall.people}
         self._app = AsyncApp(
             client=AsyncWebClient(token=config.slack_token(), base_url=config.slack_api_url(), timeout=5),
@@ -58,23 +71,26 @@ class SlackEvents:
         self._app.action("resolve")(self._ask)
         self._app.action("more")(_only_ack)
         self._app.view("resolve")(self._resolve)
+        self._app.error(_failed)
 
     async def handle(self, request: Request) -> Response:
         """Answer one request from Slack."""
         body = await request.body()
         if len(body) > LARGEST_BODY:
             return _refuse("too large", 413)
+        REPEATS.inc("x-slack-retry-num" in request.headers)
         stamp = request.headers.get("x-slack-request-timestamp", "")
         signature = request.headers.get("x-slack-signature", "")
-        if not stamp.isdigit() or not self._verifier.is_valid(body, stamp, signature):
+        # Slack's own check takes any age below five minutes, and times in the future too: both ends count here.
+        fresh = stamp.isascii() and stamp.isdigit() and abs(time.time() - int(stamp[:12])) <= WINDOW_S
+        if not fresh or not hmac.compare_digest(sign(self._secret, stamp, body).encode(), signature.encode()):
             return _refuse("the signature does not match, or the request is older than five minutes", 401)
-        if not _is_interaction(body):
-            return _refuse("not an interaction payload", 400)
-        try:
-            answer = await self._app.async_dispatch(to_async_bolt_request(request, body))
-        except (KeyError, TypeError, ValueError, AttributeError):
-            # Signed, so it came from Slack, but not of a shape that we know.
-            structlog.get_logger().warning("slack.unknown_shape", exc_info=True)
+        if (challenge := _challenge(body)) is not None:
+            return PlainTextResponse(challenge)
+        if not _is_understood(body):
+            return _refuse("not an interaction that is understood here", 400)
+        answer = await self._app.async_dispatch(to_async_bolt_request(request, body))
+        if answer.status >= 400:
             return _refuse("this interaction is not understood", 400)
         REQUESTS.labels("ok").inc()
         return to_starlette_response(answer)
@@ -98,7 +114,8 @@ class SlackEvents:
         try:
             incident = await asyncio.to_thread(self._incidents.get, incident_id)
             if not incident.is_open:
-                await self._tell(client, body, "It is already resolved.")
+                by = incident.resolved_by.name if incident.resolved_by else "somebody"
+                await self._tell(client, body, f"Already resolved by {by} at {incident.resolved_at:%H:%M:%S} UTC.")
                 return
             question = await asyncio.to_thread(self._question, incident_id)
             await client.views_open(trigger_id=body["trigger_id"], view=slack_blocks.resolve_view(incident, question))
@@ -128,10 +145,13 @@ class SlackEvents:
             "slack.command", command=name, incident=outcome.incident.id, changed=outcome.changed
         )
         if not outcome.changed:
-            await self._tell(client, body, outcome.message[:1].upper() + outcome.message[1:] + ".")
+            thread = outcome.incident.thread
+            room = thread.room if thread else ""
+            await self._tell(client, body, outcome.message[:1].upper() + outcome.message[1:] + ".", room)
 
-    async def _tell(self, client: AsyncWebClient, body: dict[str, Any], text: str) -> None:
-        room = (body.get("channel") or {}).get("id") or self._config.slack.channel
+    async def _tell(self, client: AsyncWebClient, body: dict[str, Any], text: str, room: str = "") -> None:
+        """Words for one person only: whoever pressed."""
+        room = (body.get("channel") or {}).get("id") or room or self._config.slack.channel
         try:
             await client.chat_postEphemeral(channel=room, user=body["user"]["id"], text=text)
         except (SlackClientError, OSError) as error:
@@ -143,6 +163,12 @@ class SlackEvents:
         return Actor(name=str(name), via="slack")
 
 
+async def _failed(error: Exception) -> None:
+    """After Slack has its answer, a failure is ours to see."""
+    FAILED.inc()
+    structlog.get_logger().error("slack.command_failed", error=repr(error), exc_info=error)
+
+
 async def _only_ack(ack: Any) -> None:
     """A link needs no more than an answer."""
     await ack()
@@ -152,13 +178,45 @@ def _incident_of(action: dict[str, Any]) -> str:
     return str(action.get("value") or "")
 
 
-def _is_interaction(body: bytes) -> bool:
-    """Whether a signed body is a form with a JSON object as `payload`."""
+def _challenge(body: bytes) -> str | None:
+    """What Slack wants to read back when the request URL is configured, or None."""
+    try:
+        event = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    is_check = isinstance(event, dict) and event.get("type") == "url_verification"
+    return str(event.get("challenge", ""))[:1000] if is_check else None
+
+
+def _is_understood(body: bytes) -> bool:
+    """Whether a signed body is a press or a form of the shape that the listeners read."""
     try:
         (payload,) = parse_qs(body.decode())["payload"]
-        return isinstance(json.loads(payload), dict)
+        match json.loads(payload):
+            case {"type": "block_actions", "user": {"id": str()}, "actions": [_, *_] as actions}:
+                return all(
+                    isinstance(action, dict) and {"action_id", "action_ts"} <= action.keys() for action in actions
+                )
+            case {"type": "view_submission", "user": {"id": str()}, "view": {"id": str()} as view}:
+                return _is_form(view)
+            case {"type": "view_closed" | "shortcut" | "message_action" | "block_suggestion"}:
+                return True  # Slack's, but nothing of ours listens
     except (ValueError, KeyError, RecursionError):
-        return False
+        pass
+    return False
+
+
+def _is_form(view: dict[str, Any]) -> bool:
+    match view:
+        case {
+            "callback_id": "resolve",
+            "private_metadata": str(),
+            "state": {
+                "values": {"warranted": {"warranted": dict()}, "cause": {"cause": dict()}, "note": {"note": dict()}}
+            },
+        }:
+            return isinstance(view["state"]["values"].get("mechanism", {}).get("mechanism"), dict)
+    return False
 
 
 def _refuse(why: str, status: int) -> Response:
@@ -173,6 +231,9 @@ def _label(incident_id: str, actor: Actor, values: dict[str, Any], at: datetime,
         option = values[name][name].get("selected_option")
         return option["value"] if option else None
 
+    def written(name: str) -> str:
+        return str(values.get(name, {}).get(name, {}).get("value") or "")
+
     cause, mechanism = chosen("cause"), chosen("mechanism")
     known = next((one for one in MECHANISMS if one == mechanism), None)
     return Label(
@@ -184,5 +245,5 @@ def _label(incident_id: str, actor: Actor, values: dict[str, Any], at: datetime,
         warranted=chosen("warranted") == "yes",
         cause=None if cause in (None, NONE_OF_THESE) else cause,
         mechanism=known,
-        note=values["note"]["note"].get("value") or "",
+        note="\n".join(text for text in (written("note"), written("answer")) if text),
     )

@@ -8,17 +8,22 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from alerting.standin.interactions import Interactions
+from alerting.standin.loopback import LoopbackOnly
 from alerting.standin.rules import RuleError, check_blocks
+from alerting.standin.troubles import Trouble, Troubles
 from alerting.standin.workspace import BOT, Workspace
 from watchkeeper.config import Config
 
 PAGE: Final = Path(__file__).with_name("page.html")
+STATIC: Final = {"page.js": "text/javascript", "page.css": "text/css"}
 TEXT_LIMIT: Final = 40_000
 Arguments = dict[str, Any]
 
@@ -30,6 +35,7 @@ class StandIn:
         self._token = config.slack_token()
         self.workspace = Workspace(config.data_dir / "standin" / "messages.db", config.slack.channel)
         self.interactions = Interactions(self.workspace, config.slack_signing_secret(), request_url)
+        self.troubles = Troubles()
         self._people = {
             person.slack_id: {"id": person.slack_id, "name": person.id, "real_name": person.name, "tz": person.timezone}
             for person in config.oncall.people
@@ -41,6 +47,9 @@ class StandIn:
             "chat.update": self._update,
             "chat.postEphemeral": self._post_ephemeral,
             "views.open": self._views_open,
+            "views.push": self._views_open,
+            "views.update": self._views_update,
+            "reactions.add": self._react,
             "conversations.list": self._conversations_list,
             "conversations.history": self._history,
             "conversations.replies": self._replies,
@@ -58,7 +67,12 @@ class StandIn:
                 Route("/standin/messages", self._messages),
                 Route("/standin/press", self._press, methods=["POST"]),
                 Route("/standin/submit", self._submit, methods=["POST"]),
-            ]
+                Route("/standin/trouble", self._trouble, methods=["POST"]),
+                Route("/standin/delete", self._delete, methods=["POST"]),
+                Route("/metrics", _metrics),
+                Route("/{name}", _static),
+            ],
+            middleware=[Middleware(LoopbackOnly)],
         )
 
     # Slack's Web API
@@ -67,16 +81,30 @@ class StandIn:
         method = self._methods.get(request.path_params["method"])
         if method is None:
             return JSONResponse({"ok": False, "error": "unknown_method", "req_method": request.path_params["method"]})
-        arguments = await _arguments(request)
+        try:
+            arguments = await _arguments(request)
+        except ValueError:
+            return JSONResponse({"ok": False, "error": "invalid_json"})
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         given = token if scheme.lower() == "bearer" else str(arguments.pop("token", ""))
         if not given:
             return JSONResponse({"ok": False, "error": "not_authed"})
         if not secrets.compare_digest(given, self._token):
             return JSONResponse({"ok": False, "error": "invalid_auth"})
+        trouble = self.troubles.of(request.path_params["method"])
+        if trouble and trouble.kind == "ratelimited":
+            wait = {"Retry-After": f"{trouble.retry_after_s:g}"}
+            return JSONResponse({"ok": False, "error": "ratelimited"}, status_code=429, headers=wait)
+        if trouble and trouble.kind == "unavailable":
+            return JSONResponse({"ok": False, "error": "service_unavailable"}, status_code=503)
         try:
-            return JSONResponse({"ok": True} | method(arguments))
-        except RuleError as error:
+            answer = method(arguments)
+            if trouble:  # lost_answer: done, but the caller never hears of it
+                return JSONResponse({"ok": False, "error": "internal_error"}, status_code=500)
+            return JSONResponse({"ok": True} | answer)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            if not isinstance(error, RuleError):
+                return JSONResponse({"ok": False, "error": "invalid_arguments"})
             refused: dict[str, Any] = {"ok": False, "error": error.code}
             return JSONResponse(refused | ({"response_metadata": {"messages": error.details}} if error.details else {}))
 
@@ -85,7 +113,10 @@ class StandIn:
 
     def _post_message(self, arguments: Arguments) -> dict[str, Any]:
         room = self.workspace.room(_required(arguments, "channel", "channel_not_found"))
-        message = self.workspace.post(room, _content(arguments), arguments.get("thread_ts"))
+        content = _content(arguments)
+        if str(arguments.get("reply_broadcast", "")).lower() in ("true", "1"):
+            content["reply_broadcast"] = True
+        message = self.workspace.post(room, content, arguments.get("thread_ts"))
         return {"channel": room, "ts": message["ts"], "message": message}
 
     def _update(self, arguments: Arguments) -> dict[str, Any]:
@@ -97,25 +128,43 @@ class StandIn:
     def _post_ephemeral(self, arguments: Arguments) -> dict[str, Any]:
         room = self.workspace.room(_required(arguments, "channel", "channel_not_found"))
         user = _required(arguments, "user", "user_not_in_channel")
-        return {"message_ts": self.workspace.whisper(room, user, str(arguments.get("text", "")))}
+        ts = self.workspace.whisper(room, user, str(arguments.get("text", "")))
+        self.interactions.told(user)
+        return {"message_ts": ts}
 
     def _views_open(self, arguments: Arguments) -> dict[str, Any]:
         view = arguments.get("view")
         view = json.loads(view) if isinstance(view, str) else view
         return {"view": self.interactions.open(_required(arguments, "trigger_id", "invalid_trigger_id"), view or {})}
 
+    def _views_update(self, arguments: Arguments) -> dict[str, Any]:
+        view = arguments.get("view")
+        view = json.loads(view) if isinstance(view, str) else view
+        view_id = _required(arguments, "view_id", "not_found")
+        return {"view": self.interactions.replace(view_id, view or {}, str(arguments.get("hash") or ""))}
+
+    def _react(self, arguments: Arguments) -> dict[str, Any]:
+        room = self.workspace.room(_required(arguments, "channel", "channel_not_found"))
+        ts = _required(arguments, "timestamp", "no_item_specified")
+        self.workspace.react(room, ts, BOT["user_id"], _required(arguments, "name", "invalid_name").strip(":"))
+        return {}
+
     def _conversations_list(self, _: Arguments) -> dict[str, Any]:
         return {"channels": [self.workspace.channel], "response_metadata": {"next_cursor": ""}}
 
     def _history(self, arguments: Arguments) -> dict[str, Any]:
         room = self.workspace.room(_required(arguments, "channel", "channel_not_found"))
-        limit = int(arguments.get("limit") or 100)
-        return {"messages": self.workspace.messages(room, limit), "has_more": False}
+        limit, cursor = _limit(arguments), str(arguments.get("cursor") or "")
+        oldest = str(arguments.get("oldest") or "0")
+        found = self.workspace.messages(room, limit + 1, oldest=oldest, before=cursor)
+        return _page_of([_without_metadata(message, arguments) for message in found], limit)
 
     def _replies(self, arguments: Arguments) -> dict[str, Any]:
         room = self.workspace.room(_required(arguments, "channel", "channel_not_found"))
+        limit, cursor = _limit(arguments), str(arguments.get("cursor") or "0")
         ts = _required(arguments, "ts", "thread_not_found")
-        return {"messages": self.workspace.thread(room, ts, int(arguments.get("limit") or 1000)), "has_more": False}
+        found = self.workspace.thread(room, ts, limit + 1, after=cursor)
+        return _page_of([_without_metadata(message, arguments) for message in found], limit)
 
     def _users_info(self, arguments: Arguments) -> dict[str, Any]:
         person = self._people.get(_required(arguments, "user", "user_not_found"))
@@ -126,10 +175,7 @@ class StandIn:
     # The page, and whoever presses its buttons
 
     async def _page(self, _: Request) -> Response:
-        headers = {
-            "Content-Security-Policy": "default-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-        }
-        return HTMLResponse(PAGE.read_text(encoding="utf-8"), headers=headers | {"X-Frame-Options": "DENY"})
+        return HTMLResponse(PAGE.read_text(encoding="utf-8"))
 
     async def _messages(self, request: Request) -> Response:
         room = str(self.workspace.channel["id"])
@@ -157,6 +203,22 @@ class StandIn:
 
         return await self._act(request, act)
 
+    async def _trouble(self, request: Request) -> Response:
+        """Make the next calls of a method fail: `{method, kind, times, retry_after_s}`."""
+
+        async def act(body: dict[str, Any], _: dict[str, str]) -> dict[str, Any]:
+            self.troubles.add(Trouble(**{key: body[key] for key in Trouble.__slots__ if key in body}))
+            return {}
+
+        return await self._act(request, act, signed_in=False)
+
+    async def _delete(self, request: Request) -> Response:
+        async def act(body: dict[str, Any], _: dict[str, str]) -> dict[str, Any]:
+            self.workspace.delete(body["channel"], body["ts"])
+            return {}
+
+        return await self._act(request, act, signed_in=False)
+
     def _user(self, slack_id: str) -> dict[str, str]:
         person = self._people.get(slack_id)
         if person is None:
@@ -164,18 +226,35 @@ class StandIn:
         return {"id": person["id"], "username": person["name"], "name": person["name"]}
 
     async def _act(
-        self, request: Request, act: Callable[[dict[str, Any], dict[str, str]], Awaitable[dict[str, Any]]]
+        self,
+        request: Request,
+        act: Callable[[dict[str, Any], dict[str, str]], Awaitable[dict[str, Any]]],
+        *,
+        signed_in: bool = True,
     ) -> Response:
         # A form of another site can't send this content type without asking first, so it can't press buttons.
         if request.headers.get("content-type", "").partition(";")[0] != "application/json":
             return JSONResponse({"ok": False, "error": "send application/json"}, status_code=415)
         try:
             body = await request.json()
-            return JSONResponse({"ok": True} | await act(body, self._user(body.get("user", ""))))
+            user = self._user(body.get("user", "")) if signed_in else {}
+            return JSONResponse({"ok": True} | await act(body, user))
         except RuleError as error:
             return JSONResponse({"ok": False, "error": error.code, "details": error.details}, status_code=409)
-        except (KeyError, ValueError) as error:
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
             return JSONResponse({"ok": False, "error": f"malformed: {error}"}, status_code=400)
+
+
+async def _metrics(_: Request) -> Response:
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _static(request: Request) -> Response:
+    """The page's own style and script, and nothing else that lies beside them."""
+    name = request.path_params["name"]
+    if name not in STATIC:
+        return JSONResponse({"error": f"no such path /{name}"}, status_code=404)
+    return Response(PAGE.with_name(name).read_bytes(), media_type=STATIC[name], headers={"Cache-Control": "no-cache"})
 
 
 async def _ok(_: Request) -> Response:
@@ -191,6 +270,26 @@ async def _arguments(request: Request) -> Arguments:
     elif request.method == "POST":
         found |= {key: str(value) for key, value in (await request.form()).items()}
     return found
+
+
+def _limit(arguments: Arguments) -> int:
+    limit = int(arguments.get("limit") or 100)
+    if not 0 < limit <= 1000:
+        raise RuleError("invalid_limit")
+    return limit
+
+
+def _page_of(found: list[dict[str, Any]], limit: int) -> dict[str, Any]:
+    """A page of messages; the cursor of the next is the timestamp of this one's last."""
+    more = len(found) > limit
+    cursor = found[limit - 1]["ts"] if more else ""
+    return {"messages": found[:limit], "has_more": more, "response_metadata": {"next_cursor": cursor}}
+
+
+def _without_metadata(message: dict[str, Any], arguments: Arguments) -> dict[str, Any]:
+    """Slack shows metadata only to those who ask for it."""
+    asked = str(arguments.get("include_all_metadata", "")).lower() in ("true", "1")
+    return message if asked else {key: value for key, value in message.items() if key != "metadata"}
 
 
 def _required(arguments: Arguments, name: str, error: str) -> str:

@@ -29,7 +29,7 @@ class Interactions:
         self._request_url = request_url
         self._triggers: dict[str, tuple[float, str]] = {}
         self._views: dict[str, dict[str, Any]] = {}
-        self._opened: dict[str, asyncio.Event] = {}
+        self._waiting: dict[str, asyncio.Event] = {}  # presses that may still open a form, by trigger
         self._by_trigger: dict[str, str] = {}
 
     async def press(self, room: str, ts: str, action_id: str, user: dict[str, str]) -> dict[str, Any]:
@@ -53,16 +53,24 @@ class Interactions:
             "response_url": "",
             "actions": [action | {"action_ts": f"{time.time():.6f}"}],
         }
-        self._opened[trigger] = asyncio.Event()
-        await self._deliver(payload)
-        try:  # a handler opens its form after the answer, while the trigger lives
-            await asyncio.wait_for(self._opened[trigger].wait(), TRIGGER_S if action_id == "resolve" else 0.05)
+        self._waiting[trigger] = asyncio.Event()
+        try:
+            await self._deliver(payload)
+            # A handler opens its form after the answer, while the trigger lives.
+            wait_s = TRIGGER_S if action_id == "resolve" else 0.05
+            await asyncio.wait_for(self._waiting[trigger].wait(), wait_s)
         except TimeoutError:
-            return {}
+            pass
         finally:
-            del self._opened[trigger]
-        view = self._views[self._by_trigger[trigger]]
-        return {"view": view}
+            del self._waiting[trigger]
+        view_id = self._by_trigger.pop(trigger, None)
+        return {"view": self._views[view_id]} if view_id else {}
+
+    def told(self, user: str) -> None:
+        """Somebody was told something instead of shown a form: their press need not wait for one."""
+        for trigger, waiting in self._waiting.items():
+            if self._triggers.get(trigger, (0.0, ""))[1] == user:
+                waiting.set()
 
     def open(self, trigger: str, view: dict[str, Any]) -> dict[str, Any]:
         """views.open: show a form to whoever pressed.
@@ -80,9 +88,24 @@ class Interactions:
         whole = view | {"id": view_id, "team_id": BOT["team_id"], "state": {"values": {}}, "hash": secrets.token_hex(8)}
         self._views[view_id] = whole
         self._by_trigger[trigger] = view_id
-        if trigger in self._opened:
-            self._opened[trigger].set()
+        if trigger in self._waiting:
+            self._waiting[trigger].set()
         return whole
+
+    def replace(self, view_id: str, view: dict[str, Any], seen: str = "") -> dict[str, Any]:
+        """views.update: change a form that is open; `seen` is the hash of what the caller last saw.
+
+        Raises:
+            RuleError: the form is wrong or unknown, or somebody changed it since.
+        """
+        check_view(view)
+        old = self._views.get(view_id)
+        if old is None:
+            raise RuleError("not_found")
+        if seen and seen != old["hash"]:
+            raise RuleError("hash_conflict")
+        self._views[view_id] = view | {k: old[k] for k in ("id", "team_id", "state")} | {"hash": secrets.token_hex(8)}
+        return self._views[view_id]
 
     async def submit(self, view_id: str, values: dict[str, str], user: dict[str, str]) -> dict[str, Any]:
         """Submit a form. `values` gives each block's value; the program's answer is returned.
@@ -135,7 +158,8 @@ class Interactions:
                     await asyncio.sleep(0.5 * (number + 1))
                     continue
                 if answer.status_code == 200:
-                    return answer.json() if answer.text.startswith("{") else {}
+                    result: dict[str, Any] = answer.json() if answer.text.startswith("{") else {}
+                    return result
                 raise RuleError("dispatch_failed", f"HTTP {answer.status_code}: {answer.text[:200]}")
         raise RuleError("dispatch_failed", "the program did not answer: is the web role running?")
 

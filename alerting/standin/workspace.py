@@ -75,24 +75,55 @@ class Workspace:
             self._db.execute("INSERT INTO whispers VALUES (?, ?, ?, ?)", (room, user, ts, text))
         return ts
 
-    def messages(self, room: str, limit: int = 200) -> list[dict[str, Any]]:
-        """The channel's messages, newest first, threads aside."""
-        query = "SELECT body FROM posts WHERE room = ? AND thread_ts IS NULL ORDER BY ts DESC LIMIT ?"
+    def messages(self, room: str, limit: int = 200, *, oldest: str = "0", before: str = "") -> list[dict[str, Any]]:
+        """The channel's messages, newest first, threads aside: after `oldest`, and before the timestamp `before`."""
+        query = (
+            "SELECT body FROM posts WHERE room = ? AND thread_ts IS NULL AND ts > ? AND ts < ? ORDER BY ts DESC LIMIT ?"
+        )
         with self._lock:
-            return [json.loads(body) for (body,) in self._db.execute(query, (room, limit))]
+            rows = self._db.execute(query, (room, oldest, before or "9", limit)).fetchall()
+        return [json.loads(body) for (body,) in rows]
 
-    def thread(self, room: str, ts: str, limit: int = 1000) -> list[dict[str, Any]]:
-        """A message and its replies, oldest first.
+    def thread(self, room: str, ts: str, limit: int = 1000, *, after: str = "0") -> list[dict[str, Any]]:
+        """A message and its replies, oldest first, those after the timestamp `after`.
 
         Raises:
             RuleError: thread_not_found.
         """
-        query = "SELECT body FROM posts WHERE room = ? AND (ts = ? OR thread_ts = ?) ORDER BY ts LIMIT ?"
+        query = "SELECT body FROM posts WHERE room = ? AND (ts = ? OR thread_ts = ?) AND ts > ? ORDER BY ts LIMIT ?"
         with self._lock:
-            found = [json.loads(body) for (body,) in self._db.execute(query, (room, ts, ts, limit))]
-        if not found:
-            raise RuleError("thread_not_found")
-        return found
+            if self._get(room, ts) is None:
+                raise RuleError("thread_not_found")
+            rows = self._db.execute(query, (room, ts, ts, after, limit)).fetchall()
+        return [json.loads(body) for (body,) in rows]
+
+    def react(self, room: str, ts: str, user: str, name: str) -> None:
+        """Put an emoji under a message.
+
+        Raises:
+            RuleError: message_not_found, or already_reacted.
+        """
+        with self._lock:
+            message = self._get(room, ts)
+            if message is None:
+                raise RuleError("message_not_found")
+            reactions = {one["name"]: one["users"] for one in message.get("reactions", [])}
+            if user in reactions.get(name, []):
+                raise RuleError("already_reacted")
+            reactions[name] = [*reactions.get(name, []), user]
+            message["reactions"] = [{"name": n, "users": u, "count": len(u)} for n, u in reactions.items()]
+            self._db.execute("UPDATE posts SET body = ? WHERE room = ? AND ts = ?", (json.dumps(message), room, ts))
+
+    def delete(self, room: str, ts: str) -> None:
+        """Take a message away, as a human may in Slack.
+
+        Raises:
+            RuleError: message_not_found.
+        """
+        with self._lock:
+            if self._get(room, ts) is None:
+                raise RuleError("message_not_found")
+            self._db.execute("DELETE FROM posts WHERE room = ? AND ts = ?", (room, ts))
 
     def whispers(self, room: str, since: str = "0") -> list[dict[str, str]]:
         """What single users were told."""

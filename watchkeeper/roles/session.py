@@ -52,7 +52,7 @@ class Sessions:
         """Whose session a cookie is; None for one that is forged or old."""
         text, _, signature = (cookie or "").rpartition(":")
         person_id, _, until = text.rpartition(":")
-        if not text or not hmac.compare_digest(self._sign(text), signature):
+        if not text or not hmac.compare_digest(self._sign(text).encode(), signature.encode()):
             return None
         if not until.isdigit() or int(until) < time.time() or person_id not in self._people:
             return None
@@ -94,9 +94,11 @@ def guard(config: Config, sessions: Sessions) -> Callable[[Request, Callable[[Re
     reading_is_open = is_loopback(config.web.host)
 
     async def middleware(request: Request, following: Callable[[Request], Awaitable[Response]]) -> Response:
-        host = request.url.hostname or ""
+        host = _host(request)
         if not (host == own or (is_loopback(config.web.host) and is_loopback(host))):
             return JSONResponse({"error": f"unknown host {host}; set web.public_url to the name in use"}, 421)
+        if _is_foreign(request, host):
+            return JSONResponse({"error": "a page of another site may not act here"}, 403)
         actor = sessions.actor(request.cookies.get(COOKIE)) or _bearer(config, request)
         if request.url.path == "/" and (token := request.query_params.get("token")):
             person = request.query_params.get("as") or sessions.only_person()
@@ -114,6 +116,28 @@ def guard(config: Config, sessions: Sessions) -> Callable[[Request, Callable[[Re
     return middleware
 
 
+def _host(request: Request) -> str:
+    """The name under which we were asked, or nothing where the header is no name."""
+    try:
+        # Not request.url: that falls back to the socket's own address where the header is senseless.
+        return urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is_foreign(request: Request, host: str) -> bool:
+    """Whether another site's page makes the browser write here; another port of this machine counts as another site."""
+    origin = request.headers.get("origin")
+    if request.method in ("GET", "HEAD", "OPTIONS") or origin is None:
+        return False
+    try:
+        came_from = urlsplit(origin)
+        # Behind a proxy the port that we see is not the one in the address: the name must do there.
+        return came_from.hostname != host or (is_loopback(host) and came_from.netloc != request.headers.get("host"))
+    except ValueError:
+        return True
+
+
 def _bearer(config: Config, request: Request) -> Actor | None:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token and config.token_allows(token, "commands"):
@@ -123,11 +147,15 @@ def _bearer(config: Config, request: Request) -> Actor | None:
 
 _FORM: Final = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Sign in · Watchkeeper</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>
-:root {{ color-scheme: light dark; }} body {{ font: 16px/1.5 system-ui, sans-serif; display: grid; place-items: center; min-height: 90vh; }}
+:root {{ color-scheme: light dark; }}
+body {{ font: 16px/1.5 system-ui, sans-serif; display: grid; place-items: center; min-height: 90vh; }}
 form {{ width: min(360px, 90vw); }} label {{ display: block; margin: 14px 0 4px; font-weight: 600; }}
-input, select, button {{ font: inherit; width: 100%; padding: 8px 10px; box-sizing: border-box; }} button {{ margin-top: 20px; }}
-.wrong {{ color: #b3261e; }} p {{ opacity: .8; }}</style></head><body><form method="post" action="/sign-in">
+input, select, button {{ font: inherit; width: 100%; padding: 8px 10px; box-sizing: border-box; }}
+button {{ margin-top: 20px; }} .wrong {{ color: light-dark(#b3261e, #ff8a80); }} p {{ opacity: .85; }}
+</style></head><body><form method="post" action="/sign-in">
 <h1>Watchkeeper</h1><p>The token is in the terminal that started it, or run <code>watchkeeper token local</code>.</p>
 <p class="wrong" role="alert">{wrong}</p><input type="hidden" name="onward" value="{onward}">
-<label for="token">Token</label><input id="token" name="token" type="password" value="{token}" autocomplete="current-password" required>
-<label for="as">You are</label><select id="as" name="as">{options}</select><button>Sign in</button></form></body></html>"""
+<label for="token">Token</label>
+<input id="token" name="token" type="password" value="{token}" autocomplete="current-password" required>
+<label for="as">You are</label><select id="as" name="as">{options}</select>
+<button>Sign in</button></form></body></html>"""

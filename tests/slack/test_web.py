@@ -1,0 +1,121 @@
+"""The web role: who may read, who may act, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.slack.site import Site
+from watchkeeper.config import Config, SlackConfig, SlackStandInConfig, WebConfig
+from watchkeeper.errors import ConfigError
+from watchkeeper.roles import standin, web
+
+
+def test_incidents_can_be_read_on_loopback(site: Site) -> None:
+    """List and single incident are JSON without a token; an unknown one is 404."""
+    incident_id = site.page()
+    (listed,) = site.web.get("/api/v1/incidents", params={"state": "open"}).json()
+    assert listed["id"] == incident_id
+    assert site.web.get(f"/api/v1/incidents/{incident_id}").json()["service"] == "payments"
+    assert site.web.get("/api/v1/incidents/inc-none").status_code == 404
+
+
+def test_acting_needs_a_token(site: Site) -> None:
+    """Without one 401, with a wrong one 401, with the right one the command is done."""
+    incident_id = site.page()
+    path = f"/api/v1/incidents/{incident_id}/acknowledge"
+    assert site.web.post(path).status_code == 401
+    assert site.web.post(path, headers={"Authorization": "Bearer nonsense"}).status_code == 401
+    assert site.web.post(path, headers=site.token()).json()["changed"]
+    assert site.incidents.get(incident_id).human_state == "acknowledged"
+
+
+def test_a_repeated_command_says_what_is(site: Site) -> None:
+    """The same key again changes nothing; another's command is told who was first."""
+    incident_id = site.page()
+    path = f"/api/v1/incidents/{incident_id}/resolve"
+    label = {"warranted": True, "cause": "orders-db", "mechanism": "database"}
+    assert site.web.post(path, json={"key": "1", "label": label}, headers=site.token()).status_code == 200
+    late = site.web.post(path, json={"key": "2"}, headers=site.token() | {"X-Watchkeeper-Actor": "Ben"})
+    assert late.status_code == 409
+    assert late.json()["message"].startswith("already resolved by ")
+    assert len(site.incidents.get(incident_id).labels) == 1
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_an_unknown_path_of_the_api_is_404_in_json(site: Site, method: str) -> None:
+    """The dashboard's pages don't answer for the API."""
+    answer = site.web.request(method, "/api/v1/nothing")
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/json")
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8050", "[::", ""])
+def test_a_foreign_host_name_is_refused(site: Site, host: str) -> None:
+    """A name that was made to point at loopback reaches nothing, on the web role and on the stand-in."""
+    assert site.web.get("/api/v1/incidents", headers={"Host": host}).status_code in (400, 421)
+    assert site.slack.get("/standin/messages", headers={"Host": host}).status_code in (400, 421)
+
+
+def test_another_sites_page_may_not_write(site: Site) -> None:
+    """Another port of this machine counts as another site, cookie or not."""
+    incident_id = site.page()
+    headers = {"Origin": "http://127.0.0.1:1"}
+    path = f"/api/v1/incidents/{incident_id}/acknowledge"
+    assert site.web.post(path, headers=site.token() | headers).status_code == 403
+    assert site.slack.post("/standin/press", json={}, headers=headers).status_code == 403
+    own = {"Origin": str(site.web.base_url).rstrip("/")}
+    assert site.web.post(path, headers=site.token() | own).status_code == 200
+
+
+def test_signing_in_sets_a_cookie_that_acts(site: Site) -> None:
+    """The token and a name give a session; its cookie is HttpOnly and SameSite=Strict; a forged one is nobody's."""
+    incident_id = site.page()
+    wrong = site.web.post("/sign-in", data={"token": "no", "as": "ben"})
+    assert wrong.status_code == 401
+    form = {"token": site.config.secret("commands"), "as": "ben", "onward": "//evil.example"}
+    signed_in = site.web.post("/sign-in", data=form)
+    cookie = signed_in.headers["set-cookie"]
+    assert (signed_in.status_code, signed_in.headers["location"]) == (303, "/")
+    assert "HttpOnly" in cookie
+    assert "samesite=strict" in cookie.lower()
+    answer = site.web.post(f"/api/v1/incidents/{incident_id}/acknowledge")
+    assert answer.json()["incident"]["acknowledged_by"]["name"] == "Ben"
+    site.web.cookies.clear()
+    for forged in ("ben:99999999999:00", "ben:1", "x", "b\u00e9n:9:9"):
+        header = {"Cookie": f"watchkeeper_session={forged}".encode()}
+        refused = httpx.post(f"{site.config.web_url}/api/v1/incidents/{incident_id}/resolve", headers=header)
+        assert refused.status_code == 401
+
+
+def test_every_answer_protects_the_browser(site: Site) -> None:
+    """No sniffing, no framing; pages carry a policy for scripts."""
+    for client, path in ((site.web, "/sign-in"), (site.web, "/"), (site.slack, "/")):
+        headers = client.get(path).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["x-frame-options"] == "DENY"
+        assert "default-src 'none'" in headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+def test_health_and_metrics_answer(site: Site, path: str) -> None:
+    """Both roles tell how they are."""
+    assert site.web.get(path).status_code == 200
+    assert site.slack.get(path).status_code == 200
+
+
+def test_no_role_listens_beyond_loopback_without_credentials() -> None:
+    """The refusal says what to set."""
+    with pytest.raises(ConfigError, match="token new"):
+        web.run(Config(web=WebConfig(host="0.0.0.0")))
+    with pytest.raises(ConfigError, match="stays on loopback"):
+        standin.run(Config(slack=SlackConfig(stand_in=SlackStandInConfig(host="0.0.0.0"))))
+
+
+@pytest.mark.parametrize("limit", [0, 501, -1, "x"])
+def test_a_senseless_limit_is_refused_in_words(site: Site, limit: Any) -> None:
+    """422 with the name of what is wrong."""
+    answer = site.web.get("/api/v1/incidents", params={"limit": limit})
+    assert answer.status_code == 422
+    assert "limit" in answer.json()["error"]
