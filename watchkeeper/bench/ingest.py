@@ -36,7 +36,7 @@ from watchkeeper.vocabulary import Window
 CONNECTIONS: Final = 8
 QUERY_EVERY_S: Final = 0.2
 BARE_S: Final = 5.0
-SETTLE_WITHIN_S: Final = 60.0
+STALLED_S: Final = 30.0
 _HEAD: Final = (
     b"POST /v1/traces HTTP/1.1\r\nhost: bench\r\ncontent-type: application/x-protobuf\r\ncontent-length: %d\r\n\r\n"
 )
@@ -151,6 +151,14 @@ class _Observer:
         self._stop.set()
         self._thread.join()
 
+    def wait_for(self, spans: int) -> None:
+        """Return when so many are stored, or when none have come for `STALLED_S`."""
+        seen, since = 0, time.monotonic()
+        while seen < spans and time.monotonic() - since < STALLED_S:
+            time.sleep(QUERY_EVERY_S)
+            if self.counts and self.counts[-1][1] > seen:
+                seen, since = self.counts[-1][1], time.monotonic()
+
     def count(self) -> int:
         return int(self._telemetry.query("SELECT count() AS spans FROM otel_traces")["spans"][0].as_py())
 
@@ -175,9 +183,7 @@ def _measure(folder: Path, seconds: float, rate: int, bare: float) -> Result:
         observer.start()
         took = sender.send_for(seconds)
         sent = len(sender.acked) * SPANS
-        deadline = time.monotonic() + SETTLE_WITHIN_S
-        while (not observer.counts or observer.counts[-1][1] < sent) and time.monotonic() < deadline:
-            time.sleep(QUERY_EVERY_S)
+        observer.wait_for(sent)
         settled = time.monotonic()
         observer.stop()
         cpu, mine = _minus(_cpu(roles), before), time.process_time() - mine_before
