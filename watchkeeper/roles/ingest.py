@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import socket
 import threading
@@ -23,7 +24,7 @@ from collectors.otlp import is_valid
 from collectors.otlp_grpc import serve as serve_grpc
 from collectors.prometheus import Scraper
 from watchkeeper.config import Config
-from watchkeeper.errors import CollectorError
+from watchkeeper.errors import CollectorError, WatchkeeperError
 from watchkeeper.ingest_log.loader import Loader
 from watchkeeper.ingest_log.segments import IngestLog
 from watchkeeper.roles import ready
@@ -111,6 +112,8 @@ class _Ingest:
         ports = {"otlp_http": http.getsockname()[1], "otlp_grpc": grpc_port}
         ready.announce(self._config, "ingest", ports)
         self._logger.info("ingest.ready", **ports)
+        # The first change event must not wait while the state database opens, which takes seconds on a busy machine.
+        threading.Thread(target=self._state.open_early, name="state", daemon=True).start()
         await stop.wait()
         server.should_exit = True
         await serving
@@ -142,7 +145,7 @@ class _Ingest:
 
 
 class _State:
-    """Where changes and alerts go. Opened at the first one: most of the time this role carries only telemetry."""
+    """Where changes and alerts go. Opened beside the first telemetry, so that the first of them waits for nothing."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -156,6 +159,11 @@ class _State:
             if self._db is None:
                 self._db = Database.open(self._config)
             return self._db
+
+    def open_early(self) -> None:
+        """Open the database before it is needed. A failure shows when it is."""
+        with contextlib.suppress(WatchkeeperError):
+            self._database()
 
     def take_change(self, body: Any) -> dict[str, Any]:
         from watchkeeper.state.changes import record_change
