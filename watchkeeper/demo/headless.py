@@ -38,7 +38,7 @@ def run(root: Path, seed: int, say: Say) -> Report:
             shop.await_ready()
             say(f"dashboard: {settings.dashboard_url}")
             say(f"Slack page: {settings.stand_in_url}/")
-            course = _Course(settings, seed, patience, say)
+            course = _Course(settings, seed, patience, say, began=started)
             course.start()
             while course.is_alive():
                 supervisor.tend()
@@ -64,10 +64,11 @@ def run(root: Path, seed: int, say: Say) -> Report:
 class _Course(threading.Thread):
     """The course beside the main thread, which tends the processes that it started."""
 
-    def __init__(self, settings: Settings, seed: int, patience: Patience, say: Say) -> None:
+    def __init__(self, settings: Settings, seed: int, patience: Patience, say: Say, *, began: float) -> None:
         super().__init__(name="course", daemon=True)
         self._settings = settings
         self._seed = seed
+        self._began = began
         self._patience = patience
         self._say = say
         self._measured: Callable[..., Report] | None = None
@@ -91,7 +92,7 @@ class _Course(threading.Thread):
         settings = self._settings
         loop = Loop(settings.config)
         target = Target(f"http://127.0.0.1:{settings.shop_port}", settings.shop_token, settings.shop_dir)
-        story = Story(loop, target, self._patience, self._say)
+        story = Story(loop, target, self._patience, self._say, began=self._began)
         human = ScriptedHuman(settings.stand_in_url, self._patience, story.verdict)
         human.start()
         try:

@@ -80,7 +80,7 @@ def _render(screen: _Screen) -> Panel:
 def _course(settings: Settings, seed: int, auto: bool, patience: Patience, screen: _Screen) -> None:
     loop = Loop(settings.config)
     target = Target(f"http://127.0.0.1:{settings.shop_port}", settings.shop_token, settings.shop_dir)
-    story = Story(loop, target, patience, screen.steps.append)
+    story = Story(loop, target, patience, screen.steps.append, began=time.time())
     human = ScriptedHuman(settings.stand_in_url, patience, story.verdict) if auto else None
     if human:
         human.start()

@@ -22,6 +22,10 @@ from watchkeeper.vocabulary import Diagnosis, Mechanism
 WARM_UP_S = 45.0
 CONTROL_S = 122.0
 FAULT_HOLDS_S = 55.0
+LEAST_HOLD_S = 25.0
+# The whole run lasts at most ten minutes: when faults take longer than planned, the last ones get less patience.
+WHOLE_RUN_S = 585.0
+FAULT_TAKES_S = 62.0
 LATE_RESOLVE_S = 20.0
 # Findings that begin this soon after a resolve count as the old incident's aftermath, so wait it out.
 QUIET_BETWEEN_S = 22.0
@@ -58,7 +62,8 @@ def choose(seed: int, faults: Sequence[str] = tuple(FAULTS)) -> tuple[Plan, ...]
 class Story:
     """Runs the course and remembers what is true at each moment, which the scripted human is told."""
 
-    def __init__(self, loop: Loop, target: Target, patience: Patience, say: Say) -> None:
+    def __init__(self, loop: Loop, target: Target, patience: Patience, say: Say, *, began: float) -> None:
+        """`began` is when the run began, in Unix seconds."""
         self._loop = loop
         self._target = target
         self._patience = patience
@@ -66,7 +71,8 @@ class Story:
         self._truths: list[tuple[float, float | None, Plan]] = []
         self.control_pages = 0
         self.control_minutes = 0.0
-        self.started = time.time()
+        self.still_to_come = 0
+        self._began = began
 
     def verdict(self, posted_at: float) -> Verdict:
         """What somebody who looked would say of a page posted at that time."""
@@ -148,7 +154,7 @@ class Story:
             return
         self._say(f"  took effect: {effect.detail}")
         told: set[str] = set()
-        for _ in self._patience.every(0.4, FAULT_HOLDS_S):
+        for _ in self._patience.every(0.4, self._hold_s()):
             incident = self.first(since)
             if incident is None:
                 continue
@@ -158,6 +164,11 @@ class Story:
             if incident.human_state == "resolved" or incident.system_state == "recovered":
                 return
         self._say("  it did not recover in time; mending it by hand")
+
+    def _hold_s(self) -> float:
+        """How long this fault may hold, so that the faults after it find time too."""
+        left = self._began + WHOLE_RUN_S - time.time() - self.still_to_come * FAULT_TAKES_S
+        return min(max(left, LEAST_HOLD_S), FAULT_HOLDS_S)
 
     def _tell(self, incident: Incident, told: set[str], since: float) -> None:
         steps = {
@@ -222,6 +233,7 @@ def run_course(story: Story, seed: int) -> tuple[list[FaultReport], list[str]]:
     problems: list[str] = []
     plans = choose(seed)
     for number, plan in enumerate(plans):
+        story.still_to_come = len(plans) - number - 1
         try:
             reports.append(story.break_one(plan))
         except ChaosError as error:
