@@ -47,6 +47,7 @@ class SlackChannel:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._room = config.slack.channel
+        self._names = {person.id: person.name for person in config.oncall.people}
         self._room_id: str | None = None
         self._client: WebClient | None = None
 
@@ -82,7 +83,9 @@ class SlackChannel:
         answer = self._api().chat_postMessage(
             channel=self._room,
             text=slack_blocks.fallback(message.incident),
-            blocks=slack_blocks.message(message.incident, url=self._url(message), mention=message.mention),
+            blocks=slack_blocks.message(
+                message.incident, url=self._url(message), mention=message.mention, names=self._names
+            ),
             metadata=self._metadata(message, "root", message.key),
             unfurl_links=False,
         )
@@ -94,7 +97,7 @@ class SlackChannel:
             channel=thread.room,
             ts=thread.ts,
             text=slack_blocks.fallback(message.incident),
-            blocks=slack_blocks.message(message.incident, url=self._url(message)),
+            blocks=slack_blocks.message(message.incident, url=self._url(message), names=self._names),
         )
 
     def _show_details(self, message: Message, thread: Thread, posts: Posts) -> None:

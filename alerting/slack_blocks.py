@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -32,15 +32,18 @@ def line(text: str) -> str:
     return _cut(_safe(text), SECTION_LIMIT)
 
 
-def message(incident: Incident, *, url: str, mention: str = "", record: str = "") -> Blocks:
+def message(
+    incident: Incident, *, url: str, mention: str = "", record: str = "", names: Mapping[str, str] | None = None
+) -> Blocks:
     """The one message of an incident, as it stands now.
 
-    `url` is the incident's page, `mention` a Slack id to wake, `record` what the detector's past says of it.
+    `url` is the incident's page, `mention` a Slack id to wake, `record` what the detector's past says of it, `names`
+    what people are called, by their id.
     """
     blocks: Blocks = [
         {"type": "header", "text": _plain(_cut(f"{incident.service}: {_state(incident)}", HEADER_LIMIT))},
-        _section(f"{MARKS[incident.severity]} *{_safe(incident.title)}*" + (f"\n<@{mention}>" if mention else "")),
-        {"type": "section", "fields": [_field(name, text) for name, text in _facts(incident)]},
+        _section(f"{_mark(incident)} *{_safe(incident.title)}*" + (f"\n<@{mention}>" if mention else "")),
+        {"type": "section", "fields": [_field(name, text) for name, text in _facts(incident, names or {})]},
     ]
     cause = _cause(incident)
     if cause:
@@ -66,7 +69,7 @@ def details(incident: Incident) -> Blocks:
     if incident.diagnosis:
         blocks.append(_section(f"*Diagnosis*\n{_safe(incident.diagnosis.reason)}"))
         for number, suspect in enumerate(incident.diagnosis.suspects[:5], 1):
-            lines = [f"*{number}. {_safe(suspect.service)}* · {suspect.mechanism} · {suspect.probability:.0%}"]
+            lines = [f"*{number}. {_safe(suspect.service)}* · {suspect.mechanism} · {_percent(suspect)}"]
             lines += [f"{_sign(reason)} {_safe(reason.sentence)}" for reason in suspect.evidence[:6]]
             blocks.append(_section("\n".join(lines)))
     if incident.findings:
@@ -74,6 +77,10 @@ def details(incident: Incident) -> Blocks:
         more = len(incident.findings) - 12
         blocks.append(_section("*What was noticed*\n" + "\n".join(lines) + (f"\nand {more} more" if more > 0 else "")))
     return blocks
+
+
+def _percent(suspect: Suspect) -> str:
+    return f"{suspect.probability * 100:.0f} %"
 
 
 def _sign(reason: Evidence) -> str:
@@ -115,6 +122,11 @@ def resolve_view(incident: Incident, question: str = "") -> dict[str, Any]:
     }
 
 
+def _mark(incident: Incident) -> str:
+    over = incident.human_state == "resolved" or incident.system_state == "recovered"
+    return ":white_check_mark:" if over else MARKS[incident.severity]
+
+
 def _state(incident: Incident) -> str:
     if incident.human_state == "resolved":
         return "resolved"
@@ -124,14 +136,15 @@ def _state(incident: Incident) -> str:
     return f"acknowledged{by}" if incident.human_state == "acknowledged" else "firing"
 
 
-def _facts(incident: Incident) -> list[tuple[str, str]]:
-    facts = [("State", _state(incident)), ("Since", _time(incident.onset))]
+def _facts(incident: Incident, names: Mapping[str, str]) -> list[tuple[str, str]]:
+    facts = [("Since", _time(incident.onset))]
     if incident.human_state == "resolved" and incident.resolved_by:
         facts.append(("Resolved", f"{incident.resolved_by.name}, {_time(incident.resolved_at)}"))
     elif incident.acknowledged_by:
         facts.append(("Has it", f"{incident.acknowledged_by.name}, {_time(incident.acknowledged_at)}"))
     elif incident.paged_person:
-        facts.append(("Paged", f"{incident.paged_person}, {_time(incident.paged_at)}"))
+        name = names.get(incident.paged_person, incident.paged_person)
+        facts.append(("Paged", f"{name}, {_time(incident.paged_at)}"))
     others = sorted({finding.service for finding in incident.findings} - {incident.service})
     if others:
         facts.append(("Also affected", ", ".join(others[:6])))
@@ -146,16 +159,17 @@ def _cause(incident: Incident) -> str:
         leads = ", ".join(suspect.service for suspect in diagnosis.suspects[:SUSPECTS])
         return f"*No clear cause.* {_safe(diagnosis.reason)}" + (f"\nLeads: {_safe(leads)}" if leads else "")
     first = diagnosis.suspects[0]
-    lines = [f"*Likely cause: {_safe(first.service)}* ({first.mechanism}, {first.probability:.0%})"]
+    lines = [f"*Likely cause: {_safe(first.service)}* ({first.mechanism}, {_percent(first)})"]
     lines += [f"• {_safe(reason.sentence)}" for reason in _reasons(first)]
     rest = diagnosis.suspects[1:SUSPECTS]
     if rest:
-        lines.append("Then: " + ", ".join(f"{_safe(s.service)} ({s.probability:.0%})" for s in rest))
+        lines.append("Then: " + ", ".join(f"{_safe(s.service)} ({_percent(s)})" for s in rest))
     return "\n".join(lines)
 
 
 def _reasons(suspect: Suspect) -> Sequence[Evidence]:
-    return sorted(suspect.evidence, key=lambda reason: -reason.weight)[:REASONS]
+    speaking = [reason for reason in suspect.evidence if reason.weight > 0]
+    return sorted(speaking, key=lambda reason: -reason.weight)[:REASONS]
 
 
 def _proposal(incident: Incident) -> str:

@@ -168,7 +168,8 @@ def _find(message: dict[str, Any], action_id: str) -> dict[str, Any]:
     for block in message.get("blocks") or []:
         for element in block.get("elements") or [] if block["type"] == "actions" else []:
             if element.get("action_id") == action_id:
-                return element | {"block_id": block.get("block_id", "")}
+                found: dict[str, Any] = element | {"block_id": block.get("block_id", "")}
+                return found
     raise RuleError("no_such_action", action_id)
 
 

@@ -1,11 +1,12 @@
 "use strict";
 const mark = '<svg width="36" height="36" viewBox="0 0 36 36" aria-hidden="true"><path d="M6 18c4-7 20-7 24 0-4 7-20 7-24 0Z" fill="none" stroke="#9fd4ff" stroke-width="2"/><circle cx="18" cy="18" r="4" fill="#9fd4ff"/></svg>';
-const emoji = { red_circle: "🔴", large_yellow_circle: "🟡", white_check_mark: "✅" };
+// Drawn, not written: not every machine has a font with colour emoji.
+const emoji = { red_circle: '<i class="dot red" title="page"></i>', large_yellow_circle: '<i class="dot yellow" title="ticket"></i>', white_check_mark: '<i class="dot green" title="done"></i>' };
 let people = {}, seen = "", lastWhisper = (Date.now() / 1000).toFixed(6);
 const $ = id => document.getElementById(id);
 const escape = text => text.replace(/[&<>"]/g, c => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[c]);
 const entities = text => text.replace(/&(?!amp;|lt;|gt;)/g, "&amp;").replace(/"/g, "&quot;");
-const clock = seconds => new Date(seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const clock = seconds => new Date(seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 
 function mrkdwn(text) {
   const kept = [];
@@ -74,7 +75,7 @@ $("messages").addEventListener("click", async event => {
 });
 function show(view) {
   const input = b => b.element.type === "static_select"
-    ? `<select id="f-${b.block_id}" name="${b.block_id}">${b.element.initial_option ? "" : '<option value="">Choose…</option>'}${b.element.options.map(o => `<option value="${escape(o.value)}"${o.value === b.element.initial_option?.value ? " selected" : ""}>${text(o.text)}</option>`).join("")}</select>`
+    ? `<select id="f-${b.block_id}" name="${b.block_id}"${b.optional ? "" : " required"}>${b.element.initial_option ? "" : '<option value="">Choose…</option>'}${b.element.options.map(o => `<option value="${escape(o.value)}"${o.value === b.element.initial_option?.value ? " selected" : ""}>${text(o.text)}</option>`).join("")}</select>`
     : `<textarea id="f-${b.block_id}" name="${b.block_id}" rows="3" maxlength="${b.element.max_length ?? 3000}"></textarea>`;
   $("modal").innerHTML = `<form method="dialog"><h2 id="modal-title">${text(view.title)}</h2>${view.blocks.map(b => b.type === "input"
     ? `<label for="f-${b.block_id}">${text(b.label)}${b.optional ? " <small>(optional)</small>" : ""}</label>${input(b)}` : block(b, view)).join("")}

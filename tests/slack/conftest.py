@@ -12,7 +12,7 @@ import pytest
 from alerting.incidents import Incidents
 from alerting.slack import SlackChannel
 from alerting.standin.app import StandIn
-from tests.slack.site import PEOPLE, Site, serving
+from tests.slack.running_site import PEOPLE, Site, serving
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config, OnCallConfig, SlackConfig, SlackStandInConfig, WebConfig
 from watchkeeper.roles.web import build

@@ -11,7 +11,7 @@ import pytest
 
 from alerting.channel import Message
 from alerting.slack import SlackChannel
-from tests.slack.site import Site, finding
+from tests.slack.running_site import Site, finding
 from watchkeeper.errors import DeliveryError
 from watchkeeper.vocabulary import Actor
 

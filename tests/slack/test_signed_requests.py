@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.slack.site import Site, form, pressed
+from tests.slack.running_site import Site, form, pressed
 
 
 def test_a_wrong_signature_is_refused(site: Site) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.slack.site import Site
+from tests.slack.running_site import Site
 from watchkeeper.config import Config, SlackConfig, SlackStandInConfig, WebConfig
 from watchkeeper.errors import ConfigError
 from watchkeeper.roles import standin, web
