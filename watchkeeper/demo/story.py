@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from alerting.machine import Incident
@@ -44,18 +44,19 @@ class Plan:
     service: str
 
 
-def choose(seed: int, faults: Sequence[str] = tuple(FAULTS)) -> tuple[Plan, ...]:
-    """Every fault once, each in another service; the seed decides order and targets."""
-    dice = random.Random(seed)
-    order = list(faults)
-    dice.shuffle(order)
-    services = sorted({service for name in order for service in FAULTS[name].targets})
-    dice.shuffle(services)
-    plans = []
-    for name in order:
-        service = next(s for s in services if s in FAULTS[name].targets)
-        services.remove(service)
-        plans.append(Plan(fault=FAULTS[name], service=service))
+def choose(seed: int) -> tuple[Plan, ...]:
+    """Every fault once, each in another service; the seed decides order and targets.
+
+    Seeds that follow each other give every fault another target: the services are dealt out once for a round of
+    seeds, and each seed of the round turns the deal on by one.
+    """
+    services = sorted(set.intersection(*(set(fault.targets) for fault in FAULTS.values())))
+    random.Random(seed // len(services)).shuffle(services)
+    plans = [
+        Plan(fault=fault, service=services[(number + seed) % len(services)])
+        for number, fault in enumerate(FAULTS.values())
+    ]
+    random.Random(seed).shuffle(plans)
     return tuple(plans)
 
 
