@@ -36,11 +36,12 @@ REFERENCE: Final = 500  # values before anything is judged
 LONGEST: Final = 16_384  # values remembered for the search of a period
 GROWTH: Final = 1.4  # the reference is looked at again when it is so many times as long
 CYCLES: Final = 3.0  # of a wave, before its period is believed
-PHASES: Final = 48  # of a wave's profile
+HARMONICS: Final = 12  # of a wave, at most
+CLEAR: Final = 16.0  # power of a harmonic over that of noise, to be kept
 NEARLY: Final = 0.85  # as high as the highest peak
 PERIODIC: Final = 0.25  # autocorrelation of a period that is believed
 SMOOTH: Final = 0.05  # mean autocorrelation of what is not noise
-BARS: Final[dict[Kind, float]] = {"level up": 12.0, "level down": 12.0, "wider": 12.5, "narrower": 12.5}
+BARS: Final[dict[Kind, float]] = {"level up": 12.0, "level down": 12.0, "wider": 11.5, "narrower": 12.5}
 RATE_BAR: Final = 9.4
 RATE_REFERENCE: Final = 1000
 LEARN_NO_FURTHER: Final = 20_000
@@ -88,7 +89,7 @@ class Drift:
         self._since_start = 0
         self._look_at = REFERENCE
         self._period: float | None = None
-        self._profile: list[float] = []
+        self._wave: Wave | None = None
         self._ranks: list[float] | None = None
         self._allowance = 0.0
         self._sums = dict.fromkeys(BARS, 0.0)
@@ -103,15 +104,13 @@ class Drift:
         seen = np.array(self._memory)[-own:]
         first = self._count - own
         residual = seen
-        if self._period and own >= 2 * self._period:
-            residual = seen - self._fit(seen, first, self._period)
-        elif self._period:
-            self.waiting = (
-                f"a wave of {self._period:.0f} values was found; two of them are needed since the last change"
-            )
+        self._wave = None
+        if self._period and own < CYCLES * self._period:
+            self.waiting = f"a wave of {self._period:.0f} values was found, and too few of it since the last change"
             return
-        else:
-            self._profile = []
+        if self._period:
+            self._wave = Wave.fitted(seen, first, self._period)
+            residual = seen - self._wave.at(first + np.arange(own))
         if smoothness(residual) > SMOOTH and own < LONGEST:
             self.waiting = "it moves smoothly: a wave that is not yet whole, or a trend"
             return
@@ -120,32 +119,13 @@ class Drift:
             return
         self._ranks = np.sort(residual).tolist()
         # The reference itself is uncertain: a change must exceed that too.
-        self._allowance = 1.0 / math.sqrt(own)
-
-    def _fit(self, seen: Floats, first: int, period: float) -> Floats:
-        position = (first + np.arange(seen.size)) % period * PHASES / period
-        phase = position.astype(np.int64)
-        times = np.bincount(phase, minlength=PHASES)
-        profile = np.bincount(phase, seen, minlength=PHASES) / np.maximum(times, 1)
-        if (times == 0).any():  # a wave shorter than the profile: its values are the profile
-            profile = np.where(times > 0, profile, seen.mean())
-            self._profile = profile.tolist()
-            return np.asarray(profile[phase])
-        self._profile = profile.tolist()
-        return np.interp(
-            position - 0.5, np.arange(-1, PHASES + 1), np.concatenate([profile[-1:], profile, profile[:1]])
-        )
+        learnt = 1 + (self._wave.size if self._wave else 0)
+        self._allowance = math.sqrt(learnt / own)
 
     def _score(self, value: float) -> float:
         """The normal score of a value's rank in the reference."""
-        if self._period and self._profile:
-            position = (self._count - 1) % self._period * PHASES / self._period
-            if self._period < PHASES:
-                value -= self._profile[int(position)]
-            else:
-                low = math.floor(position - 0.5)
-                share = position - 0.5 - low
-                value -= (1 - share) * self._profile[low % PHASES] + share * self._profile[(low + 1) % PHASES]
+        if self._wave:
+            value -= self._wave.one(self._count - 1)
         ranks = self._ranks or [0.0]
         place = (bisect_left(ranks, value) + 0.5) / (len(ranks) + 1)
         return _SCORES.inv_cdf(min(max(place, 1e-6), 1 - 1e-6))
@@ -212,6 +192,66 @@ class RateDrift:
         self._seen = self._true = 0
         self._sums = {1: 0.0, -1: 0.0}
         self._length = {1: 0, -1: 0}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wave:
+    """A repeating shape: the harmonics of a period that stand clear of the noise, as cosines and sines."""
+
+    period: float
+    turns: tuple[float, ...]  # radians a value, of each harmonic
+    cosines: tuple[float, ...]
+    sines: tuple[float, ...]
+
+    @classmethod
+    def fitted(cls, seen: Floats, first: int, period: float) -> Wave:
+        """Fit to values `seen`, (n,), the first of which is number `first`; the period is refined on the way."""
+        # Least squares, not projection: a last wave that is not whole would leak into the others.
+        exact = period
+        for share in (16, 256):  # of one wave: how far off the wave may be after all of the values
+            tried = exact + period * period / seen.size / share * np.arange(-16, 17)
+            left = [_fit(seen, first, np.array([2 * np.pi / candidate]))[1] for candidate in tried.tolist()]
+            exact = float(tried[int(np.argmin(left))])
+        turns = 2 * np.pi / exact * np.arange(1, min(HARMONICS, int((exact - 1) / 2)) + 1, dtype=np.float64)
+        weights, noise = _fit(seen, first, turns)
+        kept = np.abs(weights) ** 2 * seen.size / 2 > CLEAR * noise
+        kept[0] = True
+        turns = np.asarray(turns[kept], np.float64)
+        weights, _ = _fit(seen, first, turns)
+        return cls(
+            period=exact,
+            turns=tuple(turns.tolist()),
+            cosines=tuple(weights.real.tolist()),
+            sines=tuple(weights.imag.tolist()),
+        )
+
+    @property
+    def size(self) -> int:
+        """How many numbers were learnt."""
+        return 2 * len(self.turns)
+
+    def at(self, rows: npt.NDArray[np.int64]) -> Floats:
+        """The wave at value numbers, (n,)."""
+        angle = np.outer(self.turns, rows)
+        return np.asarray(self.cosines @ np.cos(angle) + self.sines @ np.sin(angle), np.float64)
+
+    def one(self, row: int) -> float:
+        """The wave at one value number."""
+        return sum(
+            c * math.cos(turn * row) + s * math.sin(turn * row)
+            for turn, c, s in zip(self.turns, self.cosines, self.sines, strict=True)
+        )
+
+
+def _fit(seen: Floats, first: int, turns: Floats) -> tuple[npt.NDArray[np.complex128], float]:
+    """Cosine + i sine weights of each frequency by least squares beside a constant, and the mean square left."""
+    angle = np.outer(first + np.arange(seen.size), turns)
+    design = np.hstack([np.ones((seen.size, 1)), np.cos(angle), np.sin(angle)])
+    # The normal equations are small and well-conditioned here, and far quicker than a decomposition of the design.
+    gram = design.T @ design
+    solution = np.linalg.solve(gram + 1e-9 * seen.size * np.eye(gram.shape[0]), design.T @ seen)
+    left = float(np.mean((seen - design @ solution) ** 2))
+    return solution[1 : 1 + turns.size] + 1j * solution[1 + turns.size :], left
 
 
 def autocorrelation(values: Floats) -> Floats:

@@ -35,6 +35,12 @@ PLAIN: Final = 0.5  # evidence of one plain word: four of them
 NAMED: Final = 1.0  # of one word with punctuation or digits inside: two of them
 MASKED: Final = 1.5  # of a value that was masked already: it and one word
 BARE: Final = 2.0  # times the evidence wanted where the rest of the line holds less than two words
+SEVERITIES: Final = frozenset(
+    [
+        *("trace", "verbose", "debug", "info", "log", "notice", "warn", "warning", "error", "err", "critical", "crit"),
+        *("fatal", "panic", "alert", "emerg", "severe"),
+    ]
+)
 TAIL_TEXTS: Final = 5  # different texts after a second label
 TAIL_LENGTHS: Final = 4  # of different lengths
 MOST_TEMPLATES: Final = 20_000
@@ -124,7 +130,7 @@ class TemplateMiner:
         known = self._ids.get(words)
         if known is not None:
             return self._root(known)
-        label = _second_label(words)
+        label = _text_after(words)
         if label:
             tail = self._tails.get(words[:label])
             if tail is not None and tail.opened is not None:
@@ -149,13 +155,16 @@ class TemplateMiner:
         return self._root(new)
 
     def _note(self, words: Words, template: int) -> None:
-        label = _second_label(words)
+        label = _text_after(words)
         if label:
             self._note_tail(words, label, template)
         for i, word in enumerate(words):
-            if word == VALUE:
+            if word == VALUE or _is_label(word):  # what comes before a colon names what comes after it
                 continue
             place = self._places.setdefault(_around(words, i), _Place())
+            if place.opened is not None:
+                self._join(template, place.opened)
+                return
             place.words.add(word)
             place.templates.add(template)
             if place.opened is None and len(place.words) > 1 and _varies(place.words, words, i):
@@ -168,13 +177,19 @@ class TemplateMiner:
     def _note_tail(self, words: Words, label: int, template: int) -> None:
         tail = self._tails.setdefault(words[:label], _Tail())
         if tail.opened is not None:
-            self._parent[self._root(template)] = self._root(tail.opened)
+            self._join(template, tail.opened)
             return
         tail.texts.add(words[label:])
         tail.templates.add(template)
         if len(tail.texts) >= TAIL_TEXTS and len({len(text) for text in tail.texts}) >= TAIL_LENGTHS:
             tail.opened = self._merge(tail.templates, (*words[:label], VALUE))
             tail.texts, tail.templates = set(), set()
+
+    def _join(self, one: int, other: int) -> None:
+        """Make two templates one, under the older id, with the text of `other`."""
+        roots = sorted({self._root(one), self._root(other)})
+        self._words[roots[0]] = self._words[self._root(other)]
+        self._parent[roots[-1]] = roots[0]
 
     def _merge(self, templates: set[int], words: Words) -> int:
         """Make several templates one, under the oldest id, with the text `words`."""
@@ -212,12 +227,19 @@ def _varies(seen: set[str], words: Words, place: int) -> bool:
     return evidence >= (ENOUGH if rest > 1 else ENOUGH * BARE)
 
 
-def _second_label(words: Words) -> int:
-    """Where the text after a second label begins, such as after `LOG: statement:`; 0 if there is none."""
+def _is_label(word: str) -> bool:
+    return word[-1] == ":" and word[:-1].replace("-", "").replace("_", "").isalpha()
+
+
+def _text_after(words: Words) -> int:
+    """Where the text after a label begins that does not open a message; 0 if there is none.
+
+    That is a second label (`LOG: statement:`), or a first one in capitals that is no severity (`STATEMENT:`).
+    """
     labels = 0
     for i, word in enumerate(words[:-1]):
-        if word[-1] == ":" and word[:-1].isalpha():
+        if _is_label(word):
             labels += 1
-            if labels > 1:
+            if labels > 1 or (word.isupper() and word[:-1].lower() not in SEVERITIES):
                 return i + 1
     return 0

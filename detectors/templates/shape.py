@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from http import HTTPStatus
 from typing import Final
 
 VALUE: Final = "<*>"
@@ -17,6 +18,7 @@ MOST_CACHED: Final = 200_000
 
 _OPENING: Final = "([{<'\"`"
 _CLOSING: Final = ")]}>'\"`,;:.!?"
+_MATES: Final = {")": "(", "]": "[", "}": "{", ">": "<"}
 _DIGIT: Final = re.compile(r"\d")
 _HEX: Final = re.compile(r"[0-9a-fA-F]{8,}")
 _QUOTED: Final = re.compile(r"(=)?\"(?:[^\"\\]|\\.)*\"|(?<!\w)'[^']*'(?!\w)")
@@ -24,67 +26,21 @@ _KEYED: Final = re.compile(r"([A-Za-z_][\w.\-]*)=(.*)", re.DOTALL)
 _MESSAGE: Final = re.compile(r"\b(msg|message|event|error|err|text)=\"((?:[^\"\\]|\\.)*)\"")
 _LEVELLED: Final = re.compile(r"(TRACE|DEBUG|INFO|WARN|WARNING|ERROR|CRITICAL|FATAL):(\w[\w.]*):(.*)", re.DOTALL)
 _LETTERS: Final = re.compile(r"[A-Za-z]")
+_REASONS: Final = frozenset(status.phrase.lower() for status in HTTPStatus)
 MESSAGE_KEYS: Final = frozenset({"msg", "message", "event", "text", "log", "body"})
 _LEVEL_KEYS: Final = frozenset({"level", "severity", "levelname", "lvl"})
 _CALENDAR: Final = frozenset(
     [
-        "jan",
-        "feb",
-        "mar",
-        "apr",
-        "may",
-        "jun",
-        "jul",
-        "aug",
-        "sep",
-        "oct",
-        "nov",
-        "dec",
-        "mon",
-        "tue",
-        "wed",
-        "thu",
-        "fri",
-        "sat",
-        "sun",
-        "utc",
-        "gmt",
-        "am",
-        "pm",
+        *("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"),
+        *("mon", "tue", "wed", "thu", "fri", "sat", "sun", "utc", "gmt", "am", "pm"),
     ]
 )
 _WORDS_OF_VALUE: Final = frozenset(["true", "false", "null", "none", "nil", "nan", "inf", "yes", "no", "undefined"])
 UNITS: Final = frozenset(
     [
-        "ns",
-        "us",
-        "µs",
-        "ms",
-        "s",
-        "sec",
-        "secs",
-        "second",
-        "seconds",
-        "min",
-        "mins",
-        "minute",
-        "minutes",
-        "h",
-        "hour",
-        "hours",
-        "day",
-        "days",
-        "b",
-        "byte",
-        "bytes",
-        "kb",
-        "mb",
-        "gb",
-        "tb",
-        "kib",
-        "mib",
-        "gib",
-        "kB",
+        *("ns", "us", "µs", "ms", "s", "sec", "secs", "second", "seconds", "min", "mins", "minute"),
+        *("minutes", "h", "hour", "hours", "day", "days", "b", "byte", "bytes", "kb", "mb", "gb"),
+        *("tb", "kib", "mib", "gib", "kB"),
     ]
 )
 
@@ -119,7 +75,7 @@ class Shapes:
 
 def masked(token: str) -> str:
     """One token with what is certainly a value replaced by `VALUE`; punctuation around it stays."""
-    levelled = _LEVELLED.fullmatch(token)
+    levelled = _LEVELLED.fullmatch(token) if ":" in token else None
     if levelled:
         level, name, rest = levelled.groups()
         return f"{level}:{masked(name)}:{masked(rest)}" if rest else f"{level}:{masked(name)}:"
@@ -127,11 +83,13 @@ def masked(token: str) -> str:
     opening = token[: len(token) - len(core)]
     core = core.rstrip(_CLOSING)
     closing = token[len(opening) + len(core) :]
+    while closing and closing[0] in _MATES and _MATES[closing[0]] in core:  # `host=[local]` closes its own bracket
+        core, closing = core + closing[0], closing[1:]
     if not core:
         return token
     if opening[-1:] == "<" and closing[:1] == ">" and _is_value(core):
         opening, closing = opening[:-1], closing[1:]
-    keyed = _KEYED.fullmatch(core)
+    keyed = _KEYED.fullmatch(core) if "=" in core else None
     if keyed:
         return f"{opening}{keyed[1]}={VALUE}{closing}" if keyed[2] else f"{opening}{core}{closing}"
     return f"{opening}{VALUE}{closing}" if _is_value(core) else token
@@ -140,10 +98,8 @@ def masked(token: str) -> str:
 def _is_value(core: str) -> bool:
     return bool(
         _DIGIT.search(core)
-        or core[0] == "/"
-        or core[:2] in ("./", "~/")
-        or "://" in core
-        or core.count("/") > 1
+        or "/" in core
+        or core.endswith("--")
         or "@" in core
         or "\\" in core
         or ":" in core
@@ -162,6 +118,10 @@ def collapsed(words: tuple[str, ...]) -> tuple[str, ...]:
         if after_value and (bare == VALUE or bare in UNITS):
             continue
         out.append(VALUE if bare == VALUE else word)
+    for length in (1, 2, 3, 4):  # what HTTP calls a status comes after its number and says no more
+        if out[-length - 1 : -length] == [VALUE] and " ".join(out[-length:]).lower() in _REASONS:
+            del out[-length:]
+            break
     return tuple(out)
 
 
