@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -25,7 +25,7 @@ from watchkeeper.learning.suppression import barred, hold_back
 from watchkeeper.learning.train import train
 from watchkeeper.state.database import Database
 from watchkeeper.state.insert import upsert
-from watchkeeper.state.models import at_stage, put_model, stage, versions
+from watchkeeper.state.models import ModelVersion, at_stage, put_model, stage, versions
 from watchkeeper.state.schema import shadow_verdicts
 from watchkeeper.vocabulary import Finding
 
@@ -34,6 +34,7 @@ PREDICTION_SECONDS = Histogram("watchkeeper_model_prediction_seconds", "Time to 
 
 CANARY_SHARE: Final = 0.25  # of the services
 PROMOTE_AFTER: Final = 10  # labelled incidents of each source before a version is promoted without being asked
+CANARY_LABELS: Final = 5  # further ones of each source before a canary serves, or retires
 CODE: Final = "1"  # raise it when training changes
 
 
@@ -99,10 +100,7 @@ class Learner:
     def _train(self, now: datetime) -> None:
         known = examples(self._db)
         learnt = train(known)
-        by_source = {
-            source: len({example.incident_id for example in known if example.source == source})
-            for source in ("human", "chaos")
-        }
+        by_source = _labelled(known)
         serving = registry.load(at_stage(self._db, registry.NAME, "serving"))
         verdict = judge(learnt, serving, known, held_out(known, train))
         lineage = {
@@ -123,12 +121,27 @@ class Learner:
                 record = {"why": f"version {model.version} has learnt more"}
                 stage(self._db, registry.NAME, older.version, "retired", actor="learning", now=now, record=record)
         self._logger.info("model.trained", version=model.version, would_change=_would_change(learnt, serving, known))
-        if min(by_source.values()) >= PROMOTE_AFTER and verdict.passed:
-            try:
-                to, _ = registry.promote(self._db, model.version, actor="learning", now=now)
-                self._logger.info("model.promoted", version=model.version, stage=to)
-            except StateError as error:
-                self._logger.info("model.stays", version=model.version, reason=error.message)
+        canary = at_stage(self._db, registry.NAME, "canary")
+        if canary:
+            self._settle(canary, by_source, now)
+        elif min(by_source.values()) >= PROMOTE_AFTER and verdict.passed:
+            self._promote(model.version, now)
+
+    def _settle(self, canary: ModelVersion, by_source: Mapping[str, int], now: datetime) -> None:
+        """A canary that was judged by enough new labels serves if the gate still lets it, and retires if not."""
+        new = min(count - int(canary.lineage.get(f"{source} labels", 0)) for source, count in by_source.items())
+        if new >= CANARY_LABELS and not self._promote(canary.version, now):
+            record = {"why": "the gate refused what it did as a canary"}
+            stage(self._db, registry.NAME, canary.version, "retired", actor="learning", now=now, record=record)
+
+    def _promote(self, version: int, now: datetime) -> bool:
+        try:
+            to, _ = registry.promote(self._db, version, actor="learning", now=now)
+        except StateError as error:
+            self._logger.info("model.stays", version=version, reason=error.message)
+            return False
+        self._logger.info("model.promoted", version=version, stage=to)
+        return True
 
     def _shadow(self, now: datetime) -> None:
         """Record what every version that does not decide would have said of the last hour's incidents."""
@@ -164,6 +177,14 @@ def verdict_on(learnt: Learnt, incident: Incident) -> tuple[float, bool]:
     if not mine:
         return 0.0, False
     return max(learnt.probability(finding) for finding in mine), any(learnt.pages(finding) for finding in mine)
+
+
+def _labelled(known: Sequence[Example]) -> dict[str, int]:
+    """How many incidents each source has judged."""
+    return {
+        source: len({example.incident_id for example in known if example.source == source})
+        for source in ("human", "chaos")
+    }
 
 
 def _would_change(learnt: Learnt, serving: Learnt, known: Sequence[Example]) -> str:

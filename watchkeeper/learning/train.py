@@ -19,15 +19,18 @@ import numpy.typing as npt
 from watchkeeper.learning.examples import Example
 from watchkeeper.learning.features import NAMES, features, group
 from watchkeeper.learning.learnt import Group, Learnt
+from watchkeeper.learning.track_record import tally
 
 Floats = npt.NDArray[np.float64]
 
 # Before any label most findings are believed to be worth it; labels move that, the penalty holds it.
 PRIOR_BIAS: Final = 2.0
 PENALTY_BIAS: Final = 0.3
-PENALTY_WEIGHT: Final = 1.0
+PENALTY_WEIGHT: Final = 0.2
 PENALTY_DETECTOR: Final = 0.6
 PENALTY_GROUP: Final = 0.4
+# A fault that wakes nobody costs more than a page for nothing.
+MISS_COST: Final = 3.0
 # How far a threshold may move from its built-in value, and how many labels count as much as the pool.
 STRICTEST: Final = 2.5
 POOL_WEIGHT: Final = 2.0
@@ -43,7 +46,7 @@ def train(examples: Sequence[Example]) -> Learnt:
     y = np.array([example.warranted for example in examples], dtype=np.float64)
     # An incident with ten findings is one judgement, not ten.
     incidents = [(example.source, example.incident_id) for example in examples]
-    weight = np.array([1.0 / math.sqrt(incidents.count(one)) for one in incidents])
+    weight = np.array([1.0 / math.sqrt(incidents.count(one)) for one in incidents]) * np.where(y > 0, MISS_COST, 1.0)
     penalty = np.array(
         [PENALTY_BIAS]
         + [PENALTY_WEIGHT] * len(NAMES)
@@ -105,10 +108,9 @@ def _fit(x: Floats, y: Floats, weight: Floats, penalty: Floats, prior: Floats) -
 
 
 def _counts(examples: Sequence[Example], detector: str, service: str) -> tuple[int, int]:
-    """How often a detector was right and wrong on a service: incidents, both sources' judgements counted."""
-    mine = {(e.source, e.incident_id, e.warranted) for e in examples if group(e.finding) == (detector, service)}
-    right = sum(1 for *_, warranted in mine if warranted)
-    return right, len(mine) - right
+    """How often a detector was right and wrong on a service."""
+    right, judged = tally([example for example in examples if group(example.finding) == (detector, service)])
+    return right, judged - right
 
 
 def _strictness(examples: Sequence[Example], groups: list[tuple[str, str]]) -> dict[str, float]:

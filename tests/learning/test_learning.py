@@ -1,0 +1,294 @@
+"""Labels to versions: less noise, nothing lost, every step recorded, and a way back."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from conftest import Scene
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from watchkeeper.errors import StateError
+from watchkeeper.learning import registry
+from watchkeeper.learning.examples import Example, examples
+from watchkeeper.learning.gate import judge
+from watchkeeper.learning.learnt import BUILT_IN, Learnt
+from watchkeeper.learning.loop import Learner, in_canary
+from watchkeeper.learning.monitors import by_service, fairness, watch_the_watcher
+from watchkeeper.learning.question import best_question
+from watchkeeper.learning.suppression import REASON, reopen
+from watchkeeper.learning.track_record import disagreements, track_record, wilson
+from watchkeeper.learning.train import train
+from watchkeeper.state.models import at_stage, promotion_records, put_model, stage, versions
+from watchkeeper.vocabulary import Actor, Finding
+
+BOTH = ("human", "chaos")
+ANA = Actor(name="Ana", via="cli")
+
+
+def taught(scene: Scene, *, noisy: int = 4, real: int = 3) -> None:
+    """A service whose nightly batch slows it with nobody hurt, and a service whose findings were all real."""
+    for _ in range(noisy):
+        scene.incident(scene.finding("batch", 0.53, load="2.5"), warranted=False, sources=BOTH)
+    for _ in range(real):
+        scene.incident(scene.finding("shop", 0.8), warranted=True, sources=BOTH)
+
+
+def test_without_labels_everything_pages(scene: Scene) -> None:
+    """The built-in version holds nothing back."""
+    finding = scene.finding("batch", 0.51)
+    assert Learner(scene.db, scene.clock).judge([finding], scene.clock.now()) == [finding]
+
+
+def test_a_new_version_shadows_and_decides_nothing(scene: Scene) -> None:
+    """Labels make a version; until it is promoted it only says what would have changed."""
+    taught(scene)
+    learner = Learner(scene.db, scene.clock)
+    learner.run(scene.clock.now())
+    (version,) = versions(scene.db, registry.NAME)
+    assert (version.stage, learner.version()) == ("shadow", "0")
+    assert version.lineage["human labels"] == version.lineage["chaos labels"] == 7
+    finding = scene.finding("batch", 0.53, load="2.5")
+    assert learner.judge([finding], scene.clock.now()) == [finding]
+
+
+def test_a_promoted_version_holds_back_what_was_false_and_says_why(scene: Scene) -> None:
+    """Once it serves, the noisy finding is a ticket with its reason, and the real ones still page."""
+    taught(scene)
+    learner = Learner(scene.db, scene.clock)
+    learner.run(scene.clock.now())
+    for _ in range(2):
+        registry.promote(scene.db, 1, actor="ana", now=scene.clock.now())
+    learner.run(scene.clock.now())
+    noisy, real = scene.finding("batch", 0.53, load="2.5"), scene.finding("shop", 0.8)
+    held, kept = learner.judge([noisy, real], scene.clock.now())
+    assert (held.severity, kept) == ("ticket", real)
+    assert "wrong in 4 of 4" in held.attributes[REASON]
+    assert learner.version() == "1"
+
+
+def test_a_reopened_finding_is_never_held_back_again(scene: Scene) -> None:
+    """Whoever reopens bars every version from holding back that detector on that service."""
+    taught(scene)
+    learner = Learner(scene.db, scene.clock)
+    learner.run(scene.clock.now())
+    for _ in range(2):
+        registry.promote(scene.db, 1, actor="ana", now=scene.clock.now())
+    finding = scene.finding("batch", 0.53, load="2.5")
+    reopen(scene.db, finding, ANA, scene.clock.now())
+    learner.run(scene.clock.now())
+    assert learner.judge([finding], scene.clock.now()) == [finding]
+
+
+def test_the_gate_needs_both_sources(scene: Scene) -> None:
+    """With human labels alone nothing is promoted, and the message says what is missing."""
+    for _ in range(4):
+        scene.incident(scene.finding("batch", 0.53), warranted=False, sources=("human",))
+    Learner(scene.db, scene.clock).run(scene.clock.now())
+    with pytest.raises(StateError, match="no incident has a chaos label yet"):
+        registry.promote(scene.db, 1, actor="ana", now=scene.clock.now())
+
+
+def test_a_broken_upgrade_is_caught_in_shadow(scene: Scene) -> None:
+    """A version that would hold back real pages does not pass, and the record names what it would miss."""
+    taught(scene)
+    broken = Learnt(bias=-30.0, groups=train(examples(scene.db)).groups, detectors=train(examples(scene.db)).detectors)
+    put_model(scene.db, registry.NAME, broken.to_bytes(), {}, scene.clock.now())
+    with pytest.raises(StateError, match=r"by chaos labels it would miss 3 page\(s\)"):
+        registry.promote(scene.db, 1, actor="ana", now=scene.clock.now())
+    verdict = judge(broken, BUILT_IN, examples(scene.db), lambda example: broken.pages(example.finding))
+    assert "holds back 100%" in "; ".join(verdict.reasons)
+    assert at_stage(scene.db, registry.NAME, "serving") is None
+
+
+def test_a_promotion_is_recorded_with_both_sources(scene: Scene) -> None:
+    """The record holds the scores by human and by chaos labels, before and after."""
+    taught(scene)
+    Learner(scene.db, scene.clock).run(scene.clock.now())
+    registry.promote(scene.db, 1, actor="ana", now=scene.clock.now())
+    record = promotion_records(scene.db, registry.NAME)[-1]
+    assert (record.actor, record.stage) == ("ana", "canary")
+    for source in BOTH:
+        assert record.record["scores"]["candidate"][source]["paged_warranted"] == 3
+        assert record.record["scores"]["serving"][source]["paged_unwarranted"] == 4
+
+
+def test_rollback_restores_exactly(scene: Scene) -> None:
+    """After a rollback the bytes that serve, and every judgement, are what they were before the promotion."""
+    taught(scene)
+    learner = Learner(scene.db, scene.clock)
+    learner.run(scene.clock.now())
+    for _ in range(2):
+        registry.promote(scene.db, 1, actor="ana", now=scene.clock.now())
+    learner.run(scene.clock.now())
+    probes = [scene.finding(name, score) for name in ("batch", "shop", "new") for score in (0.5, 0.6, 0.9)]
+    before = learner.judge(probes, scene.clock.now())
+    content = at_stage(scene.db, registry.NAME, "serving").content  # type: ignore[union-attr]
+    other = put_model(scene.db, registry.NAME, Learnt(bias=1.0).to_bytes(), {}, scene.clock.now())
+    for _ in range(2):
+        registry.promote(scene.db, other.version, actor="ana", now=scene.clock.now(), force=True)
+    assert registry.rollback(scene.db, actor="ana", now=scene.clock.now(), why="worse") == 1
+    learner.run(scene.clock.now())
+    assert at_stage(scene.db, registry.NAME, "serving").content == content  # type: ignore[union-attr]
+    assert learner.judge(probes, scene.clock.now()) == before
+    assert registry.rollback(scene.db, actor="ana", now=scene.clock.now()) == 0
+    learner.run(scene.clock.now())
+    assert learner.judge(probes, scene.clock.now()) == probes
+
+
+def test_a_canary_decides_for_its_share_only(scene: Scene) -> None:
+    """While a version is a canary, services outside its share are judged by the one that serves."""
+    taught(scene)
+    learner = Learner(scene.db, scene.clock)
+    quiet = Learnt(bias=-30.0, detectors=train([*examples(scene.db)]).detectors, groups={})
+    lineage = {"human labels": 7, "chaos labels": 7}
+    model = put_model(scene.db, registry.NAME, quiet.to_bytes(), lineage, scene.clock.now())
+    stage(scene.db, registry.NAME, model.version, "canary", actor="ana", now=scene.clock.now(), record={})
+    learner.run(scene.clock.now())
+    names = [f"service-{i}" for i in range(200)]
+    inside = {name for name in names if in_canary(name)}
+    assert 20 < len(inside) < 80
+    judged = learner.judge([scene.finding(name, 0.6) for name in names], scene.clock.now())
+    assert {finding.service for finding in judged if finding.severity == "ticket"} == inside
+
+
+def test_a_model_file_runs_nothing_and_is_checked() -> None:
+    """Content that is not a model of this format is refused."""
+    with pytest.raises(StateError, match="not a detector model"):
+        Learnt.from_bytes(b"not json")
+    tree = json.loads(Learnt().to_bytes())
+    with pytest.raises(StateError, match="not finite"):
+        Learnt.from_bytes(json.dumps(tree | {"bias": 1e999}).encode())
+    assert Learnt.from_bytes(Learnt().to_bytes()).to_bytes() == Learnt().to_bytes()
+
+
+def test_the_record_of_a_detector_is_told(scene: Scene) -> None:
+    """How often it was right here; on all services where it was never judged on this one."""
+    taught(scene)
+    assert "was right 3 of 3 times here" in track_record(scene.db, scene.finding("shop", 0.6)).sentence()
+    assert "was right 3 of 7 times on all services" in track_record(scene.db, scene.finding("new", 0.6)).sentence()
+    assert wilson(0, 0) == (0.0, 1.0)
+
+
+def test_it_asks_what_it_does_not_know(scene: Scene) -> None:
+    """The question is about the finding that the version is unsure of; where all is known, nothing is asked."""
+    taught(scene, noisy=2, real=2)
+    learner = Learner(scene.db, scene.clock)
+    learner.run(scene.clock.now())
+    for _ in range(2):
+        registry.promote(scene.db, 1, actor="ana", now=scene.clock.now(), force=True)
+    unsure = scene.incident(scene.finding("batch", 0.6), warranted=True, sources=())
+    question = best_question(scene.db, scene.incidents.get(unsure))
+    assert question is not None
+    assert "Was it right to wake you" in question.text
+
+
+def test_human_error_is_measured(scene: Scene) -> None:
+    """Where chaos knows better than the human, the incident is listed; neither label is changed."""
+    wrong = scene.incident(scene.finding("shop", 0.8), warranted=True, sources=("chaos",))
+    human = Example(incident_id=wrong, source="human", finding=scene.finding("shop", 0.8), warranted=False)
+    assert disagreements([*examples(scene.db), human]) == (wrong,)
+
+
+def _known(scene: Scene, service: str, verdicts: list[bool]) -> list[Example]:
+    return [
+        Example(incident_id=f"{service}-{i}", source="human", finding=scene.finding(service, 0.6), warranted=verdict)
+        for i, verdict in enumerate(verdicts)
+    ]
+
+
+def test_a_detector_that_got_worse_opens_a_ticket(scene: Scene) -> None:
+    """Precision that fell between two windows of labels is a drift ticket; steady precision is none."""
+    steady = _known(scene, "shop", [True, True, True, False] * 15)
+    assert watch_the_watcher(steady, 0.0, scene.clock.now()) == []
+    worse = _known(scene, "shop", [True] * 30 + [False] * 15 + [True] * 5)
+    (finding,) = watch_the_watcher(worse, 0.0, scene.clock.now())
+    assert (finding.kind, finding.severity) == ("drift", "ticket")
+
+
+def test_an_unfairly_woken_service_opens_a_ticket(scene: Scene) -> None:
+    """A service whose pages are false far more often than elsewhere is named."""
+    known = _known(scene, "noisy", [False] * 12) + _known(scene, "calm", [True] * 20)
+    assert [share.group for share in fairness(known, by_service)] == ["noisy", "calm"]
+    assert any("noisy" in finding.summary for finding in watch_the_watcher(known, 0.0, scene.clock.now()))
+
+
+def test_twenty_faults_and_twenty_disturbances(scene: Scene) -> None:
+    """After ten labels at most half as many false pages as before, and every fault still pages."""
+    dice = np.random.default_rng(6)
+    services = ["cart", "orders", "pay", "stock"]
+    faults = [(True, str(dice.choice(services)), float(dice.uniform(0.6, 0.9)), "1.0") for _ in range(20)]
+    # Benign: load waves and batch jobs; a bit over the threshold, under more traffic than usual.
+    benign = [(False, str(dice.choice(services[:2])), float(dice.uniform(0.5, 0.56)), "1.9") for _ in range(20)]
+    order = [(*faults, *benign)[i] for i in dice.permutation(40)]
+    learner = Learner(scene.db, scene.clock)
+    labelled = 0
+    after: list[tuple[bool, bool]] = []
+    for warranted, service, score, load in order:
+        finding = scene.finding(service, score, load=load)
+        (judged,) = learner.judge([finding], scene.clock.now())
+        if labelled >= 10:
+            after.append((warranted, judged.severity == "page"))
+            continue
+        scene.incident(finding, warranted=warranted, sources=BOTH)
+        labelled += 1
+        learner.run(scene.clock.now())
+        if labelled == 10:  # it earned a canary by itself; a human lets it decide everywhere
+            canary = at_stage(scene.db, registry.NAME, "canary")
+            assert canary
+            registry.promote(scene.db, canary.version, actor="ana", now=scene.clock.now())
+            learner.run(scene.clock.now())
+    false_pages = [paged for warranted, paged in after if not warranted]
+    assert all(paged for warranted, paged in after if warranted)
+    assert sum(false_pages) <= len(false_pages) / 2
+    assert {record.stage for record in promotion_records(scene.db, registry.NAME)} >= {"canary", "serving"}
+
+
+def test_a_canary_serves_after_more_labels(scene: Scene) -> None:
+    """Ten labels of each source make a canary without being asked, and five more let it serve."""
+    learner = Learner(scene.db, scene.clock)
+    for i in range(15):
+        noisy = i % 2 == 0
+        finding = scene.finding("batch" if noisy else "shop", 0.52 if noisy else 0.8, load="2.5" if noisy else "1.0")
+        scene.incident(finding, warranted=not noisy, sources=BOTH)
+        learner.run(scene.clock.now())
+    stages = [record.stage for record in promotion_records(scene.db, registry.NAME) if record.stage != "retired"]
+    assert stages == ["canary", "serving"]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abc"), st.floats(0, 1), st.booleans(), st.sampled_from(["0", "nan", "x", "9e9"])),
+        max_size=25,
+    )
+)
+def test_training_never_breaks(rows: list[tuple[str, float, bool, str]]) -> None:
+    """Whatever the labels, a version is finite, the same for the same labels, and never stricter than it may be."""
+    from conftest import START
+
+    known = [
+        Example(
+            incident_id=f"i{i}",
+            source="human",
+            warranted=warranted,
+            finding=Finding(
+                detector="red.latency",
+                detector_version="0",
+                kind="latency",
+                service=service,
+                summary="slow",
+                onset=START,
+                seen_at=START,
+                score=score,
+                attributes={"load": load},
+            ),
+        )
+        for i, (service, score, warranted, load) in enumerate(rows)
+    ]
+    learnt = train(known)
+    assert train(known).to_bytes() == learnt.to_bytes()
+    assert Learnt.from_bytes(learnt.to_bytes()) == learnt
+    assert all(1.0 < value <= 2.5 for value in learnt.strictness.values())

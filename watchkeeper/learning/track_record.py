@@ -1,0 +1,82 @@
+"""How often a detector was right: the line of evidence that stands on every page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from watchkeeper.learning.examples import Example, examples
+from watchkeeper.state.database import Database
+from watchkeeper.vocabulary import Finding, LabelSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackRecord:
+    """How a detector did in labelled incidents: `right` of `judged` were worth waking somebody.
+
+    `service` is None for the record on all services. `low` and `high` bound the share of right ones (95 %, Wilson).
+    """
+
+    detector: str
+    version: str
+    service: str | None
+    right: int
+    judged: int
+    low: float
+    high: float
+
+    def sentence(self) -> str:
+        """For a page."""
+        who = f"{self.detector}, v{self.version},"
+        if not self.judged:
+            return f"{who} has not been judged yet"
+        times = "time" if self.judged == 1 else "times"
+        return f"{who} was right {self.right} of {self.judged} {times} {'here' if self.service else 'on all services'}"
+
+
+def track_record(db: Database, finding: Finding, source: LabelSource | None = None) -> TrackRecord:
+    """The record of a finding's detector on its service; on all services while it was never judged on this one."""
+    known = [e for e in examples(db) if source in (None, e.source) and e.finding.detector == finding.detector]
+    here = [example for example in known if example.finding.service == finding.service]
+    right, judged = tally(here or known)
+    low, high = wilson(right, judged)
+    return TrackRecord(
+        detector=finding.detector,
+        version=finding.detector_version,
+        service=finding.service if here else None,
+        right=right,
+        judged=judged,
+        low=low,
+        high=high,
+    )
+
+
+def tally(known: Iterable[Example]) -> tuple[int, int]:
+    """Right and judged, an incident counted once; where both sources judged it, what chaos knows counts."""
+    verdicts: dict[str, Example] = {}
+    for example in known:
+        before = verdicts.get(example.incident_id)
+        if before is None or example.source == "chaos":
+            verdicts[example.incident_id] = example
+    return sum(example.warranted for example in verdicts.values()), len(verdicts)
+
+
+def wilson(right: int, judged: int) -> tuple[float, float]:
+    """The 95 % interval of a share. Source: E. B. Wilson, JASA 22 (1927)."""
+    if judged == 0:
+        return 0.0, 1.0
+    z = 1.96
+    share = right / judged
+    middle = share + z * z / (2 * judged)
+    width = z * math.sqrt(share * (1 - share) / judged + z * z / (4 * judged * judged))
+    scale = 1 + z * z / judged
+    return max(0.0, (middle - width) / scale), min(1.0, (middle + width) / scale)
+
+
+def disagreements(known: Sequence[Example]) -> tuple[str, ...]:
+    """Incidents where a human and chaos said different things: a measured error rate of the human label source."""
+    said: dict[str, dict[str, bool]] = {}
+    for example in known:
+        said.setdefault(example.incident_id, {})[example.source] = example.warranted
+    return tuple(sorted(one for one, by in said.items() if len(by) == 2 and by["human"] != by["chaos"]))
