@@ -75,9 +75,8 @@ class Reference:
         # Equal values take the places after each other.
         first = np.searchsorted(ordered, ordered)
         place = place + np.arange(ordered.size) - first
-        place = place[place < merged.size]
         keep = np.ones(merged.size, np.bool_)
-        keep[place[np.isin(merged[place], ordered)]] = False
+        keep[place] = False
         return merged[keep]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from detectors.series import decision, recorded, replay
 from detectors.series.feedback import judge_with_labels
@@ -42,11 +43,13 @@ def detect(
         recording = recorded.read(name, path)
         if (out / name).resolve() == path.resolve():
             raise DetectorError(f"{path} would be overwritten; give --out another folder")
-        if feedback:
-            rare, flags = judge_with_labels(recording.at_s, recording.values, told[name])
-        else:
-            judged = replay.rarity(recording.at_s, recording.values)
-            rare, flags = judged.decades, decision.alerts(judged.hours, judged.decades)
+        # The matrices are small: more threads than one only wait for each other.
+        with threadpool_limits(1):
+            if feedback:
+                rare, flags = judge_with_labels(recording.at_s, recording.values, told[name])
+            else:
+                judged = replay.rarity(recording.at_s, recording.values)
+                rare, flags = judged.decades, decision.alerts(judged.hours, judged.decades)
         recorded.write(out / name, recording, decision.score(rare), flags)
         rows += recording.values.size
         alerts += int(flags.sum())
