@@ -12,7 +12,6 @@ from chaos.faults.fault import Baseline
 from chaos.target import ProbeSample, Target
 from watchkeeper.vocabulary import Mechanism
 
-
 # A hog is nicer than its neighbours: on a busy machine it gets less than a core, and harms no less.
 LEAST_CORES = 0.2
 
