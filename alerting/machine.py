@@ -327,7 +327,9 @@ def _changes(incident: Incident, event: Event) -> dict[str, Any]:  # noqa: C901 
     match event.type:
         case "joined" | "opened" if event.finding:
             rest = tuple(finding for finding in incident.findings if finding.key != event.finding.key)
-            onset = min(incident.onset, event.finding.onset)
+            # A ticket that drifts along tells nothing of when this trouble began.
+            pages = event.finding.severity == "page"
+            onset = min(incident.onset, event.finding.onset) if pages else incident.onset
             cleared = incident.cleared - {event.finding.key}
             return {"findings": (*rest, event.finding), "cleared": cleared, "onset": onset}
         case "cleared" if event.finding:
