@@ -1,4 +1,4 @@
-"""Each runbook cures the fault that it is for, in a real shop, while chaos still holds the fault."""
+"""Each fault really harms its target, and its runbook cures it while chaos still holds it: in a real shop."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from chaos.faults import FAULTS
+from chaos.faults.fault import measure_baseline, prove
 from chaos.target import Target as Shop
 from runbooks.execute import dry_run, execute
 from runbooks.library import load_runbooks
@@ -30,13 +31,19 @@ pytestmark = pytest.mark.xdist_group("shop")
         ("cpu_hog", "recommendations", "restart-service"),
     ],
 )
-def test_the_runbook_cures_the_fault(shop: Shop, tmp_path: Path, fault: str, service: str, runbook: str) -> None:
-    """Against a real shop, each fault is gone after its runbook, while chaos still holds it."""
+def test_the_fault_harms_and_its_runbook_cures(
+    shop: Shop, tmp_path: Path, fault: str, service: str, runbook: str
+) -> None:
+    """The probe proves the harm; after the runbook it is gone, before chaos takes anything back."""
     db = Database.open(f"sqlite:///{tmp_path / 'state.db'}")
     library = replace(load_runbooks(), policy=Policy(services=(service,), free=frozenset()))
     proposal = Proposal(runbook=runbook, title="t", service=service, steps=("s",), blast_radius="b", undo="u")
     target = Target(shop.control_url, shop.token)
+    before = measure_baseline(shop, service)
+    assert before.healthy
     with FAULTS[fault].inject(shop, service, 40.0):
+        effect = prove(FAULTS[fault], shop, service, before)
+        assert effect.proved, effect.detail
         assert dry_run(proposal, target, library).succeeded
         result = execute(proposal, target, library, db, "inc-1", f"{fault}-{service}")
         assert result.succeeded, result.text

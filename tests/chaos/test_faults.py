@@ -15,34 +15,22 @@ import pytest
 
 from chaos.experiment import Experiment, run, validate
 from chaos.faults import FAULTS
-from chaos.faults.fault import Effect, measure_baseline, prove
+from chaos.faults.fault import Effect
 from chaos.target import Target
 from watchkeeper.errors import ChaosError
 
 pytestmark = pytest.mark.xdist_group("shop")
-TARGETS = {
-    "latency": "inventory",
-    "bad_deploy": "shipping",
-    "kill": "recommendations",
-    "hang": "payments",
-    "cpu_hog": "cart",
-    "db_lock": "catalogue",
-}
 
 
-@pytest.mark.parametrize("name", list(FAULTS))
-def test_it_harms_its_target_and_mends_it(shop: Target, name: str) -> None:
-    """The probe sees the harm while the fault holds, and a healthy answer as soon as it is gone."""
-    fault, service = FAULTS[name], TARGETS[name]
-    before = measure_baseline(shop, service)
-    assert before.healthy
-    with fault.inject(shop, service, 30.0):
-        effect = prove(fault, shop, service, before)
-    assert effect.proved, effect.detail
-    after = shop.ask(service)
-    assert after.ok, after
-    assert shop.service(service).state == "running"
-    assert shop.service(service).version == before.state.version
+@pytest.mark.parametrize(("name", "service"), [("bad_deploy", "shipping"), ("hang", "payments"), ("db_lock", "cart")])
+def test_what_it_breaks_it_mends(shop: Target, name: str, service: str) -> None:
+    """When nobody else mends, the fault's own end does: same version, running, answering."""
+    version = shop.service(service).version
+    with FAULTS[name].inject(shop, service, 30.0):
+        broken = [shop.ask(service, timeout_s=0.4) for _ in range(6)]
+    assert not all(sample.ok for sample in broken)
+    assert shop.ask(service).ok
+    assert (shop.service(service).state, shop.service(service).version) == ("running", version)
 
 
 def test_an_experiment_keeps_its_journal_and_the_truth(shop: Target) -> None:
