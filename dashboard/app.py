@@ -97,6 +97,7 @@ def _client_callbacks(dash: Dash) -> None:
 
     once = {"prevent_initial_call": True}
     client("tick", Output("tick", "data"), Input("clock", "n_intervals"), **once)
+    client("refresh", Output("shown", "data"), Input("fresh", "data"), **once)
     client("viewer", Output("viewer", "data"), Input("scheme", "n_clicks"))
     client("scheme", Output("theme", "forceColorScheme"), Input("viewer", "data"), **once)
     client(
@@ -136,6 +137,7 @@ def _client_callbacks(dash: Dash) -> None:
 def _server_callbacks(dash: Dash, sources: Sources, who: commands.Who) -> None:
     dash.callback(
         Output("live", "children"),
+        Output("fresh", "data"),
         Output("pulse", "data"),
         Output("who", "children"),
         Output("search", "data"),

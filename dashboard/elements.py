@@ -42,9 +42,7 @@ def moment(at: datetime, viewer: Viewer, *, relative: bool = False, seconds: boo
     return html.Time(
         ago(at, viewer.now) if relative else shown,
         dateTime=at.isoformat(),
-        title=f"{shown} {viewer.zone_label} · {utc_text(at)}"
-        if relative
-        else f"{utc_text(at)} · {ago(at, viewer.now)}",
+        title=f"{shown} {viewer.zone_label} · {utc_text(at)}" if relative else utc_text(at),
     )
 
 

@@ -60,6 +60,8 @@ def layout() -> Any:
             dcc.Store(id="pulse"),
             dcc.Store(id="tick", data=0),
             dcc.Store(id="asked"),
+            dcc.Store(id="fresh"),
+            dcc.Store(id="shown"),
             dcc.Interval(id="clock", interval=REFRESH_MS),
             dmc.NotificationContainer(id="notices", position="bottom-right", zIndex=1000),
             html.A("Skip to the page", href="#page", className="skip"),

@@ -7,6 +7,11 @@ window.dash_clientside.watchkeeper = (function () {
   const page = {
     // A hidden tab asks for nothing; it catches up when it is shown again.
     tick: (n) => (document.hidden ? skip() : n),
+    // Answers to a question that is no longer asked (the reader went elsewhere) are dropped.
+    refresh: (fresh) => {
+      if (fresh && fresh.at === window.location.pathname + window.location.search) window.watchkeeperRefresh.show("live", fresh.tree);
+      return skip();
+    },
     viewer: (clicks) => (clicks ? window.watchkeeper.next() : window.watchkeeper.viewer()),
     scheme: (viewer) => (viewer ? viewer.scheme : skip()),
     schemeWords: (viewer) => {

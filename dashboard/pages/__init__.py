@@ -58,14 +58,17 @@ def find(path: str) -> Page:
 
 
 def renderer(sources: Sources, who: Who) -> Callable[..., Any]:
-    """The callback that draws the page: on navigation, on a change of theme, and at every refresh."""
+    """The callback that draws the page: on navigation, on a change of theme, and at every refresh.
+
+    A refresh goes to the browser as data, which refresh.js compares with what is on the page.
+    """
 
     def draw(
         path: str | None, search: str | None, stored: Mapping[str, Any] | None, _tick: object, _pulse: object
     ) -> Any:
         if not stored:
             raise PreventUpdate  # the browser has not said yet which theme and zone it has
-        refreshed = ctx.triggered_id == "tick"
+        refreshed = set(ctx.triggered_prop_ids) == {"tick.data"}
         view = parse(path, search)
         reader = viewer(stored, sources.now())
         page = find(view.path)
@@ -74,9 +77,10 @@ def renderer(sources: Sources, who: Who) -> Callable[..., Any]:
         found, opened = _chrome(sources, view)
         pulse = {"title": page.title, "nav": page.nav, "open": opened, "share": view.frozen(reader.now)}
         if refreshed:
-            return shown, pulse, _reader(who()), no_update, no_update, no_update
+            fresh = {"at": f"{path}{search or ''}", "tree": shown}
+            return no_update, fresh, pulse, _reader(who()), no_update, no_update, no_update
         choices, chosen = range_choices(view, reader)
-        return shown, pulse, _reader(who()), found, choices, chosen
+        return shown, no_update, pulse, _reader(who()), found, choices, chosen
 
     return draw
 

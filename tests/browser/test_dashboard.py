@@ -152,3 +152,26 @@ def test_answers_carry_a_content_security_policy(page: Page, site: Site) -> None
     script = page.request.get(site.url + "/assets/page.js")
     assert script.headers["content-encoding"] == "gzip"
     assert page.request.get(site.url + "/_dash-ws-callback").status != 101
+
+
+def test_a_refresh_changes_what_changed_and_keeps_what_a_reader_did(page: Page, show: Show) -> None:
+    """Ages grow older, while the map keeps its zoom and a cell its focus."""
+    show("/services?service=payments")
+    expect(page.locator(".js-plotly-plot").first).to_be_visible()
+    graph = "document.querySelector('#map')._cyreg.cy"
+    page.wait_for_function(f"document.querySelector('#map')?._cyreg && {graph}.nodes().length > 0")
+    page.evaluate(f"{graph}.zoom(1.37)")
+    page.locator("#services-grid .ag-cell").first.focus()
+    with page.expect_response(lambda r: r.request.method == "POST" and "fresh" in (r.request.post_data or "")):
+        page.evaluate("window.dash_clientside.set_props('tick', {data: Date.now()})")
+    page.wait_for_function("window.dash_component_api.getLayout('fresh').props.data !== undefined")
+    assert page.evaluate(f"{graph}.zoom()") == 1.37
+    assert "ag-cell" in page.evaluate("document.activeElement.className")
+
+
+def test_ages_grow_while_somebody_watches(page: Page, show: Show) -> None:
+    """The page follows the present without a reload."""
+    show("/")
+    age = page.locator(".open-incident", has_text="payments").locator("time").first
+    before = age.inner_text()
+    expect(age).not_to_have_text(before)
