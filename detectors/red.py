@@ -32,6 +32,8 @@ SPARSE_CALLS: Final = 1.0  # a bucket
 COMMON_SHARE: Final = 0.65
 COMMON_SERVICES: Final = 5
 COMMON_FOR: Final = 30
+SAMPLED: Final = 120
+LOOK: Final = COMMON_FOR + JUDGED
 # Alert once, then adapt: what has lasted this many buckets teaches the baseline after all. Budgets still see it.
 FROZEN: Final = 180
 
@@ -116,13 +118,15 @@ class RedDetector:
         with np.errstate(divide="ignore", invalid="ignore"):
             log_mean = np.where(calls > 0, np.log(np.maximum(mean, 0.01)), np.nan)
         usable = calm & (calls > 0) & np.isfinite(log_mean)
-        centre, spread = robust_level(log_mean, usable)
+        # A median of some hundred buckets is as good as one of all, and an order of magnitude cheaper.
+        every = max(1, log_mean.shape[1] // SAMPLED)
+        centre, spread = robust_level(log_mean[:, ::-every], usable[:, ::-every])
         few = usable.sum(axis=1) < WARM
         recent = log_mean[:, -JUDGED:]
         counts = np.maximum(calls[:, -JUDGED:], 1.0)
         # A level of few requests is noisy by itself; 0.6 is the usual spread of log latency within an operation.
         with np.errstate(invalid="ignore", over="ignore"):
-            common = shared_slowdown(log_mean - centre[:, None], calls, services)[-JUDGED:]
+            common = shared_slowdown(log_mean[:, -LOOK:] - centre[:, None], calls[:, -LOOK:], services)[-JUDGED:]
             self._common = float(common[-1])
             noise = np.sqrt(np.maximum(spread, 0.1)[:, None] ** 2 + 0.6**2 / counts + (0.7 * common) ** 2)
             scores = (recent - centre[:, None] - common) / noise
@@ -155,31 +159,29 @@ class RedDetector:
             & (share > 0)
         )
         scores = np.where(recent_calls > 0, np.where(bad, scores, np.minimum(scores - 2.0, 0.0)), np.nan)
+        # A system that starts fails while its parts come up one by one.
+        scores[(calls > 0).sum(axis=1) < WARM] = np.nan
         return _Verdict("errors", scores, _last(np.where(recent_calls > 0, share, np.nan)), usual, "of requests")
 
     def _silence(self, calls: Floats, calm: Bools, names: list[tuple[str, ...]]) -> _Verdict:
-        # A service is silent as a whole: sum its operations into each of its rows.
-        services = np.unique(np.array([name[0] for name in names]), return_inverse=True)[1].reshape(-1)
-        whole = np.zeros((int(services.max()) + 1, calls.shape[1]))
-        np.add.at(whole, services, calls)
-        mine = whole[services]
-        seen = calm & (np.cumsum(mine, axis=1) > 0)
-        with np.errstate(invalid="ignore"):
-            usual = np.where(seen, mine, 0.0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
-        steady = (np.where(seen, mine > 0, False).sum(axis=1) >= 0.9 * seen.sum(axis=1)) & (seen.sum(axis=1) >= WARM)
+        # A service is silent as a whole: judge the sum of its operations, then tell each of its rows.
+        services, whole, calm = by_service(calls, calm, [name[0] for name in names])
+        seen = calm & (np.cumsum(whole, axis=1) > 0)
+        usual = np.where(seen, whole, 0.0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
+        steady = (np.where(seen, whole > 0, False).sum(axis=1) >= 0.9 * seen.sum(axis=1)) & (seen.sum(axis=1) >= WARM)
         total = whole.sum(axis=0)
         calm_total = np.median(total[:-JUDGED]) if total.size > JUDGED else 0.0
         # When everything is silent, it is the pipeline: that is told elsewhere.
         reporting = total[-JUDGED:] > 0.2 * calm_total
-        zero = (mine[:, -JUDGED:] == 0) & reporting[None, :]
+        zero = (whole[:, -JUDGED:] == 0) & reporting[None, :]
         expected = np.sqrt(2.0 * np.maximum(usual, 0.0))[:, None]
         # The root of -2 log of the chance of no request, by Poisson; a little more, for silence rarely is chance.
         scores = np.where(zero, np.minimum(expected + 1.0, 6.0), -6.0)
         scores = np.where(reporting[None, :], scores, np.nan)
         scores[~steady | (usual < SPARSE_CALLS)] = np.nan
-        return _Verdict(
-            "silence", scores, _last(mine) / self._history.step_s, usual / self._history.step_s, "requests/s"
-        )
+        per_s = self._history.step_s
+        value, expected = _last(whole) / per_s, usual / per_s
+        return _Verdict("silence", scores[services], value[services], expected[services], "requests/s")
 
     def _decide(
         self,
@@ -268,15 +270,20 @@ class RedDetector:
     @staticmethod
     def _load_of(calls: Floats, calm: Bools, services: list[str]) -> Floats:
         """Each row's service's traffic in the last minute over its usual traffic, (n,)."""
-        code = np.unique(np.array(services), return_inverse=True)[1].reshape(-1)
-        whole = np.zeros((int(code.max()) + 1, calls.shape[1]))
-        np.add.at(whole, code, calls)
-        tainted = np.zeros(whole.shape)
-        np.add.at(tainted, code, ~calm)
-        seen = (np.cumsum(whole, axis=1) > 0) & (tainted == 0)
+        code, whole, calm = by_service(calls, calm, services)
+        seen = (np.cumsum(whole, axis=1) > 0) & calm
         recent = whole[:, -JUDGED:].mean(axis=1)
         usual = np.where(seen, whole, 0.0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
         return np.asarray(((recent + 0.1) / (usual + 0.1))[code])
+
+
+def by_service(calls: Floats, calm: Bools, services: list[str]) -> tuple[npt.NDArray[np.int64], Floats, Bools]:
+    """Each row's service as a number (n,), and by service: its calls and where all of its rows are calm (s, m)."""
+    code = np.unique(np.array(services), return_inverse=True)[1].reshape(-1)
+    whole, tainted = np.zeros((2, int(code.max()) + 1, calls.shape[1]))
+    np.add.at(whole, code, calls)
+    np.add.at(tainted, code, ~calm)
+    return code, whole, tainted == 0
 
 
 def shared_slowdown(log_ratio: Floats, calls: Floats, services: list[str]) -> Floats:

@@ -42,7 +42,7 @@ def test_it_notices_a_fault_early(service: str, name: str, kind: str) -> None:
             shop.stop(service, 300, 400)
     opened = shop.ticks(Live(history_s=3600), 5, 340)
     # One request a second cannot tell silence from chance as soon as ten can.
-    patience = {"parcels": 45 if name == "killed" else 30, "money": 30, "orders": 25}.get(service, 20)
+    patience = {"parcels": 45 if name == "killed" else 30, "money": 30, "orders": 30}.get(service, 20)
     assert [key for key, at in opened.items() if min(at) <= 300 + patience] == [f"red:{kind}:{service}"]
 
 
