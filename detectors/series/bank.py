@@ -57,6 +57,7 @@ CLIP_SPREADS: Final = np.float32(3)  # how far one value may move what was learn
 COUNT_SPREAD: Final = np.float32(0.4)  # of the square root of a count: Poisson's is 0.5
 MEAN_TO_SPREAD: Final = np.float32(1.2533)  # mean absolute deviation to standard deviation, normal residuals
 RELATIVE_FLOOR: Final = np.float32(2e-3)  # of the level's root: a steadier series is treated as this steady
+LARGEST: Final = 1e30  # a value beyond it counts as it: single precision has to hold what is made of it
 SMALLEST: Final = np.float32(1e-6)
 ZERO, ONE, TWO, FOUR = (np.float32(number) for number in (0, 1, 2, 4))
 
@@ -195,7 +196,7 @@ class SeriesBank:
             known = judged
         self._whole &= ~known | (value == np.rint(value))
         np.copyto(self._first_at, at, where=known & (self._seen == 0))
-        root = value.astype(np.float32)
+        root = np.clip(value, -LARGEST, LARGEST).astype(np.float32)
         return np.copysign(np.sqrt(np.abs(root)), root), known
 
     def _season_helps(self) -> Bools:

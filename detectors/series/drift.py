@@ -20,9 +20,10 @@ wave): it costs one alarm, after which the longer memory finds the period. Costs
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import deque
 from dataclasses import dataclass
+from random import Random
 from statistics import NormalDist
 from typing import Final, Literal
 
@@ -59,9 +60,14 @@ class Change:
 
 
 class Drift:
-    """Watches the level and spread of one stream of numbers; a change is told once, then learnt as the new normal."""
+    """Watches the level and spread of one stream of numbers; a change is told once, then learnt as the new normal.
 
-    def __init__(self) -> None:
+    Args:
+        seed: of the draws between equal values.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self._dice = Random(seed)  # noqa: S311
         self._memory: deque[float] = deque(maxlen=LONGEST)
         self._count = 0
         self.waiting = "no reference yet"
@@ -127,7 +133,9 @@ class Drift:
         if self._wave:
             value -= self._wave.one(self._count - 1)
         ranks = self._ranks or [0.0]
-        place = (bisect_left(ranks, value) + 0.5) / (len(ranks) + 1)
+        low, high = bisect_left(ranks, value), bisect_right(ranks, value)
+        # Among equal values the rank is drawn, so that counts and constants score like any other noise.
+        place = (low + self._dice.random() * (high - low + 1)) / (len(ranks) + 1)
         return _SCORES.inv_cdf(min(max(place, 1e-6), 1 - 1e-6))
 
     def _judge(self, z: float) -> Change | None:

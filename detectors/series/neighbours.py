@@ -16,6 +16,7 @@ Floats = npt.NDArray[np.float64]
 SEGMENTS: Final = 12
 MOST_WINDOWS: Final = 4096  # that one window is compared with
 FEWEST: Final = 4
+ROUNDING: Final = 1e-6
 
 
 def summaries(values: Floats, window: int) -> npt.NDArray[np.float32]:
@@ -57,8 +58,8 @@ def nearest(values: Floats, window: int, *, memory: int, cut: list[tuple[int, in
         start = newest - 1 - (newest - 1 - oldest) // step * step
         product = ours[first:end] @ theirs[start:newest:step].T
         found[first:end] = product.min(axis=1) + squares[first:end]
-    noise = 1e-5 * float(squares.max(initial=0.0))
-    return np.sqrt(np.where(found > noise, found, 0.0))
+    # What single precision leaves of a difference of such squares is rounding; a row's own size, so no row looks ahead.
+    return np.sqrt(np.where(found > ROUNDING * squares, found, 0.0))
 
 
 def same_hour(values: Floats, window: int, *, rows_a_day: int, tolerance: int, days: int) -> Floats:

@@ -31,6 +31,7 @@ SPREAD_WEIGHT: Final = 1500.0
 SLOW_HOURS: Final = 2000.0
 QUICK_HOURS: Final = 200.0
 HALF_GROWN: Final = 500  # rows at which early and late weights meet
+LARGEST: Final = 1e30  # a value beyond it counts as it: distances are squared, in single precision
 DAYS_BACK: Final = 14
 POINTS_OF_AN_HOUR: Final = 0.25  # decades that a decade of rows an hour costs: more rows, more chances
 
@@ -122,7 +123,8 @@ def held(values: Floats) -> Floats:
     """Missing and infinite values replaced by the last known one, or 0 before any."""
     known = np.isfinite(values)
     newest = np.maximum.accumulate(np.where(known, np.arange(values.size), -1))
-    return np.where(newest >= 0, values[np.maximum(newest, 0)], 0.0)
+    filled = np.where(newest >= 0, values[np.maximum(newest, 0)], 0.0)
+    return np.asarray(np.clip(filled, -LARGEST, LARGEST), np.float64)
 
 
 def _statistics(root: Floats, at_s: Floats, step: float, cut: list[tuple[int, int]]) -> dict[str, Floats]:

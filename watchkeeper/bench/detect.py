@@ -182,7 +182,7 @@ def _speed() -> Iterator[Row]:
         "points a CPU second": round(ticks.size / seconds),
         "bytes a series": round(bank.nbytes / BANK_SERIES),
     }
-    at = 1.7e9 + 300.0 * np.arange(DEAR_ROWS)
+    at = np.asarray(1.7e9 + 300.0 * np.arange(DEAR_ROWS), np.float64)
     wave = 50 + 10 * np.sin(np.arange(DEAR_ROWS) * 2 * np.pi / 288) + noise.normal(size=DEAR_ROWS)
     with threadpool_limits(1):
         started = time.process_time()
