@@ -23,12 +23,14 @@ from watchkeeper.vocabulary import ChangeEvent
 
 NO_COMMIT = "none"
 HARMLESS = re.compile(
-    r"(^|/)(docs?|documentation|tests?|testdata|fixtures|__tests__)/|_test\.|\.test\.|test_|\.(md|rst|txt|css|scss|svg|png|golden)$|"
+    r"(^|/)(docs?|documentation|tests?|testdata|fixtures|__tests__)/|_test\.|\.test\.|test_|"
+    r"\.(md|rst|txt|css|scss|svg|png|golden)$|"
     r"(^|/)(readme|changelog|license|codeowners|\.github|\.golangci|\.editorconfig)|\.lock$|\.sum$",
     re.IGNORECASE,
 )
 DEPENDENCIES = re.compile(
-    r"(^|/)(go\.mod|go\.sum|package(-lock)?\.json|requirements[^/]*\.txt|pom\.xml|build\.gradle|cargo\.toml)$", re.I
+    r"(^|/)(go\.mod|go\.sum|package(-lock)?\.json|requirements[^/]*\.txt|pom\.xml|build\.gradle|cargo\.toml)$",
+    re.IGNORECASE,
 )
 HALF_LIFE_S = 1800.0
 
@@ -44,8 +46,8 @@ class Complaints:
 
 def complaints(case: Case, said: Sequence[str] = ()) -> Complaints:
     """The words of log lines that grew since the onset, and of the alert."""
-    words: Counter[str] = Counter()
-    services: Counter[str] = Counter()
+    words: dict[str, float] = {}
+    services: set[str] = set()
     elsewhere = total = 0.0
     lines = case.logs
     if lines is not None:
@@ -58,14 +60,16 @@ def complaints(case: Case, said: Sequence[str] = ()) -> Complaints:
                 continue
             weight = math.log1p(grown)
             total += weight
-            services[str(node)] += weight
+            services.add(str(node))
             if ELSEWHERE.search(f"{node} {sample}"):
                 elsewhere += weight
-            words.update(dict.fromkeys(stems(str(sample)), weight))
+            for word in stems(str(sample)):
+                words[word] = max(weight, words.get(word, 0.0))
     for text in said:
-        words.update(dict.fromkeys(stems(text), 2.0))
+        for word in stems(text):
+            words[word] = max(2.0, words.get(word, 0.0))
     return Complaints(
-        words=dict(words),
+        words=words,
         services=frozenset(services) | frozenset(case.alerts),
         elsewhere=elsewhere / total if total else 0.0,
     )
@@ -81,7 +85,15 @@ def code_change(case: Case) -> list[Term]:
     rare = {word: math.log((len(commits) + 1) / (count + 0.5)) for word, count in spread.items()}
     terms: list[Term] = []
     for change in commits:
-        terms += _terms(case, change, said, rare, len(commits))
+        terms += _terms(case, change, said, rare)
+    terms.append(
+        Term(
+            kind="not a commit",
+            candidate=NO_COMMIT,
+            strength=1.0,
+            sentence="most incidents are no commit's doing, unless one stands out",
+        )
+    )
     terms.append(
         Term(
             kind="commit elsewhere",
@@ -97,7 +109,7 @@ def _text(change: ChangeEvent) -> str:
     return f"{change.title} {' '.join(change.files)} {change.attributes.get('diff', '')}"
 
 
-def _terms(case: Case, change: ChangeEvent, said: Complaints, rare: Mapping[str, float], commits: int) -> list[Term]:
+def _terms(case: Case, change: ChangeEvent, said: Complaints, rare: Mapping[str, float]) -> list[Term]:
     diff = change.attributes.get("diff", "")
     words, cures = frozenset(stems(_text(change))), linked(said.words)
     lost = _lost(diff)
@@ -111,15 +123,18 @@ def _terms(case: Case, change: ChangeEvent, said: Complaints, rare: Mapping[str,
     deployed = _live_at(case, change)
     live = deployed if deployed is not None else change.at.timestamp()
     ahead = case.onset - live
+    name, complained = change.id[:8], set(said.words)
+    fresh = 0.5 ** (ahead / HALF_LIFE_S) if deployed is not None and ahead >= 0 else 0.0
+    removed, safeguards = _quote(lost & complained, said, rare), ", ".join(sorted(lost & cures)[:5])
     rows = [
-        ("commit words", touched, f"{change.id[:8]} touches what is complained of: {_quote(words & set(said.words), said, rare)}"),
-        ("commit removed", min(direct * 2.0, 1.0), f"{change.id[:8]} removed, and did not put back: {_quote(lost & set(said.words), said, rare)}"),
-        ("commit safeguard", indirect, f"{change.id[:8]} removed a safeguard against this trouble: {', '.join(sorted(lost & cures)[:5])}"),
-        ("commit live", float(deployed is not None and ahead >= 0) * 0.5 ** (max(ahead, 0.0) / HALF_LIFE_S), f"{change.id[:8]} went live {duration(max(ahead, 0.0))} before the onset"),
-        ("commit service", float(_belongs(change, said.services)), f"{change.id[:8]} belongs to {change.service}, which complains"),
-        ("commit too late", float(ahead < 0), f"{change.id[:8]} came at {clock(live)}, after the onset"),
-        ("commit harmless", _harmless(change), f"{change.id[:8]} changes only documentation, tests, styles or locked versions"),
-    ]  # fmt: skip
+        ("commit words", touched, f"{name} touches what is complained of: {_quote(words & complained, said, rare)}"),
+        ("commit removed", min(direct * 2.0, 1.0), f"{name} removed, and did not put back: {removed}"),
+        ("commit safeguard", indirect, f"{name} removed a safeguard against this trouble: {safeguards}"),
+        ("commit live", fresh, f"{name} went live {duration(max(ahead, 0.0))} before the onset"),
+        ("commit service", float(_belongs(change, said.services)), f"{name} belongs to a service that complains"),
+        ("commit too late", float(ahead < 0), f"{name} came at {clock(live)}, after the onset"),
+        ("commit harmless", _harmless(change), f"{name} changes only documentation, tests, styles or versions"),
+    ]
     return [
         Term(
             kind=kind, candidate=change.id, strength=strength, sentence=sentence, signal="changes", change_id=change.id
@@ -130,7 +145,7 @@ def _terms(case: Case, change: ChangeEvent, said: Complaints, rare: Mapping[str,
 
 
 def _live_at(case: Case, change: ChangeEvent) -> float | None:
-    """When the commit went live: by its own deploy, or by that of a commit which took in a new version of its folder."""
+    """When the commit went live: by its own deploy, or by one that took in a new version of its folder."""
     if "live_at" in change.attributes:
         return float(change.attributes["live_at"])
     folders = {name.rsplit("/", 2)[0] for name in change.files if name.count("/") >= 2}

@@ -55,7 +55,7 @@ def cut_short(case: Case) -> list[Term]:
 
 
 def _steps(spans: Spans) -> list[tuple[str, str, str, str, float, float, float, float]]:
-    """Caller, callee, operation, step, strength, share before and after, count after: of each step that ends more often."""
+    """Steps that end more often: caller, callee, operation, step, strength, shares before and after, count after."""
     rows = np.flatnonzero(spans.parent >= 0)
     if len(rows) == 0:
         return []

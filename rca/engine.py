@@ -1,4 +1,4 @@
-"""One engine, one configuration: the kinds of evidence, what each may weigh, and the ranking.
+"""One engine, one configuration: the kinds of evidence, fused into a ranking that can be read.
 
 A candidate's score is the sum over kinds of `weight × strength`, each a named term that is shown. Kinds
 find their own table missing and say nothing, so the same configuration serves a live system with traces
@@ -7,18 +7,19 @@ and a recorded one with five metric samples.
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rca.case import Case
 from rca.change_events import change_events
+from rca.code_change import NO_COMMIT, code_change
 from rca.cut_short import cut_short
 from rca.errors import errors
 from rca.excess import excess
 from rca.ledger import Ledger, book
 from rca.log_change import log_change
+from rca.mechanism import mechanism
 from rca.metric_change import metric_change
 from rca.operation_change import operation_change
 from rca.operation_lines import operation_lines
@@ -26,10 +27,12 @@ from rca.rarity import rarity
 from rca.reach import reach
 from rca.silence import silence, unanswered
 from rca.terms import Term
+from rca.weights import NEGLIGIBLE, probabilities, weight_of
 from watchkeeper.vocabulary import Evidence, Mechanism, Suspect
 
 ENGINE_VERSION = "1"
 
+# The order is that of the explanation in docs/benchmarks.md; the sum does not depend on it.
 KINDS: tuple[Callable[[Case, Ledger], list[Term]], ...] = (
     excess,
     errors,
@@ -37,34 +40,13 @@ KINDS: tuple[Callable[[Case, Ledger], list[Term]], ...] = (
     lambda case, _: silence(case),
     lambda case, _: metric_change(case),
     lambda case, _: log_change(case),
-    lambda case, _: change_events(case),
     lambda case, _: operation_change(case),
     lambda case, _: operation_lines(case),
     lambda case, _: cut_short(case),
     lambda case, _: rarity(case),
     lambda case, _: reach(case),
+    lambda case, _: change_events(case),
 )
-
-# What the whole of a kind's signal is worth. Symptoms at their origin weigh most; a change or a busy
-# processor alone is no symptom, and tips the scale between candidates that have some.
-WEIGHTS: Mapping[str, float] = {
-    "self_time": 3.0,
-    "call_gap": 3.0,
-    "dependency": 3.0,
-    "errors": 3.0,
-    "unanswered": 3.0,
-    "silence": 3.0,
-    "cpu": 2.0,
-    "memory": 0.7,
-    "logs": 1.0,
-    "change": 1.0,
-    "fewer_spans": 2.0,
-    "fewer_lines": 2.0,
-    "complaints": 2.5,
-    "lost_lines": 3.0,
-    "cut_short": 1.5,
-    "out_of_reach": -2.0,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,16 +62,49 @@ class Ranked:
 
 def rank(case: Case, weights: Mapping[str, float] | None = None) -> tuple[Ranked, ...]:
     """Every candidate of `case`, best first. Pure: the same case gives the same answer."""
-    weigh = {**WEIGHTS, **(weights or {})}
+    return order(case.candidates, weighed(case.candidates, gather_terms(case), weights or {}))
+
+
+def gather_terms(case: Case) -> list[Term]:
+    """What every kind of evidence says of the candidates, before it is weighed."""
     ledger = book(case)
-    terms: defaultdict[str, list[tuple[float, Term]]] = defaultdict(list)
-    for kind in KINDS:
-        for term in kind(case, ledger):
-            if term.candidate in case.candidates and abs(term.strength) >= NEGLIGIBLE:
-                terms[term.candidate].append((weigh.get(term.kind, RARE) * term.strength, term))
-    scores = {candidate: sum(weight for weight, _ in terms[candidate]) for candidate in case.candidates}
+    known = set(case.candidates)
+    return [term for kind in KINDS for term in kind(case, ledger) if term.candidate in known]
+
+
+def weighed(
+    candidates: Sequence[str], terms: Sequence[Term], weights: Mapping[str, float]
+) -> dict[str, list[tuple[float, Term]]]:
+    """The terms of each candidate with what they add to its score.
+
+    A change adds as much as the candidate has symptoms that it could explain: alone it explains nothing.
+    """
+    found: defaultdict[str, list[tuple[float, Term]]] = defaultdict(list)
+    for term in terms:
+        if term.kind != "change" and abs(term.strength) >= NEGLIGIBLE:
+            found[term.candidate].append((weight_of(term.kind, weights) * term.strength, term))
+    for term in terms:
+        if term.kind == "change":
+            symptoms = sum(max(weight, 0.0) for weight, _ in found[term.candidate])
+            believed = term.strength * min(symptoms, 1.0)
+            if believed >= NEGLIGIBLE:
+                found[term.candidate].append((weight_of(term.kind, weights) * believed, term))
+    return {candidate: found[candidate] for candidate in candidates}
+
+
+def rank_commits(case: Case, weights: Mapping[str, float] | None = None) -> tuple[Ranked, ...]:
+    """Every commit of `case` and `none`, best first; empty where no commit is known."""
+    commits = tuple(change.id for change in case.changes if change.kind == "commit")
+    if not commits:
+        return ()
+    candidates = (*commits, NO_COMMIT)
+    return order(candidates, weighed(candidates, code_change(case), weights or {}))
+
+
+def order(candidates: Sequence[str], terms: Mapping[str, list[tuple[float, Term]]]) -> tuple[Ranked, ...]:
+    """Candidates by the sum of their terms, best first; equals by name."""
+    scores = {candidate: sum(weight for weight, _ in terms[candidate]) for candidate in candidates}
     chances = probabilities(scores)
-    order = sorted(case.candidates, key=lambda candidate: (-scores[candidate], candidate))
     return tuple(
         Ranked(
             candidate=candidate,
@@ -98,49 +113,8 @@ def rank(case: Case, weights: Mapping[str, float] | None = None) -> tuple[Ranked
             mechanism=mechanism(terms[candidate]),
             terms=tuple(sorted(terms[candidate], key=lambda pair: -pair[0])),
         )
-        for candidate in order
+        for candidate in sorted(candidates, key=lambda name: (-scores[name], name))
     )
-
-
-RARE = 3.0  # what the greatest surprise of any node is worth, spread over its concepts
-NEGLIGIBLE = 0.02  # a smaller share of a kind's signal is noise: it is neither counted nor shown
-
-# What brings about which symptoms, the most specific cause first.
-CAUSES: tuple[tuple[Mechanism, tuple[Mechanism, ...]], ...] = (
-    ("database", ("latency", "errors")),
-    ("cpu", ("latency",)),
-    ("deploy", ("latency", "errors", "cpu", "memory")),
-    ("memory", ("latency",)),
-)
-CAUSE_SEEN = 0.6
-
-NOBODY = 1.0  # the score that "none of them" starts with
-SHARPNESS = 1.6
-
-
-def probabilities(scores: Mapping[str, float]) -> dict[str, float]:
-    """Scores as chances that sum to less than 1; what is missing is the chance that it is none of them."""
-    highest = max([*scores.values(), NOBODY])
-    masses = {name: math.exp(SHARPNESS * (score - highest)) for name, score in scores.items()}
-    total = sum(masses.values()) + math.exp(SHARPNESS * (NOBODY - highest))
-    return {name: mass / total for name, mass in masses.items()}
-
-
-def mechanism(terms: list[tuple[float, Term]]) -> Mechanism:
-    """How the candidate hurts: each term's weight goes to the mechanisms that it hints at.
-
-    Slowness and errors are symptoms. Where a cause is seen beside them that brings them about (`CAUSES`),
-    the cause is the mechanism; a cause that no symptom followed is a weak vote.
-    """
-    votes: defaultdict[Mechanism, float] = defaultdict(float)
-    for weight, term in terms:
-        whole = max(sum(term.hints.values()), 1e-9)
-        for name, vote in term.hints.items():
-            votes[name] += weight * vote / whole
-    for cause, symptoms in CAUSES:
-        if votes.get(cause, 0.0) >= CAUSE_SEEN:
-            votes[cause] += sum(votes.pop(symptom, 0.0) for symptom in symptoms)
-    return max(votes, key=lambda name: (votes[name], name)) if votes else "unknown"
 
 
 def suspect(ranked: Ranked) -> Suspect:

@@ -47,11 +47,11 @@ class Ledger:
     links: dict[tuple[str, str], Entry] = field(default_factory=dict)
 
     def callees(self, case: Case, node: str) -> list[Entry]:
-        """The entries of what `node` calls, without callees that nobody called before: those calls are its own doing."""
+        """The entries of what `node` calls; a callee that nobody called before is its own doing and left out."""
         return [self.nodes[name] for name in case.callees(node) if name in self.nodes and not self.nodes[name].new]
 
     def settled(self, case: Case, amounts: dict[str, float]) -> dict[str, float]:
-        """`amounts` without nodes that are new since the onset and have a caller: their trouble is their callers' doing."""
+        """`amounts` without nodes that are new since the onset: their trouble is their callers' doing."""
         return {node: amount for node, amount in amounts.items() if not (self.nodes[node].new and case.callers(node))}
 
     def felt(self, alerts: tuple[str, ...], symptom: Literal["seconds", "errors"]) -> float:

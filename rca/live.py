@@ -33,6 +33,9 @@ def diagnose(
     case = read_case(telemetry, changes, findings, onset, now)
     ranked = rank(case, weights)
     enough, reason = verdict(ranked)
+    if not enough and case.heartbeats is not None and case.heartbeats.horizon < case.onset:
+        behind = now.timestamp() - case.heartbeats.horizon
+        reason = f"telemetry is {behind:.0f} s behind: nothing recorded since the onset can be seen yet"
     return Diagnosis(
         onset=onset,
         made_at=now,

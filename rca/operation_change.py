@@ -22,7 +22,7 @@ PRIOR_SPANS = 3.0  # a count of spans this small is not believed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A quantity of one operation: mean per span before and after, and how much of a change that is (0 to 1, signed)."""
+    """A quantity of one operation: its mean per span before and after, and the change, -1 to 1."""
 
     node: str
     operation: str
@@ -75,12 +75,12 @@ def _moments(key: I64, values: F64, size: int) -> tuple[F64, F64, F64]:
 
 
 def operation_change(case: Case) -> list[Term]:
-    """Terms `fewer_spans` and `more_spans`, `fewer_lines` and `more_lines`: the operation of each node that changed most."""
+    """Terms `fewer_spans` and `fewer_lines`: the operation of each node that changed most."""
     spans = case.spans
     if spans is None:
         return []
     unit, entry = spans.unit(), spans.entry()
-    work = np.bincount(unit, minlength=spans.size) - 1.0
+    work = np.bincount(unit, minlength=spans.size).astype(np.float64) - 1.0
     found = changes(spans, work, entry) + changes(spans, spans.children(), ~entry)
     terms = _terms(found, "spans", "starts {after:.2g} spans a request (usually {before:.2g})")
     if case.span_logs is not None:

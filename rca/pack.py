@@ -190,7 +190,7 @@ class Pack:
 def parse_header(row: Any) -> Header:
     """One parsed line as a Header. Raises ValueError or TypeError with the reason."""
     if not isinstance(row, dict) or not isinstance(row.get("id"), str):
-        raise ValueError("expected an object with a string 'id'")
+        raise TypeError("expected an object with a string 'id'")
     return Header(
         id=row["id"],
         system=str(row.get("system") or "unknown"),
@@ -213,7 +213,7 @@ def _names(value: Any) -> tuple[str, ...]:
     if value is None:
         return ()
     if not isinstance(value, Sequence) or isinstance(value, str):
-        raise ValueError(f"expected a list, not {value!r}")
+        raise TypeError(f"expected a list, not {value!r}")
     return tuple(map(str, value))
 
 

@@ -37,7 +37,7 @@ def pack_case(pack: Pack, tables: Tables) -> Case:
     links = links_reference = None
     if spans is not None:
         calls |= span_calls(spans)
-        own = np.arange(spans.size) < len(traces)
+        own = np.arange(spans.size) < spans.own
         flows, flows_reference = span_flows(spans, own, STEP_S), span_flows(spans, ~own, STEP_S)
         links, links_reference = span_links(spans, own, STEP_S), span_links(spans, ~own, STEP_S)
     changes, change_notes = read_changes(tables.documents)
@@ -85,6 +85,20 @@ def reference_metrics(tables: Tables) -> ReferenceMetrics:
     if series is None:
         return ReferenceMetrics(flows=None, resources=None)
     return ReferenceMetrics(flows=metric_flows(series), resources=resources(series))
+
+
+def node_services(tables: Tables) -> dict[str, str]:
+    """The service of each instance, where the tables tell them apart."""
+    found: dict[str, str] = {}
+    for table in tables.own.values():
+        if {"instance", "service"} <= set(table.column_names):
+            found |= dict(zip(table.column("instance").to_pylist(), table.column("service").to_pylist(), strict=True))
+    # An instance without a row of its own is named after its service, as its siblings are.
+    services = sorted(set(found.values()), key=len, reverse=True)
+    for name in tables.header.instances:
+        if name not in found:
+            found[name] = next((service for service in services if name.startswith(service)), name)
+    return found
 
 
 def _services(table: pa.Table) -> list[str]:

@@ -42,12 +42,11 @@ class PastIncidents:
     incidents: int
 
     def frequency(self, without: str) -> F64:
-        """How often each node shows each event in incidents other than `without`, `(nodes, events)`, above 0, below 1."""
+        """How often each node shows each event in incidents other than `without`: `(nodes, events)`, 0 to 1."""
         counts = self.counts.copy()
         incidents = self.incidents
         if without in self.seen:
-            node, event = self.seen[without]
-            counts[node, event] -= 1.0
+            counts[self.seen[without]] -= 1.0
             incidents -= 1
         everywhere = (self.counts.sum(axis=0) + 0.5) / (self.incidents * max(len(self.nodes), 1) + 1.0)
         out = np.empty_like(counts)

@@ -13,6 +13,7 @@ from collections import defaultdict
 from rca.case import Case
 from rca.levels import shares, trust
 from rca.terms import Term, clock, count, duration
+from watchkeeper.vocabulary import Mechanism
 
 
 def silent_nodes(case: Case) -> dict[str, float]:
@@ -88,13 +89,39 @@ def unanswered(case: Case) -> list[Term]:
                 value=calls,
                 expected=0.0,
                 unit="calls",
-                hints={
-                    "killed": strength * refused / calls,
-                    "hung": strength * timed_out / calls,
-                },
+                hints=_how(refused / calls, timed_out / calls, max(silent.get(node, 0.0), idle(case, node))),
             )
         )
     return terms
+
+
+def idle(case: Case, node: str) -> float:
+    """How far the node has stopped to serve: 1 if its last steps hold none of its usual requests, 0 if all of them.
+
+    The last steps are those before the newest one that anybody has: that one may not be complete.
+    """
+    flows = case.flows
+    if flows is None or len(flows.time) == 0:
+        return 1.0
+    mine = flows.node == node
+    newest = float(flows.time.max())
+    last = mine & (flows.time >= newest - 2 * flows.step) & (flows.time < newest)
+    early = mine & (flows.time + flows.step <= case.onset)
+    if not early.any():
+        return 1.0
+    span = max(case.onset - float(flows.time[early].min()), flows.step)
+    usual = float(flows.calls[early].sum()) / span * 2 * flows.step
+    return max(1.0 - float(flows.calls[last].sum()) / max(usual, 1e-9), 0.0)
+
+
+def _how(refused: float, timed_out: float, silent: float) -> dict[Mechanism, float]:
+    """Who refuses and is silent is gone; who lets calls time out and is silent hangs; else it is slow, or restarted."""
+    return {
+        "killed": refused * silent,
+        "hung": timed_out * silent,
+        "latency": timed_out * (1.0 - silent),
+        "errors": refused * (1.0 - silent),
+    }
 
 
 def reachable(case: Case, node: str) -> set[str]:

@@ -32,6 +32,7 @@ class Spans:
     error: Mask
     known: Mask
     identity: pa.Array
+    own: int  # the first so many rows are the case's own, the rest the reference's
 
     @property
     def size(self) -> int:
@@ -40,7 +41,8 @@ class Spans:
     def entry(self) -> Mask:
         """Spans that a node serves for another one, or for the outside."""
         up = self.parent
-        return (up < 0) | (self.node[np.maximum(up, 0)] != self.node)
+        entry: Mask = (up < 0) | (self.node[np.maximum(up, 0)] != self.node)
+        return entry
 
     def unit(self) -> I64:
         """The entry span that each span works for, at the same node: the request that its node serves."""
@@ -98,6 +100,7 @@ def read_spans(own: pa.Table, reference: pa.Table | None, onset: float) -> Spans
         error=error,
         known=known,
         identity=identity,
+        own=len(own),
     )
 
 
@@ -106,9 +109,9 @@ def _summed(rows: Mask, keys: tuple[I64, ...], *columns: F64) -> tuple[list[I64]
     stacked = np.stack([key[rows] for key in keys])
     distinct, inverse = np.unique(stacked, axis=1, return_inverse=True)
     inverse = inverse.reshape(-1)
-    return list(distinct), [
-        np.bincount(inverse, weights=column[rows], minlength=distinct.shape[1]) for column in columns
-    ]
+    size = distinct.shape[1]
+    sums = [np.bincount(inverse, weights=column[rows], minlength=size).astype(np.float64) for column in columns]
+    return list(distinct), sums
 
 
 def _names(all_names: tuple[str, ...], chosen: I64) -> Text:

@@ -7,37 +7,111 @@ from collections.abc import Iterable
 
 PIECES = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d{3,}")
 SUFFIXES = ("ations", "ation", "ings", "ing", "iers", "ier", "ies", "ors", "ers", "er", "ed", "es", "s", "y", "e")
-STOP = frozenset(
+STOP = frozenset(  # words that say nothing, as stems
     [
-        "the", "and", "for", "with", "from", "that", "this", "not", "into", "was", "are", "has", "out", "its", "use", "new", "per",
-        "err", "nil", "null", "none", "return", "func", "def", "self", "var", "let", "const", "string", "int", "bool", "float",
-        "true", "false", "type", "struct", "class", "import", "package", "error", "fail", "service", "svc", "request", "req",
-        "resp", "response", "handl", "http", "get", "set", "log", "logg", "debug", "info", "print", "ctx", "context", "fmt", "test",
-        "above", "below", "rat", "ratio", "num", "numb", "valu", "nam", "data", "over", "under", "see", "case", "else", "range",
+        "the",
+        "and",
+        "for",
+        "with",
+        "from",
+        "that",
+        "this",
+        "not",
+        "into",
+        "was",
+        "are",
+        "has",
+        "out",
+        "its",
+        "use",
+        "new",
+        "per",
+        "err",
+        "nil",
+        "null",
+        "none",
+        "return",
+        "func",
+        "def",
+        "self",
+        "var",
+        "let",
+        "const",
+        "string",
+        "int",
+        "bool",
+        "float",
+        "true",
+        "false",
+        "type",
+        "struct",
+        "class",
+        "import",
+        "package",
+        "error",
+        "fail",
+        "service",
+        "svc",
+        "request",
+        "req",
+        "resp",
+        "response",
+        "handl",
+        "http",
+        "get",
+        "set",
+        "log",
+        "logg",
+        "debug",
+        "info",
+        "print",
+        "ctx",
+        "context",
+        "fmt",
+        "test",
+        "above",
+        "below",
+        "rat",
+        "ratio",
+        "num",
+        "numb",
+        "valu",
+        "nam",
+        "data",
+        "over",
+        "under",
+        "see",
+        "case",
+        "else",
+        "range",
     ]
-)  # fmt: skip
+)
 
 # What goes wrong, and what code deals with it: a complaint of the left is explained by a change on the right.
-LINKS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
-    (("concurrent", "race", "deadlock", "corrupt"), ("mutex", "lock", "unlock", "sync", "atomic", "mu", "synchronized")),
-    (("timeout", "deadline", "exceeded", "stall", "slow", "latency"),
-     ("timeout", "deadline", "retry", "backoff", "attempts", "delay", "wait", "pool", "index", "cache", "batch", "limit")),
-    (("throttle", "throughput", "capacity", "quota", "429"),
-     ("batch", "bulk", "chunk", "limit", "rate", "retry", "backoff", "cache", "single")),
-    (("expired", "skew", "unauthorized", "401", "token", "signature"), ("leeway", "expiry", "clock", "exp", "ttl", "tolerance")),
-    (("deserialize", "unmarshal", "decode", "parse", "missing", "required", "schema", "invalid"),
-     ("schema", "json", "field", "rename", "envelope", "proto", "decode", "marshal", "tag")),
-    (("oom", "memory", "heap", "killed"), ("cache", "buffer", "pool", "leak", "close", "release", "limit", "unbounded")),
-    (("connections", "connection", "exhausted", "refused", "pool"), ("pool", "close", "max", "conn", "idle", "release")),
-    (("null", "nil", "undefined", "panic", "pointer"), ("nil", "null", "optional", "default", "check", "guard")),
-    (("disk", "space", "full"), ("rotate", "retention", "ttl", "cleanup", "compact")),
-    (("locked", "busy", "conflict"), ("transaction", "lock", "commit", "isolation", "retry")),
-)  # fmt: skip
+LINKS: tuple[tuple[str, str], ...] = (
+    ("concurrent race deadlock corrupt", "mutex lock unlock sync atomic mu synchronized"),
+    (
+        "timeout deadline exceeded stall slow latency",
+        "timeout deadline retry backoff attempts delay wait pool index cache batch limit",
+    ),
+    ("throttle throughput capacity quota 429", "batch bulk chunk limit rate retry backoff cache single"),
+    ("expired skew unauthorized 401 token signature", "leeway expiry clock exp ttl tolerance"),
+    (
+        "deserialize unmarshal decode parse missing required schema invalid",
+        "schema json field rename envelope proto decode marshal tag",
+    ),
+    ("oom memory heap killed", "cache buffer pool leak close release limit unbounded"),
+    ("connections connection exhausted refused pool", "pool close max conn idle release"),
+    ("null nil undefined panic pointer", "nil null optional default check guard"),
+    ("disk space full", "rotate retention ttl cleanup compact"),
+    ("locked busy conflict", "transaction lock commit isolation retry"),
+)
 
 # Complaints about what no deploy of one's own changes: the machine, the platform, somebody else's service.
 ELSEWHERE = re.compile(
     r"kubelet|\bnode\b.*(pressure|contend|load|notready|drain)|throttling container|cgroup|evict|preempt|scheduler|"
-    r"runqueue|noisy|hardware|disk failure|availability zone|region|certificate (has )?expired|dns|nxdomain|out of range|malformed|poison|"
+    r"runqueue|noisy|hardware|disk failure|availability zone|region|"
+    r"certificate (has )?expired|dns|nxdomain|out of range|malformed|poison|"
     r"https?://[^\s/]+\.[a-z]{2,}[^\s]*\s+(returned|responded|answered|exceeded)|provider|third.party",
     re.IGNORECASE,
 )
@@ -62,5 +136,8 @@ def linked(complaints: Iterable[str]) -> frozenset[str]:
     """The stems of what deals with the troubles that are complained of."""
     said = set(complaints)
     return frozenset(
-        stem(cure) for troubles, cures in LINKS if said & {stem(trouble) for trouble in troubles} for cure in cures
+        stem(cure)
+        for troubles, cures in LINKS
+        if said & {stem(trouble) for trouble in troubles.split()}
+        for cure in cures.split()
     )

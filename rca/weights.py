@@ -1,0 +1,66 @@
+"""The one configuration: what the whole of each kind's signal is worth, and how scores become chances.
+
+Chosen on the development packs and checked across systems: docs/benchmarks.md holds the record. Symptoms
+at their origin weigh most; a busy processor or a surge of log lines tips the scale. The same numbers
+serve every system, live and offline.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+
+WEIGHTS: Mapping[str, float] = MappingProxyType(
+    {
+        # where seconds and failures arose
+        "self_time": 3.0,
+        "call_gap": 3.0,
+        "dependency": 3.0,
+        "errors": 3.0,
+        "unanswered": 3.0,
+        "silence": 3.0,
+        # what moved
+        "cpu": 2.0,
+        "memory": 0.7,
+        "logs": 1.0,
+        # what operations do differently
+        "fewer_spans": 2.0,
+        "fewer_lines": 2.0,
+        "complaints": 2.5,
+        "lost_lines": 3.0,
+        "cut_short": 1.5,
+        # what was changed, and what cannot be
+        "change": 1.0,
+        "out_of_reach": -2.0,
+        # which commit
+        "commit words": 1.5,
+        "commit removed": 2.0,
+        "commit safeguard": 1.0,
+        "commit live": 1.5,
+        "commit service": 0.7,
+        "commit too late": -5.0,
+        "commit harmless": -3.0,
+        "commit elsewhere": 3.0,
+        "not a commit": 1.5,
+    }
+)
+RARE = 3.0  # the greatest surprise of any node, spread over its concepts (`rare …`)
+NEGLIGIBLE = 0.02  # a smaller share of a kind's signal is noise: it is neither counted nor shown
+
+# Chances: a soft maximum over the scores and over "none of these", fitted across packs.
+NOBODY = 0.5
+SHARPNESS = 2.0
+
+
+def weight_of(kind: str, weights: Mapping[str, float]) -> float:
+    """What the whole of a kind's signal is worth."""
+    return weights.get(kind, WEIGHTS.get(kind, RARE))
+
+
+def probabilities(scores: Mapping[str, float]) -> dict[str, float]:
+    """Scores as chances that sum to less than 1; what is missing is the chance that it is none of them."""
+    highest = max([*scores.values(), NOBODY])
+    masses = {name: math.exp(SHARPNESS * (score - highest)) for name, score in scores.items()}
+    total = sum(masses.values()) + math.exp(SHARPNESS * (NOBODY - highest))
+    return {name: mass / total for name, mass in masses.items()}
