@@ -34,7 +34,7 @@ LAGS: Final = 12
 QUIET_H: Final = 8.0  # peers get the same silence after an alert
 
 
-def run(data: Path | None = None, as_json: bool = False) -> None:
+def run(data: Path | None = None, as_json: bool = False, longest: int | None = None) -> None:
     """Measure quality (if recorded series are there), speed, drift and log templates; print a table or JSON."""
     found: dict[str, list[Row]] = {}
     place = data or next((place for place in PLACES if place.is_dir()), None)
@@ -46,7 +46,7 @@ def run(data: Path | None = None, as_json: bool = False) -> None:
             raise DetectorError(f"{place}: no <set>/labels.json below it")
         for folder in sets:
             _say(f"{folder.name}: scoring")
-            found[f"series: {folder.name}"] = list(_quality(folder))
+            found[f"series: {folder.name}"] = list(_quality(folder, longest))
     _say("speed")
     found["speed"] = list(_speed())
     _say("drift")
@@ -56,8 +56,9 @@ def run(data: Path | None = None, as_json: bool = False) -> None:
     print(json.dumps(found, indent=1) if as_json else _table(found))
 
 
-def _quality(folder: Path) -> Iterator[Row]:
-    recordings = [recorded.read(name, path) for name, path in recorded.files(folder)]
+def _quality(folder: Path, longest: int | None) -> Iterator[Row]:
+    everything = [recorded.read(name, path) for name, path in recorded.files(folder)]
+    recordings = [one for one in everything if longest is None or one.values.size <= longest]
     windows = recorded.labels(folder, [recording.name for recording in recordings])
     series = [Scored.of(recording, windows[recording.name]) for recording in recordings]
     judged = [replay.rarity(one.at_s, one.values) for one in recordings]
@@ -130,7 +131,7 @@ def _half_space_trees(values: Floats, hours: Floats, first: int) -> Floats:
     from river import anomaly
 
     low, high = float(values[: max(first, 2)].min()), float(values[: max(first, 2)].max())
-    trees = anomaly.HalfSpaceTrees(n_trees=25, height=8, window_size=250, seed=0, limits={"x": (low, high + 1e-9)})
+    trees = anomaly.HalfSpaceTrees(n_trees=10, height=6, window_size=250, seed=0, limits={"x": (low, high + 1e-9)})
     found = np.empty(values.size)
     for row, value in enumerate(values.tolist()):
         found[row] = trees.score_one({"x": value})
@@ -155,7 +156,8 @@ def _stl(values: Floats, hours: Floats, first: int) -> Floats:
     day = max(2, round(24 / replay.step_hours(hours)))
     if values.size < 2 * day + 1:
         return np.zeros(values.size)
-    residual = np.asarray(STL(values, period=day).fit().resid)
+    jump = max(1, day // 10)  # interpolates between every tenth; ten times as fast
+    residual = np.asarray(STL(values, period=day, seasonal_jump=jump, trend_jump=jump, low_pass_jump=jump).fit().resid)
     return np.asarray(np.abs(residual) / (np.median(np.abs(residual)) + 1e-9))
 
 

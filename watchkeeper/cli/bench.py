@@ -28,9 +28,13 @@ def ingest(
 
 
 @app.command(epilog="Example: watchkeeper bench detect --json")
-def detect(data: Data = None, as_json: AsJson = False) -> None:
-    """Detection beside other libraries on recorded series."""
-    import_module("watchkeeper.bench.detect").run(data=data, as_json=as_json)
+def detect(
+    data: Data = None,
+    longest: Annotated[int | None, typer.Option(help="Leave out series with more rows: quicker.", min=1)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Detection beside other libraries: recorded series, speed, drift and log templates."""
+    import_module("watchkeeper.bench.detect").run(data=data, as_json=as_json, longest=longest)
 
 
 @app.command(epilog="Example: watchkeeper bench rca --json")
