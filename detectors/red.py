@@ -128,7 +128,9 @@ class RedDetector:
         with np.errstate(invalid="ignore", over="ignore"):
             common = shared_slowdown(log_mean[:, -LOOK:] - centre[:, None], calls[:, -LOOK:], services)[-JUDGED:]
             self._common = float(common[-1])
-            noise = np.sqrt(np.maximum(spread, 0.1)[:, None] ** 2 + 0.6**2 / counts + (0.7 * common) ** 2)
+            # The spread holds the noise of the usual number of requests: fewer than that are noisier, not noisy twice.
+            own = np.maximum(spread[:, None] ** 2, 0.1**2 + 0.6**2 / counts)
+            noise = np.sqrt(own + (0.7 * common) ** 2)
             scores = (recent - centre[:, None] - common) / noise
             usual = np.exp(centre)
             explained = usual[:, None] * np.exp(common)
