@@ -159,7 +159,7 @@ class TemplateMiner:
         if label:
             self._note_tail(words, label, template)
         for i, word in enumerate(words):
-            if word == VALUE or _is_label(word):  # what comes before a colon names what comes after it
+            if word == VALUE or _names_the_rest(word):
                 continue
             place = self._places.setdefault(_around(words, i), _Place())
             if place.opened is not None:
@@ -225,6 +225,11 @@ def _varies(seen: set[str], words: Words, place: int) -> bool:
             evidence += NAMED
     rest = sum(is_word(word) for i, word in enumerate(words) if i != place)
     return evidence >= (ENOUGH if rest > 1 else ENOUGH * BARE)
+
+
+def _names_the_rest(word: str) -> bool:
+    """Whether a word is a component before a colon, or a severity: never the value of a template."""
+    return (word[-1] == ":" and VALUE not in word) or word.strip("[]()<>:").lower() in SEVERITIES
 
 
 def _is_label(word: str) -> bool:
