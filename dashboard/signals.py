@@ -19,6 +19,7 @@ from dashboard.viewer import Viewer
 from watchkeeper.vocabulary import ChangeEvent, Evidence, Window
 
 BEFORE, AFTER = timedelta(minutes=10), timedelta(minutes=10)
+UNANSWERED = ("unanswered", "silence")
 TRAFFIC = ("heartbeat", "traffic", "silence", "rate")
 WORST = ("ERROR", "FATAL", "WARN")
 
@@ -75,7 +76,9 @@ def _of_requests(sources: Sources, service: str, evidence: Evidence, window: Win
     series = sources.red(window, step).get(service)
     if series is None:
         return None
-    if evidence.signal == "latency":
+    if evidence.kind in UNANSWERED:  # who gives no answer reports no failure: what is missing is its requests
+        title, unit, values = f"{service}: requests a second", "/s", series.rate
+    elif evidence.signal == "latency":
         title, unit, values = f"{service}: p95 latency", "ms", series.p95_ms
     elif evidence.signal == "errors":
         title, unit, values = f"{service}: failed requests", "ratio", series.error_ratio

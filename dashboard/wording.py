@@ -61,6 +61,8 @@ def amount(value: float | None, unit: str = "") -> str:
     """A value in its own unit, with three digits that count."""
     if value is None or math.isnan(value):
         return NOTHING
+    if unit.startswith("of "):
+        return f"{percent(value)} {unit}"
     if unit == "ms":
         return milliseconds(value)
     if unit in {"%", "ratio"}:

@@ -225,7 +225,12 @@ def _findings(sources: Sources, incident: Incident, viewer: Viewer) -> Part:
                 [
                     html.Th([finding.summary, html.Div(record, className="reason") if record else None], scope="row"),
                     html.Td(finding.service),
-                    html.Td([finding.detector, html.Span(f" {finding.detector_version}", className="muted")]),
+                    html.Td(
+                        [
+                            finding.detector,
+                            html.Span(f" v{finding.detector_version.removeprefix('v')}", className="muted"),
+                        ]
+                    ),
                     html.Td(
                         [
                             html.Strong(amount(finding.value, finding.unit)),

@@ -202,7 +202,7 @@ def _table(members: Mapping[str, Member], view: View, viewer: Viewer) -> Part:
     ]
     number = {"cellRenderer": "SparkCell", "type": "rightAligned", "flex": 3, "minWidth": 118}
     columns = [
-        {"field": "service", "headerName": "Service", "cellRenderer": "ServiceCell", "flex": 3, "minWidth": 110},
+        {"field": "service", "headerName": "Service", "cellRenderer": "ServiceCell", "flex": 4, "minWidth": 136},
         {
             "field": "rank",
             "headerName": "State",
