@@ -18,7 +18,7 @@ QUIET: Final = 30_000
 RUNS: Final = 3
 BEFORE: Final = 2_000
 AFTER: Final = 1_500
-TRIES: Final = 15
+TRIES: Final = 40
 PERIOD: Final = 288
 
 
