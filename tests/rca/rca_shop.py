@@ -1,0 +1,139 @@
+"""A small shop made of numbers: spans, metrics and logs of eight services, with one of them broken."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+CALLS = {
+    "web": ("catalogue", "cart", "orders"),
+    "catalogue": ("inventory",),
+    "cart": ("catalogue",),
+    "orders": ("payments", "shipping", "inventory"),
+    "payments": (),
+    "inventory": (),
+    "shipping": (),
+}
+PORTS = {service: 7000 + number for number, service in enumerate(CALLS)}
+ONSET = 1_790_000_000.0
+CLIENT_TIMEOUT_S = 3.0
+
+
+@dataclass
+class Shop:
+    """What was recorded, as rows of the exporter's tables."""
+
+    spans: list[dict[str, Any]] = field(default_factory=list)
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+    logs: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What breaks at the onset: latency, network, errors, killed, hung, cpu or database."""
+
+    kind: str
+    service: str
+
+
+class Simulation:
+    """Requests enter at `web` and follow `CALLS`; each service works a little and writes to its own database."""
+
+    def __init__(self, fault: Fault | None, seed: int = 1) -> None:
+        self.fault = fault
+        self.random = random.Random(seed)
+        self.shop = Shop()
+        self.number = 0
+
+    def run(self, before_s: float = 240.0, after_s: float = 25.0, rate: float = 12.0) -> Shop:
+        at = ONSET - before_s
+        while at < ONSET + after_s:
+            at += self.random.expovariate(rate)
+            self.serve("web", at, "", "GET /")
+        for service in CALLS:
+            for second in range(int(ONSET - before_s), int(ONSET + after_s)):
+                if self.broken(service, second, "killed", "hung"):
+                    continue
+                busy = 0.9 if self.broken(service, second, "cpu") else 0.05
+                self.shop.metrics.append(
+                    {
+                        "service": service,
+                        "at": second,
+                        "metric": "process.cpu.utilization",
+                        "value": busy * self.random.uniform(0.8, 1.2),
+                    }
+                )
+        horizon = ONSET + after_s
+        self.shop.spans = [s for s in self.shop.spans if s["at"] + s["duration"] <= horizon]
+        return self.shop
+
+    def broken(self, service: str, at: float, *kinds: str) -> bool:
+        fault = self.fault
+        return fault is not None and at >= ONSET and fault.service == service and fault.kind in kinds
+
+    def span(self, **columns: Any) -> str:
+        self.number += 1
+        name = f"{self.number:016x}"
+        self.shop.spans.append({"id": name, "message": "", "attributes": {}, "error": False, **columns})
+        return name
+
+    def serve(self, service: str, at: float, parent: str, operation: str) -> tuple[float, bool]:
+        """One request: how long it takes, and whether it fails."""
+        work = self.random.lognormvariate(0, 0.3) * 0.004
+        if self.broken(service, at, "latency"):
+            work += 0.8
+        if self.broken(service, at, "cpu"):
+            work *= 12
+        own = self.span(service=service, name=operation, kind="Server", at=at, duration=0.0, parent=parent)
+        row = self.shop.spans[-1]
+        now = at + work
+        failed = self.broken(service, at, "errors") and self.random.random() < 0.7
+        for callee in CALLS[service]:
+            took, bad = self.call(service, callee, now, own)
+            now += took
+            failed = failed or bad
+        took, bad = self.database(service, now, own)
+        now += took
+        failed = failed or bad
+        row.update(duration=now - at, error=failed)
+        if failed and self.random.random() < 0.9:
+            text = "database is locked" if bad else f"request {self.random.random():.6f} failed"
+            self.shop.logs.append({"service": service, "at": now, "body": text})
+        return now - at, failed
+
+    def database(self, service: str, at: float, parent: str) -> tuple[float, bool]:
+        locked = self.broken(service, at, "database")
+        took = 2.0 if locked else self.random.lognormvariate(0, 0.3) * 0.001
+        self.span(
+            service=service, name="INSERT", kind="Client", at=at, duration=took, parent=parent, error=locked,
+            attributes={"db.system": "sqlite", "db.name": service},
+        )  # fmt: skip
+        return took, locked
+
+    def call(self, caller: str, callee: str, at: float, parent: str) -> tuple[float, bool]:
+        url = f"http://127.0.0.1:{PORTS[callee]}/do"
+        attributes = {"http.url": url, "http.method": "POST"}
+        own = self.span(service=caller, name="POST", kind="Client", at=at, duration=0.0, parent=parent)
+        row = self.shop.spans[-1]
+        if self.broken(callee, at, "killed"):
+            row.update(
+                duration=0.002,
+                error=True,
+                attributes=attributes,
+                message="ConnectError: [Errno 111] Connection refused",
+            )
+            return 0.002, True
+        if self.broken(callee, at, "hung"):
+            row.update(duration=CLIENT_TIMEOUT_S, error=True, attributes=attributes, message="ReadTimeout: timed out")
+            return CLIENT_TIMEOUT_S, True
+        delay = 0.6 if self.broken(callee, at, "network") else 0.001
+        took, failed = self.serve(callee, at + delay / 2, own, "POST /do")
+        took += delay
+        if took > CLIENT_TIMEOUT_S:
+            row.update(duration=CLIENT_TIMEOUT_S, error=True, attributes=attributes, message="ReadTimeout: timed out")
+            return CLIENT_TIMEOUT_S, True
+        row.update(
+            duration=took, error=failed, attributes=attributes | {"http.status_code": "500" if failed else "200"}
+        )
+        return took, failed

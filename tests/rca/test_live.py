@@ -1,0 +1,67 @@
+"""The live path: a simulated shop with one broken service, read through a real chDB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from rca_chdb_reader import ChdbReader
+from rca_shop import ONSET, Fault, Simulation
+
+from rca.live import diagnose
+from watchkeeper.vocabulary import ChangeEvent, Diagnosis, Mechanism, utc
+
+DECOY = ChangeEvent(id="decoy", at=utc(ONSET - 60), kind="deploy", service="cart", title="Restyle the cart")
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChdbReader]:
+    found = ChdbReader(tmp_path_factory.mktemp("store"))
+    yield found
+    found.close()
+
+
+def told(reader: ChdbReader, fault: Fault | None, *changes: ChangeEvent) -> Diagnosis:
+    reader.fill(Simulation(fault, seed=7).run(before_s=90.0, after_s=20.0))
+    return diagnose(reader, (DECOY, *changes), (), utc(ONSET + 3), utc(ONSET + 20))
+
+
+@pytest.mark.parametrize(
+    ("kind", "service", "mechanism"),
+    [
+        ("latency", "catalogue", "latency"),
+        ("network", "payments", "latency"),
+        ("errors", "inventory", "errors"),
+        ("killed", "payments", "killed"),
+        ("hung", "shipping", "hung"),
+        ("cpu", "orders", "cpu"),
+        ("database", "inventory", "database"),
+    ],
+)
+def test_it_names_the_broken_service_first_and_how_it_hurts(
+    reader: ChdbReader, kind: str, service: str, mechanism: Mechanism
+) -> None:
+    """Twenty seconds of faulty data are enough to tell the culprit from its callers, silent or not."""
+    first = told(reader, Fault(kind, service)).suspects[0]
+    assert (first.service, first.mechanism) == (service, mechanism)
+    assert first.evidence
+
+
+def test_a_deploy_that_errors_follow_is_the_mechanism(reader: ChdbReader) -> None:
+    """The change event of the failing service is evidence, and is linked to the suspect."""
+    deploy = ChangeEvent(id="d1", at=utc(ONSET - 5), kind="deploy", service="payments", title="Version 2")
+    first = told(reader, Fault("errors", "payments"), deploy).suspects[0]
+    assert (first.service, first.mechanism, first.change_id) == ("payments", "deploy", "d1")
+
+
+def test_it_abstains_when_nothing_changed(reader: ChdbReader) -> None:
+    """A deploy alone, without any symptom, accuses nobody."""
+    diagnosis = told(reader, None)
+    assert diagnosis.abstained
+    assert diagnosis.reason
+
+
+def test_the_score_is_the_sum_of_the_evidence(reader: ChdbReader) -> None:
+    """What a human sees adds up to the score that ranks."""
+    for suspect in told(reader, Fault("killed", "catalogue")).suspects:
+        assert suspect.score == pytest.approx(sum(e.weight for e in suspect.evidence), abs=0.01)
