@@ -14,7 +14,7 @@ from typing import Any, Final
 from prometheus_client import Counter
 from sqlalchemy import Connection
 
-from alerting import escalation, journal, outbox
+from alerting import escalation, journal, outbox, postmortem
 from alerting.escalation import MACHINE
 from alerting.grouping import Edges, Neighbourhood, place
 from alerting.machine import Command, Event, EventType, Incident, Outcome, Refusal, begin, decide, fold
@@ -52,6 +52,9 @@ SHOWN = frozenset(
         "expired",
     }
 )
+
+# Events that a postmortem tells; from the resolve on, each writes the draft anew.
+TOLD_AFTERWARDS = frozenset({"resolved", "labelled", "noted", "run_finished", "recovered"})
 
 
 class Incidents:
@@ -242,6 +245,8 @@ class Incidents:
             acker = escalation.known_person(self._oncall, incident.acknowledged_by)
             if acker and acker.id != event.person:
                 outbox.put_page(connection, incident, event, also=acker.id)
+        if incident.human_state == "resolved" and event.type in TOLD_AFTERWARDS:
+            postmortem.store_draft(connection, incident, event.at)
         if event.type in SHOWN and incident.paged_at:
             outbox.put_update(connection, incident, event)
 
