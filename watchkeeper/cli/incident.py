@@ -1,0 +1,251 @@
+"""`watchkeeper incident`: the same commands as in Slack and on the dashboard."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from typing import Annotated, Any
+from uuid import uuid4
+
+import typer
+from pydantic import TypeAdapter
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from alerting.incidents import Incidents
+from alerting.machine import Incident, Outcome
+from watchkeeper.cli.options import AsJson, ConfigPath
+from watchkeeper.clock import SystemClock
+from watchkeeper.config import load
+from watchkeeper.errors import ConfigError, Conflict
+from watchkeeper.state.database import Database
+from watchkeeper.vocabulary import MECHANISMS, Actor, Label, Mechanism, content_key
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+
+IncidentId = Annotated[str, typer.Argument(help="The incident's id, such as inc-7f3a01.")]
+Who = Annotated[str | None, typer.Option("--as", help="Your name. Default: the user of this terminal.")]
+Key = Annotated[
+    str | None, typer.Option("--key", help="Idempotency key: the same key again changes nothing. Default: a new one.")
+]
+Cause = Annotated[str | None, typer.Option("--cause", help="The service at fault; `none` if there was none.")]
+Warranted = Annotated[bool | None, typer.Option("--warranted/--unwarranted", help="Was waking somebody right?")]
+How = Annotated[str | None, typer.Option("--mechanism", help=f"How it hurt: {', '.join(MECHANISMS)}.")]
+Note = Annotated[str, typer.Option("--note", help="A line for whoever reads this later.")]
+STATES = ("open", "waiting", "paged", "acknowledged", "expired", "resolved")
+
+
+@app.command("list", epilog="Example: watchkeeper incident list --state open --json")
+def list_incidents(
+    config: ConfigPath = None,
+    state: Annotated[str | None, typer.Option(help=f"One of {', '.join(STATES)}. Default: all.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Incidents, newest first."""
+    if state not in (None, *STATES):
+        raise ConfigError(f"--state {state}: must be one of {', '.join(STATES)}")
+    found = _incidents(config).list(state, limit)
+    if as_json:
+        print(json.dumps([_facts(incident) for incident in found], indent=2))
+        return
+    if not found:
+        print("No incident." if state is None else f"No incident is {state}.")
+        return
+    table = Table("Incident", "System", "Human", "Since (UTC)", "Service", "What")
+    for one in found:
+        since = f"{one.onset:%Y-%m-%d %H:%M:%S}"
+        table.add_row(one.id, one.system_state, _human(one), since, escape(one.service), escape(one.title))
+    Console().print(table)
+
+
+@app.command(epilog="Example: watchkeeper incident show inc-7f3a01 --json")
+def show(incident: IncidentId, config: ConfigPath = None, as_json: AsJson = False) -> None:
+    """One incident: findings, suspects, the proposed runbook and the timeline."""
+    one = _incidents(config).get(incident)
+    if as_json:
+        print(json.dumps(TypeAdapter(Incident).dump_python(one, mode="json"), indent=2))
+        return
+    print(f"{one.id}  {one.title}\n{one.system_state}, {_human(one)}; onset {one.onset:%Y-%m-%d %H:%M:%S} UTC")
+    print("\nFindings")
+    for finding in one.findings:
+        mark = "fires  " if finding.key in one.firing_keys else "cleared"
+        print(f"  {mark}  {finding.summary}  ({finding.detector}, score {finding.score:.2f})")
+    if one.diagnosis:
+        print(f"\nSuspects: {one.diagnosis.reason}")
+        for number, suspect in enumerate(one.diagnosis.suspects[:5], 1):
+            print(f"  {number}. {suspect.service} ({suspect.mechanism}) {suspect.probability:.0%}")
+            for evidence in suspect.evidence:
+                print(f"       {evidence.weight:+.1f}  {evidence.sentence}")
+    if one.proposal:
+        print(f"\nRunbook, {one.proposal_state}: {one.proposal.title}")
+        for step in one.proposal.steps:
+            print(f"  - {step}")
+        print(f"  blast radius: {one.proposal.blast_radius}; undo: {one.proposal.undo}")
+    print("\nTimeline (UTC)")
+    for entry in one.timeline:
+        print(f"  {entry.at:%H:%M:%S}  {entry.text}  [{entry.who}, {entry.via}]")
+
+
+@app.command(epilog="Example: watchkeeper incident ack inc-7f3a01")
+def ack(
+    incident: IncidentId, config: ConfigPath = None, who: Who = None, key: Key = None, as_json: AsJson = False
+) -> None:
+    """Take an incident: nobody else is paged. Exit status 4 if somebody else was first."""
+    actor = _actor(who)
+    _tell(_incidents(config).acknowledge(incident, actor, _key(key)), as_json)
+
+
+@app.command(epilog="Example: watchkeeper incident resolve inc-7f3a01 --cause payments --warranted")
+def resolve(
+    incident: IncidentId,
+    config: ConfigPath = None,
+    who: Who = None,
+    cause: Cause = None,
+    warranted: Warranted = None,
+    mechanism: How = None,
+    note: Note = "",
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """End an incident, with your judgement if you have one. Exit status 4 if somebody else was first."""
+    incidents, actor = _incidents(config), _actor(who)
+    once, label = _key(key), None
+    if cause or warranted is not None or mechanism or note:
+        label = _label(incidents.get(incident), actor, once, cause, warranted, mechanism, note)
+    _tell(incidents.resolve(incident, actor, once, label), as_json)
+
+
+@app.command(epilog="Example: watchkeeper incident label inc-7f3a01 --cause payments --mechanism latency --warranted")
+def label(
+    incident: IncidentId,
+    config: ConfigPath = None,
+    who: Who = None,
+    cause: Cause = None,
+    warranted: Warranted = None,
+    mechanism: How = None,
+    note: Note = "",
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what it was: the cause, and whether waking somebody was right. Detectors learn from this."""
+    if not (cause or warranted is not None or mechanism or note):
+        raise ConfigError("say at least one of --cause, --warranted or --unwarranted, --mechanism, --note")
+    incidents, actor, once = _incidents(config), _actor(who), _key(key)
+    judged = _label(incidents.get(incident), actor, once, cause, warranted, mechanism, note)
+    _tell(incidents.label(incident, judged, once, actor), as_json)
+
+
+@app.command(epilog="Example: watchkeeper incident approve inc-7f3a01")
+def approve(
+    incident: IncidentId, config: ConfigPath = None, who: Who = None, key: Key = None, as_json: AsJson = False
+) -> None:
+    """Let the proposed runbook run; `show` tells what it would do. Exit status 4 if there is nothing to approve."""
+    _tell(_incidents(config).approve(incident, _actor(who), _key(key)), as_json)
+
+
+@app.command(epilog="Example: watchkeeper incident decline inc-7f3a01")
+def decline(
+    incident: IncidentId, config: ConfigPath = None, who: Who = None, key: Key = None, as_json: AsJson = False
+) -> None:
+    """Don't run the proposed runbook. Exit status 4 if there is nothing to decline."""
+    _tell(_incidents(config).decline(incident, _actor(who), _key(key)), as_json)
+
+
+@app.command(epilog='Example: watchkeeper incident note inc-7f3a01 "called the bank: they see it too"')
+def note(
+    incident: IncidentId,
+    text: Annotated[str, typer.Argument(help="What to write into the timeline.")],
+    config: ConfigPath = None,
+    who: Who = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add a line to the timeline, and to the postmortem."""
+    if not text.strip():
+        raise ConfigError("the note is empty")
+    _tell(_incidents(config).note(incident, _actor(who), text, _key(key)), as_json)
+
+
+def _incidents(config_path: Any) -> Incidents:
+    config = load(config_path)
+    db = Database.open(config)
+    return Incidents(db, SystemClock(), config.oncall, ack_timeout_s=config.watch.ack_timeout_s)
+
+
+def _actor(name: str | None) -> Actor:
+    return Actor(name=name or getpass.getuser(), via="cli")
+
+
+def _key(key: str | None) -> str:
+    return f"cli:{key or uuid4().hex}"
+
+
+def _label(
+    incident: Incident,
+    actor: Actor,
+    key: str,
+    cause: str | None,
+    warranted: bool | None,
+    mechanism: str | None,
+    note: str,
+) -> Label:
+    if mechanism is not None and mechanism not in MECHANISMS:
+        raise ConfigError(f"--mechanism {mechanism}: must be one of {', '.join(MECHANISMS)}")
+    known: dict[str, Mechanism] = {name: name for name in MECHANISMS}
+    return Label(
+        id=f"label-{content_key(incident.id, key)}",  # a repeat with the same key is the same label
+        incident_id=incident.id,
+        source="human",
+        author=actor.name,
+        at=SystemClock().now(),
+        warranted=warranted,
+        cause=None if cause in (None, "none") else cause,
+        mechanism=known[mechanism] if mechanism else None,
+        model_version=incident.diagnosis.engine_version if incident.diagnosis else "",
+        note=note,
+    )
+
+
+def _tell(outcome: Outcome, as_json: bool) -> None:
+    """Say what came of a command. A refusal is exit status 4, so that a script notices."""
+    if as_json:
+        facts = {"changed": outcome.changed, "message": outcome.message, "incident": _facts(outcome.incident)}
+        print(json.dumps(facts, indent=2))
+    else:
+        print(f"{outcome.incident.id}: {outcome.message}")
+    if not outcome.changed:
+        raise typer.Exit(Conflict.exit_code)
+
+
+def _human(incident: Incident) -> str:
+    if incident.resolved_by and incident.resolved_at:
+        return f"resolved by {incident.resolved_by.name} at {incident.resolved_at:%H:%M}"
+    if incident.human_state == "acknowledged" and incident.acknowledged_by and incident.acknowledged_at:
+        return f"acknowledged by {incident.acknowledged_by.name} at {incident.acknowledged_at:%H:%M}"
+    if incident.human_state == "paged":
+        return f"paged {incident.paged_person}"
+    return incident.human_state
+
+
+def _facts(incident: Incident) -> dict[str, object]:
+    """What a script needs of an incident; `show --json` has all of it."""
+    suspects = incident.diagnosis.suspects if incident.diagnosis else ()
+    return {
+        "id": incident.id,
+        "title": incident.title,
+        "severity": incident.severity,
+        "service": incident.service,
+        "system_state": incident.system_state,
+        "human_state": incident.human_state,
+        "proposal_state": incident.proposal_state,
+        "onset": incident.onset.isoformat(),
+        "opened_at": incident.opened_at.isoformat(),
+        "paged_at": incident.paged_at.isoformat() if incident.paged_at else None,
+        "acknowledged_by": incident.acknowledged_by.name if incident.acknowledged_by else None,
+        "resolved_by": incident.resolved_by.name if incident.resolved_by else None,
+        "services": sorted({finding.service for finding in incident.findings}),
+        "suspects": [suspect.service for suspect in suspects],
+        "version": incident.version,
+    }
