@@ -15,6 +15,7 @@ from slack_sdk.http_retry.builtin_handlers import ConnectionErrorRetryHandler
 
 from alerting import slack_blocks
 from alerting.channel import Message, Thread
+from alerting.machine import Incident
 from watchkeeper.config import Config
 from watchkeeper.errors import DeliveryError
 from watchkeeper.vocabulary import content_key
@@ -44,8 +45,10 @@ Posts = list[dict[str, Any]]
 class SlackChannel:
     """Sends through Slack's Web API, or through the stand-in that speaks it."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, record: Callable[[Incident], str] = lambda _: "") -> None:
+        """`record` says how often the detector behind an incident was right so far, for the foot of the message."""
         self._config = config
+        self._record = record
         self._room = config.slack.channel
         self._names = {person.id: person.name for person in config.oncall.people}
         self._room_id: str | None = None
@@ -83,9 +86,7 @@ class SlackChannel:
         answer = self._api().chat_postMessage(
             channel=self._room,
             text=slack_blocks.fallback(message.incident),
-            blocks=slack_blocks.message(
-                message.incident, url=self._url(message), mention=message.mention, names=self._names
-            ),
+            blocks=self._blocks(message, message.mention),
             metadata=self._metadata(message, "root", message.key),
             unfurl_links=False,
         )
@@ -97,7 +98,13 @@ class SlackChannel:
             channel=thread.room,
             ts=thread.ts,
             text=slack_blocks.fallback(message.incident),
-            blocks=slack_blocks.message(message.incident, url=self._url(message), names=self._names),
+            blocks=self._blocks(message),
+        )
+
+    def _blocks(self, message: Message, mention: str = "") -> slack_blocks.Blocks:
+        incident = message.incident
+        return slack_blocks.message(
+            incident, url=self._url(message), mention=mention, record=self._record(incident), names=self._names
         )
 
     def _show_details(self, message: Message, thread: Thread, posts: Posts) -> None:

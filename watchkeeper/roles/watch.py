@@ -29,6 +29,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from alerting.incidents import Incidents
 from alerting.machine import Incident
 from detectors.live import Live
+from detectors.openslo import read as read_objectives
 from rca.live import diagnose
 from runbooks.execute import execute
 from runbooks.library import load_runbooks
@@ -37,7 +38,9 @@ from runbooks.target import Target
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config
 from watchkeeper.errors import StoreError, WatchkeeperError
+from watchkeeper.learning.examples import examples
 from watchkeeper.learning.loop import Learner
+from watchkeeper.learning.monitors import watch_the_watcher
 from watchkeeper.roles import ready
 from watchkeeper.roles.paging import Paging
 from watchkeeper.roles.telemetry import HealthServer, configure_logs, trace_role
@@ -45,7 +48,7 @@ from watchkeeper.state.changes import changes_between
 from watchkeeper.state.database import Database
 from watchkeeper.state.findings import firing_alerts
 from watchkeeper.store.telemetry import Telemetry
-from watchkeeper.vocabulary import Diagnosis, Window
+from watchkeeper.vocabulary import Diagnosis, Finding, Window
 
 TICKS = Counter("watchkeeper_ticks_total", "Ticks, by outcome.", ["outcome"])
 FIRING = Gauge("watchkeeper_findings_firing", "Findings that fire now.", ["severity"])
@@ -76,6 +79,7 @@ class Watch:
             thresholds=self._learner.thresholds(),
             version=self._learner.version(),
             clear_s=config.watch.clear_s,
+            slos=read_objectives(config.slo),
         )
         self._paging = Paging(config, db, self.incidents)
         self._runbooks = load_runbooks(config.runbooks.dir)
@@ -83,6 +87,7 @@ class Watch:
         self._edges: tuple[tuple[str, str], ...] = ()
         self._edges_read = 0.0
         self._rounds: dict[str, int] = {}
+        self._about_ourselves: list[Finding] = []
         self.last_tick: datetime | None = None
 
     def tick(self) -> None:
@@ -90,7 +95,8 @@ class Watch:
         now = self._clock.now()
         try:
             with self._tracer.start_as_current_span("tick"):
-                found = self._live.tick(self._telemetry, now, firing_alerts(self._db))
+                outside = [*firing_alerts(self._db), *self._about_ourselves]
+                found = self._live.tick(self._telemetry, now, outside)
                 kept = self._learner.judge(found, now)
                 opened = self.incidents.observe(kept, edges=self._call_graph(now), now=now)
         except StoreError as error:
@@ -158,7 +164,9 @@ class Watch:
 
     def learn(self) -> None:
         """Labels into a new version when there are new ones; serve what was promoted."""
-        self._learner.run(self._clock.now())
+        now = self._clock.now()
+        self._learner.run(now)
+        self._about_ourselves = watch_the_watcher(examples(self._db), self._learner.seconds_per_tick, now)
         if self._learner.version() != self._live.red.version:
             self._live.red.thresholds = self._learner.thresholds()
             self._live.red.version = self._learner.version()

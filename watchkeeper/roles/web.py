@@ -16,6 +16,7 @@ from dashboard.app import mount
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config
 from watchkeeper.errors import WatchkeeperError
+from watchkeeper.learning.question import best_question
 from watchkeeper.roles import api
 from watchkeeper.roles.serving import bind, serve
 from watchkeeper.roles.session import Sessions, guard, who
@@ -28,7 +29,12 @@ def build(config: Config, telemetry: Telemetry, db: Database) -> FastAPI:
     """The application."""
     clock = SystemClock()
     incidents = Incidents(db, clock, config.oncall, ack_timeout_s=config.watch.ack_timeout_s)
-    events = SlackEvents(config, incidents, clock)
+
+    def question(incident_id: str) -> str:
+        found = best_question(db, incidents.get(incident_id))
+        return found.text if found else ""
+
+    events = SlackEvents(config, incidents, clock, question)
     sessions = Sessions(config)
     app = FastAPI(title="Watchkeeper", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
 
