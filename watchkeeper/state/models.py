@@ -1,6 +1,6 @@
 """Model versions: immutable, named by their content, each with its lineage, stage and record.
 
-The content is data (JSON or a skops file), never code: loading one runs nothing.
+The content is data (JSON), never code: loading one runs nothing.
 """
 
 from __future__ import annotations
