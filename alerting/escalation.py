@@ -78,7 +78,8 @@ def steps_follow(connection: Connection, oncall: OnCallConfig, incident: Inciden
     """After a page, or when a recovered incident fires again: wait for the next step, or for the end."""
     following = incident.escalation_step + 1
     cancel_timers(connection, incident.id, at, "page", "escalate", "expire", "ack_timeout")
-    if following < len(oncall.escalation):
+    # What has recovered wakes nobody else: its page waits for an answer, or expires.
+    if following < len(oncall.escalation) and incident.system_state == "firing":
         # Counted from the page that was really sent: after an outage of ours everybody still gets their time.
         gap = oncall.escalation[following].after_s - oncall.escalation[incident.escalation_step].after_s
         due = at + timedelta(seconds=max(gap, 0))
