@@ -142,8 +142,8 @@ def _due(db: Database, now: datetime) -> list[Any]:
     query = select(outbox).where(waiting, outbox.c.due_at <= to_micros(now)).order_by(outbox.c.id)
     with db.read() as connection:
         rows = list(connection.execute(query))
-        last = select(outbox.c.incident_id, func.max(outbox.c.id)).where(waiting).group_by(outbox.c.incident_id)
-        newest = dict(connection.execute(last).tuples().all())
+        last = select(outbox.c.incident_id, func.max(outbox.c.id).label("last")).where(waiting)
+        newest = {row.incident_id: row.last for row in connection.execute(last.group_by(outbox.c.incident_id))}
     overtaken = {
         row.id for row in rows if parse(Draft, row.body).kind == "update" and newest[row.incident_id] != row.id
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-import socket
 import threading
 import time
 from datetime import UTC, datetime
@@ -24,11 +23,11 @@ from collectors.otlp import is_valid
 from collectors.otlp_grpc import serve as serve_grpc
 from collectors.prometheus import Scraper
 from watchkeeper.config import Config
-from watchkeeper.errors import CollectorError, WatchkeeperError
+from watchkeeper.errors import WatchkeeperError
 from watchkeeper.ingest_log.loader import Loader
 from watchkeeper.ingest_log.segments import IngestLog
 from watchkeeper.roles import ready
-from watchkeeper.roles.checkup import port_owner
+from watchkeeper.roles.serving import bind
 from watchkeeper.roles.telemetry import configure_logs
 from watchkeeper.store.edges import EdgeRefresh
 from watchkeeper.store.preparation import prepare
@@ -76,10 +75,10 @@ class _Ingest:
 
     async def serve(self) -> None:
         """Start everything, announce it, and wait for the end."""
-        http = _bind(self._config.ingest.host, self._config.ingest.otlp_http_port, "ingest.otlp_http_port")
+        http = bind(self._config.ingest.host, self._config.ingest.otlp_http_port, "ingest.otlp_http_port")
         grpc_port = self._config.ingest.otlp_grpc_port
         if grpc_port:
-            _bind(self._config.ingest.host, grpc_port, "ingest.otlp_grpc_port").close()
+            bind(self._config.ingest.host, grpc_port, "ingest.otlp_grpc_port").close()
         grpc_server, grpc_port = serve_grpc(self._config, self._log)
         receiver = HttpReceiver(self._config, self._log, self._sinks(), lambda: self._log.problem)
         server = uvicorn.Server(
@@ -178,16 +177,3 @@ class _State:
         record_alerts(self._database(), firing)
         clear_alerts(self._database(), resolved)
         return {"firing": len(firing), "resolved": len(resolved)}
-
-
-def _bind(host: str, port: int, key: str) -> socket.socket:
-    """A listening socket, or an error that names the port's owner."""
-    try:
-        return socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=512
-        )
-    except OSError as error:
-        raise CollectorError(
-            f"{key}: {host}:{port} cannot be used ({error.strerror}): it is held by {port_owner(port)}. "
-            f"Stop that process, or set {key}."
-        ) from error

@@ -20,7 +20,7 @@ def bind(host: str, port: int, key: str) -> socket.socket:
     """A listening socket, or an error that names the port's owner."""
     try:
         return socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=256
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=512
         )
     except OSError as error:
         raise WatchkeeperError(
