@@ -1,0 +1,203 @@
+"""The protocol between machine and human, driven at random through the real commands and a real database."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from protocol import EDGES, Recorder, finding, turn, unsent
+from sqlalchemy import select
+from structlog.testing import capture_logs
+
+from alerting import journal
+from alerting.incidents import Incidents
+from watchkeeper.clock import FrozenClock
+from watchkeeper.config import EscalationStep, LayerConfig, OnCallConfig, PersonConfig, ScheduleConfig
+from watchkeeper.state.database import Database
+from watchkeeper.state.schema import metadata, timers
+from watchkeeper.vocabulary import Actor, Finding
+
+PEOPLE = (Actor(name="Ana", via="slack"), Actor(name="Ben", via="cli"))
+ONCALL = OnCallConfig(
+    people=(
+        PersonConfig(id="ana", name="Ana", slack_id="UANA"),
+        PersonConfig(id="ben", name="Ben", slack_id="UBEN"),
+    ),
+    schedules=(ScheduleConfig(id="primary", layers=(LayerConfig(people=("ana",)),), fallback="ben"),),
+    escalation=(EscalationStep(after_s=0, notify="primary"), EscalationStep(after_s=120, notify="ben")),
+)
+SERVICES = ("web", "payments", "blog")
+WAKES = ("paged", "escalated", "ack_timed_out")
+
+
+class Protocol(RuleBasedStateMachine):
+    """Random findings, words of humans, time, restarts and bad days of the channel."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.url = url
+        self.db = Database.open(url)
+        with self.db.write() as connection:
+            for table in metadata.sorted_tables:
+                connection.execute(table.delete())
+        self.clock = FrozenClock(datetime(2026, 3, 1, 3, tzinfo=UTC))
+        self.incidents = Incidents(self.db, self.clock, ONCALL, ack_timeout_s=600)
+        self.channel = Recorder()
+        self.firing: dict[str, Finding] = {}
+        self.resolved: dict[str, str] = {}
+        self.keys = 0
+
+    def teardown(self) -> None:
+        """Whatever happened: in the end every message is out and every page has an answer, or says it has none."""
+        self.channel.broken = ""
+        for _ in range(40):
+            self.clock.advance(180)
+            turn(self.db, self.incidents, ONCALL, self.channel, self.clock.now())
+        assert unsent(self.db) == []
+        for incident in self.incidents.list(limit=1000):
+            # An acknowledgement of what has recovered stands; of what still fires it times out, and then expires.
+            assert incident.human_state in ("acknowledged", "resolved", "expired")
+            assert incident.human_state != "acknowledged" or incident.system_state == "recovered"
+            woken = [entry for entry in incident.timeline if entry.kind in WAKES]
+            assert len(self._shown(incident.id)) >= len(woken)
+        self.db.close()
+
+    def _shown(self, incident_id: str) -> list[str]:
+        """Keys that reached the channel and stand for somebody called (a late one shows without waking)."""
+        return [key for key in self.channel.shown if key.split(":")[0] == incident_id]
+
+    def _some(self, number: int) -> str | None:
+        known = self.incidents.list(limit=1000)
+        return known[number % len(known)].id if known else None
+
+    def _key(self) -> str:
+        self.keys += 1
+        return f"k{self.keys}"
+
+    @rule(service=st.sampled_from(SERVICES), signal=st.sampled_from(("errors", "latency")))
+    def begins(self, service: str, signal: str) -> None:
+        one = finding(self.clock.now(), service, signal=signal)
+        self.firing.setdefault(one.key, one)
+        self._observe()
+
+    @rule(number=st.integers(0, 5))
+    def ends(self, number: int) -> None:
+        if self.firing:
+            self.firing.pop(sorted(self.firing)[number % len(self.firing)])
+        self._observe()
+
+    def _observe(self) -> None:
+        self.incidents.observe(list(self.firing.values()), edges=EDGES)
+
+    @rule(number=st.integers(0, 5))
+    def is_paged(self, number: int) -> None:
+        if incident_id := self._some(number):
+            self.incidents.page(incident_id)
+
+    @rule(number=st.integers(0, 5), who=st.sampled_from(PEOPLE), twice=st.booleans())
+    def acknowledges(self, number: int, who: Actor, twice: bool) -> None:
+        if incident_id := self._some(number):
+            key = self._key()
+            self.incidents.acknowledge(incident_id, who, key)
+            if twice:
+                assert not self.incidents.acknowledge(incident_id, who, key).changed
+
+    @rule(number=st.integers(0, 5), who=st.sampled_from(PEOPLE))
+    def resolves(self, number: int, who: Actor) -> None:
+        if incident_id := self._some(number):
+            outcome = self.incidents.resolve(incident_id, who, self._key())
+            assert outcome.changed == (incident_id not in self.resolved)
+            self.resolved.setdefault(incident_id, who.name)
+
+    @rule(seconds=st.sampled_from((1, 20, 130, 700, 1000)), rounds=st.integers(0, 2))
+    def time_passes(self, seconds: int, rounds: int) -> None:
+        self.clock.advance(seconds)
+        self._observe()
+        for _ in range(rounds):
+            turn(self.db, self.incidents, ONCALL, self.channel, self.clock.now())
+
+    @rule(how=st.sampled_from(("", "refuses", "hopeless", "crashes", "answer lost")))
+    def channel_has_a_day(self, how: str) -> None:
+        self.channel.broken = how
+
+    @rule()
+    def restarts(self) -> None:
+        self.db.close()
+        self.db = Database.open(self.url)
+        self.incidents = Incidents(self.db, self.clock, ONCALL, ack_timeout_s=600)
+
+    @invariant()
+    def the_fold_beside_the_events_is_their_fold(self) -> None:
+        with self.db.read() as connection:
+            for incident in self.incidents.list(limit=1000):
+                told = journal.retell(connection, incident.id)
+                assert told.version == incident.version == len(incident.timeline)
+                assert (told.human_state, told.system_state) == (incident.human_state, incident.system_state)
+                assert told.findings == incident.findings
+
+    @invariant()
+    def nothing_reopens_what_a_human_resolved(self) -> None:
+        for incident_id, who in self.resolved.items():
+            incident = self.incidents.get(incident_id)
+            assert incident.human_state == "resolved"
+            assert incident.resolved_by is not None
+            assert incident.resolved_by.name == who
+
+    @invariant()
+    def nobody_is_woken_and_nobody_acknowledges_what_somebody_holds(self) -> None:
+        for incident in self.incidents.list(limit=1000):
+            held = False
+            for entry in incident.timeline:
+                if entry.kind == "ack_timed_out":
+                    assert held
+                    held = False
+                elif entry.kind in ("paged", "escalated", "acknowledged", "expired"):
+                    assert not held
+                    held = entry.kind == "acknowledged"
+
+    @invariant()
+    def every_wait_has_its_timer(self) -> None:
+        with self.db.read() as connection:
+            waiting = select(timers.c.incident_id, timers.c.kind).where(timers.c.done_at.is_(None))
+            pending = {(row.incident_id, row.kind) for row in connection.execute(waiting)}
+        for incident in self.incidents.list(limit=1000):
+            kinds = {kind for incident_id, kind in pending if incident_id == incident.id}
+            match incident.human_state:
+                case "waiting":
+                    assert kinds == {"page"}
+                case "paged":
+                    assert len(kinds & {"escalate", "expire"}) == 1
+                case "acknowledged":
+                    assert incident.system_state == "recovered" or kinds == {"ack_timeout"}
+                case "resolved":
+                    assert not kinds
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest) -> Iterator[tuple[str, int]]:
+    """A database of each kind, and how many examples it gets."""
+    if request.param == "postgresql":
+        yield request.getfixturevalue("postgres_url"), 6
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield f"sqlite:///{Path(folder) / 'state.db'}", 25
+
+
+def test_no_page_is_lost_and_nothing_reopens(url: tuple[str, int]) -> None:
+    """No lost page, no double acknowledgement, no reopening, and every page ends answered or expired."""
+    where, examples = url
+    chosen = settings(
+        max_examples=examples,
+        stateful_step_count=25,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    with capture_logs():  # a channel with a bad day logs much
+        run_state_machine_as_test(lambda: Protocol(where), settings=chosen)

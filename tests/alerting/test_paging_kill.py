@@ -1,0 +1,74 @@
+"""kill -9 of the worker that fires timers and sends, at random instants: nothing is lost, nothing is seen twice."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from kill_worker import ONCALL
+from protocol import finding, unsent
+from sqlalchemy import func, select
+
+from alerting.incidents import Incidents
+from watchkeeper.clock import SystemClock
+from watchkeeper.state.database import Database
+from watchkeeper.state.schema import outbox, timers
+
+INCIDENTS = 40
+WORKER = Path(__file__).with_name("kill_worker.py")
+
+
+def start(url: str, history: Path) -> subprocess.Popen[str]:
+    worker = subprocess.Popen([sys.executable, WORKER, url, history], stdout=subprocess.PIPE, text=True)
+    assert worker.stdout is not None
+    assert worker.stdout.readline() == "ready\n"
+    return worker
+
+
+def escalated(db: Database) -> int:
+    """How many incidents have reached the last step and have no message that waits."""
+    with db.read() as connection:
+        waiting = select(func.count()).where(timers.c.kind == "expire", timers.c.done_at.is_(None))
+        return int(connection.scalar(waiting) or 0)
+
+
+@pytest.mark.slow
+def test_no_page_is_skipped_and_none_is_seen_twice(db: Database, tmp_path: Path) -> None:
+    """Two pages for each incident, each shown once, though the worker is killed again and again."""
+    url = db.engine.url.render_as_string(hide_password=False)
+    history = tmp_path / "history"
+    history.touch()
+    clock = SystemClock()
+    incidents = Incidents(db, clock, ONCALL)
+    opened = incidents.observe([finding(clock.now(), f"s{number}") for number in range(INCIDENTS)])
+    for incident_id in opened:
+        incidents.page(incident_id)
+    dice, kills = random.Random(7), 0
+    deadline = time.monotonic() + 60
+    while escalated(db) < INCIDENTS or unsent(db):
+        assert time.monotonic() < deadline
+        worker = start(url, history)
+        try:
+            # A worker that lives long enough ends the work; until then it dies somewhere in the middle.
+            worker.wait(dice.uniform(0.02, 0.4))
+        except subprocess.TimeoutExpired:
+            worker.kill()
+            worker.wait()
+        assert worker.stdout is not None
+        worker.stdout.close()
+        kills += 1
+    seen = history.read_text().split()
+    with db.read() as connection:
+        decided = set(connection.scalars(select(outbox.c.key)))
+    assert len(seen) == len(set(seen))
+    assert set(seen) == decided
+    assert len(seen) == 2 * INCIDENTS
+    for incident_id in opened:
+        kinds = [entry.kind for entry in incidents.get(incident_id).timeline]
+        assert kinds.count("paged") == kinds.count("escalated") == 1
+        assert kinds.count("delivered") == 2
+    assert kills >= 2
