@@ -14,9 +14,8 @@ from typing import Any, Final
 import structlog
 from prometheus_client import Counter
 from sqlalchemy import Connection, select, update
-from sqlalchemy.exc import SQLAlchemyError
 
-from watchkeeper.errors import Conflict
+from watchkeeper.errors import Conflict, DatabaseError
 from watchkeeper.state.database import Database, from_micros, to_micros
 from watchkeeper.state.insert import insert_new
 from watchkeeper.state.schema import timers
@@ -74,7 +73,7 @@ def run_due(db: Database, now: datetime, effects: Mapping[str, Effect]) -> int:
             fired += _fire(db, row, now, effects)
         except Conflict:
             continue  # a human was first, in this very moment; the next round decides on what is there then
-        except SQLAlchemyError:
+        except DatabaseError:
             raise  # the database itself is ill: that is the caller's to see
         except Exception:  # noqa: BLE001 - one bad timer must not stop the escalation of other incidents
             FAILED.labels(row.kind).inc()

@@ -5,6 +5,7 @@ WatchkeeperError
 ├── StoreError           the telemetry store refused or could not be reached
 ├── IngestLogError       the ingest log cannot be written or read
 ├── StateError           incidents, labels, timers: the state database
+│   ├── DatabaseError    the database itself failed
 │   ├── NotFound         no such incident, label, model, ...
 │   └── Conflict         the version moved: somebody else was first; read again
 ├── CollectorError       a source of telemetry could not be read
@@ -48,6 +49,10 @@ class IngestLogError(WatchkeeperError):
 
 class StateError(WatchkeeperError):
     """The state database refused a command."""
+
+
+class DatabaseError(StateError):
+    """The state database itself failed: it is gone, full, or not what was expected."""
 
 
 class NotFound(StateError):

@@ -6,10 +6,10 @@ import json
 
 import numpy as np
 import pytest
-from conftest import Scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.learning.conftest import START, Scene
 from watchkeeper.errors import StateError
 from watchkeeper.learning import registry
 from watchkeeper.learning.examples import Example, examples
@@ -267,7 +267,6 @@ def test_a_canary_serves_after_more_labels(scene: Scene) -> None:
 )
 def test_training_never_breaks(rows: list[tuple[str, float, bool, str]]) -> None:
     """Whatever the labels, a version is finite, the same for the same labels, and never stricter than it may be."""
-    from conftest import START
 
     known = [
         Example(

@@ -12,10 +12,10 @@ from typing import Any, Final, Self
 from alembic import command
 from alembic.config import Config as AlembicConfig
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from watchkeeper.config import Config
-from watchkeeper.errors import StateError
+from watchkeeper.errors import DatabaseError, StateError
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 MIGRATION_LOCK: Final = 8_274_001  # any number that nobody else locks on this database
@@ -63,8 +63,12 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A consistent read."""
-        with self.engine.connect() as connection:
+        """A consistent read.
+
+        Raises:
+            DatabaseError: the database failed; says what it said.
+        """
+        with self._failing_clearly(), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
@@ -73,11 +77,22 @@ class Database:
 
         On SQLite it takes the write lock at once: a transaction that reads first and writes later would
         otherwise fail when somebody else wrote in between.
+
+        Raises:
+            DatabaseError: the database failed, and nothing was written; says what it said.
         """
-        with self.engine.begin() as connection:
+        with self._failing_clearly(), self.engine.begin() as connection:
             if self.is_sqlite:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
+
+    @contextmanager
+    def _failing_clearly(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            where = self.engine.url.render_as_string(hide_password=True)
+            raise DatabaseError(f"the state database {where} failed: {error.orig}", retry=True) from error
 
     def one_at_a_time(self, connection: Connection, key: int) -> None:
         """Wait until no other transaction holds `key`; held until this transaction ends."""
