@@ -16,7 +16,9 @@ def _insert(connection: Connection, table: Table) -> Any:
 def insert_new(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
     """Insert a row unless one with its key is there; says whether it was new."""
     statement = _insert(connection, table).values(**row).on_conflict_do_nothing()
-    return bool(connection.execute(statement).rowcount > 0)
+    # Not by rowcount: PostgreSQL's driver does not count what an INSERT inserted.
+    key = next(iter(table.primary_key))
+    return connection.execute(statement.returning(key)).first() is not None
 
 
 def upsert(connection: Connection, table: Table, row: Mapping[str, Any]) -> None:
