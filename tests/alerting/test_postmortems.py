@@ -34,9 +34,7 @@ def judged(incident_id: str, clock: FrozenClock, source: str = "human", cause: s
     )
 
 
-def test_a_resolve_drafts_a_postmortem_that_is_filled_in(
-    db: Database, incidents: Incidents, clock: FrozenClock
-) -> None:
+def test_a_resolve_drafts_what_is_known(db: Database, incidents: Incidents, clock: FrozenClock) -> None:
     """Timeline, impact, suspects, changes, what was done, the detectors' record and the label."""
     record_change(
         db,

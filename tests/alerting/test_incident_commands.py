@@ -1,0 +1,115 @@
+"""`watchkeeper incident`, `oncall` and `postmortem` as a human and a script use them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from protocol import EDGES, finding
+
+from alerting.incidents import Incidents
+from watchkeeper.cli import main as front
+from watchkeeper.clock import SystemClock
+from watchkeeper.config import load
+from watchkeeper.state.database import Database
+
+Said = tuple[int, str, str]
+Run = Callable[..., Said]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Give a command through the front door: exit status, stdout, stderr."""
+    config = tmp_path / "watchkeeper.yaml"
+    config.write_text("data_dir: data\n")
+    monkeypatch.setenv("WATCHKEEPER_CONFIG", str(config))
+    monkeypatch.chdir(tmp_path)
+
+    def command(*words: str) -> Said:
+        monkeypatch.setattr("sys.argv", ["watchkeeper", *words])
+        capsys.readouterr()
+        status = 0
+        try:
+            front.main()
+        except SystemExit as left:
+            status = int(left.code or 0)
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return command
+
+
+@pytest.fixture
+def opened(run: Run, tmp_path: Path) -> str:
+    """An incident that was paged."""
+    config = load(tmp_path / "watchkeeper.yaml")
+    db = Database.open(config)
+    incidents = Incidents(db, SystemClock(), config.oncall)
+    (incident_id,) = incidents.observe([finding(SystemClock().now(), "payments")], edges=EDGES)
+    incidents.page(incident_id)
+    db.close()
+    return incident_id
+
+
+def test_a_night_on_the_command_line(run: Run, opened: str) -> None:
+    """List, acknowledge, note, resolve with a label, read the postmortem."""
+    assert opened in run("incident", "list")[1]
+    assert run("incident", "ack", opened, "--as", "Ana") == (0, f"{opened}: Ana acknowledged\n", "")
+    assert run("incident", "note", opened, "called the bank")[0] == 0
+    resolved = run("incident", "resolve", opened, "--as", "Ana", "--cause", "payments", "--warranted", "--json")
+    assert json.loads(resolved[1])["incident"]["human_state"] == "resolved"
+    text = run("postmortem", "show", opened)[1]
+    assert "called the bank" in text
+    assert "| true cause | payments |" in text
+    assert json.loads(run("postmortem", "new", opened, "--json")[1])["label"]["cause"] == "payments"
+
+
+def test_a_late_command_says_who_was_first_and_exits_4(run: Run, opened: str) -> None:
+    """A script notices, a human understands."""
+    run("incident", "ack", opened, "--as", "Ana")
+    status, out, _ = run("incident", "ack", opened, "--as", "Ben")
+    assert status == 4
+    assert "already acknowledged by Ana at" in out
+
+
+def test_the_same_key_twice_is_one_command(run: Run, opened: str) -> None:
+    """A script may repeat itself; a label is kept once."""
+    words = ("incident", "label", opened, "--cause", "none", "--unwarranted", "--key", "cron-7")
+    assert run(*words)[0] == 0
+    assert run(*words)[0] == 4
+    shown = json.loads(run("incident", "show", opened, "--json")[1])
+    assert [(label["cause"], label["warranted"]) for label in shown["labels"]] == [(None, False)]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says"),
+    [
+        (("incident", "show", "inc-nope"), 3, "watchkeeper incident list"),
+        (("incident", "list", "--state", "odd"), 2, "must be one of open"),
+        (("postmortem", "show", "inc-nope"), 3, "no incident inc-nope"),
+        (("oncall", "schedule", "--schedule", "odd"), 3, "there are: primary"),
+        (("oncall", "who", "--at", "noon"), 2, "is not a time"),
+        (("oncall", "override", "zoe", "--from", "2026-01-01", "--to", "2026-01-02"), 3, "zoe"),
+        (("oncall", "override", "oncall", "--from", "2026-01-02", "--to", "2026-01-01"), 2, "must end after"),
+    ],
+)
+def test_a_mistake_is_one_clear_line(run: Run, words: tuple[str, ...], status: int, says: str) -> None:
+    """No traceback; what to do."""
+    left, _, err = run(*words)
+    assert left == status
+    assert says in err
+    assert err.count("\n") == 1
+
+
+def test_who_is_on_call_and_why(run: Run) -> None:
+    """For a human, for a script, and after an override."""
+    assert "by rotation; step 1 of 3" in run("oncall", "who")[1]
+    assert run("oncall", "override", "oncall", "--from", "2026-01-01", "--to", "2100-01-01")[0] == 0
+    steps = json.loads(run("oncall", "who", "--json")[1])["steps"]
+    assert [step["person"] for step in steps] == ["oncall"] * 3
+    assert "by an override" in steps[0]["why"]
+    listed = json.loads(run("oncall", "schedule", "--json")[1])
+    assert run("oncall", "remove-override", listed["overrides"][0]["id"])[0] == 0
+    assert run("oncall", "ical")[1].startswith("BEGIN:VCALENDAR")
