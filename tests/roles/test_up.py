@@ -1,0 +1,138 @@
+"""Every role under one supervisor: killed in turn between page and acknowledgement, and back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from alerting.incidents import Incidents
+from watchkeeper.clock import SystemClock
+from watchkeeper.config import Config, load
+from watchkeeper.errors import WatchkeeperError
+from watchkeeper.roles import ready
+from watchkeeper.roles.up import Supervisor
+from watchkeeper.state.database import Database
+from watchkeeper.vocabulary import Finding
+
+pytestmark = [pytest.mark.slow, pytest.mark.end_to_end, pytest.mark.timeout(240)]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def until(true: Callable[[], bool], within_s: float, tend: Callable[[], None] = lambda: None) -> None:
+    """Wait for an event, tending the roles meanwhile."""
+    deadline = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        tend()
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A configuration on free ports."""
+    tree = {
+        "data_dir": str(tmp_path / "data"),
+        "store": {"port": free_port()},
+        "ingest": {"otlp_http_port": free_port(), "otlp_grpc_port": free_port()},
+        "web": {"port": free_port()},
+        "slack": {"stand_in": {"port": free_port()}},
+        # What is opened here fires until it is resolved here: no detector sees it.
+        "watch": {"tick_s": 3600},
+    }
+    file = tmp_path / "watchkeeper.yaml"
+    file.write_text(yaml.safe_dump(tree))
+    return file
+
+
+@pytest.fixture
+def config(path: Path) -> Config:
+    return load(path)
+
+
+@pytest.fixture
+def said() -> list[str]:
+    """What the terminal shows."""
+    return []
+
+
+@pytest.fixture
+def supervisor(config: Config, path: Path, said: list[str]) -> Iterator[Supervisor]:
+    """Every role, running."""
+    running = Supervisor(config, path, say=said.append)
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+
+
+def messages(config: Config) -> list[dict[str, object]]:
+    """What a human saw in the channel."""
+    url = f"http://127.0.0.1:{config.slack.stand_in.port}/standin/messages"
+    try:
+        found: list[dict[str, object]] = httpx.get(url, trust_env=False).json()["messages"]
+    except httpx.HTTPError:
+        return []
+    return found
+
+
+def test_every_role_comes_back_and_the_page_is_seen_once(
+    supervisor: Supervisor, config: Config, said: list[str]
+) -> None:
+    """kill -9 of each role between page and acknowledgement: it is started again, and a human sees one page."""
+    db = Database.open(config)
+    incidents = Incidents(db, SystemClock(), config.oncall)
+    now = datetime.now(UTC)
+    finding = Finding(
+        detector="test",
+        detector_version="1",
+        kind="errors",
+        service="cart",
+        summary="cart fails",
+        onset=now,
+        seen_at=now,
+        score=1.0,
+    )
+    (incident_id,) = incidents.observe([finding])
+    until(lambda: len(messages(config)) == 1, 40, supervisor.tend)
+    for role, pid in supervisor.pids().items():
+        os.kill(pid, signal.SIGKILL)
+
+        def is_back(role: str = role, pid: int = pid) -> bool:
+            found = ready.read(config, role)
+            return found is not None and found.pid != pid and supervisor.pids().get(role) == found.pid
+
+        until(is_back, 40, supervisor.tend)
+        assert any(line.startswith(f"{role} ended (signal SIGKILL)") for line in said)
+    (message,) = messages(config)
+    press = {"channel": "C0INCIDENTS", "ts": message["ts"], "action_id": "acknowledge", "user": "U0ONCALL"}
+    url = f"http://127.0.0.1:{config.slack.stand_in.port}/standin/press"
+    assert httpx.post(url, json=press, timeout=15, trust_env=False).json()["ok"]
+    until(lambda: incidents.get(incident_id).human_state == "acknowledged", 20, supervisor.tend)
+    assert len(messages(config)) == 1
+    assert set(supervisor.restarts.values()) == {1}
+    db.close()
+
+
+def test_a_taken_port_is_told_with_its_owner(config: Config, path: Path) -> None:
+    """A start that can't succeed ends with one clear message, and nothing is left running."""
+    with socket.create_server(("127.0.0.1", config.web.port)):
+        failing = Supervisor(config, path, say=lambda _: None)
+        with pytest.raises(WatchkeeperError, match=r"web could not start:\n.*web\.port"):
+            failing.start()
+        failing.stop()
+        assert failing.pids() == {}
