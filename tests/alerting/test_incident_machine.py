@@ -1,0 +1,115 @@
+"""The state machine alone: any sequence of commands keeps its promises."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import get_args
+
+from hypothesis import given
+from hypothesis import strategies as st
+from protocol import finding
+
+from alerting.machine import Command, Event, EventType, Incident, Refusal, begin, decide, fold, replay
+from watchkeeper.state.codec import dump, parse
+from watchkeeper.vocabulary import Actor, Diagnosis, Label, Proposal, Suspect, utc
+
+BEGAN = utc(1_772_334_000)
+ANA, BEN = Actor(name="Ana", via="slack"), Actor(name="Ben", via="cli")
+KINDS: tuple[EventType, ...] = get_args(EventType)
+FINDINGS = tuple(finding(BEGAN, service) for service in ("cart", "web"))
+PROPOSALS = tuple(
+    Proposal(runbook=name, title=name, service="cart", steps=("go",), blast_radius="one", undo="none")
+    for name in ("restart", "roll-back")
+)
+DIAGNOSES = tuple(
+    Diagnosis(
+        onset=BEGAN,
+        made_at=BEGAN,
+        suspects=(Suspect(service=name, score=1, probability=0.7),),
+        abstained=False,
+        reason=name,
+        engine_version="v1",
+    )
+    for name in ("cart", "web")
+)
+
+steps = st.lists(
+    st.tuples(st.sampled_from(KINDS), st.sampled_from((ANA, BEN)), st.integers(0, 1), st.booleans()), max_size=40
+)
+
+
+def command(number: int, kind: EventType, actor: Actor, which: int, good: bool) -> Command:
+    at = BEGAN + timedelta(seconds=number)
+    label = Label(id=f"l{number}", incident_id="inc-1", source="human", author=actor.name, at=at, warranted=good)
+    return Command(
+        type=kind,
+        at=at,
+        actor=actor,
+        key=f"k{number}",
+        finding=FINDINGS[which],
+        diagnosis=DIAGNOSES[which],
+        proposal=PROPOSALS[which],
+        label=label,
+        person="ana",
+        succeeded=good,
+    )
+
+
+def told(drawn: list[tuple[EventType, Actor, int, bool]]) -> tuple[list[Event], list[Incident]]:
+    """The events that a sequence of commands became, and the incident after each."""
+    opened = Event(type="opened", at=BEGAN, actor=ANA, key="opened", text="opened", finding=FINDINGS[0])
+    events, states = [opened], [begin("inc-1", opened)]
+    for number, (kind, actor, which, good) in enumerate(drawn):
+        decision = decide(states[-1], command(number, kind, actor, which, good))
+        if isinstance(decision, Refusal):
+            assert decision.message
+        else:
+            events.append(decision)
+            states.append(fold(states[-1], decision))
+    return events, states
+
+
+@given(steps)
+def test_a_resolve_is_final(drawn: list[tuple[EventType, Actor, int, bool]]) -> None:
+    """Nothing reopens it, nothing wakes anybody, and who resolved it stays."""
+    events, states = told(drawn)
+    ends = [number for number, event in enumerate(events) if event.type == "resolved"]
+    assert len(ends) <= 1
+    for end in ends:
+        assert {state.human_state for state in states[end:]} == {"resolved"}
+        assert {state.resolved_by for state in states[end:]} == {events[end].actor}
+        woken = {"paged", "escalated", "ack_timed_out", "expired", "acknowledged", "approved", "run_started", "refired"}
+        assert not woken & {event.type for event in events[end:]}
+
+
+@given(steps)
+def test_one_holds_it_at_a_time(drawn: list[tuple[EventType, Actor, int, bool]]) -> None:
+    """Between two acknowledgements lies a time-out; nobody is paged while somebody holds it."""
+    held = False
+    for event in told(drawn)[0]:
+        if event.type in ("acknowledged", "paged", "escalated", "expired"):
+            assert not held
+        held = (held or event.type == "acknowledged") and event.type != "ack_timed_out"
+
+
+@given(steps)
+def test_a_runbook_runs_only_after_a_humans_yes(drawn: list[tuple[EventType, Actor, int, bool]]) -> None:
+    """Every start has an approval of its own before it."""
+    approvals = 0
+    for event in told(drawn)[0]:
+        if event.type == "approved":
+            approvals += 1
+        if event.type == "run_started":
+            approvals -= 1
+        if event.type == "proposed":
+            approvals = 0
+        assert approvals in (0, 1)
+
+
+@given(steps)
+def test_what_is_written_down_tells_the_same_story(drawn: list[tuple[EventType, Actor, int, bool]]) -> None:
+    """Events and incident survive their JSON, and the events replay to the incident."""
+    events, states = told(drawn)
+    assert replay("inc-1", [parse(Event, dump(event)) for event in events]) == states[-1]
+    assert parse(Incident, dump(states[-1])) == states[-1]
+    assert [state.version for state in states] == list(range(1, len(states) + 1))
