@@ -19,7 +19,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command(
-    epilog="Example: watchkeeper rca data/petshop --out predictions.jsonl\n\n"
+    epilog="Example: watchkeeper rca packs/shop --out predictions.jsonl\n\n"
     "Exit status: 0 every case is ranked; 1 some case is not, or the pack has a malformed line (see stderr)."
 )
 def rca(
