@@ -92,18 +92,21 @@ class Learner:
             return canary, "canary"
         return self._serving, "serving"
 
-    def run(self, now: datetime) -> None:
-        """Train on new labels, let candidates judge recent incidents beside, promote what earned it, and reload."""
+    def run(self, now: datetime) -> tuple[Example, ...]:
+        """Train on new labels, let candidates judge recent incidents beside, promote what earned it, and reload.
+
+        Returns the labelled findings that it went by.
+        """
         with self._lock:
             known = examples(self._db)
             if known and len(known) != self._labels_seen:
-                self._train(now)
+                self._train(known, now)
                 self._labels_seen = len(known)
             self._shadow(now)
             self._reload()
+        return known
 
-    def _train(self, now: datetime) -> None:
-        known = examples(self._db)
+    def _train(self, known: tuple[Example, ...], now: datetime) -> None:
         learnt = train(known)
         by_source = _labelled(known)
         serving = registry.load(at_stage(self._db, registry.NAME, "serving"))

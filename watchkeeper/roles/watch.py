@@ -38,7 +38,6 @@ from runbooks.target import Target
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config
 from watchkeeper.errors import StoreError, WatchkeeperError
-from watchkeeper.learning.examples import examples
 from watchkeeper.learning.loop import Learner
 from watchkeeper.learning.monitors import watch_the_watcher
 from watchkeeper.roles import ready
@@ -165,8 +164,8 @@ class Watch:
     def learn(self) -> None:
         """Labels into a new version when there are new ones; serve what was promoted."""
         now = self._clock.now()
-        self._learner.run(now)
-        self._about_ourselves = watch_the_watcher(examples(self._db), self._learner.seconds_per_tick, now)
+        known = self._learner.run(now)
+        self._about_ourselves = watch_the_watcher(known, self._learner.seconds_per_tick, now)
         if self._learner.version() != self._live.red.version:
             self._live.red.thresholds = self._learner.thresholds()
             self._live.red.version = self._learner.version()
