@@ -1,4 +1,8 @@
-"""Things that happen and should wake nobody: a deploy that changes nothing, a busy hour, a nightly job."""
+"""Things that happen and should wake nobody: a deploy, a cold cache after one, a busy hour, a nightly job.
+
+Each may be seen by a detector; whether it is benign is not assumed but measured, by the steady-state hypothesis
+of `chaos.experiment`: customers must stay well all the while.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from types import MappingProxyType
 from chaos.target import Target
 
 BATCH_EVERY_S = 0.25
+BUSY_HOUR = 1.7
 
 
 @contextmanager
@@ -20,9 +25,16 @@ def harmless_deploy(target: Target, service: str, seconds: float) -> Iterator[No
 
 
 @contextmanager
+def cold_deploy(target: Target, service: str, seconds: float) -> Iterator[None]:  # noqa: ARG001 - all take the same
+    """A new version whose cache is empty: its first requests take a little longer, then it is as before. It stays."""
+    target.act(service, "deploy", {"title": "Larger cache", "defect": "cold"})
+    yield
+
+
+@contextmanager
 def load_wave(target: Target, service: str, seconds: float) -> Iterator[None]:  # noqa: ARG001 - all take the same
-    """A third more customers for a while; ends by itself."""
-    target.set_load(1.35, seconds)
+    """A busy hour: more customers for a while; ends by itself."""
+    target.set_load(BUSY_HOUR, seconds)
     try:
         yield
     finally:
@@ -31,8 +43,9 @@ def load_wave(target: Target, service: str, seconds: float) -> Iterator[None]:  
 
 @contextmanager
 def batch_job(target: Target, service: str, seconds: float) -> Iterator[None]:
-    """A job asks one service for work a few times a second, for at most `seconds`."""
+    """A nightly job inside one service: it computes, and asks for work a few times a second. Ends by itself."""
     stop = threading.Event()
+    target.burn(service, seconds, 1)
 
     def work() -> None:
         for _ in range(int(seconds / BATCH_EVERY_S)):
@@ -51,5 +64,5 @@ def batch_job(target: Target, service: str, seconds: float) -> Iterator[None]:
 
 Disturbance = Callable[[Target, str, float], AbstractContextManager[None]]
 DISTURBANCES: Mapping[str, Disturbance] = MappingProxyType(
-    {"harmless_deploy": harmless_deploy, "load_wave": load_wave, "batch_job": batch_job}
+    {"harmless_deploy": harmless_deploy, "cold_deploy": cold_deploy, "load_wave": load_wave, "batch_job": batch_job}
 )

@@ -20,6 +20,8 @@ class Scored:
     detected_s: float | None
     paged_s: float | None
     rank_of_truth: int | None
+    mechanism: str
+    mechanism_named: str | None
     resolved_s: float | None
 
     @classmethod
@@ -39,6 +41,7 @@ class Scorecard:
     first: float
     first_two: float
     first_three: float
+    mechanism: float
     median_detected_s: float | None
     median_paged_s: float | None
     median_resolved_s: float | None
@@ -60,6 +63,7 @@ def score(rows: Sequence[Scored]) -> Scorecard:
         first=ranked_within(1),
         first_two=ranked_within(2),
         first_three=ranked_within(3),
+        mechanism=sum(row.mechanism_named == row.mechanism for row in real) / count,
         median_detected_s=_median(row.detected_s for row in real),
         median_paged_s=_median(row.paged_s for row in real),
         median_resolved_s=_median(row.resolved_s for row in real),

@@ -34,6 +34,8 @@ from chaos.shop.topology import BY_NAME, InstanceSpec
 
 PR_SET_PDEATHSIG = 1
 ERROR_SHARE = 0.7  # of the requests that a version with the defect "errors" fails
+COLD_FOR_S = 20.0  # how long a version with the defect "cold" fills its cache
+COLD_MISS_S = 0.12
 LONGEST_BURN_S = 120.0
 NICER = 5
 
@@ -68,9 +70,13 @@ def build(spec: InstanceSpec) -> FastAPI:
         database=Database(spec.database), calls=Calls(spec.data_dir, plan.client_timeout_s), registry=registry
     )
 
+    warm_at = time.monotonic() + COLD_FOR_S
+
     async def code_of_this_version() -> None:
         if spec.defect == "errors" and random.random() < ERROR_SHARE:
             _read_currency({})
+        if spec.defect == "cold" and time.monotonic() < warm_at:
+            await asyncio.sleep(COLD_MISS_S)
 
     @app.exception_handler(CallFailed)
     def pass_on(_: Request, error: CallFailed) -> JSONResponse:

@@ -13,6 +13,8 @@ def _row(fault: str, target: str, **changes: object) -> Scored:
         "detected_s": 8.0,
         "paged_s": 12.0,
         "rank_of_truth": 1,
+        "mechanism": "killed",
+        "mechanism_named": "killed",
         "resolved_s": 40.0,
     }
     return Scored.read(row | changes)
@@ -22,6 +24,12 @@ def test_a_fault_without_effect_is_counted_but_not_scored() -> None:
     """Missing a fault that never took effect is no miss."""
     card = score([_row("kill", "cart"), _row("hang", "cart", took_effect=False, detected_s=None, rank_of_truth=None)])
     assert (card.faults, card.took_effect, card.detected) == (2, 1, 1.0)
+
+
+def test_a_mechanism_counts_when_the_first_suspect_names_it() -> None:
+    """The explanation is right where it says what was really done."""
+    card = score([_row("kill", "cart"), _row("hang", "cart", mechanism="hung", mechanism_named="latency")])
+    assert (card.first, card.mechanism) == (1.0, 0.5)
 
 
 def test_medians_ignore_what_never_happened() -> None:

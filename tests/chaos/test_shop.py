@@ -71,7 +71,7 @@ def test_an_unknown_verb_is_refused_in_words(shop: Target) -> None:
         shop.act("cart", "explode")
 
 
-@pytest.mark.parametrize("name", ["load_wave", "batch_job"])
+@pytest.mark.parametrize("name", ["load_wave", "batch_job", "cold_deploy"])
 def test_a_benign_disturbance_harms_nobody(shop: Target, name: str) -> None:
     """Answers stay healthy through it."""
     with DISTURBANCES[name](shop, "inventory", 1.0):

@@ -17,6 +17,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command(
     epilog="Examples: watchkeeper demo    watchkeeper demo --headless --json --seed 2 > run.json\n\n"
+    "watchkeeper demo --trial --faults 30 --disturbances 20 --json > trial.json\n\n"
     "Exit status: 0 the run is complete; 1 something could not start; 130 Ctrl-C."
 )
 def demo(
@@ -24,6 +25,12 @@ def demo(
         bool, typer.Option("--headless", help="Six faults and a control window, with a scripted human.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Chooses faults' order and targets.")] = 1,
+    trial: Annotated[
+        bool,
+        typer.Option("--trial", help="Many faults and harmless disturbances, before and after learning."),
+    ] = False,
+    faults: Annotated[int, typer.Option(min=0, help="Faults of a trial.")] = 20,
+    disturbances: Annotated[int, typer.Option(min=0, help="Harmless disturbances of a trial.")] = 20,
     auto: Annotated[bool, typer.Option("--auto", help="Let a scripted human answer, instead of you.")] = False,
     data_dir: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("watchkeeper-data/demo"),
     as_json: AsJson = False,
@@ -31,7 +38,8 @@ def demo(
     """Start a small shop and Watchkeeper, break one service, and follow the page until you resolve it.
 
     With --headless a scripted human does your part, six faults are injected, and the result is printed at
-    the end: as a table, or with --json as one JSON document. Progress goes to stderr. Everything that was
+    the end: as a table, or with --json as one JSON document. --trial does the same with many faults and harmless
+    disturbances, and promotes what was learnt half way. Progress goes to stderr. Everything that was
     started is stopped at the end. Nothing leaves this machine.
     """
     from watchkeeper.demo.processes import Stopped
@@ -42,7 +50,17 @@ def demo(
         print(f"{time.monotonic() - started:6.1f}  {line}", file=sys.stderr, flush=True)
 
     try:
-        if headless:
+        if trial:
+            from watchkeeper.demo.trial import run as run_trial
+
+            tried = run_trial(data_dir.absolute(), seed, say, faults=faults, disturbances=disturbances)
+            if as_json:
+                print(json.dumps(tried.as_json(), indent=2))
+            else:
+                from watchkeeper.demo.screen import print_trial
+
+                print_trial(tried)
+        elif headless:
             from watchkeeper.demo.headless import run
 
             report = run(data_dir.absolute(), seed, say)

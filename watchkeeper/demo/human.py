@@ -84,8 +84,10 @@ class ScriptedHuman:
             return
         if not page.acknowledged_at or "resolve" in page.done:
             return
-        if "approve" in buttons and "approve" not in page.done and now - page.acknowledged_at >= READS_FOR_S:
-            self._press(page, channel, message, "approve")
+        if "approve" in buttons and not page.done & {"approve", "decline"}:
+            if now - page.acknowledged_at >= READS_FOR_S:
+                looked = self._verdict(float(message["ts"]))
+                self._press(page, channel, message, "approve" if looked.cause else "decline")
             return
         tired = now - page.acknowledged_at > GIVES_UP_AFTER_S
         if "resolve" in buttons and (_says_recovered(message) or tired):

@@ -11,13 +11,14 @@ from sqlalchemy import select
 from alerting.incidents import Incidents
 from alerting.machine import Incident
 from chaos.experiment import Journal
+from chaos.faults import FAULTS
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config
 from watchkeeper.demo.report import FaultReport, ranked
 from watchkeeper.state.database import Database
 from watchkeeper.state.labels import labels, record_label
 from watchkeeper.state.schema import models, postmortems, shadow_verdicts
-from watchkeeper.vocabulary import Diagnosis, Label, Mechanism, utc
+from watchkeeper.vocabulary import Diagnosis, Label, LabelSource, Mechanism, utc
 
 
 class Loop:
@@ -78,6 +79,10 @@ class Loop:
             }
         return None
 
+    def labelled_incidents(self, source: LabelSource) -> int:
+        """How many incidents that source has judged."""
+        return len({label.incident_id for label in labels(self.db, source=source)})
+
     def record_truth(self, incident_id: str, cause: str | None, mechanism: Mechanism | None, note: str) -> None:
         """Keep chaos' own label of an incident, beside the human's and never mixed with it."""
         label = Label(
@@ -105,6 +110,7 @@ class Loop:
                 "paged_s": _after(since, paged_at(incident)),
                 "suspects": suspects,
                 "rank_of_truth": rank,
+                "mechanism_named": suspects[0]["mechanism"] if suspects else None,
                 "abstained": incident.diagnosis.abstained if incident.diagnosis else None,
                 "acknowledged_s": _after(since, _stamp(incident.acknowledged_at)),
                 "runbook": incident.proposal.runbook if incident.proposal else None,
@@ -117,6 +123,7 @@ class Loop:
         return FaultReport(
             fault=journal.fault,
             target=journal.target,
+            mechanism=FAULTS[journal.fault].mechanism,
             injected_at=utc(journal.injected_at).isoformat(),
             took_effect=journal.effect.proved,
             effect=journal.effect.detail,

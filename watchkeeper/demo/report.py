@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from watchkeeper.vocabulary import Diagnosis
+from watchkeeper.vocabulary import Diagnosis, Mechanism
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,11 +14,13 @@ class FaultReport:
     """One fault. `*_s` are seconds from the proven effect on; None: it did not happen.
 
     `suspects` are those that the human saw when approving (or at the end), best first. `rank_of_truth` counts
-    from 1; None: the true service was not among them.
+    from 1; None: the true service was not among them. `mechanism` is what was really done, and `mechanism_named`
+    what the first suspect's explanation says.
     """
 
     fault: str
     target: str
+    mechanism: Mechanism
     injected_at: str
     took_effect: bool
     effect: str
@@ -27,6 +29,7 @@ class FaultReport:
     paged_s: float | None = None
     suspects: tuple[Mapping[str, Any], ...] = ()
     rank_of_truth: int | None = None
+    mechanism_named: str | None = None
     abstained: bool | None = None
     acknowledged_s: float | None = None
     runbook: str | None = None

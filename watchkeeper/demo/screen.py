@@ -13,6 +13,7 @@ from rich.text import Text
 
 from alerting.machine import Incident
 from watchkeeper.demo.report import Report
+from watchkeeper.demo.trial import TrialReport
 
 MARKS = {
     "opened": "yellow",
@@ -51,6 +52,28 @@ def print_report(report: Report) -> None:
     console.print(
         f"Peak memory of all roles together: {report.roles_together_mib:.0f} MiB; {report.seconds:.0f} s in all"
     )
+
+
+def print_trial(trial: TrialReport) -> None:
+    """The trial's two halves side by side on stdout, then what root-cause analysis did."""
+    console = Console()
+    table = Table(title=f"Before and after learning, seed {trial.seed}")
+    for column in ("", "benign disturbances", "false pages", "a disturbance", "faults", "recall"):
+        table.add_column(column)
+    for name, half in (("before", trial.before), ("after", trial.after)):
+        table.add_row(
+            name,
+            f"{half.benign} of {half.disturbances}",
+            str(half.false_pages),
+            f"{half.false_page_rate:.2f}",
+            f"{half.took_effect} of {half.faults}",
+            f"{half.recall:.2f}",
+        )
+    console.print(table)
+    card = trial.scorecard
+    console.print(f"True service first {card['first']:.0%}, mechanism right {card['mechanism']:.0%}")
+    console.print(f"Version {trial.promotion.version} served after the promotion: {trial.promotion.reason}")
+    console.print(f"Rolled back to {trial.promotion.rolled_back_to}; same decisions: {trial.promotion.same_decisions}")
 
 
 def progress(headline: str, incident: Incident | None, links: Mapping[str, str], steps: list[str]) -> Panel:

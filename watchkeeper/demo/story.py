@@ -65,14 +65,15 @@ class Story:
 
     def __init__(self, loop: Loop, target: Target, patience: Patience, say: Say, *, began: float) -> None:
         """`began` is when the run began, in Unix seconds."""
-        self._loop = loop
-        self._target = target
-        self._patience = patience
-        self._say = say
+        self.loop = loop
+        self.target = target
+        self.patience = patience
+        self.say = say
         self._truths: list[tuple[float, float | None, Plan]] = []
         self.control_pages = 0
         self.control_minutes = 0.0
         self.still_to_come = 0
+        self.whole_run_s = WHOLE_RUN_S
         self._began = began
 
     def verdict(self, posted_at: float) -> Verdict:
@@ -89,19 +90,19 @@ class Story:
 
     def warm_up(self, seconds: float = WARM_UP_S) -> None:
         """Let the detectors see the shop while it is well."""
-        self._say(f"warming up for {seconds:g} s: the detectors learn what is normal")
-        self._patience.sleep(seconds)
+        self.say(f"warming up for {seconds:g} s: the detectors learn what is normal")
+        self.patience.sleep(seconds)
 
     def control_window(self, seconds: float = CONTROL_S) -> None:
         """Wait without a fault; every page in it is a false one."""
-        self._say(f"control window: {seconds / 60:.1f} minutes without a fault")
+        self.say(f"control window: {seconds / 60:.1f} minutes without a fault")
         since = time.time()
-        self._patience.sleep(seconds)
-        self.control_pages = self._loop.pages_between(since, time.time())
+        self.patience.sleep(seconds)
+        self.control_pages = self.loop.pages_between(since, time.time())
         self.control_minutes = round(seconds / 60, 2)
-        for incident in self._loop.opened_since(since):
-            self._loop.record_truth(incident.id, None, None, "no fault was injected")
-        self._say(f"control window: {self.control_pages} pages")
+        for incident in self.loop.opened_since(since):
+            self.loop.record_truth(incident.id, None, None, "no fault was injected")
+        self.say(f"control window: {self.control_pages} pages")
 
     def break_one(self, plan: Plan) -> FaultReport:
         """Break one service, watch the loop, mend what is left, and report.
@@ -110,52 +111,52 @@ class Story:
             ChaosError: the experiment was refused.
         """
         experiment = Experiment(fault=plan.fault, service=plan.service, bound_s=BOUND_S)
-        self._say(f"▶ {plan.fault.name} in {plan.service}: {plan.fault.says}")
+        self.say(f"▶ {plan.fault.name} in {plan.service}: {plan.fault.says}")
         since = time.time()
         seen: list[Diagnosis] = []
         self.remember(plan, since)
         try:
             journal = run(
-                experiment, self._target, lambda effect: self._follow(effect, since, seen), steady_within_s=20.0
+                experiment, self.target, lambda effect: self._follow(effect, since, seen), steady_within_s=20.0
             )
         finally:
             self._truths[-1] = (since, time.time(), plan)
         incident = self._await_resolved(since)
-        opened = self._loop.opened_since(since)
+        opened = self.loop.opened_since(since)
         for one in opened:
             cause: str | None = plan.service if journal.effect.proved else None
             mechanism: Mechanism | None = plan.fault.mechanism if cause else None
-            self._loop.record_truth(one.id, cause, mechanism, f"{plan.fault.name}: {journal.effect.detail}")
+            self.loop.record_truth(one.id, cause, mechanism, f"{plan.fault.name}: {journal.effect.detail}")
         self._await_postmortem(incident)
-        report = self._loop.report(journal, incident, seen[0] if seen else None, len(opened))
-        self._say(_line(report))
+        report = self.loop.report(journal, incident, seen[0] if seen else None, len(opened))
+        self.say(_line(report))
         return report
 
     def settle(self) -> None:
         """Wait until nothing is open, and for a while after, so that faults don't run into each other."""
-        for _ in self._patience.every(0.5, STILL_OPEN_S):
-            if not self._loop.incidents.list("open"):
+        for _ in self.patience.every(0.5, STILL_OPEN_S):
+            if not self.loop.incidents.list("open"):
                 break
         else:
-            self._say("  an incident is still open")
-        resolved = [one.resolved_at.timestamp() for one in self._loop.incidents.list(limit=20) if one.resolved_at]
-        self._patience.sleep(max(resolved, default=0.0) + QUIET_BETWEEN_S - time.time())
+            self.say("  an incident is still open")
+        resolved = [one.resolved_at.timestamp() for one in self.loop.incidents.list(limit=20) if one.resolved_at]
+        self.patience.sleep(max(resolved, default=0.0) + QUIET_BETWEEN_S - time.time())
 
     def learn(self, before: list[dict[str, object]]) -> list[dict[str, object]]:
         """Wait a little for a model version that the labels made."""
-        for _ in self._patience.every(1.0, LEARNING_WITHIN_S):
-            if self._loop.model_versions() != before and self._loop.would_have_changed():
+        for _ in self.patience.every(1.0, LEARNING_WITHIN_S):
+            if self.loop.model_versions() != before and self.loop.would_have_changed():
                 break
-        return self._loop.model_versions()
+        return self.loop.model_versions()
 
     def _follow(self, effect: Effect, since: float, seen: list[Diagnosis]) -> None:
         """Wait while the loop works on the fault: until the incident recovered, or patience ends."""
         if not effect.proved:
-            self._say(f"  no effect: {effect.detail}")
+            self.say(f"  no effect: {effect.detail}")
             return
-        self._say(f"  took effect: {effect.detail}")
+        self.say(f"  took effect: {effect.detail}")
         told: set[str] = set()
-        for _ in self._patience.every(0.4, self._hold_s()):
+        for _ in self.patience.every(0.4, self._hold_s()):
             incident = self.first(since)
             if incident is None:
                 continue
@@ -164,11 +165,11 @@ class Story:
                 seen.append(incident.diagnosis)
             if incident.human_state == "resolved" or incident.system_state == "recovered":
                 return
-        self._say("  it did not recover in time; mending it by hand")
+        self.say("  it did not recover in time; mending it by hand")
 
     def _hold_s(self) -> float:
         """How long this fault may hold, so that the faults after it find time too."""
-        left = self._began + WHOLE_RUN_S - time.time() - self.still_to_come * FAULT_TAKES_S
+        left = self._began + self.whole_run_s - time.time() - self.still_to_come * FAULT_TAKES_S
         return min(max(left, LEAST_HOLD_S), FAULT_HOLDS_S)
 
     def _tell(self, incident: Incident, told: set[str], since: float) -> None:
@@ -184,16 +185,16 @@ class Story:
                 told.add(name)
                 cause = _first_suspect(incident)
                 detail = {"opened": incident.title, "paged": f"likely cause {cause}"}.get(name, "")
-                self._say(f"  {at - since:5.1f} s  {name}  {incident.id} {detail}")
+                self.say(f"  {at - since:5.1f} s  {name}  {incident.id} {detail}")
 
     def first(self, since: float) -> Incident | None:
         """The incident of the fault that began at `since`: the first one opened after it."""
-        opened = self._loop.opened_since(since)
+        opened = self.loop.opened_since(since)
         paged = [one for one in opened if one.severity == "page"]
         return next(iter(paged or opened), None)
 
     def _await_resolved(self, since: float) -> Incident | None:
-        for _ in self._patience.every(0.5, LATE_RESOLVE_S):
+        for _ in self.patience.every(0.5, LATE_RESOLVE_S):
             incident = self.first(since)
             if incident is None or incident.human_state == "resolved":
                 break
@@ -203,8 +204,8 @@ class Story:
         """The postmortem and the label are written with the resolve, or a moment later."""
         if incident is None or incident.human_state != "resolved":
             return
-        for _ in self._patience.every(0.3, 3.0):
-            if self._loop.postmortem(incident.id) and self._loop.human_label(incident.id):
+        for _ in self.patience.every(0.3, 3.0):
+            if self.loop.postmortem(incident.id) and self.loop.human_label(incident.id):
                 return
 
 
