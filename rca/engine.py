@@ -27,6 +27,7 @@ from rca.rarity import rarity
 from rca.reach import reach
 from rca.silence import silence, unanswered
 from rca.terms import Term
+from rca.unlinked import unlinked
 from rca.weights import NEGLIGIBLE, probabilities, weight_of
 from watchkeeper.vocabulary import Evidence, Mechanism, Suspect
 
@@ -36,6 +37,7 @@ ENGINE_VERSION = "1"
 KINDS: tuple[Callable[[Case, Ledger], list[Term]], ...] = (
     excess,
     errors,
+    unlinked,
     lambda case, _: unanswered(case),
     lambda case, _: silence(case),
     lambda case, _: metric_change(case),

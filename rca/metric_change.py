@@ -18,9 +18,17 @@ from rca.terms import Term
 from watchkeeper.vocabulary import Mechanism
 
 # What a metric measures, by the words of its name (OpenTelemetry and Prometheus conventions).
-CONCEPTS: tuple[tuple[str, re.Pattern[str], Mechanism], ...] = (
+CONCEPTS: tuple[tuple[str, re.Pattern[str], Mechanism | None], ...] = (
     ("cpu", re.compile(r"cpu(?!.*(limit|count|frequency|request))", re.IGNORECASE), "cpu"),
     ("memory", re.compile(r"(mem|heap|rss)(?!.*(limit|request))", re.IGNORECASE), "memory"),
+    ("disk", re.compile(r"(disk|fs_|filesystem|block_?io|blkio)(?!.*(limit|free|avail))", re.IGNORECASE), None),
+    (
+        "handles",
+        re.compile(
+            r"(socket|thread|goroutine|\bfds?\b|_fds?\b|file_?desc|handle|connection)(?!.*limit)", re.IGNORECASE
+        ),
+        None,
+    ),
 )
 # Fewer samples before the onset than this, and the reference helps out.
 ENOUGH_SAMPLES = 4
@@ -28,7 +36,7 @@ ENOUGH_SAMPLES = 4
 HOST = re.compile(r"^(node|host|machine|system|instance)[._]", re.IGNORECASE)
 
 
-def concept(metric: str) -> tuple[str, Mechanism] | None:
+def concept(metric: str) -> tuple[str, Mechanism | None] | None:
     """The resource that a metric measures, or None if it is no resource."""
     if HOST.search(metric):
         return None
@@ -43,15 +51,15 @@ def metric_change(case: Case) -> list[Term]:
     if case.series is None or len(case.series.time) == 0:
         return []
     best: dict[tuple[str, str], Term] = {}
-    for metric, changes in _changes(resources(case.series), case.series_reference, case.onset).items():
+    for metric, moved in changes(resources(case.series), case.series_reference, case.onset).items():
         found = concept(metric)
         if found is None:
             continue
         resource, mechanism = found
-        amounts = {c.node: (c.after - c.usual) * trust((c.after - c.usual) / c.spread, 4.0) for c in changes}
-        noise = sum(c.spread for c in changes) * 0.5
-        total_usual = sum(abs(c.usual) for c in changes)
-        by_node = {c.node: c for c in changes}
+        amounts = {c.node: (c.after - c.usual) * trust((c.after - c.usual) / c.spread, 4.0) for c in moved}
+        noise = sum(c.spread for c in moved) * 0.5
+        total_usual = sum(abs(c.usual) for c in moved)
+        by_node = {c.node: c for c in moved}
         for node, share in shares(amounts, noise + 0.1 * total_usual).items():
             change = by_node[node]
             term = Term(
@@ -63,7 +71,7 @@ def metric_change(case: Case) -> list[Term]:
                 value=change.after,
                 expected=change.usual,
                 metric=metric,
-                hints={mechanism: share},
+                hints={mechanism: share} if mechanism else {},
             )
             if (node, resource) not in best or best[node, resource].strength < share:
                 best[node, resource] = term
@@ -87,7 +95,7 @@ class Change:
     after: float
 
 
-def _changes(series: Series, reference: Series | None, onset: float) -> dict[str, list[Change]]:
+def changes(series: Series, reference: Series | None, onset: float) -> dict[str, list[Change]]:
     """The changes by metric, of nodes that have samples after the onset and a level to compare with."""
     key, names = codes(series.node, series.metric)
     history = _by_series(reference) if reference is not None else {}

@@ -23,6 +23,8 @@ WEIGHTS: Mapping[str, float] = MappingProxyType(
         # what moved
         "cpu": 2.0,
         "memory": 0.7,
+        "disk": 0.7,
+        "handles": 0.7,
         "logs": 1.0,
         # what operations do differently
         "fewer_spans": 2.0,
