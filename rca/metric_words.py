@@ -39,8 +39,11 @@ class Meaning:
 
 def meaning(metric: str) -> Meaning | None:
     """What the metric says of the requests that its node served, or None if it says nothing of them."""
-    if OUTSIDE.search(metric):
-        return None
+    return None if OUTSIDE.search(metric) else measured(metric)
+
+
+def measured(metric: str) -> Meaning | None:
+    """What the metric says of requests, whoever saw them; None if it says nothing of any."""
     for measure, words in MEASURES:
         if words.search(metric):
             return Meaning(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
-from rca.case import Case, Flows, Series, text
+from rca.case import Case, Flows, Links, Series, text
+from rca.edge_metrics import metric_links, with_requests
 from rca.metric_change import resources
 from rca.metric_flows import metric_flows
 from rca.metric_words import concept_of
@@ -40,6 +42,9 @@ def pack_case(pack: Pack, tables: Tables) -> Case:
         own = np.arange(spans.size) < spans.own
         flows, flows_reference = span_flows(spans, own, STEP_S), span_flows(spans, ~own, STEP_S)
         links, links_reference = span_links(spans, own, STEP_S), span_links(spans, ~own, STEP_S)
+    else:
+        links, links_reference = _edge_links(tables.own, flows), _edge_links(tables.reference, flows_reference)
+        calls |= frozenset(zip(links.caller, links.callee, strict=True)) if links is not None else frozenset()
     changes, change_notes = read_changes(tables.documents)
     return Case(
         id=header.id,
@@ -105,6 +110,20 @@ def _services(table: pa.Table) -> list[str]:
     if "service" not in table.column_names:
         return []
     return [name for name in table.column("service").unique().to_pylist() if name]
+
+
+def _edge_links(tables: Mapping[str, pa.Table], flows: Flows | None) -> Links | None:
+    table = tables.get("edge_metrics")
+    if table is None or len(table) == 0:
+        return None
+    links = metric_links(
+        np.asarray(table.column("timestamp").to_numpy(), dtype=np.float64) / NS,
+        text(table.column("service")),
+        text(table.column("peer")),
+        text(table.column("metric")),
+        np.asarray(table.column("value").to_numpy(), dtype=np.float64),
+    )
+    return with_requests(links, flows) if links is not None else None
 
 
 def _series(table: pa.Table | None) -> Series | None:
