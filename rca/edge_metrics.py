@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-
 from collections import Counter
 from dataclasses import replace
 
@@ -29,8 +28,8 @@ def metric_links(time: F64, caller: Text, callee: Text, metric: Text, value: F64
     for code in sorted(latencies, key=lambda code: (-latencies[code].rank, names[code])):
         side = sides[SERVER_SIDE.search(names[code][0]) is not None]
         for rows in (rows for one, rows in groups(key) if one == code):
-            cells = zip(caller[rows], callee[rows], time[rows].tolist(), strict=True)
-            side |= dict(zip(cells, (value[rows] * latencies[code].unit).tolist(), strict=True))
+            seen = zip(caller[rows], callee[rows], time[rows].tolist(), strict=True)
+            side |= dict(zip(seen, (value[rows] * latencies[code].unit).tolist(), strict=True))
     waited = sides[False] or sides[True]
     if not waited:
         return None

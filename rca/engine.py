@@ -23,6 +23,7 @@ from rca.mechanism import mechanism
 from rca.metric_change import metric_change
 from rca.operation_change import operation_change
 from rca.operation_lines import operation_lines
+from rca.outlier import outlier
 from rca.rarity import rarity
 from rca.reach import reach
 from rca.silence import silence, unanswered
@@ -41,6 +42,7 @@ KINDS: tuple[Callable[[Case, Ledger], list[Term]], ...] = (
     lambda case, _: unanswered(case),
     lambda case, _: silence(case),
     lambda case, _: metric_change(case),
+    lambda case, _: outlier(case),
     lambda case, _: log_change(case),
     lambda case, _: operation_change(case),
     lambda case, _: operation_lines(case),

@@ -7,8 +7,9 @@ level and spread where the case has too few samples of its own.
 
 from __future__ import annotations
 
+import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,6 +33,8 @@ CONCEPTS: tuple[tuple[str, re.Pattern[str], Mechanism | None], ...] = (
 )
 # Fewer samples before the onset than this, and the reference helps out.
 ENOUGH_SAMPLES = 4
+# What the other nodes' unrest of the same metric counts for, in samples.
+POOLED_SAMPLES = 2.0
 # A host's resources belong to all that run on it.
 HOST = re.compile(r"^(node|host|machine|system|instance)[._]", re.IGNORECASE)
 
@@ -93,6 +96,7 @@ class Change:
     usual: float
     spread: float
     after: float
+    samples: int
 
 
 def changes(series: Series, reference: Series | None, onset: float) -> dict[str, list[Change]]:
@@ -110,8 +114,24 @@ def changes(series: Series, reference: Series | None, onset: float) -> dict[str,
         if len(early) < 2 or len(late) == 0:
             continue
         usual, spread = level_and_spread(early)
-        out.setdefault(metric, []).append(Change(node=node, usual=usual, spread=spread, after=float(np.median(late))))
-    return out
+        change = Change(node=node, usual=usual, spread=spread, after=float(np.median(late)), samples=len(early))
+        out.setdefault(metric, []).append(change)
+    return {metric: _steadied(moved) for metric, moved in out.items()}
+
+
+def _steadied(moved: list[Change]) -> list[Change]:
+    """Spreads of few samples, held near what is usual for that metric: three samples that agree prove little."""
+    relative = np.array([c.spread / abs(c.usual) for c in moved if c.usual])
+    usual = float(np.median(relative)) if len(relative) else 0.0
+    return [
+        replace(
+            c,
+            spread=math.sqrt(
+                (c.samples * c.spread**2 + POOLED_SAMPLES * (usual * c.usual) ** 2) / (c.samples + POOLED_SAMPLES)
+            ),
+        )
+        for c in moved
+    ]
 
 
 def _by_series(reference: Series) -> dict[tuple[str, ...], I64]:

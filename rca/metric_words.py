@@ -13,7 +13,7 @@ MEASURES: tuple[tuple[Measure, re.Pattern[str]], ...] = (
     ("success", re.compile(r"availab|success", re.IGNORECASE)),
     ("errors", re.compile(r"error|fault|fail", re.IGNORECASE)),
     ("latency", re.compile(r"latency|duration|response.?time", re.IGNORECASE)),
-    ("requests", re.compile(r"request|calls|throughput|\bqps|\brps", re.IGNORECASE)),
+    ("requests", re.compile(r"request|calls|throughput|workload|\bqps|\brps", re.IGNORECASE)),
 )
 UNITS: tuple[tuple[re.Pattern[str], float], ...] = (
     (re.compile(r"(milliseconds|millis|_ms)\b", re.IGNORECASE), 1e-3),

@@ -3,8 +3,8 @@
 Without a call graph, added seconds can't be booked where they arose: every caller shows them again. But a caller's
 own work dilutes what it waits for, so the same delay is a larger share of the culprit's time than of any caller's.
 The ratio after to before, shrunk by how unusual it is for the node, therefore points at the origin; for failures it
-is the share of requests that fail. Silent as soon as calls are known: then excess tells more. Fails where a caller
-has hardly any work of its own.
+is the share of requests that fail. Silent as soon as requests and calls are known: then excess tells more. Fails
+where a caller has hardly any work of its own.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LEAST_FAILURES = 0.01  # of requests, or of the failures that others see: less i
 
 def unlinked(case: Case, ledger: Ledger) -> list[Term]:
     """Terms `self_time` and `errors` for nodes of a case without calls; its best metric speaks for each node."""
-    if case.series is None or case.calls or ledger.links:
+    if case.series is None or ledger.links or (case.calls and ledger.nodes):
         return []
     best: dict[tuple[str, str], Term] = {}
     for metric, moved in changes(case.series, case.series_reference, case.onset).items():

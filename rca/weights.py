@@ -25,6 +25,7 @@ WEIGHTS: Mapping[str, float] = MappingProxyType(
         "memory": 0.7,
         "disk": 0.7,
         "handles": 0.7,
+        "outlier": 0.35,
         "logs": 1.0,
         # what operations do differently
         "fewer_spans": 2.0,

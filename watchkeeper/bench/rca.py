@@ -108,10 +108,10 @@ def baselines(case: Case) -> dict[str, Ranker]:
         return {"latest commit": _latest_commit}
     if case.past is not None:
         return {"most events": _most_events}
-    return {"largest robust z (BARO-style)": _robust_z}
+    return {"largest robust z (BARO-style)": robust_z}
 
 
-def _robust_z(case: Case) -> list[str]:
+def robust_z(case: Case) -> list[str]:
     """BARO's scorer: the largest |after - median| / IQR over all metrics of a node, before against after."""
     best = dict.fromkeys(case.candidates, 0.0)
     if case.series is not None:
