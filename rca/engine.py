@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rca.case import Case
+from rca.chances import chances
 from rca.change_events import change_events
 from rca.code_change import NO_COMMIT, code_change
 from rca.cut_short import cut_short
@@ -29,7 +30,7 @@ from rca.reach import reach
 from rca.silence import silence, unanswered
 from rca.terms import Term
 from rca.unlinked import unlinked
-from rca.weights import NEGLIGIBLE, probabilities, weight_of
+from rca.weights import NEGLIGIBLE, weight_of
 from watchkeeper.vocabulary import Evidence, Mechanism, Suspect
 
 ENGINE_VERSION = "1"
@@ -108,12 +109,12 @@ def rank_commits(case: Case, weights: Mapping[str, float] | None = None) -> tupl
 def order(candidates: Sequence[str], terms: Mapping[str, list[tuple[float, Term]]]) -> tuple[Ranked, ...]:
     """Candidates by the sum of their terms, best first; equals by name."""
     scores = {candidate: sum(weight for weight, _ in terms[candidate]) for candidate in candidates}
-    chances = probabilities(scores)
+    chance = chances(scores, terms)
     return tuple(
         Ranked(
             candidate=candidate,
             score=scores[candidate],
-            probability=chances[candidate],
+            probability=chance[candidate],
             mechanism=mechanism(terms[candidate]),
             terms=tuple(sorted(terms[candidate], key=lambda pair: -pair[0])),
         )

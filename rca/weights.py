@@ -1,4 +1,4 @@
-"""The one configuration: what the whole of each kind's signal is worth, and how scores become chances.
+"""The one configuration: what the whole of each kind's signal is worth.
 
 Chosen on the development packs and checked across systems: docs/benchmarks.md holds the record. Symptoms
 at their origin weigh most; a busy processor or a surge of log lines tips the scale. The same numbers
@@ -7,7 +7,6 @@ serve every system, live and offline.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -51,19 +50,7 @@ WEIGHTS: Mapping[str, float] = MappingProxyType(
 RARE = 3.0  # the greatest surprise of any node, spread over its concepts (`rare …`)
 NEGLIGIBLE = 0.02  # a smaller share of a kind's signal is noise: it is neither counted nor shown
 
-# Chances: a soft maximum over the scores and over "none of these", fitted across packs.
-NOBODY = 0.5
-SHARPNESS = 2.0
-
 
 def weight_of(kind: str, weights: Mapping[str, float]) -> float:
     """What the whole of a kind's signal is worth."""
     return weights.get(kind, WEIGHTS.get(kind, RARE))
-
-
-def probabilities(scores: Mapping[str, float]) -> dict[str, float]:
-    """Scores as chances that sum to less than 1; what is missing is the chance that it is none of them."""
-    highest = max([*scores.values(), NOBODY])
-    masses = {name: math.exp(SHARPNESS * (score - highest)) for name, score in scores.items()}
-    total = sum(masses.values()) + math.exp(SHARPNESS * (NOBODY - highest))
-    return {name: mass / total for name, mass in masses.items()}

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from rca.case import F64, Case, codes
+from rca.chances import Signs, signs
 from rca.code_change import NO_COMMIT
 from rca.engine import gather_terms, rank, rank_commits, weighed
 from rca.levels import groups
@@ -21,19 +22,19 @@ from rca.pack import Header, Pack
 from rca.pack_case import pack_case
 from rca.terms import Term
 from rca.weights import weight_of
+from watchkeeper.bench.rca_calibration import Judged, print_calibration
 from watchkeeper.errors import DiagnosisError
 
-BINS = 5
 Ranker = Callable[[Case], list[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored:
-    """One case: where the truth stands in each method's ranking (0 is first), and how sure the engine was."""
+    """One case: where the truth stands in each method's ranking (0 is first), and what its certainty goes by."""
 
     system: str
     ranks: Mapping[str, int]
-    chance: float
+    signs: Signs
     seconds: float
 
 
@@ -49,7 +50,9 @@ def run(*, data: Path | None = None, as_json: bool = False, curve: bool = True) 
         return
     _accuracy(scored)
     _times(scored)
-    _calibration(scored)
+    print_calibration(
+        [Judged(system=one.system, signs=one.signs, right=one.ranks["watchkeeper"] == 0) for one in scored]
+    )
     if curve:
         for root in packs:
             label_curve(root)
@@ -82,7 +85,14 @@ def measure(packs: Sequence[Path]) -> list[Scored]:
             rankings |= {name: method(case) for name, method in baselines(case).items()}
             ranks = {name: names.index(truth) if truth in names else len(names) for name, names in rankings.items()}
             system = f"{root.name}/{header.system.split('/')[0]}"
-            scored.append(Scored(system=system, ranks=ranks, chance=ranked[0].probability, seconds=seconds))
+            scored.append(
+                Scored(
+                    system=system,
+                    ranks=ranks,
+                    signs=signs([one.score for one in ranked], ranked[0].terms),
+                    seconds=seconds,
+                )
+            )
     return scored
 
 
@@ -156,21 +166,6 @@ def _times(scored: Sequence[Scored]) -> None:
     seconds = np.array([one.seconds for one in scored])
     shown = ", ".join(f"p{q} {np.percentile(seconds, q) * 1000:.0f} ms" for q in (50, 90, 99, 100))
     print(f"\nseconds a case, reading included: {shown}")
-
-
-def _calibration(scored: Sequence[Scored]) -> None:
-    """The reliability curve and the expected calibration error of the first suspect's chance, by system and in all."""
-    chance = np.array([one.chance for one in scored])
-    right = np.array([one.ranks["watchkeeper"] == 0 for one in scored], dtype=np.float64)
-    print("\nreliability of the first suspect's chance (all systems)\nchance said   cases   right")
-    error = 0.0
-    for low, high in zip(np.linspace(0, 1, BINS + 1)[:-1], np.linspace(0, 1, BINS + 1)[1:], strict=True):
-        inside = (chance >= low) & ((chance < high) | (high == 1.0))
-        if inside.any():
-            said, was = float(chance[inside].mean()), float(right[inside].mean())
-            error += inside.mean() * abs(said - was)
-            print(f"{said:>11.2f} {int(inside.sum()):>7} {was:>7.2f}")
-    print(f"expected calibration error: {error:.3f}")
 
 
 def label_curve(root: Path, counts: Sequence[int] = (0, 5, 10, 20, 50), repeats: int = 5) -> None:
