@@ -92,6 +92,57 @@ class WatchConfig(Section):
     ack_timeout_s: Seconds = 1800
 
 
+class GateConfig(Section):
+    """What a model version must show before it may decide. The defaults are for production.
+
+    A label counts an incident once for each source. `shadow_s` and `canary_s` are how long a version must have been
+    watched in its stage; `canary_labels` how many incidents somebody judged meanwhile. `missed` is how many pages that
+    were worth it, by either source, a version may lose: leave it at 0 unless labels are known to be wrong.
+    """
+
+    human_labels: Annotated[int, Field(ge=1)] = 10
+    chaos_labels: Annotated[int, Field(ge=0)] = 5
+    warranted: Annotated[int, Field(ge=1)] = 3
+    missed: Annotated[int, Field(ge=0)] = 0
+    shadow_s: Annotated[float, Field(ge=0)] = 3600
+    canary_s: Annotated[float, Field(ge=0)] = 86_400
+    canary_labels: Annotated[int, Field(ge=0)] = 3
+    canary_share: Annotated[float, Field(gt=0, le=1)] = 0.25
+
+
+class GuardConfig(Section):
+    """What a false page must have in common with earlier ones before it is held back.
+
+    `alike` and `alike_grave` are how many incidents with a finding like it people or chaos called false; those on
+    other services count half. A finding is grave where users feel it for certain: silence, `grave_error_share` of
+    requests failing, or `grave_extra_ms` more than usual.
+    """
+
+    alike: Annotated[float, Field(ge=1)] = 2
+    alike_grave: Annotated[float, Field(ge=1)] = 8
+    grave_error_share: Annotated[float, Field(gt=0, le=1)] = 0.2
+    grave_extra_ms: Annotated[float, Field(gt=0)] = 1000
+
+    @model_validator(mode="after")
+    def _grave_needs_more(self) -> GuardConfig:
+        if self.alike_grave < self.alike:
+            raise ValueError("alike_grave must not be less than alike: what is grave needs more evidence, not less")
+        return self
+
+
+class LearningConfig(Section):
+    """Labels to detectors: when a version may decide, and what it may hold back.
+
+    With `automatic`, a version that passes the gate moves on by itself; without, somebody runs `watchkeeper model
+    promote`. `teams` name services by team, for the fairness monitor.
+    """
+
+    automatic: bool = True
+    gate: GateConfig = GateConfig()
+    guard: GuardConfig = GuardConfig()
+    teams: dict[str, tuple[str, ...]] = {}
+
+
 class WebConfig(Section):
     """The dashboard, the API and Slack's endpoint."""
 
@@ -199,6 +250,7 @@ class Config(Section):
     ingest: IngestConfig = IngestConfig()
     state: StateConfig = StateConfig()
     watch: WatchConfig = WatchConfig()
+    learning: LearningConfig = LearningConfig()
     web: WebConfig = WebConfig()
     slack: SlackConfig = SlackConfig()
     oncall: OnCallConfig = OnCallConfig()

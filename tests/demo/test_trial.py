@@ -11,7 +11,7 @@ import pytest
 
 from alerting.incidents import Incidents
 from watchkeeper.clock import FrozenClock
-from watchkeeper.config import Config
+from watchkeeper.config import Config, GateConfig, LearningConfig
 from watchkeeper.demo import promotion
 from watchkeeper.demo.processes import Patience
 from watchkeeper.demo.promotion import Operator
@@ -23,6 +23,7 @@ from watchkeeper.state.labels import record_label
 from watchkeeper.vocabulary import Finding, Label, LabelSource
 
 SOURCES: tuple[LabelSource, ...] = ("human", "chaos")
+RULES = GateConfig(human_labels=9, shadow_s=0, canary_s=0, canary_labels=0)
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 
@@ -50,6 +51,9 @@ def _teach(db: Database, labels: list[tuple[str, float, bool]]) -> None:
             onset=clock.now() - timedelta(seconds=10),
             seen_at=clock.now(),
             score=score,
+            value=600.0 if warranted else 100.0,
+            expected=20.0,
+            unit="ms",
             key=f"red:latency:{service}",
         )
         (incident,) = incidents.observe([finding], now=clock.now())
@@ -66,7 +70,7 @@ def _teach(db: Database, labels: list[tuple[str, float, bool]]) -> None:
             )
             record_label(db, judged)
         clock.advance(900)
-    Learner(db, clock).run(clock.now())
+    Learner(db, clock, LearningConfig(automatic=False)).run(clock.now())
 
 
 def test_a_seed_is_a_plan() -> None:
@@ -90,7 +94,7 @@ def test_the_operator_promotes_and_rolls_back_to_the_same_decisions(db: Database
     """What was learnt serves, then does not, and every finding is decided as it was before."""
     _teach(db, [("batch", 0.53, False)] * 5 + [("shop", 0.85, True)] * 4)
     said: list[str] = []
-    operator = Operator(db, Patience(), said.append)
+    operator = Operator(db, Patience(), said.append, RULES)
     operator.promote()
     done = operator.roll_back()
     assert (done.version, done.rolled_back_to, done.same_decisions) == (1, 0, True)
@@ -103,7 +107,7 @@ def test_the_operator_promotes_and_rolls_back_to_the_same_decisions(db: Database
 
 def test_the_operator_never_forces(db: Database) -> None:
     """Where the gate refuses, what is built in keeps serving, and the reason is kept."""
-    operator = Operator(db, Patience(), lambda _: None)
+    operator = Operator(db, Patience(), lambda _: None, RULES)
     operator.promote()
     done = operator.roll_back()
     assert (done.version, done.reason, done.rolled_back_to) == (0, "nothing was learnt", None)

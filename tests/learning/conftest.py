@@ -26,7 +26,10 @@ class Scene:
         self.clock = FrozenClock(START)
         self.incidents = Incidents(db, self.clock, Config().oncall)
 
-    def finding(self, service: str, score: float, detector: str = "red.latency", load: str = "1.0") -> Finding:
+    def finding(
+        self, service: str, score: float, detector: str = "red.latency", load: str = "1.0", extra_ms: float = 0.0
+    ) -> Finding:
+        """A slow service: at twice the usual 30 ms where it is barely noticed, worse the higher the score."""
         now = self.clock.now()
         return Finding(
             detector=detector,
@@ -37,8 +40,9 @@ class Scene:
             onset=now - timedelta(seconds=10),
             seen_at=now,
             score=score,
-            value=300.0,
+            value=30.0 + (extra_ms or 2000.0 * max(0.02, score - 0.5)),
             expected=30.0,
+            unit="ms",
             attributes={"load": load},
             key=f"{detector}:{service}",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,22 +11,54 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.learning.conftest import START, Scene
+from watchkeeper.config import GateConfig, LearningConfig
 from watchkeeper.errors import StateError
 from watchkeeper.learning import registry
 from watchkeeper.learning.examples import Example, examples
 from watchkeeper.learning.gate import judge
-from watchkeeper.learning.learnt import BUILT_IN, Learnt
+from watchkeeper.learning.learnt import BUILT_IN, FalsePage, Learnt
 from watchkeeper.learning.loop import Learner, in_canary
 from watchkeeper.learning.monitors import by_service, fairness, watch_the_watcher
 from watchkeeper.learning.question import best_question
-from watchkeeper.learning.suppression import REASON, reopen
+from watchkeeper.learning.suppression import REASON, held_back, reopen
 from watchkeeper.learning.track_record import disagreements, track_record, wilson
 from watchkeeper.learning.train import train
+from watchkeeper.state.audit import audit_trail
 from watchkeeper.state.models import at_stage, promotion_records, put_model, stage, versions
 from watchkeeper.vocabulary import Actor, Finding
 
 BOTH = ("human", "chaos")
 ANA = Actor(name="Ana", via="cli")
+# A gate for scenes of a few labels, without waiting.
+QUICK = GateConfig(human_labels=4, chaos_labels=4, shadow_s=0, canary_s=0, canary_labels=0)
+BY_HAND = LearningConfig(automatic=False, gate=QUICK)
+BY_ITSELF = LearningConfig(gate=QUICK.model_copy(update={"human_labels": 10, "chaos_labels": 10, "canary_labels": 5}))
+
+
+def promote(scene: Scene, version: int = 1, steps: int = 2, *, force: bool = False) -> None:
+    """Ana moves a version on."""
+    for _ in range(steps):
+        registry.promote(scene.db, version, actor="ana", now=scene.clock.now(), rules=QUICK, force=force)
+
+
+def careless(scene: Scene) -> Learnt:
+    """A version that takes everything that it has seen, and whatever is milder, for false."""
+    everywhere = [
+        FalsePage(
+            detector="red.latency",
+            service=service,
+            incident_id=f"inc-{i}",
+            evidence=19.0,
+            amount=3.0,
+            load=-3.0,
+            common=-3.0,
+            deployed=False,
+        )
+        for i, service in enumerate(("batch", "shop", "other"))
+    ]
+    known = train(examples(scene.db))
+    guard = replace(known.guard, alike=1.0, grave_extra_ms=1e6)
+    return replace(known, bias=-30.0, false_pages=tuple(everywhere), guard=guard)
 
 
 def taught(scene: Scene, *, noisy: int = 4, real: int = 3) -> None:
@@ -39,66 +72,75 @@ def taught(scene: Scene, *, noisy: int = 4, real: int = 3) -> None:
 def test_without_labels_everything_pages(scene: Scene) -> None:
     """The built-in version holds nothing back."""
     finding = scene.finding("batch", 0.51)
-    assert Learner(scene.db, scene.clock).judge([finding], scene.clock.now()) == [finding]
+    (judged,) = Learner(scene.db, scene.clock, BY_HAND).judge([finding], scene.clock.now())
+    assert judged.severity == "page"
 
 
 def test_a_new_version_shadows_and_decides_nothing(scene: Scene) -> None:
     """Labels make a version; until it is promoted it only says what would have changed."""
     taught(scene)
-    learner = Learner(scene.db, scene.clock)
+    learner = Learner(scene.db, scene.clock, BY_HAND)
     learner.run(scene.clock.now())
     (version,) = versions(scene.db, registry.NAME)
     assert (version.stage, learner.version()) == ("shadow", "0")
     assert version.lineage["human labels"] == version.lineage["chaos labels"] == 7
     finding = scene.finding("batch", 0.53, load="2.5")
-    assert learner.judge([finding], scene.clock.now()) == [finding]
+    assert [one.severity for one in learner.judge([finding], scene.clock.now())] == ["page"]
 
 
 def test_a_promoted_version_holds_back_what_was_false_and_says_why(scene: Scene) -> None:
     """Once it serves, the noisy finding is a ticket with its reason, and the real ones still page."""
     taught(scene)
-    learner = Learner(scene.db, scene.clock)
+    learner = Learner(scene.db, scene.clock, BY_HAND)
     learner.run(scene.clock.now())
-    for _ in range(2):
-        registry.promote(scene.db, 1, actor="ana", now=scene.clock.now())
+    promote(scene)
     learner.run(scene.clock.now())
     noisy, real = scene.finding("batch", 0.53, load="2.5"), scene.finding("shop", 0.8)
     held, kept = learner.judge([noisy, real], scene.clock.now())
-    assert (held.severity, kept) == ("ticket", real)
-    assert "wrong in 4 of 4" in held.attributes[REASON]
+    assert (held.severity, kept.severity) == ("ticket", "page")
+    assert "like findings of 4 incidents that were judged false (4 here" in held.attributes[REASON]
     assert learner.version() == "1"
 
 
 def test_a_reopened_finding_is_never_held_back_again(scene: Scene) -> None:
     """Whoever reopens bars every version from holding back that detector on that service."""
     taught(scene)
-    learner = Learner(scene.db, scene.clock)
+    learner = Learner(scene.db, scene.clock, BY_HAND)
     learner.run(scene.clock.now())
-    for _ in range(2):
-        registry.promote(scene.db, 1, actor="ana", now=scene.clock.now())
+    promote(scene)
+    learner.run(scene.clock.now())
     finding = scene.finding("batch", 0.53, load="2.5")
-    reopen(scene.db, finding, ANA, scene.clock.now())
+    (held,) = learner.judge([finding], scene.clock.now())
+    scene.incidents.observe([held], now=scene.clock.now())
+    assert [(one.version, one.reopened) for one in held_back(scene.db)] == [("1", False)]
+    assert reopen(scene.db, held.key, ANA, scene.clock.now(), "customers called")[0]
+    assert reopen(scene.db, held.key, ANA, scene.clock.now())[1].startswith("already reopened by Ana")
     learner.run(scene.clock.now())
-    assert learner.judge([finding], scene.clock.now()) == [finding]
+    (paged,) = learner.judge([finding], scene.clock.now())
+    assert paged.severity == "page"
+    assert scene.incidents.observe([paged], now=scene.clock.now())
+    (entry,) = audit_trail(scene.db)
+    assert (entry.actor, entry.action, entry.subject) == (ANA, "finding.reopened", "red.latency|batch")
 
 
 def test_the_gate_needs_both_sources(scene: Scene) -> None:
     """With human labels alone nothing is promoted, and the message says what is missing."""
     for _ in range(4):
         scene.incident(scene.finding("batch", 0.53), warranted=False, sources=("human",))
-    Learner(scene.db, scene.clock).run(scene.clock.now())
-    with pytest.raises(StateError, match="no incident has a chaos label yet"):
-        registry.promote(scene.db, 1, actor="ana", now=scene.clock.now())
+    Learner(scene.db, scene.clock, BY_HAND).run(scene.clock.now())
+    with pytest.raises(StateError, match="lacks the 4 incidents with a chaos label"):
+        promote(scene, steps=1)
 
 
 def test_a_broken_upgrade_is_caught_in_shadow(scene: Scene) -> None:
     """A version that would hold back real pages does not pass, and the record names what it would miss."""
     taught(scene)
-    broken = Learnt(bias=-30.0, groups=train(examples(scene.db)).groups, detectors=train(examples(scene.db)).detectors)
+    broken = careless(scene)
     put_model(scene.db, registry.NAME, broken.to_bytes(), {}, scene.clock.now())
     with pytest.raises(StateError, match=r"by chaos labels it would miss 3 page\(s\)"):
-        registry.promote(scene.db, 1, actor="ana", now=scene.clock.now())
-    verdict = judge(broken, BUILT_IN, examples(scene.db), lambda example: broken.pages(example.finding))
+        promote(scene, steps=1)
+    known = examples(scene.db)
+    verdict = judge(broken, BUILT_IN, known, lambda example: broken.pages(example.finding), QUICK)
     assert "holds back 100%" in "; ".join(verdict.reasons)
     assert at_stage(scene.db, registry.NAME, "serving") is None
 
@@ -106,8 +148,8 @@ def test_a_broken_upgrade_is_caught_in_shadow(scene: Scene) -> None:
 def test_a_promotion_is_recorded_with_both_sources(scene: Scene) -> None:
     """The record holds the scores by human and by chaos labels, before and after."""
     taught(scene)
-    Learner(scene.db, scene.clock).run(scene.clock.now())
-    registry.promote(scene.db, 1, actor="ana", now=scene.clock.now())
+    Learner(scene.db, scene.clock, BY_HAND).run(scene.clock.now())
+    promote(scene, steps=1)
     record = promotion_records(scene.db, registry.NAME)[-1]
     assert (record.actor, record.stage) == ("ana", "canary")
     for source in BOTH:
@@ -118,35 +160,30 @@ def test_a_promotion_is_recorded_with_both_sources(scene: Scene) -> None:
 def test_rollback_restores_exactly(scene: Scene) -> None:
     """After a rollback the bytes that serve, and every judgement, are what they were before the promotion."""
     taught(scene)
-    learner = Learner(scene.db, scene.clock)
+    learner = Learner(scene.db, scene.clock, BY_HAND)
     learner.run(scene.clock.now())
-    for _ in range(2):
-        registry.promote(scene.db, 1, actor="ana", now=scene.clock.now())
+    promote(scene)
     learner.run(scene.clock.now())
     probes = [scene.finding(name, score) for name in ("batch", "shop", "new") for score in (0.5, 0.6, 0.9)]
     before = learner.judge(probes, scene.clock.now())
     content = at_stage(scene.db, registry.NAME, "serving").content  # type: ignore[union-attr]
-    other = put_model(scene.db, registry.NAME, Learnt(bias=1.0).to_bytes(), {}, scene.clock.now())
-    for _ in range(2):
-        registry.promote(scene.db, other.version, actor="ana", now=scene.clock.now(), force=True)
+    other = put_model(scene.db, registry.NAME, careless(scene).to_bytes(), {}, scene.clock.now())
+    promote(scene, other.version, force=True)
     assert registry.rollback(scene.db, actor="ana", now=scene.clock.now(), why="worse") == 1
     learner.run(scene.clock.now())
     assert at_stage(scene.db, registry.NAME, "serving").content == content  # type: ignore[union-attr]
     assert learner.judge(probes, scene.clock.now()) == before
     assert registry.rollback(scene.db, actor="ana", now=scene.clock.now()) == 0
     learner.run(scene.clock.now())
-    assert learner.judge(probes, scene.clock.now()) == probes
+    assert all(one.severity == "page" for one in learner.judge(probes, scene.clock.now()))
 
 
 def test_a_canary_decides_for_its_share_only(scene: Scene) -> None:
     """While a version is a canary, services outside its share are judged by the one that serves."""
     taught(scene)
-    learner = Learner(scene.db, scene.clock)
-    quiet = Learnt(bias=-30.0, detectors=train([*examples(scene.db)]).detectors, groups={})
-    lineage = {"human labels": 7, "chaos labels": 7}
-    model = put_model(scene.db, registry.NAME, quiet.to_bytes(), lineage, scene.clock.now())
+    model = put_model(scene.db, registry.NAME, careless(scene).to_bytes(), {}, scene.clock.now())
     stage(scene.db, registry.NAME, model.version, "canary", actor="ana", now=scene.clock.now(), record={})
-    learner.run(scene.clock.now())
+    learner = Learner(scene.db, scene.clock, BY_HAND)
     names = [f"service-{i}" for i in range(200)]
     inside = {name for name in names if in_canary(name)}
     assert 20 < len(inside) < 80
@@ -175,10 +212,9 @@ def test_the_record_of_a_detector_is_told(scene: Scene) -> None:
 def test_it_asks_what_it_does_not_know(scene: Scene) -> None:
     """The question is about the finding that the version is unsure of; where all is known, nothing is asked."""
     taught(scene, noisy=2, real=2)
-    learner = Learner(scene.db, scene.clock)
+    learner = Learner(scene.db, scene.clock, BY_HAND)
     learner.run(scene.clock.now())
-    for _ in range(2):
-        registry.promote(scene.db, 1, actor="ana", now=scene.clock.now(), force=True)
+    promote(scene, force=True)
     unsure = scene.incident(scene.finding("batch", 0.6), warranted=True, sources=())
     question = best_question(scene.db, scene.incidents.get(unsure))
     assert question is not None
@@ -188,13 +224,19 @@ def test_it_asks_what_it_does_not_know(scene: Scene) -> None:
 def test_human_error_is_measured(scene: Scene) -> None:
     """Where chaos knows better than the human, the incident is listed; neither label is changed."""
     wrong = scene.incident(scene.finding("shop", 0.8), warranted=True, sources=("chaos",))
-    human = Example(incident_id=wrong, source="human", finding=scene.finding("shop", 0.8), warranted=False)
+    human = Example(incident_id=wrong, source="human", at=START, finding=scene.finding("shop", 0.8), warranted=False)
     assert disagreements([*examples(scene.db), human]) == (wrong,)
 
 
 def _known(scene: Scene, service: str, verdicts: list[bool]) -> list[Example]:
     return [
-        Example(incident_id=f"{service}-{i}", source="human", finding=scene.finding(service, 0.6), warranted=verdict)
+        Example(
+            incident_id=f"{service}-{i}",
+            source="human",
+            at=scene.clock.now(),
+            finding=scene.finding(service, 0.6),
+            warranted=verdict,
+        )
         for i, verdict in enumerate(verdicts)
     ]
 
@@ -223,7 +265,7 @@ def test_twenty_faults_and_twenty_disturbances(scene: Scene) -> None:
     # Benign: load waves and batch jobs; a bit over the threshold, under more traffic than usual.
     benign = [(False, str(dice.choice(services[:2])), float(dice.uniform(0.5, 0.56)), "1.9") for _ in range(20)]
     order = [(*faults, *benign)[i] for i in dice.permutation(40)]
-    learner = Learner(scene.db, scene.clock)
+    learner = Learner(scene.db, scene.clock, BY_ITSELF)
     labelled = 0
     after: list[tuple[bool, bool]] = []
     for warranted, service, score, load in order:
@@ -238,7 +280,7 @@ def test_twenty_faults_and_twenty_disturbances(scene: Scene) -> None:
         if labelled == 10:  # it earned a canary by itself; a human lets it decide everywhere
             canary = at_stage(scene.db, registry.NAME, "canary")
             assert canary
-            registry.promote(scene.db, canary.version, actor="ana", now=scene.clock.now())
+            promote(scene, canary.version, steps=1)
             learner.run(scene.clock.now())
     false_pages = [paged for warranted, paged in after if not warranted]
     assert all(paged for warranted, paged in after if warranted)
@@ -248,7 +290,7 @@ def test_twenty_faults_and_twenty_disturbances(scene: Scene) -> None:
 
 def test_a_canary_serves_after_more_labels(scene: Scene) -> None:
     """Ten labels of each source make a canary without being asked, and five more let it serve."""
-    learner = Learner(scene.db, scene.clock)
+    learner = Learner(scene.db, scene.clock, BY_ITSELF)
     for i in range(15):
         noisy = i % 2 == 0
         finding = scene.finding("batch" if noisy else "shop", 0.52 if noisy else 0.8, load="2.5" if noisy else "1.0")
@@ -272,6 +314,7 @@ def test_training_never_breaks(rows: list[tuple[str, float, bool, str]]) -> None
         Example(
             incident_id=f"i{i}",
             source="human",
+            at=START,
             warranted=warranted,
             finding=Finding(
                 detector="red.latency",

@@ -26,6 +26,7 @@ class Loop:
 
     def __init__(self, config: Config) -> None:
         self.db = Database.open(config)
+        self.gate = config.learning.gate
         self.incidents = Incidents(self.db, SystemClock(), config.oncall)
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from alerting import journal
 from watchkeeper.clock import SystemClock
+from watchkeeper.config import GateConfig
 from watchkeeper.demo.processes import Patience
 from watchkeeper.errors import StateError
 from watchkeeper.learning import registry
@@ -19,6 +20,7 @@ from watchkeeper.vocabulary import Finding
 
 OPERATOR: Final = "operator"
 VERSION_WITHIN_S: Final = 20.0
+GATE_WITHIN_S: Final = 5.0  # beyond what it wants a version to be watched
 TAKEN_UP_S: Final = 8.0  # the watch role reads the registry every few seconds
 INCIDENTS: Final = 500
 
@@ -38,8 +40,10 @@ class Promotion:
 class Operator:
     """Promotes once and rolls back once."""
 
-    def __init__(self, db: Database, patience: Patience, say: Callable[[str], None]) -> None:
+    def __init__(self, db: Database, patience: Patience, say: Callable[[str], None], rules: GateConfig) -> None:
+        """`rules` are those of the watch role's own gate."""
         self._db = db
+        self._rules = rules
         self._patience = patience
         self._say = say
         self._findings: tuple[Finding, ...] = ()
@@ -49,7 +53,7 @@ class Operator:
         self._reason = "nothing was learnt"
 
     def promote(self) -> None:
-        """Move the newest candidate to serving, through the gate and never by force."""
+        """The newest candidate to serving, through the gate and never by force; wait as long as the gate wants."""
         self._findings = self._known()
         self._served_before = _serving(self._db)
         self._before = _decisions(self._db, self._findings)
@@ -57,14 +61,19 @@ class Operator:
             if _candidate(self._db):
                 break
         version = _candidate(self._db)
-        try:
-            while version and registry.find(self._db, version).stage != "serving":
-                to, _ = registry.promote(self._db, version, actor=OPERATOR, now=datetime.now(UTC))
-                self._say(f"◆ version {version} is promoted to {to}")
+        for _ in self._patience.every(1.0, self._rules.shadow_s + self._rules.canary_s + GATE_WITHIN_S):
+            if not version or registry.find(self._db, version).stage == "serving":
+                break
+            try:
+                to, _ = registry.promote(
+                    self._db, version, actor=OPERATOR, now=datetime.now(UTC), rules=self._rules, why="the trial's half"
+                )
                 self._reason = "the gate passed it"
-        except StateError as error:
-            self._reason = error.message
-            self._say(f"◆ {error.message}")
+                self._say(f"◆ version {version} is promoted to {to}")
+            except StateError as error:
+                self._reason = error.message
+        if _serving(self._db) != version:
+            self._say(f"◆ {self._reason}")
         self._version = _serving(self._db)
         self._patience.sleep(TAKEN_UP_S)
 
@@ -97,10 +106,10 @@ class Operator:
 
 
 def _decisions(db: Database, findings: Sequence[Finding]) -> list[Any]:
-    """What a learner that starts now decides of each finding, and the thresholds that it gives the detectors."""
+    """What a learner that starts now decides of each finding, thresholds and classifier together."""
     learner = Learner(db, SystemClock())
     judged = learner.judge(findings, datetime.now(UTC))
-    return [learner.version(), asdict(learner.thresholds()), *(asdict(finding) for finding in judged)]
+    return [learner.version(), *(asdict(finding) for finding in judged)]
 
 
 def _serving(db: Database) -> int:

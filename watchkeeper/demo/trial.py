@@ -159,7 +159,7 @@ class _Trial:
         story.warm_up()
         first = self._half("before", before)
         labels_before = story.loop.labelled_incidents("human")
-        operator = Operator(story.loop.db, story.patience, story.say)
+        operator = Operator(story.loop.db, story.patience, story.say, story.loop.gate)
         operator.promote()
         second = self._half("after", after)
         return _Played(

@@ -1,4 +1,8 @@
-"""May a version decide? It must page for all that was worth it, and for less of what was not, on both label sources."""
+"""May a version decide? It must page for all that was worth it, and for less of what was not, on both label sources.
+
+Pure: labelled findings and two versions in, a verdict with its numbers out. How long a version must have been watched
+is added by `watchkeeper.learning.registry`, which knows the clock.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from watchkeeper.learning.examples import Example
+from watchkeeper.config import GateConfig
+from watchkeeper.learning.examples import SOURCES, Example
 from watchkeeper.learning.learnt import Learnt
-from watchkeeper.vocabulary import LabelSource
 
-SOURCES: Final[tuple[LabelSource, ...]] = ("chaos", "human")
-# A version that holds back more than this share of everything is broken, whatever the labels say.
+# A version that holds back more than this share of what was worth a page is broken, whatever else it does well.
 HELD_BACK_AT_MOST: Final = 0.6
-SECONDS_PER_FINDING_AT_MOST: Final = 0.001
+SECONDS_PER_FINDING_AT_MOST: Final = 0.002
 FOLDS: Final = 10
+
+Pages = Callable[[Example], bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,19 +40,42 @@ class Score:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """Whether a version passed, why not, and both versions' scores by source: the promotion record."""
+    """Whether a version may move on, and the numbers behind it: the promotion record.
 
-    passed: bool
-    reasons: tuple[str, ...]
+    `refused` says why it may not, `waiting` what is still to come. `fresh` are the incidents that the serving version
+    did not learn from: on those the two are compared fairly.
+    """
+
+    refused: tuple[str, ...]
+    waiting: tuple[str, ...]
     candidate: dict[str, Score]
     serving: dict[str, Score]
+    fresh: int
+
+    @property
+    def passed(self) -> bool:
+        return not self.refused and not self.waiting
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it stays where it is; empty where it passed."""
+        return self.refused + self.waiting
 
     def record(self) -> dict[str, Any]:
-        """For the promotion record."""
+        """For the promotion record: labels by source, and what both versions do with them."""
         return {
             "gate": "passed" if self.passed else "; ".join(self.reasons),
+            "labels": {
+                source: {
+                    "incidents": score.incidents,
+                    "warranted": score.warranted,
+                    "false": score.incidents - score.warranted,
+                }
+                for source, score in self.candidate.items()
+            },
             **{f"{source}_new": _short(self.candidate[source]) for source in SOURCES},
             **{f"{source}_before": _short(self.serving[source]) for source in SOURCES},
+            "incidents new to the serving version": self.fresh,
             "scores": {
                 "candidate": {source: asdict(score) for source, score in self.candidate.items()},
                 "serving": {source: asdict(score) for source, score in self.serving.items()},
@@ -55,7 +83,7 @@ class Verdict:
         }
 
 
-def score(pages: Callable[[Example], bool], examples: Sequence[Example]) -> dict[str, Score]:
+def score(pages: Pages, examples: Sequence[Example]) -> dict[str, Score]:
     """Scores by label source; `pages` says whether a finding would wake somebody. An incident pages if any does."""
     scores: dict[str, Score] = {}
     for source in SOURCES:
@@ -74,7 +102,7 @@ def score(pages: Callable[[Example], bool], examples: Sequence[Example]) -> dict
     return scores
 
 
-def held_out(examples: Sequence[Example], fit: Callable[[Sequence[Example]], Learnt]) -> Callable[[Example], bool]:
+def held_out(examples: Sequence[Example], fit: Callable[[Sequence[Example]], Learnt]) -> Pages:
     """Judge each example by a model that was fitted without its incident: what it learnt, not what it remembers."""
     incidents = sorted({example.incident_id for example in examples})
     folds = {incident: i % FOLDS for i, incident in enumerate(incidents)}
@@ -85,28 +113,77 @@ def held_out(examples: Sequence[Example], fit: Callable[[Sequence[Example]], Lea
     return lambda example: models[folds[example.incident_id]].pages(example.finding)
 
 
-def judge(candidate: Learnt, serving: Learnt, examples: Sequence[Example], pages: Callable[[Example], bool]) -> Verdict:
-    """Compare a candidate with the version that serves; `pages` is the candidate, held out or not."""
-    new, old = score(pages, examples), score(lambda example: serving.pages(example.finding), examples)
-    reasons = []
+def judge(
+    candidate: Learnt,
+    serving: Learnt,
+    examples: Sequence[Example],
+    pages: Pages,
+    rules: GateConfig,
+    fresh: Callable[[Example], bool] = lambda _: True,
+) -> Verdict:
+    """Compare a candidate with the version that serves.
+
+    Args:
+        candidate: the version that wants to move on.
+        serving: the version that decides now.
+        examples: every labelled finding.
+        pages: whether the candidate wakes somebody: held out, or by itself for what it has not learnt from.
+        rules: what it must show.
+        fresh: whether the serving version has not learnt from an example.
+    """
+
+    def old_pages(example: Example) -> bool:
+        return serving.pages(example.finding)
+
+    new, old = score(pages, examples), score(old_pages, examples)
+    unseen = [example for example in examples if fresh(example)]
+    new_unseen, old_unseen = score(pages, unseen), score(old_pages, unseen)
+    refused, spared, found = [], 0, 0
     for source in SOURCES:
-        if new[source].paged_warranted < old[source].paged_warranted:
-            lost = old[source].paged_warranted - new[source].paged_warranted
-            reasons.append(f"by {source} labels it would miss {lost} page(s) that were worth it")
-        if new[source].paged_unwarranted > old[source].paged_unwarranted:
-            reasons.append(f"by {source} labels it would wake somebody for nothing more often")
-        if not new[source].incidents:
-            reasons.append(f"no incident has a {source} label yet")
+        lost = old[source].paged_warranted - new[source].paged_warranted
+        found -= min(lost, 0)
+        if lost > rules.missed:
+            refused.append(f"by {source} labels it would miss {lost} page(s) that were worth it")
+        fewer = old_unseen[source].paged_unwarranted - new_unseen[source].paged_unwarranted
+        spared += max(fewer, 0)
+        if fewer < 0:
+            refused.append(f"by {source} labels it would wake somebody for nothing more often")
     if examples:
-        began = time.perf_counter()
-        held = sum(not candidate.pages(example.finding) for example in examples if example.warranted)
-        seconds = (time.perf_counter() - began) / len(examples)
-        total = sum(example.warranted for example in examples)
-        if total and held / total > HELD_BACK_AT_MOST:
-            reasons.append(f"it holds back {held / total:.0%} of the findings that were worth a page")
-        if seconds > SECONDS_PER_FINDING_AT_MOST:
-            reasons.append(f"it takes {seconds * 1000:.1f} ms a finding")
-    return Verdict(passed=not reasons, reasons=tuple(reasons), candidate=new, serving=old)
+        refused += _broken(candidate, examples)
+    waiting = _missing(new, rules)
+    if not refused and not waiting and not spared and not found:
+        waiting.append("it would decide no labelled incident better than what serves")
+    count = len({example.incident_id for example in unseen})
+    return Verdict(refused=tuple(refused), waiting=tuple(waiting), candidate=new, serving=old, fresh=count)
+
+
+def _broken(candidate: Learnt, examples: Sequence[Example]) -> list[str]:
+    """What no version may do, by its own decisions."""
+    began = time.perf_counter()
+    held = sum(not candidate.pages(example.finding) for example in examples if example.warranted)
+    seconds = (time.perf_counter() - began) / len(examples)
+    total = sum(example.warranted for example in examples)
+    found = []
+    if total and held / total > HELD_BACK_AT_MOST:
+        found.append(f"it holds back {held / total:.0%} of the findings that were worth a page")
+    if seconds > SECONDS_PER_FINDING_AT_MOST:
+        found.append(f"it takes {seconds * 1000:.1f} ms a finding")
+    return found
+
+
+def _missing(scores: dict[str, Score], rules: GateConfig) -> list[str]:
+    """Which labels are still needed."""
+    missing = []
+    for source, needed in (("human", rules.human_labels), ("chaos", rules.chaos_labels)):
+        if scores[source].incidents < needed:
+            has = (
+                f"has {scores[source].incidents} of the {needed}" if scores[source].incidents else f"lacks the {needed}"
+            )
+            missing.append(f"it {has} incidents with a {source} label that it needs")
+    known = max(scores[source].warranted for source in SOURCES)
+    if known < rules.warranted:
+        missing.append(f"only {known} of the {rules.warranted} incidents worth a page that it needs are labelled")
+    return missing
 
 
 def _short(score: Score) -> str:

@@ -8,16 +8,24 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from detectors.red import RedThresholds
+from watchkeeper.config import GuardConfig
 from watchkeeper.errors import StateError
-from watchkeeper.learning.features import NAMES, features, group
+from watchkeeper.learning.features import NAMES, evidence, extra, features, group
 from watchkeeper.vocabulary import Finding
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 # Below this chance of being warranted a finding wakes nobody.
 CUT: Final = 0.25
-# Nothing is held back before this many false pages were labelled in its group or, borrowed, in its detector.
-FALSE_BEFORE: Final = 2.0
+# What was learnt on another service counts so much.
+BORROWED: Final = 2.0 / 3.0
+# How much worse, or less excused, than an earlier false page a finding may be and still be like it. What users feel may
+# be half as much again, and what nobody notices more: 30 ms, or 3 % of requests. The evidence is a ratio, the others
+# are logarithms of one.
+ALIKE_AMOUNT: Final = 1.5
+UNNOTICED: Final = 0.3
+ALIKE_EVIDENCE: Final = 2.0
+ALIKE_LOAD: Final = 0.4
+ALIKE_COMMON: Final = 0.4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,11 +38,69 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FalsePage:
+    """A finding of an incident that was judged false, as it was at its worst."""
+
+    detector: str
+    service: str
+    incident_id: str
+    evidence: float
+    amount: float
+    load: float
+    common: float
+    deployed: bool
+
+    def covers(self, finding: Finding) -> bool:
+        """Whether a finding is like this one: not much worse, and not much less excused by load or by a change."""
+        amount, _, load, common, deployed = features(finding).tolist()
+        return (
+            finding.detector == self.detector
+            and math.exp(amount) <= ALIKE_AMOUNT * math.exp(self.amount) + UNNOTICED
+            and evidence(finding) <= self.evidence * ALIKE_EVIDENCE
+            and load >= self.load - ALIKE_LOAD
+            and common >= self.common - ALIKE_COMMON
+            and (bool(deployed) or not self.deployed)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guard:
+    """What must be there before anything is held back; see `watchkeeper.config.GuardConfig`."""
+
+    alike: float
+    alike_grave: float
+    grave_error_share: float
+    grave_extra_ms: float
+
+    @classmethod
+    def of(cls, config: GuardConfig) -> Guard:
+        return cls(**config.model_dump())
+
+    def is_grave(self, finding: Finding) -> bool:
+        """Whether users feel it for certain."""
+        if finding.kind == "silence":
+            return True
+        if finding.unit == "ms":
+            return extra(finding) >= self.grave_extra_ms
+        return finding.kind == "errors" and extra(finding) >= self.grave_error_share
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """Whether a finding wakes somebody, the chance that this is warranted, and, if it does not, why."""
+
+    pages: bool
+    chance: float
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Learnt:
     """One version's content.
 
     `weights` are of `features.NAMES`. `detectors` and `groups` hold intercepts that few labels pull only a little from
-    zero (partial pooling); a group's key is `detector|service`. `strictness` goes to the detectors' own thresholds.
+    zero (partial pooling); a group's key is `detector|service`. `strictness` is how much evidence a page needs, in
+    units of what raises a finding, by `detector|service`. `false_pages` are what a finding must be like to be held back.
     """
 
     bias: float = 2.0
@@ -42,6 +108,8 @@ class Learnt:
     detectors: Mapping[str, Group] = field(default_factory=dict)
     groups: Mapping[str, Group] = field(default_factory=dict)
     strictness: Mapping[str, float] = field(default_factory=dict)
+    false_pages: tuple[FalsePage, ...] = ()
+    guard: Guard = Guard.of(GuardConfig())
     cut: float = CUT
 
     def probability(self, finding: Finding) -> float:
@@ -49,32 +117,58 @@ class Learnt:
         detector, service = group(finding)
         own = self.groups.get(f"{detector}|{service}", Group())
         odds = self.bias + self.detectors.get(detector, Group()).intercept + own.intercept
-        odds += sum(weight * value for weight, value in zip(self.weights, features(finding), strict=True))
+        odds += sum(weight * value for weight, value in zip(self.weights, features(finding).tolist(), strict=True))
         return 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, odds))))
 
     def pages(self, finding: Finding) -> bool:
         """Whether this version would wake somebody for the finding."""
-        detector, service = group(finding)
-        own = self.groups.get(f"{detector}|{service}", Group())
-        borrowed = self.detectors.get(detector, Group())
-        if own.wrong + 0.5 * (borrowed.wrong - own.wrong) < FALSE_BEFORE:
-            return True
-        return self.probability(finding) >= self.cut
+        return self.decide(finding).pages
 
-    def why(self, finding: Finding) -> str:
-        """One sentence on why the finding wakes nobody."""
+    def decide(self, finding: Finding) -> Decision:
+        """Whether this version wakes somebody for the finding, and why not."""
+        chance = self.probability(finding)
+        grave = self.guard.is_grave(finding)
+        alike = self.alike(finding) if chance < self.cut else {}
+        # The sum of thirds is not exact: three of two thirds are two.
+        if alike and sum(alike.values()) > (self.guard.alike_grave if grave else self.guard.alike) - 1e-6:
+            return Decision(pages=False, chance=chance, why=self._like_false_pages(finding, alike, chance))
+        if not grave and (why := self._below_threshold(finding)):
+            return Decision(pages=False, chance=chance, why=why)
+        return Decision(pages=True, chance=chance)
+
+    def alike(self, finding: Finding) -> dict[str, float]:
+        """The incidents judged false that had a finding like this one; those on other services count half."""
+        weights: dict[str, float] = {}
+        for one in self.false_pages:
+            if one.covers(finding):
+                weight = 1.0 if one.service == finding.service else BORROWED
+                weights[one.incident_id] = max(weights.get(one.incident_id, 0.0), weight)
+        return weights
+
+    def _below_threshold(self, finding: Finding) -> str:
         detector, service = group(finding)
-        own = self.groups.get(f"{detector}|{service}", Group())
-        borrowed = self.detectors.get(detector, Group())
+        needed = self.strictness.get(f"{detector}|{service}", 1.0)
+        reached = evidence(finding)
+        if reached >= needed:
+            return ""
         return (
-            f"{detector} was wrong in {own.wrong} of {own.right + own.wrong} labelled findings on {service} "
-            f"({borrowed.wrong} of {borrowed.right + borrowed.wrong} on all services), and this one looks like those: "
-            f"a chance of {self.probability(finding):.0%} to be worth waking somebody"
+            f"its evidence is {reached:.1f} times what raises a finding, and labels taught that {detector} on "
+            f"{service} needs {needed:.1f} times; it pages if the evidence grows"
         )
 
-    def thresholds(self) -> RedThresholds:
-        """What the detectors take from this version."""
-        return RedThresholds(strictness=dict(self.strictness))
+    def _like_false_pages(self, finding: Finding, alike: Mapping[str, float], chance: float) -> str:
+        detector, service = group(finding)
+        own = self.groups.get(f"{detector}|{service}", Group())
+        here = sum(weight == 1.0 for weight in alike.values())
+        elsewhere = len(alike) - here
+        where = " and ".join(
+            words for count, words in ((here, f"{here} here"), (elsewhere, f"{elsewhere} on other services")) if count
+        )
+        return (
+            f"it is like findings of {len(alike)} incidents that were judged false ({where}: "
+            f"{', '.join(sorted(alike)[-3:])}); {detector} was right {own.right} of {own.right + own.wrong} times on "
+            f"{service}. A chance of {chance:.0%} to be worth waking somebody"
+        )
 
     def to_bytes(self) -> bytes:
         """The same content is the same bytes, so that a version is named by what it says."""
@@ -90,17 +184,28 @@ class Learnt:
         try:
             tree: dict[str, Any] = json.loads(content)
             written_as = tree.pop("format")
+            if written_as != FORMAT:
+                raise StateError(f"this detector model has format {written_as!r}, not {FORMAT}: train again")
             tree["weights"] = tuple(float(weight) for weight in tree["weights"])
             for name in ("detectors", "groups"):
                 tree[name] = {key: Group(**value) for key, value in tree[name].items()}
             tree["strictness"] = {str(key): float(value) for key, value in tree["strictness"].items()}
+            tree["false_pages"] = tuple(FalsePage(**one) for one in tree["false_pages"])
+            tree["guard"] = Guard(**tree["guard"])
             learnt = cls(**tree)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StateError(f"this is not a detector model of format {FORMAT}: {error}") from error
-        if written_as != FORMAT or len(learnt.weights) != len(NAMES):
-            raise StateError(f"this detector model has format {written_as!r}, not {FORMAT}: train again")
-        numbers = [learnt.bias, learnt.cut, *learnt.weights, *learnt.strictness.values()]
+        if len(learnt.weights) != len(NAMES):
+            raise StateError(f"this detector model has {len(learnt.weights)} weights, not {len(NAMES)}: train again")
+        numbers = [
+            learnt.bias,
+            learnt.cut,
+            *learnt.weights,
+            *learnt.strictness.values(),
+            *asdict(learnt.guard).values(),
+        ]
         numbers += [one.intercept for part in (learnt.detectors, learnt.groups) for one in part.values()]
+        numbers += [n for one in learnt.false_pages for n in (one.evidence, one.amount, one.load, one.common)]
         if not all(math.isfinite(number) for number in numbers):
             raise StateError("this detector model holds numbers that are not finite")
         return learnt

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -15,28 +15,32 @@ from prometheus_client import Counter, Histogram
 
 from alerting import journal
 from alerting.machine import Incident
-from detectors.red import RedThresholds
 from watchkeeper.clock import Clock
+from watchkeeper.config import LearningConfig
 from watchkeeper.errors import StateError
 from watchkeeper.learning import registry
-from watchkeeper.learning.examples import Example, examples
-from watchkeeper.learning.gate import held_out, judge
-from watchkeeper.learning.learnt import BUILT_IN, Learnt
+from watchkeeper.learning.episodes import LONGEST_BEFORE, Episodes
+from watchkeeper.learning.examples import Example, examples, labelled
+from watchkeeper.learning.gate import Verdict
+from watchkeeper.learning.learnt import BUILT_IN, Guard, Learnt
 from watchkeeper.learning.suppression import barred, hold_back
 from watchkeeper.learning.train import train
+from watchkeeper.state.changes import changes_between
 from watchkeeper.state.database import Database
 from watchkeeper.state.insert import upsert
+from watchkeeper.state.labels import labels
 from watchkeeper.state.models import ModelVersion, at_stage, put_model, stage, versions
 from watchkeeper.state.schema import shadow_verdicts
-from watchkeeper.vocabulary import Finding
+from watchkeeper.vocabulary import ChangeEvent, Finding, Label, Window
 
 HELD_BACK = Counter("watchkeeper_findings_held_back_total", "Findings that a model turned into tickets.", ["stage"])
 PREDICTION_SECONDS = Histogram("watchkeeper_model_prediction_seconds", "Time to judge one tick's findings.")
+UNREADABLE = Counter(
+    "watchkeeper_model_unreadable_total", "Times that a version could not be read; it decides nothing."
+)
 
-CANARY_SHARE: Final = 0.25  # of the services
-PROMOTE_AFTER: Final = 10  # labelled incidents of each source before a version is promoted without being asked
-CANARY_LABELS: Final = 5  # further ones of each source before a canary serves, or retires
-CODE: Final = "1"  # raise it when training changes
+CODE: Final = "2"  # raise it when training changes
+DEFAULTS: Final = LearningConfig()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,108 +52,138 @@ class _Model:
 class Learner:
     """Trains, shadows and serves the detector model. Threads may share one."""
 
-    def __init__(self, db: Database, clock: Clock) -> None:
+    def __init__(self, db: Database, clock: Clock, settings: LearningConfig = DEFAULTS) -> None:
         self._db = db
         self._clock = clock
+        self._settings = settings
         self._logger = structlog.get_logger()
         self._lock = threading.Lock()
-        self._labels_seen = -1
+        self._episodes = Episodes()
+        self._labels_seen: tuple[Label, ...] | None = None
+        self._known: tuple[Example, ...] = ()
+        self._shadowed: dict[tuple[int, str], tuple[float, bool]] = {}
+        self._verdicts: dict[tuple[int, int], Verdict] = {}
         self.seconds_per_tick = 0.0
+        self.unreadable = ""
         self._serving = _Model("0", BUILT_IN)
         self._canary: _Model | None = None
         self._barred: frozenset[str] = frozenset()
         self._reload()
 
-    def thresholds(self) -> RedThresholds:
-        """What the serving version learnt for the detectors' own decisions."""
-        return self._serving.learnt.thresholds()
-
     def version(self) -> str:
         """The version that serves; "0" is what is built in."""
         return self._serving.version
 
-    def judge(self, findings: Sequence[Finding], now: datetime) -> list[Finding]:  # noqa: ARG002 - part of the contract
-        """The findings, those that the deciding version holds back as tickets with their reason."""
+    def judge(self, findings: Sequence[Finding], now: datetime) -> list[Finding]:
+        """The findings of one tick, those that the deciding version holds back as tickets with their reason."""
         began = time.perf_counter()
-        judged = [self._judged(finding) for finding in findings]
+        judged = [self._judged(finding) for finding in self._episodes.follow(findings, self._changes(findings, now))]
         self.seconds_per_tick = time.perf_counter() - began
         PREDICTION_SECONDS.observe(self.seconds_per_tick)
         return judged
+
+    def _changes(self, findings: Sequence[Finding], now: datetime) -> tuple[ChangeEvent, ...]:
+        """The changes that may lie behind what could page now."""
+        onsets = [finding.onset for finding in findings if finding.severity == "page"]
+        if not onsets:
+            return ()
+        return changes_between(self._db, Window(start=min(onsets) - LONGEST_BEFORE, end=now + timedelta(seconds=1)))
 
     def _judged(self, finding: Finding) -> Finding:
         model, name = self._deciding(finding.service)
         group = f"{finding.detector}|{finding.service}"
         if finding.severity != "page" or finding.kind in ("alert", "slo") or group in self._barred:
             return finding
-        if model.learnt.pages(finding):
+        decision = model.learnt.decide(finding)
+        if decision.pages:
             return finding
         HELD_BACK.labels(name).inc()
-        return hold_back(finding, model.learnt, model.version)
+        return hold_back(finding, decision, model.version)
 
     def _deciding(self, service: str) -> tuple[_Model, str]:
         canary = self._canary
-        if canary and in_canary(service):
+        if canary and in_canary(service, self._settings.gate.canary_share):
             return canary, "canary"
         return self._serving, "serving"
 
     def run(self, now: datetime) -> tuple[Example, ...]:
-        """Train on new labels, let candidates judge recent incidents beside, promote what earned it, and reload.
+        """Train on new labels, let candidates judge recent incidents beside, move on what earned it, and reload.
 
         Returns the labelled findings that it went by.
         """
         with self._lock:
-            known = examples(self._db)
-            if known and len(known) != self._labels_seen:
-                self._train(known, now)
-                self._labels_seen = len(known)
+            given = labels(self._db)
+            if given != self._labels_seen:
+                self._known = examples(self._db, given)
+                self._verdicts.clear()
+                if self._known:
+                    self._train(self._known, now)
+                self._labels_seen = given
+            self._move(self._known, now)
             self._shadow(now)
             self._reload()
-        return known
+        return self._known
 
     def _train(self, known: tuple[Example, ...], now: datetime) -> None:
-        learnt = train(known)
-        by_source = _labelled(known)
-        serving = registry.load(at_stage(self._db, registry.NAME, "serving"))
-        verdict = judge(learnt, serving, known, held_out(known, train))
+        learnt = train(known, Guard.of(self._settings.guard))
+        by_source = labelled(known)
         lineage = {
             "human labels": by_source["human"],
             "chaos labels": by_source["chaos"],
             "findings": len(known),
+            "last label": max(example.at for example in known).isoformat(),
             "first onset": min(example.finding.onset for example in known).isoformat(timespec="seconds"),
             "last onset": max(example.finding.onset for example in known).isoformat(timespec="seconds"),
             "code": CODE,
-            **verdict.record(),
         }
         before = {version.version for version in versions(self._db, registry.NAME)}
         model = put_model(self._db, registry.NAME, learnt.to_bytes(), lineage, now)
         if model.version in before:
             return
-        for older in versions(self._db, registry.NAME):
-            if older.stage == "shadow" and older.version != model.version:
-                record = {"why": f"version {model.version} has learnt more"}
-                stage(self._db, registry.NAME, older.version, "retired", actor="learning", now=now, record=record)
+        serving = self._read(at_stage(self._db, registry.NAME, "serving")) or BUILT_IN
         self._logger.info("model.trained", version=model.version, would_change=_would_change(learnt, serving, known))
-        canary = at_stage(self._db, registry.NAME, "canary")
-        if canary:
-            self._settle(canary, by_source, now)
-        elif min(by_source.values()) >= PROMOTE_AFTER and verdict.passed:
-            self._promote(model.version, now)
+        # One that passes goes on being watched, lest every new label set its clock back; the newest is next in turn.
+        oldest, *others = [one for one in versions(self._db, registry.NAME) if one.stage == "shadow"]
+        stale = others[:-1] if self._verdict(oldest, known, now).passed else [oldest, *others][:-1]
+        for one in stale:
+            self._retire(one, f"version {model.version} has learnt more", now)
 
-    def _settle(self, canary: ModelVersion, by_source: Mapping[str, int], now: datetime) -> None:
-        """A canary that was judged by enough new labels serves if the gate still lets it, and retires if not."""
-        new = min(count - int(canary.lineage.get(f"{source} labels", 0)) for source, count in by_source.items())
-        if new >= CANARY_LABELS and not self._promote(canary.version, now):
-            record = {"why": "the gate refused what it did as a canary"}
-            stage(self._db, registry.NAME, canary.version, "retired", actor="learning", now=now, record=record)
-
-    def _promote(self, version: int, now: datetime) -> bool:
+    def _move(self, known: tuple[Example, ...], now: datetime) -> None:
+        """One step for the version that is next: a canary that the gate refuses retires, one that passes serves."""
+        waits = [one for one in versions(self._db, registry.NAME) if one.stage in ("canary", "shadow")]
+        canary = next((one for one in waits if one.stage == "canary"), None)
+        model = canary or next(iter(waits), None)
+        if model is None or not known:
+            return
+        if canary and (refused := self._verdict(canary, known, now).refused):
+            self._retire(canary, f"the gate refuses what it does as a canary: {'; '.join(refused)}", now)
+            return
+        if not self._settings.automatic or registry.rolled_back(self._db):
+            return
+        rules = self._settings.gate
+        # What takes long is asked last: time first, then the labels, then all of it once more in the promotion.
+        if registry.soaking(self._db, model, now, rules, known) or self._verdict(model, known, now).reasons:
+            return
         try:
-            to, _ = registry.promote(self._db, version, actor="learning", now=now)
+            to, _ = registry.promote(self._db, model.version, actor="learning", now=now, rules=rules)
         except StateError as error:
-            self._logger.info("model.stays", version=version, reason=error.message)
-            return False
-        self._logger.info("model.promoted", version=version, stage=to)
-        return True
+            self._logger.info("model.stays", version=model.version, reason=error.message)
+            return
+        self._verdicts.clear()
+        self._logger.info("model.promoted", version=model.version, stage=to)
+
+    def _verdict(self, model: ModelVersion, known: tuple[Example, ...], now: datetime) -> Verdict:
+        """What the gate says of a version by the labels alone; the same until there are others."""
+        serving = at_stage(self._db, registry.NAME, "serving")
+        key = (model.version, serving.version if serving else 0)
+        if key not in self._verdicts:
+            patient = self._settings.gate.model_copy(update={"shadow_s": 0, "canary_s": 0, "canary_labels": 0})
+            self._verdicts[key] = registry.gate(self._db, model, now, patient, known)
+        return self._verdicts[key]
+
+    def _retire(self, model: ModelVersion, why: str, now: datetime) -> None:
+        stage(self._db, registry.NAME, model.version, "retired", actor="learning", now=now, record={"why": why})
+        self._logger.info("model.retired", version=model.version, reason=why)
 
     def _shadow(self, now: datetime) -> None:
         """Record what every version that does not decide would have said of the last hour's incidents."""
@@ -158,25 +192,46 @@ class Learner:
             return
         with self._db.read() as connection:
             recent = [one for one in journal.newest(connection, None, 50) if now - one.opened_at < timedelta(hours=1)]
-        with self._db.write() as connection:
-            for model in candidates:
-                learnt = registry.load(model)
-                for incident in recent:
-                    chance, pages = verdict_on(learnt, incident)
-                    row = {"name": model.name, "version": model.version, "incident_id": incident.id}
+        said = {
+            (model.version, incident.id): verdict_on(learnt, incident)
+            for model in candidates
+            if (learnt := self._read(model)) is not None
+            for incident in recent
+        }
+        news = {key: verdict for key, verdict in said.items() if self._shadowed.get(key) != verdict}
+        if news:
+            with self._db.write() as connection:
+                for (version, incident_id), (chance, pages) in news.items():
+                    row = {"name": registry.NAME, "version": version, "incident_id": incident_id}
                     upsert(connection, shadow_verdicts, {**row, "would_page": int(pages), "score": chance})
+        self._shadowed = said
 
     def _reload(self) -> None:
         serving = at_stage(self._db, registry.NAME, "serving")
         canary = at_stage(self._db, registry.NAME, "canary")
-        self._serving = _Model(str(serving.version), registry.load(serving)) if serving else _Model("0", BUILT_IN)
-        self._canary = _Model(str(canary.version), registry.load(canary)) if canary else None
+        self.unreadable = ""
+        learnt, tried = self._read(serving), self._read(canary)
+        # Without a version that can be read, everything pages: noise is safe, silence is not.
+        self._serving = _Model(str(serving.version), learnt) if serving and learnt else _Model("0", BUILT_IN)
+        self._canary = _Model(str(canary.version), tried) if canary and tried else None
         self._barred = barred(self._db)
 
+    def _read(self, model: ModelVersion | None) -> Learnt | None:
+        """A version's content; None where there is none that can be read."""
+        if model is None:
+            return None
+        try:
+            return registry.load(model)
+        except StateError as error:
+            if not self.unreadable:
+                UNREADABLE.inc()
+            self.unreadable = f"version {model.version} cannot be read, so it decides nothing: {error.message}"
+            return None
 
-def in_canary(service: str) -> bool:
+
+def in_canary(service: str, share: float = DEFAULTS.gate.canary_share) -> bool:
     """Whether a service is in the share where a canary decides; always the same ones."""
-    return int(hashlib.sha256(service.encode()).hexdigest()[:8], 16) / 16**8 < CANARY_SHARE
+    return int(hashlib.sha256(service.encode()).hexdigest()[:8], 16) / 16**8 < share
 
 
 def verdict_on(learnt: Learnt, incident: Incident) -> tuple[float, bool]:
@@ -184,15 +239,8 @@ def verdict_on(learnt: Learnt, incident: Incident) -> tuple[float, bool]:
     mine = [finding for finding in incident.findings if finding.severity == "page"]
     if not mine:
         return 0.0, False
-    return max(learnt.probability(finding) for finding in mine), any(learnt.pages(finding) for finding in mine)
-
-
-def _labelled(known: Sequence[Example]) -> dict[str, int]:
-    """How many incidents each source has judged."""
-    return {
-        source: len({example.incident_id for example in known if example.source == source})
-        for source in ("human", "chaos")
-    }
+    decisions = [learnt.decide(finding) for finding in mine]
+    return max(one.chance for one in decisions), any(one.pages for one in decisions)
 
 
 def _would_change(learnt: Learnt, serving: Learnt, known: Sequence[Example]) -> str:

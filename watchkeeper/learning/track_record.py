@@ -52,14 +52,20 @@ def track_record(db: Database, finding: Finding, source: LabelSource | None = No
     )
 
 
-def tally(known: Iterable[Example]) -> tuple[int, int]:
-    """Right and judged, an incident counted once; where both sources judged it, what chaos knows counts."""
-    verdicts: dict[str, Example] = {}
+def verdicts(known: Iterable[Example]) -> dict[str, Example]:
+    """An example of each incident; where both sources judged it, what chaos knows counts."""
+    found: dict[str, Example] = {}
     for example in known:
-        before = verdicts.get(example.incident_id)
+        before = found.get(example.incident_id)
         if before is None or example.source == "chaos":
-            verdicts[example.incident_id] = example
-    return sum(example.warranted for example in verdicts.values()), len(verdicts)
+            found[example.incident_id] = example
+    return found
+
+
+def tally(known: Iterable[Example]) -> tuple[int, int]:
+    """Right and judged, an incident counted once."""
+    found = verdicts(known)
+    return sum(example.warranted for example in found.values()), len(found)
 
 
 def wilson(right: int, judged: int) -> tuple[float, float]:

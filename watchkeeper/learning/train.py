@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from watchkeeper.learning.examples import Example
-from watchkeeper.learning.features import NAMES, features, group
-from watchkeeper.learning.learnt import Group, Learnt
-from watchkeeper.learning.track_record import tally
+from watchkeeper.learning.features import NAMES, evidence, features, group
+from watchkeeper.learning.learnt import BORROWED, BUILT_IN, FalsePage, Group, Guard, Learnt
+from watchkeeper.learning.track_record import tally, verdicts
 
 Floats = npt.NDArray[np.float64]
 
@@ -29,24 +29,24 @@ PENALTY_BIAS: Final = 0.3
 PENALTY_WEIGHT: Final = 0.2
 PENALTY_DETECTOR: Final = 0.6
 PENALTY_GROUP: Final = 0.4
-# A fault that wakes nobody costs more than a page for nothing.
-MISS_COST: Final = 3.0
 # How far a threshold may move from its built-in value, and how many labels count as much as the pool.
 STRICTEST: Final = 2.5
 POOL_WEIGHT: Final = 2.0
+# False pages that a version remembers of each detector: the newest.
+REMEMBERED: Final = 200
 
 
-def train(examples: Sequence[Example]) -> Learnt:
-    """The next version, from every example of both sources."""
+def train(examples: Sequence[Example], guard: Guard = BUILT_IN.guard) -> Learnt:
+    """The next version, from every example of both sources. `guard` is kept in it."""
     if not examples:
-        return Learnt()
+        return Learnt(guard=guard)
     groups = sorted({group(example.finding) for example in examples})
     detectors = sorted({detector for detector, _ in groups})
     x = _design(examples, detectors, groups)
     y = np.array([example.warranted for example in examples], dtype=np.float64)
     # An incident with ten findings is one judgement, not ten.
     incidents = [(example.source, example.incident_id) for example in examples]
-    weight = np.array([1.0 / math.sqrt(incidents.count(one)) for one in incidents]) * np.where(y > 0, MISS_COST, 1.0)
+    weight = np.array([1.0 / math.sqrt(incidents.count(one)) for one in incidents])
     penalty = np.array(
         [PENALTY_BIAS]
         + [PENALTY_WEIGHT] * len(NAMES)
@@ -78,7 +78,9 @@ def train(examples: Sequence[Example]) -> Learnt:
             )
             for i, (detector, service) in enumerate(groups)
         },
-        strictness=_strictness(examples, groups),
+        strictness=_strictness(examples, groups, guard),
+        false_pages=_false_pages(examples),
+        guard=guard,
     )
 
 
@@ -113,40 +115,61 @@ def _counts(examples: Sequence[Example], detector: str, service: str) -> tuple[i
     return right, judged - right
 
 
-def _strictness(examples: Sequence[Example], groups: list[tuple[str, str]]) -> dict[str, float]:
-    """Per kind and service: how much more evidence a page needs, so that labelled false pages stay below it.
+def _false_pages(examples: Sequence[Example]) -> tuple[FalsePage, ...]:
+    """What was judged false, a finding of an incident once, oldest label first."""
+    judged_false = {one for one, verdict in verdicts(examples).items() if not verdict.warranted}
+    found: dict[tuple[str, str, str], FalsePage] = {}
+    for example in sorted(examples, key=lambda one: (one.at, one.incident_id, one.finding.key)):
+        detector, service = group(example.finding)
+        if example.incident_id in judged_false:
+            numbers = [round(float(value), 3) for value in features(example.finding)]
+            found[detector, example.incident_id, service] = FalsePage(
+                detector=detector,
+                service=service,
+                incident_id=example.incident_id,
+                evidence=round(evidence(example.finding), 3),
+                amount=numbers[0],
+                load=numbers[2],
+                common=numbers[3],
+                deployed=bool(numbers[4]),
+            )
+    by_detector: dict[str, list[FalsePage]] = {}
+    for one in found.values():
+        by_detector.setdefault(one.detector, []).append(one)
+    return tuple(one for detector in sorted(by_detector) for one in by_detector[detector][-REMEMBERED:])
 
-    Never more than half of what the labelled true pages of the kind showed; shrunk towards the kind's pool.
+
+def _strictness(examples: Sequence[Example], groups: list[tuple[str, str]], guard: Guard) -> dict[str, float]:
+    """By `detector|service`: how much more evidence a page needs, so that labelled false pages stay below it.
+
+    Never more than half of what the labelled true pages of the detector showed; shrunk towards the detector's pool. 1,
+    which is left out, where too few incidents were false to say, and where the false pages showed more evidence than
+    any threshold may ask: it would only be late.
     """
     learnt: dict[str, float] = {}
-    by_kind: dict[str, list[Example]] = {}
-    for example in examples:
-        if example.finding.detector.startswith("red."):
-            by_kind.setdefault(example.finding.kind, []).append(example)
-    for kind, mine in by_kind.items():
-        true = sorted(_peak(example) for example in mine if example.warranted)
+    for detector in sorted({detector for detector, _ in groups}):
+        mine = [example for example in examples if example.finding.detector == detector]
+        true = sorted(evidence(example.finding) for example in mine if example.warranted)
         ceiling = min(STRICTEST, max(1.0, 0.5 * true[len(true) // 10])) if true else STRICTEST
         pool = _needed(mine)
-        for detector, service in groups:
-            own = [e for e in mine if group(e.finding) == (detector, service)]
-            if not own:
+        right, judged = tally(mine)
+        false_everywhere = judged - right
+        for service in sorted(service for one, service in groups if one == detector):
+            own = [example for example in mine if example.finding.service == service]
+            right, judged = tally(own)
+            false, false_elsewhere = judged - right, false_everywhere - (judged - right)
+            if false + BORROWED * false_elsewhere < guard.alike:
                 continue
-            false = sum(not example.warranted for example in own)
             share = false / (false + POOL_WEIGHT)
             needed = math.exp(share * math.log(_needed(own)) + (1 - share) * math.log(pool) * 0.5)
             if (value := round(min(ceiling, max(1.0, needed)), 3)) > 1.0:
-                learnt[f"{kind}:{service}"] = value
+                learnt[f"{detector}|{service}"] = value
     return learnt
 
 
 def _needed(examples: Sequence[Example]) -> float:
-    """What the sum would have had to reach, in built-in thresholds, to leave out the median false page."""
-    false = sorted(_peak(example) for example in examples if not example.warranted)
-    share = len(false) / len(examples)
-    return max(1.0, 1.0 + share * (1.1 * false[len(false) // 2] - 1.0)) if false else 1.0
-
-
-def _peak(example: Example) -> float:
-    """The evidence when the page went out, in built-in thresholds: from the score, which is sum / (sum + threshold)."""
-    score = min(example.finding.score, 0.95)
-    return score / (1.0 - score)
+    """What the evidence would have had to reach to leave out the median false page."""
+    false = sorted(evidence(example.finding) for example in examples if not example.warranted)
+    if not false or (median := false[len(false) // 2]) > STRICTEST:
+        return 1.0
+    return max(1.0, 1.0 + len(false) / len(examples) * (1.1 * median - 1.0))

@@ -72,10 +72,9 @@ class Watch:
         self._logger = structlog.get_logger()
         self._tracer = trace.get_tracer("watchkeeper")
         self.incidents = Incidents(db, self._clock, config.oncall, ack_timeout_s=config.watch.ack_timeout_s)
-        self._learner = Learner(db, self._clock)
+        self._learner = Learner(db, self._clock, config.learning)
         self._live = Live(
             history_s=config.watch.history_minutes * 60,
-            thresholds=self._learner.thresholds(),
             version=self._learner.version(),
             clear_s=config.watch.clear_s,
             slos=read_objectives(config.slo),
@@ -166,9 +165,7 @@ class Watch:
         now = self._clock.now()
         known = self._learner.run(now)
         self._about_ourselves = watch_the_watcher(known, self._learner.seconds_per_tick, now)
-        if self._learner.version() != self._live.red.version:
-            self._live.red.thresholds = self._learner.thresholds()
-            self._live.red.version = self._learner.version()
+        self._live.red.version = self._learner.version()
 
     def _call_graph(self, now: datetime) -> tuple[tuple[str, str], ...]:
         """Who calls whom, as the last minutes show it."""
