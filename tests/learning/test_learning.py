@@ -128,7 +128,7 @@ def test_the_gate_needs_both_sources(scene: Scene) -> None:
     for _ in range(4):
         scene.incident(scene.finding("batch", 0.53), warranted=False, sources=("human",))
     Learner(scene.db, scene.clock, BY_HAND).run(scene.clock.now())
-    with pytest.raises(StateError, match="lacks the 4 incidents with a chaos label"):
+    with pytest.raises(StateError, match="0 of the 4 incidents that it needs have a chaos label"):
         promote(scene, steps=1)
 
 

@@ -69,11 +69,14 @@ def promote(
     version: Annotated[int, typer.Argument(help="The version to move on: shadow to canary, canary to serving.")],
     config: ConfigPath = None,
     force: Annotated[bool, typer.Option("--force", help="Although the gate refuses. This is recorded.")] = False,
+    why: Annotated[str, typer.Option("--why", help="Kept in the record; needed with --force.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Move a version one stage on, if the gate on both label sources lets it. Exit status 1 if it refuses."""
-    db = Database.open(load(config))
-    to, verdict = registry.promote(db, version, actor=_actor(), now=SystemClock().now(), force=force)
+    tree = load(config)
+    now, rules = SystemClock().now(), tree.learning.gate
+    db = Database.open(tree)
+    to, verdict = registry.promote(db, version, actor=_actor(), now=now, rules=rules, force=force, why=why)
     if as_json:
         print(json.dumps({"version": version, "stage": to, **verdict.record()}, indent=2))
     else:
@@ -98,11 +101,12 @@ def rollback(
 @app.command(epilog="Example: watchkeeper model train")
 def train(config: ConfigPath = None, as_json: AsJson = False) -> None:
     """Train on every label there is, now. The new version shadows."""
-    db = Database.open(load(config))
+    tree = load(config)
+    db = Database.open(tree)
     if not examples(db):
         print(json.dumps({"trained": None}) if as_json else "No labelled incident yet: nothing to learn from.")
         return
-    Learner(db, SystemClock()).run(SystemClock().now())
+    Learner(db, SystemClock(), tree.learning).run(SystemClock().now())
     newest = versions(db, registry.NAME)[-1]
     if as_json:
         print(json.dumps({"trained": newest.version, "stage": newest.stage}))

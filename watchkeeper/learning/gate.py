@@ -176,10 +176,7 @@ def _missing(scores: dict[str, Score], rules: GateConfig) -> list[str]:
     missing = []
     for source, needed in (("human", rules.human_labels), ("chaos", rules.chaos_labels)):
         if scores[source].incidents < needed:
-            has = (
-                f"has {scores[source].incidents} of the {needed}" if scores[source].incidents else f"lacks the {needed}"
-            )
-            missing.append(f"it {has} incidents with a {source} label that it needs")
+            missing.append(f"{scores[source].incidents} of the {needed} incidents that it needs have a {source} label")
     known = max(scores[source].warranted for source in SOURCES)
     if known < rules.warranted:
         missing.append(f"only {known} of the {rules.warranted} incidents worth a page that it needs are labelled")

@@ -85,6 +85,9 @@ class Guard:
         return finding.kind == "errors" and extra(finding) >= self.grave_error_share
 
 
+DEFAULT_GUARD: Final = Guard.of(GuardConfig())
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """Whether a finding wakes somebody, the chance that this is warranted, and, if it does not, why."""
@@ -100,7 +103,8 @@ class Learnt:
 
     `weights` are of `features.NAMES`. `detectors` and `groups` hold intercepts that few labels pull only a little from
     zero (partial pooling); a group's key is `detector|service`. `strictness` is how much evidence a page needs, in
-    units of what raises a finding, by `detector|service`. `false_pages` are what a finding must be like to be held back.
+    units of what raises a finding, by `detector|service`. `false_pages` are what a finding must be like to be
+    held back.
     """
 
     bias: float = 2.0
@@ -109,7 +113,7 @@ class Learnt:
     groups: Mapping[str, Group] = field(default_factory=dict)
     strictness: Mapping[str, float] = field(default_factory=dict)
     false_pages: tuple[FalsePage, ...] = ()
-    guard: Guard = Guard.of(GuardConfig())
+    guard: Guard = DEFAULT_GUARD
     cut: float = CUT
 
     def probability(self, finding: Finding) -> float:
@@ -197,13 +201,8 @@ class Learnt:
             raise StateError(f"this is not a detector model of format {FORMAT}: {error}") from error
         if len(learnt.weights) != len(NAMES):
             raise StateError(f"this detector model has {len(learnt.weights)} weights, not {len(NAMES)}: train again")
-        numbers = [
-            learnt.bias,
-            learnt.cut,
-            *learnt.weights,
-            *learnt.strictness.values(),
-            *asdict(learnt.guard).values(),
-        ]
+        numbers = [learnt.bias, learnt.cut, *learnt.weights, *learnt.strictness.values()]
+        numbers += asdict(learnt.guard).values()
         numbers += [one.intercept for part in (learnt.detectors, learnt.groups) for one in part.values()]
         numbers += [n for one in learnt.false_pages for n in (one.evidence, one.amount, one.load, one.common)]
         if not all(math.isfinite(number) for number in numbers):

@@ -35,9 +35,7 @@ from watchkeeper.vocabulary import ChangeEvent, Finding, Label, Window
 
 HELD_BACK = Counter("watchkeeper_findings_held_back_total", "Findings that a model turned into tickets.", ["stage"])
 PREDICTION_SECONDS = Histogram("watchkeeper_model_prediction_seconds", "Time to judge one tick's findings.")
-UNREADABLE = Counter(
-    "watchkeeper_model_unreadable_total", "Times that a version could not be read; it decides nothing."
-)
+UNREADABLE = Counter("watchkeeper_model_unreadable_total", "Versions that could not be read: they decide nothing.")
 
 CODE: Final = "2"  # raise it when training changes
 DEFAULTS: Final = LearningConfig()

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from watchkeeper.learning.examples import Example
 from watchkeeper.learning.features import NAMES, evidence, features, group
-from watchkeeper.learning.learnt import BORROWED, BUILT_IN, FalsePage, Group, Guard, Learnt
+from watchkeeper.learning.learnt import BORROWED, DEFAULT_GUARD, FalsePage, Group, Guard, Learnt
 from watchkeeper.learning.track_record import tally, verdicts
 
 Floats = npt.NDArray[np.float64]
@@ -36,7 +36,7 @@ POOL_WEIGHT: Final = 2.0
 REMEMBERED: Final = 200
 
 
-def train(examples: Sequence[Example], guard: Guard = BUILT_IN.guard) -> Learnt:
+def train(examples: Sequence[Example], guard: Guard = DEFAULT_GUARD) -> Learnt:
     """The next version, from every example of both sources. `guard` is kept in it."""
     if not examples:
         return Learnt(guard=guard)
