@@ -38,13 +38,11 @@ def text(values: pa.ChunkedArray | Sequence[Any]) -> Text:
 
 def encoded(column: pa.ChunkedArray | pa.Array) -> tuple[I64, tuple[str, ...]]:
     """A column of text as codes `(n,)` and what each code stands for; a missing value is the empty string."""
-    plain = pc.fill_null(column.cast(pa.string()), "")
-    if isinstance(plain, pa.ChunkedArray):
-        plain = plain.combine_chunks()
-    found = plain.dictionary_encode()
-    if isinstance(found, pa.ChunkedArray):
-        found = found.combine_chunks()
-    return np.asarray(found.indices, dtype=np.int64), tuple(found.dictionary.to_pylist())
+    if not pa.types.is_dictionary(column.type) or column.null_count:
+        column = pc.fill_null(column.cast(pa.string()), "").dictionary_encode()
+    if isinstance(column, pa.ChunkedArray):
+        column = column.unify_dictionaries().combine_chunks()
+    return np.asarray(column.indices, dtype=np.int64), tuple(column.dictionary.to_pylist())
 
 
 def codes(*columns: Text) -> tuple[I64, list[tuple[str, ...]]]:

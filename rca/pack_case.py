@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from rca.case import Case, Flows, Links, Series, text
 from rca.edge_metrics import metric_links, with_requests
-from rca.metric_change import resources
+from rca.metric_change import concept, resources
 from rca.metric_flows import metric_flows
-from rca.metric_words import concept_of
+from rca.metric_words import concept_of, meaning
 from rca.pack import NS, Header, Pack, Tables
 from rca.pack_changes import read_changes, read_log_lines
 from rca.past_incidents import Anomalies, PastIncidents, gather
@@ -86,10 +87,19 @@ class ReferenceMetrics:
 
 
 def reference_metrics(tables: Tables) -> ReferenceMetrics:
-    series = _series(tables.reference.get("metrics"))
+    series = _series(_read_by_engine(tables.reference.get("metrics")))
     if series is None:
         return ReferenceMetrics(flows=None, resources=None)
     return ReferenceMetrics(flows=metric_flows(series), resources=resources(series))
+
+
+def _read_by_engine(table: pa.Table | None) -> pa.Table | None:
+    """The rows of metrics whose names say what they measure: a reference holds a whole day of all the others too."""
+    if table is None:
+        return None
+    names = table.column("metric").unique().to_pylist()
+    wanted = [name for name in names if name and (concept(name) or meaning(name))]
+    return table.filter(pc.is_in(table.column("metric").cast(pa.string()), pa.array(wanted, pa.string())))
 
 
 def node_services(tables: Tables) -> dict[str, str]:
