@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from alerting import escalation, journal, outbox, postmortem
 from alerting.escalation import MACHINE
 from alerting.grouping import Edges, Neighbourhood, place
-from alerting.machine import Command, Event, EventType, Incident, Outcome, Refusal, begin, decide, fold
+from alerting.machine import Command, Event, EventType, Incident, Outcome, Refusal, begin, decide, fold, knows
 from alerting.schedule import stored_overrides
 from alerting.timers import set_timer
 from watchkeeper.clock import Clock
@@ -259,7 +259,7 @@ class Incidents:
         return incident
 
     def _join(self, connection: Connection, incident: Incident, finding: Finding, why: str, now: datetime) -> Incident:
-        if finding.key in incident.firing_keys:
+        if knows(incident, finding):
             return incident
         if incident.system_state == "recovered" and finding.severity == "page" and incident.is_open:
             command = Command(type="refired", at=now, actor=MACHINE, key=f"refired:{incident.version}")

