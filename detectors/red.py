@@ -59,11 +59,11 @@ class RedThresholds:
 
 @dataclass(slots=True)
 class _Verdict:
-    """One kind of judgement over all rows: the sums, since when, and what to show."""
+    """One kind of judgement over all rows: scores and values of the judged buckets, and what is usual."""
 
     kind: FindingKind
     scores: Floats
-    value: Floats
+    values: Floats
     expected: Floats
     unit: str
 
@@ -140,7 +140,7 @@ class RedDetector:
         # What nobody can feel doesn't count towards a page, however unusual.
         scores = np.where(bad | np.isnan(scores), scores, np.minimum(scores, 0.0))
         scores[few] = np.nan
-        return _Verdict("latency", scores, _last(mean), usual, "ms")
+        return _Verdict("latency", scores, mean[:, -JUDGED:], usual, "ms")
 
     def _errors(self, calls: Floats, errors: Floats, calm: Bools) -> _Verdict:
         base_calls = np.where(calm, calls, 0.0).sum(axis=1)
@@ -163,7 +163,8 @@ class RedDetector:
         scores = np.where(recent_calls > 0, np.where(bad, scores, np.minimum(scores - 2.0, 0.0)), np.nan)
         # A system that starts fails while its parts come up one by one.
         scores[(calls > 0).sum(axis=1) < WARM] = np.nan
-        return _Verdict("errors", scores, _last(np.where(recent_calls > 0, share, np.nan)), usual, "of requests")
+        shown = np.where(recent_calls > 0, share, np.nan)
+        return _Verdict("errors", scores, shown, usual, "of requests")
 
     def _silence(self, calls: Floats, calm: Bools, names: list[tuple[str, ...]]) -> _Verdict:
         # A service is silent as a whole: judge the sum of its operations, then tell each of its rows.
@@ -182,8 +183,8 @@ class RedDetector:
         scores = np.where(reporting[None, :], scores, np.nan)
         scores[~steady | (usual < SPARSE_CALLS)] = np.nan
         per_s = self._history.step_s
-        value, expected = _last(whole) / per_s, usual / per_s
-        return _Verdict("silence", scores[services], value[services], expected[services], "requests/s")
+        shown, expected = whole[:, -JUDGED:] / per_s, usual / per_s
+        return _Verdict("silence", scores[services], shown[services], expected[services], "requests/s")
 
     def _decide(
         self,
@@ -226,7 +227,7 @@ class RedDetector:
         total: float,
         before: Finding | None,
     ) -> Finding:
-        value, expected = float(verdict.value[row]), float(verdict.expected[row])
+        value, expected = _worst(verdict.values[row], verdict.scores[row]), float(verdict.expected[row])
         shown = None if verdict.kind == "silence" else operation
         if before:
             shown = before.operation
@@ -314,11 +315,15 @@ def _pairs(values: Floats) -> Floats:
     return np.asarray(values + before)
 
 
-def _last(values: Floats) -> Floats:
-    """Each row's last reported value; NaN where there is none."""
-    known = ~np.isnan(values)
-    last = values.shape[1] - 1 - np.argmax(known[:, ::-1], axis=1)
-    return np.where(known.any(axis=1), values[np.arange(values.shape[0]), last], np.nan)
+def _worst(values: Floats, scores: Floats) -> float:
+    """The value of the clearest of the judged buckets, NaN where none has a score; of equals the latest.
+
+    The last bucket may be half way back to normal: it would tell a human that nothing happened.
+    """
+    known = np.flatnonzero(np.isfinite(scores) & np.isfinite(values))
+    if known.size == 0:
+        return float("nan")
+    return float(values[known[::-1][np.argmax(scores[known[::-1]])]])
 
 
 def _say(kind: FindingKind, service: str, operation: str | None, value: float, expected: float, onset: datetime) -> str:

@@ -76,6 +76,15 @@ def test_a_finding_keeps_its_key_and_onset(shop: Shop) -> None:
     assert abs(onset.timestamp() % 1_800_000_000 - 300) <= STEP
 
 
+def test_a_finding_tells_the_value_that_raised_it(shop: Shop) -> None:
+    """A slow quarter of a minute is told by how slow it was, also when the newest bucket is normal again."""
+    shop.slow("orders", 300, 315, more_ms=900)
+    live = Live(history_s=1800)
+    shop.ticks(live, 5, 300)
+    told = [f.value for at in range(300, 340, 2) for f in shop.tick(live, at) if f.key == "red:latency:orders"]
+    assert told and min(value or 0.0 for value in told) > 600
+
+
 def test_a_shared_slowdown_explains_itself_until_it_lasts(shop: Shop) -> None:
     """When every service is slower at once for a minute nobody is woken; when it goes on, somebody is."""
     for service in {name for name, *_ in SERIES}:
