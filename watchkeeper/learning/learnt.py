@@ -16,6 +16,8 @@ from watchkeeper.vocabulary import Finding
 FORMAT: Final = 2
 # Below this chance of being warranted a finding wakes nobody.
 CUT: Final = 0.25
+# Below this chance a finding must show as much evidence as its detector's learnt threshold on its service asks for.
+DOUBTFUL: Final = 0.5
 # What was learnt on another service counts so much.
 BORROWED: Final = 2.0 / 3.0
 # How much worse, or less excused, than an earlier false page a finding may be and still be like it. What users feel may
@@ -136,7 +138,7 @@ class Learnt:
         # The sum of thirds is not exact: three of two thirds are two.
         if alike and sum(alike.values()) > (self.guard.alike_grave if grave else self.guard.alike) - 1e-6:
             return Decision(pages=False, chance=chance, why=self._like_false_pages(finding, alike, chance))
-        if not grave and (why := self._below_threshold(finding)):
+        if chance < DOUBTFUL and not grave and (why := self._below_threshold(finding)):
             return Decision(pages=False, chance=chance, why=why)
         return Decision(pages=True, chance=chance)
 
