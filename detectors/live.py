@@ -16,6 +16,9 @@ from prometheus_client import Histogram
 
 from detectors.drift import ServiceDrift
 from detectors.history import History
+from detectors.log_templates import BUCKETS as LOG_BUCKETS
+from detectors.log_templates import STEP_S as LOG_STEP_S
+from detectors.log_templates import LogTemplates
 from detectors.logs import ErrorLines
 from detectors.metrics import MetricLevels
 from detectors.openslo import Slo
@@ -33,6 +36,7 @@ LAG_S: Final = 2.5
 REREAD_S: Final = 40
 METRICS_EVERY_S: Final = 10
 SLO_EVERY_S: Final = 20
+MOST_BODIES: Final = 20_000  # different log lines in one read
 
 
 class Rollups(Protocol):
@@ -41,6 +45,8 @@ class Rollups(Protocol):
     def red(self, window: Window, step_s: int = 5) -> pa.Table: ...
 
     def log_counts(self, window: Window, step_s: int = 5) -> pa.Table: ...
+
+    def log_bodies(self, window: Window, step_s: int = 10, limit: int = 20_000) -> pa.Table: ...
 
     def metric_series(self, window: Window, step_s: int = 5, service: str | None = None) -> pa.Table: ...
 
@@ -99,6 +105,8 @@ class Live:
         clear_buckets = max(2, math.ceil(clear_s / STEP_S))
         self.red = RedDetector(self._red, thresholds or RedThresholds(), version, clear_buckets=clear_buckets)
         self._error_lines = ErrorLines(self._logs)
+        self._templates = LogTemplates()
+        self._bodies_read: datetime | None = None
         self._levels = MetricLevels(self._metrics)
         self._calls = CallEdges(self._edges)
         self._drift = ServiceDrift(self._red)
@@ -122,6 +130,7 @@ class Live:
             complete = self._complete(self._red, now)
             found = self.red.judge(now, complete)
             found += self._error_lines.judge(now, self._complete(self._logs, now))
+            found += self._templates.judge(now)
             found += self._levels.judge(now, self._complete(self._metrics, now) - 1)
             found += self._calls.judge(now, self._complete(self._edges, now) - 1)
             found += self._drift.judge(now, complete)
@@ -138,12 +147,28 @@ class Live:
             history.advance(newest)
             history.place(table)
         self._read_until = now
+        self._read_bodies(rollups, now)
         if self.slo.objectives and (self._slo_read is None or (now - self._slo_read).total_seconds() >= SLO_EVERY_S):
             self.slo.read(rollups, now)
             self._slo_read = now
         if self._metrics_read is None or (now - self._metrics_read).total_seconds() >= METRICS_EVERY_S:
             self._read_slowly(rollups, now)
             self._metrics_read = now
+
+    def _read_bodies(self, rollups: Rollups, now: datetime) -> None:
+        """Log lines of the buckets that are complete since the last read; each is read once, when it is whole."""
+        end = utc((now.timestamp() - 2 * LAG_S) // LOG_STEP_S * LOG_STEP_S)
+        oldest = end - timedelta(seconds=LOG_BUCKETS * LOG_STEP_S)
+        start = oldest if self._bodies_read is None else max(self._bodies_read, oldest)
+        if end <= start:
+            return
+        table = rollups.log_bodies(Window(start=start, end=end), LOG_STEP_S, MOST_BODIES)
+        unread = 0
+        if table.num_rows >= MOST_BODIES:
+            counted = rollups.log_counts(Window(start=start, end=end))["lines"].to_numpy().sum()
+            unread = max(0, int(counted) - int(table["lines"].to_numpy().sum()))
+        self._templates.read(table, end - timedelta(seconds=LOG_STEP_S), unread)
+        self._bodies_read = end
 
     def _read_slowly(self, rollups: Rollups, now: datetime) -> None:
         """Metrics and edges: the whole history at first, then what may have changed."""

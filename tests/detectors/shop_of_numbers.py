@@ -112,6 +112,9 @@ class Shop:
     def log_counts(self, window: Window, step_s: int = 5) -> pa.Table:
         return empty("service", "severity", lines=pa.int64())
 
+    def log_bodies(self, window: Window, step_s: int = 10, limit: int = 20_000) -> pa.Table:
+        return empty("service", "severity", "body", lines=pa.int64())
+
     def metric_series(self, window: Window, step_s: int = 5, service: str | None = None) -> pa.Table:
         return empty("service", "metric", "attributes", value=pa.float64())
 

@@ -156,6 +156,17 @@ def test_logs_and_their_counts(roles: OwnRoles, loader: Statements) -> None:
     assert {("ERROR", 2), ("INFO", 1)} == {(row["severity"], row["lines"]) for row in counts}
 
 
+def test_log_bodies_are_one_row_for_lines_that_differ_in_numbers(roles: OwnRoles, loader: Statements) -> None:
+    """Ten lines that differ in a number are one row that counts ten; another text is another row; a limit holds."""
+    service = "log-" + secrets.token_hex(3)
+    records = [{"at": START, "body": f"took {number} ms"} for number in range(10)]
+    load(loader, "logs", logs(service, *records, {"at": START, "body": "done", "severity": 17}))
+    rows = of(roles.telemetry.log_bodies(WINDOW), service=service)
+    assert {(row["severity"], row["lines"]) for row in rows} == {("INFO", 10), ("ERROR", 1)}
+    assert {row["body"].split()[0] for row in rows} == {"took", "done"}
+    assert roles.telemetry.log_bodies(WINDOW, limit=1).num_rows == 1
+
+
 def test_metric_series_have_comparable_values(roles: OwnRoles, loader: Statements) -> None:
     """Gauges are means, counters rates per second (a reset counts from zero), histograms mean observations."""
     service = "met-" + secrets.token_hex(3)

@@ -112,6 +112,22 @@ class Telemetry:
             _seconds(window, step_s),
         ).rename_columns({"step": "bucket"})
 
+    def log_bodies(self, window: Window, step_s: int = 10, limit: int = 20_000) -> pa.Table:
+        """Log lines that differ in more than their numbers: bucket, service, severity, body, lines (int64).
+
+        `body` is one of the `lines` alike, cut after 1,000 characters. The most frequent come first; over `limit` the
+        rest is left out.
+        """
+        return self.query(
+            "SELECT toDateTime64(intDiv(toUnixTimestamp(TimestampTime), {step:UInt32}) * {step:UInt32}, 0, 'UTC') AS bucket, "
+            f"ServiceName AS service, {SEVERITY_SQL} AS severity, any(substring(Body, 1, 1000)) AS body, "
+            "toInt64(count()) AS lines FROM otel_logs "
+            "WHERE TimestampTime >= toDateTime({start:Float64}, 'UTC') AND TimestampTime < toDateTime({end:Float64}, 'UTC') "
+            "GROUP BY bucket, service, severity, replaceRegexpAll(substring(Body, 1, 1000), '[0-9]+', '0') "
+            "ORDER BY lines DESC, service, body LIMIT {limit:UInt32}",
+            _seconds(window, step_s) | {"limit": limit},
+        )
+
     def logs(
         self, window: Window, service: str | None = None, severity_at_least: int = 0, limit: int = 1000
     ) -> pa.Table:
