@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import statistics
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -38,6 +40,7 @@ PREDICTION_SECONDS = Histogram("watchkeeper_model_prediction_seconds", "Time to 
 UNREADABLE = Counter("watchkeeper_model_unreadable_total", "Versions that could not be read: they decide nothing.")
 
 CODE: Final = "2"  # raise it when training changes
+TICKS_TIMED: Final = 30
 DEFAULTS: Final = LearningConfig()
 
 
@@ -61,7 +64,7 @@ class Learner:
         self._known: tuple[Example, ...] = ()
         self._shadowed: dict[tuple[int, str], tuple[float, bool]] = {}
         self._verdicts: dict[tuple[int, int], Verdict] = {}
-        self.seconds_per_tick = 0.0
+        self._seconds: deque[float] = deque(maxlen=TICKS_TIMED)
         self.unreadable = ""
         self._serving = _Model("0", BUILT_IN)
         self._canary: _Model | None = None
@@ -76,9 +79,14 @@ class Learner:
         """The findings of one tick, those that the deciding version holds back as tickets with their reason."""
         began = time.perf_counter()
         judged = [self._judged(finding) for finding in self._episodes.follow(findings, self._changes(findings, now))]
-        self.seconds_per_tick = time.perf_counter() - began
-        PREDICTION_SECONDS.observe(self.seconds_per_tick)
+        self._seconds.append(time.perf_counter() - began)
+        PREDICTION_SECONDS.observe(self._seconds[-1])
         return judged
+
+    @property
+    def seconds_per_tick(self) -> float:
+        """How long the findings of a tick usually took lately."""
+        return statistics.median(self._seconds) if self._seconds else 0.0
 
     def _changes(self, findings: Sequence[Finding], now: datetime) -> tuple[ChangeEvent, ...]:
         """The changes that may lie behind what could page now."""
@@ -110,6 +118,9 @@ class Learner:
         Returns the labelled findings that it went by.
         """
         with self._lock:
+            for one in versions(self._db, registry.NAME):
+                if one.stage in ("shadow", "canary") and self._read(one) is None:
+                    self._retire(one, self.unreadable, now)
             given = labels(self._db)
             if given != self._labels_seen:
                 self._known = examples(self._db, given)

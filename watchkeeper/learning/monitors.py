@@ -1,110 +1,135 @@
-"""Watching the watcher: precision by window, missed faults, fairness and prediction time. Tickets, never pages.
+"""Watching the watcher: what its labels say by window, its inputs, fairness and time. Tickets, never pages.
 
-Idea: labelled incidents in the order of their labels, the newest ones against those before, as a two-sided exact
-test on shares (Fisher). A service or shift is treated unfairly when its interval lies apart from all others'.
+Ideas: the newest labelled incidents against those before, shares by a two-sided exact test (Fisher), what the model
+looks at by the largest distance of two distributions (Kolmogorov and Smirnov); a service, team or shift is treated
+unfairly when its interval lies above all others' together (`watchkeeper.learning.fairness`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from scipy.stats import fisher_exact
+import numpy as np
+from scipy.stats import fisher_exact, ks_2samp
 
 from watchkeeper.learning.examples import Example
-from watchkeeper.learning.track_record import tally, wilson
+from watchkeeper.learning.fairness import pages, troubles, unfair, ways
+from watchkeeper.learning.features import NAMES, features
+from watchkeeper.learning.suppression import Reopening
+from watchkeeper.learning.track_record import tally
 from watchkeeper.vocabulary import Finding
 
-VERSION: Final = "1"
+VERSION: Final = "2"
 RECENT: Final = 20  # incidents in the newer window
+BEFORE: Final = 10  # incidents that there must be before it
 SURE: Final = 0.01
-SHIFT_HOURS: Final = 8
+# Five inputs are compared at every label; the distance must be sure in all of that.
+SURE_OF_INPUTS: Final = 0.001
 SLOW_S: Final = 0.05
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
-    """False pages of one group: `wrong` of `judged`, with its 95 % interval."""
-
-    group: str
-    wrong: int
-    judged: int
-    low: float
-    high: float
-
-
-def fairness(known: Sequence[Example], by: Callable[[Example], str]) -> tuple[Share, ...]:
-    """False pages by group, the worst first. `by` names an example's group: its service, team or shift."""
-    groups: dict[str, list[Example]] = {}
-    for example in known:
-        groups.setdefault(by(example), []).append(example)
-    shares = []
-    for group, mine in groups.items():
-        right, judged = tally(mine)
-        low, high = wilson(judged - right, judged)
-        shares.append(Share(group=group, wrong=judged - right, judged=judged, low=low, high=high))
-    return tuple(sorted(shares, key=lambda share: (-share.low, share.group)))
-
-
-def by_service(example: Example) -> str:
-    """Its service."""
-    return example.finding.service
-
-
-def by_shift(example: Example) -> str:
-    """The eight hours of the day, UTC, in which it began."""
-    start = example.finding.onset.hour // SHIFT_HOURS * SHIFT_HOURS
-    return f"{start:02d}:00 to {start + SHIFT_HOURS:02d}:00 UTC"
-
-
-def watch_the_watcher(known: Sequence[Example], seconds_per_tick: float, now: datetime) -> list[Finding]:
+def watch_the_watcher(
+    known: Sequence[Example],
+    seconds_per_tick: float,
+    now: datetime,
+    *,
+    reopened: Sequence[Reopening] = (),
+    teams: Mapping[str, Sequence[str]] | None = None,
+    unreadable: str = "",
+) -> list[Finding]:
     """What is wrong with the detectors themselves.
 
     Args:
         known: labelled findings, oldest label first.
-        seconds_per_tick: how long the model took for the last findings.
+        seconds_per_tick: how long the model usually took for a tick's findings lately.
         now: the time of the judgement.
+        reopened: what was held back and should not have been.
+        teams: the services of each team.
+        unreadable: why a version that should decide cannot be read, if so.
     """
     found = []
     for detector in sorted({example.finding.detector for example in known}):
         mine = [example for example in known if example.finding.detector == detector]
         if words := _precision_moved(mine):
             found.append(_ticket(f"precision of {detector}", f"{detector} {words}", now))
-    for name, by in (("service", by_service), ("shift", by_shift)):
-        if words := _unfair(known, by):
-            found.append(_ticket(f"fairness by {name}", words, now))
+        if words := _inputs_moved(mine):
+            found.append(_ticket(f"inputs of {detector}", f"{detector}'s findings {words}", now))
+    if words := _recall_moved(known, reopened):
+        found.append(_ticket("recall", words, now))
+    for name, by in ways(teams or {}).items():
+        for what, cases, words in (
+            ("false pages", pages(known), "pages for {group} were false"),
+            ("misses", troubles(known, reopened), "troubles of {group} were held back until somebody reopened them"),
+        ):
+            if pair := unfair(cases, by):
+                worst, others = pair
+                told = f"{worst.wrong} of {worst.judged} {words.format(group=worst.group)}"
+                elsewhere = f"{others.wrong} of {others.judged} elsewhere"
+                found.append(_ticket(f"fairness of {what} by {name}", f"{told}, {elsewhere}", now))
     if seconds_per_tick > SLOW_S:
         words = f"the model takes {seconds_per_tick * 1000:.0f} ms for a tick's findings"
         found.append(_ticket("prediction time", words, now))
+    if unreadable:
+        found.append(_ticket("unreadable version", unreadable, now))
     return found
 
 
-def _precision_moved(mine: Sequence[Example]) -> str:
+def _windows(mine: Sequence[Example]) -> tuple[list[Example], list[Example]] | None:
+    """The examples of the newest incidents, and those before; None while there are too few."""
     order = list(dict.fromkeys(example.incident_id for example in mine))
-    if len(order) < RECENT + 10:
-        return ""
+    if len(order) < RECENT + BEFORE:
+        return None
     newer = set(order[-RECENT:])
-    right_new, judged_new = tally([example for example in mine if example.incident_id in newer])
-    right_old, judged_old = tally([example for example in mine if example.incident_id not in newer])
+    return [e for e in mine if e.incident_id in newer], [e for e in mine if e.incident_id not in newer]
+
+
+def _precision_moved(mine: Sequence[Example]) -> str:
+    windows = _windows(mine)
+    if windows is None:
+        return ""
+    (right_new, judged_new), (right_old, judged_old) = tally(windows[0]), tally(windows[1])
     table = [[right_new, judged_new - right_new], [right_old, judged_old - right_old]]
     if float(fisher_exact(table).pvalue) >= SURE:
         return ""
     return f"was right {right_new} of the last {judged_new} times, and {right_old} of {judged_old} before"
 
 
-def _unfair(known: Sequence[Example], by: Callable[[Example], str]) -> str:
-    shares = fairness(known, by)
-    if len(shares) < 2:
+def _recall_moved(known: Sequence[Example], reopened: Sequence[Reopening]) -> str:
+    """Whether more of what was worth a page is missed lately than before."""
+    cases = sorted(troubles(known, reopened), key=lambda case: case.at)
+    if len(cases) < RECENT + BEFORE:
         return ""
-    worst = shares[0]
-    others = [example for example in known if by(example) != worst.group]
-    right, judged = tally(others)
-    _, high = wilson(judged - right, judged)
-    if worst.judged < 8 or worst.low <= high:
+    newer, older = cases[-RECENT:], cases[:-RECENT]
+    missed_new, missed_old = sum(case.bad for case in newer), sum(case.bad for case in older)
+    table = [[missed_new, len(newer) - missed_new], [missed_old, len(older) - missed_old]]
+    if missed_new * len(older) <= missed_old * len(newer) or float(fisher_exact(table).pvalue) >= SURE:
         return ""
-    return f"{worst.wrong} of {worst.judged} pages for {worst.group} were false, {judged - right} of {judged} elsewhere"
+    return (
+        f"{missed_new} of the last {len(newer)} troubles were held back and reopened, and {missed_old} of "
+        f"{len(older)} before: consider `watchkeeper model rollback`"
+    )
+
+
+def _inputs_moved(mine: Sequence[Example]) -> str:
+    """Whether what the model looks at is distributed otherwise than before, and in what."""
+    windows = _windows(mine)
+    if windows is None:
+        return ""
+    newer, older = (np.array([features(one.finding) for one in _once(window)]) for window in windows)
+    for column, name in enumerate(NAMES):
+        if float(ks_2samp(newer[:, column], older[:, column]).pvalue) < SURE_OF_INPUTS:
+            return (
+                f"differ from earlier ones in `{name}`: a median of {np.median(newer[:, column]):.2f} lately, "
+                f"{np.median(older[:, column]):.2f} before; versions trained on those may not fit"
+            )
+    return ""
+
+
+def _once(examples: Sequence[Example]) -> list[Example]:
+    """A finding of an incident once, whoever judged it."""
+    return list({(one.incident_id, one.finding.key): one for one in examples}.values())
 
 
 def _ticket(signal: str, words: str, now: datetime) -> Finding:

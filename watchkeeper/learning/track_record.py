@@ -6,8 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from watchkeeper.learning.examples import Example, examples
-from watchkeeper.state.database import Database
+from watchkeeper.learning.examples import Example
 from watchkeeper.vocabulary import Finding, LabelSource
 
 
@@ -28,27 +27,37 @@ class TrackRecord:
 
     def sentence(self) -> str:
         """For a page."""
-        who = f"{self.detector}, v{self.version},"
+        who = f"This detector ({self.detector}), version {self.version.removeprefix('v')},"
         if not self.judged:
             return f"{who} has not been judged yet"
         times = "time" if self.judged == 1 else "times"
         return f"{who} was right {self.right} of {self.judged} {times} {'here' if self.service else 'on all services'}"
 
 
-def track_record(db: Database, finding: Finding, source: LabelSource | None = None) -> TrackRecord:
+def track_record(known: Sequence[Example], finding: Finding, source: LabelSource | None = None) -> TrackRecord:
     """The record of a finding's detector on its service; on all services while it was never judged on this one."""
-    known = [e for e in examples(db) if source in (None, e.source) and e.finding.detector == finding.detector]
-    here = [example for example in known if example.finding.service == finding.service]
-    right, judged = tally(here or known)
+    mine = [one for one in known if source in (None, one.source) and one.finding.detector == finding.detector]
+    here = [example for example in mine if example.finding.service == finding.service]
+    return _record(finding.detector, finding.detector_version, finding.service if here else None, here or mine)
+
+
+def all_records(known: Sequence[Example]) -> tuple[TrackRecord, ...]:
+    """The record of every detector on every service where it was judged, the most judged first."""
+    groups: dict[tuple[str, str], list[Example]] = {}
+    for example in known:
+        groups.setdefault((example.finding.detector, example.finding.service), []).append(example)
+    records = [
+        _record(detector, mine[-1].finding.detector_version, service, mine)
+        for (detector, service), mine in groups.items()
+    ]
+    return tuple(sorted(records, key=lambda one: (-one.judged, one.detector, one.service or "")))
+
+
+def _record(detector: str, version: str, service: str | None, mine: Sequence[Example]) -> TrackRecord:
+    right, judged = tally(mine)
     low, high = wilson(right, judged)
     return TrackRecord(
-        detector=finding.detector,
-        version=finding.detector_version,
-        service=finding.service if here else None,
-        right=right,
-        judged=judged,
-        low=low,
-        high=high,
+        detector=detector, version=version, service=service, right=right, judged=judged, low=low, high=high
     )
 
 

@@ -13,6 +13,7 @@ from alerting.slack import SlackChannel
 from alerting.timers import run_due
 from watchkeeper.config import Config
 from watchkeeper.errors import NotFound
+from watchkeeper.learning.examples import examples
 from watchkeeper.learning.track_record import track_record
 from watchkeeper.state.database import Database
 
@@ -48,7 +49,7 @@ class Paging:
     def _record(self, incident: Incident) -> str:
         """How often the detector that opened the incident was right here."""
         opener = next((finding for finding in incident.findings if finding.severity == "page"), None)
-        return track_record(self._db, opener).sentence() if opener else ""
+        return track_record(examples(self._db), opener).sentence() if opener else ""
 
     def _undelivered(self, incident_id: str, key: str, why: str) -> None:
         self._incidents.undelivered(incident_id, f"undelivered:{key}", why)

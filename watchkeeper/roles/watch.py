@@ -40,6 +40,7 @@ from watchkeeper.config import Config
 from watchkeeper.errors import StoreError, WatchkeeperError
 from watchkeeper.learning.loop import Learner
 from watchkeeper.learning.monitors import watch_the_watcher
+from watchkeeper.learning.suppression import reopenings
 from watchkeeper.roles import ready
 from watchkeeper.roles.paging import Paging
 from watchkeeper.roles.telemetry import HealthServer, configure_logs, trace_role
@@ -164,7 +165,14 @@ class Watch:
         """Labels into a new version when there are new ones; serve what was promoted."""
         now = self._clock.now()
         known = self._learner.run(now)
-        self._about_ourselves = watch_the_watcher(known, self._learner.seconds_per_tick, now)
+        self._about_ourselves = watch_the_watcher(
+            known,
+            self._learner.seconds_per_tick,
+            now,
+            reopened=reopenings(self._db),
+            teams=self._config.learning.teams,
+            unreadable=self._learner.unreadable,
+        )
         self._live.red.version = self._learner.version()
 
     def _call_graph(self, now: datetime) -> tuple[tuple[str, str], ...]:
