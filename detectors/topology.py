@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from detectors.evidence import Bools, Floats
+from detectors.evidence import Bools, Floats, by_group
 from detectors.history import History
 from watchkeeper.vocabulary import Finding, utc
 
@@ -40,8 +40,7 @@ class CallEdges:
         calls = self._history["calls"][:, :complete]
         names = self._history.names()
         callers = np.unique(np.array([name[0] for name in names]), return_inverse=True)[1].reshape(-1)
-        by_caller = np.zeros((int(callers.max()) + 1, complete))
-        np.add.at(by_caller, callers, calls)
+        by_caller = by_group(callers, calls)
         first = _first(calls > 0)
         caller_first = _first(by_caller > 0)[callers]
         starts = self._history.starts()

@@ -89,7 +89,7 @@ class Shop:
 
     # What Telemetry answers
 
-    def red(self, window: Window, step_s: int = 5) -> pa.Table:
+    def red_levels(self, window: Window) -> pa.Table:
         row, column = self._inside(window, self.calls > 0)
         return pa.table(
             {

@@ -25,8 +25,8 @@ class OddShop(Shop):
     late_every = 0
     twice = False
 
-    def red(self, window: Window, step_s: int = 5) -> pa.Table:
-        table = super().red(window, step_s)
+    def red_levels(self, window: Window) -> pa.Table:
+        table = super().red_levels(window)
         if self.odd and table.num_rows:
             mean = table["mean_ms"].to_numpy().copy()
             mean[:: len(self.odd) + 7] = self.odd[0]

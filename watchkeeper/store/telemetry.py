@@ -80,6 +80,18 @@ class Telemetry:
             .rename_columns({"step": "bucket"})
         )
 
+    def red_levels(self, window: Window) -> pa.Table:
+        """What `red` says without quantiles, in 5-second buckets, unsorted: a tenth of the work, for every tick.
+
+        Columns: bucket (timestamp, UTC), service, operation, calls, errors (int64), mean_ms (float64).
+        """
+        return self.query(
+            f"SELECT {_STEP} AS step, service, operation, toInt64(sum(calls)) AS calls, toInt64(sum(errors)) AS errors, "
+            "sum(duration_ns_sum) / sum(r.calls) / 1e6 AS mean_ms "
+            f"FROM red AS r WHERE {_BETWEEN} AND {_SERVES} GROUP BY step, service, operation",
+            _seconds(window),
+        ).rename_columns({"step": "bucket"})
+
     def edges(self, window: Window, step_s: int = 5) -> pa.Table:
         """Who called whom, by `step_s`, from the caller's side and, where the callee reports, from its side.
 
