@@ -1,8 +1,8 @@
 """`watchkeeper demo --trial`: many faults and as many harmless disturbances, before and after labels were learnt.
 
-    warm-up ─► before: faults and disturbances, every page labelled by a human, and by chaos
+    warm-up ─► before: one fault of each kind and half of the disturbances; every page labelled, by a human and by chaos
             ─► an operator promotes the newest version, through the gate
-            ─► after: as many again, other targets
+            ─► after: the other faults and disturbances, on other services
             ─► roll back, and compare every decision with the one before the promotion
 
 A disturbance counts as benign only where customers stayed well through it (chaos' steady-state hypothesis).
@@ -112,6 +112,7 @@ def steps(seed: int, faults: int, disturbances: int) -> tuple[list[Plan | Distur
     """What happens before and after the promotion, shuffled: the same kinds in both, on other services.
 
     Each round of faults is that of one seed of the headless demo; every kind of disturbance comes as often as others.
+    One round of faults comes before, so that some ten labels have to be enough.
     """
     plans = [plan for number in range(math.ceil(faults / len(FAULTS))) for plan in choose(seed + number)][:faults]
     dice = random.Random(seed)
@@ -125,9 +126,10 @@ def steps(seed: int, faults: int, disturbances: int) -> tuple[list[Plan | Distur
         rounds = ((kinds[i % len(kinds)], first + i // len(kinds)) for i in range(count))
         return [Disturb(name=kind, service=dealt[kind][turn % len(names)]) for kind, turn in rounds]
 
+    first = min(len(FAULTS), faults // 2)
     halves: tuple[list[Plan | Disturb], list[Plan | Disturb]] = (
-        [*plans[: faults // 2], *deal(middle, 0)],
-        [*plans[faults // 2 :], *deal(disturbances - middle, len(names) // 2)],
+        [*plans[:first], *deal(middle, 0)],
+        [*plans[first:], *deal(disturbances - middle, len(names) // 2)],
     )
     for half in halves:
         dice.shuffle(half)
