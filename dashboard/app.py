@@ -12,7 +12,7 @@ from dash import ClientsideFunction, Dash, Input, Output, State
 from fastapi import FastAPI
 
 from alerting.incidents import Incidents
-from dashboard import commands, pages, shell
+from dashboard import commands, pages, shell, suppressed
 from dashboard.headers import SecureHeaders
 from dashboard.sources import Sources
 from dashboard.statics import CompressedStatics
@@ -118,6 +118,9 @@ def _client_callbacks(dash: Dash) -> None:
     )
     client("title", Output("nav-open", "children"), Input("pulse", "data"), **once)
     client("opened", Output("help", "opened"), Input("keys", "n_clicks"), **once)
+    for dialog in ("resolve", "approve", "reopen"):
+        closed = Output(f"{dialog}-dialog", "opened", allow_duplicate=True)
+        client("closed", closed, Input(f"{dialog}-cancel", "n_clicks"), **once)
     client(
         "share",
         Output("notices", "sendNotifications", allow_duplicate=True),
@@ -151,3 +154,4 @@ def _server_callbacks(dash: Dash, sources: Sources, who: commands.Who) -> None:
         prevent_initial_call=True,
     )(_off_loop(pages.renderer(sources, who)))
     commands.register(dash, sources, who, _off_loop)
+    suppressed.register(dash, sources, who, _off_loop)

@@ -147,7 +147,7 @@ def register(dash: Any, sources: Sources, who: Who, off_loop: Callable[[Callable
         causes = [s.service for s in incident.diagnosis.suspects] if incident.diagnosis else []
         causes += sorted({incident.service, *(f.service for f in incident.findings)} - set(causes))
         first = causes[0] if incident.diagnosis and not incident.diagnosis.abstained and causes else None
-        return (no_update, no_update, asked, True, causes, first, no_update, no_update)
+        return (no_update, no_update, asked, True, causes, first, *nothing[6:])
 
     dash.callback(
         Output("notices", "sendNotifications"),

@@ -11,7 +11,7 @@ from dashboard.elements import Part, moment, pill
 from dashboard.urls import incident_path
 from dashboard.viewer import Viewer
 from dashboard.wording import count, duration, likely, listed
-from watchkeeper.vocabulary import Actor
+from watchkeeper.vocabulary import Actor, Finding
 
 # word, tone and shape of each half of the state
 SYSTEM = {"firing": ("firing", "failing", "◆"), "recovered": ("recovered", "ok", "●")}
@@ -111,6 +111,12 @@ def why_notified(incident: Incident) -> str:
         f"{count(len(pages), 'finding')} on {listed(services)} by {listed(detectors)} {were} "
         f"bad enough to wake somebody. First: {first.summary}.{together}"
     )
+
+
+def opened_by(incident: Incident) -> Finding | None:
+    """The finding that woke somebody first."""
+    pages = [finding for finding in incident.findings if finding.severity == "page"]
+    return min(pages, key=lambda finding: (finding.onset, finding.key), default=None)
 
 
 def link(incident: Incident, text: str | None = None) -> Part:

@@ -17,6 +17,7 @@ from dashboard.sources import Sources
 from dashboard.urls import View, trace_path
 from dashboard.viewer import Viewer
 from dashboard.wording import milliseconds, per_second, percent
+from watchkeeper.learning.track_record import all_records
 from watchkeeper.vocabulary import Window
 
 NOW_S = 120.0
@@ -57,6 +58,7 @@ def service_panel(sources: Sources, name: str, member: Member, view: View, viewe
                     html.Div(
                         [
                             _neighbours(sources, name, window, view),
+                            attempt("The detectors’ record", lambda: _records(sources, name)),
                             card(
                                 "Incidents",
                                 html.Ul(
@@ -136,6 +138,20 @@ def _neighbours(sources: Sources, name: str, window: Window, view: View) -> Part
             ("Called by", names([(c.caller, words(c)) for c in calls if c.callee == name])),
             ("Calls", names([(c.callee, words(c)) for c in calls if c.caller == name])),
         ),
+        level=3,
+    )
+
+
+def _records(sources: Sources, name: str) -> Part:
+    """How often each detector was right on this service."""
+    known = [record for record in all_records(sources.labelled()) if record.service == name]
+    if not known:
+        return card(
+            "Detectors here", html.P("None was judged on this service yet: labels do that.", className="muted"), level=3
+        )
+    return card(
+        "Detectors here",
+        html.Ul([html.Li(html.Span(record.sentence())) for record in known[:6]], className="events stacked"),
         level=3,
     )
 

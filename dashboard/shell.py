@@ -251,4 +251,21 @@ def _dialogs() -> list[Any]:
                 ),
             ],
         ),
+        dmc.Modal(
+            id="reopen-dialog",
+            title="Should this have woken somebody?",
+            size="lg",
+            children=[
+                html.Div(id="reopen-plan", className="stack"),
+                dmc.Textarea(id="reopen-note", label="Why", autosize=True, minRows=2, maxRows=6, mt="md"),
+                dmc.Group(
+                    [
+                        dmc.Button("Cancel", id="reopen-cancel", variant="default", n_clicks=0),
+                        dmc.Button("Never hold it back again", id="reopen-submit", n_clicks=0),
+                    ],
+                    justify="flex-end",
+                    mt="md",
+                ),
+            ],
+        ),
     ]

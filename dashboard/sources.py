@@ -22,6 +22,10 @@ from dashboard.series import RedSeries, by_service
 from dashboard.traces import Example
 from watchkeeper.clock import Clock
 from watchkeeper.config import Config
+from watchkeeper.learning.examples import Example as Labelled
+from watchkeeper.learning.examples import examples
+from watchkeeper.learning.suppression import HeldBack, Reopening, held_back, reopenings
+from watchkeeper.learning.track_record import track_record
 from watchkeeper.state.changes import changes_between
 from watchkeeper.state.codec import parse
 from watchkeeper.state.database import Database
@@ -240,6 +244,28 @@ class Sources:
         with self.db.read() as connection:
             found = connection.scalar(select(postmortems.c.markdown).where(postmortems.c.incident_id == incident_id))
         return found or ""
+
+    # ---- what was learnt -----------------------------------------------------------------------------------
+
+    def labelled(self) -> tuple[Labelled, ...]:
+        """Every finding of a judged incident, with the judgement."""
+        return self._cache.get("labelled", lambda: examples(self.db))
+
+    def record(self, finding: Finding) -> str:
+        """How often the detector of a finding was right on its service, in a sentence."""
+        return track_record(self.labelled(), finding).sentence()
+
+    def held_back(self, limit: int = 30) -> tuple[HeldBack, ...]:
+        """What a version held back, newest first."""
+        return self._cache.get(("held-back", limit), lambda: held_back(self.db, limit))
+
+    def reopened(self) -> tuple[Reopening, ...]:
+        """What people said should not have been held back."""
+        return self._cache.get("reopened", lambda: reopenings(self.db))
+
+    def barred(self) -> frozenset[str]:
+        """What may not be held back, as `detector|service`."""
+        return frozenset(one.group for one in self.reopened())
 
     # ---- Watchkeeper itself ----------------------------------------------------------------------------
 

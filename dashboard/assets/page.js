@@ -47,6 +47,7 @@ window.dash_clientside.watchkeeper = (function () {
       return pulse.open ? String(pulse.open) : "";
     },
     opened: (clicks) => (clicks ? true : skip()),
+    closed: (clicks) => (clicks ? false : skip()),
     row: (data, search) => {
       if (!data || !data.id) return skip();
       const query = new URLSearchParams(search || "");

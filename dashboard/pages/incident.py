@@ -16,7 +16,7 @@ from dashboard.incident_words import is_open, is_unanswered, lasted, owner, stat
 from dashboard.service_panel import examples
 from dashboard.signals import accused, since
 from dashboard.sources import Sources
-from dashboard.track_record import track_record
+from dashboard.suppressed import is_held_back, is_reopened, why_held_back
 from dashboard.urls import View
 from dashboard.viewer import Viewer
 from dashboard.wording import amount, duration, likely, listed, percent, utc_text
@@ -219,11 +219,18 @@ def _findings(sources: Sources, incident: Incident, viewer: Viewer) -> Part:
     firing = incident.firing_keys
     rows = []
     for finding in sorted(incident.findings, key=lambda f: f.onset):
-        record = track_record(sources.db, finding)
+        reopened = is_reopened(sources, finding)
         rows.append(
             html.Tr(
                 [
-                    html.Th([finding.summary, html.Div(record, className="reason") if record else None], scope="row"),
+                    html.Th(
+                        [
+                            finding.summary,
+                            why_held_back(finding, reopened=reopened) if is_held_back(finding) else None,
+                            html.Div(sources.record(finding), className="reason"),
+                        ],
+                        scope="row",
+                    ),
                     html.Td(finding.service),
                     html.Td(
                         [
@@ -274,10 +281,6 @@ def _facts(incident: Incident, viewer: Viewer, people: Mapping[str, str]) -> lis
             )
         )
     return [card("State", facts(*rows)), card("Why was I notified?", html.P(why_notified(incident)))]
-
-
-def _requests(sources: Sources, incident: Incident, viewer: Viewer) -> Part:
-    return examples(sources, accused(incident), since(incident, viewer), viewer)
 
 
 def _proposal(incident: Incident) -> Part:

@@ -8,31 +8,41 @@ from dash import dcc, html
 
 from dashboard.attempts import attempt
 from dashboard.elements import Part, card, empty, facts, moment, pill, table
+from dashboard.learnt import deciding, fairness, held, learnt_from, numbers, records
 from dashboard.sources import Sources
 from dashboard.urls import View, incident_path
 from dashboard.viewer import Viewer
 from dashboard.wording import count, percent
 from watchkeeper.state.labels import labels
-from watchkeeper.state.models import promotion_records, versions
+from watchkeeper.state.models import Promotion, promotion_records, versions
 from watchkeeper.vocabulary import Label
 
 STAGES = {"serving": ("ok", "●"), "canary": ("accent", "◐"), "shadow": ("unknown", "○"), "retired": ("unknown", "×")}
 
 
 def render(sources: Sources, _view: View, viewer: Viewer) -> Part:
-    """Two label sources side by side, never mixed; below them the models."""
+    """What decides and what it holds back; the records; two label sources, never mixed; every version."""
     return [
         html.H1("Learning"),
         html.Div(
             [
                 html.Div(
                     [
+                        attempt("What decides", lambda: deciding(sources, viewer)),
+                        attempt("What was held back", lambda: held(sources, viewer)),
+                        attempt("The track record", lambda: records(sources, viewer)),
                         attempt("The labels", lambda: _labels(sources, viewer)),
                         attempt("The models", lambda: _models(sources, viewer)),
                     ],
                     className="wide",
                 ),
-                html.Div(attempt("The record", lambda: _record(sources)), className="narrow"),
+                html.Div(
+                    [
+                        attempt("The labels by source", lambda: _record(sources)),
+                        attempt("The fairness", lambda: fairness(sources, viewer)),
+                    ],
+                    className="narrow",
+                ),
             ],
             className="columns",
         ),
@@ -104,25 +114,36 @@ def _models(sources: Sources, viewer: Viewer) -> Part:
             "Models",
             empty("No model yet", "Detectors start with their built-in settings; labels train the first version."),
         )
-    why = {(r.name, r.version): r for r in promotion_records(sources.db)}
+    moves = {(move.name, move.version): move for move in promotion_records(sources.db)}
     rows = []
     for version in known[:40]:
-        record = why.get((version.name, version.version))
-        said = ", ".join(f"{k} {v}" for k, v in list(record.record.items())[:4]) if record else ""
+        move = moves.get((version.name, version.version))
         rows.append(
             html.Tr(
                 [
                     html.Th([version.name, html.Span(f" v{version.version}", className="muted")], scope="row"),
                     html.Td(pill(version.stage, *STAGES[version.stage])),
                     html.Td(moment(version.created_at, viewer)),
-                    html.Td(", ".join(f"{k} {v}" for k, v in list(version.lineage.items())[:4]) or "–"),
-                    html.Td([record.actor, f": {said}" if said else ""] if record else "–"),
+                    html.Td(learnt_from(version.lineage)),
+                    html.Td(_why(move, viewer) if move else "new: it only watches"),
                 ]
             )
         )
-    heads = ["Model", "Stage", "Made", "From", "Why at this stage"]
+    heads = ["Model", "Stage", "Made", "Learnt from", "Why at this stage"]
     return card(
         "Models",
         table(heads, rows, caption="Model versions, newest first"),
         aside="serving decides; shadow only watches",
     )
+
+
+def _why(move: Promotion, viewer: Viewer) -> Part:
+    """Who moved a version to its stage, when, and by which numbers or for which reason."""
+    kept = move.record
+    lines: list[Part] = [html.Div([move.actor, " ", moment(move.at, viewer)])]
+    if kept.get("forced"):
+        lines.append(html.Div("forced, although the gate refused"))
+    if kept.get("why"):
+        lines.append(html.Div(str(kept["why"]), className="reason"))
+    lines += [html.Div(f"{source}: {line}", className="reason") for source, line in numbers(move).items()]
+    return lines

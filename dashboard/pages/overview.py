@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from dash import dcc, html
 
@@ -13,7 +13,7 @@ from dashboard.commands import command_button
 from dashboard.elements import Part, card, empty, facts, health_pill, moment, picture, pill, table
 from dashboard.figures.sparkline import sparkline
 from dashboard.fleet import Member, fleet
-from dashboard.incident_words import cause, is_open, is_unanswered, lasted, link, owner, state_pills, urgency
+from dashboard.incident_words import cause, is_open, is_unanswered, lasted, link, opened_by, owner, state_pills, urgency
 from dashboard.onduty import on_duty
 from dashboard.sources import STALE_AFTER, Sources
 from dashboard.urls import View
@@ -58,14 +58,16 @@ def _now(sources: Sources, viewer: Viewer) -> Part:
     return html.Section(
         [
             html.Div([html.H2(words), dcc.Link("All incidents", href="/incidents")], className="card-head"),
-            html.Div([_incident(i, viewer, sources.people) for i in opened], className="open-incidents"),
+            html.Div([_incident(i, sources, viewer) for i in opened], className="open-incidents"),
         ],
         **{"aria-label": "Open incidents"},
     )
 
 
-def _incident(incident: Incident, viewer: Viewer, people: Mapping[str, str]) -> Part:
+def _incident(incident: Incident, sources: Sources, viewer: Viewer) -> Part:
     tone = "failing" if is_unanswered(incident) else "accent"
+    opener = opened_by(incident)
+    record = html.Div(sources.record(opener), className="reason") if opener else None
     return html.Article(
         [
             html.Div(
@@ -74,10 +76,11 @@ def _incident(incident: Incident, viewer: Viewer, people: Mapping[str, str]) -> 
                     html.Div(
                         [*state_pills(incident), html.Span(incident.id, className="muted mono")], className="line"
                     ),
+                    record,
                 ],
                 className="open-what",
             ),
-            facts(("Cause", cause(incident)), ("Who", owner(incident, viewer, people))),
+            facts(("Cause", cause(incident)), ("Who", owner(incident, viewer, sources.people))),
             facts(
                 ("Since", html.Span([moment(incident.onset, viewer), f", {lasted(incident, viewer)}"])),
                 ("Services", ", ".join(sorted({incident.service, *(f.service for f in incident.findings)}))),
@@ -256,6 +259,10 @@ def _itself(sources: Sources, viewer: Viewer) -> Part:
     except StoreError as error:
         rows.append(("Store", pill("cannot be read", "failing", "✕")))
         rows.append(("", error.message))
+    held = [one for one in sources.held_back() if viewer.now - one.finding.seen_at < timedelta(days=1)]
+    firing = sum(one.cleared_at is None and not one.reopened for one in held)
+    words = f"{count(len(held), 'finding')} in a day" + (f", {firing} of them firing" if firing else "")
+    rows.append(("Held back", dcc.Link(words, href="/learning") if held else "nothing in a day"))
     return card(
         "Watchkeeper itself",
         facts(*rows),

@@ -200,15 +200,15 @@ def _table(members: Mapping[str, Member], view: View, viewer: Viewer) -> Part:
         }
         for name, m in members.items()
     ]
-    number = {"cellRenderer": "SparkCell", "type": "rightAligned", "flex": 3, "minWidth": 118}
+    number = {"cellRenderer": "SparkCell", "type": "rightAligned", "flex": 3, "minWidth": 80}
     columns = [
-        {"field": "service", "headerName": "Service", "cellRenderer": "ServiceCell", "flex": 4, "minWidth": 136},
+        {"field": "service", "headerName": "Service", "cellRenderer": "ServiceCell", "flex": 3, "minWidth": 112},
         {
             "field": "rank",
             "headerName": "State",
             "cellRenderer": "StateCell",
             "flex": 2,
-            "minWidth": 104,
+            "minWidth": 96,
             "sort": "asc",
         },
         {"field": "rate", "headerName": "Requests", **number},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,11 +14,15 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from alerting.incidents import Incidents
 from watchkeeper.bench.own_roles import OwnRoles, free_port
 from watchkeeper.clock import SystemClock
+from watchkeeper.config import GateConfig, LearningConfig
+from watchkeeper.learning import registry
+from watchkeeper.learning.loop import Learner
 from watchkeeper.roles import ready
 from watchkeeper.state.changes import record_change
 from watchkeeper.state.database import Database
+from watchkeeper.state.labels import record_label
 from watchkeeper.store.statements import Statements
-from watchkeeper.vocabulary import ChangeEvent, Diagnosis, Evidence, Finding, Proposal, Suspect
+from watchkeeper.vocabulary import Actor, ChangeEvent, Diagnosis, Evidence, Finding, Label, Proposal, Suspect
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 expect.set_options(timeout=20_000)  # a busy machine is slow, not wrong
@@ -50,6 +54,7 @@ class Site:
     token: str
     incidents: Incidents
     incident_id: str
+    database: Database
 
 
 @pytest.fixture(scope="session")
@@ -75,12 +80,60 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         incidents = Incidents(database, SystemClock(), own.config.oncall)
         at = datetime.now(UTC) - timedelta(minutes=6)
         record_change(database, ChangeEvent(id="d-1", at=at, kind="deploy", service="payments", title="New endpoint"))
+        teach(database, incidents)
         incident_id = open_incident(incidents, "payments")
         ready.announce(own.config, "watch", {})  # pages judge only while somebody watches; this process stands in
         own.start("web")
         url = f"http://127.0.0.1:{own.config.web.port}"
-        yield Site(url=url, token=own.config.secret("commands"), incidents=incidents, incident_id=incident_id)
+        token = own.config.secret("commands")
+        yield Site(url=url, token=token, incidents=incidents, incident_id=incident_id, database=database)
         database.close()
+
+
+def teach(database: Database, incidents: Incidents) -> None:
+    """Ten incidents that people and chaos judged, a version that learnt from them, and what it holds back."""
+    now = datetime.now(UTC)
+    who = Actor(name="Ana Sousa", via="slack")
+    for number in range(10):
+        real = number % 2 == 0
+        slow = slow_finding(f"depot-{number}", 900.0 if real else 140.0)
+        (incident_id,) = incidents.observe([slow], now=now)
+        incidents.observe([], now=now)
+        verdict = Label(
+            id=f"h{number}",
+            incident_id=incident_id,
+            source="human",
+            author="Ana Sousa",
+            at=now,
+            warranted=real,
+            cause=slow.service if real else None,
+        )
+        incidents.resolve(incident_id, who, f"resolve:{number}", verdict)
+        record_label(database, replace(verdict, id=f"c{number}", source="chaos", author="chaos"))
+    Learner(database, SystemClock(), LearningConfig(automatic=False)).run(datetime.now(UTC))
+    rules = GateConfig(shadow_s=0, canary_s=0, canary_labels=0)
+    for _ in range(2):
+        registry.promote(database, 1, actor="ana", now=datetime.now(UTC), rules=rules)
+    learner = Learner(database, SystemClock())
+    incidents.observe(learner.judge([slow_finding("depot-99", 120.0)], datetime.now(UTC)), now=datetime.now(UTC))
+
+
+def slow_finding(service: str, latency_ms: float) -> Finding:
+    """A service whose requests take longer than the usual 20 ms."""
+    now = datetime.now(UTC)
+    return Finding(
+        detector="red.latency",
+        detector_version="1",
+        kind="latency",
+        service=service,
+        summary=f"{service} GET /stock takes {latency_ms:.0f} ms (usually 20 ms)",
+        onset=now - timedelta(seconds=15),
+        seen_at=now,
+        score=0.52,
+        value=latency_ms,
+        expected=20.0,
+        unit="ms",
+    )
 
 
 def open_incident(incidents: Incidents, service: str) -> str:

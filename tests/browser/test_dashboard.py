@@ -8,6 +8,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Site, open_incident
+from watchkeeper.learning.suppression import barred
+from watchkeeper.state.audit import audit_trail
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 Show = Callable[[str], None]
@@ -178,3 +180,50 @@ def test_ages_grow_while_somebody_watches(page: Page, show: Show) -> None:
     age = page.locator(".open-incident", has_text="payments").locator("time").first
     before = age.inner_text()
     expect(age).not_to_have_text(before)
+
+
+def test_what_was_held_back_can_be_reopened(page: Page, site: Site, signed_in: None) -> None:
+    """The reason is on the page; a confirmed press bars it for good, in that person's name; Cancel changes nothing."""
+    page.goto(f"{site.url}/learning")
+    row = page.locator("tr", has_text="depot-99")
+    expect(row).to_contain_text("judged false")
+    for button in ("Cancel", "Never hold it back again"):
+        assert barred(site.database) == frozenset()
+        row.get_by_role("button", name="Reopen").click()
+        dialog = page.get_by_role("dialog")
+        expect(dialog).to_contain_text("no version holds back red.latency on depot-99")
+        dialog.locator("#reopen-note").fill("customers called")
+        dialog.get_by_role("button", name=button).click()
+        expect(dialog).to_have_count(0)
+    expect(row).to_contain_text("reopened")
+    assert barred(site.database) == {"red.latency|depot-99"}
+    (entry,) = [one for one in audit_trail(site.database) if one.action == "finding.reopened"]
+    assert (entry.actor.name, entry.actor.via, entry.detail) == ("Ana Sousa", "dashboard", "customers called")
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/", "This detector (red), version 1, has not been judged yet"),
+        ("/incidents/{incident}", "This detector (red), version 1, has not been judged yet"),
+        ("/services?service=payments", "Detectors here"),
+        ("/learning", "Track record"),
+    ],
+)
+def test_the_detectors_record_is_on_every_page(page: Page, site: Site, show: Show, path: str, words: str) -> None:
+    """How often it was right, where a human decides."""
+    show(path.format(incident=site.incident_id))
+    expect(page.locator("#live")).to_contain_text(words)
+
+
+@pytest.mark.parametrize("width", [1190, 1300, 1560])
+def test_the_services_table_shows_its_last_column(page: Page, show: Show, width: int) -> None:
+    """Beside the map or below it, p95 is on the screen."""
+    page.set_viewport_size({"width": width, "height": 900})
+    show("/services")
+    cell = page.locator("#services-grid .ag-cell[col-id='p95'] .number").first
+    expect(cell).to_be_visible()
+    grid, box = page.locator("#services-grid").bounding_box(), cell.bounding_box()
+    assert grid is not None
+    assert box is not None
+    assert box["x"] + box["width"] <= grid["x"] + grid["width"] + 1

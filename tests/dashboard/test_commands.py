@@ -10,9 +10,14 @@ from alerting.incidents import Incidents
 from alerting.machine import Incident
 from dashboard.commands import give, label_from
 from dashboard.incident_words import cause_text, urgency, why_notified
-from dashboard.track_record import track_record
+from dashboard.sources import Sources
+from dashboard.suppressed import doubt, reopened
 from tests.dashboard.values import NOW, diagnosis, finding
 from watchkeeper.clock import FrozenClock
+from watchkeeper.config import Config
+from watchkeeper.learning.examples import examples
+from watchkeeper.learning.suppression import BY, REASON
+from watchkeeper.learning.track_record import track_record
 from watchkeeper.state.database import Database
 from watchkeeper.vocabulary import Actor
 
@@ -93,10 +98,33 @@ def test_what_waits_for_a_human_comes_first(incidents: Incidents, incident: Inci
     assert urgency(taken) < urgency(incidents.get(incident.id))
 
 
-def test_a_detectors_record_comes_from_peoples_labels(db: Database, incidents: Incidents, incident: Incident) -> None:
-    """Before the first label there is none; then it counts incidents, not findings."""
+def test_a_detectors_record_counts_incidents(db: Database, incidents: Incidents, incident: Incident) -> None:
+    """Before the first label it says so; then it counts incidents, not findings."""
     seen = incident.findings[0]
-    assert track_record(db, seen) == ""
+    assert track_record(examples(db), seen).sentence().endswith("has not been judged yet")
     label = label_from(incident, ANA, NOW + timedelta(minutes=1), "payments", None, "yes", "")
     give(incidents, ANA, "resolve", incident.id, "dashboard:6", label)
-    assert track_record(db, seen) == f"red was right 1 of 1 times on {seen.service}, by people’s labels"
+    told = track_record(examples(db), seen).sentence()
+    assert told == "This detector (red), version 3, was right 1 of 1 time here"
+
+
+def test_reopening_needs_a_session_and_counts_once(db: Database, incidents: Incidents, clock: FrozenClock) -> None:
+    """Nobody in particular changes nothing; the second press says who was first; an unknown finding is a sentence."""
+    held = finding("cart", severity="ticket", attributes={REASON: "like two false pages", BY: "7"}, key="red:cart")
+    incidents.observe([held], now=NOW)
+    sources = Sources(
+        telemetry=None,  # type: ignore[arg-type] - nothing here reads telemetry
+        incidents=incidents,
+        db=db,
+        config=Config(),
+        clock=clock,
+    )
+    assert not reopened(sources, None, "red:cart", "", NOW)[2]
+    assert sources.barred() == frozenset()
+    assert reopened(sources, ANA, "red:cart", "customers called", NOW)[0] == "Reopened"
+    sources.forget()
+    assert sources.barred() == {"red|cart"}
+    ben = Actor(name="Ben Okoro", via="dashboard")
+    assert "Already reopened by Ana Sousa" in reopened(sources, ben, "red:cart", "", NOW)[1]
+    assert not reopened(sources, ANA, "red:none", "", NOW)[2]
+    assert "like two false pages" in str(doubt(sources, "red:cart"))

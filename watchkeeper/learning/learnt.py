@@ -170,10 +170,12 @@ class Learnt:
         where = " and ".join(
             words for count, words in ((here, f"{here} here"), (elsewhere, f"{elsewhere} on other services")) if count
         )
+        judged = own.right + own.wrong
+        record = f"was right {own.right} of {judged} times on {service}" if judged else f"was never judged on {service}"
         return (
             f"it is like findings of {len(alike)} incidents that were judged false ({where}: "
-            f"{', '.join(sorted(alike)[-3:])}); {detector} was right {own.right} of {own.right + own.wrong} times on "
-            f"{service}. A chance of {chance:.0%} to be worth waking somebody"
+            f"{', '.join(sorted(alike)[-3:])}); {detector} {record}; the chance that it is worth waking somebody is "
+            f"{chance:.0%}"
         )
 
     def to_bytes(self) -> bytes:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
 from watchkeeper.errors import NotFound
 from watchkeeper.learning.learnt import Decision
@@ -62,12 +62,11 @@ def reopen(db: Database, key: str, actor: Actor, now: datetime, note: str = "") 
     Raises:
         NotFound: no finding of that key was held back.
     """
-    newest = select(findings.c.body).where(findings.c.key == key, findings.c.body.contains(_MARK, autoescape=True))
+    held = find(db, key)
+    if held is None:
+        raise NotFound(f"no finding {key!r} was held back; `watchkeeper model held-back` lists those that were")
+    finding = held.finding
     with db.write() as connection:
-        body = connection.scalar(newest.order_by(findings.c.seen_at.desc()).limit(1))
-        if body is None:
-            raise NotFound(f"no finding {key!r} was held back; `watchkeeper model held-back` lists those that were")
-        finding = parse(Finding, body)
         subject = f"{finding.detector}|{finding.service}"
         before = connection.execute(
             select(audit.c.actor, audit.c.at).where(audit.c.action == REOPENED, audit.c.subject == subject).limit(1)
@@ -100,21 +99,33 @@ def reopenings(db: Database) -> tuple[Reopening, ...]:
 
 def held_back(db: Database, limit: int = 50) -> tuple[HeldBack, ...]:
     """What was held back, newest first."""
-    query = select(findings).where(findings.c.body.contains(_MARK, autoescape=True))
+    return _read(db, _held().limit(limit))
+
+
+def find(db: Database, key: str) -> HeldBack | None:
+    """The newest finding of a key that was held back."""
+    return next(iter(_read(db, _held().where(findings.c.key == key).limit(1))), None)
+
+
+def _held() -> Select[Any]:
+    mine = (findings.c.severity == "ticket") & findings.c.body.contains(_MARK, autoescape=True)
+    return select(findings).where(mine).order_by(findings.c.seen_at.desc(), findings.c.key)
+
+
+def _read(db: Database, query: Select[Any]) -> tuple[HeldBack, ...]:
     reopened = barred(db)
-    with db.read() as connection:
-        rows = connection.execute(query.order_by(findings.c.seen_at.desc()).limit(limit)).all()
     found = []
-    for row in rows:
-        finding = parse(Finding, row.body)
-        found.append(
-            HeldBack(
-                finding=finding,
-                reason=finding.attributes[REASON],
-                version=finding.attributes.get(BY, "?"),
-                incident_id=row.incident_id,
-                cleared_at=from_micros(row.cleared_at) if row.cleared_at is not None else None,
-                reopened=f"{finding.detector}|{finding.service}" in reopened,
+    with db.read() as connection:
+        for row in connection.execute(query):
+            finding = parse(Finding, row.body)
+            found.append(
+                HeldBack(
+                    finding=finding,
+                    reason=finding.attributes[REASON],
+                    version=finding.attributes.get(BY, "?"),
+                    incident_id=row.incident_id,
+                    cleared_at=from_micros(row.cleared_at) if row.cleared_at is not None else None,
+                    reopened=f"{finding.detector}|{finding.service}" in reopened,
+                )
             )
-        )
     return tuple(found)
