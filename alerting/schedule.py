@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
 from icalendar import Calendar, Event
@@ -22,6 +22,8 @@ from watchkeeper.state.insert import insert_new
 from watchkeeper.state.schema import overrides as table
 from watchkeeper.vocabulary import Actor, Window, content_key, require_utc
 
+FEED_BACK: Final = timedelta(days=7)
+FEED_AHEAD: Final = timedelta(days=60)
 Source = Literal["override", "rotation", "fallback", "gap"]
 
 
@@ -168,6 +170,19 @@ def to_ical(oncall: OnCallConfig, schedule_id: str, window: Window, overrides: S
         entry.add("dtstamp", shift.start)
         calendar.add_component(entry)
     return bytes(calendar.to_ical())
+
+
+def feed(oncall: OnCallConfig, schedule_id: str | None, now: datetime, overrides: Sequence[Override] = ()) -> bytes:
+    """A schedule, by default the first, from last week to two months ahead, for calendars that subscribe.
+
+    Raises:
+        NotFound: no such schedule.
+    """
+    if schedule_id is None and not oncall.schedules:
+        raise NotFound("oncall.schedules is empty; add a schedule")
+    name = oncall.schedules[0].id if schedule_id is None else schedule_id
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    return to_ical(oncall, name, Window(start=midnight - FEED_BACK, end=midnight + FEED_AHEAD), overrides)
 
 
 def record_override(db: Database, oncall: OnCallConfig, override: Override, now: datetime, actor: Actor) -> bool:

@@ -13,6 +13,7 @@ import os
 import secrets as random_secrets
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -285,7 +286,8 @@ class Config(Section):
         """A secret that Watchkeeper made for itself: read from, or first written to, data_dir/secrets.
 
         Names in use: `store` (the embedded engine's password), `commands` (the local token with every
-        scope), `slack-signing` and `slack-token` (between the roles and the Slack stand-in).
+        scope), `session` (signs cookies), `calendar` (in the address of the on-call feed), `slack-signing` and
+        `slack-token` (between the roles and the Slack stand-in).
         """
         folder = self.data_dir / "secrets"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -344,6 +346,15 @@ class Config(Section):
         # No early exit: how long this takes must not tell which token came close.
         matches = [random_secrets.compare_digest(digest, known) for known in allowed]
         return any(matches)
+
+    def calendar_url(self, schedule_id: str) -> str:
+        """Where a calendar subscribes to a schedule: whoever has the address may read it."""
+        return f"{self.web_url}/calendar/{self.secret('calendar')}.ics?schedule={quote(schedule_id)}"
+
+    def calendar_allows(self, token: str) -> bool:
+        """Whether a feed's address holds the right secret. Digests are compared, in constant time."""
+        digests = [hashlib.sha256(text.encode()).digest() for text in (token, self.secret("calendar"))]
+        return random_secrets.compare_digest(*digests)
 
     def require_safe_binding(self, role: Literal["ingest", "web"]) -> None:
         """Refuse to listen beyond loopback while no credential is configured."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from icalendar import Calendar
 
 from tests.slack.running_site import Site
 from watchkeeper.config import Config, SlackConfig, SlackStandInConfig, WebConfig
@@ -119,3 +120,16 @@ def test_a_senseless_limit_is_refused_in_words(site: Site, limit: Any) -> None:
     answer = site.web.get("/api/v1/incidents", params={"limit": limit})
     assert answer.status_code == 422
     assert "limit" in answer.json()["error"]
+
+
+def test_a_calendar_subscribes_by_its_secret_address(site: Site) -> None:
+    """The address is all that it needs; a wrong one, and an unknown schedule, is 404 and tells nothing."""
+    address = site.config.calendar_url("primary")
+    path = address.removeprefix(site.config.web_url)
+    answer = site.web.get(path)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/calendar")
+    events = Calendar.from_ical(answer.content).walk("VEVENT")
+    assert any("is on call (primary)" in str(event["SUMMARY"]) for event in events)
+    assert site.web.get("/calendar/guess.ics").status_code == 404
+    assert site.web.get(path.replace("primary", "none")).status_code == 404

@@ -78,9 +78,17 @@ def schedule(config: ConfigPath = None, schedule: Schedule = None, days: Days = 
 
 
 @app.command(epilog="Example: watchkeeper oncall ical --days 60 > oncall.ics")
-def ical(config: ConfigPath = None, schedule: Schedule = None, days: Days = 30) -> None:
-    """The final schedule as an iCalendar file, on stdout."""
+def ical(
+    config: ConfigPath = None,
+    schedule: Schedule = None,
+    days: Days = 30,
+    url: Annotated[bool, typer.Option("--url", help="Print the secret address of the feed instead.")] = False,
+) -> None:
+    """The final schedule as an iCalendar file, on stdout; or the address to which a calendar subscribes."""
     tree = load(config)
+    if url:
+        print(tree.calendar_url(_named(tree, schedule)))
+        return
     overrides = schedules.stored_overrides(Database.open(tree))
     print(schedules.to_ical(tree.oncall, _named(tree, schedule), _ahead(days), overrides).decode(), end="")
 

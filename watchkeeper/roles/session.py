@@ -25,7 +25,7 @@ from watchkeeper.vocabulary import Actor
 COOKIE: Final = "watchkeeper_session"
 LIFE_S: Final = 12 * 3600
 # What may be asked for without a session, wherever the role listens.
-PUBLIC: Final = ("/healthz", "/readyz", "/slack/events", "/sign-in", "/assets/")
+PUBLIC: Final = ("/healthz", "/readyz", "/slack/events", "/sign-in", "/assets/", "/calendar/")
 
 _who: ContextVar[Actor | None] = ContextVar("who", default=None)
 

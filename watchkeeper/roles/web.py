@@ -17,7 +17,7 @@ from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.learning.question import best_question
-from watchkeeper.roles import api
+from watchkeeper.roles import api, calendar_feed
 from watchkeeper.roles.serving import bind, serve
 from watchkeeper.roles.session import Sessions, guard, who
 from watchkeeper.roles.telemetry import configure_logs
@@ -77,6 +77,7 @@ def build(config: Config, telemetry: Telemetry, db: Database) -> FastAPI:
         return answer or sessions.form(wrong="That token does not fit.", onward=onward)
 
     app.include_router(api.router(incidents, clock))
+    app.include_router(calendar_feed.router(config, db, clock))
 
     @app.api_route("/api/{rest:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)
     async def no_such_path(rest: str) -> Response:
