@@ -1,0 +1,59 @@
+"""What the code offers is documented, and what is documented is there: metrics and configuration keys."""
+
+from __future__ import annotations
+
+import ast
+import re
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from watchkeeper.config import Config
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("watchkeeper", "collectors", "detectors", "rca", "alerting", "dashboard", "runbooks", "chaos")
+KINDS = {"Counter", "Gauge", "Histogram", "Summary", "Info", "Enum"}
+
+
+def _exported() -> set[str]:
+    """The names of every metric that the code defines."""
+    found = set()
+    for path in (path for package in PACKAGES for path in (ROOT / package).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Call(func=ast.Name(id=kind), args=[ast.Constant(value=str(name)), *_]) if kind in KINDS:
+                    found |= {name} if name.startswith("watchkeeper_") else set()
+    return found
+
+
+def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """The dotted path of every key that holds a value."""
+    for name, field in model.model_fields.items():
+        kinds = (field.annotation, *typing.get_args(field.annotation))
+        parts = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if not parts:
+            yield prefix + name
+        for part in parts:
+            yield from _keys(part, f"{prefix}{name}.")
+
+
+def test_every_metric_is_documented_and_exists() -> None:
+    """docs/operating.md lists exactly what the roles export."""
+    documented = set(re.findall(r"^\| `(watchkeeper_\w+)`", (ROOT / "docs" / "operating.md").read_text(), re.MULTILINE))
+    assert documented == _exported()
+
+
+def test_every_configuration_key_is_documented_with_its_default() -> None:
+    """docs/configuration.md lists exactly the keys of the file."""
+    rows = re.findall(
+        r"^\| `([a-z_.0-9]+)` \| (.*?) \|", (ROOT / "docs" / "configuration.md").read_text(), re.MULTILINE
+    )
+    documented = dict(rows)
+    assert set(documented) == set(_keys(Config))
+    for key in ("learning.gate.shadow_s", "learning.guard.alike_grave", "watch.tick_s"):
+        value: object = Config()
+        for part in key.split("."):
+            value = getattr(value, part)
+        assert documented[key] == f"`{value}`"
