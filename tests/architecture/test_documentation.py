@@ -47,9 +47,8 @@ def test_every_metric_is_documented_and_exists() -> None:
 
 def test_every_configuration_key_is_documented_with_its_default() -> None:
     """docs/configuration.md lists exactly the keys of the file."""
-    rows = re.findall(
-        r"^\| `([a-z_.0-9]+)` \| (.*?) \|", (ROOT / "docs" / "configuration.md").read_text(), re.MULTILINE
-    )
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    rows = re.findall(r"^\| `([a-z_.0-9]+)` \| (.*?) \|", text, re.MULTILINE)
     documented = dict(rows)
     assert set(documented) == set(_keys(Config))
     for key in ("learning.gate.shadow_s", "learning.guard.alike_grave", "watch.tick_s"):
