@@ -6,7 +6,7 @@ All state is rebuilt from the store when the role starts, so that a restart forg
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
@@ -36,7 +36,7 @@ LAG_S: Final = 2.5
 REREAD_S: Final = 40
 METRICS_EVERY_S: Final = 10
 SLO_EVERY_S: Final = 20
-# The history is read in parts: all of a large installation at once would be too much for a small store.
+# More of a large installation at once would be too much for a small store.
 READ_AT_ONCE_S: Final = 60
 MOST_BODIES: Final = 20_000  # different log lines in one read
 
@@ -145,7 +145,7 @@ class Live:
         back = full if self._read_until is None else max(REREAD_S, (now - self._read_until).total_seconds() + REREAD_S)
         window = Window(start=newest - timedelta(seconds=min(back, full)), end=newest + timedelta(seconds=STEP_S))
         self._red.advance(newest)
-        for part in parts(window, READ_AT_ONCE_S):
+        for part in window.parts(READ_AT_ONCE_S):
             self._red.place(rollups.red_levels(part))
         self._logs.advance(newest)
         self._logs.place(rollups.log_counts(window))
@@ -195,15 +195,6 @@ class Live:
         """How many of a history's columns, from the left, no late row will change much."""
         ends = history.starts() + history.step_s
         return int((ends <= now.timestamp() - LAG_S).sum())
-
-
-def parts(window: Window, seconds: float) -> Iterator[Window]:
-    """The window in pieces of at most so many seconds, oldest first."""
-    start = window.start
-    while start < window.end:
-        end = min(start + timedelta(seconds=seconds), window.end)
-        yield Window(start=start, end=end)
-        start = end
 
 
 def _without_first_buckets(table: pa.Table, since: datetime) -> pa.Table:

@@ -24,12 +24,13 @@ class Reader(Protocol):
     """The part of the store's `Telemetry` that a diagnosis needs."""
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table: ...
-    def red(self, window: Window, step_s: int = 5) -> pa.Table: ...
+    def red_levels(self, window: Window) -> pa.Table: ...
     def edges(self, window: Window, step_s: int = 5) -> pa.Table: ...
     def metric_series(self, window: Window, step_s: int = 5, service: str | None = None) -> pa.Table: ...
 
 
 STEP_S = 5
+READ_AT_ONCE_S = 60.0  # more of a large installation at once would be too much for a small store
 
 
 def seconds(column: pa.ChunkedArray) -> F64:
@@ -54,7 +55,7 @@ def span_times(start: float, end: float, onset: float | None = None) -> dict[str
 
 def flows(reader: Reader, window: Window) -> Flows:
     """Served requests per service and operation, by bucket of their end."""
-    red = reader.red(window, STEP_S)
+    red = pa.concat_tables([reader.red_levels(part) for part in window.parts(READ_AT_ONCE_S)])
     calls = numbers(red, "calls")
     return Flows(
         time=seconds(red.column("bucket")),

@@ -7,7 +7,7 @@ are aware and UTC, scores are 0 to 1 (1 is worse), and required text is not empt
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -79,6 +79,14 @@ class Window:
     @property
     def seconds(self) -> float:
         return (self.end - self.start).total_seconds()
+
+    def parts(self, seconds: float) -> Iterator[Window]:
+        """The window in pieces of at most `seconds`, oldest first, for what is too much to read at once."""
+        start = self.start
+        while start < self.end:
+            end = min(start + timedelta(seconds=seconds), self.end)
+            yield Window(start=start, end=end)
+            start = end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

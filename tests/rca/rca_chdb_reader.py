@@ -72,11 +72,11 @@ class ChdbReader:
             sql = re.sub(r"\{" + name + r":[^}]*\}", shown, sql)
         return pa.ipc.open_file(pa.BufferReader(self.session.query(sql, "Arrow").bytes())).read_all()
 
-    def red(self, window: Window, step_s: int = 5) -> pa.Table:
+    def red_levels(self, window: Window) -> pa.Table:
         return self.query(
-            f"""SELECT toStartOfInterval(toDateTime(Timestamp + toIntervalNanosecond(Duration), 'UTC'), INTERVAL {step_s} SECOND) AS bucket,
+            """SELECT toStartOfInterval(toDateTime(Timestamp + toIntervalNanosecond(Duration), 'UTC'), INTERVAL 5 SECOND) AS bucket,
             toString(ServiceName) AS service, toString(SpanName) AS operation, toInt64(count()) AS calls, toInt64(countIf(StatusCode = 'Error')) AS errors,
-            avg(Duration) / 1e6 AS mean_ms FROM otel.otel_traces WHERE SpanKind = 'Server' AND Timestamp >= {{start:x}} AND Timestamp < {{end:x}}
+            avg(Duration) / 1e6 AS mean_ms FROM otel.otel_traces WHERE SpanKind = 'Server' AND Timestamp >= {start:x} AND Timestamp < {end:x}
             GROUP BY ALL ORDER BY bucket""",
             {"start": window.start, "end": window.end},
         )

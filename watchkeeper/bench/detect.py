@@ -19,7 +19,7 @@ import numpy.typing as npt
 from detectors.series import decision, recorded, replay
 from detectors.series.bank import SeriesBank
 from detectors.series.feedback import judge_with_labels
-from watchkeeper.bench import detect_drift, detect_logs
+from watchkeeper.bench import detect_drift, detect_logs, detect_tick
 from watchkeeper.bench.detect_scores import Events, Scored, average_precision, count, summed
 from watchkeeper.errors import DetectorError
 
@@ -35,7 +35,7 @@ QUIET_H: Final = 8.0  # peers get the same silence after an alert
 
 
 def run(data: Path | None = None, as_json: bool = False, longest: int | None = None) -> None:
-    """Measure quality (if recorded series are there), speed, drift and log templates; print a table or JSON."""
+    """Measure quality (if recorded series are there), speed, a tick, drift and log templates; print a table or JSON."""
     found: dict[str, list[Row]] = {}
     place = data or next((place for place in PLACES if place.is_dir()), None)
     if place is None:
@@ -49,6 +49,8 @@ def run(data: Path | None = None, as_json: bool = False, longest: int | None = N
             found[f"series: {folder.name}"] = list(_quality(folder, longest))
     _say("speed")
     found["speed"] = list(_speed())
+    _say("tick")
+    found["tick every 10 s, the store's query included"] = detect_tick.tick_rows()
     _say("drift")
     found["drift: false alarms in 10,000 values, median delay in values"] = detect_drift.rows()
     _say("templates")

@@ -26,7 +26,8 @@ AT = 1_800_000_000  # a quiet instant; the roll-ups are written for the half hou
 # One row a series and bucket, as the materialized view of a busy hour would write them.
 _FILL = """
 INSERT INTO {database}.red
-SELECT toDateTime({start} + {step} * bucket, 'UTC') AS bucket, concat('service-', toString(intDiv(series, {operations}))) AS service,
+SELECT toDateTime({start} + {step} * bucket, 'UTC') AS bucket,
+       concat('service-', toString(intDiv(series, {operations}))) AS service,
        concat('operation-', toString(series % {operations})) AS operation, 'Server' AS kind,
        toUInt64(20 + rand(1) % 10) AS calls, toUInt64(rand(2) % 200 = 0) AS errors,
        toUInt64(calls * (20000000 + rand(3) % 4000000)) AS duration_ns_sum, toUInt64(90000000) AS duration_ns_max,
@@ -85,5 +86,3 @@ def _fill(loader: Statements, database: str, start: int, seconds: int) -> None:
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
-
-

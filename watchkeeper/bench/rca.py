@@ -22,6 +22,7 @@ from rca.pack import Header, Pack
 from rca.pack_case import pack_case
 from rca.terms import Term
 from rca.weights import weight_of
+from watchkeeper.bench import rca_live
 from watchkeeper.bench.rca_calibration import Judged, print_calibration
 from watchkeeper.errors import DiagnosisError
 
@@ -38,11 +39,15 @@ class Scored:
     seconds: float
 
 
-def run(*, data: Path | None = None, as_json: bool = False, curve: bool = True) -> None:
+def run(*, data: Path | None = None, as_json: bool = False, curve: bool = True, live_spans: int = 0) -> None:
     """Print AC@1, AC@3 by system and method, time per case, calibration, and the label curve.
 
-    `data` is a pack, or a folder of packs. Raises DiagnosisError where there is none.
+    `data` is a pack, or a folder of packs. With `live_spans` a live diagnosis over so many spans is timed instead.
+    Raises DiagnosisError where there is no pack.
     """
+    if live_spans:
+        print(json.dumps(rca_live.rows(live_spans), indent=2))
+        return
     packs = find_packs(data)
     scored = measure(packs)
     if as_json:

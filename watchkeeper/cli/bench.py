@@ -37,7 +37,13 @@ def detect(
     import_module("watchkeeper.bench.detect").run(data=data, as_json=as_json, longest=longest)
 
 
-@app.command(epilog="Example: watchkeeper bench rca --json")
-def rca(data: Data = None, as_json: AsJson = False) -> None:
-    """Diagnosis beside published methods on recorded incidents."""
-    import_module("watchkeeper.bench.rca").run(data=data, as_json=as_json)
+@app.command(epilog="Examples: watchkeeper bench rca --json    watchkeeper bench rca --live-spans 5000000")
+def rca(
+    data: Data = None,
+    live_spans: Annotated[
+        int, typer.Option(help="Instead, time a live diagnosis with so many spans in a store of its own.", min=0)
+    ] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Diagnosis beside published methods on recorded incidents, or live over millions of spans."""
+    import_module("watchkeeper.bench.rca").run(data=data, as_json=as_json, live_spans=live_spans)
