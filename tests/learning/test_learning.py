@@ -100,6 +100,42 @@ def test_a_promoted_version_holds_back_what_was_false_and_says_why(scene: Scene)
     assert learner.version() == "1"
 
 
+def test_one_wrong_label_silences_nothing(scene: Scene) -> None:
+    """A real fault that was labelled false, by everybody, leaves its like paging, here and elsewhere."""
+    taught(scene)
+    scene.incident(scene.finding("shop", 0.8, extra_ms=600), warranted=False, sources=BOTH)
+    learnt = train(examples(scene.db))
+    for service in ("shop", "batch", "new"):
+        assert learnt.decide(scene.finding(service, 0.8, extra_ms=600)).pages
+
+
+def test_what_is_grave_takes_more_evidence(scene: Scene) -> None:
+    """Silence, many errors and seconds of latency page although seven incidents like them were called false."""
+    grave = {
+        "red.latency": {"extra_ms": 1500.0},
+        "red.errors": {"extra_ms": 0.5},
+        "red.silence": {},
+    }
+    for _ in range(7):
+        for detector, how in grave.items():
+            scene.incident(grave_finding(scene, "shop", detector, how), warranted=False, sources=BOTH)
+    for detector, how in grave.items():
+        finding = grave_finding(scene, "shop", detector, how)
+        assert train(examples(scene.db)).decide(finding).pages
+        scene.incident(finding, warranted=False, sources=BOTH)
+        assert not train(examples(scene.db)).decide(finding).pages
+
+
+def grave_finding(scene: Scene, service: str, detector: str, how: dict[str, float]) -> Finding:
+    """A finding that users feel for certain."""
+    slow = scene.finding(service, 0.6, detector, **how)
+    if detector == "red.latency":
+        return slow
+    if detector == "red.errors":
+        return replace(slow, value=0.5, expected=0.0, unit="of requests")
+    return replace(slow, kind="silence", value=0.0, expected=12.0, unit="requests/s")
+
+
 def test_a_reopened_finding_is_never_held_back_again(scene: Scene) -> None:
     """Whoever reopens bars every version from holding back that detector on that service."""
     taught(scene)
