@@ -6,7 +6,6 @@ together with what it causes: timers, messages in the outbox, labels.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -252,7 +251,7 @@ class Incidents:
 
     def _open(self, connection: Connection, finding: Finding, now: datetime) -> Incident:
         event = Event(type="opened", at=now, actor=MACHINE, key="opened", text=finding.summary, finding=finding)
-        incident = begin(f"inc-{secrets.token_hex(3)}", event)
+        incident = begin(journal.unused_id(connection), event)
         journal.add_incident(connection, incident, event)
         EVENTS.labels("opened").inc()
         set_timer(connection, incident.id, "page", now + PAGE_WITHIN, version=incident.version)

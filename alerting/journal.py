@@ -6,6 +6,7 @@ reading one costs the same whatever its history; `retell` folds anew, and a test
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -20,6 +21,14 @@ from watchkeeper.state.schema import incident_events, incidents, messages
 
 # So long after its end an incident may still explain findings that began before it.
 REMEMBERED: Final = timedelta(minutes=10)
+
+
+def unused_id(connection: Connection) -> str:
+    """A short name for a new incident. Short names collide, once among some thousand incidents."""
+    while True:
+        name = f"inc-{secrets.token_hex(3)}"
+        if connection.execute(select(incidents.c.id).where(incidents.c.id == name)).first() is None:
+            return name
 
 
 def load(connection: Connection, incident_id: str) -> Incident:

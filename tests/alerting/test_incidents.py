@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -176,3 +177,13 @@ def test_an_unknown_incident_is_a_clear_error(incidents: Incidents) -> None:
     """The message says where to look."""
     with pytest.raises(NotFound, match="watchkeeper incident list"):
         incidents.acknowledge("inc-nope", ANA, "k")
+
+
+def test_a_short_name_that_is_taken_is_not_given_again(
+    incidents: Incidents, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two incidents of one round never collide, however short their names."""
+    names = iter(["aaaaaa", "aaaaaa", "bbbbbb"])
+    monkeypatch.setattr(secrets, "token_hex", lambda _: next(names))
+    opened = incidents.observe([finding(clock, "payments"), finding(clock, "blog")], edges=EDGES)
+    assert opened == ("inc-aaaaaa", "inc-bbbbbb")
