@@ -38,7 +38,7 @@ class Promotion:
 
 
 class Operator:
-    """Promotes once and rolls back once."""
+    """Promotes, maybe again, and rolls back to what served at first."""
 
     def __init__(self, db: Database, patience: Patience, say: Callable[[str], None], rules: GateConfig) -> None:
         """`rules` are those of the watch role's own gate."""
@@ -54,9 +54,10 @@ class Operator:
 
     def promote(self) -> None:
         """The newest candidate to serving, through the gate and never by force; wait as long as the gate wants."""
-        self._findings = self._known()
-        self._served_before = _serving(self._db)
-        self._before = _decisions(self._db, self._findings)
+        if not self._findings:
+            self._findings = self._known()
+            self._served_before = _serving(self._db)
+            self._before = _decisions(self._db, self._findings)
         for _ in self._patience.every(1.0, VERSION_WITHIN_S):
             if _candidate(self._db):
                 break

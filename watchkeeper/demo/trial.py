@@ -1,7 +1,8 @@
 """`watchkeeper demo --trial`: many faults and as many harmless disturbances, before and after labels were learnt.
 
-    warm-up ─► before: one fault of each kind and half of the disturbances; every page labelled, by a human and by chaos
-            ─► an operator promotes the newest version, through the gate
+    warm-up ─► before: one fault of each kind and half of the disturbances, and more faults until there are ten labels;
+               every page is labelled, by a human and by chaos
+            ─► an operator promotes the newest version, through the gate, and again after every five further labels
             ─► after: the other faults and disturbances, on other services
             ─► roll back, and compare every decision with the one before the promotion
 
@@ -33,6 +34,8 @@ from watchkeeper.errors import ChaosError
 DISTURBED_S = 30.0
 HURT_SECONDS_AT_MOST = 3
 PAGE_MAY_COME_S = 12.0
+LABELS = 10  # before anything is promoted
+MORE_LABELS = 5  # before the next version is
 Phase = Literal["before", "after"]
 
 
@@ -117,7 +120,7 @@ def steps(seed: int, faults: int, disturbances: int) -> tuple[list[Plan | Distur
     plans = [plan for number in range(math.ceil(faults / len(FAULTS))) for plan in choose(seed + number)][:faults]
     dice = random.Random(seed)
     names = [plan.name for plan in PLANS]
-    kinds = list(DISTURBANCES)
+    kinds = sorted(DISTURBANCES)  # what is seen most comes as often as what is hardly seen
     dealt = {kind: dice.sample(names, len(names)) for kind in kinds}
     middle = disturbances // 2
     middle = disturbances // 2
@@ -153,17 +156,31 @@ class _Trial:
         self._story = story
         self._seed = seed
         self._problems: list[str] = []
+        self._done = self._all = 0
         story.whole_run_s = float("inf")
 
     def play(self, faults: int, disturbances: int) -> _Played:
         story = self._story
         before, after = steps(self._seed, faults, disturbances)
+        self._all = len(before) + len(after)
         story.warm_up()
         first = self._half("before", before)
-        labels_before = story.loop.labelled_incidents("human")
+        while self._labels() < LABELS and (more := next((step for step in after if isinstance(step, Plan)), None)):
+            after.remove(more)
+            extra = self._half("before", [more])
+            first[0].extend(extra[0])
+        labels_before = self._labels()
         operator = Operator(story.loop.db, story.patience, story.say, story.loop.gate)
         operator.promote()
-        second = self._half("after", after)
+        second: tuple[list[FaultReport], list[DisturbanceReport]] = ([], [])
+        promoted_at = labels_before
+        for step in after:
+            part = self._half("after", [step])
+            second[0].extend(part[0])
+            second[1].extend(part[1])
+            if self._labels() >= promoted_at + MORE_LABELS:
+                operator.promote()
+                promoted_at = self._labels()
         return _Played(
             halves=(_half(*first), _half(*second)),
             labels_before=labels_before,
@@ -173,13 +190,17 @@ class _Trial:
             problems=tuple(self._problems),
         )
 
+    def _labels(self) -> int:
+        return self._story.loop.labelled_incidents("human")
+
     def _half(
         self, phase: Phase, course: Sequence[Plan | Disturb]
     ) -> tuple[list[FaultReport], list[DisturbanceReport]]:
         faults: list[FaultReport] = []
         disturbances: list[DisturbanceReport] = []
-        for number, step in enumerate(course, 1):
-            self._story.say(f"{phase} {number}/{len(course)}")
+        for step in course:
+            self._done += 1
+            self._story.say(f"{phase}, {self._done} of {self._all}")
             try:
                 if isinstance(step, Plan):
                     faults.append(self._story.break_one(step))
