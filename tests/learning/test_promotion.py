@@ -19,6 +19,7 @@ from watchkeeper.learning import registry
 from watchkeeper.learning.examples import examples
 from watchkeeper.learning.learnt import Learnt
 from watchkeeper.learning.loop import Learner, in_canary
+from watchkeeper.learning.question import best_question
 from watchkeeper.learning.suppression import BY, REASON
 from watchkeeper.learning.train import train
 from watchkeeper.state.codec import dump
@@ -211,6 +212,8 @@ def test_a_version_that_cannot_be_read_decides_nothing(scene: Scene) -> None:
     (judged,) = learner.judge([scene.finding("batch", 0.51)], scene.clock.now())
     assert (judged.severity, learner.version()) == ("page", "0")
     assert "version 1 cannot be read" in learner.unreadable
+    incident_id = scene.incident(scene.finding("batch", 0.6), warranted=True, sources=())
+    best_question(scene.db, scene.incidents.get(incident_id))  # whoever resolves it is still asked
 
 
 def test_what_was_held_back_pages_once_it_grows(scene: Scene) -> None:

@@ -19,6 +19,9 @@ from watchkeeper.cli.options import AsJson, ConfigPath
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import load
 from watchkeeper.errors import ConfigError, Conflict
+from watchkeeper.learning.examples import examples
+from watchkeeper.learning.suppression import REASON
+from watchkeeper.learning.track_record import track_record
 from watchkeeper.state.database import Database
 from watchkeeper.vocabulary import MECHANISMS, Actor, Label, Mechanism, content_key
 
@@ -63,15 +66,22 @@ def list_incidents(
 @app.command(epilog="Example: watchkeeper incident show inc-7f3a01 --json")
 def show(incident: IncidentId, config: ConfigPath = None, as_json: AsJson = False) -> None:
     """One incident: findings, suspects, the proposed runbook and the timeline."""
+    db = Database.open(load(config))
     one = _incidents(config).get(incident)
     if as_json:
         print(json.dumps(TypeAdapter(Incident).dump_python(one, mode="json"), indent=2))
         return
     print(f"{one.id}  {one.title}\n{one.system_state}, {_human(one)}; onset {one.onset:%Y-%m-%d %H:%M:%S} UTC")
+    known = examples(db)
     print("\nFindings")
     for finding in one.findings:
         mark = "fires  " if finding.key in one.firing_keys else "cleared"
-        print(f"  {mark}  {finding.summary}  ({finding.detector}, score {finding.score:.2f})")
+        print(f"  {mark}  {finding.summary}  (score {finding.score:.2f})")
+        print(f"           {track_record(known, finding).sentence()}")
+        if REASON in finding.attributes:
+            print(
+                f"           held back: {finding.attributes[REASON]}; `watchkeeper model reopen {finding.key}` disagrees"
+            )
     if one.diagnosis:
         print(f"\nSuspects: {one.diagnosis.reason}")
         for number, suspect in enumerate(one.diagnosis.suspects[:5], 1):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
@@ -52,13 +52,15 @@ class FalsePage:
     common: float
     deployed: bool
 
-    def covers(self, finding: Finding) -> bool:
-        """Whether a finding is like this one: not much worse, and not much less excused by load or by a change."""
-        amount, _, load, common, deployed = features(finding).tolist()
+    def covers(self, worst: float, numbers: Sequence[float]) -> bool:
+        """Whether a finding is like this one: not much worse, and not much less excused by load or by a change.
+
+        `worst` is the finding's evidence, `numbers` are its features.
+        """
+        amount, _, load, common, deployed = numbers
         return (
-            finding.detector == self.detector
+            worst <= self.evidence * ALIKE_EVIDENCE
             and math.exp(amount) <= ALIKE_AMOUNT * math.exp(self.amount) + UNNOTICED
-            and evidence(finding) <= self.evidence * ALIKE_EVIDENCE
             and load >= self.load - ALIKE_LOAD
             and common >= self.common - ALIKE_COMMON
             and (bool(deployed) or not self.deployed)
@@ -145,8 +147,9 @@ class Learnt:
     def alike(self, finding: Finding) -> dict[str, float]:
         """The incidents judged false that had a finding like this one; those on other services count half."""
         weights: dict[str, float] = {}
+        worst, numbers = evidence(finding), features(finding).tolist()
         for one in self.false_pages:
-            if one.covers(finding):
+            if one.detector == finding.detector and one.covers(worst, numbers):
                 weight = 1.0 if one.service == finding.service else BORROWED
                 weights[one.incident_id] = max(weights.get(one.incident_id, 0.0), weight)
         return weights

@@ -10,6 +10,7 @@ Cost: one Newton solve of (features + detectors + groups)² for some iterations;
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -46,7 +47,8 @@ def train(examples: Sequence[Example], guard: Guard = DEFAULT_GUARD) -> Learnt:
     y = np.array([example.warranted for example in examples], dtype=np.float64)
     # An incident with ten findings is one judgement, not ten.
     incidents = [(example.source, example.incident_id) for example in examples]
-    weight = np.array([1.0 / math.sqrt(incidents.count(one)) for one in incidents])
+    times = Counter(incidents)
+    weight = np.array([1.0 / math.sqrt(times[one]) for one in incidents])
     penalty = np.array(
         [PENALTY_BIAS]
         + [PENALTY_WEIGHT] * len(NAMES)
@@ -87,11 +89,12 @@ def train(examples: Sequence[Example], guard: Guard = DEFAULT_GUARD) -> Learnt:
 def _design(examples: Sequence[Example], detectors: list[str], groups: list[tuple[str, str]]) -> Floats:
     x = np.zeros((len(examples), 1 + len(NAMES) + len(detectors) + len(groups)))
     x[:, 0] = 1.0
+    column = {name: number for number, name in enumerate([*detectors, *groups], 1 + len(NAMES))}
     for row, example in enumerate(examples):
         x[row, 1 : 1 + len(NAMES)] = features(example.finding)
         detector, service = group(example.finding)
-        x[row, 1 + len(NAMES) + detectors.index(detector)] = 1.0
-        x[row, 1 + len(NAMES) + len(detectors) + groups.index((detector, service))] = 1.0
+        x[row, column[detector]] = 1.0
+        x[row, column[detector, service]] = 1.0
     return x
 
 
