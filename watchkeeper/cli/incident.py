@@ -66,22 +66,20 @@ def list_incidents(
 @app.command(epilog="Example: watchkeeper incident show inc-7f3a01 --json")
 def show(incident: IncidentId, config: ConfigPath = None, as_json: AsJson = False) -> None:
     """One incident: findings, suspects, the proposed runbook and the timeline."""
-    db = Database.open(load(config))
     one = _incidents(config).get(incident)
     if as_json:
         print(json.dumps(TypeAdapter(Incident).dump_python(one, mode="json"), indent=2))
         return
     print(f"{one.id}  {one.title}\n{one.system_state}, {_human(one)}; onset {one.onset:%Y-%m-%d %H:%M:%S} UTC")
-    known = examples(db)
+    known = examples(Database.open(load(config)))
     print("\nFindings")
     for finding in one.findings:
         mark = "fires  " if finding.key in one.firing_keys else "cleared"
         print(f"  {mark}  {finding.summary}  (score {finding.score:.2f})")
         print(f"           {track_record(known, finding).sentence()}")
         if REASON in finding.attributes:
-            print(
-                f"           held back: {finding.attributes[REASON]}; `watchkeeper model reopen {finding.key}` disagrees"
-            )
+            print(f"           held back: {finding.attributes[REASON]}")
+            print(f"           `watchkeeper model reopen {finding.key}` if it should have paged")
     if one.diagnosis:
         print(f"\nSuspects: {one.diagnosis.reason}")
         for number, suspect in enumerate(one.diagnosis.suspects[:5], 1):
