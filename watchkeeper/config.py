@@ -114,9 +114,9 @@ class GateConfig(Section):
 class GuardConfig(Section):
     """What a false page must have in common with earlier ones before it is held back.
 
-    `alike` and `alike_grave` are how many incidents with a finding like it people or chaos called false; those on
-    other services count half. A finding is grave where users feel it for certain: silence, `grave_error_share` of
-    requests failing, or `grave_extra_ms` more than usual.
+    `alike` and `alike_grave` are how many incidents with a finding like it people or chaos called false; one on
+    another service counts two thirds, unless both agree. A finding is grave where users feel it for certain: silence,
+    `grave_error_share` of requests failing, or `grave_extra_ms` more than usual.
     """
 
     alike: Annotated[float, Field(ge=1)] = 2

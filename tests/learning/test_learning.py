@@ -23,7 +23,7 @@ from watchkeeper.learning.track_record import disagreements, track_record, wilso
 from watchkeeper.learning.train import train
 from watchkeeper.state.audit import audit_trail
 from watchkeeper.state.models import at_stage, promotion_records, put_model, stage, versions
-from watchkeeper.vocabulary import Actor, Finding
+from watchkeeper.vocabulary import Actor, Finding, LabelSource
 
 BOTH = ("human", "chaos")
 ANA = Actor(name="Ana", via="cli")
@@ -98,6 +98,18 @@ def test_a_promoted_version_holds_back_what_was_false_and_says_why(scene: Scene)
     assert (held.severity, kept.severity) == ("ticket", "page")
     assert "like findings of 4 incidents that were judged false (4 here" in held.attributes[REASON]
     assert learner.version() == "1"
+
+
+@pytest.mark.parametrize(("sources", "needed"), [(BOTH, 2), (("human",), 3)])
+def test_a_service_without_labels_borrows(scene: Scene, sources: tuple[LabelSource, ...], needed: int) -> None:
+    """Two false pages like it elsewhere do where a human and chaos agree, three where people alone said so."""
+    for _ in range(3):
+        scene.incident(scene.finding("shop", 0.8), warranted=True, sources=BOTH)
+    for count in range(1, 4):
+        scene.incident(scene.finding(f"batch-{count}", 0.53), warranted=False, sources=sources)
+        learnt = train(examples(scene.db))
+        assert learnt.decide(scene.finding("new", 0.53)).pages == (count < needed)
+        assert learnt.decide(scene.finding("new", 0.8)).pages
 
 
 def test_one_wrong_label_silences_nothing(scene: Scene) -> None:

@@ -18,7 +18,7 @@ FORMAT: Final = 2
 CUT: Final = 0.25
 # Below this chance a finding must show as much evidence as its detector's learnt threshold on its service asks for.
 DOUBTFUL: Final = 0.5
-# What was learnt on another service counts so much.
+# What one source alone called false on another service counts so much.
 BORROWED: Final = 2.0 / 3.0
 # How much worse, or less excused, than an earlier false page a finding may be and still be like it. What users feel may
 # be half as much again, and what nobody notices more: 30 ms, or 3 % of requests. The evidence is a ratio, the others
@@ -41,7 +41,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FalsePage:
-    """A finding of an incident that was judged false, as it was at its worst."""
+    """A finding of an incident that was judged false, as it was at its worst; `agreed` when both sources said so."""
 
     detector: str
     service: str
@@ -51,6 +51,7 @@ class FalsePage:
     load: float
     common: float
     deployed: bool
+    agreed: bool = False
 
     def covers(self, worst: float, numbers: Sequence[float]) -> bool:
         """Whether a finding is like this one: not much worse, and not much less excused by load or by a change.
@@ -137,7 +138,7 @@ class Learnt:
         chance = self.probability(finding)
         grave = self.guard.is_grave(finding)
         alike = self.alike(finding) if chance < self.cut else {}
-        # The sum of thirds is not exact: three of two thirds are two.
+        # The sum of thirds is not exact: three times two thirds is two.
         if alike and sum(alike.values()) > (self.guard.alike_grave if grave else self.guard.alike) - 1e-6:
             return Decision(pages=False, chance=chance, why=self._like_false_pages(finding, alike, chance))
         if chance < DOUBTFUL and not grave and (why := self._below_threshold(finding)):
@@ -145,12 +146,15 @@ class Learnt:
         return Decision(pages=True, chance=chance)
 
     def alike(self, finding: Finding) -> dict[str, float]:
-        """The incidents judged false that had a finding like this one; those on other services count half."""
+        """The incidents judged false that had a finding like this one, and how much each counts.
+
+        On another service by one source alone, `BORROWED`: one wrong label must not do.
+        """
         weights: dict[str, float] = {}
         worst, numbers = evidence(finding), features(finding).tolist()
         for one in self.false_pages:
             if one.detector == finding.detector and one.covers(worst, numbers):
-                weight = 1.0 if one.service == finding.service else BORROWED
+                weight = 1.0 if one.agreed or one.service == finding.service else BORROWED
                 weights[one.incident_id] = max(weights.get(one.incident_id, 0.0), weight)
         return weights
 
@@ -168,7 +172,7 @@ class Learnt:
     def _like_false_pages(self, finding: Finding, alike: Mapping[str, float], chance: float) -> str:
         detector, service = group(finding)
         own = self.groups.get(f"{detector}|{service}", Group())
-        here = sum(weight == 1.0 for weight in alike.values())
+        here = len({o.incident_id for o in self.false_pages if o.service == service and o.incident_id in alike})
         elsewhere = len(alike) - here
         where = " and ".join(
             words for count, words in ((here, f"{here} here"), (elsewhere, f"{elsewhere} on other services")) if count
@@ -177,7 +181,7 @@ class Learnt:
         record = f"was right {own.right} of {judged} times on {service}" if judged else f"was never judged on {service}"
         return (
             f"it is like findings of {len(alike)} incidents that were judged false ({where}: "
-            f"{', '.join(sorted(alike)[-3:])}); {detector} {record}; the chance that it is worth waking somebody is "
+            f"{', '.join([*alike][-3:])}); {detector} {record}; the chance that it is worth waking somebody is "
             f"{chance:.0%}"
         )
 

@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from watchkeeper.learning.examples import Example
+from watchkeeper.learning.examples import SOURCES, Example
 from watchkeeper.learning.features import NAMES, evidence, features, group
 from watchkeeper.learning.learnt import BORROWED, DEFAULT_GUARD, FalsePage, Group, Guard, Learnt
 from watchkeeper.learning.track_record import tally, verdicts
@@ -121,6 +121,7 @@ def _counts(examples: Sequence[Example], detector: str, service: str) -> tuple[i
 def _false_pages(examples: Sequence[Example]) -> tuple[FalsePage, ...]:
     """What was judged false, a finding of an incident once, oldest label first."""
     judged_false = {one for one, verdict in verdicts(examples).items() if not verdict.warranted}
+    said = {(example.incident_id, example.source) for example in examples if not example.warranted}
     found: dict[tuple[str, str, str], FalsePage] = {}
     for example in sorted(examples, key=lambda one: (one.at, one.incident_id, one.finding.key)):
         detector, service = group(example.finding)
@@ -135,6 +136,7 @@ def _false_pages(examples: Sequence[Example]) -> tuple[FalsePage, ...]:
                 load=numbers[2],
                 common=numbers[3],
                 deployed=bool(numbers[4]),
+                agreed=all((example.incident_id, source) in said for source in SOURCES),
             )
     by_detector: dict[str, list[FalsePage]] = {}
     for one in found.values():
