@@ -17,6 +17,7 @@ from watchkeeper.state.labels import labels
 from watchkeeper.state.models import Promotion, promotion_records, versions
 from watchkeeper.vocabulary import Label
 
+SHOWN = 40
 STAGES = {"serving": ("ok", "●"), "canary": ("accent", "◐"), "shadow": ("unknown", "○"), "retired": ("unknown", "×")}
 
 
@@ -108,7 +109,7 @@ def _labels(sources: Sources, viewer: Viewer) -> Part:
 
 
 def _models(sources: Sources, viewer: Viewer) -> Part:
-    known = sorted(versions(sources.db), key=lambda v: (v.name, -v.version))
+    known = versions(sources.db, newest=SHOWN)[::-1]
     if not known:
         return card(
             "Models",
@@ -116,7 +117,7 @@ def _models(sources: Sources, viewer: Viewer) -> Part:
         )
     moves = {(move.name, move.version): move for move in promotion_records(sources.db)}
     rows = []
-    for version in known[:40]:
+    for version in known:
         move = moves.get((version.name, version.version))
         rows.append(
             html.Tr(

@@ -118,8 +118,8 @@ class Learner:
         Returns the labelled findings that it went by.
         """
         with self._lock:
-            for one in versions(self._db, registry.NAME):
-                if one.stage in ("shadow", "canary") and self._read(one) is None:
+            for one in versions(self._db, registry.NAME, ("shadow", "canary")):
+                if self._read(one) is None:
                     self._retire(one, self.unreadable, now)
             given = labels(self._db)
             if given != self._labels_seen:
@@ -145,21 +145,21 @@ class Learner:
             "last onset": max(example.finding.onset for example in known).isoformat(timespec="seconds"),
             "code": CODE,
         }
-        before = {version.version for version in versions(self._db, registry.NAME)}
+        newest = max((one.version for one in versions(self._db, registry.NAME, newest=1)), default=0)
         model = put_model(self._db, registry.NAME, learnt.to_bytes(), lineage, now)
-        if model.version in before:
-            return
+        if model.version <= newest:
+            return  # the same content as before
         serving = self._read(at_stage(self._db, registry.NAME, "serving")) or BUILT_IN
         self._logger.info("model.trained", version=model.version, would_change=_would_change(learnt, serving, known))
         # One that passes goes on being watched, lest every new label set its clock back; the newest is next in turn.
-        oldest, *others = [one for one in versions(self._db, registry.NAME) if one.stage == "shadow"]
+        oldest, *others = versions(self._db, registry.NAME, ("shadow",))
         stale = others[:-1] if self._verdict(oldest, known, now).passed else [oldest, *others][:-1]
         for one in stale:
             self._retire(one, f"version {model.version} has learnt more", now)
 
     def _move(self, known: tuple[Example, ...], now: datetime) -> None:
         """One step for the version that is next: a canary that the gate refuses retires, one that passes serves."""
-        waits = [one for one in versions(self._db, registry.NAME) if one.stage in ("canary", "shadow")]
+        waits = versions(self._db, registry.NAME, ("canary", "shadow"))
         canary = next((one for one in waits if one.stage == "canary"), None)
         model = canary or next(iter(waits), None)
         if model is None or not known:
@@ -196,7 +196,7 @@ class Learner:
 
     def _shadow(self, now: datetime) -> None:
         """Record what every version that does not decide would have said of the last hour's incidents."""
-        candidates = [one for one in versions(self._db, registry.NAME) if one.stage in ("shadow", "canary")]
+        candidates = versions(self._db, registry.NAME, ("shadow", "canary"))
         if not candidates:
             return
         with self._db.read() as connection:

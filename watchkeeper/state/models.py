@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -101,19 +101,24 @@ def stage(
         connection.execute(insert(promotions).values(**row, record=json.dumps(record, sort_keys=True)))
 
 
-def versions(db: Database, name: str | None = None) -> tuple[ModelVersion, ...]:
-    """Every version, oldest first."""
-    query = select(models).order_by(models.c.name, models.c.version)
+def versions(
+    db: Database, name: str | None = None, stages: Sequence[Stage] = (), newest: int | None = None
+) -> tuple[ModelVersion, ...]:
+    """Versions, oldest first; of some stages only, or only so many of the newest."""
+    query = select(models).order_by(models.c.name.desc(), models.c.version.desc())
     if name:
         query = query.where(models.c.name == name)
+    if stages:
+        query = query.where(models.c.stage.in_(stages))
+    if newest is not None:
+        query = query.limit(newest)
     with db.read() as connection:
-        return tuple(_version(row) for row in connection.execute(query))
+        return tuple(_version(row) for row in connection.execute(query))[::-1]
 
 
 def at_stage(db: Database, name: str, wanted: Stage) -> ModelVersion | None:
     """The newest version at a stage."""
-    found = [version for version in versions(db, name) if version.stage == wanted]
-    return found[-1] if found else None
+    return next(iter(versions(db, name, (wanted,), newest=1)), None)
 
 
 def serving(db: Database, name: str) -> ModelVersion | None:
