@@ -212,6 +212,10 @@ def test_a_version_that_cannot_be_read_decides_nothing(scene: Scene) -> None:
     (judged,) = learner.judge([scene.finding("batch", 0.51)], scene.clock.now())
     assert (judged.severity, learner.version()) == ("page", "0")
     assert "version 1 cannot be read" in learner.unreadable
+    label_ten(scene)
+    learner.run(scene.clock.now())
+    newest = versions(scene.db, registry.NAME)[-1].version
+    assert registry.promote(scene.db, newest, actor="ana", now=scene.clock.now(), rules=QUICK)[0] == "canary"
     incident_id = scene.incident(scene.finding("batch", 0.6), warranted=True, sources=())
     best_question(scene.db, scene.incidents.get(incident_id))  # whoever resolves it is still asked
 

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from alerting.machine import Incident
-from watchkeeper.errors import StateError
 from watchkeeper.learning import registry
 from watchkeeper.learning.learnt import BUILT_IN, Learnt
 from watchkeeper.state.database import Database
-from watchkeeper.state.models import ModelVersion, at_stage
+from watchkeeper.state.models import at_stage
 from watchkeeper.vocabulary import Finding
 
 ENOUGH: Final = 8  # labels of a group after which its verdicts are hardly asked for
@@ -36,20 +35,13 @@ class Question:
 
 def best_question(db: Database, incident: Incident) -> Question | None:
     """The question whose answer would teach the most about this incident; None when none is worth a human's second."""
-    serving = _readable(at_stage(db, registry.NAME, "serving")) or BUILT_IN
-    other = _readable(at_stage(db, registry.NAME, "shadow"))
+    # A human must be able to answer, whatever the versions hold.
+    serving = registry.readable(at_stage(db, registry.NAME, "serving")) or BUILT_IN
+    other = registry.readable(at_stage(db, registry.NAME, "shadow"))
     asked = [_warranted(finding, serving, other) for finding in incident.findings if finding.severity == "page"]
     asked += _cause(incident)
     best = max(asked, key=lambda question: question.value, default=None)
     return best if best and best.value >= WORTH else None
-
-
-def _readable(version: ModelVersion | None) -> Learnt | None:
-    """A version's content; None where there is none, or none that can be read: a human must be able to answer."""
-    try:
-        return registry.load(version) if version else None
-    except StateError:
-        return None
 
 
 def _warranted(finding: Finding, serving: Learnt, other: Learnt | None) -> Question:

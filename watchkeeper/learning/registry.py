@@ -30,6 +30,14 @@ def load(version: ModelVersion | None) -> Learnt:
     return Learnt.from_bytes(version.content) if version else BUILT_IN
 
 
+def readable(version: ModelVersion | None) -> Learnt | None:
+    """A version's content; None where there is none, or none that can be read."""
+    try:
+        return Learnt.from_bytes(version.content) if version else None
+    except StateError:
+        return None
+
+
 def find(db: Database, version: int) -> ModelVersion:
     """One version.
 
@@ -58,7 +66,7 @@ def gate(
     candidate, deciding = load(version), at_stage(db, NAME, "serving")
     verdict = judge(
         candidate,
-        load(deciding),
+        readable(deciding) or BUILT_IN,  # which decides where the version that should cannot be read
         known,
         _pages(candidate, version, known),
         rules,
