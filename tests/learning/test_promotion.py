@@ -220,6 +220,21 @@ def test_a_version_that_cannot_be_read_decides_nothing(scene: Scene) -> None:
     best_question(scene.db, scene.incidents.get(incident_id))  # whoever resolves it is still asked
 
 
+def test_what_woke_somebody_is_not_held_back_while_it_lasts(scene: Scene) -> None:
+    """A promotion changes what comes, not what somebody is already awake for."""
+    label_ten(scene)
+    learner = Learner(scene.db, scene.clock, LearningConfig(automatic=False))
+    learner.run(scene.clock.now())
+    mild = scene.finding("batch", 0.52)
+    assert learner.judge([mild], scene.clock.now())[0].severity == "page"
+    for _ in range(2):
+        registry.promote(scene.db, 1, actor="ana", now=scene.clock.now(), rules=QUICK)
+    learner.run(scene.clock.now())
+    assert learner.judge([mild], scene.clock.now())[0].severity == "page"
+    learner.judge([], scene.clock.now())
+    assert learner.judge([mild], scene.clock.now())[0].severity == "ticket"
+
+
 def test_what_was_held_back_pages_once_it_grows(scene: Scene) -> None:
     """Also where the incident that it joined as a ticket had recovered meanwhile."""
     label_ten(scene)

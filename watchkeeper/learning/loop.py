@@ -60,6 +60,7 @@ class Learner:
         self._logger = structlog.get_logger()
         self._lock = threading.Lock()
         self._episodes = Episodes()
+        self._woke: frozenset[str] = frozenset()
         self._labels_seen: tuple[Label, ...] | None = None
         self._known: tuple[Example, ...] = ()
         self._shadowed: dict[tuple[int, str], tuple[float, bool]] = {}
@@ -79,6 +80,7 @@ class Learner:
         """The findings of one tick, those that the deciding version holds back as tickets with their reason."""
         began = time.perf_counter()
         judged = [self._judged(finding) for finding in self._episodes.follow(findings, self._changes(findings, now))]
+        self._woke = frozenset(finding.key for finding in judged if finding.severity == "page")
         self._seconds.append(time.perf_counter() - began)
         PREDICTION_SECONDS.observe(self._seconds[-1])
         return judged
@@ -101,8 +103,8 @@ class Learner:
         if finding.severity != "page" or finding.kind in ("alert", "slo") or group in self._barred:
             return finding
         decision = model.learnt.decide(finding)
-        if decision.pages:
-            return finding
+        if decision.pages or finding.key in self._woke:
+            return finding  # what woke somebody stays what it is until it ends, whatever a new version says
         HELD_BACK.labels(name).inc()
         return hold_back(finding, decision, model.version)
 
