@@ -1,7 +1,8 @@
 """Somebody changed something: deploys, flags and commits shortly before the onset.
 
 A change counts the more, the closer before the onset it came (half after `HALF_LIFE_S`); one that came
-after the onset cannot have caused it, but clocks and detectors are a few seconds apart.
+after the onset cannot have caused it, but clocks and detectors are a few seconds apart. It is how a service hurts only
+where the trouble came with it (half after `AT_ONCE_S`): what then ran well for minutes hurts for another reason.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from rca.terms import Term, clock, duration
 
 HALF_LIFE_S = 600.0
 SLACK_S = 15.0
+AT_ONCE_S = 30.0
 
 
 def change_events(case: Case) -> list[Term]:
@@ -23,6 +25,7 @@ def change_events(case: Case) -> list[Term]:
         strength = 0.5 ** (max(ahead, 0.0) / HALF_LIFE_S)
         if change.service in best and best[change.service].strength >= strength:
             continue
+        at_once = 0.5 ** (max(ahead, 0.0) / AT_ONCE_S)
         version = f" {change.version}" if change.version and change.version not in change.title else ""
         best[change.service] = Term(
             kind="change",
@@ -34,6 +37,6 @@ def change_events(case: Case) -> list[Term]:
             ),
             signal="changes",
             change_id=change.id,
-            hints={"deploy": strength},
+            hints={"deploy": strength * at_once, "unknown": strength * (1.0 - at_once)},
         )
     return list(best.values())

@@ -42,11 +42,32 @@ GROUP BY destination, service
 ORDER BY destination, calls DESC, service
 """)
 
-# A reply carries a status; a client span that failed without one got no reply.
+# The newest calls, which the roll-up of edges does not hold yet: both sides where both have come in. A call that failed
+# and that nobody reports to have served is left to `FAILED`.
+NEWEST_CALLS = """
+SELECT toUnixTimestamp(client.bucket) AS bucket, client.service AS caller, server.service AS callee,
+    client.peer AS peer, count() AS calls, sum(client.error) AS errors, sum(client.duration_ns) / 1e9 AS waited,
+    sum(server.duration_ns) / 1e9 AS served
+FROM (
+    SELECT bucket, key, service, peer, error, duration_ns FROM links
+    WHERE side = 'client' AND bucket >= toDateTime({begin:UInt32}, 'UTC') AND bucket < toDateTime({end:UInt32}, 'UTC')
+    ) AS client
+LEFT JOIN (
+    SELECT key, any(l.service) AS service, max(l.duration_ns) AS duration_ns FROM links AS l
+    WHERE side = 'server' AND bucket >= toDateTime({begin:UInt32} - 30, 'UTC')
+      AND bucket < toDateTime({end:UInt32}, 'UTC')
+    GROUP BY key) AS server
+ON client.key = server.key
+GROUP BY bucket, caller, callee, peer
+ORDER BY bucket, caller, callee, peer
+"""
+
+# A reply carries a status; a client span that failed without one got no reply. `refused`: nobody listens there;
+# the others without a time-out were broken off by somebody who did listen.
 FAILED = _fill("""
 SELECT caller, destination, count() AS calls, sum(Duration) / 1e9 AS waited,
-    countIf(match(reason, '(?i)refused|unreachable|reset|connect.?error|no route|remote.?protocol|disconnected'))
-        AS refused,
+    countIf(match(reason, '(?i)refused|unreachable|connect.?error|no route')
+        AND NOT match(reason, '(?i)reset|remote.?protocol|disconnected')) AS refused,
     countIf(match(reason, '(?i)time.?out|timed out|deadline')) AS timed_out
 FROM (
     SELECT ServiceName AS caller, $DESTINATION AS destination, Duration,

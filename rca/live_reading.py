@@ -6,6 +6,7 @@ service answers at which address.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -14,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from rca import live_queries as sql
-from rca.case import F64, Flows, Heartbeats, Links, LogLines, Series, Text, Unanswered, codes, text
+from rca.case import F64, Flows, Heartbeats, Links, LogLines, Series, Text, Unanswered, codes, joined, text
 from rca.levels import groups
 from rca.metric_change import concept
 from watchkeeper.vocabulary import Window
@@ -30,6 +31,8 @@ class Reader(Protocol):
 
 
 STEP_S = 5
+ORDINARY = 0.9  # a quantile of the gaps between reports
+MOST_BEHIND_S = 60.0  # how much of the newest calls is joined here at most
 READ_AT_ONCE_S = 60.0  # more of a large installation at once would be too much for a small store
 
 
@@ -81,7 +84,11 @@ def addresses(reader: Reader, start: float, end: float) -> tuple[dict[str, str],
 
 
 def links(reader: Reader, window: Window, owner: Mapping[str, str], services: frozenset[str]) -> Links:
-    """Calls by caller and callee. What a caller alone saw of a known service is dropped: `unanswered` has it."""
+    """Calls by caller and callee. What a caller alone saw of a known service is dropped: `unanswered` has it.
+
+    The roll-up joins windows that are complete, so it is some seconds behind the requests served; as long as the calls
+    below them are missing, every caller would seem slow by itself. The newest calls are therefore joined here.
+    """
     edges = reader.edges(window, STEP_S)
     callee, source = words(edges, "callee"), words(edges, "source")
     calls = numbers(edges, "calls")
@@ -89,13 +96,37 @@ def links(reader: Reader, window: Window, owner: Mapping[str, str], services: fr
     served = numbers(edges, "server_mean_ms") * calls / 1000
     served[source != "span"] = np.nan
     keep = ~double & (calls > 0)
-    return Links(
-        time=seconds(edges.column("bucket"))[keep],
+    time = seconds(edges.column("bucket"))
+    known = Links(
+        time=time[keep],
         caller=words(edges, "caller")[keep],
         callee=callee[keep],
         calls=calls[keep],
         errors=numbers(edges, "errors")[keep],
         waited=(np.nan_to_num(numbers(edges, "client_mean_ms")) * calls / 1000)[keep],
+        served=served[keep],
+        step=float(STEP_S),
+    )
+    end = window.end.timestamp()
+    begin = max(float(time.max()) + STEP_S if len(time) else 0.0, end - MOST_BEHIND_S)
+    return joined(known, _newest(reader, begin, end, owner, services))
+
+
+def _newest(reader: Reader, begin: float, end: float, owner: Mapping[str, str], services: frozenset[str]) -> Links:
+    table = reader.query(sql.NEWEST_CALLS, {"begin": int(begin) // STEP_S * STEP_S, "end": math.ceil(end)})
+    server, peer = words(table, "callee"), words(table, "peer")
+    callee = text([name or owner.get(other, other) for name, other in zip(server, peer, strict=True)])
+    caller, errors = words(table, "caller"), numbers(table, "errors")
+    served = np.where(server == "", np.nan, numbers(table, "served"))
+    known = np.array([name in services for name in callee], dtype=bool)
+    keep = (callee != "") & (callee != caller) & ~((server == "") & known & (errors > 0))
+    return Links(
+        time=numbers(table, "bucket")[keep],
+        caller=caller[keep],
+        callee=callee[keep],
+        calls=numbers(table, "calls")[keep],
+        errors=errors[keep],
+        waited=numbers(table, "waited")[keep],
         served=served[keep],
         step=float(STEP_S),
     )
@@ -126,7 +157,11 @@ def unanswered(
 
 
 def heartbeats(reader: Reader, start: float, end: float) -> Heartbeats:
-    """When each service's metrics were heard of; its usual period is the median distance of two reports."""
+    """When each service's metrics were heard of; its usual period is the longest of its ordinary gaps.
+
+    A service may report in several ways (pushed, scraped), so that reports come in pairs: a median would be the short
+    gap within a pair.
+    """
     table = reader.query(sql.HEARTBEATS, span_times(start, end))
     code, names = codes(words(table, "service"))
     second = numbers(table, "second")
@@ -137,7 +172,7 @@ def heartbeats(reader: Reader, start: float, end: float) -> Heartbeats:
             continue
         node.append(names[service][0])
         last.append(float(beats[-1]))
-        period.append(float(np.median(np.diff(beats))))
+        period.append(float(np.quantile(np.diff(beats), ORDINARY)))
     return Heartbeats(
         node=text(node),
         last=np.array(last, dtype=np.float64),

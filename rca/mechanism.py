@@ -8,29 +8,33 @@ from collections.abc import Sequence
 from rca.terms import Term
 from watchkeeper.vocabulary import Mechanism
 
-# What brings about which symptoms, the most specific cause first; and how strong a vote shows that the cause is there.
-# A deploy of some minutes ago is there nearly always: only one right before the onset (`change_events`) takes over
-# what else is seen.
-CAUSES: tuple[tuple[Mechanism, tuple[Mechanism, ...], float], ...] = (
-    ("database", ("latency", "errors"), 0.5),
-    ("cpu", ("latency",), 0.5),
-    ("deploy", ("latency", "errors", "cpu", "memory"), 0.9),
-    ("memory", ("latency",), 0.5),
+# What brings about which symptoms, the most specific cause first.
+CAUSES: tuple[tuple[Mechanism, tuple[Mechanism, ...]], ...] = (
+    ("database", ("latency", "errors")),
+    ("cpu", ("latency",)),
+    ("deploy", ("latency", "errors", "cpu", "memory", "killed")),
+    ("memory", ("latency",)),
 )
+SEEN = 0.5  # a cause with fewer votes is not believed to be there
 
 
 def mechanism(terms: Sequence[tuple[float, Term]]) -> Mechanism:
     """Each term's weight goes to the mechanisms that it hints at; the most voted one is the answer.
 
     Slowness and errors are symptoms. Where a cause is seen beside them that brings them about (`CAUSES`),
-    their votes are the cause's.
+    their votes are the cause's. A deploy alone is no symptom of anything: it takes over votes, or has none. What
+    evidence cannot tell (`unknown`) is the answer only where nothing else is voted for.
     """
     votes: defaultdict[Mechanism, float] = defaultdict(float)
     for weight, term in terms:
         whole = max(sum(term.hints.values()), 1e-9)
         for name, vote in term.hints.items():
             votes[name] += max(weight, 0.0) * vote / whole
-    for cause, symptoms, seen in CAUSES:
-        if votes.get(cause, 0.0) >= seen:
+    votes.pop("unknown", None)
+    for cause, symptoms in CAUSES:
+        if votes.get(cause, 0.0) >= SEEN:
             votes[cause] += sum(votes.pop(symptom, 0.0) for symptom in symptoms)
-    return max(votes, key=lambda name: (votes[name], name)) if votes else "unknown"
+        elif cause == "deploy":
+            votes.pop(cause, None)
+    named = [name for name, vote in votes.items() if vote > 0]
+    return max(named, key=lambda name: (votes[name], name)) if named else "unknown"

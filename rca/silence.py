@@ -78,7 +78,12 @@ def unanswered(case: Case) -> list[Term]:
         refused, timed_out = float(table.refused[rows].sum()), float(table.timed_out[rows].sum())
         waited = float(table.waited[rows].sum()) / calls
         callers = sorted(set(table.caller[rows]))
-        how = "the connection is refused" if refused > timed_out else f"they wait {duration(waited)} in vain"
+        broken = calls - refused - timed_out
+        how = max(
+            (refused, "the connection is refused"),
+            (timed_out, f"they wait {duration(waited)} in vain"),
+            (broken, "the connection breaks off"),
+        )[1]
         terms.append(
             Term(
                 kind="unanswered",
@@ -115,12 +120,14 @@ def idle(case: Case, node: str) -> float:
 
 
 def _how(refused: float, timed_out: float, silent: float) -> dict[Mechanism, float]:
-    """Who refuses and is silent is gone; who lets calls time out and is silent hangs; else it is slow, or restarted."""
+    """Where nobody listens, the process was gone, even if another took over since; who lets calls time out hangs where
+    it is silent, and is slow where it serves others. A connection that broke off tells nothing: both ends do that.
+    """
     return {
-        "killed": refused * silent,
+        "killed": refused,
         "hung": timed_out * silent,
         "latency": timed_out * (1.0 - silent),
-        "errors": refused * (1.0 - silent),
+        "unknown": max(1.0 - refused - timed_out, 0.0),
     }
 
 

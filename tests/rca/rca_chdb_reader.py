@@ -14,6 +14,7 @@ import chdb.session
 import pyarrow as pa
 from rca_shop import Shop
 
+from watchkeeper.store.schema import END_BUCKET_SQL, PEER_SQL
 from watchkeeper.vocabulary import Window
 
 SCHEMA = """
@@ -27,14 +28,18 @@ CREATE TABLE otel_logs (Timestamp DateTime64(9, 'UTC'), TimestampTime DateTime('
     ENGINE = MergeTree ORDER BY (ServiceName, TimestampTime);
 CREATE TABLE otel_metrics_gauge (ServiceName LowCardinality(String), MetricName String, TimeUnix DateTime64(9, 'UTC'), Value Float64)
     ENGINE = MergeTree ORDER BY (ServiceName, MetricName, TimeUnix);
+CREATE VIEW links AS SELECT $END_BUCKET AS bucket, if(SpanKind = 'Server', 'server', 'client') AS side,
+    if(SpanKind = 'Server', ParentSpanId, SpanId) AS key, toString(ServiceName) AS service, if(SpanKind = 'Client', $PEER, '') AS peer,
+    StatusCode = 'Error' AS error, Duration AS duration_ns FROM otel.otel_traces WHERE SpanKind = 'Client' OR ParentSpanId != '';
 CREATE TABLE otel_metrics_sum AS otel_metrics_gauge ENGINE = MergeTree ORDER BY (ServiceName, MetricName, TimeUnix);
-"""
+""".replace("$END_BUCKET", END_BUCKET_SQL).replace("$PEER", PEER_SQL)
 
 
 class ChdbReader:
-    """Answers as the store does, computing roll-ups on the fly."""
+    """Answers as the store does, computing roll-ups on the fly; that of edges is `edges_behind_s` late."""
 
     def __init__(self, path: Path) -> None:
+        self.edges_behind_s = 0.0
         self.session = chdb.session.Session(str(path / "chdb"))
         self.session.query("CREATE DATABASE IF NOT EXISTS otel; USE otel")
         for statement in SCHEMA.split(";"):
@@ -83,17 +88,20 @@ class ChdbReader:
 
     def edges(self, window: Window, step_s: int = 5) -> pa.Table:
         at = f"toStartOfInterval(toDateTime(c.Timestamp + toIntervalNanosecond(c.Duration), 'UTC'), INTERVAL {step_s} SECOND) AS bucket"
+        complete = (
+            int(window.end.timestamp() - self.edges_behind_s) // step_s * step_s if self.edges_behind_s else 2**32 - 1
+        )
+        until = f"HAVING toUnixTimestamp(bucket) < {complete}"
         return self.query(
             f"""SELECT {at}, toString(c.ServiceName) AS caller, toString(s.ServiceName) AS callee, toInt64(count()) AS calls,
             toInt64(countIf(c.StatusCode = 'Error')) AS errors, avg(c.Duration) / 1e6 AS client_mean_ms, avg(s.Duration) / 1e6 AS server_mean_ms,
             'span' AS source FROM (SELECT * FROM otel.otel_traces WHERE SpanKind = 'Client' AND Timestamp >= {{start:x}} AND Timestamp < {{end:x}}) AS c
-            INNER JOIN (SELECT * FROM otel.otel_traces WHERE SpanKind = 'Server') AS s ON c.SpanId = s.ParentSpanId GROUP BY ALL
+            INNER JOIN (SELECT * FROM otel.otel_traces WHERE SpanKind = 'Server') AS s ON c.SpanId = s.ParentSpanId GROUP BY ALL {until}
             UNION ALL
             SELECT {at}, toString(c.ServiceName) AS caller,
-            if(c.SpanAttributes['db.system'] != '', concat(c.SpanAttributes['db.system'], '/', c.SpanAttributes['db.name']),
-               extract(c.SpanAttributes['http.url'], '://([^/]+)')) AS callee, toInt64(count()) AS calls,
+            {PEER_SQL} AS callee, toInt64(count()) AS calls,
             toInt64(countIf(c.StatusCode = 'Error')) AS errors, avg(c.Duration) / 1e6 AS client_mean_ms, nan AS server_mean_ms, 'attribute' AS source
-            FROM otel.otel_traces AS c WHERE SpanKind = 'Client' AND Timestamp >= {{start:x}} AND Timestamp < {{end:x}} GROUP BY ALL""",
+            FROM otel.otel_traces AS c WHERE SpanKind = 'Client' AND Timestamp >= {{start:x}} AND Timestamp < {{end:x}} GROUP BY ALL {until}""",
             {"start": window.start, "end": window.end},
         )
 

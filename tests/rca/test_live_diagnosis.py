@@ -21,9 +21,9 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChdbReader]:
     found.close()
 
 
-def told(reader: ChdbReader, fault: Fault | None, *changes: ChangeEvent) -> Diagnosis:
-    reader.fill(Simulation(fault, seed=7).run(before_s=90.0, after_s=20.0))
-    return diagnose(reader, (DECOY, *changes), (), utc(ONSET + 3), utc(ONSET + 20))
+def told(reader: ChdbReader, fault: Fault | None, *changes: ChangeEvent, after_s: float = 20.0) -> Diagnosis:
+    reader.fill(Simulation(fault, seed=7).run(before_s=90.0, after_s=after_s))
+    return diagnose(reader, (DECOY, *changes), (), utc(ONSET + 3), utc(ONSET + after_s))
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,23 @@ def test_a_deploy_that_errors_follow_is_the_mechanism(reader: ChdbReader) -> Non
     deploy = ChangeEvent(id="d1", at=utc(ONSET - 5), kind="deploy", service="payments", title="Version 2")
     first = told(reader, Fault("errors", "payments"), deploy).suspects[0]
     assert (first.service, first.mechanism, first.change_id) == ("payments", "deploy", "d1")
+
+
+def test_a_deploy_that_ran_well_for_minutes_is_not_how_it_hurts(reader: ChdbReader) -> None:
+    """It stays in the evidence, but the slowness that came much later is told as what it is."""
+    deploy = ChangeEvent(id="d1", at=utc(ONSET - 80), kind="deploy", service="payments", title="Version 2")
+    first = told(reader, Fault("network", "payments"), deploy).suspects[0]
+    assert (first.service, first.mechanism, first.change_id) == ("payments", "latency", "d1")
+
+
+def test_calls_that_the_roll_up_does_not_hold_yet_are_no_callers_own_time(reader: ChdbReader) -> None:
+    """Ten seconds after the onset, edges end before it: the newest calls are joined from both of their sides."""
+    reader.edges_behind_s = 12.0
+    try:
+        first = told(reader, Fault("network", "payments"), after_s=12.0).suspects[0]
+    finally:
+        reader.edges_behind_s = 0.0
+    assert (first.service, first.mechanism) == ("payments", "latency")
 
 
 def test_it_abstains_when_nothing_changed(reader: ChdbReader) -> None:

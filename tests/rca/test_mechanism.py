@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import pytest
 
+from rca.case import Case
+from rca.change_events import change_events
 from rca.mechanism import mechanism
 from rca.terms import Term
-from watchkeeper.vocabulary import Mechanism
+from watchkeeper.vocabulary import ChangeEvent, Mechanism, utc
 
 
 def _term(kind: str, name: Mechanism, strength: float = 1.0) -> Term:
     return Term(kind=kind, candidate="cart", strength=strength, sentence="…", hints={name: strength})
 
 
-@pytest.mark.parametrize(("fresh", "named"), [(0.97, "deploy"), (0.85, "latency"), (0.55, "latency")])
-def test_only_a_deploy_right_before_the_onset_is_the_mechanism(fresh: float, named: str) -> None:
-    """Half a minute before, the deploy explains the slowness; two or eight minutes before, it was just there."""
-    terms = [(2.8, _term("call_gap", "latency")), (fresh, _term("change", "deploy", fresh))]
+@pytest.mark.parametrize(
+    ("before_s", "named"), [(5.0, "deploy"), (25.0, "deploy"), (80.0, "latency"), (480.0, "latency")]
+)
+def test_only_a_deploy_right_before_the_onset_is_the_mechanism(before_s: float, named: str) -> None:
+    """Half a minute before, the deploy explains the slowness; minutes before, it was just there."""
+    deploy = ChangeEvent(id="d", at=utc(1e9 - before_s), kind="deploy", service="cart", title="Version 2")
+    case = Case(id="c", onset=1e9, end=1e9 + 30, candidates=("cart",), changes=(deploy,))
+    terms = [(2.8, _term("call_gap", "latency")), *((term.strength, term) for term in change_events(case))]
     assert mechanism(terms) == named
+
+
+def test_a_deploy_without_a_symptom_is_no_mechanism() -> None:
+    """A change is how something hurts only where something hurts, and a broken connection does not say how."""
+    assert mechanism([(0.4, _term("change", "deploy")), (2.0, _term("unanswered", "unknown"))]) == "unknown"
 
 
 def test_a_busy_processor_explains_slowness() -> None:
