@@ -62,7 +62,6 @@ class Live:
 
     Args:
         history_s: how much of the past the baselines use.
-        thresholds: what the serving model learnt.
         version: the serving model's version, shown with each finding.
         clear_s: how long a series is normal before its finding ends; at least two buckets.
         slos: objectives whose budgets are followed (`detectors.openslo.read`).
@@ -72,7 +71,6 @@ class Live:
         self,
         *,
         history_s: float,
-        thresholds: RedThresholds | None = None,
         version: str = "1",
         clear_s: float = 15.0,
         slos: tuple[Slo, ...] = (),
@@ -105,7 +103,7 @@ class Live:
             max_series=50_000,
         )
         clear_buckets = max(2, math.ceil(clear_s / STEP_S))
-        self.red = RedDetector(self._red, thresholds or RedThresholds(), version, clear_buckets=clear_buckets)
+        self.red = RedDetector(self._red, RedThresholds(), version, clear_buckets=clear_buckets)
         self._error_lines = ErrorLines(self._logs)
         self._templates = LogTemplates()
         self._bodies_read: datetime | None = None

@@ -9,7 +9,6 @@ such a series stays in the stage `sparse`, and says so. Cost: one pass over (ser
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -40,21 +39,12 @@ FROZEN: Final = 180
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedThresholds:
-    """What counts as bad enough to wake somebody. Learning moves `strictness`; the rest is what users can feel.
-
-    `strictness` multiplies what the cumulative sum must reach, per service; 1 is the default.
-    """
+    """What users can feel, and so counts towards a page. Fixed: what labels teach decides on findings, not here."""
 
     latency_ratio: float = 2.0
     latency_more_ms: float = 30.0
     error_rate: float = 0.08
     error_count: float = 4.0
-    strictness: Mapping[str, float] | None = None
-
-    def raise_at(self, services: list[str], kind: str) -> Floats:
-        """What each row's sum must reach."""
-        learnt = self.strictness or {}
-        return RAISE * np.array([learnt.get(f"{kind}:{service}", 1.0) for service in services])
 
 
 @dataclass(slots=True)
@@ -200,7 +190,7 @@ class RedDetector:
         last = verdict.scores[:, -self._clear_buckets :]
         calm_again: Bools = np.asarray((np.isnan(last) | (last <= 1.0)).all(axis=1))
         # A long trouble leaves a sum that would take minutes to wear off: normal buckets end it at once.
-        raised = (sums >= self.thresholds.raise_at(services, verdict.kind)) & ~calm_again
+        raised = (sums >= RAISE) & ~calm_again
         order = np.argsort(-sums)  # a service's worst operation speaks for it
         for row in order.tolist():
             service, operation = names[row][0], names[row][1]
