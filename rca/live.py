@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from rca import live_reading as reading
 from rca.case import Case, Links
 from rca.engine import ENGINE_VERSION, Ranked, rank, suspect
+from rca.live_instances import Odd, odd_one
 from rca.live_reading import Reader
-from watchkeeper.vocabulary import ChangeEvent, Diagnosis, Finding, Window, utc
+from watchkeeper.vocabulary import ChangeEvent, Diagnosis, Finding, Suspect, Window, utc
 
 BASELINE_S = 600.0
 SHORT_BASELINE_S = 180.0  # for what is many rows: metrics, heartbeats, logs, raw spans
+INSTANCE_BASELINE_S = 120.0
 MARGIN_S = 5.0  # a detector's onset is right to about a bucket
 ENOUGH = 0.5  # below this chance, the first suspect is a lead and not an answer
 
@@ -36,10 +39,17 @@ def diagnose(
     if not enough and case.heartbeats is not None and case.heartbeats.horizon < case.onset:
         behind = now.timestamp() - case.heartbeats.horizon
         reason = f"telemetry is {behind:.0f} s behind: nothing recorded since the onset can be seen yet"
+    suspects = tuple(suspect(one) for one in ranked)
+    if suspects and suspects[0].evidence:
+        began, end = case.onset, case.end
+        served = reading.instances(telemetry, suspects[0].service, began - INSTANCE_BASELINE_S, began + MARGIN_S, end)
+        suspects = (with_instance(suspects[0], odd_one(served)), *suspects[1:])
+    if enough:
+        reason = suspects[0].evidence[0].sentence
     return Diagnosis(
         onset=onset,
         made_at=now,
-        suspects=tuple(suspect(one) for one in ranked),
+        suspects=suspects,
         abstained=not enough,
         reason=reason,
         engine_version=ENGINE_VERSION,
@@ -77,6 +87,14 @@ def read_case(
     )
 
 
+def with_instance(found: Suspect, odd: Odd | None) -> Suspect:
+    """The suspect with the instance that differs from its others; its first evidence says so."""
+    if odd is None:
+        return found
+    first = replace(found.evidence[0], sentence=f"{found.evidence[0].sentence}; {odd.sentence}")
+    return replace(found, instance=odd.instance, evidence=(first, *found.evidence[1:]))
+
+
 def shared_dependencies(links: Links) -> frozenset[str]:
     """Callees that report nothing themselves and have two callers or more: to blame on their own."""
     callers: defaultdict[str, set[str]] = defaultdict(set)
@@ -86,7 +104,7 @@ def shared_dependencies(links: Links) -> frozenset[str]:
 
 
 def verdict(ranked: Sequence[Ranked]) -> tuple[bool, str]:
-    """Whether the first suspect deserves to be named, and one sentence why (not)."""
+    """Whether the first suspect deserves to be named, and if not, one sentence why."""
     if not ranked or not ranked[0].terms:
         return False, "no service shows any change around the onset: the cause is outside of what is observed"
     first = ranked[0]
@@ -96,4 +114,4 @@ def verdict(ranked: Sequence[Ranked]) -> tuple[bool, str]:
             f"the evidence is thin: {first.candidate} leads with a chance of {first.probability:.0%}"
             + (f", close to {rivals}" if rivals else "")
         )
-    return True, first.terms[0][1].sentence
+    return True, ""

@@ -82,6 +82,22 @@ GROUP BY caller, destination
 ORDER BY caller, destination
 """)
 
+# What each instance of one service served, before and after the onset.
+INSTANCES = _fill("""
+SELECT multiIf(ResourceAttributes['service.instance.id'] != '', ResourceAttributes['service.instance.id'],
+        ResourceAttributes['k8s.pod.name'] != '', ResourceAttributes['k8s.pod.name'],
+        ResourceAttributes['host.name']) AS instance,
+    SpanName AS operation, Timestamp >= {onset:DateTime64(3, 'UTC')} AS late, count() AS calls,
+    countIf(StatusCode = 'Error') AS errors, avg(log(Duration + 1)) AS log_mean, varPop(log(Duration + 1)) AS log_var,
+    sum(Duration) / 1e9 AS busy, toUnixTimestamp64Milli(min(Timestamp)) / 1000 AS first,
+    toUnixTimestamp64Milli(max(Timestamp)) / 1000 AS last
+FROM otel_traces
+WHERE ServiceName = {service:String} AND $WINDOW AND SpanKind IN ('Server', 'Consumer')
+GROUP BY instance, operation, late
+ORDER BY instance, operation, late
+LIMIT 20000
+""")
+
 # The seconds in which each service's metrics were recorded.
 HEARTBEATS = """
 SELECT DISTINCT service, second FROM (

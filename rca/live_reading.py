@@ -17,6 +17,7 @@ import pyarrow as pa
 from rca import live_queries as sql
 from rca.case import F64, Flows, Heartbeats, Links, LogLines, Series, Text, Unanswered, codes, joined, text
 from rca.levels import groups
+from rca.live_instances import Served
 from rca.metric_change import concept
 from watchkeeper.vocabulary import Window
 
@@ -178,6 +179,23 @@ def heartbeats(reader: Reader, start: float, end: float) -> Heartbeats:
         last=np.array(last, dtype=np.float64),
         period=np.array(period, dtype=np.float64),
         horizon=float(second.max()) if len(second) else end,
+    )
+
+
+def instances(reader: Reader, service: str, start: float, onset: float, end: float) -> Served:
+    """What each instance of a service served, before and after the onset."""
+    table = reader.query(sql.INSTANCES, span_times(start, end, onset) | {"service": service})
+    return Served(
+        instance=words(table, "instance"),
+        operation=words(table, "operation"),
+        late=numbers(table, "late") > 0,
+        calls=numbers(table, "calls"),
+        errors=numbers(table, "errors"),
+        log_mean=numbers(table, "log_mean"),
+        log_var=numbers(table, "log_var"),
+        busy=numbers(table, "busy"),
+        first=numbers(table, "first"),
+        last=numbers(table, "last"),
     )
 
 

@@ -20,6 +20,7 @@ from watchkeeper.vocabulary import Window
 SCHEMA = """
 CREATE TABLE otel_traces (Timestamp DateTime64(9, 'UTC'), SpanId String, ParentSpanId String, SpanName LowCardinality(String),
     SpanKind LowCardinality(String), ServiceName LowCardinality(String), SpanAttributes Map(LowCardinality(String), String),
+    ResourceAttributes Map(LowCardinality(String), String),
     Duration UInt64, StatusCode LowCardinality(String), StatusMessage String,
     Events Nested(Timestamp DateTime64(9), Name LowCardinality(String), Attributes Map(LowCardinality(String), String)))
     ENGINE = MergeTree ORDER BY (ServiceName, SpanName, toDateTime(Timestamp));
@@ -52,7 +53,7 @@ class ChdbReader:
             self.session.query(f"TRUNCATE TABLE otel.{table}")
         self._insert("otel_traces", [
             {"Timestamp": s["at"], "SpanId": s["id"], "ParentSpanId": s["parent"], "SpanName": s["name"], "SpanKind": s["kind"],
-             "ServiceName": s["service"], "SpanAttributes": s["attributes"], "Duration": int(s["duration"] * 1e9),
+             "ServiceName": s["service"], "SpanAttributes": s["attributes"], "ResourceAttributes": {"service.instance.id": s["instance"]} if s.get("instance") else {}, "Duration": int(s["duration"] * 1e9),
              "StatusCode": "Error" if s["error"] else "Unset", "StatusMessage": s["message"]} for s in shop.spans])  # fmt: skip
         self._insert("otel_metrics_gauge", [
             {"ServiceName": m["service"], "MetricName": m["metric"], "TimeUnix": m["at"], "Value": m["value"]} for m in shop.metrics])  # fmt: skip

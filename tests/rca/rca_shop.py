@@ -31,17 +31,22 @@ class Shop:
 
 @dataclass(frozen=True)
 class Fault:
-    """What breaks at the onset: latency, network, errors, killed, hung, cpu or database."""
+    """What breaks at the onset: latency, network, errors, killed, hung, cpu or database.
+
+    `instance` is the only one of the service's that breaks (latency and errors), None for all.
+    """
 
     kind: str
     service: str
+    instance: str | None = None
 
 
 class Simulation:
     """Requests enter at `web` and follow `CALLS`; each service works a little and writes to its own database."""
 
-    def __init__(self, fault: Fault | None, seed: int = 1) -> None:
+    def __init__(self, fault: Fault | None, seed: int = 1, instances: int = 1) -> None:
         self.fault = fault
+        self.instances = instances
         self.random = random.Random(seed)
         self.shop = Shop()
         self.number = 0
@@ -81,14 +86,18 @@ class Simulation:
     def serve(self, service: str, at: float, parent: str, operation: str) -> tuple[float, bool]:
         """One request: how long it takes, and whether it fails."""
         work = self.random.lognormvariate(0, 0.3) * 0.004
-        if self.broken(service, at, "latency"):
+        instance = f"{service}-{self.random.randrange(self.instances)}"
+        hit = self.fault is not None and self.fault.instance in (None, instance)
+        if hit and self.broken(service, at, "latency"):
             work += 0.8
         if self.broken(service, at, "cpu"):
             work *= 12
-        own = self.span(service=service, name=operation, kind="Server", at=at, duration=0.0, parent=parent)
+        own = self.span(
+            service=service, name=operation, kind="Server", at=at, duration=0.0, parent=parent, instance=instance
+        )
         row = self.shop.spans[-1]
         now = at + work
-        failed = self.broken(service, at, "errors") and self.random.random() < 0.7
+        failed = hit and self.broken(service, at, "errors") and self.random.random() < 0.7
         for callee in CALLS[service]:
             took, bad = self.call(service, callee, now, own)
             now += took

@@ -71,6 +71,24 @@ def test_calls_that_the_roll_up_does_not_hold_yet_are_no_callers_own_time(reader
     assert (first.service, first.mechanism) == ("payments", "latency")
 
 
+@pytest.mark.parametrize("kind", ["latency", "errors"])
+def test_it_names_the_instance_that_differs_from_its_others(reader: ChdbReader, kind: str) -> None:
+    """One of three instances is broken: the service is still first, and the sentence a human reads names the one."""
+    reader.fill(Simulation(Fault(kind, "catalogue", "catalogue-2"), seed=3, instances=3).run(before_s=90.0))
+    diagnosis = diagnose(reader, (), (), utc(ONSET + 3), utc(ONSET + 25))
+    first = diagnosis.suspects[0]
+    assert (first.service, first.instance) == ("catalogue", "catalogue-2")
+    assert "instance catalogue-2" in first.evidence[0].sentence
+    assert diagnosis.abstained or diagnosis.reason == first.evidence[0].sentence
+
+
+def test_no_instance_is_named_where_all_are_broken(reader: ChdbReader) -> None:
+    """What every instance of a service shows is the service's."""
+    reader.fill(Simulation(Fault("latency", "catalogue"), seed=3, instances=3).run(before_s=90.0))
+    first = diagnose(reader, (), (), utc(ONSET + 3), utc(ONSET + 25)).suspects[0]
+    assert (first.service, first.instance) == ("catalogue", None)
+
+
 def test_it_abstains_when_nothing_changed(reader: ChdbReader) -> None:
     """A deploy alone, without any symptom, accuses nobody."""
     diagnosis = told(reader, None)
