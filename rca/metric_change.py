@@ -63,7 +63,7 @@ def metric_change(case: Case) -> list[Term]:
         noise = sum(c.spread for c in moved) * 0.5
         total_usual = sum(abs(c.usual) for c in moved)
         by_node = {c.node: c for c in moved}
-        for node, share in shares(amounts, noise + 0.1 * total_usual).items():
+        for node, share in shares(amounts, noise + 0.05 * total_usual).items():
             change = by_node[node]
             term = Term(
                 kind=resource,

@@ -1,8 +1,8 @@
 """A series of unknown meaning that left its own past more clearly than those of other nodes did.
 
-What a name does not tell can still stand out: each metric's clearest nodes share its signal by how many spreads they
-moved. Speaks of a metric only if no other kind of evidence reads it, and weighs little beside those that do. Fails
-where what moves is the traffic: then every node's series move.
+What a name does not tell can still stand out: each metric's nodes share its signal by how far they moved, shrunk by
+how unusual that is for them. Speaks of a metric only if no other kind of evidence reads it. Fails where what moves is
+the traffic: then every node's series move.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ from rca.metric_change import HOST, changes, concept
 from rca.metric_words import measured
 from rca.terms import Term
 
-MOST_SPREADS = 30.0  # more is not surer
 HALF_AT = 6.0
-DOUBT = 5.0  # spreads
 HALF_KNOWN = 10.0  # samples of a past; by fewer nobody knows how restless a series of unknown meaning is
 
 
@@ -31,13 +29,14 @@ def outlier(case: Case) -> list[Term]:
         return []
     best: dict[str, Term] = {}
     for metric, moved in changes(case.series.where(unknown[code]), case.series_reference, case.onset).items():
-        spreads = {c.node: abs(c.after - c.usual) / c.spread for c in moved}
         by_node = {c.node: c for c in moved}
         amounts = {
-            node: min(z, MOST_SPREADS) * trust(z, HALF_AT) * _known(by_node[node].samples)
-            for node, z in spreads.items()
+            c.node: abs(c.after - c.usual) * trust(abs(c.after - c.usual) / c.spread, HALF_AT) * _known(c.samples)
+            for c in moved
         }
-        for node, share in shares(amounts, DOUBT).items():
+        # In the metric's own unit, as for a resource: spreads of a series that never moved would be no measure.
+        doubt = sum(0.5 * c.spread + 0.1 * abs(c.usual) for c in moved)
+        for node, share in shares(amounts, doubt).items():
             change = by_node[node]
             if node in best and best[node].strength >= share:
                 continue
@@ -45,10 +44,7 @@ def outlier(case: Case) -> list[Term]:
                 kind="outlier",
                 candidate=node,
                 strength=share,
-                sentence=(
-                    f"{metric} of {node} is {change.after:.3g} (usually {change.usual:.3g}), "
-                    f"{spreads[node]:.0f} times its usual unrest away"
-                ),
+                sentence=f"{metric} of {node} is {change.after:.3g} (usually {change.usual:.3g})",
                 signal=metric,
                 value=change.after,
                 expected=change.usual,

@@ -19,7 +19,7 @@ from rca.metric_change import Change, changes
 from rca.metric_words import meaning
 from rca.terms import Term
 
-DOUBT = 0.25  # in logarithms of a ratio: a change by a quarter somewhere is always around
+DOUBT = 0.7  # in logarithms of a ratio: what got less than twice as slow is not sure to be worth a name
 HALF_AT = 4.0
 LEAST_FAILURES = 0.01  # of requests, or of the failures that others see: less is not worth a ratio
 

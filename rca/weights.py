@@ -21,10 +21,10 @@ WEIGHTS: Mapping[str, float] = MappingProxyType(
         "silence": 3.0,
         # what moved
         "cpu": 2.0,
-        "memory": 0.7,
-        "disk": 0.7,
-        "handles": 0.7,
-        "outlier": 0.35,
+        "memory": 1.0,
+        "disk": 1.0,
+        "handles": 1.0,
+        "outlier": 1.0,
         "logs": 1.0,
         # what operations do differently
         "fewer_spans": 2.0,

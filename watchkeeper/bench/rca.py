@@ -22,10 +22,12 @@ from rca.pack import Header, Pack
 from rca.pack_case import pack_case
 from rca.terms import Term
 from rca.weights import weight_of
-from watchkeeper.bench import rca_live
+from watchkeeper.bench import rca_live, rca_peers
 from watchkeeper.bench.rca_calibration import Judged, print_calibration
+from watchkeeper.bench.rca_simulated import VARIANTS, incidents
 from watchkeeper.errors import DiagnosisError
 
+SIMULATED = "simulated: "
 Ranker = Callable[[Case], list[str]]
 
 
@@ -49,14 +51,15 @@ def run(*, data: Path | None = None, as_json: bool = False, curve: bool = True, 
         print(json.dumps(rca_live.rows(live_spans), indent=2))
         return
     packs = find_packs(data)
-    scored = measure(packs)
+    scored = [*measure(packs), *simulated()]
     if as_json:
         print(json.dumps(summary(scored), indent=2))
         return
     _accuracy(scored)
     _times(scored)
+    recorded = [one for one in scored if not one.system.startswith(SIMULATED)]
     print_calibration(
-        [Judged(system=one.system, signs=one.signs, right=one.ranks["watchkeeper"] == 0) for one in scored]
+        [Judged(system=one.system, signs=one.signs, right=one.ranks["watchkeeper"] == 0) for one in recorded]
     )
     if curve:
         for root in packs:
@@ -75,6 +78,7 @@ def find_packs(data: Path | None) -> list[Path]:
 def measure(packs: Sequence[Path]) -> list[Scored]:
     """Every case of every pack, ranked by the engine and the baselines."""
     scored: list[Scored] = []
+    peers = rca_peers.installed()
     for root in packs:
         pack = Pack(root)
         labels = {row["id"]: row for row in map(json.loads, (root / "labels.jsonl").read_text().splitlines())}
@@ -88,6 +92,8 @@ def measure(packs: Sequence[Path]) -> list[Scored]:
             truth = label["commit"] if commits else label["instance"] if header.instances else label["root_cause"]
             rankings = {"watchkeeper": [one.candidate for one in ranked]}
             rankings |= {name: method(case) for name, method in baselines(case).items()}
+            if case.past is None and not commits:
+                rankings |= {name: rca_peers.ranking(method, case) for name, method in peers.items()}
             ranks = {name: names.index(truth) if truth in names else len(names) for name, names in rankings.items()}
             system = f"{root.name}/{header.system.split('/')[0]}"
             scored.append(
@@ -98,6 +104,24 @@ def measure(packs: Sequence[Path]) -> list[Scored]:
                     seconds=seconds,
                 )
             )
+    return scored
+
+
+def simulated() -> list[Scored]:
+    """The made-up systems of `rca_simulated`, ranked by the engine and the same baselines."""
+    peers = rca_peers.installed()
+    scored = []
+    for variant in VARIANTS:
+        for case, culprit in incidents(variant):
+            began = time.perf_counter()
+            ranked = rank(case)
+            seconds = time.perf_counter() - began
+            rankings = {"watchkeeper": [one.candidate for one in ranked]}
+            rankings |= {name: method(case) for name, method in baselines(case).items()}
+            rankings |= {name: rca_peers.ranking(method, case) for name, method in peers.items()}
+            ranks = {name: names.index(culprit) for name, names in rankings.items()}
+            found = signs([one.score for one in ranked], ranked[0].terms)
+            scored.append(Scored(system=f"{SIMULATED}{variant.name}", ranks=ranks, signs=found, seconds=seconds))
     return scored
 
 
