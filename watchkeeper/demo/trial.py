@@ -34,6 +34,8 @@ from watchkeeper.errors import ChaosError
 DISTURBED_S = 30.0
 HURT_SECONDS_AT_MOST = 3
 PAGE_MAY_COME_S = 12.0
+# A cold cache is what wakes somebody for nothing most often, so it comes most often.
+MIX = ("cold_deploy", "batch_job", "cold_deploy", "harmless_deploy", "cold_deploy", "load_wave")
 LABELS = 10  # before anything is promoted
 MORE_LABELS = 5  # before the next version is
 Phase = Literal["before", "after"]
@@ -114,20 +116,21 @@ def run(root: Path, seed: int, say: Say, *, faults: int, disturbances: int) -> T
 def steps(seed: int, faults: int, disturbances: int) -> tuple[list[Plan | Disturb], list[Plan | Disturb]]:
     """What happens before and after the promotion, shuffled: the same kinds in both, on other services.
 
-    Each round of faults is that of one seed of the headless demo; every kind of disturbance comes as often as others.
+    Each round of faults is that of one seed of the headless demo; disturbances come in the order of `MIX`.
     One round of faults comes before, so that some ten labels have to be enough.
     """
     plans = [plan for number in range(math.ceil(faults / len(FAULTS))) for plan in choose(seed + number)][:faults]
     dice = random.Random(seed)
     names = [plan.name for plan in PLANS]
-    kinds = sorted(DISTURBANCES)  # what is seen most comes as often as what is hardly seen
-    dealt = {kind: dice.sample(names, len(names)) for kind in kinds}
-    middle = disturbances // 2
+    dealt = {kind: dice.sample(names, len(names)) for kind in DISTURBANCES}
     middle = disturbances // 2
 
     def deal(count: int, first: int) -> list[Plan | Disturb]:
-        rounds = ((kinds[i % len(kinds)], first + i // len(kinds)) for i in range(count))
-        return [Disturb(name=kind, service=dealt[kind][turn % len(names)]) for kind, turn in rounds]
+        kinds = [MIX[i % len(MIX)] for i in range(count)]
+        turns = [first + kinds[:i].count(kind) for i, kind in enumerate(kinds)]
+        return [
+            Disturb(name=kind, service=dealt[kind][turn % len(names)]) for kind, turn in zip(kinds, turns, strict=True)
+        ]
 
     first = min(len(FAULTS), faults // 2)
     halves: tuple[list[Plan | Disturb], list[Plan | Disturb]] = (
