@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import numpy as np
+
 from rca import live_reading as reading
 from rca.case import Case, Links
 from rca.engine import ENGINE_VERSION, Ranked, rank, suspect
@@ -36,9 +38,9 @@ def diagnose(
     case = read_case(telemetry, changes, findings, onset, now)
     ranked = rank(case, weights)
     enough, reason = verdict(ranked)
-    if not enough and case.heartbeats is not None and case.heartbeats.horizon < case.onset:
-        behind = now.timestamp() - case.heartbeats.horizon
-        reason = f"telemetry is {behind:.0f} s behind: nothing recorded since the onset can be seen yet"
+    behind = now.timestamp() - seen_until(case)
+    if behind > case.end - case.onset - MARGIN_S:
+        enough, reason = False, f"telemetry is {behind:.0f} s behind: nothing recorded since the onset can be seen yet"
     suspects = tuple(suspect(one) for one in ranked)
     if suspects and suspects[0].evidence:
         began, end = case.onset, case.end
@@ -93,6 +95,13 @@ def with_instance(found: Suspect, odd: Odd | None) -> Suspect:
         return found
     first = replace(found.evidence[0], sentence=f"{found.evidence[0].sentence}; {odd.sentence}")
     return replace(found, instance=odd.instance, evidence=(first, *found.evidence[1:]))
+
+
+def seen_until(case: Case) -> float:
+    """The newest moment of which anything is stored, Unix seconds: of requests to a bucket, of metrics to a second."""
+    served = case.flows.time + case.flows.step if case.flows is not None else np.empty(0)
+    heard = case.heartbeats.horizon if case.heartbeats is not None else 0.0
+    return min(max(float(served.max(initial=0.0)), heard), case.end)
 
 
 def shared_dependencies(links: Links) -> frozenset[str]:

@@ -178,7 +178,7 @@ def heartbeats(reader: Reader, start: float, end: float) -> Heartbeats:
         node=text(node),
         last=np.array(last, dtype=np.float64),
         period=np.array(period, dtype=np.float64),
-        horizon=float(second.max()) if len(second) else end,
+        horizon=float(second.max(initial=0.0)),
     )
 
 

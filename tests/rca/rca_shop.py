@@ -18,6 +18,8 @@ CALLS = {
 PORTS = {service: 7000 + number for number, service in enumerate(CALLS)}
 ONSET = 1_790_000_000.0
 CLIENT_TIMEOUT_S = 3.0
+OUTSIDE = "rates.example.com"
+CALL_OUTSIDE = ("payments", "shipping")
 
 
 @dataclass
@@ -33,12 +35,15 @@ class Shop:
 class Fault:
     """What breaks at the onset: latency, network, errors, killed, hung, cpu or database.
 
-    `instance` is the only one of the service's that breaks (latency and errors), None for all.
+    `service` may be `OUTSIDE`, which has no telemetry of its own (then the kind is network). `instance` is the only
+    one of the service's that breaks (latency and errors), None for all.
     """
 
     kind: str
     service: str
     instance: str | None = None
+    lasts_s: float = float("inf")
+    broken_off: float = 0.0  # share of calls to the service that end early, without a reply
 
 
 class Simulation:
@@ -75,7 +80,9 @@ class Simulation:
 
     def broken(self, service: str, at: float, *kinds: str) -> bool:
         fault = self.fault
-        return fault is not None and at >= ONSET and fault.service == service and fault.kind in kinds
+        return (
+            fault is not None and 0 <= at - ONSET < fault.lasts_s and fault.service == service and fault.kind in kinds
+        )
 
     def span(self, **columns: Any) -> str:
         self.number += 1
@@ -102,6 +109,8 @@ class Simulation:
             took, bad = self.call(service, callee, now, own)
             now += took
             failed = failed or bad
+        if service in CALL_OUTSIDE:
+            now += self.outside(service, now, own)
         took, bad = self.database(service, now, own)
         now += took
         failed = failed or bad
@@ -120,6 +129,15 @@ class Simulation:
         )  # fmt: skip
         return took, locked
 
+    def outside(self, caller: str, at: float, parent: str) -> float:
+        """A call to somebody else's system, of which only the caller tells."""
+        took = 0.7 if self.broken(OUTSIDE, at, "network") else self.random.lognormvariate(0, 0.3) * 0.005
+        self.span(
+            service=caller, name="GET", kind="Client", at=at, duration=took, parent=parent,
+            attributes={"http.url": f"https://{OUTSIDE}/eur", "http.method": "GET", "http.status_code": "200"},
+        )  # fmt: skip
+        return took
+
     def call(self, caller: str, callee: str, at: float, parent: str) -> tuple[float, bool]:
         url = f"http://127.0.0.1:{PORTS[callee]}/do"
         attributes = {"http.url": url, "http.method": "POST"}
@@ -136,6 +154,13 @@ class Simulation:
         if self.broken(callee, at, "hung"):
             row.update(duration=CLIENT_TIMEOUT_S, error=True, attributes=attributes, message="ReadTimeout: timed out")
             return CLIENT_TIMEOUT_S, True
+        fault = self.fault
+        if fault and self.broken(callee, at, fault.kind) and self.random.random() < fault.broken_off:
+            row.update(
+                duration=0.01, error=True, attributes=attributes,
+                message="RemoteProtocolError: Server disconnected without sending a response.",
+            )  # fmt: skip
+            return 0.01, True
         delay = 0.6 if self.broken(callee, at, "network") else 0.001
         took, failed = self.serve(callee, at + delay / 2, own, "POST /do")
         took += delay

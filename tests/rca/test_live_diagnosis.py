@@ -6,11 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 from rca_chdb_reader import ChdbReader
-from rca_shop import ONSET, Fault, Simulation
+from rca_shop import ONSET, OUTSIDE, Fault, Simulation
 
 from rca.live import diagnose
-from watchkeeper.vocabulary import ChangeEvent, Diagnosis, Mechanism, utc
+from watchkeeper.vocabulary import ChangeEvent, Diagnosis, Finding, Mechanism, utc
 
+ALERT = Finding(
+    detector="alertmanager", detector_version="1", kind="alert", service="cdn", summary="The CDN is slow",
+    onset=utc(ONSET), seen_at=utc(ONSET + 2), score=1.0,
+)  # fmt: skip
 DECOY = ChangeEvent(id="decoy", at=utc(ONSET - 60), kind="deploy", service="cart", title="Restyle the cart")
 
 
@@ -87,6 +91,42 @@ def test_no_instance_is_named_where_all_are_broken(reader: ChdbReader) -> None:
     reader.fill(Simulation(Fault("latency", "catalogue"), seed=3, instances=3).run(before_s=90.0))
     first = diagnose(reader, (), (), utc(ONSET + 3), utc(ONSET + 25)).suspects[0]
     assert (first.service, first.instance) == ("catalogue", None)
+
+
+def test_a_process_that_was_killed_is_told_even_after_another_took_over(reader: ChdbReader) -> None:
+    """For nine seconds nobody listened; since then, requests are served and metrics come again."""
+    first = told(reader, Fault("killed", "cart", lasts_s=9.0), after_s=28.0).suspects[0]
+    assert (first.service, first.mechanism) == ("cart", "killed")
+
+
+def test_connections_that_break_off_do_not_hide_slowness(reader: ChdbReader) -> None:
+    """A slow path drops a few connections: that is neither a killed process nor a service that errs."""
+    first = told(reader, Fault("network", "cart", broken_off=0.08)).suspects[0]
+    assert (first.service, first.mechanism) == ("cart", "latency")
+
+
+def test_what_is_outside_of_the_observed_system_is_named_if_several_depend_on_it(reader: ChdbReader) -> None:
+    """Two services wait for a host that reports nothing: it is the first suspect, and neither of them is."""
+    first = told(reader, Fault("network", OUTSIDE)).suspects[0]
+    assert first.service == OUTSIDE
+    assert "reports nothing" in first.evidence[0].sentence
+
+
+def test_it_abstains_when_telemetry_is_behind(reader: ChdbReader) -> None:
+    """Whatever was stored ends before the onset: that is said, with by how much."""
+    reader.fill(Simulation(None, seed=7).run(before_s=90.0, after_s=-12.0))
+    diagnosis = diagnose(reader, (DECOY,), (), utc(ONSET), utc(ONSET + 20))
+    assert diagnosis.abstained
+    assert diagnosis.reason.startswith("telemetry is 3")
+    assert "behind" in diagnosis.reason
+
+
+def test_an_alert_about_something_without_telemetry_is_outside_of_what_is_observed(reader: ChdbReader) -> None:
+    """No service that is observed changed, so none is accused in its stead."""
+    reader.fill(Simulation(None, seed=7).run(before_s=90.0, after_s=20.0))
+    diagnosis = diagnose(reader, (), (ALERT,), utc(ONSET + 3), utc(ONSET + 20))
+    assert diagnosis.abstained
+    assert "cdn" in {suspect.service for suspect in diagnosis.suspects}
 
 
 def test_it_abstains_when_nothing_changed(reader: ChdbReader) -> None:
