@@ -1,4 +1,8 @@
-"""A live diagnosis over millions of spans: real tables in a real engine, one service slow since the onset."""
+"""A live diagnosis over millions of spans: real tables in a real engine, one service slow since the onset.
+
+As in a running installation, the roll-up of call edges is some seconds behind, metrics come every five seconds, and
+services log warnings.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +23,12 @@ from watchkeeper.vocabulary import utc
 
 SERVICES, OPERATIONS, DEPTH = 50, 20, 5
 WINDOW_S, FAULT_S = 600, 45
-ROUNDS = 10
+ROUNDS = 11
 CHUNK = 500_000
 CULPRIT = 7
 AT = 1_800_000_000
+EDGES_BEHIND_S = 15
+SERIES, LINES_PER_S = 20, 5  # of each service
 
 # A trace is a chain of DEPTH services: a server span, and below it a client span to the next service. The culprit's own
 # part of each request takes 0.4 s more since the onset, and all above it wait.
@@ -47,6 +53,22 @@ FROM (
     WHERE place < 2 * {depth} - 1)
 """
 
+_METRICS = """
+INSERT INTO {database}.otel_metrics_gauge (TimeUnix, ServiceName, MetricName, ResourceAttributes, Value)
+SELECT toDateTime64({start} + 5 * intDiv(number, {services} * {series}), 9, 'UTC'),
+    concat('service-', toString(number % {services})) AS service,
+    concat('process.cpu.utilization.', toString(intDiv(number, {services}) % {series})),
+    map('service.name', service), 0.1 + rand() / 4294967296 * 0.02
+FROM numbers({services} * {series} * intDiv({window}, 5))
+"""
+_LOGS = """
+INSERT INTO {database}.otel_logs (Timestamp, TimestampTime, ServiceName, SeverityText, SeverityNumber, Body)
+SELECT toDateTime64({start} + number / ({services} * {lines}), 9, 'UTC') AS at, toDateTime(at),
+    concat('service-', toString(number % {services})), 'WARN', 13,
+    concat('request ', toString(rand()), ' took the slow way ', toString(number % 20 + 1))
+FROM numbers({services} * {lines} * {window})
+"""
+
 
 def rows(spans: int) -> list[dict[str, Any]]:
     """Seconds of `rca.live.diagnose` with that many spans in its ten minutes, and the store's memory."""
@@ -56,7 +78,18 @@ def rows(spans: int) -> list[dict[str, Any]]:
         loader = Statements(url=roles.config.store_url, user="loader", password=roles.config.secret("store-loader"))
         onset = AT - FAULT_S
         _fill(loader, database, spans, onset)
-        for begin in range(AT - WINDOW_S, AT, 5):
+        for fill in (_METRICS, _LOGS):
+            loader.run(
+                fill.format(
+                    database=database,
+                    start=AT - WINDOW_S,
+                    window=WINDOW_S,
+                    services=SERVICES,
+                    series=SERIES,
+                    lines=LINES_PER_S,
+                )
+            )
+        for begin in range(AT - WINDOW_S, AT - EDGES_BEHIND_S, 5):
             for statement in edges.statements(database, begin):
                 loader.run(statement)
         telemetry = roles.telemetry
@@ -72,8 +105,9 @@ def rows(spans: int) -> list[dict[str, Any]]:
         return [
             {
                 "live diagnosis": f"{stored:,} spans, {SERVICES} services x {OPERATIONS} operations",
-                "seconds, median": float(np.median(seconds)),
-                "seconds, worst": float(np.max(seconds)),
+                "seconds, first (libraries load)": round(seconds[0], 3),
+                "seconds, p50": round(float(np.median(seconds[1:])), 3),
+                "seconds, p95": round(float(np.quantile(seconds[1:], 0.95)), 3),
                 "culprit first": "yes" if first == f"service-{CULPRIT}" else f"no: {first}",
                 "store MiB": store.memory_info().rss // 2**20,
             }
