@@ -12,7 +12,7 @@ from rca.terms import Term, clock, duration
 
 HALF_LIFE_S = 600.0
 SLACK_S = 15.0
-AT_ONCE_S = 30.0
+AT_ONCE_S = 20.0
 
 
 def change_events(case: Case) -> list[Term]:

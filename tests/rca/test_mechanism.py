@@ -16,10 +16,10 @@ def _term(kind: str, name: Mechanism, strength: float = 1.0) -> Term:
 
 
 @pytest.mark.parametrize(
-    ("before_s", "named"), [(5.0, "deploy"), (25.0, "deploy"), (80.0, "latency"), (480.0, "latency")]
+    ("before_s", "named"), [(5.0, "deploy"), (12.0, "deploy"), (40.0, "latency"), (80.0, "latency"), (480.0, "latency")]
 )
 def test_only_a_deploy_right_before_the_onset_is_the_mechanism(before_s: float, named: str) -> None:
-    """Half a minute before, the deploy explains the slowness; minutes before, it was just there."""
+    """Some seconds before, the deploy explains the slowness; a minute before, it was just there."""
     deploy = ChangeEvent(id="d", at=utc(1e9 - before_s), kind="deploy", service="cart", title="Version 2")
     case = Case(id="c", onset=1e9, end=1e9 + 30, candidates=("cart",), changes=(deploy,))
     terms = [(2.8, _term("call_gap", "latency")), *((term.strength, term) for term in change_events(case))]
