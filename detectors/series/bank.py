@@ -77,13 +77,15 @@ class SeriesBank:
         n_series: how many series to begin with; `grow` adds more.
         counters: (n_series,) true where values are monotonic counters: their rate is judged, and a reset
             (the value falls) counts from zero.
+        ready_ticks: values of a series before it is judged.
 
     Values that are NaN or infinite are missing: they score 0 and teach nothing. A tick that is not later than
     the one before it is dropped (`late` counts them).
     """
 
-    def __init__(self, n_series: int, counters: Bools | None = None) -> None:
+    def __init__(self, n_series: int, counters: Bools | None = None, *, ready_ticks: int = READY_TICKS) -> None:
         self.late = 0
+        self.ready_ticks = ready_ticks
         self._at = -np.inf
         self._weight = 1.0  # of one tick in the rank histogram; grows, so that older ticks count less
         self._level = self._trend = self._spread = self._score = np.zeros(0, np.float32)
@@ -128,6 +130,16 @@ class SeriesBank:
         return self._silent
 
     @property
+    def seen(self) -> npt.NDArray[np.uint32]:
+        """How many values of each series were learnt, (n_series,)."""
+        return self._seen
+
+    @property
+    def far(self) -> npt.NDArray[np.int8]:
+        """For how many ticks each series has been more than `SHIFT_SPREADS` out, on one side, (n_series,)."""
+        return np.abs(self._run)
+
+    @property
     def shifts(self) -> npt.NDArray[np.uint16]:
         """How often each series' level was moved to a new one, (n_series,)."""
         return self._shifts
@@ -141,8 +153,8 @@ class SeriesBank:
     def stage(self, series: int) -> StageOf:
         """How far one series has learnt, and why no further."""
         seen = int(self._seen[series])
-        if seen < READY_TICKS:
-            return StageOf(stage="waiting", reason=f"{seen} of {READY_TICKS} values seen")
+        if seen < self.ready_ticks:
+            return StageOf(stage="waiting", reason=f"{seen} of {self.ready_ticks} values seen")
         if seen < PRIOR_TICKS:
             return StageOf(stage="level", reason=f"ranks lean on the prior until {PRIOR_TICKS:.0f} values; {seen} seen")
         days = (self._at - float(self._first_at[series])) / DAY_S
@@ -173,7 +185,7 @@ class SeriesBank:
         spread = self._floored_spread()
         z = np.abs(residual) / spread
         column = self._bin(z)
-        ready = known & (self._seen >= READY_TICKS)
+        ready = known & (self._seen >= self.ready_ticks)
         self._score = np.where(ready, ONE - self._tail(z, column), ZERO)
         self._learn(off, known, residual, bucket, spread)
         self._shift(known, residual, z)
@@ -224,7 +236,7 @@ class SeriesBank:
         taught = known.astype(np.float32)
         young = taught / (self._seen + ONE)
         fresh = known & (self._seen == 0)
-        warm = self._seen >= READY_TICKS
+        warm = self._seen >= self.ready_ticks
         limit = np.where(warm, CLIP_SPREADS * spread, np.float32(np.inf))
         clipped = np.minimum(np.maximum(residual, -limit), limit)
         step = taught * clipped
@@ -244,7 +256,7 @@ class SeriesBank:
 
     def _shift(self, known: Bools, residual: Floats, z: Floats) -> None:
         """After enough ticks far out on the same side, the new level is the level: surprising once, then normal."""
-        far = known & (z > SHIFT_SPREADS) & (self._seen >= READY_TICKS)
+        far = known & (z > SHIFT_SPREADS) & (self._seen >= self.ready_ticks)
         if not far.any() and not self._run.any():
             return
         side = np.where(residual > 0, 1, -1).astype(np.int8)
