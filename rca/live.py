@@ -90,11 +90,20 @@ def read_case(
 
 
 def with_instance(found: Suspect, odd: Odd | None) -> Suspect:
-    """The suspect with the instance that differs from its others; its first evidence says so."""
+    """The suspect with the instance that differs from its others; its first evidence says so.
+
+    A service that goes on with its other instances looks slow where one of them hangs: that one serves no more.
+    """
     if odd is None:
         return found
     first = replace(found.evidence[0], sentence=f"{found.evidence[0].sentence}; {odd.sentence}")
-    return replace(found, instance=odd.instance, evidence=(first, *found.evidence[1:]))
+    hangs = odd.gone and found.mechanism == "latency"
+    return replace(
+        found,
+        instance=odd.instance,
+        mechanism="hung" if hangs else found.mechanism,
+        evidence=(first, *found.evidence[1:]),
+    )
 
 
 def seen_until(case: Case) -> float:

@@ -20,6 +20,7 @@ from rca.terms import clock, duration
 
 HALF_AT = 4.0  # standard errors
 LEAST = 0.2  # a fainter difference is not worth a name
+BESIDE_S = 10.0  # for how long another must have served beside it: a successor overlaps for a moment only
 MISSED = 5.0  # calls that an instance should have served by now, before it counts as gone
 
 
@@ -45,11 +46,12 @@ class Served:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Odd:
-    """The instance that differs: how clearly, 0 to 1, and a sentence about it and the others."""
+    """The instance that differs: how clearly, 0 to 1, a sentence on it and the others, whether it serves no more."""
 
     instance: str
     strength: float
     sentence: str
+    gone: bool = False
 
 
 def odd_one(served: Served) -> Odd | None:
@@ -127,7 +129,7 @@ def _gone(served: Served, names: list[str]) -> list[Odd]:
     newest = max(last.values())
     missed = {n: calls[n] / max(last[n] - first[n], 1.0) * (newest - last[n]) for n in names}
     gone = [name for name in names if missed[name] >= MISSED]
-    beside = [n for n in names if n not in gone and any(first[n] < last[other] for other in gone)]
+    beside = [n for n in names if n not in gone and any(first[n] < last[other] - BESIDE_S for other in gone)]
     if len(gone) != 1 or not beside:
         return []
     sentence = f"instance {gone[0]} has served nothing since {clock(last[gone[0]])}; {', '.join(beside[:3])} still do"
@@ -136,5 +138,6 @@ def _gone(served: Served, names: list[str]) -> list[Odd]:
             instance=gone[0],
             strength=trust(math.sqrt(missed[gone[0]]), 2.0),
             sentence=sentence if len(beside) > 1 else sentence.removesuffix("do") + "does",
+            gone=True,
         )
     ]

@@ -36,7 +36,7 @@ class Fault:
     """What breaks at the onset: latency, network, errors, killed, hung, cpu or database.
 
     `service` may be `OUTSIDE`, which has no telemetry of its own (then the kind is network). `instance` is the only
-    one of the service's that breaks (latency and errors), None for all.
+    one of the service's that breaks (latency, errors, killed and hung), None for all.
     """
 
     kind: str
@@ -63,7 +63,8 @@ class Simulation:
             self.serve("web", at, "", "GET /")
         for service in CALLS:
             for second in range(int(ONSET - before_s), int(ONSET + after_s)):
-                if self.broken(service, second, "killed", "hung"):
+                whole = self.fault is None or self.fault.instance is None
+                if whole and self.broken(service, second, "killed", "hung"):
                     continue
                 busy = 0.9 if self.broken(service, second, "cpu") else 0.05
                 self.shop.metrics.append(
@@ -90,10 +91,9 @@ class Simulation:
         self.shop.spans.append({"id": name, "message": "", "attributes": {}, "error": False, **columns})
         return name
 
-    def serve(self, service: str, at: float, parent: str, operation: str) -> tuple[float, bool]:
+    def serve(self, service: str, at: float, parent: str, operation: str, instance: str = "") -> tuple[float, bool]:
         """One request: how long it takes, and whether it fails."""
         work = self.random.lognormvariate(0, 0.3) * 0.004
-        instance = f"{service}-{self.random.randrange(self.instances)}"
         hit = self.fault is not None and self.fault.instance in (None, instance)
         if hit and self.broken(service, at, "latency"):
             work += 0.8
@@ -143,7 +143,9 @@ class Simulation:
         attributes = {"http.url": url, "http.method": "POST"}
         own = self.span(service=caller, name="POST", kind="Client", at=at, duration=0.0, parent=parent)
         row = self.shop.spans[-1]
-        if self.broken(callee, at, "killed"):
+        instance = f"{callee}-{self.random.randrange(self.instances)}"
+        hit = self.fault is not None and self.fault.instance in (None, instance)
+        if hit and self.broken(callee, at, "killed"):
             row.update(
                 duration=0.002,
                 error=True,
@@ -151,7 +153,7 @@ class Simulation:
                 message="ConnectError: [Errno 111] Connection refused",
             )
             return 0.002, True
-        if self.broken(callee, at, "hung"):
+        if hit and self.broken(callee, at, "hung"):
             row.update(duration=CLIENT_TIMEOUT_S, error=True, attributes=attributes, message="ReadTimeout: timed out")
             return CLIENT_TIMEOUT_S, True
         fault = self.fault
@@ -162,7 +164,7 @@ class Simulation:
             )  # fmt: skip
             return 0.01, True
         delay = 0.6 if self.broken(callee, at, "network") else 0.001
-        took, failed = self.serve(callee, at + delay / 2, own, "POST /do")
+        took, failed = self.serve(callee, at + delay / 2, own, "POST /do", instance)
         took += delay
         if took > CLIENT_TIMEOUT_S:
             row.update(duration=CLIENT_TIMEOUT_S, error=True, attributes=attributes, message="ReadTimeout: timed out")

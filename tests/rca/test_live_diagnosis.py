@@ -75,13 +75,13 @@ def test_calls_that_the_roll_up_does_not_hold_yet_are_no_callers_own_time(reader
     assert (first.service, first.mechanism) == ("payments", "latency")
 
 
-@pytest.mark.parametrize("kind", ["latency", "errors"])
+@pytest.mark.parametrize("kind", ["latency", "errors", "killed", "hung"])
 def test_it_names_the_instance_that_differs_from_its_others(reader: ChdbReader, kind: str) -> None:
     """One of three instances is broken: the service is still first, and the sentence a human reads names the one."""
     reader.fill(Simulation(Fault(kind, "catalogue", "catalogue-2"), seed=3, instances=3).run(before_s=90.0))
     diagnosis = diagnose(reader, (), (), utc(ONSET + 3), utc(ONSET + 25))
     first = diagnosis.suspects[0]
-    assert (first.service, first.instance) == ("catalogue", "catalogue-2")
+    assert (first.service, first.instance, first.mechanism) == ("catalogue", "catalogue-2", kind)
     assert "instance catalogue-2" in first.evidence[0].sentence
     assert diagnosis.abstained or diagnosis.reason == first.evidence[0].sentence
 

@@ -42,6 +42,7 @@ def test_the_one_that_serves_no_more_is_gone() -> None:
     )
     assert found is not None
     assert found.instance == "c"
+    assert found.gone
     assert found.sentence.endswith("a, b still do")
 
 
@@ -56,6 +57,11 @@ def test_a_roll_out_replaces_instances_and_accuses_none() -> None:
         )
         is None
     )
+
+
+def test_a_successor_that_overlapped_for_a_moment_leaves_nobody_gone() -> None:
+    """A restart starts the new process first; the old one, drained and stopped, has done nothing wrong."""
+    assert odd(("old", False, 400, 0, 0.01, 0.3), ("new", True, 100, 0, 0.01, 20)) is None
 
 
 def test_an_instance_that_always_was_slower_is_not_the_odd_one() -> None:
