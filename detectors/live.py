@@ -16,6 +16,8 @@ from prometheus_client import Histogram
 
 from detectors.drift import ServiceDrift
 from detectors.history import History
+from detectors.latency_shape import QUANTILES, LatencyShape
+from detectors.latency_shape import STEP_S as SHAPE_STEP_S
 from detectors.log_templates import BUCKETS as LOG_BUCKETS
 from detectors.log_templates import STEP_S as LOG_STEP_S
 from detectors.log_templates import LogTemplates
@@ -45,6 +47,8 @@ class Rollups(Protocol):
     """What the detectors read: watchkeeper.store.telemetry.Telemetry, or tables in a test."""
 
     def red_levels(self, window: Window) -> pa.Table: ...
+
+    def red(self, window: Window, step_s: int = 5) -> pa.Table: ...
 
     def log_counts(self, window: Window, step_s: int = 5) -> pa.Table: ...
 
@@ -105,6 +109,16 @@ class Live:
         clear_buckets = max(2, math.ceil(clear_s / STEP_S))
         self.red = RedDetector(self._red, RedThresholds(), version, clear_buckets=clear_buckets)
         self._error_lines = ErrorLines(self._logs)
+        self._quantiles = History(
+            "latency",
+            keys=("service", "operation"),
+            values={"calls": 0.0} | dict.fromkeys(QUANTILES, float("nan")),
+            buckets=max(24, min(buckets * STEP_S // SHAPE_STEP_S, 60)),
+            step_s=SHAPE_STEP_S,
+            max_series=50_000,
+        )
+        self._shape = LatencyShape(self._quantiles)
+        self._quantiles_until: datetime | None = None
         self._templates = LogTemplates()
         self._bodies_read: datetime | None = None
         self._levels = MetricLevels(self._metrics)
@@ -129,6 +143,8 @@ class Live:
             self._read(rollups, now)
             complete = self._complete(self._red, now)
             found = self.red.judge(now, complete)
+            slow = {finding.service for finding in found if finding.kind == "latency"}
+            found += self._shape.judge(now, self._quantiles.buckets, slow)
             found += self._error_lines.judge(now, self._complete(self._logs, now))
             found += self._templates.judge(now)
             found += self._levels.judge(now, self._complete(self._metrics, now) - 1)
@@ -149,6 +165,7 @@ class Live:
         self._logs.place(rollups.log_counts(window))
         self._read_until = now
         self._read_bodies(rollups, now)
+        self._read_quantiles(rollups, now)
         if self.slo.objectives and (self._slo_read is None or (now - self._slo_read).total_seconds() >= SLO_EVERY_S):
             self.slo.read(rollups, now)
             self._slo_read = now
@@ -170,6 +187,18 @@ class Live:
             unread = max(0, int(counted) - int(table["lines"].to_numpy().sum()))
         self._templates.read(table, end - timedelta(seconds=LOG_STEP_S), unread)
         self._bodies_read = end
+
+    def _read_quantiles(self, rollups: Rollups, now: datetime) -> None:
+        """Latency quantiles of the half minutes that are complete since the last read."""
+        end = utc((now.timestamp() - 2 * LAG_S) // SHAPE_STEP_S * SHAPE_STEP_S)
+        oldest = end - timedelta(seconds=self._quantiles.buckets * SHAPE_STEP_S)
+        start = oldest if self._quantiles_until is None else max(self._quantiles_until, oldest)
+        if end <= start:
+            return
+        self._quantiles.advance(end - timedelta(seconds=SHAPE_STEP_S))
+        for part in Window(start=start, end=end).parts(SHAPE_STEP_S):
+            self._quantiles.place(rollups.red(part, SHAPE_STEP_S))
+        self._quantiles_until = end
 
     def _read_slowly(self, rollups: Rollups, now: datetime) -> None:
         """Metrics and edges: the whole history at first, then what may have changed."""

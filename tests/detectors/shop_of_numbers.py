@@ -112,6 +112,10 @@ class Shop:
     def log_counts(self, window: Window, step_s: int = 5) -> pa.Table:
         return empty("service", "severity", lines=pa.int64())
 
+    def red(self, window: Window, step_s: int = 5) -> pa.Table:
+        quantiles = {name: pa.float64() for name in ("p50_ms", "p90_ms", "p95_ms", "p99_ms")}
+        return empty("service", "operation", calls=pa.int64(), **quantiles)
+
     def log_bodies(self, window: Window, step_s: int = 10, limit: int = 20_000) -> pa.Table:
         return empty("service", "severity", "body", lines=pa.int64())
 

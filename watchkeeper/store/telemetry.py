@@ -64,15 +64,15 @@ class Telemetry:
     def red(self, window: Window, step_s: int = 5) -> pa.Table:
         """Rate, errors and duration of every service's operations, by `step_s`.
 
-        Columns: bucket (timestamp, UTC), service, operation, calls, errors (int64), mean_ms, p50_ms, p95_ms,
-        p99_ms, max_ms (float64); sorted by bucket. A request counts in the bucket in which it ended.
+        Columns: bucket (timestamp, UTC), service, operation, calls, errors (int64), mean_ms, p50_ms, p90_ms,
+        p95_ms, p99_ms, max_ms (float64); sorted by bucket. A request counts in the bucket in which it ended.
         """
         return (
             self.query(
                 f"SELECT {_STEP} AS step, service, operation, toInt64(sum(calls)) AS calls, toInt64(sum(errors)) AS errors, "
                 "sum(duration_ns_sum) / sum(r.calls) / 1e6 AS mean_ms, "
-                "quantilesTDigestMerge(0.5, 0.9, 0.95, 0.99)(latency) AS q, q[1] / 1e6 AS p50_ms, q[3] / 1e6 AS p95_ms, "
-                "q[4] / 1e6 AS p99_ms, max(duration_ns_max) / 1e6 AS max_ms "
+                "quantilesTDigestMerge(0.5, 0.9, 0.95, 0.99)(latency) AS q, q[1] / 1e6 AS p50_ms, q[2] / 1e6 AS p90_ms, "
+                "q[3] / 1e6 AS p95_ms, q[4] / 1e6 AS p99_ms, max(duration_ns_max) / 1e6 AS max_ms "
                 f"FROM red AS r WHERE {_BETWEEN} AND {_SERVES} GROUP BY step, service, operation ORDER BY step, service, operation",
                 _seconds(window, step_s),
             )
