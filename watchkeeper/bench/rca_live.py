@@ -70,7 +70,7 @@ FROM numbers({services} * {lines} * {window})
 """
 
 
-def rows(spans: int) -> list[dict[str, Any]]:
+def rows(spans: int, rounds: int = ROUNDS) -> list[dict[str, Any]]:
     """Seconds of `rca.live.diagnose` with that many spans in its ten minutes, and the store's memory."""
     with tempfile.TemporaryDirectory() as folder, OwnRoles(Path(folder)) as roles:
         roles.start("store")
@@ -95,12 +95,12 @@ def rows(spans: int) -> list[dict[str, Any]]:
         telemetry = roles.telemetry
         stored = telemetry.query(f"SELECT count() AS n FROM {database}.otel_traces")["n"][0].as_py()
         seconds, first = [], ""
-        for number in range(ROUNDS):
+        for number in range(rounds):
             began = time.perf_counter()
             found = live.diagnose(telemetry, (), (), utc(float(onset)), utc(float(AT)))
             seconds.append(time.perf_counter() - began)
             first = found.suspects[0].service
-            _say(f"diagnosis {number + 1} of {ROUNDS}: {seconds[-1]:.2f} s")
+            _say(f"diagnosis {number + 1} of {rounds}: {seconds[-1]:.2f} s")
         store = psutil.Process(roles.processes["store"].pid)
         return [
             {
