@@ -29,7 +29,12 @@ CLEAR: Final = 4.5  # spreads
 TIMES: Final = 1.5
 MORE_MS: Final = 20.0
 LOG_SPREAD: Final = 0.6  # of latencies within an operation; the noise of a quantile of few follows from it
-WORDS: Final = {"p50_ms": "half of the", "p90_ms": "one in 10", "p95_ms": "one in 20", "p99_ms": "one in 100"}
+WORDS: Final = {
+    "p50_ms": "half of the requests take",
+    "p90_ms": "one request in 10 takes",
+    "p95_ms": "one request in 20 takes",
+    "p99_ms": "one request in 100 takes",
+}
 
 
 class LatencyShape:
@@ -85,8 +90,7 @@ class LatencyShape:
             kind="latency",
             service=service,
             operation=operation,
-            summary=f"{WORDS[quantile]} requests of {service} {operation} takes {value:.0f} ms or more "
-            f"(usually {usual:.0f} ms){middle}",
+            summary=f"{service} {operation}: {WORDS[quantile]} {value:.0f} ms or more (usually {usual:.0f} ms){middle}",
             onset=min(onset, now),
             seen_at=now,
             score=float(to_probability(np.array(score))),

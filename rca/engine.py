@@ -22,6 +22,7 @@ from rca.ledger import Ledger, book
 from rca.log_change import log_change
 from rca.mechanism import mechanism
 from rca.metric_change import metric_change
+from rca.onset_order import onset_order
 from rca.operation_change import operation_change
 from rca.operation_lines import operation_lines
 from rca.outlier import outlier
@@ -44,6 +45,7 @@ KINDS: tuple[Callable[[Case, Ledger], list[Term]], ...] = (
     lambda case, _: silence(case),
     lambda case, _: metric_change(case),
     lambda case, _: outlier(case),
+    lambda case, _: onset_order(case),
     lambda case, _: log_change(case),
     lambda case, _: operation_change(case),
     lambda case, _: operation_lines(case),

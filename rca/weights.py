@@ -25,6 +25,7 @@ WEIGHTS: Mapping[str, float] = MappingProxyType(
         "disk": 1.0,
         "handles": 1.0,
         "outlier": 1.0,
+        "onset_order": 0.1,  # a tie-breaker: more of it cost a case where steps are minutes
         "logs": 1.0,
         # what operations do differently
         "fewer_spans": 2.0,
