@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +15,9 @@ import numpy.typing as npt
 
 from watchkeeper.errors import DetectorError
 
+# Ten digits and more: shorter ones are dates of ISO 8601 without their dashes.
+UNIX = re.compile(r"\d{10,13}(\.\d+)?")
+LATEST_UNIX_S = 1e11  # what is larger are milliseconds
 MISSING = frozenset({"", "nan", "na", "null", "none"})
 
 
@@ -24,7 +28,7 @@ class Recording:
     Attributes:
         name: the file below its folder, with forward slashes.
         stamps: the timestamps as they were written.
-        at_s: (n,) Unix seconds; times without a zone are read as UTC.
+        at_s: (n,) Unix seconds; times without a zone are read as UTC, plain numbers as Unix seconds or milliseconds.
         values: (n,) NaN where missing.
     """
 
@@ -121,11 +125,16 @@ def _window(window: object, file: Path, name: str) -> tuple[float, float]:
 
 
 def _seconds(text: str, path: Path, line: int | None) -> float:
+    plain = text.strip()
+    if UNIX.fullmatch(plain):
+        return float(plain) / (1000.0 if float(plain) > LATEST_UNIX_S else 1.0)
     try:
-        at = datetime.fromisoformat(text.strip())
+        at = datetime.fromisoformat(plain)
     except ValueError:
         place = f"{path}:{line}" if line else str(path)
-        raise DetectorError(f"{place}: timestamp {text!r} is not ISO 8601, such as 2026-11-25T03:12:00Z") from None
+        raise DetectorError(
+            f"{place}: timestamp {text!r} is neither ISO 8601, such as 2026-11-25T03:12:00Z, nor Unix seconds"
+        ) from None
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 

@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 from detectors.series import decision, recorded, replay
 from watchkeeper.bench.detect_scores import Scored, count, summed
 from watchkeeper.cli.detect import app
-from watchkeeper.errors import DetectorError
 
 RECORDED = Path(__file__).parents[3] / "shared" / "data" / "detection"
 run = CliRunner()
@@ -54,12 +53,30 @@ def test_missing_values_duplicates_and_steps_back_keep_their_rows(tmp_path: Path
         ("timestamp,value\n2026-01-01\n", "a.csv:2: 1 fields"),
     ],
 )
-def test_bad_input_is_named_by_file_and_line(tmp_path: Path, text: str, says: str) -> None:
-    """One line that says where and what."""
+def test_bad_input_is_named_by_file_and_line_and_the_rest_goes_on(tmp_path: Path, text: str, says: str) -> None:
+    """One line that says where and what; the other series are scored, and the exit status tells."""
     (tmp_path / "a.csv").write_text(text)
-    with pytest.raises(DetectorError) as error:
-        run.invoke(app, [str(tmp_path), "--out", str(tmp_path / "out")], catch_exceptions=False)
-    assert says in error.value.message
+    (tmp_path / "b.csv").write_text("timestamp,value\n2026-01-01,1\n2026-01-02,2\n")
+    result = run.invoke(app, [str(tmp_path), "--out", str(tmp_path / "out")], catch_exceptions=False)
+    assert result.exit_code == 1
+    assert says in result.stderr
+    assert not (tmp_path / "out" / "a.csv").exists()
+    assert len((tmp_path / "out" / "b.csv").read_text().splitlines()) == 3
+
+
+def test_plain_numbers_are_unix_times(tmp_path: Path) -> None:
+    """Seconds and milliseconds give the same scores as the times that they stand for."""
+    stamps = {"iso": [f"2026-01-01T00:{minute:02d}:00Z" for minute in range(60)]}
+    stamps["seconds"] = [str(1767225600 + 60 * minute) for minute in range(60)]
+    stamps["millis"] = [f"{stamp}000" for stamp in stamps["seconds"]]
+    scores = set()
+    for name, times in stamps.items():
+        rows = [f"{stamp},{number % 7 + (number == 50) * 100}" for number, stamp in enumerate(times)]
+        (tmp_path / f"{name}.csv").write_text("timestamp,value\n" + "\n".join(rows) + "\n")
+        assert run.invoke(app, [str(tmp_path / f"{name}.csv"), "--out", str(tmp_path / "out")]).exit_code == 0
+        written = (tmp_path / "out" / f"{name}.csv").read_text().splitlines()[1:]
+        scores.add(tuple(line.split(",", 1)[1] for line in written))
+    assert len(scores) == 1
 
 
 def test_labels_are_not_read_without_feedback(tmp_path: Path) -> None:

@@ -19,7 +19,10 @@ from watchkeeper.errors import DetectorError
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-@app.command(epilog="Example: watchkeeper detect recordings/ --out scores/")
+@app.command(
+    epilog="Example: watchkeeper detect recordings/ --out scores/\n\n"
+    "Exit status: 0 every series is scored; 1 some could not be read: each is named, the others are scored."
+)
 def detect(
     data: Annotated[Path, typer.Argument(help="A CSV with the columns timestamp,value, or a folder of them.")],
     out: Annotated[Path, typer.Option("--out", help="Folder to write to; one CSV a series, under the same name.")],
@@ -39,8 +42,14 @@ def detect(
     if out.exists() and not out.is_dir():
         raise DetectorError(f"{out} is a file; --out wants a folder")
     started, rows, alerts = time.perf_counter(), 0, 0
+    failed: list[str] = []
     for i, (name, path) in enumerate(series):
-        recording = recorded.read(name, path)
+        try:
+            recording = recorded.read(name, path)
+        except DetectorError as error:
+            failed.append(name)
+            print(error.message, file=sys.stderr)
+            continue
         if (out / name).resolve() == path.resolve():
             raise DetectorError(f"{path} would be overwritten; give --out another folder")
         # The matrices are small: more threads than one only wait for each other.
@@ -58,7 +67,11 @@ def detect(
     if sys.stderr.isatty():
         print(file=sys.stderr)
     seconds = time.perf_counter() - started
+    scored = len(series) - len(failed)
     if as_json:
-        print(json.dumps({"series": len(series), "rows": rows, "alerts": alerts, "seconds": round(seconds, 3)}))
+        found = {"series": scored, "rows": rows, "alerts": alerts, "seconds": round(seconds, 3), "failed": failed}
+        print(json.dumps(found))
     else:
-        print(f"{len(series)} series, {rows:,} rows, {alerts} alerts in {seconds:.1f} s → {out}")
+        left = f"; {len(failed)} could not be read" if failed else ""
+        print(f"{scored} series, {rows:,} rows, {alerts} alerts in {seconds:.1f} s → {out}{left}")
+    raise typer.Exit(1 if failed else 0)
