@@ -79,6 +79,12 @@ class Live:
         clear_s: float = 15.0,
         slos: tuple[Slo, ...] = (),
     ) -> None:
+        self._logger = structlog.get_logger()
+        self._begin(history_s, version, clear_s, slos)
+
+    def _begin(self, history_s: float, version: str, clear_s: float, slos: tuple[Slo, ...]) -> None:
+        """Know nothing yet: at the start, and where the clock stepped back."""
+        self._history_s, self._clear_s = history_s, clear_s
         buckets = max(36, int(min(history_s, 1800)) // STEP_S)
         self._red = History(
             "red",
@@ -128,7 +134,10 @@ class Live:
         self._slo_read: datetime | None = None
         self._read_until: datetime | None = None
         self._metrics_read: datetime | None = None
-        self._logger = structlog.get_logger()
+
+    def stages(self) -> Mapping[str, str]:
+        """How far the youngest metric series of each service has learnt, and why no further, by service."""
+        return self._levels.stages()
 
     def tick(self, rollups: Rollups, now: datetime, outside: Sequence[Finding] = ()) -> list[Finding]:
         """Judge everything at `now`; `outside` are alerts that other systems raise, handed through.
@@ -140,6 +149,10 @@ class Live:
             StoreError: the store cannot be read; nothing is judged, nothing clears.
         """
         with TICK_SECONDS.time():
+            if self._read_until is not None and (self._read_until - now).total_seconds() > REREAD_S:
+                # Rings that ran ahead of the clock would judge nothing until it caught up: as after a restart.
+                self._logger.warning("detectors.clock_stepped_back", seconds=(self._read_until - now).total_seconds())
+                self._begin(self._history_s, self.red.version, self._clear_s, self.slo.objectives)
             self._read(rollups, now)
             complete = self._complete(self._red, now)
             found = self.red.judge(now, complete)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from detectors.openslo import Slo, read
 from detectors.slo import SloBurn, forecast_exhaustion
@@ -141,3 +143,25 @@ def test_what_it_cannot_do_is_an_error(tmp_path: Path, old: str, new: str, says:
     path.write_text(FILE.replace(old, new))
     with pytest.raises(ConfigError, match=says):
         read([path])
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    rows=st.lists(st.tuples(st.integers(-50, 5000), st.floats(0, 1e6), st.floats(-10, 1e6)), min_size=1, max_size=40)
+)
+def test_a_budget_is_never_above_whole_nor_wrong(rows: list[tuple[int, float, float]]) -> None:
+    """Whatever is counted, with gaps, more good than events or minutes to come: a budget is exact or says it is not."""
+    slo = SloBurn((SLO,))
+    minute = np.array([NOW - 60 * back for back, *_ in rows])
+    total = np.array([total for _, total, _ in rows])
+    good = np.array([good for *_, good in rows])
+    slo.place("checkout", utc(NOW + 59), minute, good, total)
+    found = judged(slo)
+    budget = slo.budgets()[0]
+    assert budget.left <= 1.0
+    if budget.state == "measured":
+        assert 0 <= budget.good <= budget.total
+        assert budget.left == pytest.approx(1 - (budget.total - budget.good) / (budget.total * 0.001), rel=1e-6)
+    else:
+        assert [finding.severity for finding in found] == ["ticket"]
+        assert budget.reason
