@@ -15,6 +15,7 @@ import structlog
 from prometheus_client import Histogram
 
 from detectors.drift import ServiceDrift
+from detectors.fan_out import CallsPerRequest
 from detectors.history import History
 from detectors.latency_shape import QUANTILES, LatencyShape
 from detectors.latency_shape import STEP_S as SHAPE_STEP_S
@@ -129,6 +130,7 @@ class Live:
         self._bodies_read: datetime | None = None
         self._levels = MetricLevels(self._metrics)
         self._calls = CallEdges(self._edges)
+        self._fan_out = CallsPerRequest(self._edges, self._red)
         self._drift = ServiceDrift(self._red)
         self.slo = SloBurn(slos)
         self._slo_read: datetime | None = None
@@ -162,6 +164,7 @@ class Live:
             found += self._templates.judge(now)
             found += self._levels.judge(now, self._complete(self._metrics, now) - 1)
             found += self._calls.judge(now, self._complete(self._edges, now) - 1)
+            found += self._fan_out.judge(now, self._complete(self._edges, now) - 1)
             found += self._drift.judge(now, complete)
             found += self.slo.judge(now)
         return [*found, *outside]

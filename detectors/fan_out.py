@@ -1,0 +1,134 @@
+"""How many calls a request makes: retries, a loop that grew, a cache that went cold, a step that is left out. Tickets.
+
+Idea: for each call edge, calls over the requests that its caller answered. The last minute against the minutes
+before: told where it changed at least twofold, in both halves of the minute, by more than those minutes differ among
+themselves and by more than chance. Told until the new ratio has become a good part of the past. Traffic by itself
+changes nothing, for it is on both sides of the ratio. Assumes callers that answer requests; what works off a schedule
+has none and is not judged. A new mix of a caller's operations changes the ratio as well. Cost: one (edges, buckets)
+array.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+import numpy as np
+from scipy.special import pdtr, pdtrc
+
+from detectors.evidence import Bools, Floats, by_group, robust_level, to_probability
+from detectors.history import History
+from watchkeeper.vocabulary import Finding, utc
+
+VERSION: Final = "1"
+RECENT: Final = 6  # buckets: a minute
+LATE: Final = 1  # newest buckets left out: edges are joined some seconds after the requests are counted
+BLOCKS: Final = 5  # minutes of the past, at least
+TIMES: Final = 2.0
+LEAST: Final = 20.0  # requests, and calls expected or seen, in the judged minute
+CLEAR: Final = 5.0  # spreads of the minutes before
+CHANCE: Final = 1e-6
+
+
+class CallsPerRequest:
+    """Judges the history of edges beside the requests that each caller answered."""
+
+    def __init__(self, edges: History, red: History, version: str = VERSION) -> None:
+        """`red` has `calls` by service and operation; its buckets divide those of `edges`."""
+        self._edges = edges
+        self._red = red
+        self.version = version
+
+    def judge(self, now: datetime, complete: int) -> list[Finding]:
+        """A ticket for the clearest edge of each caller; `complete` columns of the edges are whole."""
+        complete -= LATE
+        if self._edges.size == 0 or complete < (BLOCKS + 1) * RECENT:
+            return []
+        names = self._edges.names()
+        calls = self._edges["calls"][:, :complete]
+        requests = self._requests([name[0] for name in names])[:, :complete]
+        usual, spread, known = _past(calls[:, :-RECENT], requests[:, :-RECENT])
+        made, asked = calls[:, -RECENT:].sum(axis=1), requests[:, -RECENT:].sum(axis=1)
+        expected = usual * asked
+        halves_up, halves_down = _halves(calls, requests, usual)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = made / asked
+            clear = np.abs(ratio - usual) > CLEAR * spread
+            # Calls come in bunches, one request's together: of that size must be what chance would have to explain.
+            bunch = np.maximum(usual, 1.0)
+            chance = np.where(
+                halves_up, pdtrc(made / bunch - 1.0, expected / bunch), pdtr(made / bunch, expected / bunch)
+            )
+        much = (asked >= LEAST) & (np.maximum(made, expected) >= LEAST) & (made > 0)
+        told = known & much & clear & (halves_up | halves_down) & (chance < CHANCE)
+        best: dict[str, int] = {}
+        for row in np.flatnonzero(told)[np.argsort(chance[told], kind="stable")].tolist():
+            best.setdefault(names[row][0], row)
+        onset = utc(float(self._edges.starts()[complete - RECENT]))
+        return [
+            self._finding(names[row], float(ratio[row]), float(usual[row]), float(chance[row]), onset, now)
+            for row in best.values()
+        ]
+
+    def _requests(self, callers: list[str]) -> Floats:
+        """The requests that each edge's caller answered, by the edges' buckets, (edges, buckets)."""
+        services, code = np.unique(np.array([name[0] for name in self._red.names()]), return_inverse=True)
+        out = np.zeros((len(callers), self._edges.buckets))
+        if services.size == 0:
+            return out
+        whole = by_group(code.reshape(-1), self._red["calls"])
+        place = np.minimum(np.searchsorted(services, callers), services.size - 1)
+        column = (self._red.starts() - self._edges.starts()[0]) // self._edges.step_s
+        inside = (column >= 0) & (column < self._edges.buckets)
+        summed = np.zeros((services.size, self._edges.buckets))
+        np.add.at(summed.T, column[inside], whole[:, inside].T)
+        out[:] = np.where((services[place] == np.array(callers))[:, None], summed[place], 0.0)
+        return out
+
+    def _finding(
+        self, edge: tuple[str, ...], ratio: float, usual: float, chance: float, onset: datetime, now: datetime
+    ) -> Finding:
+        caller, callee = edge[0], edge[1]
+        return Finding(
+            detector="topology.shape",
+            detector_version=self.version,
+            kind="topology",
+            service=caller,
+            summary=f"{caller} makes {ratio:.2g} calls to {callee} for each request (usually {usual:.2g})",
+            onset=min(onset, now),
+            seen_at=now,
+            score=float(to_probability(np.array(-np.log(max(chance, 1e-30))))),
+            severity="ticket",
+            signal=f"{caller} → {callee}",
+            value=ratio,
+            expected=usual,
+            unit="calls a request",
+            attributes={"callee": callee},
+            key=f"topology:shape:{caller}",
+        )
+
+
+def _past(calls: Floats, requests: Floats) -> tuple[Floats, Floats, Bools]:
+    """Usual calls a request, how much minutes differ in it, and whether enough minutes are known; each (edges,)."""
+    blocks = calls.shape[1] // RECENT
+    whole = slice(calls.shape[1] - blocks * RECENT, None)
+    made = calls[:, whole].reshape(len(calls), blocks, RECENT).sum(axis=2)
+    asked = requests[:, whole].reshape(len(calls), blocks, RECENT).sum(axis=2)
+    seen = (asked >= LEAST) & (np.cumsum(made, axis=1) > 0)
+    # The first minute with a call may have begun before the first call was reported.
+    seen &= np.cumsum(seen, axis=1) > 1
+    ratio = np.where(seen, made / np.maximum(asked, 1.0), np.nan)
+    spread = robust_level(ratio, seen)[1]
+    total = np.where(seen, asked, 0.0).sum(axis=1)
+    usual = np.where(seen, made, 0.0).sum(axis=1) / np.maximum(total, 1.0)
+    return usual, np.nan_to_num(spread), np.asarray(seen.sum(axis=1) >= BLOCKS - 1)
+
+
+def _halves(calls: Floats, requests: Floats, usual: Floats) -> tuple[Bools, Bools]:
+    """Whether both halves of the judged minute have far more calls a request than usual, and far fewer."""
+    up, down = np.ones(len(calls), np.bool_), np.ones(len(calls), np.bool_)
+    for half in (slice(-RECENT, -RECENT // 2), slice(-RECENT // 2, None)):
+        made, asked = calls[:, half].sum(axis=1), requests[:, half].sum(axis=1)
+        up &= (asked > 0) & (made >= TIMES * usual * asked)
+        down &= (asked > 0) & (made * TIMES <= usual * asked)
+    return up, down
