@@ -35,7 +35,7 @@ def run(root: Path, seed: int, say: Say) -> Report:
         scorecard=asdict(score([Scored.read(asdict(report)) for report in played.faults])),
         extra_pages=played.extra_pages,
         problems=played.problems,
-        **asdict(measured),
+        measured=measured,
     )
 
 

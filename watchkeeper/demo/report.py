@@ -43,6 +43,19 @@ class FaultReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What a run cost. Memory in MiB: each role's peak, the peak of their sum, the shop's at the end."""
+
+    seconds: float
+    peak_rss_mib: Mapping[str, float]
+    roles_together_mib: float
+    shop_mib: float
+    role_restarts: Mapping[str, int]
+    human_refusals: tuple[str, ...]
+    data_dir: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """The whole run."""
 
@@ -52,17 +65,14 @@ class Report:
     models: Mapping[str, Any]
     scorecard: Mapping[str, Any]
     extra_pages: int
-    seconds: float
-    peak_rss_mib: Mapping[str, float]
-    roles_together_mib: float
-    shop_mib: float
-    role_restarts: Mapping[str, int]
-    human_refusals: tuple[str, ...]
-    data_dir: str
+    measured: Measured
     problems: tuple[str, ...] = field(default=())
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """One flat document: what was measured stands beside what happened."""
+        tree: dict[str, Any] = asdict(self)
+        measured: dict[str, Any] = tree.pop("measured")
+        return tree | measured
 
 
 def ranked(diagnosis: Diagnosis | None, truth: str) -> tuple[tuple[Mapping[str, Any], ...], int | None]:

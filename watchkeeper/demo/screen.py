@@ -49,9 +49,8 @@ def print_report(report: Report) -> None:
         )
     console.print(table)
     console.print(f"Control window: {report.control['pages']} pages in {report.control['minutes']} minutes")
-    console.print(
-        f"Peak memory of all roles together: {report.roles_together_mib:.0f} MiB; {report.seconds:.0f} s in all"
-    )
+    cost = report.measured
+    console.print(f"Peak memory of all roles together: {cost.roles_together_mib:.0f} MiB; {cost.seconds:.0f} s in all")
 
 
 def print_trial(trial: TrialReport) -> None:

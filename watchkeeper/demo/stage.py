@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -13,6 +12,7 @@ from chaos.target import Target
 from watchkeeper.demo.human import ScriptedHuman
 from watchkeeper.demo.loop import Loop
 from watchkeeper.demo.processes import Patience, PeakMemory, Shop, shop_memory_mib
+from watchkeeper.demo.report import Measured
 from watchkeeper.demo.settings import Settings, prepare
 from watchkeeper.demo.story import Story
 from watchkeeper.errors import WatchkeeperError
@@ -21,19 +21,6 @@ from watchkeeper.roles.up import Supervisor, stopping_on_signals
 RATE_PER_S = 16.0
 Say = Callable[[str], None]
 Played = TypeVar("Played")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """What a run cost. Memory in MiB: each role's peak, the peak of their sum, the shop's at the end."""
-
-    seconds: float
-    peak_rss_mib: Mapping[str, float]
-    roles_together_mib: float
-    shop_mib: float
-    role_restarts: Mapping[str, int]
-    human_refusals: tuple[str, ...]
-    data_dir: str
 
 
 def perform(root: Path, seed: int, say: Say, play: Callable[[Story], Played]) -> tuple[Played, Measured]:

@@ -26,8 +26,8 @@ from chaos.scorecard import Scored, score
 from chaos.shop.topology import PLANS
 from watchkeeper.demo.loop import paged_at
 from watchkeeper.demo.promotion import Operator, Promotion
-from watchkeeper.demo.report import FaultReport
-from watchkeeper.demo.stage import Measured, Say, perform
+from watchkeeper.demo.report import FaultReport, Measured
+from watchkeeper.demo.stage import Say, perform
 from watchkeeper.demo.story import LATE_RESOLVE_S, Plan, Story, choose
 from watchkeeper.errors import ChaosError
 
