@@ -12,7 +12,7 @@ from dashboard.series import Recent, RedSeries
 from dashboard.sources import Sources
 from dashboard.urls import View, step_for, whole
 from watchkeeper.errors import StateError
-from watchkeeper.vocabulary import Finding, Window
+from watchkeeper.vocabulary import Finding, Readiness, Window
 
 RECENT_S = 60.0
 
@@ -40,6 +40,7 @@ def fleet(sources: Sources, view: View) -> Mapping[str, Member]:
     present = sources.red(near, 15)
     judged = sources.watching() if view.is_live else "this is the past; states are shown for now only"
     findings, unread = _findings(sources)
+    learnt = sources.readiness() if not unread else {}
     members: dict[str, Member] = {}
     for name in sorted({*series, *(present if view.is_live else ())}):
         own = series.get(name) or present[name]
@@ -49,7 +50,7 @@ def fleet(sources: Sources, view: View) -> Mapping[str, Member]:
             name,
             last_served=live.last_served if live else None,
             findings=findings.get(name, ()) if view.is_live and not judged else (),
-            judged=judged or unread,
+            judged=judged or unread or unjudged(learnt.get(name)),
             now=now,
             incident_id=incident.id if incident else None,
             suspected=_suspicion(incident, name),
@@ -57,6 +58,13 @@ def fleet(sources: Sources, view: View) -> Mapping[str, Member]:
         recent = live.recent(RECENT_S) if view.is_live and live else own.recent(window.seconds)
         members[name] = Member(health=health, series=own, recent=recent)
     return dict(sorted(members.items(), key=lambda item: (item[1].health.rank, item[0])))
+
+
+def unjudged(readiness: Readiness | None) -> str:
+    """Why the detectors' silence about a service says nothing yet; empty where it does."""
+    if readiness is None:
+        return "no detector has met it yet"
+    return f"the detectors still learn it: {readiness.reason}" if readiness.stage == "learning" else ""
 
 
 def _findings(sources: Sources) -> tuple[Mapping[str, list[Finding]], str]:

@@ -21,6 +21,11 @@ from watchkeeper.learning.track_record import all_records
 from watchkeeper.vocabulary import Window
 
 NOW_S = 120.0
+STAGES = {
+    "learning": ("learning", "unknown", "?"),
+    "level": ("level learnt", "ok", "◐"),
+    "ready": ("ready", "ok", "●"),
+}
 
 
 def service_panel(sources: Sources, name: str, member: Member, view: View, viewer: Viewer) -> Part:
@@ -143,17 +148,25 @@ def _neighbours(sources: Sources, name: str, window: Window, view: View) -> Part
 
 
 def _records(sources: Sources, name: str) -> Part:
-    """How often each detector was right on this service."""
+    """How far the detectors have learnt this service, and how often each was right on it."""
+    stage = _stage(sources, name)
     known = [record for record in all_records(sources.labelled()) if record.service == name]
     if not known:
         return card(
-            "Detectors here", html.P("None was judged on this service yet: labels do that.", className="muted"), level=3
+            "Detectors here",
+            stage,
+            html.P("None was judged on this service yet: labels do that.", className="muted"),
+            level=3,
         )
-    return card(
-        "Detectors here",
-        html.Ul([html.Li(html.Span(record.sentence())) for record in known[:6]], className="events stacked"),
-        level=3,
-    )
+    sentences = html.Ul([html.Li(html.Span(record.sentence())) for record in known[:6]], className="events stacked")
+    return card("Detectors here", stage, sentences, level=3)
+
+
+def _stage(sources: Sources, name: str) -> Part:
+    found = sources.readiness().get(name)
+    if found is None:
+        return html.P([pill("unknown", "unknown", "?"), " no detector has met it yet"])
+    return html.P([pill(*STAGES[found.stage]), f" {found.reason}"])
 
 
 def _operations(sources: Sources, name: str, window: Window) -> Part:

@@ -29,10 +29,11 @@ from watchkeeper.learning.track_record import track_record
 from watchkeeper.state.changes import changes_between
 from watchkeeper.state.codec import parse
 from watchkeeper.state.database import Database
+from watchkeeper.state.readiness import read_readiness
 from watchkeeper.state.schema import findings, postmortems
 from watchkeeper.store.schema import SEVERITY_SQL
 from watchkeeper.store.telemetry import Telemetry
-from watchkeeper.vocabulary import ChangeEvent, Finding, Window
+from watchkeeper.vocabulary import ChangeEvent, Finding, Readiness, Window
 
 CACHE_S = 2.0
 OWN = "watchkeeper-"
@@ -230,6 +231,10 @@ class Sources:
                 return [parse(Finding, body) for body in bodies]
 
         return self._cache.get("firing", load)
+
+    def readiness(self) -> Mapping[str, Readiness]:
+        """How far the detectors have learnt each service, by service."""
+        return self._cache.get("readiness", lambda: read_readiness(self.db))
 
     def changes(self, window: Window) -> Sequence[ChangeEvent]:
         """Change events in the window, newest first."""

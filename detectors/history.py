@@ -21,6 +21,7 @@ Floats = npt.NDArray[np.float64]
 SERIES = Gauge("watchkeeper_detector_series", "Series that a detector follows.", ["history"])
 DROPPED = Counter("watchkeeper_detector_series_dropped_total", "Series over the limit, not followed.", ["history"])
 SEPARATOR: Final = "\x1f"
+MOST_GONE: Final = 0.25
 
 
 class History:
@@ -45,7 +46,7 @@ class History:
         step_s: int,
         max_series: int = 100_000,
     ) -> None:
-        self._name = name
+        self.name = name
         self._keys = tuple(keys)
         self._values = dict(values)
         self.buckets = buckets
@@ -88,6 +89,16 @@ class History:
             self._arrays[column] = moved
         self._newest = target
 
+    def crowded(self) -> bool:
+        """Whether series were dropped while many of those followed have nothing left in any bucket."""
+        if not self.dropped:
+            return False
+        empty = np.ones(self.size, np.bool_)
+        for column, array in self._arrays.items():
+            nothing = self._values[column]
+            empty &= (np.isnan(array) if np.isnan(nothing) else array == nothing).all(axis=1)
+        return bool(empty.mean() >= MOST_GONE)
+
     def place(self, table: pa.Table) -> None:
         """Overwrite the buckets that `table` covers: a later read of the same bucket knows more.
 
@@ -114,7 +125,7 @@ class History:
         fresh = fresh.filter(pc.invert(pc.is_in(fresh, value_set=self._known)))
         room = max(0, self._max_series - self.size)
         if len(fresh) > room:
-            DROPPED.labels(self._name).inc(len(fresh) - room)
+            DROPPED.labels(self.name).inc(len(fresh) - room)
             self.dropped += len(fresh) - room
             fresh = fresh.slice(0, room)
         if len(fresh) == 0:
@@ -123,4 +134,4 @@ class History:
         for column, array in self._arrays.items():
             more = np.full((len(fresh), self.buckets), self._values[column])
             self._arrays[column] = np.concatenate([array, more])
-        SERIES.labels(self._name).set(self.size)
+        SERIES.labels(self.name).set(self.size)

@@ -25,10 +25,11 @@ from detectors.log_templates import LogTemplates
 from detectors.logs import ErrorLines
 from detectors.metrics import MetricLevels
 from detectors.openslo import Slo
+from detectors.readiness import readiness
 from detectors.red import RedDetector, RedThresholds
 from detectors.slo import SloBurn
 from detectors.topology import CallEdges
-from watchkeeper.vocabulary import Finding, Window, utc
+from watchkeeper.vocabulary import Finding, Readiness, Window, utc
 
 TICK_SECONDS = Histogram("watchkeeper_detector_tick_seconds", "Time of one tick over every series.")
 
@@ -41,6 +42,7 @@ METRICS_EVERY_S: Final = 10
 SLO_EVERY_S: Final = 20
 # More of a large installation at once would be too much for a small store.
 READ_AT_ONCE_S: Final = 60
+MOST_SERIES: Final = 50_000  # of each kind; over that, new ones are dropped and counted
 MOST_BODIES: Final = 20_000  # different log lines in one read
 
 
@@ -93,9 +95,15 @@ class Live:
             values={"calls": 0.0, "errors": 0.0, "mean_ms": float("nan")},
             buckets=buckets,
             step_s=STEP_S,
+            max_series=MOST_SERIES,
         )
         self._logs = History(
-            "logs", keys=("service", "severity"), values={"lines": 0.0}, buckets=buckets, step_s=STEP_S
+            "logs",
+            keys=("service", "severity"),
+            values={"lines": 0.0},
+            buckets=buckets,
+            step_s=STEP_S,
+            max_series=MOST_SERIES,
         )
         self._metrics = History(
             "metrics",
@@ -103,7 +111,7 @@ class Live:
             values={"value": float("nan")},
             buckets=max(36, buckets // 2),
             step_s=2 * STEP_S,
-            max_series=50_000,
+            max_series=MOST_SERIES,
         )
         self._edges = History(
             "edges",
@@ -111,7 +119,7 @@ class Live:
             values={"calls": 0.0},
             buckets=max(36, buckets // 2),
             step_s=2 * STEP_S,
-            max_series=50_000,
+            max_series=MOST_SERIES,
         )
         clear_buckets = max(2, math.ceil(clear_s / STEP_S))
         self.red = RedDetector(self._red, RedThresholds(), version, clear_buckets=clear_buckets)
@@ -122,7 +130,7 @@ class Live:
             values={"calls": 0.0} | dict.fromkeys(QUANTILES, float("nan")),
             buckets=24,  # each costs a query of its own at the start
             step_s=SHAPE_STEP_S,
-            max_series=50_000,
+            max_series=MOST_SERIES,
         )
         self._shape = LatencyShape(self._quantiles)
         self._quantiles_until: datetime | None = None
@@ -137,9 +145,9 @@ class Live:
         self._read_until: datetime | None = None
         self._metrics_read: datetime | None = None
 
-    def stages(self) -> Mapping[str, str]:
-        """How far the youngest metric series of each service has learnt, and why no further, by service."""
-        return self._levels.stages()
+    def readiness(self) -> Mapping[str, Readiness]:
+        """How far each service is learnt, by service."""
+        return readiness(self._red, self._quantiles, self._levels)
 
     def tick(self, rollups: Rollups, now: datetime, outside: Sequence[Finding] = ()) -> list[Finding]:
         """Judge everything at `now`; `outside` are alerts that other systems raise, handed through.
@@ -151,9 +159,9 @@ class Live:
             StoreError: the store cannot be read; nothing is judged, nothing clears.
         """
         with TICK_SECONDS.time():
-            if self._read_until is not None and (self._read_until - now).total_seconds() > REREAD_S:
-                # Rings that ran ahead of the clock would judge nothing until it caught up: as after a restart.
-                self._logger.warning("detectors.clock_stepped_back", seconds=(self._read_until - now).total_seconds())
+            why = self._why_anew(now)
+            if why:
+                self._logger.warning("detectors.begin_anew", why=why)
                 self._begin(self._history_s, self.red.version, self._clear_s, self.slo.objectives)
             self._read(rollups, now)
             complete = self._complete(self._red, now)
@@ -168,6 +176,16 @@ class Live:
             found += self._drift.judge(now, complete)
             found += self.slo.judge(now)
         return [*found, *outside]
+
+    def _why_anew(self, now: datetime) -> str:
+        """Why all state should be read from the store again, as after a restart; empty where it need not."""
+        if self._read_until is not None and (self._read_until - now).total_seconds() > REREAD_S:
+            # Rings that ran ahead of the clock would judge nothing until it caught up.
+            return "the clock stepped back"
+        for history in (self._red, self._logs, self._metrics, self._edges, self._quantiles):
+            if history.crowded():
+                return f"series that are gone take the room of new ones: {history.name}"
+        return ""
 
     def _read(self, rollups: Rollups, now: datetime) -> None:
         newest = utc(now.timestamp() // STEP_S * STEP_S)

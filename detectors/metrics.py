@@ -12,6 +12,7 @@ on waves that are neither daily nor slow. Cost: about 0.2 µs a series and bucke
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
@@ -68,17 +69,14 @@ class MetricLevels:
             STAGES.labels(stage).set(count)
         return self._tell(values[:, :complete], starts[:complete], now)
 
-    def stages(self) -> Mapping[str, str]:
-        """How far the youngest series of each service has learnt, and why no further, by service."""
-        told: dict[str, str] = {}
-        seen: dict[str, int] = {}
-        for row, (service, *_) in enumerate(self._history.names()[: len(self._bank)]):
-            count = int(self._bank.seen[row])
-            if service not in seen or count < seen[service]:
-                seen[service] = count
-                stage = self._bank.stage(row)
-                told[service] = f"{stage.stage}: {stage.reason}"
-        return told
+    def services(self) -> Counter[str]:
+        """How many series of each service are followed."""
+        return Counter(name[0] for name in self._history.names()[: len(self._bank)])
+
+    def unranked(self) -> Counter[str]:
+        """How many of them are not ranked among their own past yet, by service; see `SeriesBank.stage` for why."""
+        names = self._history.names()
+        return Counter(names[row][0] for row in np.flatnonzero(self._bank.seen < PRIOR_TICKS).tolist())
 
     def count_stages(self) -> Mapping[str, int]:
         """How many series are at each stage: `waiting` for values, `level` learnt, ranked among their own past."""

@@ -19,6 +19,7 @@ Mechanism = Literal[
 Severity = Literal["page", "ticket"]
 ChangeKind = Literal["deploy", "flag", "config", "commit"]
 LabelSource = Literal["chaos", "human"]
+ReadinessStage = Literal["learning", "level", "ready"]
 
 MECHANISMS: tuple[Mechanism, ...] = (
     "latency",
@@ -124,6 +125,25 @@ class Finding:
         if not self.key:
             key = content_key(self.detector, self.kind, self.service, self.operation or "", self.signal)
             object.__setattr__(self, "key", key)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readiness:
+    """How far the detectors have learnt one service, and why no further.
+
+    Attributes:
+        stage: `learning`: nothing is judged yet; `level`: requests, failures and latency are judged against a level,
+            what needs more history is not; `ready`: everything that its telemetry allows.
+        reason: one line for a human.
+    """
+
+    service: str
+    stage: ReadinessStage
+    reason: str
+
+    def __post_init__(self) -> None:
+        require_text("service", self.service)
+        require_text("reason", self.reason)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

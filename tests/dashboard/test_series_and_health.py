@@ -9,10 +9,11 @@ import pyarrow as pa
 import pytest
 
 from dashboard.cache import Cache
+from dashboard.fleet import unjudged
 from dashboard.health import MARKS, SHAPES, WORST_FIRST, judge
 from dashboard.series import by_service
 from tests.dashboard.values import NOW, finding
-from watchkeeper.vocabulary import Window
+from watchkeeper.vocabulary import Readiness, Window
 
 START = datetime(2026, 3, 1, 2, 50, tzinfo=UTC)
 
@@ -118,3 +119,13 @@ def test_a_failed_reading_is_not_remembered() -> None:
     with pytest.raises(LookupError):
         cache.get("key", fail)
     assert cache.get("key", lambda: 7) == 7
+
+
+def test_silence_of_detectors_that_still_learn_is_not_health() -> None:
+    """A service that no detector met, or whose level is not known, is unknown, with the reason."""
+    learning = Readiness(service="cart", stage="learning", reason="requests seen in 5 of 35 s that a level needs")
+    for why in (unjudged(None), unjudged(learning)):
+        health = judge("cart", last_served=NOW, findings=[], judged=why, now=NOW)
+        assert (health.state, health.reason) == ("unknown", why)
+    assert "5 of 35 s" in unjudged(learning)
+    assert unjudged(Readiness(service="cart", stage="level", reason="the shape of latency needs 240 s")) == ""

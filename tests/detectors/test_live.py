@@ -130,3 +130,19 @@ def test_a_tick_over_twenty_thousand_series_is_quick() -> None:
     spent = time.process_time() - began
     assert {f.service for f in found if f.severity == "page"} == {f"s{i}" for i in range(50)}
     assert spent < 4.0  # 2 s on a core of our own; tests share theirs
+
+
+def test_series_that_are_gone_make_room_for_new_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Services that were replaced under other names do not stop the new ones from being followed."""
+    monkeypatch.setattr("detectors.live.MOST_SERIES", 12)
+    pods = tuple((f"pod-{generation}-{i}", "GET /", 8.0, 10.0) for generation in range(3) for i in range(6))
+    shop = Shop(seed=5, seconds=1500, series=pods)
+    for row, (service, *_) in enumerate(pods):
+        generation = int(service.split("-")[1])
+        shop.calls[row, : generation * 500 // STEP] = 0
+        shop.calls[row, (generation + 1) * 500 // STEP :] = 0
+    live = Live(history_s=180)
+    shop.ticks(live, 5, 1400, every_s=10)
+    assert {service for service, one in live.readiness().items() if one.stage == "ready"} == {
+        f"pod-2-{i}" for i in range(6)
+    }

@@ -125,19 +125,20 @@ def test_odd_values_never_break_it(values: list[float]) -> None:
     assert {finding.severity for _, finding in play({("cart", "odd"): np.array(values)})} <= {"ticket"}
 
 
-def test_a_series_says_how_far_it_has_learnt() -> None:
-    """A minute after its first value it still waits, and says how many values it has; then its level is learnt."""
+def test_it_counts_the_series_that_have_no_past_of_their_own_yet() -> None:
+    """Each service's series, and those of them whose ranks still lean on the prior."""
     history = History(
         "test-stages", keys=("service", "metric", "attributes"), values={"value": float("nan")}, buckets=60, step_s=STEP
     )
     levels = MetricLevels(history)
     told = []
-    for bucket in range(12):
+    for bucket in range(110):
         at = START + bucket * STEP
         history.advance(utc(float(at)))
-        row = {"service": ["cart"], "metric": ["cpu"], "attributes": ["{}"], "value": [1.0 + bucket % 2]}
-        history.place(pa.table({"bucket": pa.array([at], pa.timestamp("s", "UTC")), **row}))
+        names = ["cpu", "heap"] if bucket >= 50 else ["cpu"]
+        rows = {"service": ["cart"] * len(names), "metric": names, "attributes": ["{}"] * len(names)}
+        table = {"bucket": pa.array([at] * len(names), pa.timestamp("s", "UTC")), **rows, "value": [1.0] * len(names)}
+        history.place(pa.table(table))
         levels.judge(utc(float(at + STEP)), history.buckets)
-        told.append(levels.stages()["cart"])
-    assert told[3] == "waiting: 4 of 6 values seen"
-    assert told[11].startswith("level: ")
+        told.append((levels.services()["cart"], levels.unranked()["cart"]))
+    assert (told[3], told[60], told[109]) == ((1, 1), (2, 2), (2, 1))

@@ -20,8 +20,9 @@ from watchkeeper.state.database import Database, from_micros, to_micros
 from watchkeeper.state.findings import clear_alerts, findings_between, firing_alerts, record_alerts, record_findings
 from watchkeeper.state.labels import labels, record_label
 from watchkeeper.state.models import at_stage, promotion_records, put_model, serving, stage, versions
+from watchkeeper.state.readiness import read_readiness, record_readiness
 from watchkeeper.state.schema import metadata
-from watchkeeper.vocabulary import ChangeEvent, Finding, Label, Window
+from watchkeeper.vocabulary import ChangeEvent, Finding, Label, Readiness, Window
 
 NOW = datetime(2026, 3, 1, 3, tzinfo=UTC)
 
@@ -68,6 +69,17 @@ def test_migrations_lead_to_the_schema(db: Database) -> None:
     with db.read() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
         assert set(metadata.tables) <= set(inspect(connection).get_table_names())
+
+
+def test_readiness_is_what_was_said_last(db: Database) -> None:
+    """A new word replaces the old one, and a service that is no longer met is gone."""
+
+    def said(**stages: str) -> dict[str, Readiness]:
+        return {name: Readiness(service=name, stage=stage, reason="why") for name, stage in stages.items()}  # type: ignore[arg-type]
+
+    for word in (said(cart="learning", orders="level"), said(cart="ready"), {}):
+        record_readiness(db, word)
+        assert read_readiness(db) == word
 
 
 def test_roles_that_start_together_wait_for_each_other(tmp_path: Path) -> None:

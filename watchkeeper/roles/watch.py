@@ -47,6 +47,7 @@ from watchkeeper.roles.telemetry import HealthServer, configure_logs, trace_role
 from watchkeeper.state.changes import changes_between
 from watchkeeper.state.database import Database
 from watchkeeper.state.findings import firing_alerts
+from watchkeeper.state.readiness import record_readiness
 from watchkeeper.store.telemetry import Telemetry
 from watchkeeper.vocabulary import Diagnosis, Finding, Window
 
@@ -60,6 +61,7 @@ DIAGNOSE_AFTER_S: Final = (0.0, 8.0, 16.0, 30.0, 60.0, 120.0)
 CHANGES_BEFORE: Final = timedelta(hours=2)
 EDGES_BACK_S: Final = 600
 EDGES_EVERY_S: Final = 15
+READINESS_EVERY_S: Final = 10
 
 
 class Watch:
@@ -85,6 +87,7 @@ class Watch:
         self._target = Target(config.runbooks.target.url, config.runbook_target_token())
         self._edges: tuple[tuple[str, str], ...] = ()
         self._edges_read = 0.0
+        self._readiness_told = 0.0
         self._rounds: dict[str, int] = {}
         self._about_ourselves: list[Finding] = []
         self.last_tick: datetime | None = None
@@ -109,6 +112,7 @@ class Watch:
         for incident_id in opened:
             incident = self.incidents.get(incident_id)
             self._logger.info("incident.opened", incident=incident_id, title=incident.title)
+        self._tell_readiness()
         self.last_tick = now
 
     def diagnose(self) -> None:
@@ -183,6 +187,11 @@ class Watch:
             self._edges = tuple(sorted(set(pairs)))
             self._edges_read = time.monotonic()
         return self._edges
+
+    def _tell_readiness(self) -> None:
+        if time.monotonic() - self._readiness_told > READINESS_EVERY_S:
+            record_readiness(self._db, self._live.readiness())
+            self._readiness_told = time.monotonic()
 
 
 def _same(one: Diagnosis, other: Diagnosis) -> bool:

@@ -115,6 +115,12 @@ labels = Table(
     Column("body", Text, nullable=False),
     Index("labels_by_incident", "incident_id"),
 )
+readiness = Table(
+    "readiness",
+    metadata,
+    Column("service", String(255), primary_key=True),
+    Column("body", Text, nullable=False),
+)
 changes = Table(
     "changes",
     metadata,
