@@ -152,7 +152,7 @@ def _timeline(incident: Incident) -> str:
 def _suspects(diagnosis: Diagnosis | None) -> str:
     if diagnosis is None:
         return "There was no diagnosis."
-    lines = [f"By {diagnosis.engine_version}: {_line(diagnosis.reason)}"]
+    lines = [f"Diagnosis of engine version {diagnosis.engine_version}: {_line(diagnosis.reason)}"]
     if diagnosis.abstained:
         lines.append("The engine abstained; what follows are leads, not answers.")
     for number, suspect in enumerate(diagnosis.suspects[:5], 1):
