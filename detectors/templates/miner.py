@@ -32,7 +32,8 @@ Words = tuple[str, ...]
 
 ENOUGH: Final = 2.0  # evidence that a place holds a value
 PLAIN: Final = 0.5  # evidence of one plain word: four of them
-NAMED: Final = 1.0  # of one word with punctuation or digits inside: two of them
+SHOUTED: Final = 0.75  # of one plain word in capitals within a sentence: three of them
+NAMED: Final = 1.0  # of one word with punctuation or digits inside, or that was a value elsewhere: two of them
 MASKED: Final = 1.5  # of a value that was masked already: it and one word
 BARE: Final = 2.0  # times the evidence wanted where the rest of the line holds less than two words
 SEVERITIES: Final = frozenset(
@@ -82,6 +83,7 @@ class TemplateMiner:
         self._parent: list[int] = [0]
         self._places: dict[tuple[int, Words, Words], _Place] = {}
         self._tails: dict[Words, _Tail] = {}
+        self._names: set[str] = set()  # plain words that turned out to be values
         self.overflowed = 0
 
     def add_many(self, lines: Iterable[str]) -> npt.NDArray[np.int64]:
@@ -159,7 +161,7 @@ class TemplateMiner:
         if label:
             self._note_tail(words, label, template)
         for i, word in enumerate(words):
-            if word == VALUE or _names_the_rest(word):
+            if word == VALUE or _names_the_rest(words, i):
                 continue
             place = self._places.setdefault(_around(words, i), _Place())
             if place.opened is not None:
@@ -167,12 +169,29 @@ class TemplateMiner:
                 return
             place.words.add(word)
             place.templates.add(template)
-            if place.opened is None and len(place.words) > 1 and _varies(place.words, words, i):
+            if place.opened is None and len(place.words) > 1 and self._varies(place.words, words, i):
                 merged = self._merge(place.templates, (*words[:i], VALUE, *words[i + 1 :]))
                 place.opened = merged
+                if len(self._names) < MOST_TEMPLATES:
+                    self._names |= place.words
                 place.words = set()
                 place.templates = set()
                 return  # the merged template was noted in its own right
+
+    def _varies(self, seen: set[str], words: Words, place: int) -> bool:
+        """Whether the words seen at one place are values of one template rather than words of several."""
+        rest = [word for i, word in enumerate(words) if i != place and is_word(word)]
+        sentence = sum(word.islower() for word in rest) > 1
+        evidence = 0.0
+        for word in seen:
+            core = word.strip("()[]{}<>'\"`,;:.!?")
+            if VALUE in word:
+                evidence += MASKED
+            elif word in self._names or not (core.isalpha() and (core.islower() or core.istitle() or core.isupper())):
+                evidence += NAMED
+            else:
+                evidence += SHOUTED if sentence and core.isupper() else PLAIN
+        return evidence >= (ENOUGH if len(rest) > 1 else ENOUGH * BARE)
 
     def _note_tail(self, words: Words, label: int, template: int) -> None:
         tail = self._tails.setdefault(words[:label], _Tail())
@@ -212,24 +231,13 @@ def _around(words: Words, place: int) -> tuple[int, Words, Words]:
     return place, words[:place], words[place + 1 :]
 
 
-def _varies(seen: set[str], words: Words, place: int) -> bool:
-    """Whether the words seen at one place are values of one template rather than words of several."""
-    evidence = 0.0
-    for word in seen:
-        core = word.strip("()[]{}<>'\"`,;:.!?")
-        if VALUE in word:
-            evidence += MASKED
-        elif core.isalpha() and (core.islower() or core.istitle() or core.isupper()):
-            evidence += PLAIN
-        else:
-            evidence += NAMED
-    rest = sum(is_word(word) for i, word in enumerate(words) if i != place)
-    return evidence >= (ENOUGH if rest > 1 else ENOUGH * BARE)
-
-
-def _names_the_rest(word: str) -> bool:
-    """Whether a word is a component before a colon, or a severity: never the value of a template."""
-    return (word[-1] == ":" and VALUE not in word) or word.strip("[]()<>:").lower() in SEVERITIES
+def _names_the_rest(words: Words, place: int) -> bool:
+    """Whether a word is a component before a colon that opens the line, or a severity: never a template's value."""
+    word = words[place]
+    if word.strip("[]()<>:").lower() in SEVERITIES:
+        return True
+    opens = not any(is_word(before) and not _is_label(before) for before in words[:place])
+    return word[-1] == ":" and VALUE not in word and opens
 
 
 def _is_label(word: str) -> bool:

@@ -16,7 +16,7 @@ VALUE: Final = "<*>"
 MOST_TOKENS: Final = 64  # a longer line is cut: what tells templates apart comes early
 MOST_CACHED: Final = 200_000
 
-_OPENING: Final = "([{<'\"`"
+_OPENING: Final = "([{<>'\"`"
 _CLOSING: Final = ")]}>'\"`,;:.!?"
 _MATES: Final = {")": "(", "]": "[", "}": "{", ">": "<"}
 _DIGIT: Final = re.compile(r"\d")
@@ -29,18 +29,19 @@ _LETTERS: Final = re.compile(r"[A-Za-z]")
 _REASONS: Final = frozenset(status.phrase.lower() for status in HTTPStatus)
 MESSAGE_KEYS: Final = frozenset({"msg", "message", "event", "text", "log", "body"})
 _LEVEL_KEYS: Final = frozenset({"level", "severity", "levelname", "lvl"})
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _CALENDAR: Final = frozenset(
     [
         *("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"),
         *("mon", "tue", "wed", "thu", "fri", "sat", "sun", "utc", "gmt", "am", "pm"),
     ]
 )
-_WORDS_OF_VALUE: Final = frozenset(["true", "false", "null", "none", "nil", "nan", "inf", "yes", "no", "undefined"])
+_WORDS_OF_VALUE: Final = frozenset(["true", "false", "null", "none", "nil", "nan", "inf", "undefined"])
 UNITS: Final = frozenset(
     [
         *("ns", "us", "µs", "ms", "s", "sec", "secs", "second", "seconds", "min", "mins", "minute"),
         *("minutes", "h", "hour", "hours", "day", "days", "b", "byte", "bytes", "kb", "mb", "gb"),
-        *("tb", "kib", "mib", "gib", "kB"),
+        *("tb", "kib", "mib", "gib"),
     ]
 )
 
@@ -87,10 +88,12 @@ def masked(token: str) -> str:
         core, closing = core + closing[0], closing[1:]
     if not core:
         return token
-    if opening[-1:] == "<" and closing[:1] == ">" and _is_value(core):
-        opening, closing = opening[:-1], closing[1:]
+    if opening[-1:] in ("<", ">") and _is_value(core):  # `<name>`, or `<5` alone
+        opening, closing = opening[:-1], closing.removeprefix(">")
     keyed = _KEYED.fullmatch(core) if "=" in core else None
     if keyed:
+        if _DIGIT.search(keyed[1]):  # one of many of the kind: `r07=`, `disk3=`
+            return f"{opening}{VALUE}{closing}"
         return f"{opening}{keyed[1]}={VALUE}{closing}" if keyed[2] else f"{opening}{core}{closing}"
     return f"{opening}{VALUE}{closing}" if _is_value(core) else token
 
@@ -112,11 +115,17 @@ def _is_value(core: str) -> bool:
 def collapsed(words: tuple[str, ...]) -> tuple[str, ...]:
     """The same with runs of values as one, and units after a value left out: lists and durations differ in length."""
     out: list[str] = []
-    for word in words:
+    for i, word in enumerate(words):
         bare = word.rstrip(",;")
-        after_value = bool(out) and out[-1].rstrip(",;") == VALUE
-        if after_value and (bare == VALUE or bare in UNITS):
-            continue
+        if word in _METHODS and words[i + 1 : i + 2] and words[i + 1].rstrip(",;") == VALUE:
+            bare = VALUE  # a method and its path are one request
+        if bool(out) and out[-1].rstrip(",;") == VALUE:
+            unit = bare.rstrip(")]")
+            if bare == VALUE or bare.lower() in UNITS:
+                continue
+            if unit.lower() in UNITS:
+                out[-1] = VALUE + bare[len(unit) :]
+                continue
         out.append(VALUE if bare == VALUE else word)
     for length in (1, 2, 3, 4):  # what HTTP calls a status comes after its number and says no more
         if out[-length - 1 : -length] == [VALUE] and " ".join(out[-length:]).lower() in _REASONS:

@@ -161,6 +161,17 @@ FORMATS: dict[str, dict[str, str]] = {
         "preparing": r"^\S+ \S+ +run_processes_parallel: preparing",
         "done": r"^\S+ \S+ +run_processes_parallel: done",
     },
+    "shop": {  # chaos/shop; the last is uvicorn's
+        "bought": r"^customer \S+ placed order \S+$",
+        "placed": r"^order \d+ placed for \d+ cents$",
+        "charged": r"^charge \d+ of \d+ cents accepted$",
+        "shipped": r"^shipment \d+ booked for \d+ cents$",
+        "database": r"^[A-Z]+ \S+ failed: ",
+        "late": r"^\S+ did not answer [A-Z]+ \S+ in time$",
+        "unreachable": r"^cannot reach \S+: \w+$",
+        "answered": r"^\S+ answered \d+ to [A-Z]+ \S+$",
+        "exception": r"^Exception in ASGI application",
+    },
 }
 
 

@@ -13,8 +13,10 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import Request, urlopen
@@ -345,6 +347,61 @@ def git(folder: Path) -> list[str]:
     return lines_of(log)
 
 
+def shop(folder: Path) -> list[str]:
+    """The demo's shop: what its eight services log over OTLP, under load and while some of them are broken."""
+    from chaos.faults import FAULTS
+    from chaos.target import Target
+
+    with logs_received() as (port, bodies):
+        command = [sys.executable, "-m", "chaos.shop", "--otlp", f"http://127.0.0.1:{port}", "--data-dir", str(folder),
+                   "--rate", "60"]  # fmt: skip
+        with running(command, folder / "log", None):
+            while not (folder / "load.json").exists():
+                time.sleep(0.1)
+            target = Target.at(folder)
+            broken = [("kill", "inventory"), ("bad_deploy", "cart"), ("hang", "payments"), ("db_lock", "shipping"),
+                      ("kill", "orders"), ("bad_deploy", "catalogue"), ("hang", "recommendations")]  # fmt: skip
+            for name, service in broken:
+                with FAULTS[name].inject(target, service, 20):
+                    time.sleep(5)
+                time.sleep(3)
+            while len(bodies) < 3_000:
+                time.sleep(0.5)
+            target.close()
+    return [body.split("\n")[0] for body in bodies]
+
+
+@contextlib.contextmanager
+def logs_received() -> Iterator[tuple[int, list[str]]]:
+    """A port that takes OTLP over HTTP, and the bodies of the log records that arrived there so far."""
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+
+    bodies: list[str] = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            content = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.path == "/v1/logs":
+                for resource in ExportLogsServiceRequest.FromString(content).resource_logs:
+                    for scope in resource.scope_logs:
+                        bodies.extend(record.body.string_value for record in scope.log_records)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server.server_port, bodies
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
 PROGRAMS = {
     program.__name__: program
     for program in (
@@ -360,5 +417,6 @@ PROGRAMS = {
         uvicorn,
         dpkg,
         git,
+        shop,
     )
 }
