@@ -62,7 +62,13 @@ def trouble(what: str, why: str) -> html.Div:
         [
             html.P(f"{what} cannot be shown", className="empty-title"),
             html.P(why),
-            html.P("The page tries again by itself. `watchkeeper doctor` says what is wrong and what to do."),
+            html.P(
+                [
+                    "The page tries again by itself. ",
+                    html.Code("watchkeeper doctor"),
+                    " says what is wrong and what to do.",
+                ]
+            ),
         ],
         className="empty trouble",
         role="alert",

@@ -46,11 +46,8 @@ def deciding(sources: Sources, viewer: Viewer) -> Part:
     share = sources.config.learning.gate.canary_share
     if canary:
         rows.append(("Canary decides", f"for {percent(share)} of the services, always the same ones"))
-    return card(
-        "What decides",
-        facts(*rows),
-        aside=html.Span([html.Code("watchkeeper model rollback"), " goes back"], className="muted"),
-    )
+    back = html.Span([html.Code("watchkeeper model rollback"), " goes back"], className="muted")
+    return card("What decides", facts(*rows), aside=back if serving or canary else None)
 
 
 def numbers(move: Promotion) -> Mapping[str, str]:

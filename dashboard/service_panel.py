@@ -177,7 +177,7 @@ def _operations(sources: Sources, name: str, window: Window) -> Part:
         html.Tr(
             [
                 html.Th(o.name, scope="row", className="mono"),
-                html.Td(per_second(o.calls / window.seconds), className="number"),
+                html.Td(f"{o.calls:,.0f}", className="number"),
                 html.Td(percent(o.error_ratio), className="number bad" if o.error_ratio > 0.01 else "number"),
                 html.Td(milliseconds(o.p50_ms), className="number"),
                 html.Td(milliseconds(o.p95_ms), className="number"),

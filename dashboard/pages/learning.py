@@ -58,12 +58,14 @@ def _record(sources: Sources) -> Part:
         ),
         card(
             "What chaos knew",
-            _tally(chaos, "Run `watchkeeper chaos run` or the demo: each fault leaves its truth here."),
+            _tally(
+                chaos, ["Run ", html.Code("watchkeeper chaos run"), " or the demo: each fault leaves its truth here."]
+            ),
         ),
     ]
 
 
-def _tally(found: tuple[Label, ...], advice: str) -> Part:
+def _tally(found: tuple[Label, ...], advice: Part) -> Part:
     judged = [label for label in found if label.warranted is not None]
     if not found:
         return empty("No label yet", advice)

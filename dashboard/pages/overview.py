@@ -266,7 +266,10 @@ def _itself(sources: Sources, viewer: Viewer) -> Part:
     return card(
         "Watchkeeper itself",
         facts(*rows),
-        html.P(f"{', '.join(down)} not running here. `watchkeeper up` starts every role.", className="note")
+        html.P(
+            [f"{', '.join(down)} not running here. ", html.Code("watchkeeper up"), " starts every role."],
+            className="note",
+        )
         if down
         else None,
         aside="all roles run" if not down else pill(f"{len(down)} down", "failing", "✕"),
