@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import bdtrc
+from scipy.special import betainc
 
 from detectors.evidence import RAISE, Bools, Floats, by_group, cumulative, first_bad, robust_level, to_probability
 from detectors.history import History
@@ -26,6 +26,7 @@ JUDGED: Final = 12  # buckets that the decision looks back over: one minute
 GUARD: Final = 4  # buckets before those judged as new that the baseline leaves out, so that an onset doesn't teach it
 WARM: Final = 7  # buckets with requests before a series has a level of its own
 SPARSE_CALLS: Final = 1.0  # a bucket
+LATELY: Final = 24  # buckets before those judged that say what traffic there is now
 # A slowdown that this share of the services has in common is the machine's or the network's, and explains itself
 # away; after COMMON_FOR buckets it counts, because it is then the users' trouble, whoever's fault it is.
 COMMON_SHARE: Final = 0.65
@@ -35,6 +36,8 @@ SAMPLED: Final = 120
 LOOK: Final = COMMON_FOR + JUDGED
 # Alert once, then adapt: what has lasted this many buckets teaches the baseline after all. Budgets still see it.
 FROZEN: Final = 180
+KNOWN_ERRORS: Final = 5.0
+BUNCHED: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,11 +138,15 @@ class RedDetector:
         base_calls = np.where(calm, calls, 0.0).sum(axis=1)
         base_errors = np.where(calm, errors, 0.0).sum(axis=1)
         # Half an error in fifty requests is believed beforehand; twice the usual rate is not yet news.
-        rate = np.minimum(2.0 * (base_errors + 0.5) / (base_calls + 50.0), 0.9)
+        believed = (base_errors + 0.5) / (base_calls + 50.0)
+        rate = np.minimum(2.0 * believed, 0.9)
+        bunch = bunching(np.where(calm, calls, 0.0), np.where(calm, errors, 0.0), believed)[:, None]
         recent_calls, recent_errors = calls[:, -JUDGED:], errors[:, -JUDGED:]
         pair_calls, pair_errors = _pairs(recent_calls), _pairs(recent_errors)
         with np.errstate(divide="ignore", invalid="ignore"):
-            chance = bdtrc(np.maximum(pair_errors - 1, 0), np.maximum(pair_calls, 1).astype(np.int64), rate[:, None])
+            # The chance of as many errors among so many requests, by the binomial distribution, in whole bunches.
+            others = np.maximum(pair_calls - pair_errors, 0.0)
+            chance = betainc(np.maximum(pair_errors, 1.0) / bunch, others / bunch + 1.0, rate[:, None])
             scores = np.sqrt(-2.0 * np.log(np.maximum(np.where(pair_errors > 0, chance, 1.0), 1e-30)))
             share = np.where(recent_calls > 0, recent_errors / np.maximum(recent_calls, 1), 0.0)
             pair_share = np.where(pair_calls > 0, pair_errors / np.maximum(pair_calls, 1), 0.0)
@@ -159,6 +166,13 @@ class RedDetector:
         # A service is silent as a whole: judge the sum of its operations, then tell each of its rows.
         seen = calm & (np.cumsum(whole, axis=1) > 0)
         usual = np.where(seen, whole, 0.0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
+        # Traffic that went down by itself makes silence less of a surprise.
+        lately = seen & (np.arange(whole.shape[1]) >= whole.shape[1] - JUDGED - LATELY)
+        lately[:, -JUDGED:] = False
+        some = lately.sum(axis=1)
+        usual = np.where(
+            some > 0, np.minimum(usual, np.where(lately, whole, 0.0).sum(axis=1) / np.maximum(some, 1)), usual
+        )
         steady = (np.where(seen, whole > 0, False).sum(axis=1) >= 0.9 * seen.sum(axis=1)) & (seen.sum(axis=1) >= WARM)
         total = whole.sum(axis=0)
         calm_total = np.median(total[:-JUDGED]) if total.size > JUDGED else 0.0
@@ -256,7 +270,7 @@ class RedDetector:
             since = starts >= int(finding.onset.timestamp()) - self._history.step_s
             since[:-FROZEN] = False
             self._tainted |= rows[:, None] & since[None, :]
-        self._tainted[:, :-FROZEN] = False
+            self._tainted[rows, :-FROZEN] = False
 
     @staticmethod
     def _load_of(code: npt.NDArray[np.int64], whole: Floats, calm: Bools) -> Floats:
@@ -271,6 +285,22 @@ def by_service(calls: Floats, calm: Bools, services: list[str]) -> tuple[npt.NDA
     """Each row's service as a number (n,), and by service: its calls and where all of its rows are calm (s, m)."""
     code = np.unique(np.array(services), return_inverse=True)[1].reshape(-1)
     return code, by_group(code, calls), by_group(code, (~calm).astype(np.float64)) == 0
+
+
+def bunching(calls: Floats, errors: Floats, rate: Floats) -> Floats:
+    """How many errors come together: the variance of a minute's errors over what chance would give, (n,), 1 to BUNCHED.
+
+    `calls` and `errors` are (n, m), `rate` (n,). Where a rate swings by itself, so many errors are one piece of news.
+    """
+    blocks = calls.shape[1] // JUDGED
+    whole = slice(calls.shape[1] - blocks * JUDGED, None)
+    asked = calls[:, whole].reshape(len(calls), blocks, JUDGED).sum(axis=2)
+    failed = errors[:, whole].reshape(len(calls), blocks, JUDGED).sum(axis=2)
+    expected = asked * rate[:, None]
+    square = np.where(asked > 0, (failed - expected) ** 2, 0.0).sum(axis=1)
+    by_chance = (expected * (1.0 - rate[:, None])).sum(axis=1)
+    # By chance beforehand, as firmly as so many errors would show it.
+    return np.asarray(np.clip((square + KNOWN_ERRORS) / (by_chance + KNOWN_ERRORS), 1.0, BUNCHED))
 
 
 def shared_slowdown(log_ratio: Floats, calls: Floats, services: list[str]) -> Floats:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import numpy as np
 import pytest
 from shop_of_numbers import SERIES, STEP, Shop
 
@@ -146,3 +147,17 @@ def test_series_that_are_gone_make_room_for_new_ones(monkeypatch: pytest.MonkeyP
     assert {service for service, one in live.readiness().items() if one.stage == "ready"} == {
         f"pod-2-{i}" for i in range(6)
     }
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_error_rate_that_swings_by_itself_wakes_nobody_and_an_outage_does(seed: int) -> None:
+    """Errors that come in bunches are this service's habit; most requests failing is not."""
+    shop = Shop(seed=seed, seconds=1500)
+    (row,) = shop.rows("basket")
+    swing = np.exp(0.8 * np.repeat(shop.dice.normal(size=shop.buckets // 6 + 1), 6)[: shop.buckets])
+    shop.calls[row] = shop.dice.poisson(40.0, shop.buckets)
+    shop.errors[row] = shop.dice.binomial(shop.calls[row].astype(int), np.minimum(0.03 * swing, 0.3))
+    shop.fail("basket", 1300, 1400, 0.9)
+    opened = shop.ticks(Live(history_s=1800), 5, 1400, every_s=5)
+    assert list(opened) == ["red:errors:basket"]
+    assert 1300 <= min(opened["red:errors:basket"]) <= 1330
