@@ -273,3 +273,36 @@ def test_the_command_line_tells_and_undoes(scene: Scene, tmp_path: Path) -> None
     assert "human labels: 10 incidents, 5 warranted, 5 false; paged 5/5 worth it, 0/5 not" in told
     assert run(app, ["promote", "1", "--force", "--config", config]).exit_code != 0
     assert "built-in" in run(app, ["rollback", "--config", config, "--why", "too quiet"]).stdout
+
+
+@pytest.mark.parametrize(
+    ("extra_ms", "later_s", "edges", "severity"),
+    [
+        (60.0, 0, (("web", "batch"),), "ticket"),
+        (60.0, 0, (("batch", "web"),), "page"),  # it is called by what is slow: no excuse
+        (60.0, 60, (("web", "batch"),), "page"),  # it began long before
+        (200.0, 0, (("web", "batch"),), "page"),  # more than it waits for
+    ],
+)
+def test_a_caller_is_held_back_with_what_it_waits_for(
+    scene: Scene, extra_ms: float, later_s: int, edges: tuple[tuple[str, str], ...], severity: str
+) -> None:
+    """As far as the held slowness explains it, with the reason; the caller of that caller, too."""
+    label_ten(scene)
+    Learner(scene.db, scene.clock, LearningConfig(automatic=False)).run(scene.clock.now())
+    for _ in range(2):
+        registry.promote(scene.db, 1, actor="ana", now=scene.clock.now(), rules=QUICK)
+    learner = Learner(scene.db, scene.clock)
+    web = scene.finding("web", 0.9, extra_ms=extra_ms)
+    web = replace(web, onset=web.onset - timedelta(seconds=later_s))
+    door = scene.finding("door", 0.9, extra_ms=extra_ms)
+    batch = scene.finding("batch", 0.52)
+    judged = learner.judge([door, web, batch], scene.clock.now(), (*edges, ("door", "web")))
+    by_service = {one.service: one for one in judged}
+    assert {name: one.severity for name, one in by_service.items()} == {
+        "batch": "ticket",
+        "web": severity,
+        "door": severity,
+    }
+    if severity == "ticket":
+        assert "it waits for batch" in by_service["web"].attributes[REASON]

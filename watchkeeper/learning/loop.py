@@ -21,11 +21,12 @@ from watchkeeper.clock import Clock
 from watchkeeper.config import LearningConfig
 from watchkeeper.errors import StateError
 from watchkeeper.learning import registry
+from watchkeeper.learning.callers import explained
 from watchkeeper.learning.episodes import LONGEST_BEFORE, Episodes
 from watchkeeper.learning.examples import Example, examples, labelled
 from watchkeeper.learning.gate import Verdict
 from watchkeeper.learning.learnt import BUILT_IN, Guard, Learnt
-from watchkeeper.learning.suppression import barred, hold_back
+from watchkeeper.learning.suppression import REASON, barred, hold_back
 from watchkeeper.learning.train import train
 from watchkeeper.state.changes import changes_between
 from watchkeeper.state.database import Database
@@ -76,13 +77,36 @@ class Learner:
         """The version that serves; "0" is what is built in."""
         return self._serving.version
 
-    def judge(self, findings: Sequence[Finding], now: datetime) -> list[Finding]:
-        """The findings of one tick, those that the deciding version holds back as tickets with their reason."""
+    def judge(self, findings: Sequence[Finding], now: datetime, edges: Sequence[tuple[str, str]] = ()) -> list[Finding]:
+        """The findings of one tick, those that the deciding version holds back as tickets with their reason.
+
+        `edges` are the calls seen lately, (caller, callee): what is held back explains its callers, too.
+        """
         began = time.perf_counter()
         judged = [self._judged(finding) for finding in self._episodes.follow(findings, self._changes(findings, now))]
+        judged = self._with_callers(judged, frozenset(edges))
         self._woke = frozenset(finding.key for finding in judged if finding.severity == "page")
         self._seconds.append(time.perf_counter() - began)
         PREDICTION_SECONDS.observe(self._seconds[-1])
+        return judged
+
+    def _with_callers(self, judged: list[Finding], edges: frozenset[tuple[str, str]]) -> list[Finding]:
+        """Hold back the callers of what is held back, then theirs, as far as that explains them."""
+        held = [finding for finding in judged if REASON in finding.attributes]
+        fresh = bool(held) and bool(edges)
+        while fresh:
+            fresh = False
+            for place, finding in enumerate(judged):
+                model, name = self._deciding(finding.service)
+                if not self._may_hold(finding) or model.learnt.guard.is_grave(finding):
+                    continue
+                decision = explained(finding, model.learnt.probability(finding), held, edges)
+                if decision.pages:
+                    continue
+                HELD_BACK.labels(name).inc()
+                judged[place] = hold_back(finding, decision, model.version)
+                held.append(judged[place])
+                fresh = True
         return judged
 
     @property
@@ -97,14 +121,22 @@ class Learner:
             return ()
         return changes_between(self._db, Window(start=min(onsets) - LONGEST_BEFORE, end=now + timedelta(seconds=1)))
 
+    def _may_hold(self, finding: Finding) -> bool:
+        """Whether any version may hold it back: what woke somebody stays what it is until it ends."""
+        return (
+            finding.severity == "page"
+            and finding.kind not in ("alert", "slo")
+            and f"{finding.detector}|{finding.service}" not in self._barred
+            and finding.key not in self._woke
+        )
+
     def _judged(self, finding: Finding) -> Finding:
-        model, name = self._deciding(finding.service)
-        group = f"{finding.detector}|{finding.service}"
-        if finding.severity != "page" or finding.kind in ("alert", "slo") or group in self._barred:
+        if not self._may_hold(finding):
             return finding
+        model, name = self._deciding(finding.service)
         decision = model.learnt.decide(finding)
-        if decision.pages or finding.key in self._woke:
-            return finding  # what woke somebody stays what it is until it ends, whatever a new version says
+        if decision.pages:
+            return finding
         HELD_BACK.labels(name).inc()
         return hold_back(finding, decision, model.version)
 

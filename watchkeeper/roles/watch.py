@@ -99,8 +99,9 @@ class Watch:
             with self._tracer.start_as_current_span("tick"):
                 outside = [*firing_alerts(self._db), *self._about_ourselves]
                 found = self._live.tick(self._telemetry, now, outside)
-                kept = self._learner.judge(found, now)
-                opened = self.incidents.observe(kept, edges=self._call_graph(now), now=now)
+                edges = self._call_graph(now)
+                kept = self._learner.judge(found, now, edges)
+                opened = self.incidents.observe(kept, edges=edges, now=now)
         except StoreError as error:
             # Without data nothing is judged and nothing clears: unknown is not healthy.
             TICKS.labels("no data").inc()
