@@ -94,7 +94,7 @@ class Problems:
             self._known = {(p.loop, p.subject): p for p in _read(path)}
 
     def report(self, loop: str, subject: object, reason: object) -> None:
-        """An item was set aside. The same item again counts up; the first time it is logged, with a traceback if any."""
+        """An item was set aside. The same item again counts up; the first time it is logged, with its traceback."""
         unexpected = reason if isinstance(reason, BaseException) and not isinstance(reason, WatchkeeperError) else None
         if isinstance(reason, WatchkeeperError):
             reason = reason.message
