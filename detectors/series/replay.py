@@ -18,12 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.series import neighbours, rolling
-from detectors.series.tails import blocks, decades
+from detectors.series.tails import YOUNGEST, blocks, decades
 from watchkeeper.errors import DetectorError
 
 Floats = npt.NDArray[np.float64]
 
-STEP_ROWS: Final = 32  # the first steps whose median is the series' step
+STEP_ROWS: Final = YOUNGEST  # the first steps' median is the series' step: no row before them is judged
 FEWEST_ROWS: Final = 3  # of a window that has a shape
 MEMORY: Final = 8000  # rows of the past; 2,000 cost a fifth of the events on one development set
 RATIO_WEIGHT: Final = 1000.0

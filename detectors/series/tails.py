@@ -22,6 +22,9 @@ SPREADS_DECADES: Final = 0.7
 # And a distance exceeds u times its own 90 % quantile about like 0.1 / u^4.5 (measured: u = 2 → 10^-2.05, 3 → 10^-2.5).
 QUANTILE: Final = 0.9
 RATIO_POWER: Final = 4.5
+# Statistics that differ in later bits than these are equal: what exp() rounds to on one processor and not on another
+# must not move a rank.
+SIGNIFICANT_BITS: Final = 26
 
 
 def prior_of_spreads(z: npt.NDArray[Real]) -> npt.NDArray[Real]:
@@ -46,6 +49,12 @@ def blocks(n: int, *, largest: int = 256, share: int = 16) -> list[tuple[int, in
         cut.append((first, end))
         first = end
     return cut
+
+
+def significant(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Values, (n,), rounded to `SIGNIFICANT_BITS`."""
+    mantissa, exponent = np.frexp(values)
+    return np.asarray(np.ldexp(np.rint(np.ldexp(mantissa, SIGNIFICANT_BITS)), exponent - SIGNIFICANT_BITS))
 
 
 class Reference:
@@ -98,6 +107,7 @@ def decades(
         cut: blocks of rows, as from `blocks`.
     """
     found = np.zeros(statistic.size)
+    statistic = significant(statistic)
     reference = Reference(memory)
     for first, end in cut:
         value = statistic[first:end]

@@ -14,6 +14,7 @@ from protocol import finding, unsent
 from sqlalchemy import func, select
 
 from alerting.incidents import Incidents
+from tests.waiting import until
 from watchkeeper.clock import SystemClock
 from watchkeeper.state.database import Database
 from watchkeeper.state.schema import outbox, timers
@@ -64,10 +65,10 @@ def test_no_page_is_skipped_and_none_is_seen_twice(db: Database, tmp_path: Path)
     assert len(history.read_text().split()) < 2 * INCIDENTS
     worker = start(url, history)
     try:
-        deadline = time.monotonic() + 60
-        while escalated(db) < INCIDENTS or unsent(db):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        until(
+            lambda: escalated(db) == INCIDENTS and not unsent(db),
+            moving=lambda: (escalated(db), history.stat().st_size),
+        )
     finally:
         stop(worker)
     seen = history.read_text().split()

@@ -25,7 +25,7 @@ from watchkeeper.store.statements import Statements
 from watchkeeper.vocabulary import Actor, ChangeEvent, Diagnosis, Evidence, Finding, Label, Proposal, Suspect
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-expect.set_options(timeout=20_000)  # a busy machine is slow, not wrong
+expect.set_options(timeout=120_000)  # a busy machine is slow, not wrong
 QUIET = "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync"
 # Twenty minutes of requests: web calls payments; in the last five, payments fails and is slow.
 SPANS = """
@@ -195,7 +195,7 @@ def page(site: Site, browser: Browser) -> Iterator[Page]:
         viewport={"width": 1280, "height": 900}, timezone_id="Asia/Tokyo", color_scheme="light", locale="en-GB"
     )
     opened = context.new_page()
-    opened.set_default_timeout(20_000)
+    opened.set_default_timeout(120_000)
     complaints: list[str] = []
     opened.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
     opened.on("pageerror", lambda error: complaints.append(str(error)))

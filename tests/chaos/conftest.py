@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 
+import psutil
 import pytest
 
 from chaos.target import Target
+from tests.waiting import until
 
 
 @pytest.fixture(scope="session")
@@ -20,11 +21,12 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     with (folder / "shop.log").open("ab") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
     try:
-        deadline = time.monotonic() + 60
-        while not (folder / "load.json").exists():
+
+        def started() -> bool:
             assert process.poll() is None, (folder / "shop.log").read_text()
-            assert time.monotonic() < deadline, "the shop did not start within a minute"
-            time.sleep(0.05)
+            return (folder / "load.json").exists()
+
+        until(started, moving=lambda: psutil.Process(process.pid).cpu_times(), what="the shop's start")
         target = Target.at(folder)
         yield target
         target.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from runbooks.execute import dry_run, execute
 from runbooks.library import load_runbooks
 from runbooks.policy import Policy
 from runbooks.target import Target
+from tests.waiting import until
 from watchkeeper.state.database import Database
 from watchkeeper.vocabulary import Proposal
 
@@ -42,14 +42,19 @@ def test_the_fault_harms_and_its_runbook_cures(
     target = Target(shop.control_url, shop.token)
     before = measure_baseline(shop, service)
     assert before.healthy
-    with FAULTS[fault].inject(shop, service, 40.0):
+    with FAULTS[fault].inject(shop, service, 240.0):
         effect = prove(FAULTS[fault], shop, service, before)
         assert effect.proved, effect.detail
         assert dry_run(proposal, target, library).succeeded
         result = execute(proposal, target, library, db, "inc-1", f"{fault}-{service}")
         assert result.succeeded, result.text
-        samples = [shop.ask(service) for _ in range(5)]
+
+        def is_well() -> bool:
+            samples = [shop.ask(service) for _ in range(5)]
+            harm = [FAULTS[fault].harmed(shop, service, before, sample) for sample in samples]
+            return all(sample.ok for sample in samples) and not any(harm)
+
+        # A busy machine is slow, too: what counts is that the harm is gone while the fault is still held.
+        until(is_well)
     target.close()
     db.close()
-    assert all(sample.ok for sample in samples), samples
-    assert statistics.median(sample.seconds for sample in samples) < 0.55, samples  # well below what each fault costs

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -17,6 +16,7 @@ from chaos.experiment import Experiment, run, validate
 from chaos.faults import FAULTS
 from chaos.faults.fault import Effect
 from chaos.target import Target
+from tests.waiting import STALLED_S, until
 from watchkeeper.errors import ChaosError
 
 pytestmark = pytest.mark.xdist_group("shop")
@@ -29,7 +29,7 @@ def test_what_it_breaks_it_mends(shop: Target, name: str, service: str) -> None:
     with FAULTS[name].inject(shop, service, 30.0):
         broken = [shop.ask(service, timeout_s=0.4) for _ in range(6)]
     assert not all(sample.ok for sample in broken)
-    assert shop.ask(service).ok
+    until(lambda: shop.ask(service).ok)
     assert (shop.service(service).state, shop.service(service).version) == ("running", version)
 
 
@@ -71,10 +71,8 @@ def test_the_supervisor_mends_when_the_injector_is_killed(shop: Target) -> None:
         assert injector.stdout.readline().strip() == "broken"
         assert shop.service("inventory").state == "stopped"
         injector.kill()
-    deadline = time.monotonic() + 10
-    while shop.service("inventory").state == "stopped" and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert shop.ask("inventory").ok
+    until(lambda: shop.service("inventory").state != "stopped")
+    assert until(lambda: shop.ask("inventory").ok)
 
 
 @pytest.mark.parametrize(
@@ -101,14 +99,11 @@ def test_nothing_outlives_the_supervisor(tmp_path: Path) -> None:
     """kill -9 of the shop's supervisor ends every service, even a stopped one."""
     command = [sys.executable, "-m", "chaos.shop", "--data-dir", str(tmp_path), "--rate", "0"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 60
-        while not (tmp_path / "shop.json").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        until((tmp_path / "shop.json").exists, moving=lambda: psutil.Process(process.pid).cpu_times())
         family = psutil.Process(process.pid).children(recursive=True)
         target = Target.at(tmp_path)
         os.kill(target.service("payments").pid, signal.SIGSTOP)
         target.close()
         process.kill()
-    _, alive = psutil.wait_procs(family, timeout=10)
+    _, alive = psutil.wait_procs(family, timeout=STALLED_S)
     assert alive == []

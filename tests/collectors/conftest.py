@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import time
+import contextlib
 from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
 
+from tests.waiting import until
 from watchkeeper.bench.own_roles import OwnRoles
 
 
@@ -28,14 +29,17 @@ def http(roles: OwnRoles) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="session")
 def rows(roles: OwnRoles) -> Callable[..., list[dict[str, object]]]:
-    """Ask the store until it has as many rows as expected, or half a minute is over; what it has then."""
+    """Ask the store until it has as many rows as expected, or none came for a minute; what it has then."""
 
     def wait(sql: str, expected: int = 1, **parameters: str) -> list[dict[str, object]]:
-        deadline = time.monotonic() + 30
-        while True:
-            found = roles.telemetry.query(sql, parameters).to_pylist()
-            if len(found) >= expected or time.monotonic() > deadline:
-                return list(found)
-            time.sleep(0.05)
+        found: list[dict[str, object]] = []
+
+        def enough() -> bool:
+            found[:] = roles.telemetry.query(sql, parameters).to_pylist()
+            return len(found) >= expected
+
+        with contextlib.suppress(AssertionError):  # the test says what is missing
+            until(enough, moving=lambda: len(found), stalled_s=60)
+        return found
 
     return wait

@@ -10,12 +10,11 @@ import pytest
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 @pytest.mark.xdist_group("exactly-once")
 def test_a_short_run_adds_up() -> None:
     """Two seconds at a low rate: everything acked is stored, and every number is there."""
     command = [sys.executable, "-m", "watchkeeper.cli.main", "bench", "ingest", "--seconds", "2", "--rate", "5000"]
-    done = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=280)
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=800)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["stored_exactly"]

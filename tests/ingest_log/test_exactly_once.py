@@ -15,7 +15,7 @@ from watchkeeper.bench.own_roles import OwnRoles
 from watchkeeper.bench.span_load import SPANS, SpanLoad
 from watchkeeper.errors import StoreError
 
-pytestmark = [pytest.mark.xdist_group("exactly-once"), pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.xdist_group("exactly-once"), pytest.mark.slow]
 KILLS = 3
 PAUSE_S = 0.03  # between requests, so that what gathers while a role starts is loaded in seconds
 STALLED_S = 60

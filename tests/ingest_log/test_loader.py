@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+from tests.waiting import until
 from watchkeeper.ingest_log.loader import TRIES, Loader
 from watchkeeper.ingest_log.segments import IngestLog
 from watchkeeper.store.otlp import Destination
@@ -42,9 +42,7 @@ def test_a_poisonous_segment_is_set_aside(tmp_path: Path) -> None:
         loader = Loader(log, Statements(url=url, user="u", password="p"), lambda: into)
         thread = threading.Thread(target=loader.run)
         thread.start()
-        deadline = time.monotonic() + 30
-        while log.sealed() and time.monotonic() < deadline:
-            time.sleep(0.01)
+        until(lambda: not log.sealed())
         loader.stop()
         thread.join()
         server.shutdown()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 import yaml
 
 from alerting.incidents import Incidents
+from tests.waiting import until
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config, load
 from watchkeeper.errors import WatchkeeperError
@@ -23,22 +23,13 @@ from watchkeeper.roles.up import Supervisor
 from watchkeeper.state.database import Database
 from watchkeeper.vocabulary import Finding
 
-pytestmark = [pytest.mark.slow, pytest.mark.end_to_end, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.end_to_end]
 
 
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def until(true: Callable[[], bool], within_s: float, tend: Callable[[], None] = lambda: None) -> None:
-    """Wait for an event, tending the roles meanwhile."""
-    deadline = time.monotonic() + within_s
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        tend()
-        time.sleep(0.1)
 
 
 @pytest.fixture
@@ -108,7 +99,7 @@ def test_every_role_comes_back_and_the_page_is_seen_once(
         score=1.0,
     )
     (incident_id,) = incidents.observe([finding])
-    until(lambda: len(messages(config)) == 1, 40, supervisor.tend)
+    until(lambda: len(messages(config)) == 1, tend=supervisor.tend)
     for role, pid in supervisor.pids().items():
         os.kill(pid, signal.SIGKILL)
 
@@ -116,13 +107,13 @@ def test_every_role_comes_back_and_the_page_is_seen_once(
             found = ready.read(config, role)
             return found is not None and found.pid != pid and supervisor.pids().get(role) == found.pid
 
-        until(is_back, 40, supervisor.tend)
+        until(is_back, tend=supervisor.tend)
         assert any(line.startswith(f"{role} ended (signal SIGKILL)") for line in said)
     (message,) = messages(config)
     press = {"channel": "C0INCIDENTS", "ts": message["ts"], "action_id": "acknowledge", "user": "U0ONCALL"}
     url = f"http://127.0.0.1:{config.slack.stand_in.port}/standin/press"
-    assert httpx.post(url, json=press, timeout=15, trust_env=False).json()["ok"]
-    until(lambda: incidents.get(incident_id).human_state == "acknowledged", 20, supervisor.tend)
+    assert httpx.post(url, json=press, timeout=120, trust_env=False).json()["ok"]
+    until(lambda: incidents.get(incident_id).human_state == "acknowledged", tend=supervisor.tend)
     assert len(messages(config)) == 1
     assert set(supervisor.restarts.values()) == {1}
     db.close()

@@ -39,8 +39,8 @@ def _site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with (
         serving(stand_in.application(), slack_port),
         serving(web, web_port),
-        httpx.Client(base_url=slack_url, timeout=15, trust_env=False) as to_slack,
-        httpx.Client(base_url=config.web_url, timeout=15, trust_env=False) as to_web,
+        httpx.Client(base_url=slack_url, timeout=120, trust_env=False) as to_slack,
+        httpx.Client(base_url=config.web_url, timeout=120, trust_env=False) as to_web,
     ):
         yield Site(config=config, db=db, incidents=incidents, slack=to_slack, web=to_web)
     db.close()

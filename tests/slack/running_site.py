@@ -19,6 +19,7 @@ import httpx
 import uvicorn
 
 from alerting.incidents import Incidents
+from tests.waiting import until
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config, PersonConfig
 from watchkeeper.roles.paging import Paging
@@ -142,11 +143,7 @@ class Site:
 
     def until(self, holds: Callable[[], T]) -> T:
         """What `holds` gives, as soon as it is true: commands run after Slack has its answer."""
-        end = time.monotonic() + 10
-        while not (found := holds()):
-            assert time.monotonic() < end, "it did not come to pass within 10 s"
-            time.sleep(0.01)
-        return found
+        return until(holds, every_s=0.01)
 
     def whisper(self, user: str, start: str) -> str:
         """Wait for what one person alone is told."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 
@@ -84,12 +83,12 @@ def test_an_unknown_incident_is_told_to_whoever_pressed(site: Site) -> None:
     site.until(lambda: [w for w in site.board()["whispers"] if "inc-gone" in w["text"]])
 
 
-def test_slack_has_its_answer_within_three_seconds(site: Site) -> None:
-    """The answer does not wait for what the press sets in motion."""
+def test_slack_has_its_answer_before_the_command_is_done(site: Site) -> None:
+    """The answer does not wait for what the press sets in motion: here, for a database that somebody holds."""
     incident_id = site.page()
-    began = time.monotonic()
-    site.signed(form(pressed(incident_id)))
-    assert time.monotonic() - began < 3
+    with site.db.write():  # no command gets through while this is open
+        assert site.signed(form(pressed(incident_id))).status_code == 200
+    site.until(lambda: site.incidents.get(incident_id).acknowledged_by)
 
 
 def test_the_request_url_can_be_verified(site: Site) -> None:

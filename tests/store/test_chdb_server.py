@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import socket
 import threading
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import STALLED_S, until
 from watchkeeper.bench.own_roles import OwnRoles
 from watchkeeper.errors import StoreError, WatchkeeperError
 from watchkeeper.store.statements import RefusedError, Statements
@@ -97,11 +97,9 @@ def test_a_long_query_holds_nobody_up_and_can_be_killed(roles: OwnRoles) -> None
     thread = threading.Thread(target=lambda: outcome.append(ask(roles, slow)))
     thread.start()
     running = "SELECT count() FROM system.processes WHERE query LIKE '%tagged-slow%' AND query NOT LIKE '%processes%'"
-    deadline = time.monotonic() + 10
-    while ask(roles, running)[1] != b"1\n":
-        assert time.monotonic() < deadline
+    until(lambda: ask(roles, running)[1] == b"1\n")
     ask(roles, "KILL QUERY WHERE query LIKE '%tagged-slow%' AND query NOT LIKE '%KILL%' ASYNC")
-    thread.join(15)
+    thread.join(STALLED_S)
     assert not thread.is_alive()
     assert [each[::2] for each in outcome] == [(500, "394")]
 

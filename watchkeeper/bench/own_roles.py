@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
+import psutil
 import yaml
 
 from watchkeeper.config import load
@@ -18,14 +20,20 @@ from watchkeeper.errors import WatchkeeperError
 from watchkeeper.roles import ready
 from watchkeeper.store.telemetry import Telemetry
 
-START_WITHIN_S = 60.0
+STALLED_S = 60.0  # a role that starts and does nothing for so long will not come
 STOP_WITHIN_S = 20.0
 
 
 def free_port() -> int:
     """A port that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+    while True:
+        # Below the range from which the kernel takes ports for connections: nobody gets this one by chance.
+        port = random.randint(15_000, 32_000)
+        try:
+            with socket.create_server(("127.0.0.1", port)):
+                return port
+        except OSError:
+            continue
 
 
 class OwnRoles:
@@ -79,9 +87,11 @@ class OwnRoles:
             with log.open("ab") as file:
                 child = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
             self.processes[role] = child
-            deadline = time.monotonic() + START_WITHIN_S
+            seen, since = 0.0, time.monotonic()
             while (announced := ready.read(self.config, role)) is None or announced.pid != child.pid:
-                if child.poll() is not None or time.monotonic() > deadline:
+                if (used := _cpu_seconds(child.pid)) != seen:
+                    seen, since = used, time.monotonic()
+                if child.poll() is not None or time.monotonic() - since > STALLED_S:
                     self.kill(role)
                     raise WatchkeeperError(f"{role} did not start: {self.log(role)[-2000:]}")
                 time.sleep(0.02)
@@ -105,3 +115,10 @@ class OwnRoles:
         except subprocess.TimeoutExpired:
             child.kill()
             return child.wait()
+
+
+def _cpu_seconds(pid: int) -> float:
+    try:
+        return sum(psutil.Process(pid).cpu_times()[:2])
+    except psutil.NoSuchProcess:
+        return 0.0
