@@ -11,84 +11,123 @@ import hashlib
 import ipaddress
 import os
 import secrets as random_secrets
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from watchkeeper.config_checks import file_mistakes, oncall_mistakes, refuse
+from watchkeeper.config_messages import key_of, plain
+from watchkeeper.config_values import (
+    Count,
+    Delay,
+    FilePath,
+    Host,
+    HttpUrl,
+    Id,
+    LocalTime,
+    Mebibytes,
+    Port,
+    ScrapeTarget,
+    Seconds,
+    Sha256,
+    Share,
+    SlackId,
+    SqlName,
+    StateUrl,
+    Text,
+    UrlPath,
+    Variable,
+    Zone,
+    bracketed,
+)
 from watchkeeper.errors import ConfigError
-
-Port = Annotated[int, Field(ge=0, le=65535)]
-Seconds = Annotated[float, Field(gt=0)]
+from watchkeeper.yaml_file import Document, read_document
 
 
 class Section(BaseModel):
-    """A part of the file: frozen, and an unknown key is an error."""
+    """A part of the file: frozen, and an unknown key is an error. A default is checked as if it were written."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_default(cls, data: Any) -> Any:
+        """A section whose keys are all commented out (`web:` alone) has its defaults."""
+        if not isinstance(data, dict):
+            return data
+        sections = {name for name, field in cls.model_fields.items() if isinstance(field.default, Section)}
+        return {key: value for key, value in data.items() if value is not None or key not in sections}
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool) and info.field_name and cls.model_fields[info.field_name].annotation in (int, float):
+            raise ValueError("must be a number")
+        return value
 
 
 class TokenConfig(Section):
     """A credential for writers: only the SHA-256 of the token is kept."""
 
-    name: str
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-    scopes: tuple[Literal["ingest", "changes", "commands"], ...]
+    name: Text
+    sha256: Sha256
+    scopes: Annotated[tuple[Literal["ingest", "changes", "commands"], ...], Field(min_length=1)]
 
 
 class StoreConfig(Section):
     """Where telemetry is kept. Without `url`, the store role serves an embedded engine."""
 
-    url: str | None = None
-    host: str = "127.0.0.1"
+    url: HttpUrl | None = None
+    host: Host = "127.0.0.1"
     port: Port = 8123
-    database: str = "otel"
-    user: str = "watchkeeper"
-    password_env: str | None = None
-    retention_days: Annotated[float, Field(gt=0)] = 7
-    memory_mib: Annotated[int, Field(ge=256)] = 700
+    database: SqlName = "otel"
+    user: Id = "watchkeeper"
+    password_env: Variable | None = None
+    retention_days: Annotated[float, Field(gt=0, le=3660, allow_inf_nan=False)] = 7
+    memory_mib: Annotated[Mebibytes, Field(ge=256)] = 700
     readers: Annotated[int, Field(ge=1, le=64)] = 4
 
 
 class ScrapeConfig(Section):
     """A Prometheus scrape job: every target is read each `interval_s`."""
 
-    job: str
-    targets: tuple[str, ...]
-    path: str = "/metrics"
+    job: Text
+    targets: Annotated[tuple[ScrapeTarget, ...], Field(min_length=1)]
+    path: UrlPath = "/metrics"
     interval_s: Seconds = 15
     timeout_s: Seconds = 5
-    labels: dict[str, str] = {}
+    labels: dict[Text, Text] = {}
 
 
 class IngestConfig(Section):
     """Receivers: OTLP over HTTP and gRPC, scrapes, alerts and change events."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     otlp_http_port: Port = 4318
     otlp_grpc_port: Port = 4317
-    max_request_mib: Annotated[int, Field(ge=1)] = 16
-    max_backlog_mib: Annotated[int, Field(ge=16)] = 1024
-    segment_seconds: Seconds = 1.0
-    segment_mib: Annotated[int, Field(ge=1)] = 24
+    max_request_mib: Annotated[Mebibytes, Field(le=1024)] = 16
+    max_backlog_mib: Annotated[int, Field(ge=16, le=1 << 30)] = 1024
+    segment_seconds: Annotated[Seconds, Field(le=3600)] = 1.0
+    segment_mib: Annotated[Mebibytes, Field(le=1024)] = 24
     scrape: tuple[ScrapeConfig, ...] = ()
 
 
 class StateConfig(Section):
     """Incidents, timers, labels and models: SQLite beside the data, or PostgreSQL by URL."""
 
-    url: str | None = None
-    url_env: str | None = None
+    url: StateUrl | None = None
+    url_env: Variable | None = None
 
 
 class WatchConfig(Section):
     """Detection, diagnosis, paging and learning."""
 
     tick_s: Seconds = 2
-    history_minutes: Annotated[float, Field(gt=0)] = 60
-    settle_s: Annotated[float, Field(ge=0)] = 4
+    history_minutes: Annotated[float, Field(gt=0, le=366 * 1440, allow_inf_nan=False)] = 60
+    settle_s: Delay = 4
     clear_s: Seconds = 20
     ack_timeout_s: Seconds = 1800
 
@@ -101,14 +140,14 @@ class GateConfig(Section):
     were worth it, by either source, a version may lose: leave it at 0 unless labels are known to be wrong.
     """
 
-    human_labels: Annotated[int, Field(ge=1)] = 10
-    chaos_labels: Annotated[int, Field(ge=0)] = 5
-    warranted: Annotated[int, Field(ge=1)] = 3
-    missed: Annotated[int, Field(ge=0)] = 0
-    shadow_s: Annotated[float, Field(ge=0)] = 3600
-    canary_s: Annotated[float, Field(ge=0)] = 86_400
-    canary_labels: Annotated[int, Field(ge=0)] = 3
-    canary_share: Annotated[float, Field(gt=0, le=1)] = 0.25
+    human_labels: Annotated[Count, Field(ge=1)] = 10
+    chaos_labels: Count = 5
+    warranted: Annotated[Count, Field(ge=1)] = 3
+    missed: Count = 0
+    shadow_s: Delay = 3600
+    canary_s: Delay = 86_400
+    canary_labels: Count = 3
+    canary_share: Share = 0.25
 
 
 class GuardConfig(Section):
@@ -119,10 +158,10 @@ class GuardConfig(Section):
     `grave_error_share` of requests failing, or `grave_extra_ms` more than usual.
     """
 
-    alike: Annotated[float, Field(ge=1)] = 2
-    alike_grave: Annotated[float, Field(ge=1)] = 8
-    grave_error_share: Annotated[float, Field(gt=0, le=1)] = 0.2
-    grave_extra_ms: Annotated[float, Field(gt=0)] = 1000
+    alike: Annotated[float, Field(ge=1, le=1e6, allow_inf_nan=False)] = 2
+    alike_grave: Annotated[float, Field(ge=1, le=1e6, allow_inf_nan=False)] = 8
+    grave_error_share: Share = 0.2
+    grave_extra_ms: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)] = 1000
 
     @model_validator(mode="after")
     def _grave_needs_more(self) -> GuardConfig:
@@ -141,112 +180,106 @@ class LearningConfig(Section):
     automatic: bool = True
     gate: GateConfig = GateConfig()
     guard: GuardConfig = GuardConfig()
-    teams: dict[str, tuple[str, ...]] = {}
+    teams: dict[Text, tuple[Text, ...]] = {}
 
 
 class WebConfig(Section):
     """The dashboard, the API and Slack's endpoint."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: Port = 8050
-    public_url: str | None = None
+    public_url: HttpUrl | None = None
 
 
 class SlackStandInConfig(Section):
     """A local page that speaks Slack's HTTP API, used where no Slack token is configured."""
 
     enabled: bool = True
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: Port = 8065
 
 
 class SlackConfig(Section):
     """Slack: real where `token_env` names a set variable, else the local stand-in."""
 
-    token_env: str = "WATCHKEEPER_SLACK_TOKEN"
-    signing_secret_env: str = "WATCHKEEPER_SLACK_SIGNING_SECRET"
-    channel: str = "incidents"
+    token_env: Variable = "WATCHKEEPER_SLACK_TOKEN"
+    signing_secret_env: Variable = "WATCHKEEPER_SLACK_SIGNING_SECRET"
+    channel: Annotated[str, Field(pattern=r"^#?[^\s#@<>]{1,80}$")] = "incidents"
     stand_in: SlackStandInConfig = SlackStandInConfig()
 
 
 class PersonConfig(Section):
     """Somebody who can be paged."""
 
-    id: str
-    name: str
-    slack_id: str
-    timezone: str = "UTC"
+    id: Id
+    name: Text
+    slack_id: SlackId
+    timezone: Zone = "UTC"
 
 
 class LayerConfig(Section):
     """A rotation: `people` take turns of `turn_hours`, from `start` on, in the schedule's zone."""
 
-    people: tuple[str, ...]
-    start: str = "2025-01-06T09:00"
-    turn_hours: Annotated[float, Field(gt=0)] = 168
+    people: Annotated[tuple[str, ...], Field(min_length=1)]
+    start: LocalTime = "2025-01-06T09:00"
+    turn_hours: Annotated[float, Field(ge=1 / 60, le=366 * 24, allow_inf_nan=False)] = 168
 
 
 class ScheduleConfig(Section):
     """Layers from lowest to highest: a later layer covers the ones before it."""
 
-    id: str
-    timezone: str = "UTC"
-    layers: tuple[LayerConfig, ...]
+    id: Id
+    timezone: Zone = "UTC"
+    layers: Annotated[tuple[LayerConfig, ...], Field(min_length=1)]
     fallback: str | None = None
 
 
 class EscalationStep(Section):
     """After `after_s` without an ack, page `notify` (a schedule's or a person's id)."""
 
-    after_s: Annotated[float, Field(ge=0)]
+    after_s: Delay
     notify: str
 
 
 class OnCallConfig(Section):
     """People, schedules and who is paged when nobody acknowledges."""
 
-    people: tuple[PersonConfig, ...] = (PersonConfig(id="oncall", name="On call", slack_id="U0ONCALL"),)
+    people: Annotated[tuple[PersonConfig, ...], Field(min_length=1)] = (
+        PersonConfig(id="oncall", name="On call", slack_id="U0ONCALL"),
+    )
     schedules: tuple[ScheduleConfig, ...] = (
         ScheduleConfig(id="primary", layers=(LayerConfig(people=("oncall",)),), fallback="oncall"),
     )
-    escalation: tuple[EscalationStep, ...] = (
+    escalation: Annotated[tuple[EscalationStep, ...], Field(min_length=1)] = (
         EscalationStep(after_s=0, notify="primary"),
         EscalationStep(after_s=300, notify="primary"),
         EscalationStep(after_s=900, notify="primary"),
     )
 
     @model_validator(mode="after")
-    def _names_exist(self) -> OnCallConfig:
-        people = {person.id for person in self.people}
-        schedules = {schedule.id for schedule in self.schedules}
-        for schedule in self.schedules:
-            for person in {p for layer in schedule.layers for p in layer.people} | {schedule.fallback or ""}:
-                if person and person not in people:
-                    raise ValueError(f"schedule {schedule.id!r} names {person!r}, who is not among people")
-        for step in self.escalation:
-            if step.notify not in people | schedules:
-                raise ValueError(f"escalation notifies {step.notify!r}, which is no schedule and no person")
+    def _holds_together(self) -> OnCallConfig:
+        refuse("oncall", oncall_mistakes(self))
         return self
 
 
 class RunbookTargetConfig(Section):
     """The process supervisor that runbook steps may act through."""
 
-    url: str | None = None
-    token_env: str | None = None
+    url: HttpUrl | None = None
+    token_env: Variable | None = None
 
 
 class RunbookConfig(Section):
     """Where runbooks are, and what they may touch without a human's approval (nothing, by default)."""
 
-    dir: Path | None = None
+    dir: FilePath | None = None
     target: RunbookTargetConfig = RunbookTargetConfig()
 
 
 class Config(Section):
     """The whole file."""
 
-    data_dir: Path = Path("watchkeeper-data")
+    data_dir: FilePath = Path("watchkeeper-data")
     store: StoreConfig = StoreConfig()
     ingest: IngestConfig = IngestConfig()
     state: StateConfig = StateConfig()
@@ -256,22 +289,22 @@ class Config(Section):
     slack: SlackConfig = SlackConfig()
     oncall: OnCallConfig = OnCallConfig()
     runbooks: RunbookConfig = RunbookConfig()
-    slo: tuple[Path, ...] = ()
+    slo: tuple[FilePath, ...] = ()
     tokens: tuple[TokenConfig, ...] = ()
 
-    @field_validator("data_dir")
-    @classmethod
-    def _absolute(cls, path: Path) -> Path:
-        return path.expanduser().absolute()
+    @model_validator(mode="after")
+    def _holds_together(self) -> Config:
+        refuse("file", file_mistakes(self))
+        return self
 
     @property
     def store_url(self) -> str:
-        return self.store.url or f"http://{self.store.host}:{self.store.port}"
+        return self.store.url or f"http://{bracketed(self.store.host)}:{self.store.port}"
 
     @property
     def state_url(self) -> str:
-        if self.state.url_env and (url := os.environ.get(self.state.url_env)):
-            return url
+        if self.state.url_env:
+            return environment(self.state.url_env, "state.url_env")
         return self.state.url or f"sqlite:///{self.data_dir / 'state.db'}"
 
     @property
@@ -280,7 +313,7 @@ class Config(Section):
 
     @property
     def web_url(self) -> str:
-        return self.web.public_url or f"http://{self.web.host}:{self.web.port}"
+        return self.web.public_url or f"http://{bracketed(self.web.host)}:{self.web.port}"
 
     def secret(self, name: str) -> str:
         """A secret that Watchkeeper made for itself: read from, or first written to, data_dir/secrets.
@@ -332,7 +365,7 @@ class Config(Section):
     def slack_api_url(self) -> str:
         if self.slack_is_real:
             return "https://slack.com/api/"
-        return f"http://{self.slack.stand_in.host}:{self.slack.stand_in.port}/api/"
+        return f"http://{bracketed(self.slack.stand_in.host)}:{self.slack.stand_in.port}/api/"
 
     def runbook_target_token(self) -> str:
         name = self.runbooks.target.token_env
@@ -389,67 +422,36 @@ def environment(name: str, key: str) -> str:
 
 def load(path: Path | None) -> Config:
     """Read and validate a configuration file; without a path, the defaults."""
+    return read(path).config
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadConfig:
+    """A configuration, and where it stands, so that whoever resolves a value later can say from which line it came."""
+
+    config: Config
+    document: Document | None
+
+    def where(self, *location: int | str) -> str:
+        """`file:line: key`; without a file, the key."""
+        return self.document.where(location) if self.document else ".".join(map(str, location))
+
+
+def read(path: Path | None) -> ReadConfig:
+    """Read and validate a configuration file, and keep its lines; without a path, the defaults.
+
+    Raises:
+        ConfigError: one line a mistake: file, line, key, and what to do.
+    """
     if path is None:
-        return Config()
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}). Check the path.") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is not UTF-8 text ({error.reason} at byte {error.start}).") from error
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise ConfigError(f"{where}: is not YAML: {getattr(error, 'problem', error)}.") from error
-    if data is None:
-        data = {}
+        return ReadConfig(config=Config(), document=None)
+    document = read_document(path)
+    data = {} if document.data is None else document.data
     if not isinstance(data, dict):
         raise ConfigError(f"{path}:1: the file must hold keys and values, such as `data_dir: ./data`.")
     try:
-        config = Config.model_validate(data)
+        config = Config.model_validate(data, context={"folder": path.absolute().parent})
     except ValidationError as error:
-        lines = [
-            f"{path}:{_line_of(node, e['loc'])}: {'.'.join(str(part) for part in e['loc']) or 'file'}: {_plain(e)}"
-            for e in error.errors()
-        ]
-        raise ConfigError("\n".join(lines)) from error
-    return _relative_to(config, path.parent)
-
-
-def _relative_to(config: Config, folder: Path) -> Config:
-    """Paths in a file are relative to that file, so a role may be started from anywhere."""
-    changes: dict[str, Any] = {"slo": tuple((folder / p).absolute() for p in config.slo)}
-    if config.runbooks.dir:
-        changes["runbooks"] = config.runbooks.model_copy(update={"dir": (folder / config.runbooks.dir).absolute()})
-    return config.model_copy(update=changes)
-
-
-def _line_of(node: yaml.Node | None, location: tuple[int | str, ...]) -> int:
-    """The line of the deepest part of `location` that stands in the file."""
-    line = node.start_mark.line + 1 if node else 1
-    for part in location:
-        found: yaml.Node | None = None
-        if isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                if key.value == str(part):
-                    line, found = key.start_mark.line + 1, value
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            found = node.value[part]
-            line = found.start_mark.line + 1
-        if found is None:
-            break
-        node = found
-    return line
-
-
-def _plain(error: Any) -> str:
-    """pydantic's message, in the words of somebody who edits a file."""
-    if error["type"] == "extra_forbidden":
-        return "no such key; remove it, or check its spelling"
-    if error["type"] == "missing":
-        return "is required; add it"
-    message = str(error["msg"]).removeprefix("Value error, ")
-    return f"{message} (found {error['input']!r})" if not isinstance(error["input"], dict) else message
+        found = [(document.line(e["loc"]), f"{document.where(key_of(e))}: {plain(e)}") for e in error.errors()]
+        raise ConfigError("\n".join(line for _, line in sorted(found))) from error
+    return ReadConfig(config=config, document=document)

@@ -9,8 +9,9 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+import yaml
 
-from watchkeeper.config import Config, IngestConfig, TokenConfig, WebConfig, is_loopback, load
+from watchkeeper.config import Config, IngestConfig, StoreConfig, TokenConfig, WebConfig, is_loopback, load
 from watchkeeper.errors import ConfigError
 
 
@@ -31,7 +32,7 @@ def test_an_empty_file_gives_the_defaults(tmp_path: Path) -> None:
         ("web:\n  port: eight\n", 2, "web.port"),
         ("web:\n  host: 127.0.0.1\n  prot: 1\n", 3, "web.prot"),
         ("ingest:\n  scrape:\n    - job: a\n      targets: [x]\n    - job: b\n", 5, "ingest.scrape.1.targets"),
-        ("oncall:\n  escalation:\n    - {after_s: 0, notify: bob}\n", 1, "oncall"),
+        ("oncall:\n  escalation:\n    - {after_s: 0, notify: bob}\n", 3, "oncall.escalation.0.notify"),
     ],
 )
 def test_a_mistake_names_file_line_and_key(tmp_path: Path, text: str, line: int, key: str) -> None:
@@ -40,6 +41,55 @@ def test_a_mistake_names_file_line_and_key(tmp_path: Path, text: str, line: int,
     with pytest.raises(ConfigError) as caught:
         load(file)
     assert f"{file}:{line}: {key}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", [None, "# nothing\n", "data_dir: watchkeeper-data\n", "data_dir: ./watchkeeper-data\n"]
+)
+def test_a_default_is_what_the_same_value_written_down_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None
+) -> None:
+    """Without a file, without the key and with the key: the folder is absolute, and the same."""
+    monkeypatch.chdir(tmp_path)
+    config = load(write(tmp_path, text) if text is not None else None)
+    assert config.data_dir == tmp_path / "watchkeeper-data"
+    assert config.state_url == f"sqlite:///{tmp_path}/watchkeeper-data/state.db"
+
+
+def test_every_default_survives_being_written_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The defaults, dumped to a file and read again, are the defaults: none of them skips a check."""
+    monkeypatch.chdir(tmp_path)
+    defaults = load(None)
+    written = yaml.safe_dump(defaults.model_dump(mode="json", exclude_none=True))
+    assert load(write(tmp_path, written)) == defaults
+
+
+def test_paths_are_relative_to_the_file_from_wherever_a_command_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Roles, and commands in another folder, open the same data, objectives, runbooks and state."""
+    home = tmp_path / "etc"
+    home.mkdir()
+    file = write(home, "data_dir: data\nslo: [a.yaml]\nrunbooks: {dir: books}\nstate: {url: 'sqlite:///state.db'}\n")
+    found = []
+    for folder, path in ((home, Path("watchkeeper.yaml")), (tmp_path, Path("etc/watchkeeper.yaml")), (tmp_path, file)):
+        monkeypatch.chdir(folder)
+        config = load(path)
+        found.append((config.data_dir, config.slo, config.runbooks.dir, config.state_url))
+    assert set(found) == {(home / "data", (home / "a.yaml",), home / "books", f"sqlite:///{home}/state.db")}
+    monkeypatch.chdir(tmp_path)
+    assert load(write(home, "{}")).data_dir == home / "watchkeeper-data"
+
+
+def test_a_section_without_keys_has_its_defaults(tmp_path: Path) -> None:
+    """`web:` alone is what is left when every key below it is commented out."""
+    assert load(write(tmp_path, "web:\nslack:\n  stand_in:\n")).web.port == 8050
+
+
+def test_addresses_of_ipv6_hosts_are_addresses() -> None:
+    """An IPv6 host stands in brackets wherever it becomes part of a URL."""
+    config = Config(store=StoreConfig(host="::1"), web=WebConfig(host="::1"))
+    assert (config.store_url, config.web_url) == ("http://[::1]:8123", "http://[::1]:8050")
 
 
 def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:

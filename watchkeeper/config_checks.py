@@ -1,0 +1,136 @@
+"""What a configuration must hold in itself: names that are told apart, references that lead somewhere, ports for one.
+
+Each check returns its mistakes with the key that is wrong, so that the reader can name the line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+if TYPE_CHECKING:
+    from watchkeeper.config import Config, OnCallConfig, PersonConfig
+
+Mistake = tuple[tuple[int | str, ...], str]
+ANYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, never bound
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def refuse(title: str, mistakes: Iterable[Mistake]) -> None:
+    """Raise them, each at its own key, where a model is validated; nothing where there is none."""
+    details = [
+        InitErrorDetails(type=PydanticCustomError("reference", "{what}", {"what": what}), loc=where, input={})
+        for where, what in mistakes
+    ]
+    if details:
+        raise ValidationError.from_exception_data(title, details)
+
+
+def repeated(items: Sequence[str], key: tuple[int | str, ...], field: str | None, what: str) -> Iterator[Mistake]:
+    """Each item that is written a second time."""
+    first: dict[str, int] = {}
+    for number, item in enumerate(items):
+        if item in first:
+            where = (*key, number) if field is None else (*key, number, field)
+            yield where, f"{item!r} is {what} of item {first[item]} already; keep one, or rename it"
+        first.setdefault(item, number)
+
+
+def oncall_mistakes(oncall: OnCallConfig) -> list[Mistake]:
+    """People who can be told apart, schedules that have somebody, and an escalation that begins."""
+    people = {person.id for person in oncall.people}
+    schedules = {schedule.id for schedule in oncall.schedules}
+    found = [*_people(oncall.people)]
+    found += repeated([schedule.id for schedule in oncall.schedules], ("schedules",), "id", "the id")
+    written = "schedules" in oncall.model_fields_set
+    for number, schedule in enumerate(oncall.schedules):
+        where = ("schedules", number)
+        if schedule.id in people:
+            found.append(((*where, "id"), f"{schedule.id!r} is a person's id, too: steps could not tell them apart"))
+        for layer_number, layer in enumerate(schedule.layers):
+            for place, name in enumerate(layer.people):
+                if name not in people:
+                    at = (*where, "layers", layer_number, "people", place)
+                    found.append((at, _nobody(schedule.id, name, people, written=written)))
+        if schedule.fallback is not None and schedule.fallback not in people:
+            found.append(((*where, "fallback"), _nobody(schedule.id, schedule.fallback, people, written=written)))
+    return found + _escalation(oncall, people | schedules)
+
+
+def _nobody(schedule: str, name: str, people: set[str], *, written: bool) -> str:
+    known = f"there are: {', '.join(sorted(people))}"
+    if written:
+        return f"names {name!r}, who is not among people; {known}"
+    return f"the default schedule {schedule!r} names {name!r}, who is not among people; write `schedules:` ({known})"
+
+
+def _people(people: Sequence[PersonConfig]) -> Iterator[Mistake]:
+    """Whoever acts is known by id, name or Slack id, in any case: nobody may answer to somebody else's."""
+    owner: dict[str, tuple[int, str]] = {}
+    for number, person in enumerate(people):
+        for field in ("id", "name", "slack_id"):
+            value = getattr(person, field)
+            held = owner.get(value.casefold())
+            if held and held[0] != number:
+                whose = f"{value!r} is the {held[1]} of {people[held[0]].id!r} (item {held[0]}) already"
+                yield ("people", number, field), f"{whose}: one's answers would count as the other's; change one"
+            owner.setdefault(value.casefold(), (number, field))
+
+
+def _escalation(oncall: OnCallConfig, known: set[str]) -> list[Mistake]:
+    found: list[Mistake] = []
+    before = 0.0
+    for number, step in enumerate(oncall.escalation):
+        where = ("escalation", number)
+        if step.notify not in known:
+            words = f"{step.notify!r} is no schedule and no person; there are: {', '.join(sorted(known))}"
+            if "escalation" not in oncall.model_fields_set:
+                words += " (this is the default escalation: write `escalation:`)"
+            found.append(((*where, "notify"), words))
+        if number == 0 and step.after_s:
+            found.append(((*where, "after_s"), "the first step is paged at once: after_s must be 0"))
+        if step.after_s < before:
+            found.append(((*where, "after_s"), f"comes before the step above it ({before:g} s); order them by time"))
+        before = max(before, step.after_s)
+    return found
+
+
+def file_mistakes(config: Config) -> list[Mistake]:
+    """What concerns several sections, or the items of a list."""
+    found: list[Mistake] = []
+    jobs = config.ingest.scrape
+    found += repeated([job.job for job in jobs], ("ingest", "scrape"), "job", "the name")
+    for number, job in enumerate(jobs):
+        found += repeated(job.targets, ("ingest", "scrape", number, "targets"), None, "the target")
+    found += repeated([token.name for token in config.tokens], ("tokens",), "name", "the name")
+    found += repeated([token.sha256 for token in config.tokens], ("tokens",), "sha256", "the sha256")
+    found += repeated([str(path) for path in config.slo], ("slo",), None, "the path")
+    return [*found, *_ports(config)]
+
+
+def _ports(config: Config) -> Iterator[Mistake]:
+    """Two listeners can't share a port on one address; port 0 is any free one."""
+    listeners: list[tuple[tuple[str, ...], str, int]] = [
+        (("ingest", "otlp_http_port"), config.ingest.host, config.ingest.otlp_http_port),
+        (("ingest", "otlp_grpc_port"), config.ingest.host, config.ingest.otlp_grpc_port),
+        (("web", "port"), config.web.host, config.web.port),
+    ]
+    if config.store.url is None:
+        listeners.append((("store", "port"), config.store.host, config.store.port))
+    if config.slack.stand_in.enabled:
+        stand_in = config.slack.stand_in
+        listeners.append((("slack", "stand_in", "port"), stand_in.host, stand_in.port))
+    for number, (key, host, port) in enumerate(listeners):
+        for other, other_host, other_port in listeners[:number]:
+            if port and port == other_port and _overlap(host, other_host):
+                yield key, f"{port} is {'.'.join(other)} already; choose another"
+                break
+
+
+def _overlap(one: str, other: str) -> bool:
+    if one == other or one in ANYWHERE or other in ANYWHERE:
+        return True
+    return "localhost" in (one, other) and one in LOOPBACK and other in LOOPBACK

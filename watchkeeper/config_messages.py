@@ -1,0 +1,37 @@
+"""What a mistake in the configuration file is called, in the words of somebody who edits it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from watchkeeper.yaml_file import Location
+
+WORDS: Final = {
+    "extra_forbidden": "no such key; remove it, or check its spelling",
+    "missing": "is required; add it",
+    "tuple_type": "must be a list",
+    "too_short": "must not be empty: add an item",
+    "model_type": "must hold keys and values",
+    "dict_type": "must hold keys and values",
+    "string_type": "must be text; put it in quotes",
+    "string_unicode": "holds half a character (a lone surrogate); remove it",
+    "finite_number": "must be a finite number",
+    "path_type": "must be a path",
+}
+# What these hold may be a secret that somebody put there by mistake: a message goes to terminals and logs.
+PRIVATE: Final = ("_env", "sha256", "url", "targets")
+
+
+def key_of(error: Any) -> Location:
+    """The key that is wrong: of an entry of a mapping, whose own key may be, the entry."""
+    return tuple(part for part in error["loc"] if part != "[key]")
+
+
+def plain(error: Any) -> str:
+    """pydantic's message, in the words of somebody who edits a file."""
+    message = WORDS.get(error["type"], str(error["msg"]).removeprefix("Value error, "))
+    private = any(str(part).endswith(PRIVATE) for part in error["loc"])
+    if private or error["type"] in ("extra_forbidden", "missing") or isinstance(error["input"], dict | list | tuple):
+        return message
+    found = repr(error["input"])
+    return f"{message} (found {found if len(found) <= 80 else found[:79] + '…'})"
