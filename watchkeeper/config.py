@@ -19,7 +19,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from watchkeeper.config_checks import file_mistakes, oncall_mistakes, refuse
-from watchkeeper.config_messages import key_of, plain
+from watchkeeper.config_messages import follows, key_of, plain
 from watchkeeper.config_values import (
     Count,
     Delay,
@@ -250,7 +250,7 @@ class OnCallConfig(Section):
     schedules: tuple[ScheduleConfig, ...] = (
         ScheduleConfig(id="primary", layers=(LayerConfig(people=("oncall",)),), fallback="oncall"),
     )
-    escalation: Annotated[tuple[EscalationStep, ...], Field(min_length=1)] = (
+    escalation: tuple[EscalationStep, ...] = (
         EscalationStep(after_s=0, notify="primary"),
         EscalationStep(after_s=300, notify="primary"),
         EscalationStep(after_s=900, notify="primary"),
@@ -452,6 +452,7 @@ def read(path: Path | None) -> ReadConfig:
     try:
         config = Config.model_validate(data, context={"folder": path.absolute().parent})
     except ValidationError as error:
-        found = [(document.line(e["loc"]), f"{document.where(key_of(e))}: {plain(e)}") for e in error.errors()]
+        mistakes = [e for e in error.errors() if not follows(e, error.errors())]
+        found = [(document.line(e["loc"]), f"{document.where(key_of(e))}: {plain(e)}") for e in mistakes]
         raise ConfigError("\n".join(line for _, line in sorted(found))) from error
     return ReadConfig(config=config, document=document)

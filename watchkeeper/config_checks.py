@@ -12,9 +12,10 @@ from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 if TYPE_CHECKING:
-    from watchkeeper.config import Config, OnCallConfig, PersonConfig
+    from watchkeeper.config import Config, OnCallConfig, PersonConfig, ScheduleConfig
 
-Mistake = tuple[tuple[int | str, ...], str]
+Key = tuple[int | str, ...]
+Mistake = tuple[Key, str]
 ANYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, never bound
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -29,7 +30,7 @@ def refuse(title: str, mistakes: Iterable[Mistake]) -> None:
         raise ValidationError.from_exception_data(title, details)
 
 
-def repeated(items: Sequence[str], key: tuple[int | str, ...], field: str | None, what: str) -> Iterator[Mistake]:
+def repeated(items: Sequence[str], key: Key, field: str | None, what: str) -> Iterator[Mistake]:
     """Each item that is written a second time."""
     first: dict[str, int] = {}
     for number, item in enumerate(items):
@@ -45,26 +46,27 @@ def oncall_mistakes(oncall: OnCallConfig) -> list[Mistake]:
     schedules = {schedule.id for schedule in oncall.schedules}
     found = [*_people(oncall.people)]
     found += repeated([schedule.id for schedule in oncall.schedules], ("schedules",), "id", "the id")
-    written = "schedules" in oncall.model_fields_set
     for number, schedule in enumerate(oncall.schedules):
         where = ("schedules", number)
         if schedule.id in people:
             found.append(((*where, "id"), f"{schedule.id!r} is a person's id, too: steps could not tell them apart"))
-        for layer_number, layer in enumerate(schedule.layers):
-            for place, name in enumerate(layer.people):
-                if name not in people:
-                    at = (*where, "layers", layer_number, "people", place)
-                    found.append((at, _nobody(schedule.id, name, people, written=written)))
-        if schedule.fallback is not None and schedule.fallback not in people:
-            found.append(((*where, "fallback"), _nobody(schedule.id, schedule.fallback, people, written=written)))
+        for place, name in _named(schedule):
+            if name not in people:
+                words = f"names {name!r}, who is not among people; there are: {', '.join(sorted(people))}"
+                if "schedules" not in oncall.model_fields_set:
+                    found.append((("schedules",), f"the default schedule {schedule.id!r} {words}; write `schedules:`"))
+                    break
+                found.append(((*where, *place), words))
     return found + _escalation(oncall, people | schedules)
 
 
-def _nobody(schedule: str, name: str, people: set[str], *, written: bool) -> str:
-    known = f"there are: {', '.join(sorted(people))}"
-    if written:
-        return f"names {name!r}, who is not among people; {known}"
-    return f"the default schedule {schedule!r} names {name!r}, who is not among people; write `schedules:` ({known})"
+def _named(schedule: ScheduleConfig) -> Iterator[tuple[Key, str]]:
+    """Everybody whom a schedule names, and at which key."""
+    for number, layer in enumerate(schedule.layers):
+        for place, name in enumerate(layer.people):
+            yield ("layers", number, "people", place), name
+    if schedule.fallback is not None:
+        yield ("fallback",), schedule.fallback
 
 
 def _people(people: Sequence[PersonConfig]) -> Iterator[Mistake]:
@@ -101,6 +103,8 @@ def _escalation(oncall: OnCallConfig, known: set[str]) -> list[Mistake]:
 def file_mistakes(config: Config) -> list[Mistake]:
     """What concerns several sections, or the items of a list."""
     found: list[Mistake] = []
+    if not config.oncall.escalation:
+        found.append((("oncall", "escalation"), "must not be empty: nobody but the first person would ever be paged"))
     jobs = config.ingest.scrape
     found += repeated([job.job for job in jobs], ("ingest", "scrape"), "job", "the name")
     for number, job in enumerate(jobs):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from watchkeeper.yaml_file import Location
@@ -25,6 +26,13 @@ PRIVATE: Final = ("_env", "sha256", "url", "targets")
 def key_of(error: Any) -> Location:
     """The key that is wrong: of an entry of a mapping, whose own key may be, the entry."""
     return tuple(part for part in error["loc"] if part != "[key]")
+
+
+def follows(error: Any, errors: Sequence[Any]) -> bool:
+    """Whether an error only follows from others: a list is too short, because its items are wrong."""
+    where = error["loc"]
+    inside = (other for other in errors if other["loc"][: len(where)] == where and other["loc"] != where)
+    return error["type"] == "too_short" and any(inside)
 
 
 def plain(error: Any) -> str:
