@@ -37,6 +37,17 @@ class Recording:
     at_s: npt.NDArray[np.float64]
     values: npt.NDArray[np.float64]
 
+    def out_of_order(self) -> str:
+        """How many rows are older than the row before them, in words; empty where none is."""
+        back = np.flatnonzero(np.diff(self.at_s) < 0)
+        if back.size == 0:
+            return ""
+        return (
+            f"{back.size:,} of {self.at_s.size:,} rows are older than the row before them, "
+            f"first {self.stamps[back[0] + 1]}; rows are judged in the file's order. "
+            "Sort it by time, oldest first, unless that is meant."
+        )
+
 
 def files(data: Path) -> list[tuple[str, Path]]:
     """The series under `data`: (name, file), sorted. A folder `data` inside it is taken as their root."""
@@ -140,7 +151,8 @@ def _seconds(text: str, path: Path, line: int | None) -> float:
 
 def _number(text: str, path: Path, line: int) -> float:
     try:
-        return float(text)
+        # float() takes 1_000 and ٣, which other programs do not mean as numbers.
+        return float(text if "_" not in text and text.isascii() else "?")
     except ValueError:
         if text.strip().lower() in MISSING:
             return float("nan")

@@ -15,15 +15,22 @@ from typing import Final
 VALUE: Final = "<*>"
 MOST_TOKENS: Final = 64  # a longer line is cut: what tells templates apart comes early
 MOST_CACHED: Final = 200_000
+LONGEST_WORD: Final = 128  # characters; what is longer is a value, and not worth remembering
 
 _OPENING: Final = "([{<>'\"`"
 _CLOSING: Final = ")]}>'\"`,;:.!?"
 _MATES: Final = {")": "(", "]": "[", "}": "{", ">": "<"}
 _DIGIT: Final = re.compile(r"\d")
 _HEX: Final = re.compile(r"[0-9a-fA-F]{8,}")
-_QUOTED: Final = re.compile(r"(=)?\"(?:[^\"\\]|\\.)*\"|(?<!\w)'[^']*'(?!\w)")
+# A quote after a backslash opens nothing, and no part gives back what it took: so a line of escaped quotes, none of
+# which is ever closed, is read once and not once for each of them.
+_QUOTED: Final = re.compile(r"(=)?(?<!\\)\"(?:[^\"\\]++|\\.)*+\"|(?<!\w)'[^']*+'(?!\w)")
+# How terminals are told of colours and titles; syslog and pagers write the escape character as text.
+_TERMINAL: Final = re.compile(
+    r"(?:\x1b|\x9b|#033|\^\[)(?:(?<=\x9b)|\[)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[ -/]*[0-Z\\^-~]"
+)
 _KEYED: Final = re.compile(r"([A-Za-z_][\w.\-]*)=(.*)", re.DOTALL)
-_MESSAGE: Final = re.compile(r"\b(msg|message|event|error|err|text)=\"((?:[^\"\\]|\\.)*)\"")
+_MESSAGE: Final = re.compile(r"\b(msg|message|event|error|err|text)=\"((?:[^\"\\]++|\\.)*+)\"")
 _LEVELLED: Final = re.compile(r"(TRACE|DEBUG|INFO|WARN|WARNING|ERROR|CRITICAL|FATAL):(\w[\w.]*):(.*)", re.DOTALL)
 _LETTERS: Final = re.compile(r"[A-Za-z]")
 _REASONS: Final = frozenset(status.phrase.lower() for status in HTTPStatus)
@@ -54,9 +61,11 @@ class Shapes:
 
     def of(self, line: str) -> tuple[str, ...]:
         """A line as its tokens with values masked; the same program's same message mostly gives the same tuple."""
+        if "\x1b" in line or "\x9b" in line or "#033" in line or "^[" in line:
+            line = plain(line)
         if '"' in line or "'" in line:
             if line[:1] == "{" and line.rstrip()[-1:] == "}":
-                line = _flattened(line)
+                line = plain(_flattened(line))  # colours may have been escaped in it
             line = _MESSAGE.sub(r"\1= \2", line) if '="' in line else line
             line = _QUOTED.sub(_without_text, line)
         known = self._known
@@ -68,10 +77,22 @@ class Shapes:
             known.clear()
         words = []
         for token in line.split(None, MOST_TOKENS)[:MOST_TOKENS]:
+            if len(token) > LONGEST_WORD:
+                words.append(VALUE)
+                continue
             if token not in known:
                 known[token] = masked(token)
             words.append(known[token])
         return tuple(words)
+
+
+def plain(line: str) -> str:
+    """A line without what it tells a terminal (ECMA-48): colours, cursor, titles.
+
+    >>> plain("\\x1b[31mERROR\\x1b[0m disk full")
+    'ERROR disk full'
+    """
+    return _TERMINAL.sub("", line)
 
 
 def masked(token: str) -> str:
@@ -147,7 +168,7 @@ def _flattened(line: str) -> str:
     """A JSON object as `key=value` words, with its message's own words."""
     try:
         content = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return line
     if not isinstance(content, dict):
         return line

@@ -44,9 +44,55 @@ def test_missing_values_duplicates_and_steps_back_keep_their_rows(tmp_path: Path
     assert len((tmp_path / "out" / "a.csv").read_text().splitlines()) == 5
 
 
+ODD = {
+    "bom and CRLF": ("\ufefftimestamp,value\r\n2026-01-01T00:00:00Z,1\r\n", 1),
+    "offsets": ("timestamp,value\n2026-03-29T01:30:00+01:00,1\n2026-03-29T03:30:00+02:00,2\n", 2),
+    "year 1 east of Greenwich": ("timestamp,value\n0001-01-01T00:00:00+05:00,1\n", 1),
+    "year 9999 west of Greenwich": ("timestamp,value\n9999-12-31T23:00:00-05:00,1\n", 1),
+    "same time": ("timestamp,value\n" + "2026-01-01T00:00:00Z,1\n" * 50, 50),
+    "all missing": ("timestamp,value\n2026-01-01T00:00:00Z,\n2026-01-01T00:01:00Z,NaN\n", 2),
+    "infinite": ("timestamp,value\n2026-01-01T00:00:00Z,inf\n2026-01-01T00:01:00Z,-1e400\n", 2),
+    "no rows": ("timestamp,value\n", 0),
+    "more columns": ("host,timestamp,value\na,2026-01-01T00:00:00Z,1\n", 1),
+    "blank lines": ("timestamp,value\n\n2026-01-01T00:00:00Z,1\n\n", 1),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_odd_files_are_scored(tmp_path: Path, kind: str) -> None:
+    """One score a row, whatever wrote the file."""
+    text, rows = ODD[kind]
+    (tmp_path / "a.csv").write_bytes(text.encode())
+    done = run.invoke(app, [str(tmp_path / "a.csv"), "--out", str(tmp_path / "out")], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert len((tmp_path / "out" / "a.csv").read_text().splitlines()) == rows + 1
+
+
+def test_rows_out_of_order_are_judged_and_said(tmp_path: Path) -> None:
+    """Newest first is scored in its own order, and somebody reads that it may not be meant."""
+    write(tmp_path / "a.csv", [f"2026-01-01T{hour:02}:00:00Z,1" for hour in reversed(range(5))])
+    done = run.invoke(app, [str(tmp_path / "a.csv"), "--out", str(tmp_path / "out")])
+    assert done.exit_code == 0
+    assert "4 of 5 rows are older than the row before them, first 2026-01-01T03:00:00Z" in done.output
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfet\x00i\x00", b"timestamp,value\n\x00,1\n", b"\x00" * 50, b"\xe9,\xe8\n"])
+def test_what_is_no_csv_is_one_clear_line(tmp_path: Path, content: bytes) -> None:
+    """Binary content and other encodings name the file, and end without a traceback."""
+    (tmp_path / "a.csv").write_bytes(content)
+    done = run.invoke(app, [str(tmp_path / "a.csv"), "--out", str(tmp_path / "out")], catch_exceptions=False)
+    assert done.exit_code == 1
+    assert "a.csv" in done.stderr.splitlines()[0]
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
+        ("timestamp,value\n2026-01-01T00:00:00Z,1_000\n", "a.csv:2: value '1_000' is not a number"),
+        ("timestamp,value\n2026-01-01T00:00:00Z,٣\n", "a.csv:2: value '٣' is not a number"),
+        ('timestamp,value\n2026-01-01T00:00:00Z,"1,5"\n', "a.csv:2: value '1,5' is not a number"),
+        ("timestamp;value\n2026-01-01T00:00:00Z;1\n", "a.csv:1: columns are timestamp;value"),
+        ("timestamp,value\n1700000000000000000,1\n", "a.csv:2: timestamp '1700000000000000000' is neither"),
         ("time,value\n", "a.csv:1: columns are time,value"),
         ("timestamp,value\n2026-01-01,1\nyesterday,2\n", "a.csv:3: timestamp 'yesterday'"),
         ("timestamp,value\n2026-01-01,many\n", "a.csv:2: value 'many'"),

@@ -50,6 +50,8 @@ def detect(
             failed.append(name)
             print(error.message, file=sys.stderr)
             continue
+        if disorder := recording.out_of_order():
+            print(f"{path}: {disorder}", file=sys.stderr)
         if (out / name).resolve() == path.resolve():
             raise DetectorError(f"{path} would be overwritten; give --out another folder")
         # The matrices are small: more threads than one only wait for each other.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from difflib import get_close_matches
 from importlib import import_module
+from io import TextIOWrapper
 
 from watchkeeper import __version__
 from watchkeeper.errors import WatchkeeperError
@@ -52,6 +53,9 @@ Examples:
 
 def main() -> None:
     """Run one command; a known error is one line on stderr and its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal that knows no arrows gets "\\u2192", not a traceback
+            stream.reconfigure(errors="backslashreplace")
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         width = max(map(len, COMMANDS))

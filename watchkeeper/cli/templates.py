@@ -8,9 +8,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
+from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Final, TextIO
+from typing import Annotated, Any, Final, TextIO
 
 import typer
 
@@ -21,6 +22,8 @@ from watchkeeper.errors import DetectorError
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 BATCH: Final = 5_000
+# A line ends at a line feed alone, as it does for sed, grep and an editor: a bare carriage return is text.
+_AS_LINES: Final[Any] = {"encoding": "utf-8", "errors": "replace", "newline": "\n"}
 
 
 @app.command(epilog="Example: watchkeeper templates /var/log/postgresql/postgresql.log --out templates.csv")
@@ -42,7 +45,7 @@ def templates(
     miner, started, count = TemplateMiner(), time.perf_counter(), 0
     waiting: list[tuple[int, int]] = []
     try:
-        source = nullcontext(sys.stdin) if str(file) == "-" else file.open(encoding="utf-8", errors="replace")
+        source = nullcontext(_standard_input()) if str(file) == "-" else file.open(**_AS_LINES)
         with source as lines, out.open("w", encoding="utf-8", newline="") as target:
             rows = csv.writer(target, lineterminator="\n")
             rows.writerow(["line", "template_id", "template"])
@@ -67,6 +70,12 @@ def templates(
         print(json.dumps({"lines": count, "templates": found, "seconds": round(seconds, 3)}))
     else:
         print(f"{count:,} lines, {found:,} templates in {seconds:.1f} s → {out}")
+
+
+def _standard_input() -> TextIO:
+    if isinstance(sys.stdin, TextIOWrapper):
+        sys.stdin.reconfigure(**_AS_LINES)
+    return sys.stdin
 
 
 def _batches(lines: TextIO) -> Iterator[list[str]]:
