@@ -16,12 +16,22 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from alerting.standin.interactions import Interactions
-from alerting.standin.loopback import LoopbackOnly
 from alerting.standin.rules import RuleError, check_blocks
 from alerting.standin.troubles import Trouble, Troubles
 from alerting.standin.workspace import BOT, Workspace
 from watchkeeper.config import Config
+from watchkeeper.doors.bodies import Limits
+from watchkeeper.doors.door import Door
+from watchkeeper.doors.hosts import Names
 
+LIMITS: Final = Limits(otherwise=64 << 10, paths={"/api/": 1 << 20})
+PROTECTION: Final = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+}
 PAGE: Final = Path(__file__).with_name("page.html")
 STATIC: Final = {"page.js": "text/javascript", "page.css": "text/css"}
 TEXT_LIMIT: Final = 40_000
@@ -72,7 +82,10 @@ class StandIn:
                 Route("/metrics", _metrics),
                 Route("/{name}", _static),
             ],
-            middleware=[Middleware(LoopbackOnly)],
+            # It has no sign-in, so only this machine's own names reach it, and only its own page may write.
+            middleware=[
+                Middleware(Door, names=Names(listens="127.0.0.1"), limits=LIMITS, protection=PROTECTION),
+            ],
         )
 
     # Slack's Web API

@@ -7,14 +7,15 @@ import uuid
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from alerting.incidents import Incidents
 from alerting.machine import Incident, Outcome
 from watchkeeper.clock import Clock
 from watchkeeper.errors import Conflict, NotFound, WatchkeeperError
-from watchkeeper.roles.session import who
+from watchkeeper.roles.credentials import Denied
+from watchkeeper.roles.session import NO_CREDENTIAL, denied, who
 from watchkeeper.state.codec import dump
 from watchkeeper.vocabulary import Actor, Label, Mechanism, content_key
 
@@ -64,16 +65,16 @@ def router(incidents: Incidents, clock: Clock) -> APIRouter:
         """One incident with its timeline, findings, diagnosis and labels."""
         return shown(incidents.get(incident_id))
 
-    @api.post("/incidents/{incident_id}/{command}")
+    @api.post("/incidents/{incident_id}/{command}", response_model=None)
     def give_command(
         incident_id: IncidentId,
         command: Literal["acknowledge", "resolve", "label", "approve", "decline"],
         body: CommandBody | None = None,
-    ) -> JSONResponse:
+    ) -> Response:
         """Acknowledge, resolve, label, approve or decline. 401 without a session or token."""
         actor = who()
         if actor is None:
-            return JSONResponse({"error": "a bearer token with the scope commands, or a session, is needed"}, 401)
+            return denied(Denied(status=401, text=NO_CREDENTIAL))
         body = body or CommandBody()
         key = f"{actor.via}:{command}:{body.key or uuid.uuid4().hex}"
         label = _label(incident_id, actor, body.label, key, clock) if body.label else None

@@ -11,6 +11,7 @@ import structlog
 import uvicorn
 
 from watchkeeper.config import Config
+from watchkeeper.doors.connections import MOST_CONNECTIONS, BoundedHttp
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.roles import ready
 from watchkeeper.roles.checkup import port_owner
@@ -38,11 +39,14 @@ async def _serve(config: Config, role: str, app: Any, listener: socket.socket) -
     server = uvicorn.Server(
         uvicorn.Config(
             app,
-            http="httptools",
+            http=BoundedHttp,
+            ws="none",  # nothing here speaks over web sockets, which would pass by the session
             loop="uvloop",
-            access_log=False,
+            access_log=False,  # an address may hold a token
             log_level="warning",
             server_header=False,
+            proxy_headers=False,  # anybody on this machine may write X-Forwarded-For
+            limit_concurrency=MOST_CONNECTIONS,
             timeout_graceful_shutdown=3,
         )
     )

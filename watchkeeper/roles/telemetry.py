@@ -7,9 +7,11 @@ They are few (ticks, diagnoses, sends) and dropped, not queued without bound, wh
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Final
 
 import structlog
 from opentelemetry import trace
@@ -18,6 +20,11 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from watchkeeper import __version__
 from watchkeeper.config import Config
+from watchkeeper.doors.door import PROTECTION
+from watchkeeper.doors.hosts import Names, is_foreign
+
+HEALTH_NAMES: Final = Names(listens="127.0.0.1")
+MOST_AT_ONCE: Final = 32
 
 
 def configure_logs() -> None:
@@ -64,7 +71,16 @@ class HealthServer:
         """`is_ready` returns None when all is well, else one sentence that says what is missing."""
 
         class Page(BaseHTTPRequestHandler):
+            timeout = 10  # seconds that one may take to ask
+
             def do_GET(self) -> None:
+                host = self.headers.get_all("Host", [])
+                if len(host) != 1 or not HEALTH_NAMES.fit(host[0]):
+                    self._answer(421, "text/plain", b"unknown host; ask 127.0.0.1")
+                    return
+                if is_foreign(self.headers.get("Origin"), host[0]):
+                    self._answer(403, "text/plain", b"a page of another site may not read here")
+                    return
                 missing = is_ready() if self.path == "/readyz" else None
                 if self.path == "/metrics":
                     self._answer(200, CONTENT_TYPE_LATEST, generate_latest())
@@ -73,20 +89,58 @@ class HealthServer:
                 else:
                     self._answer(404, "text/plain", b"no such page; try /healthz, /readyz or /metrics")
 
+            def do_HEAD(self) -> None:
+                self.do_GET()
+
+            def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+                # The library answers 501 and 505 to senseless requests, which are the sender's failure and not ours.
+                status = 405 if code == 501 else 400 if code >= 500 else code
+                self.close_connection = True
+                self._answer(status, "text/plain", (message or explain or "not understood; use GET").encode()[:300])
+
             def _answer(self, status: int, kind: str, body: bytes) -> None:
                 self.send_response(status)
                 self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(body)))
+                for name, value in PROTECTION.items():
+                    self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(body)
+                if self.command != "HEAD":
+                    self.wfile.write(body)
 
             def log_message(self, *_: object) -> None:
                 """Health checks are no news."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Page)
+        self._server = _HealthSockets(("127.0.0.1", 0), Page)
         self.port: int = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, name="health", daemon=True).start()
 
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+class _HealthSockets(ThreadingHTTPServer):
+    """A thread for each connection, but never more than a few: slow ones must not add up."""
+
+    def __init__(self, address: tuple[str, int], page: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(address, page)
+        self._free = threading.BoundedSemaphore(MOST_AT_ONCE)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the library's signature
+        """A connection that broke off is no news; what is ours goes to the log in one line."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            structlog.get_logger().error("health.failed", error=repr(error), exc_info=error)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -11,18 +12,27 @@ from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from alerting.incidents import Incidents
-from alerting.slack_events import SlackEvents
+from alerting.slack_events import LARGEST_BODY, SlackEvents
 from dashboard.app import mount
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config
+from watchkeeper.doors.bodies import Limits
+from watchkeeper.doors.door import Door
+from watchkeeper.doors.hosts import Names
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.learning.question import best_question
 from watchkeeper.roles import api, calendar_feed
 from watchkeeper.roles.serving import bind, serve
-from watchkeeper.roles.session import Sessions, guard, who
+from watchkeeper.roles.session import Sessions, guard, onward_of, who
 from watchkeeper.roles.telemetry import configure_logs
 from watchkeeper.state.database import Database
 from watchkeeper.store.telemetry import Telemetry
+
+# Bytes. Slack's largest payload holds a whole message; a page's callback sends a few choices.
+LIMITS: Final = Limits(
+    otherwise=64 << 10,
+    paths={"/slack/events": LARGEST_BODY, "/sign-in": 16 << 10, "/_dash-update-component": 256 << 10},
+)
 
 
 def build(config: Config, telemetry: Telemetry, db: Database) -> FastAPI:
@@ -65,16 +75,18 @@ def build(config: Config, telemetry: Telemetry, db: Database) -> FastAPI:
         return await events.handle(request)
 
     @app.get("/sign-in", include_in_schema=False)
-    async def sign_in_form() -> Response:
-        return sessions.form()
+    async def sign_in_form(request: Request) -> Response:
+        return sessions.asked(request)
 
     @app.post("/sign-in", include_in_schema=False)
     async def sign_in(request: Request) -> Response:
-        form = await request.form()
-        onward = str(form.get("onward") or "/")
-        onward = onward if onward.startswith("/") and not onward.startswith("//") else "/"
-        answer = sessions.sign_in(str(form.get("token", "")), str(form.get("as", "")), onward)
-        return answer or sessions.form(wrong="That token does not fit.", onward=onward)
+        form = {key: value for key, value in (await request.form()).items() if isinstance(value, str)}
+        onward = onward_of(form.get("onward", "/"))
+        return await sessions.sign_in(request, form.get("token", ""), form.get("as", ""), onward)
+
+    @app.post("/sign-out", include_in_schema=False)
+    async def sign_out() -> Response:
+        return sessions.sign_out()
 
     app.include_router(api.router(incidents, clock))
     app.include_router(calendar_feed.router(config, db, clock))
@@ -85,6 +97,12 @@ def build(config: Config, telemetry: Telemetry, db: Database) -> FastAPI:
 
     mount(app, config, telemetry, incidents, db, who)
     app.middleware("http")(guard(config, sessions))
+    app.add_middleware(
+        Door,
+        names=Names(listens=config.web.host, own=urlsplit(config.web_url).hostname),
+        limits=LIMITS,
+        hint="; set web.public_url to the name in use",
+    )
     return app
 
 
