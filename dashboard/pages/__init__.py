@@ -86,8 +86,8 @@ def renderer(sources: Sources, who: Who) -> Callable[..., Any]:
 
 
 def _reader(actor: Actor | None) -> Part:
-    """Who may act from this browser, or where to sign in."""
-    return actor.name if actor else html.A("Sign in", href="/sign-in")
+    """Who may act from this browser, or where to sign in; there is the way out, too."""
+    return html.A(actor.name if actor else "Sign in", href="/sign-in")
 
 
 def range_choices(view: View, reader: Viewer) -> tuple[list[dict[str, str]], str]:

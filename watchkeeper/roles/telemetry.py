@@ -96,6 +96,7 @@ class HealthServer:
                 # The library answers 501 and 505 to senseless requests, which are the sender's failure and not ours.
                 status = 405 if code == 501 else 400 if code >= 500 else code
                 self.close_connection = True
+                self.request_version, self.command = "HTTP/1.0", self.command or "GET"
                 self._answer(status, "text/plain", (message or explain or "not understood; use GET").encode()[:300])
 
             def _answer(self, status: int, kind: str, body: bytes) -> None:
@@ -122,6 +123,8 @@ class HealthServer:
 
 class _HealthSockets(ThreadingHTTPServer):
     """A thread for each connection, but never more than a few: slow ones must not add up."""
+
+    request_queue_size = 2 * MOST_AT_ONCE
 
     def __init__(self, address: tuple[str, int], page: type[BaseHTTPRequestHandler]) -> None:
         super().__init__(address, page)
