@@ -6,12 +6,14 @@ together with what it causes: timers, messages in the outbox, labels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from prometheus_client import Counter
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from alerting import escalation, journal, outbox, postmortem
 from alerting.escalation import MACHINE
@@ -22,6 +24,7 @@ from alerting.timers import set_timer
 from watchkeeper.clock import Clock
 from watchkeeper.config import OnCallConfig
 from watchkeeper.errors import Conflict
+from watchkeeper.problems import Problems
 from watchkeeper.state.database import Database
 from watchkeeper.state.findings import clear_findings, store_findings
 from watchkeeper.state.labels import store_label
@@ -56,11 +59,27 @@ SHOWN = frozenset(
 TOLD_AFTERWARDS = frozenset({"resolved", "labelled", "noted", "run_finished", "recovered"})
 
 
+Judged = Callable[[Finding], bool]
+
+
+def _everything(_: Finding) -> bool:
+    return True
+
+
 class Incidents:
     """Reads and commands. Threads may share one."""
 
-    def __init__(self, db: Database, clock: Clock, oncall: OnCallConfig, *, ack_timeout_s: float = 1800) -> None:
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        oncall: OnCallConfig,
+        *,
+        ack_timeout_s: float = 1800,
+        problems: Problems | None = None,
+    ) -> None:
         self._db = db
+        self._problems = problems or Problems(None)
         self._clock = clock
         self._oncall = oncall
         self._ack_timeout_s = ack_timeout_s
@@ -84,12 +103,19 @@ class Incidents:
     # What the machine observes
 
     def observe(
-        self, findings: Sequence[Finding], *, edges: Edges = (), now: datetime | None = None
+        self,
+        findings: Sequence[Finding],
+        *,
+        edges: Edges = (),
+        now: datetime | None = None,
+        judged: Judged = _everything,
     ) -> tuple[str, ...]:
         """Open and join incidents for the findings that fire now, and clear those that fire no longer.
 
-        Only findings of severity `page` open an incident; tickets join one that is near, as evidence. Returns the
-        ids of the incidents that were opened.
+        Only findings of severity `page` open an incident; tickets join one that is near, as evidence. `judged` says
+        which findings this call is about: one that it does not name stays as it is, whether or not it is in the list.
+        A finding that cannot be placed is set aside, and the others are placed. Returns the ids of the incidents that
+        were opened.
         """
         now = now or self._clock.now()
         near = Neighbourhood(edges)
@@ -97,35 +123,70 @@ class Incidents:
             try:
                 with self._db.write() as connection:
                     self._db.one_at_a_time(connection, OBSERVING)
-                    return self._observe(connection, findings, near, now)
+                    return self._observe(connection, findings, near, now, judged)
             except Conflict:
                 continue  # a human's word came in between: place the findings anew
         raise Conflict("the incidents change too fast to place findings; the next round tries again", retry=True)
 
     def _observe(
-        self, connection: Connection, findings: Sequence[Finding], near: Neighbourhood, now: datetime
+        self, connection: Connection, findings: Sequence[Finding], near: Neighbourhood, now: datetime, judged: Judged
     ) -> tuple[str, ...]:
         recent = {incident.id: incident for incident in journal.recent(connection, now)}
         opened: list[str] = []
         placed: list[tuple[Finding, str | None]] = []
         # Pages first: a ticket may join an incident that is opened in this very round.
         for finding in sorted(findings, key=lambda f: (f.severity != "page", f.onset, f.key)):
-            placement = place(finding, list(recent.values()), near, now)
-            incident_id = placement.incident_id
-            if placement.how == "open" and finding.severity == "page":
-                incident = self._open(connection, finding, now)
-                incident_id = incident.id
-                recent[incident_id] = incident
-                opened.append(incident_id)
-            elif placement.how == "join" and incident_id:
-                recent[incident_id] = self._join(connection, recent[incident_id], finding, placement.reason, now)
-            placed.append((finding, incident_id))
-        store_findings(connection, placed)
+            with self._set_aside(connection, f"{finding.service}: {finding.summary}"):
+                incident, is_new = self._place(connection, finding, list(recent.values()), near, now)
+                if isinstance(incident, Incident):
+                    recent[incident.id] = incident
+                    opened += [incident.id] if is_new else []
+                placed.append((finding, incident.id if isinstance(incident, Incident) else incident))
+        self._store(connection, placed)
+        # What was set aside fires all the same.
         firing = {finding.key for finding in findings}
-        clear_findings(connection, firing, now)
+        clear_findings(connection, firing, now, judged)
         for incident in recent.values():
-            self._clear(connection, incident, firing, now)
+            with self._set_aside(connection, incident.id):
+                self._clear(connection, incident, firing, now, judged)
         return tuple(opened)
+
+    def _place(
+        self, connection: Connection, finding: Finding, recent: Sequence[Incident], near: Neighbourhood, now: datetime
+    ) -> tuple[Incident | str | None, bool]:
+        """The incident that a finding opened (True) or joined, or the id of the one that it is counted to."""
+        placement = place(finding, recent, near, now)
+        if placement.how == "open" and finding.severity == "page":
+            return self._open(connection, finding, now), True
+        if placement.how == "join" and placement.incident_id:
+            joined = next(incident for incident in recent if incident.id == placement.incident_id)
+            return self._join(connection, joined, finding, placement.reason, now), False
+        return placement.incident_id, False
+
+    def _store(self, connection: Connection, placed: Sequence[tuple[Finding, str | None]]) -> None:
+        """Keep all findings at once, or, where one cannot be kept, the others."""
+        try:
+            with connection.begin_nested():
+                store_findings(connection, placed)
+        except Exception:  # noqa: BLE001 - each says below what it dies of
+            for finding, incident_id in placed:
+                with self._set_aside(connection, f"{finding.service}: {finding.summary}"):
+                    store_findings(connection, [(finding, incident_id)])
+
+    @contextmanager
+    def _set_aside(self, connection: Connection, subject: str) -> Iterator[None]:
+        """One item of a round: what fails in it is undone and told, and the round goes on with the next."""
+        try:
+            with connection.begin_nested():
+                yield
+        except Conflict:
+            raise  # somebody else was first: the whole round is placed anew
+        except DBAPIError as error:
+            if error.connection_invalidated or isinstance(error, OperationalError):
+                raise  # the database itself failed, not this item
+            self._problems.report("tick", subject, error.orig)
+        except Exception as error:  # noqa: BLE001 - whatever an item dies of, the others must be placed
+            self._problems.report("tick", subject, error)
 
     def diagnosed(self, incident_id: str, diagnosis: Diagnosis, proposal: Proposal | None, key: str) -> Outcome:
         """Record what the RCA engine says, and what it proposes. The same answer again changes nothing."""
@@ -268,9 +329,11 @@ class Incidents:
         command = Command(type="joined", at=now, actor=MACHINE, key=key, finding=finding, text=text)
         return self.apply(connection, incident.id, command).incident
 
-    def _clear(self, connection: Connection, incident: Incident, firing: set[str], now: datetime) -> None:
+    def _clear(
+        self, connection: Connection, incident: Incident, firing: set[str], now: datetime, judged: Judged
+    ) -> None:
         for finding in incident.findings:
-            if finding.key in incident.firing_keys - firing:
+            if finding.key in incident.firing_keys - firing and judged(finding):
                 key = f"cleared:{finding.key}:{incident.version}"
                 command = Command(type="cleared", at=now, actor=MACHINE, key=key, finding=finding)
                 incident = self.apply(connection, incident.id, command).incident

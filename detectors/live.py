@@ -1,12 +1,15 @@
 """Every live detector at every tick: read what is new, judge all series at once, return what fires.
 
 All state is rebuilt from the store when the role starts, so that a restart forgets nothing that matters.
+
+What one detector dies of costs the others nothing: it is set aside for this tick, and told. What it found before
+neither clears nor opens anew until it can judge again.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
@@ -29,6 +32,8 @@ from detectors.readiness import readiness
 from detectors.red import RedDetector, RedThresholds
 from detectors.slo import SloBurn
 from detectors.topology import CallEdges
+from watchkeeper.errors import StoreError
+from watchkeeper.problems import Problems
 from watchkeeper.vocabulary import Finding, Readiness, Window, utc
 
 TICK_SECONDS = Histogram("watchkeeper_detector_tick_seconds", "Time of one tick over every series.")
@@ -44,6 +49,21 @@ SLO_EVERY_S: Final = 20
 READ_AT_ONCE_S: Final = 60
 MOST_SERIES: Final = 50_000  # of each kind; over that, new ones are dropped and counted
 MOST_BODIES: Final = 20_000  # different log lines in one read
+# How far back each read of metrics and edges goes at least.
+SLOW_REREAD_STEPS: Final = 12
+
+# What a finding's `detector` begins with, and what the detector judges: the longest that fits names it.
+READS: Final[Mapping[str, tuple[str, ...]]] = {
+    "red.": ("red",),
+    "latency.shape": ("red", "quantiles"),
+    "logs.errors": ("logs",),
+    "logs.": ("bodies",),
+    "metrics.": ("metrics",),
+    "topology.": ("edges",),
+    "topology.shape": ("edges", "red"),
+    "drift.service": ("red",),
+    "slo.": ("slo",),
+}
 
 
 class Rollups(Protocol):
@@ -72,6 +92,7 @@ class Live:
         version: the serving model's version, shown with each finding.
         clear_s: how long a series is normal before its finding ends; at least two buckets.
         slos: objectives whose budgets are followed (`detectors.openslo.read`).
+        problems: where a detector that cannot judge is told.
     """
 
     def __init__(
@@ -81,8 +102,11 @@ class Live:
         version: str = "1",
         clear_s: float = 15.0,
         slos: tuple[Slo, ...] = (),
+        problems: Problems | None = None,
     ) -> None:
         self._logger = structlog.get_logger()
+        self._problems = problems or Problems(None)
+        self._unjudged: frozenset[str] = frozenset()
         self._begin(history_s, version, clear_s, slos)
 
     def _begin(self, history_s: float, version: str, clear_s: float, slos: tuple[Slo, ...]) -> None:
@@ -143,17 +167,19 @@ class Live:
         self.slo = SloBurn(slos)
         self._slo_read: datetime | None = None
         self._read_until: datetime | None = None
+        self._logs_read: datetime | None = None
         self._metrics_read: datetime | None = None
+        self._edges_read: datetime | None = None
 
     def readiness(self) -> Mapping[str, Readiness]:
         """How far each service is learnt, by service."""
         return readiness(self._red, self._quantiles, self._levels)
 
-    def tick(self, rollups: Rollups, now: datetime, outside: Sequence[Finding] = ()) -> list[Finding]:
-        """Judge everything at `now`; `outside` are alerts that other systems raise, handed through.
+    def tick(self, rollups: Rollups, now: datetime) -> list[Finding]:
+        """Judge everything at `now`.
 
         Returns every finding that fires now. The same trouble has the same key at every tick, and a key that is
-        no longer returned has cleared.
+        no longer returned has cleared, if `judged` says so of its finding.
 
         Raises:
             StoreError: the store cannot be read; nothing is judged, nothing clears.
@@ -163,19 +189,62 @@ class Live:
             if why:
                 self._logger.warning("detectors.begin_anew", why=why)
                 self._begin(self._history_s, self.red.version, self._clear_s, self.slo.objectives)
-            self._read(rollups, now)
-            complete = self._complete(self._red, now)
-            found = self.red.judge(now, complete)
+            self._unjudged = frozenset(READS)  # until it is judged, nothing is
+            unread = self._read(rollups, now)
+            return self._judge(now, unread)
+
+    def judged(self, finding: Finding) -> bool:
+        """Whether the last tick judged what this finding is about, so that one that it did not return has cleared."""
+        fitting = [name for name in READS if finding.detector.startswith(name)]
+        return not fitting or max(fitting, key=len) not in self._unjudged
+
+    def _judge(self, now: datetime, unread: Collection[str]) -> list[Finding]:
+        complete = self._complete(self._red, now)
+        edges = self._complete(self._edges, now) - 1
+        metrics = self._complete(self._metrics, now) - 1
+        found: list[Finding] = []
+
+        def shape() -> list[Finding]:
             slow = {finding.service for finding in found if finding.kind == "latency"}
-            found += self._shape.judge(now, self._quantiles.buckets, slow)
-            found += self._error_lines.judge(now, self._complete(self._logs, now))
-            found += self._templates.judge(now)
-            found += self._levels.judge(now, self._complete(self._metrics, now) - 1)
-            found += self._calls.judge(now, self._complete(self._edges, now) - 1)
-            found += self._fan_out.judge(now, self._complete(self._edges, now) - 1)
-            found += self._drift.judge(now, complete)
-            found += self.slo.judge(now)
-        return [*found, *outside]
+            return self._shape.judge(now, self._quantiles.buckets, slow)
+
+        judges: dict[str, Callable[[], list[Finding]]] = {
+            "red.": lambda: self.red.judge(now, complete),
+            "latency.shape": shape,
+            "logs.errors": lambda: self._error_lines.judge(now, self._complete(self._logs, now)),
+            "logs.": lambda: self._templates.judge(now),
+            "metrics.": lambda: self._levels.judge(now, metrics),
+            "topology.": lambda: self._calls.judge(now, edges),
+            "topology.shape": lambda: self._fan_out.judge(now, edges),
+            "drift.service": lambda: self._drift.judge(now, complete),
+            "slo.": lambda: self.slo.judge(now),
+        }
+        unjudged = set()
+        for name, judge in judges.items():
+            is_read = set(READS[name]).isdisjoint(unread)
+            if not (is_read and self._works(f"detector {name.rstrip('.')}", lambda: found.extend(judge()))):  # noqa: B023 - called at once
+                unjudged.add(name)
+        self._unjudged = frozenset(unjudged)
+        return found
+
+    def _works(self, subject: str, work: Callable[[], None]) -> bool:
+        """Do one part of a tick; what it dies of is told, and the other parts go on.
+
+        Raises:
+            StoreError: the store cannot be reached: that is no part's own trouble.
+        """
+        try:
+            work()
+        except StoreError as error:
+            if error.retry:
+                raise
+            self._problems.report("detectors", subject, error)
+            return False
+        except Exception as error:  # noqa: BLE001 - whatever a detector dies of, the others must judge
+            self._problems.report("detectors", subject, error)
+            return False
+        self._problems.solved("detectors", subject)
+        return True
 
     def _why_anew(self, now: datetime) -> str:
         """Why all state should be read from the store again, as after a restart; empty where it need not."""
@@ -187,25 +256,56 @@ class Live:
                 return f"series that are gone take the room of new ones: {history.name}"
         return ""
 
-    def _read(self, rollups: Rollups, now: datetime) -> None:
-        newest = utc(now.timestamp() // STEP_S * STEP_S)
-        full = self._red.buckets * STEP_S
-        back = full if self._read_until is None else max(REREAD_S, (now - self._read_until).total_seconds() + REREAD_S)
-        window = Window(start=newest - timedelta(seconds=min(back, full)), end=newest + timedelta(seconds=STEP_S))
-        self._red.advance(newest)
-        for part in window.parts(READ_AT_ONCE_S):
-            self._red.place(rollups.red_levels(part))
-        self._logs.advance(newest)
-        self._logs.place(rollups.log_counts(window))
+    def _read(self, rollups: Rollups, now: datetime) -> set[str]:
+        """Read what is new, each kind by itself; returns those that could not be read.
+
+        Raises:
+            StoreError: the store cannot be reached, or refuses what everything else goes by.
+        """
+        reads = {
+            "red": self._read_red,
+            "logs": self._read_logs,
+            "bodies": self._read_bodies,
+            "quantiles": self._read_quantiles,
+            "slo": self._read_objectives,
+            "metrics": self._read_metrics,
+            "edges": self._read_edges,
+        }
+        unread = {
+            name
+            for name, read in reads.items()
+            if not self._works(f"reading {name}", lambda: read(rollups, now))  # noqa: B023 - called at once
+        }
+        if {"red", "logs"} <= unread:
+            raise StoreError("neither requests nor log lines can be read; `watchkeeper doctor` says why")
+        return unread
+
+    @staticmethod
+    def _span(last: datetime | None, now: datetime, step_s: float, full_s: float, reread_s: float) -> Window:
+        """What to read: everything at first, then what may have changed since the last time."""
+        newest = utc(now.timestamp() // step_s * step_s)
+        back = full_s if last is None else max(reread_s, (now - last).total_seconds() + reread_s)
+        return Window(start=newest - timedelta(seconds=min(back, full_s)), end=newest + timedelta(seconds=step_s))
+
+    def _read_red(self, rollups: Rollups, now: datetime) -> None:
+        window = self._span(self._read_until, now, STEP_S, self._red.buckets * STEP_S, REREAD_S)
+        tables = [rollups.red_levels(part) for part in window.parts(READ_AT_ONCE_S)]
+        self._red.advance(window.end - timedelta(seconds=STEP_S))
+        for table in tables:
+            self._red.place(table)
         self._read_until = now
-        self._read_bodies(rollups, now)
-        self._read_quantiles(rollups, now)
+
+    def _read_logs(self, rollups: Rollups, now: datetime) -> None:
+        window = self._span(self._logs_read, now, STEP_S, self._red.buckets * STEP_S, REREAD_S)
+        table = rollups.log_counts(window)
+        self._logs.advance(window.end - timedelta(seconds=STEP_S))
+        self._logs.place(table)
+        self._logs_read = now
+
+    def _read_objectives(self, rollups: Rollups, now: datetime) -> None:
         if self.slo.objectives and (self._slo_read is None or (now - self._slo_read).total_seconds() >= SLO_EVERY_S):
             self.slo.read(rollups, now)
             self._slo_read = now
-        if self._metrics_read is None or (now - self._metrics_read).total_seconds() >= METRICS_EVERY_S:
-            self._read_slowly(rollups, now)
-            self._metrics_read = now
 
     def _read_bodies(self, rollups: Rollups, now: datetime) -> None:
         """Log lines of the buckets that are complete since the last read; each is read once, when it is whole."""
@@ -219,8 +319,8 @@ class Live:
         if table.num_rows >= MOST_BODIES:
             counted = rollups.log_counts(Window(start=start, end=end))["lines"].to_numpy().sum()
             unread = max(0, int(counted) - int(table["lines"].to_numpy().sum()))
+        self._bodies_read = end  # lines that cannot be read now never can: the next ones must not wait for them
         self._templates.read(table, end - timedelta(seconds=LOG_STEP_S), unread)
-        self._bodies_read = end
 
     def _read_quantiles(self, rollups: Rollups, now: datetime) -> None:
         """Latency quantiles of the half minutes that are complete since the last read."""
@@ -234,22 +334,30 @@ class Live:
             self._quantiles.place(rollups.red(part, SHAPE_STEP_S))
         self._quantiles_until = end
 
-    def _read_slowly(self, rollups: Rollups, now: datetime) -> None:
-        """Metrics and edges: the whole history at first, then what may have changed."""
+    def _read_metrics(self, rollups: Rollups, now: datetime) -> None:
+        """The whole history at first, then what may have changed."""
+        if self._metrics_read is not None and (now - self._metrics_read).total_seconds() < METRICS_EVERY_S:
+            return
         step = self._metrics.step_s
-        newest = utc(now.timestamp() // step * step)
-        end = newest + timedelta(seconds=step)
-        first = self._metrics_read is None
-        back = self._metrics.buckets * step if first else 12 * step
-        window = Window(start=newest - timedelta(seconds=back), end=end)
+        window = self._span(self._metrics_read, now, step, self._metrics.buckets * step, SLOW_REREAD_STEPS * step)
         table = rollups.metric_series(window, step)
-        if not first:
+        if self._metrics_read is not None:
             # A counter's growth needs the point before: the first buckets of a window know less than the last read.
             table = _without_first_buckets(table, window.start + timedelta(seconds=6 * step))
-        self._metrics.advance(newest)
+        self._metrics.advance(window.end - timedelta(seconds=step))
         self._metrics.place(table)
-        self._edges.advance(newest)
-        self._edges.place(_by_edge(rollups.edges(window, step)))
+        self._metrics_read = now
+
+    def _read_edges(self, rollups: Rollups, now: datetime) -> None:
+        """The whole history at first, then what may have changed."""
+        if self._edges_read is not None and (now - self._edges_read).total_seconds() < METRICS_EVERY_S:
+            return
+        step = self._edges.step_s
+        window = self._span(self._edges_read, now, step, self._edges.buckets * step, SLOW_REREAD_STEPS * step)
+        table = _by_edge(rollups.edges(window, step))
+        self._edges.advance(window.end - timedelta(seconds=step))
+        self._edges.place(table)
+        self._edges_read = now
 
     @staticmethod
     def _complete(history: History, now: datetime) -> int:

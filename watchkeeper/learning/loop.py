@@ -42,6 +42,8 @@ UNREADABLE = Counter("watchkeeper_model_unreadable_total", "Versions that could 
 
 CODE: Final = "2"  # raise it when training changes
 TICKS_TIMED: Final = 30
+# An alert may have begun weeks ago, or say that it began in the year 1: nobody looks for changes so far back.
+OLDEST_CHANGE: Final = timedelta(days=1)
 DEFAULTS: Final = LearningConfig()
 
 
@@ -61,6 +63,7 @@ class Learner:
         self._logger = structlog.get_logger()
         self._lock = threading.Lock()
         self._episodes = Episodes()
+        self._outside = Episodes()
         self._woke: frozenset[str] = frozenset()
         self._labels_seen: tuple[Label, ...] | None = None
         self._known: tuple[Example, ...] = ()
@@ -89,6 +92,10 @@ class Learner:
         self._seconds.append(time.perf_counter() - began)
         PREDICTION_SECONDS.observe(self._seconds[-1])
         return judged
+
+    def follow_outside(self, findings: Sequence[Finding], now: datetime) -> list[Finding]:
+        """Alerts that other systems raise, with what their episodes came to: no version may suppress them."""
+        return self._outside.follow(findings, self._changes(findings, now))
 
     def _with_callers(self, judged: list[Finding], edges: frozenset[tuple[str, str]]) -> list[Finding]:
         """Hold back the callers of what is held back, then theirs, as far as that explains them."""
@@ -119,7 +126,8 @@ class Learner:
         onsets = [finding.onset for finding in findings if finding.severity == "page"]
         if not onsets:
             return ()
-        return changes_between(self._db, Window(start=min(onsets) - LONGEST_BEFORE, end=now + timedelta(seconds=1)))
+        since = min(max(min(onsets), now - OLDEST_CHANGE), now)
+        return changes_between(self._db, Window(start=since - LONGEST_BEFORE, end=now + timedelta(seconds=1)))
 
     def _may_hold(self, finding: Finding) -> bool:
         """Whether any version may hold it back: what woke somebody stays what it is until it ends."""

@@ -22,6 +22,7 @@ from watchkeeper.learning.track_record import tally
 from watchkeeper.vocabulary import Finding
 
 VERSION: Final = "2"
+WATCHER: Final = "drift.watcher"
 RECENT: Final = 20  # incidents in the newer window
 BEFORE: Final = 10  # incidents that there must be before it
 SURE: Final = 0.01
@@ -134,7 +135,7 @@ def _once(examples: Sequence[Example]) -> list[Example]:
 
 def _ticket(signal: str, words: str, now: datetime) -> Finding:
     return Finding(
-        detector="drift.watcher",
+        detector=WATCHER,
         detector_version=VERSION,
         kind="drift",
         service="watchkeeper",

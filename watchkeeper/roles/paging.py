@@ -15,13 +15,15 @@ from watchkeeper.config import Config
 from watchkeeper.errors import NotFound
 from watchkeeper.learning.examples import examples
 from watchkeeper.learning.track_record import track_record
+from watchkeeper.problems import Problems
 from watchkeeper.state.database import Database
 
 
 class Paging:
     """One round: fire timers, then send."""
 
-    def __init__(self, config: Config, db: Database, incidents: Incidents) -> None:
+    def __init__(self, config: Config, db: Database, incidents: Incidents, problems: Problems | None = None) -> None:
+        self._problems = problems or Problems(None)
         self._config = config
         self._db = db
         self._incidents = incidents

@@ -1,12 +1,13 @@
 """The watch role: detect, diagnose, page, act, learn. The one place where those rooms meet.
 
-Five jobs on one scheduler, each alone with itself and none waiting for another:
+Six jobs, each alone with itself and none waiting for another:
 
-    tick     read, judge, open and clear incidents        every watch.tick_s
-    diagnose explain incidents that are new or still fire  every second
-    page     timers that came due, messages to send        twice a second
-    act      runbooks that a human approved                twice a second
-    learn    labels into the next model version            every few seconds
+    alerts   alerts from outside: open and clear incidents  every second or two, without the store
+    tick     read, judge, open and clear incidents          every watch.tick_s
+    diagnose explain incidents that are new or still fire   every second
+    page     timers that came due, messages to send         twice a second
+    act      runbooks that a human approved                 twice a second
+    learn    labels into the next model version             every few seconds
 
 All that must survive is in the state database. A kill at any instruction is mended by the next start.
 """
@@ -16,13 +17,11 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
-from apscheduler.executors.pool import ThreadPoolExecutor
-from apscheduler.schedulers.background import BackgroundScheduler
 from opentelemetry import trace
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -37,16 +36,18 @@ from runbooks.propose import propose
 from runbooks.target import Target
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config
-from watchkeeper.errors import StoreError, WatchkeeperError
+from watchkeeper.errors import StoreError
 from watchkeeper.learning.loop import Learner
-from watchkeeper.learning.monitors import watch_the_watcher
+from watchkeeper.learning.monitors import WATCHER, watch_the_watcher
 from watchkeeper.learning.suppression import reopenings
+from watchkeeper.problems import SUFFIX, Problems
 from watchkeeper.roles import ready
+from watchkeeper.roles.loops import Job, Loops
 from watchkeeper.roles.paging import Paging
 from watchkeeper.roles.telemetry import HealthServer, configure_logs, trace_role
 from watchkeeper.state.changes import changes_between
 from watchkeeper.state.database import Database
-from watchkeeper.state.findings import firing_alerts
+from watchkeeper.state.findings import read_alerts
 from watchkeeper.state.readiness import record_readiness
 from watchkeeper.store.telemetry import Telemetry
 from watchkeeper.vocabulary import Diagnosis, Finding, Window
@@ -54,7 +55,6 @@ from watchkeeper.vocabulary import Diagnosis, Finding, Window
 TICKS = Counter("watchkeeper_ticks_total", "Ticks, by outcome.", ["outcome"])
 FIRING = Gauge("watchkeeper_findings_firing", "Findings that fire now.", ["severity"])
 DIAGNOSIS_SECONDS = Histogram("watchkeeper_diagnosis_seconds", "Time of one diagnosis.")
-JOB_FAILURES = Counter("watchkeeper_job_failures_total", "Rounds of a job that failed.", ["job"])
 
 # When an incident is explained: once it settled, and again as evidence gathers, while it is young.
 DIAGNOSE_AFTER_S: Final = (0.0, 8.0, 16.0, 30.0, 60.0, 120.0)
@@ -62,85 +62,161 @@ CHANGES_BEFORE: Final = timedelta(hours=2)
 EDGES_BACK_S: Final = 600
 EDGES_EVERY_S: Final = 15
 READINESS_EVERY_S: Final = 10
+ALERTS_EVERY_S: Final = 2.0
+MOST_DIAGNOSED: Final = 200
+# A diagnosis reads telemetry from before the onset on: no further back than this before the incident was opened.
+LONGEST_ONSET: Final = timedelta(hours=6)
+STORE: Final = "the telemetry store"
+
+
+class Reader(Telemetry):
+    """The watch role's reader: a store that hangs is away, for a tick that could do more without it."""
+
+    timeout_s = 30.0
 
 
 class Watch:
     """The jobs of one watch role."""
 
-    def __init__(self, config: Config, telemetry: Telemetry, db: Database) -> None:
+    def __init__(self, config: Config, telemetry: Telemetry, db: Database, problems: Problems) -> None:
         self._config = config
         self._telemetry = telemetry
         self._db = db
+        self._problems = problems
         self._clock = SystemClock()
         self._logger = structlog.get_logger()
         self._tracer = trace.get_tracer("watchkeeper")
-        self.incidents = Incidents(db, self._clock, config.oncall, ack_timeout_s=config.watch.ack_timeout_s)
+        self.incidents = Incidents(
+            db, self._clock, config.oncall, ack_timeout_s=config.watch.ack_timeout_s, problems=problems
+        )
         self._learner = Learner(db, self._clock, config.learning)
         self._live = Live(
             history_s=config.watch.history_minutes * 60,
             version=self._learner.version(),
             clear_s=config.watch.clear_s,
             slos=read_objectives(config.slo),
+            problems=problems,
         )
-        self._paging = Paging(config, db, self.incidents)
+        self._paging = Paging(config, db, self.incidents, problems)
         self._runbooks = load_runbooks(config.runbooks.dir)
         self._target = Target(config.runbooks.target.url, config.runbook_target_token())
         self._edges: tuple[tuple[str, str], ...] = ()
-        self._edges_read = 0.0
-        self._readiness_told = 0.0
+        self._edges_read: float | None = None
+        self._readiness_told: float | None = None
         self._rounds: dict[str, int] = {}
+        self._seen: dict[str, float] = {}
         self._about_ourselves: list[Finding] = []
-        self.last_tick: datetime | None = None
+        self._outside: list[Finding] | None = None
+        self._store_is_away = False
+        self.ticked_at: float | None = None  # by the clock that nobody can set
+
+    def alerts(self) -> None:
+        """Alerts from outside, and tickets about ourselves: neither needs the telemetry store."""
+        now = self._clock.now()
+        firing, unreadable = read_alerts(self._db)
+        for key, why in unreadable.items():
+            self._problems.report("alerts", f"alert {key}", why)
+        try:
+            followed = self._learner.follow_outside(firing, now)
+        except Exception as error:  # noqa: BLE001 - they page without what would be learned from them
+            self._problems.report("alerts", "changes before alerts", error)
+            followed = list(firing)
+        findings = [*followed, *self._about_ourselves]
+        if not findings and self._outside == []:
+            return  # nothing fires, and nothing did
+        opened = self.incidents.observe(
+            findings, edges=self._edges, now=now, judged=lambda one: _is_outside(one) and one.key not in unreadable
+        )
+        self._outside = findings
+        self._announce(opened)
 
     def tick(self) -> None:
         """Read, judge, open and clear."""
         now = self._clock.now()
         try:
             with self._tracer.start_as_current_span("tick"):
-                outside = [*firing_alerts(self._db), *self._about_ourselves]
-                found = self._live.tick(self._telemetry, now, outside)
-                edges = self._call_graph(now)
-                kept = self._learner.judge(found, now, edges)
-                opened = self.incidents.observe(kept, edges=edges, now=now)
+                findings = self._live.tick(self._telemetry, now)
+                self._read_call_graph(now)
         except StoreError as error:
             # Without data nothing is judged and nothing clears: unknown is not healthy.
             TICKS.labels("no data").inc()
-            self._logger.warning("tick.no_data", error=error.message)
+            self._store_is_away = True
+            self._problems.report("tick", STORE, f"{error.message}; no detector judges")
             return
+        self._store_is_away = False
+        self._problems.solved("tick", STORE)
+        kept = self._learner.judge(findings, now, self._edges)
+        opened = self.incidents.observe(
+            kept, edges=self._edges, now=now, judged=lambda one: not _is_outside(one) and self._live.judged(one)
+        )
         TICKS.labels("ok").inc()
+        fire = [*kept, *(self._outside or ())]
         for severity in ("page", "ticket"):
-            FIRING.labels(severity).set(sum(finding.severity == severity for finding in kept))
+            FIRING.labels(severity).set(sum(finding.severity == severity for finding in fire))
+        self._announce(opened)
+        self._tell_readiness()
+        self.ticked_at = time.monotonic()
+
+    def _announce(self, opened: Sequence[str]) -> None:
         for incident_id in opened:
             incident = self.incidents.get(incident_id)
             self._logger.info("incident.opened", incident=incident_id, title=incident.title)
-        self._tell_readiness()
-        self.last_tick = now
 
     def diagnose(self) -> None:
         """Explain every incident that is due, and page for those that are explained for the first time."""
         now = self._clock.now()
-        for incident in self.incidents.list("open"):
-            if incident.system_state != "firing" and incident.diagnosis:
-                continue
-            settled = incident.opened_at + timedelta(seconds=self._config.watch.settle_s)
-            done = self._rounds.get(incident.id, 1 if incident.diagnosis else 0)
-            if done >= len(DIAGNOSE_AFTER_S) or now < settled + timedelta(seconds=DIAGNOSE_AFTER_S[done]):
-                continue
-            self._explain(incident, done, now)
-            self._rounds[incident.id] = done + 1
+        open_incidents = self.incidents.list("open", MOST_DIAGNOSED)
+        self._forget_all_but({incident.id for incident in open_incidents})
+        due = [incident for incident in open_incidents if self._is_due(incident, now)]
+        for attempt in self._problems.each("diagnose", due, lambda incident: incident.id):
+            with attempt as incident:
+                self._explain_and_page(incident, now)
+
+    def _is_due(self, incident: Incident, now: datetime) -> bool:
+        if incident.system_state != "firing" and incident.diagnosis:
+            return False
+        done = self._round(incident)
+        if done >= len(DIAGNOSE_AFTER_S):
+            return False
+        # Whichever clock says first: the wall's knows what happened before this process began, the other never steps.
+        first_seen = self._seen.setdefault(incident.id, time.monotonic())
+        age = max((now - incident.opened_at).total_seconds(), time.monotonic() - first_seen)
+        return age >= self._config.watch.settle_s + DIAGNOSE_AFTER_S[done]
+
+    def _round(self, incident: Incident) -> int:
+        return self._rounds.get(incident.id, 1 if incident.diagnosis else 0)
+
+    def _forget_all_but(self, ids: set[str]) -> None:
+        for known in (self._rounds, self._seen):
+            for incident_id in known.keys() - ids:
+                del known[incident_id]
+
+    def _explain_and_page(self, incident: Incident, now: datetime) -> None:
+        """A page never waits for a diagnosis that fails, or for a store that is known to be away."""
+        done = self._round(incident)
+        try:
+            if not self._store_is_away:
+                self._rounds[incident.id] = done + 1
+                self._explain(incident, done, now)
+        finally:
             if incident.paged_at is None:
                 self.incidents.page(incident.id)
 
     def _explain(self, incident: Incident, done: int, now: datetime) -> None:
-        """One diagnosis. A page never waits for one that fails: it goes out without."""
-        window = Window(start=incident.onset - CHANGES_BEFORE, end=now + timedelta(seconds=1))
+        # An alert may have begun days before it came here: what is told apart is how it was then from just before.
+        onset = max(incident.onset, incident.opened_at - LONGEST_ONSET)
+        window = Window(start=min(onset, now) - CHANGES_BEFORE, end=now + timedelta(seconds=1))
         changes = changes_between(self._db, window)
         try:
             with self._tracer.start_as_current_span("diagnose"), DIAGNOSIS_SECONDS.time():
-                diagnosis = diagnose(self._telemetry, changes, incident.findings, incident.onset, now)
-        except WatchkeeperError as error:
+                diagnosis = diagnose(self._telemetry, changes, incident.findings, onset, now)
+        except StoreError as error:
+            if not error.retry:
+                raise
+            self._store_is_away = True
             self._logger.warning("diagnosis.failed", incident=incident.id, error=error.message)
             return
+        self._problems.solved("diagnose", incident.id)
         if done and incident.diagnosis and _same(diagnosis, incident.diagnosis):
             return
         proposal = propose(diagnosis, changes, self._runbooks)
@@ -156,15 +232,20 @@ class Watch:
 
     def act(self) -> None:
         """Run what a human approved; also what a kill interrupted."""
-        for incident in self.incidents.list("open"):
-            if incident.proposal_state not in ("approved", "running") or incident.proposal is None:
-                continue
-            key = f"{incident.id}:{incident.proposal.runbook}:{incident.proposal.service}"
-            self.incidents.run_started(incident.id, f"run:{key}")
-            with self._tracer.start_as_current_span("runbook"):
-                result = execute(incident.proposal, self._target, self._runbooks, self._db, incident.id, key)
-            self.incidents.run_finished(incident.id, f"ran:{key}", succeeded=result.succeeded, text=result.text)
-            self._logger.info("runbook.finished", incident=incident.id, succeeded=result.succeeded, text=result.text)
+        approved = [one for one in self.incidents.list("open") if one.proposal_state in ("approved", "running")]
+        for attempt in self._problems.each("act", approved, lambda incident: incident.id):
+            with attempt as incident:
+                self._run(incident)
+
+    def _run(self, incident: Incident) -> None:
+        if incident.proposal is None:
+            return
+        key = f"{incident.id}:{incident.proposal.runbook}:{incident.proposal.service}"
+        self.incidents.run_started(incident.id, f"run:{key}")
+        with self._tracer.start_as_current_span("runbook"):
+            result = execute(incident.proposal, self._target, self._runbooks, self._db, incident.id, key)
+        self.incidents.run_finished(incident.id, f"ran:{key}", succeeded=result.succeeded, text=result.text)
+        self._logger.info("runbook.finished", incident=incident.id, succeeded=result.succeeded, text=result.text)
 
     def learn(self) -> None:
         """Labels into a new version when there are new ones; serve what was promoted."""
@@ -180,19 +261,31 @@ class Watch:
         )
         self._live.red.version = self._learner.version()
 
-    def _call_graph(self, now: datetime) -> tuple[tuple[str, str], ...]:
-        """Who calls whom, as the last minutes show it."""
-        if time.monotonic() - self._edges_read > EDGES_EVERY_S:
+    def _read_call_graph(self, now: datetime) -> None:
+        """Who calls whom, as the last minutes show it; where that cannot be read, what was known before stands."""
+        if self._edges_read is not None and time.monotonic() - self._edges_read <= EDGES_EVERY_S:
+            return
+        try:
             table = self._telemetry.edges(Window.last(EDGES_BACK_S, until=now), EDGES_BACK_S)
-            pairs = zip(table["caller"].to_pylist(), table["callee"].to_pylist(), strict=True)
-            self._edges = tuple(sorted(set(pairs)))
-            self._edges_read = time.monotonic()
-        return self._edges
+        except StoreError as error:
+            if error.retry:
+                raise
+            self._problems.report("tick", "the call graph", error)
+            return
+        pairs = zip(table["caller"].to_pylist(), table["callee"].to_pylist(), strict=True)
+        self._edges = tuple(sorted(set(pairs)))
+        self._edges_read = time.monotonic()
+        self._problems.solved("tick", "the call graph")
 
     def _tell_readiness(self) -> None:
-        if time.monotonic() - self._readiness_told > READINESS_EVERY_S:
+        if self._readiness_told is None or time.monotonic() - self._readiness_told > READINESS_EVERY_S:
             record_readiness(self._db, self._live.readiness())
             self._readiness_told = time.monotonic()
+
+
+def _is_outside(finding: Finding) -> bool:
+    """Whether a finding comes from the state database alone: another system's alert, or a ticket about ourselves."""
+    return finding.kind == "alert" or finding.detector == WATCHER
 
 
 def _same(one: Diagnosis, other: Diagnosis) -> bool:
@@ -210,52 +303,34 @@ def run(config: Config) -> None:
     logger = structlog.get_logger()
     trace_role(config, "watch")
     db = Database.open(config)
-    watch = Watch(config, Telemetry.connect(config), db)
+    problems = Problems(config.data_dir / "run" / f"watch{SUFFIX}")
+    watch = Watch(config, Reader.connect(config), db, problems)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-
-    def guarded(name: str, job: Callable[[], None]) -> Callable[[], None]:
-        def once() -> None:
-            try:
-                job()
-            except Exception:
-                JOB_FAILURES.labels(name).inc()
-                logger.exception("job.failed", job=name)
-
-        return once
-
-    scheduler = BackgroundScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(6)})
-    jobs = {
-        "tick": (watch.tick, config.watch.tick_s),
-        "diagnose": (watch.diagnose, 1.0),
-        "page": (watch.page, 0.5),
-        "act": (watch.act, 0.5),
-        "learn": (watch.learn, 5.0),
-    }
-    for name, (job, seconds) in jobs.items():
-        scheduler.add_job(
-            guarded(name, job),
-            "interval",
-            seconds=seconds,
-            id=name,
-            max_instances=1,
-            coalesce=True,
-            misfire_grace_time=60,
-        )
-    late = timedelta(seconds=max(30.0, 10 * config.watch.tick_s))
+    tick_s = config.watch.tick_s
+    jobs = (
+        Job(name="alerts", work=watch.alerts, every_s=min(tick_s, ALERTS_EVERY_S)),
+        Job(name="tick", work=watch.tick, every_s=tick_s),
+        Job(name="diagnose", work=watch.diagnose, every_s=1.0),
+        Job(name="page", work=watch.page, every_s=0.5),
+        Job(name="act", work=watch.act, every_s=0.5),
+        Job(name="learn", work=watch.learn, every_s=5.0, core=False),
+    )
+    loops = Loops(jobs, problems, stopping)
+    late_s = max(30.0, 10 * tick_s)
 
     def missing() -> str | None:
-        if watch.last_tick is None or datetime.now(UTC) - watch.last_tick > late:
+        if watch.ticked_at is None or time.monotonic() - watch.ticked_at > late_s:
             return "no tick succeeded lately: is the store there?"
-        return None
+        return loops.failing()
 
     health = HealthServer(missing)
-    scheduler.start()
+    loops.start()
     ready.announce(config, "watch", {"health": health.port})
     logger.info("watch.ready", health_port=health.port)
     stopping.wait()
-    scheduler.shutdown(wait=True)
+    loops.join()
     health.close()
     ready.withdraw(config, "watch")
     logger.info("watch.stopped")

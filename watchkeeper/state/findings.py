@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, or_, select, update
 
 from watchkeeper.state.codec import dump, parse
 from watchkeeper.state.database import Database, to_micros
@@ -40,10 +40,23 @@ def record_findings(db: Database, found: Sequence[Finding]) -> None:
             store_findings(connection, [(finding, None) for finding in found])
 
 
-def clear_findings(connection: Connection, firing: Iterable[str], now: datetime) -> None:
-    """Mark as cleared every finding that fires no longer."""
-    statement = update(findings).where(findings.c.cleared_at.is_(None), findings.c.key.not_in(list(firing)))
-    connection.execute(statement.values(cleared_at=to_micros(now)))
+def clear_findings(
+    connection: Connection, firing: Iterable[str], now: datetime, judged: Callable[[Finding], bool] = lambda _: True
+) -> None:
+    """Mark as cleared every finding that fires no longer, of those that were judged; one row by one, however many."""
+    keys = set(firing)
+    rows = connection.execute(select(findings.c.key, findings.c.body).where(findings.c.cleared_at.is_(None))).all()
+    gone = [{"gone": row.key} for row in rows if row.key not in keys and _is_judged(row.body, judged)]
+    if gone:
+        statement = update(findings).where(findings.c.cleared_at.is_(None), findings.c.key == bindparam("gone"))
+        connection.execute(statement.values(cleared_at=to_micros(now)), gone)
+
+
+def _is_judged(body: str, judged: Callable[[Finding], bool]) -> bool:
+    try:
+        return judged(parse(Finding, body))
+    except ValueError:  # written by another version: it must not fire for ever
+        return True
 
 
 def findings_between(db: Database, window: Window) -> tuple[Finding, ...]:
@@ -74,6 +87,19 @@ def clear_alerts(db: Database, keys: Sequence[str]) -> None:
 
 
 def firing_alerts(db: Database) -> tuple[Finding, ...]:
-    """The alerts from outside that fire now."""
+    """The alerts from outside that fire now and can be read."""
+    return read_alerts(db)[0]
+
+
+def read_alerts(db: Database) -> tuple[tuple[Finding, ...], dict[str, str]]:
+    """The alerts from outside that fire now, oldest first; and by key why each of the others cannot be read."""
+    fire: list[Finding] = []
+    unreadable: dict[str, str] = {}
     with db.read() as connection:
-        return tuple(parse(Finding, body) for body in connection.scalars(select(alerts.c.body).order_by(alerts.c.at)))
+        rows = connection.execute(select(alerts.c.key, alerts.c.body).order_by(alerts.c.at)).all()
+    for row in rows:
+        try:
+            fire.append(parse(Finding, row.body))
+        except ValueError as error:
+            unreadable[row.key] = str(error)
+    return tuple(fire), unreadable

@@ -28,6 +28,8 @@ _SERVES = "kind IN ('Server', 'Consumer')"
 class Telemetry:
     """A reader of the telemetry store. Threads may share one; it connects at the first query."""
 
+    timeout_s: float = 60.0  # for the answer to one query
+
     def __init__(self, *, url: str, database: str, user: str, password: str) -> None:
         self._url = url
         self._database = database
@@ -53,7 +55,7 @@ class Telemetry:
         """
         try:
             if self._client is None:
-                self._client = connect(self._url, self._database, self._user, self._password)
+                self._client = connect(self._url, self._database, self._user, self._password, self.timeout_s)
             return self._client.query_arrow(sql, parameters=dict(parameters or {}), use_strings=True)
         except (ClickHouseError, HTTPError, OSError) as error:
             if isinstance(error, ClickHouseError) and not isinstance(error.__cause__, HTTPError):
@@ -224,8 +226,8 @@ def _nanos(window: Window) -> dict[str, Any]:
     }
 
 
-def connect(url: str, database: str, user: str, password: str) -> Any:
-    """A ClickHouse client that threads may share."""
+def connect(url: str, database: str, user: str, password: str, timeout_s: float = 60.0) -> Any:
+    """A ClickHouse client that threads may share; `timeout_s` is how long it waits for an answer."""
     parts = urlsplit(url)
     return clickhouse_connect.get_client(
         interface=parts.scheme,
@@ -235,7 +237,7 @@ def connect(url: str, database: str, user: str, password: str) -> Any:
         password=password,
         database=database,
         connect_timeout=5,
-        send_receive_timeout=60,
+        send_receive_timeout=timeout_s,
         autogenerate_session_id=False,  # a session would make threads wait for each other
         compress=False,
     )
