@@ -1,4 +1,4 @@
-"""OpenSLO v1 files to objectives: SLO documents, with their SLI inline or by name.
+"""OpenSLO v1 files to objectives: SLO documents, with their SLI inline or by name, in the same file or another one.
 
 A ratio metric names its events by a metric source of the type `watchkeeper`:
 
@@ -11,18 +11,20 @@ that this reader cannot do is an error which names it: a silently ignored object
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import yaml
+from pydantic import ValidationError
 
+from detectors.openslo_documents import SliDocument, SloDocument, WatchkeeperEvents, follows, plain
 from watchkeeper.errors import ConfigError
+from watchkeeper.problems import one_line
+from watchkeeper.yaml_file import Document, Location, read_documents
 
-SECONDS: Final = {"m": 60, "h": 3600, "d": 86400, "w": 604800, "M": 30 * 86400, "Q": 90 * 86400, "Y": 365 * 86400}
-LONGEST_S: Final = 90 * 86400
+KINDS: Final[Mapping[str, type[SloDocument | SliDocument]]] = {"SLO": SloDocument, "SLI": SliDocument}
+DESCRIPTIONS: Final = ("Service", "DataSource")  # they name things, and ask for nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,92 +43,102 @@ class Slo:
             raise ValueError(f"the target of {self.name} must be above 0 and below 1, not {self.target!r}")
 
 
+class _Mistakes:
+    """What is wrong in the files so far; told all at once."""
+
+    def __init__(self) -> None:
+        self._found: list[tuple[str, int, str]] = []
+
+    def add(self, document: Document, where: Location, what: str) -> None:
+        key = ".".join(str(part) for part in where) or "document"
+        line = document.line(where)
+        self._found.append((str(document.path), line, f"{document.path}:{line}: {key}: {what}"))
+
+    def add_file(self, path: Path, what: str) -> None:
+        self._found.append((str(path), 0, what))
+
+    def tell(self) -> None:
+        if self._found:
+            raise ConfigError("\n".join(text for *_, text in sorted(self._found)))
+
+
 def read(paths: Iterable[Path]) -> tuple[Slo, ...]:
     """Every objective of every file.
 
     Raises:
-        ConfigError: a file cannot be read, or says what this reader cannot do.
+        ConfigError: a file cannot be read, or says what this reader cannot do; one line a mistake: file, line, key.
     """
-    found: list[Slo] = []
+    mistakes = _Mistakes()
+    found: list[tuple[Document, SloDocument | SliDocument]] = []
     for path in paths:
         try:
-            documents = [document for document in yaml.safe_load_all(path.read_text(encoding="utf-8")) if document]
-        except (OSError, yaml.YAMLError) as error:
-            raise ConfigError(f"{path}: cannot be read as YAML: {error}") from error
-        slis = {_name(one): one["spec"] for one in documents if isinstance(one, dict) and one.get("kind") == "SLI"}
+            documents = read_documents(path)
+        except ConfigError as error:
+            mistakes.add_file(path, error.message)
+            continue
+        if not documents:
+            mistakes.add_file(path, f"{path}:1: document: is empty: write an SLO, or take the file out of `slo:`")
         for document in documents:
-            if not isinstance(document, dict) or document.get("apiVersion") != "openslo/v1":
-                raise ConfigError(f"{path}: every document needs `apiVersion: openslo/v1`")
-            if document.get("kind") == "SLO":
-                try:
-                    found += _objectives(document, slis)
-                except (KeyError, TypeError, ValueError) as error:
-                    raise ConfigError(f"{path}: SLO {_name(document)}: {_plain(error)}") from error
-    names = [slo.name for slo in found]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ConfigError(f"two objectives share the name {twice[0]!r}: rename one")
-    return tuple(found)
+            parsed = _parse(document, mistakes)
+            if parsed is not None:
+                found.append((document, parsed))
+    slis = {one.metadata.name: one.spec.events() for _, one in found if isinstance(one, SliDocument)}
+    objectives: dict[str, tuple[Slo, Document]] = {}
+    for document, one in found:
+        if isinstance(one, SloDocument):
+            for slo in _objectives(document, one, slis, mistakes):
+                if slo.name in objectives:
+                    other = objectives[slo.name][1]
+                    words = (
+                        f"{slo.name!r} is the name of an objective in {other.path}:{other.line()} already: rename one"
+                    )
+                    mistakes.add(document, ("metadata", "name"), words)
+                objectives.setdefault(slo.name, (slo, document))
+    mistakes.tell()
+    return tuple(slo for slo, _ in objectives.values())
 
 
-def _objectives(document: Mapping[str, Any], slis: Mapping[str, Any]) -> list[Slo]:
-    spec = document["spec"]
-    if spec.get("budgetingMethod", "Occurrences") != "Occurrences":
-        raise ValueError("only the budgetingMethod Occurrences is supported")
-    windows = spec["timeWindow"]
-    if len(windows) != 1 or not windows[0].get("isRolling", False):
-        raise ValueError("timeWindow must be one rolling window (isRolling: true)")
-    indicator = spec["indicator"]["spec"] if "indicator" in spec else slis[spec["indicatorRef"]]
-    service, operation = _events(indicator)
-    objectives = spec["objectives"]
-    window_s = _duration(windows[0]["duration"])
-    name = _name(document)
-    title = str(document["metadata"].get("displayName") or name)
+def _parse(document: Document, mistakes: _Mistakes) -> SloDocument | SliDocument | None:
+    """One document; None where it asks for nothing, or is wrong."""
+    data = document.data
+    if not isinstance(data, dict) or data.get("apiVersion") != "openslo/v1":
+        mistakes.add(document, ("apiVersion",), "every document needs `apiVersion: openslo/v1`")
+        return None
+    kind = data.get("kind")
+    if kind in DESCRIPTIONS:
+        return None
+    model = KINDS.get(kind) if isinstance(kind, str) else None
+    if model is None:
+        mistakes.add(document, ("kind",), f"{one_line(kind)!r} is not supported; there are SLO, SLI and Service")
+        return None
+    try:
+        parsed: SloDocument | SliDocument = model.model_validate(data)
+    except ValidationError as error:
+        errors = error.errors()
+        for each in errors:
+            if not follows(each, errors):
+                mistakes.add(document, each["loc"], plain(each))
+        return None
+    return parsed
+
+
+def _objectives(
+    document: Document, one: SloDocument, slis: Mapping[str, WatchkeeperEvents], mistakes: _Mistakes
+) -> list[Slo]:
+    spec, name = one.spec, one.metadata.name
+    events = spec.indicator.spec.events() if spec.indicator else slis.get(spec.indicatorRef or "")
+    if events is None:
+        mistakes.add(document, ("spec", "indicatorRef"), f"no SLI {spec.indicatorRef!r} in the files that `slo:` names")
+        return []
+    several = len(spec.objectives) > 1
     return [
         Slo(
-            name=name if len(objectives) == 1 else f"{name}:{i}",
-            title=title,
-            service=service,
-            operation=operation,
-            target=float(one["target"]) if "target" in one else float(one["targetPercent"]) / 100,
-            window_s=window_s,
+            name=f"{name}:{number}" if several else name,
+            title=one_line(one.metadata.displayName or name, 120),
+            service=events.service,
+            operation=events.operation,
+            target=objective.share(),
+            window_s=spec.timeWindow[0].seconds(),
         )
-        for i, one in enumerate(objectives)
+        for number, objective in enumerate(spec.objectives)
     ]
-
-
-def _events(indicator: Mapping[str, Any]) -> tuple[str, str]:
-    """The service and operation that a ratio metric is about; both of its parts must be about the same."""
-    ratio = indicator["ratioMetric"]
-    part, signals = ("good", ("successes",)) if "good" in ratio else ("bad", ("errors",))
-    places = []
-    for name, allowed in ((part, signals), ("total", ("calls",))):
-        source = ratio[name]["metricSource"]
-        if source.get("type") != "watchkeeper":
-            raise ValueError(f"{name}.metricSource.type must be `watchkeeper`, not {source.get('type')!r}")
-        spec = source["spec"]
-        if spec.get("signal") not in allowed:
-            raise ValueError(f"{name}.metricSource.spec.signal must be {' or '.join(allowed)}")
-        places.append((str(spec["service"]), str(spec.get("operation", ""))))
-    if places[0] != places[1]:
-        raise ValueError(f"{part} and total must be of the same service and operation")
-    return places[0]
-
-
-def _duration(text: str) -> int:
-    """OpenSLO's shorthand in seconds: m is minutes, M is months (of 30 days)."""
-    match = re.fullmatch(r"(\d+)([mhdwMQY])", str(text))
-    if not match:
-        raise ValueError(f"the duration {text!r} is not a number with m, h, d, w, M, Q or Y")
-    seconds = int(match[1]) * SECONDS[match[2]]
-    if not 3600 <= seconds <= LONGEST_S:
-        raise ValueError(f"the window {text} must be from 1h to 90d")
-    return seconds
-
-
-def _name(document: Mapping[str, Any]) -> str:
-    metadata = document.get("metadata")
-    return str(metadata.get("name", "unnamed")) if isinstance(metadata, dict) else "unnamed"
-
-
-def _plain(error: Exception) -> str:
-    return f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)

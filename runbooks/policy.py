@@ -7,11 +7,12 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from runbooks.runbook import BUILT_IN, Runbook
-from watchkeeper.errors import RunbookError
+from watchkeeper.config_messages import plain
+from watchkeeper.errors import ConfigError, RunbookError
+from watchkeeper.yaml_file import read_document
 
 
 class _File(BaseModel):
@@ -46,7 +47,12 @@ def read_policy(folder: Path | None = None) -> Policy:
     if not path.exists():
         return Policy(services=(), free=frozenset())
     try:
-        file = _File.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
-    except (OSError, yaml.YAMLError, ValidationError) as error:
-        raise RunbookError(f"{path}: is not a policy: {error}") from error
+        document = read_document(path)
+    except ConfigError as error:
+        raise RunbookError(error.message) from error
+    try:
+        file = _File.model_validate({} if document.data is None else document.data)
+    except ValidationError as error:
+        told = "\n".join(f"{document.where(each['loc'])}: {plain(each)}" for each in error.errors())
+        raise RunbookError(told) from error
     return Policy(services=file.services, free=frozenset(k for k, v in file.approval.items() if v == "none"))

@@ -8,12 +8,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from runbooks.steps import STEPS
-from watchkeeper.errors import RunbookError
+from watchkeeper.config_messages import plain
+from watchkeeper.errors import ConfigError, RunbookError
 from watchkeeper.vocabulary import Mechanism
+from watchkeeper.yaml_file import read_document
 
 BUILT_IN = Path(__file__).with_name("books")
 
@@ -58,16 +59,17 @@ def read_runbook(path: Path) -> Runbook:
         RunbookError: names the file, the key and what is wrong with it.
     """
     try:
-        file = _File.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, yaml.YAMLError) as error:
-        raise RunbookError(f"{path}: cannot be read: {error}") from error
+        document = read_document(path)
+    except ConfigError as error:
+        raise RunbookError(error.message) from error
+    try:
+        file = _File.model_validate({} if document.data is None else document.data)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "file"
-        raise RunbookError(f"{path}: {where}: {first['msg']}") from error
-    unknown = [step for step in file.steps if step not in STEPS]
-    if unknown:
-        raise RunbookError(f"{path}: steps: no step {unknown[0]!r}; there are {', '.join(STEPS)}")
+        told = "\n".join(f"{document.where(each['loc'])}: {plain(each)}" for each in error.errors())
+        raise RunbookError(told) from error
+    for number, step in enumerate(file.steps):
+        if step not in STEPS:
+            raise RunbookError(f"{document.where(('steps', number))}: no step {step!r}; there are {', '.join(STEPS)}")
     return Runbook(
         id=file.id,
         title=file.title,
@@ -81,9 +83,33 @@ def read_runbook(path: Path) -> Runbook:
 
 
 def read_runbooks(folder: Path | None = None) -> Mapping[str, Runbook]:
-    """Every runbook of a folder by id; without a folder, the built-in ones."""
-    books = [read_runbook(path) for path in sorted((folder or BUILT_IN).glob("*.yaml")) if path.name != "policy.yaml"]
-    library = {book.id: book for book in books}
-    if len(library) < len(books):
-        raise RunbookError(f"{folder or BUILT_IN}: two runbooks have the same id")
+    """Every runbook of a folder by id; without a folder, the built-in ones.
+
+    Raises:
+        RunbookError: as `read_runbook`, of every file; also for a folder that is not there or holds no runbook.
+    """
+    place = folder or BUILT_IN
+    try:
+        names = sorted(place.iterdir())
+    except OSError as error:
+        raise RunbookError(f"{place}: cannot be read ({error.strerror}). Check the path.") from error
+    library: dict[str, Runbook] = {}
+    told: list[str] = []
+    for path in names:
+        if path.suffix == ".yml":
+            told.append(f"{path}: is not read; rename it to {path.stem}.yaml")
+        if path.suffix != ".yaml" or path.name == "policy.yaml":
+            continue
+        try:
+            book = read_runbook(path)
+        except RunbookError as error:
+            told.append(error.message)
+            continue
+        if book.id in library:
+            told.append(f"{path}: id: {book.id!r} is another runbook's in this folder; rename one")
+        library[book.id] = book
+    if not library and not told:
+        told.append(f"{place}: holds no runbook (*.yaml). Check the path.")
+    if told:
+        raise RunbookError("\n".join(told))
     return MappingProxyType(library)

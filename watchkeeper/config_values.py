@@ -112,15 +112,27 @@ def _split(text: str, schemes: tuple[str, ...], example: str) -> tuple[str, bool
     return named, bool(parts.username or parts.password)
 
 
-def state_url(text: str, info: ValidationInfo) -> str:
-    """SQLite as a file (a relative one is relative to the configuration file), or PostgreSQL."""
+def check_state_url(text: str) -> None:
+    """SQLite as a file, or PostgreSQL.
+
+    Raises:
+        ValueError: neither; says how to write it, and not what was found, which may hold a password.
+    """
     if text.startswith("sqlite:"):
-        name, *options = text.removeprefix("sqlite:///").split("?", 1)
+        name = text.removeprefix("sqlite:///").split("?")[0]
         if not text.startswith("sqlite:///") or not name.strip() or name == ":memory:":
             raise ValueError("must name a file, which the roles share: sqlite:///state.db")
-        return "?".join([f"sqlite:///{_folder(info) / name}", *options])
+        return
     _split(text, ("postgresql", "postgresql+psycopg"), "postgresql://user@127.0.0.1/watchkeeper")
-    return text
+
+
+def state_url(text: str, info: ValidationInfo) -> str:
+    """A state database; the file of a relative SQLite path is relative to the configuration file."""
+    check_state_url(text)
+    if not text.startswith("sqlite:"):
+        return text
+    name, *options = text.removeprefix("sqlite:///").split("?", 1)
+    return "?".join([f"sqlite:///{_folder(info) / name}", *options])
 
 
 def variable(name: str) -> str:

@@ -165,5 +165,5 @@ def test_a_runbook_file_is_checked(tmp_path: Path) -> None:
     """An unknown step is an error that names the file and what there is."""
     path = tmp_path / "wrong.yaml"
     path.write_text("id: wrong\ntitle: t\nwhy: w\nmechanisms: [cpu]\nsteps: [explode]\nblast_radius: b\nundo: u\n")
-    with pytest.raises(RunbookError, match=r"wrong\.yaml: steps: no step 'explode'; there are start"):
+    with pytest.raises(RunbookError, match=r"wrong\.yaml:5: steps\.0: no step 'explode'; there are start"):
         read_runbook(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from watchkeeper.cli.options import ConfigPath
-from watchkeeper.config import load
+from watchkeeper.roles.foresight import load_for
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -15,4 +15,4 @@ def standin(config: ConfigPath = None) -> None:
     """Serve the local stand-in for Slack, until stopped."""
     from watchkeeper.roles.standin import run
 
-    run(load(config))
+    run(load_for(config, "standin"))

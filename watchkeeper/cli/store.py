@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from watchkeeper.cli.options import ConfigPath
-from watchkeeper.config import load
+from watchkeeper.roles.foresight import load_for
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -15,4 +15,4 @@ def store(config: ConfigPath = None) -> None:
     """Serve the embedded telemetry store on loopback, with ClickHouse's HTTP interface, until stopped."""
     from watchkeeper.roles.store import run
 
-    run(load(config))
+    run(load_for(config, "store"))

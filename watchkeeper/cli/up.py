@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import typer
 
 from watchkeeper.cli.options import ConfigPath
-from watchkeeper.config import load
+from watchkeeper.roles.foresight import load_for
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -21,7 +21,7 @@ def up(config: ConfigPath = None) -> None:
     from watchkeeper.roles.up import run
 
     run(
-        load(config),
+        load_for(config),
         config.absolute() if config else None,
         say=lambda line: print(f"{datetime.now(UTC):%H:%M:%S} {line}", flush=True),
     )

@@ -3,25 +3,43 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from watchkeeper.cli.options import AsJson
-from watchkeeper.config import load
+from watchkeeper.cli.options import AsJson, ConfigPath
+from watchkeeper.config import read
+from watchkeeper.errors import ConfigError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command(epilog="Example: watchkeeper validate watchkeeper.yaml")
 def validate(
-    config: Annotated[Path, typer.Argument(help="The file to check.")],
+    file: Annotated[Path | None, typer.Argument(help="The file to check; `--config` names it, too.")] = None,
+    config: ConfigPath = None,
+    environment: Annotated[
+        bool, typer.Option("--environment/--no-environment", help="Look at the environment variables that it names.")
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Check a configuration file. Exit status 2 and one line per mistake (file, line, key) if it is wrong."""
-    tree = load(config)
+    """Check a configuration file and all that it names: objectives, runbooks, variables, folders, who is on call.
+
+    Exit status 2 and one line per mistake (file, line, key) if something is wrong; nothing is changed.
+    """
+    from watchkeeper.roles.foresight import mistakes, notes
+
+    path = file or config
+    if path is None:
+        raise ConfigError("say which file: `watchkeeper validate watchkeeper.yaml`")
+    found = read(path)
+    if told := mistakes(found, environment=environment):
+        raise ConfigError("\n".join(told))
+    for note in notes(found):
+        print(f"note: {note}", file=sys.stderr)
     if as_json:
-        print(json.dumps(tree.model_dump(mode="json"), indent=2))
+        print(json.dumps(found.config.model_dump(mode="json"), indent=2))
     else:
-        print(f"{config}: valid")
+        print(f"{path}: valid")

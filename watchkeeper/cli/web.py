@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from watchkeeper.cli.options import ConfigPath
-from watchkeeper.config import load
+from watchkeeper.roles.foresight import load_for
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -15,4 +15,4 @@ def web(config: ConfigPath = None) -> None:
     """Serve the dashboard, the API and Slack's endpoint, until stopped."""
     from watchkeeper.roles.web import run
 
-    run(load(config))
+    run(load_for(config, "web"))
