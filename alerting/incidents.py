@@ -25,6 +25,7 @@ from watchkeeper.clock import Clock
 from watchkeeper.config import OnCallConfig
 from watchkeeper.errors import Conflict
 from watchkeeper.problems import Problems
+from watchkeeper.state.alerts import end_alerts
 from watchkeeper.state.database import Database
 from watchkeeper.state.findings import clear_findings, store_findings
 from watchkeeper.state.labels import store_label
@@ -298,6 +299,10 @@ class Incidents:
     def _consequences(self, connection: Connection, incident: Incident, event: Event) -> None:
         if event.label:
             store_label(connection, event.label)
+        if event.type == "resolved":
+            # A sender's own resolve may be lost: the human's word ends its alerts, until it says again that they fire.
+            outside = [finding.key for finding in incident.findings if finding.kind == "alert"]
+            end_alerts(connection, outside, event.at, event.actor.name)
         escalation.consequences(connection, self._oncall, incident, event, self._ack_timeout_s)
         if event.type in ("paged", "escalated", "ack_timed_out"):
             outbox.put_page(connection, incident, event)

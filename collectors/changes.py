@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from collectors.instants import parse_instant
 from collectors.otlp import MalformedError
+from watchkeeper.names import storable
 from watchkeeper.vocabulary import ChangeEvent, content_key
 
-Text = Annotated[str, Field(max_length=4000)]
+EARLIEST: Final = timedelta(days=3653)
+LATEST: Final = timedelta(days=1)
+SHOWN: Final = 10
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be blank")
+    return text.strip()
+
+
+def _instant(value: Any) -> datetime | None:
+    return None if value is None else parse_instant(value)
+
+
+Stored = AfterValidator(storable)
+Text = Annotated[str, Field(max_length=4000), Stored]
+Name = Annotated[str, Field(max_length=255), AfterValidator(_not_blank), Stored]
 
 
 class ChangeBody(BaseModel):
@@ -19,15 +38,15 @@ class ChangeBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     kind: Literal["deploy", "flag", "config", "commit"]
-    service: Annotated[str, Field(min_length=1, max_length=255)]
-    title: Annotated[str, Field(min_length=1, max_length=500)]
-    id: Annotated[str, Field(max_length=255)] | None = None
-    at: datetime | None = None
+    service: Name
+    title: Annotated[str, Field(max_length=500), AfterValidator(_not_blank), Stored]
+    id: Annotated[str, Field(max_length=255), AfterValidator(str.strip), Stored] | None = None
+    at: Annotated[datetime | None, BeforeValidator(_instant)] = None
     version: Text = ""
     author: Text = ""
     url: Text = ""
     files: Annotated[tuple[Text, ...], Field(max_length=1000)] = ()
-    attributes: dict[str, str] = {}
+    attributes: Annotated[dict[Name, Text], Field(max_length=100)] = {}
 
 
 def parse_change(body: Any, now: datetime) -> ChangeEvent:
@@ -39,10 +58,16 @@ def parse_change(body: Any, now: datetime) -> ChangeEvent:
     try:
         given = ChangeBody.model_validate(body)
     except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in error.errors()]
-        raise MalformedError("not a change event: " + "; ".join(wrong)) from error
-    at = given.at or now
-    at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+        errors = error.errors()
+        wrong = [f"{'.'.join(map(str, e['loc']))[:200] or 'body'}: {e['msg']}" for e in errors[:SHOWN]]
+        more = f"; and {len(errors) - SHOWN} more" if len(errors) > SHOWN else ""
+        raise MalformedError("not a change event: " + "; ".join(wrong) + more) from error
+    at = given.at.astimezone(UTC) if given.at else now
+    if not now - EARLIEST <= at <= now + LATEST:
+        raise MalformedError(
+            f"not a change event: at: {at.isoformat()} is out of range; a change may lie at most "
+            f"{LATEST.days} day ahead and {EARLIEST.days} days back. Check the unit and the clock."
+        )
     return ChangeEvent(
         id=given.id or content_key(given.kind, given.service, given.title, given.version, at.isoformat()),
         at=at,

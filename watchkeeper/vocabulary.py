@@ -56,7 +56,7 @@ def require_text(name: str, text: str) -> None:
 
 def content_key(*parts: str) -> str:
     """Name a value by its content: the same parts give the same 16 hex digits, everywhere."""
-    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
+    return hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +125,26 @@ class Finding:
         if not self.key:
             key = content_key(self.detector, self.kind, self.service, self.operation or "", self.signal)
             object.__setattr__(self, "key", key)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertNotice:
+    """What somebody else's rules say of one alert: that it fires, or that it is resolved.
+
+    `started` names the episode: the sender's start time, None where it gave none. `ends_at` is when a firing alert ends
+    unless it is repeated, None where the sender did not say.
+    """
+
+    finding: Finding
+    resolved: bool
+    started: datetime | None = None
+    ends_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("started", "ends_at"):
+            at = getattr(self, name)
+            if at is not None:
+                require_utc(f"AlertNotice.{name}", at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,12 +18,13 @@ from watchkeeper.config import Config, WatchConfig
 from watchkeeper.problems import Problems
 from watchkeeper.roles.loops import Job, Loops
 from watchkeeper.roles.watch import Reader, Watch
-from watchkeeper.state.database import Database
-from watchkeeper.state.findings import clear_alerts, findings_between, record_alerts
+from watchkeeper.state.alerts import record_alerts as record_notices
+from watchkeeper.state.database import Database, to_micros
+from watchkeeper.state.findings import findings_between
 from watchkeeper.state.schema import alerts as alerts_table
 from watchkeeper.state.schema import findings as findings_table
 from watchkeeper.state.schema import metadata
-from watchkeeper.vocabulary import Finding, Window
+from watchkeeper.vocabulary import AlertNotice, Finding, Window
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -64,6 +65,12 @@ def watch(tmp_path: Path, away: Reader, db: Database, problems: Problems) -> Wat
     return Watch(config, away, db, problems)
 
 
+def record_alerts(db: Database, firing: list[Finding], *, resolved: bool = False) -> None:
+    """What a sender says of its alerts."""
+    notices = [AlertNotice(finding=one, resolved=resolved) for one in firing]
+    record_notices(db, notices, datetime.now(UTC), timedelta(days=1))
+
+
 def finding(service: str, *, kind: str = "alert", onset: datetime | None = None) -> Finding:
     now = datetime.now(UTC)
     return Finding(
@@ -89,7 +96,7 @@ def test_an_alert_from_outside_pages_while_the_store_is_away(watch: Watch, db: D
     assert incident.service == "cart"
     assert incident.paged_at is not None
     assert [(one.loop, one.subject) for one in problems.current()] == [("tick", "the telemetry store")]
-    clear_alerts(db, [alert.key])
+    record_alerts(db, [alert], resolved=True)
     watch.alerts()
     assert watch.incidents.get(incident.id).system_state == "recovered"
 
@@ -125,9 +132,11 @@ def test_an_alert_that_is_poison_is_set_aside_and_the_others_page(
     known = finding("bank")
     record_alerts(db, [known])
     watch.alerts()
+    at = to_micros(datetime.now(UTC))
+    times = {"at": at, "started": 0, "heard_at": at, "until": 2 * at}
     with db.write() as connection:
         connection.execute(alerts_table.update().values(body='{"detector": 1}'))
-        connection.execute(insert(alerts_table).values(key="text", at=0, body="not JSON \x01"))
+        connection.execute(insert(alerts_table).values(key="text", **times, body="not JSON \x01"))
     first = finding("ledger", onset=datetime(1, 1, 1, tzinfo=UTC))
     record_alerts(db, [first, finding("cart")])
     watch.alerts()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +16,7 @@ from sqlalchemy import inspect
 from watchkeeper.errors import NotFound, StateError
 from watchkeeper.state.changes import changes_between, record_change
 from watchkeeper.state.database import Database, from_micros, to_micros
-from watchkeeper.state.findings import clear_alerts, findings_between, firing_alerts, record_alerts, record_findings
+from watchkeeper.state.findings import findings_between, record_findings
 from watchkeeper.state.labels import labels, record_label
 from watchkeeper.state.models import at_stage, promotion_records, put_model, serving, stage, versions
 from watchkeeper.state.readiness import read_readiness, record_readiness
@@ -25,25 +24,6 @@ from watchkeeper.state.schema import metadata
 from watchkeeper.vocabulary import ChangeEvent, Finding, Label, Readiness, Window
 
 NOW = datetime(2026, 3, 1, 3, tzinfo=UTC)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where a database of each kind is."""
-    if request.param == "postgresql":
-        return str(request.getfixturevalue("postgres_url"))
-    return f"sqlite:///{tmp_path / 'state.db'}"
-
-
-@pytest.fixture
-def db(url: str) -> Iterator[Database]:
-    """An empty state database of each kind."""
-    database = Database.open(url)
-    with database.write() as connection:
-        for table in metadata.sorted_tables:
-            connection.execute(table.delete())
-    yield database
-    database.close()
 
 
 def finding(service: str, onset: datetime) -> Finding:
@@ -102,12 +82,12 @@ def test_a_transaction_that_fails_leaves_nothing(db: Database) -> None:
 
     def half() -> None:
         with db.write() as connection:
-            connection.execute(metadata.tables["alerts"].insert().values(key="k", at=1, body="{}"))
+            connection.execute(metadata.tables["readiness"].insert().values(service="k", body="{}"))
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         half()
-    assert firing_alerts(db) == ()
+    assert read_readiness(db) == {}
 
 
 def test_times_survive_to_the_microsecond() -> None:
@@ -133,16 +113,6 @@ def test_findings_come_back_as_they_were(db: Database) -> None:
     found = findings_between(db, Window(start=NOW, end=NOW + timedelta(minutes=1)))
     assert found == (finding("cart", NOW),)
     assert found[0].attributes == {"url.path": "/ü"}
-
-
-def test_an_alert_from_outside_fires_until_it_is_resolved(db: Database) -> None:
-    """A repeat keeps the first onset."""
-    first = finding("db", NOW)
-    record_alerts(db, [first])
-    record_alerts(db, [finding("db", NOW + timedelta(minutes=1))])
-    assert firing_alerts(db) == (first,)
-    clear_alerts(db, [first.key])
-    assert firing_alerts(db) == ()
 
 
 def test_labels_of_the_two_sources_never_mix(db: Database) -> None:

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "validate": ("validate", "Check a configuration file."),
     "doctor": ("doctor", "Check ports, disk, clock, Slack and store, and say what to do."),
     "incident": ("incident", "List, show, acknowledge, resolve and label incidents."),
+    "alerts": ("alerts", "List alerts from outside, and end one."),
     "oncall": ("oncall", "Who is on call."),
     "postmortem": ("postmortem", "Draft and show postmortems."),
     "model": ("model", "List, promote and roll back detector models."),

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 import threading
 import time
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -16,18 +14,17 @@ import uvloop
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from urllib3.exceptions import HTTPError
 
-from collectors.alertmanager import parse_webhook
-from collectors.changes import parse_change
 from collectors.http import HttpReceiver, JsonSink
 from collectors.otlp import is_valid
 from collectors.otlp_grpc import serve as serve_grpc
 from collectors.prometheus import Scraper
 from watchkeeper.config import Config
-from watchkeeper.errors import WatchkeeperError
 from watchkeeper.ingest_log.loader import Loader
 from watchkeeper.ingest_log.segments import IngestLog
+from watchkeeper.problems import SUFFIX, Problems
 from watchkeeper.roles import ready
 from watchkeeper.roles.serving import bind
+from watchkeeper.roles.sinks import StateSinks
 from watchkeeper.roles.telemetry import configure_logs
 from watchkeeper.store.edges import EdgeRefresh
 from watchkeeper.store.preparation import prepare
@@ -57,7 +54,8 @@ class _Ingest:
             open_scale=config.ingest.segment_seconds,
             is_valid=is_valid,
         )
-        self._state = _State(config)
+        self._problems = Problems(config.data_dir / "run" / f"ingest{SUFFIX}")
+        self._state = StateSinks(config, self._problems)
         if config.store.url is None:
             self._writer, schema = ("loader", config.secret("store-loader")), []
         else:
@@ -141,39 +139,3 @@ class _Ingest:
             except (ClickHouseError, HTTPError, OSError) as error:
                 refresh = None
                 self._logger.warning("edges.failed", error=str(error))
-
-
-class _State:
-    """Where changes and alerts go. Opened beside the first telemetry, so that the first of them waits for nothing."""
-
-    def __init__(self, config: Config) -> None:
-        self._config = config
-        self._opening = threading.Lock()
-        self._db: Any = None
-
-    def _database(self) -> Any:
-        from watchkeeper.state.database import Database
-
-        with self._opening:
-            if self._db is None:
-                self._db = Database.open(self._config)
-            return self._db
-
-    def open_early(self) -> None:
-        """Open the database before it is needed. A failure shows when it is."""
-        with contextlib.suppress(WatchkeeperError):
-            self._database()
-
-    def take_change(self, body: Any) -> dict[str, Any]:
-        from watchkeeper.state.changes import record_change
-
-        change = parse_change(body, datetime.now(UTC))
-        return {"id": change.id, "new": record_change(self._database(), change)}
-
-    def take_alerts(self, body: Any) -> dict[str, Any]:
-        from watchkeeper.state.findings import clear_alerts, record_alerts
-
-        firing, resolved = parse_webhook(body, datetime.now(UTC))
-        record_alerts(self._database(), firing)
-        clear_alerts(self._database(), resolved)
-        return {"firing": len(firing), "resolved": len(resolved)}

@@ -45,9 +45,9 @@ from watchkeeper.roles import ready
 from watchkeeper.roles.loops import Job, Loops
 from watchkeeper.roles.paging import Paging
 from watchkeeper.roles.telemetry import HealthServer, configure_logs, trace_role
+from watchkeeper.state.alerts import read_alerts
 from watchkeeper.state.changes import changes_between
 from watchkeeper.state.database import Database
-from watchkeeper.state.findings import read_alerts
 from watchkeeper.state.readiness import record_readiness
 from watchkeeper.store.telemetry import Telemetry
 from watchkeeper.vocabulary import Diagnosis, Finding, Window
@@ -113,7 +113,7 @@ class Watch:
     def alerts(self) -> None:
         """Alerts from outside, and tickets about ourselves: neither needs the telemetry store."""
         now = self._clock.now()
-        firing, unreadable = read_alerts(self._db)
+        firing, unreadable = read_alerts(self._db, now)
         for key, why in unreadable.items():
             self._problems.report("alerts", f"alert {key}", why)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import structlog
 from sqlalchemy import select
 
 from watchkeeper.state.codec import dump, parse
@@ -19,11 +20,17 @@ def record_change(db: Database, change: ChangeEvent) -> bool:
 
 
 def changes_between(db: Database, window: Window) -> tuple[ChangeEvent, ...]:
-    """The change events of a window, oldest first."""
+    """The change events of a window, oldest first; a row that cannot be read is left out."""
     query = (
-        select(changes.c.body)
+        select(changes.c.id, changes.c.body)
         .where(changes.c.at >= to_micros(window.start), changes.c.at < to_micros(window.end))
         .order_by(changes.c.at, changes.c.id)
     )
+    read: list[ChangeEvent] = []
     with db.read() as connection:
-        return tuple(parse(ChangeEvent, body) for body in connection.scalars(query))
+        for row in connection.execute(query):
+            try:
+                read.append(parse(ChangeEvent, row.body))
+            except ValueError as error:
+                structlog.get_logger().warning("change.unreadable", id=row.id, error=str(error))
+    return tuple(read)

@@ -1,36 +1,43 @@
-"""Findings as the detectors reported them, and alerts that came from outside."""
+"""Findings as they were judged: what fires, and what fired when."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, or_, select, update
+import structlog
+from sqlalchemy import Connection, and_, bindparam, or_, select, update
 
 from watchkeeper.state.codec import dump, parse
 from watchkeeper.state.database import Database, to_micros
-from watchkeeper.state.insert import insert_new, upsert
-from watchkeeper.state.schema import alerts, findings
+from watchkeeper.state.insert import upsert_many
+from watchkeeper.state.schema import findings
 from watchkeeper.vocabulary import Finding, Window
 
 
 def store_findings(connection: Connection, found: Iterable[tuple[Finding, str | None]]) -> None:
     """Keep findings with the incident that each belongs to (None for those that belong to none)."""
-    fires = findings.c.cleared_at.is_(None)
+    columns = (findings.c.key, findings.c.onset, findings.c.incident_id, findings.c.seen_at, findings.c.severity)
     # A detector refines its estimate of the onset while a finding fires; that is still one row.
-    firing = {row.key: row.onset for row in connection.execute(select(findings.c.key, findings.c.onset).where(fires))}
+    firing = {row.key: row for row in connection.execute(select(*columns).where(findings.c.cleared_at.is_(None)))}
+    rows: dict[tuple[str, int], dict[str, Any]] = {}
     for finding, incident_id in found:
-        row = {
+        known, seen_at = firing.get(finding.key), to_micros(finding.seen_at)
+        if known and (known.incident_id, known.seen_at, known.severity) == (incident_id, seen_at, finding.severity):
+            continue  # nothing was judged anew: an alert from outside is one judgement for as long as it fires
+        onset = known.onset if known else to_micros(finding.onset)
+        rows[finding.key, onset] = {
             "key": finding.key,
-            "onset": firing.get(finding.key, to_micros(finding.onset)),
+            "onset": onset,
             "service": finding.service,
             "severity": finding.severity,
             "incident_id": incident_id,
-            "seen_at": to_micros(finding.seen_at),
+            "seen_at": seen_at,
             "cleared_at": None,
             "body": dump(finding),
         }
-        upsert(connection, findings, row)
+    upsert_many(connection, findings, list(rows.values()))
 
 
 def record_findings(db: Database, found: Sequence[Finding]) -> None:
@@ -60,46 +67,19 @@ def _is_judged(body: str, judged: Callable[[Finding], bool]) -> bool:
 
 
 def findings_between(db: Database, window: Window) -> tuple[Finding, ...]:
-    """The findings that were firing at some time of a window, by onset."""
+    """The findings that were firing at some time of a window, by onset; a row that cannot be read is left out."""
+    start = to_micros(window.start)
     query = (
-        select(findings.c.body)
+        select(findings.c.key, findings.c.body)
         .where(findings.c.onset < to_micros(window.end))
-        .where(or_(findings.c.cleared_at.is_(None), findings.c.cleared_at >= to_micros(window.start)))
-        .where(findings.c.seen_at >= to_micros(window.start))
+        .where(or_(findings.c.cleared_at.is_(None), and_(findings.c.cleared_at >= start, findings.c.seen_at >= start)))
         .order_by(findings.c.onset, findings.c.key)
     )
+    read: list[Finding] = []
     with db.read() as connection:
-        return tuple(parse(Finding, body) for body in connection.scalars(query))
-
-
-def record_alerts(db: Database, firing: Sequence[Finding]) -> None:
-    """Keep alerts from outside until they are resolved; a repeat keeps the first onset."""
-    with db.write() as connection:
-        for alert in firing:
-            row = {"key": alert.key, "at": to_micros(alert.seen_at), "body": dump(alert)}
-            insert_new(connection, alerts, row)
-
-
-def clear_alerts(db: Database, keys: Sequence[str]) -> None:
-    """Forget alerts that were resolved outside."""
-    with db.write() as connection:
-        connection.execute(delete(alerts).where(alerts.c.key.in_(list(keys))))
-
-
-def firing_alerts(db: Database) -> tuple[Finding, ...]:
-    """The alerts from outside that fire now and can be read."""
-    return read_alerts(db)[0]
-
-
-def read_alerts(db: Database) -> tuple[tuple[Finding, ...], dict[str, str]]:
-    """The alerts from outside that fire now, oldest first; and by key why each of the others cannot be read."""
-    fire: list[Finding] = []
-    unreadable: dict[str, str] = {}
-    with db.read() as connection:
-        rows = connection.execute(select(alerts.c.key, alerts.c.body).order_by(alerts.c.at)).all()
-    for row in rows:
-        try:
-            fire.append(parse(Finding, row.body))
-        except ValueError as error:
-            unreadable[row.key] = str(error)
-    return tuple(fire), unreadable
+        for row in connection.execute(query):
+            try:
+                read.append(parse(Finding, row.body))
+            except ValueError as error:
+                structlog.get_logger().warning("finding.unreadable", key=row.key, error=str(error))
+    return tuple(read)

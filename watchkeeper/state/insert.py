@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Table
@@ -23,7 +23,14 @@ def insert_new(connection: Connection, table: Table, row: Mapping[str, Any]) -> 
 
 def upsert(connection: Connection, table: Table, row: Mapping[str, Any]) -> None:
     """Insert a row, or overwrite the one with its key."""
+    upsert_many(connection, table, [row])
+
+
+def upsert_many(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows that have the same columns and different keys, or overwrite those with their keys."""
+    if not rows:
+        return
     keys = [column.name for column in table.primary_key]
-    statement = _insert(connection, table).values(**row)
-    rest = {name: statement.excluded[name] for name in row if name not in keys}
-    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=rest))
+    statement = _insert(connection, table)
+    rest = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=rest), [dict(row) for row in rows])

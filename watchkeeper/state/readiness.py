@@ -28,5 +28,5 @@ def record_readiness(db: Database, found: Mapping[str, Readiness]) -> None:
 def read_readiness(db: Database) -> dict[str, Readiness]:
     """What was recorded last, by service."""
     with db.read() as connection:
-        rows = connection.execute(select(readiness.c.service, readiness.c.body))
-        return {row.service: parse(Readiness, row.body) for row in rows}
+        known = [parse(Readiness, body) for body in connection.scalars(select(readiness.c.body))]
+        return {one.service: one for one in known}  # the column may hold a shortened name

@@ -1,28 +1,20 @@
 """The state database's tables; the same on SQLite and PostgreSQL.
 
-Times are Unix microseconds, so that both databases compare and order them alike. Bodies are JSON text.
+Times are Unix microseconds, so that both databases compare and order them alike. Bodies are JSON text. `String`, `Text`
+and `BigInteger` are our own (`watchkeeper.state.columns`): they make hostile values fit.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Float,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
-    Text,
-    UniqueConstraint,
-)
+import sqlalchemy as sa
+from sqlalchemy import Column, Float, Index, Integer, LargeBinary, MetaData, Table, UniqueConstraint
+
+from watchkeeper.state.columns import BigInteger, String, Text
 
 metadata = MetaData()
 
 # SQLite only numbers rows by itself when the key is INTEGER.
-_Serial = BigInteger().with_variant(Integer, "sqlite")
+_Serial = sa.BigInteger().with_variant(Integer, "sqlite")
 
 incidents = Table(
     "incidents",
@@ -69,7 +61,13 @@ alerts = Table(
     metadata,
     Column("key", String(64), primary_key=True),
     Column("at", BigInteger, nullable=False),
+    Column("started", BigInteger, nullable=False),  # as the sender says; 0: it did not say
+    Column("heard_at", BigInteger, nullable=False),
+    Column("until", BigInteger, nullable=False),  # it fires until then, unless it is repeated
+    Column("ended_at", BigInteger),
+    Column("ended_by", String(200)),
     Column("body", Text, nullable=False),
+    Index("alerts_by_end", "ended_at", "until"),
 )
 timers = Table(
     "timers",
