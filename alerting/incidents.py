@@ -25,6 +25,7 @@ from watchkeeper.clock import Clock
 from watchkeeper.config import OnCallConfig
 from watchkeeper.errors import Conflict
 from watchkeeper.problems import Problems
+from watchkeeper.state import runs
 from watchkeeper.state.alerts import end_alerts
 from watchkeeper.state.database import Database
 from watchkeeper.state.findings import clear_findings, store_findings
@@ -43,11 +44,13 @@ SHOWN = frozenset(
     {
         "diagnosed",
         "proposed",
+        "withdrawn",
         "acknowledged",
         "approved",
         "declined",
         "run_started",
         "run_finished",
+        "run_cancelled",
         "recovered",
         "refired",
         "resolved",
@@ -57,7 +60,7 @@ SHOWN = frozenset(
 )
 
 # Events that a postmortem tells; from the resolve on, each writes the draft anew.
-TOLD_AFTERWARDS = frozenset({"resolved", "labelled", "noted", "run_finished", "recovered"})
+TOLD_AFTERWARDS = frozenset({"resolved", "labelled", "noted", "run_finished", "run_cancelled", "recovered"})
 
 
 Judged = Callable[[Finding], bool]
@@ -190,10 +193,15 @@ class Incidents:
             self._problems.report("tick", subject, error)
 
     def diagnosed(self, incident_id: str, diagnosis: Diagnosis, proposal: Proposal | None, key: str) -> Outcome:
-        """Record what the RCA engine says, and what it proposes. The same answer again changes nothing."""
+        """Record what the RCA engine says, and what it proposes. The same answer again changes nothing.
+
+        Without a proposal, one that nobody answered yet is withdrawn: its reason is gone.
+        """
         commands = [self._new("diagnosed", MACHINE, key, diagnosis=diagnosis)]
         if proposal:
             commands.append(self._new("proposed", MACHINE, key, proposal=proposal))
+        else:
+            commands.append(self._new("withdrawn", MACHINE, key))
         return self._give(incident_id, *commands)
 
     def page(self, incident_id: str, key: str = "first") -> Outcome:
@@ -234,25 +242,30 @@ class Incidents:
         who = actor or Actor(name=label.author, via=label.source)
         return self._give(incident_id, self._new("labelled", who, key, label=label))
 
-    def approve(self, incident_id: str, actor: Actor, key: str) -> Outcome:
-        """Let the proposed runbook run."""
-        return self._give(incident_id, self._new("approved", actor, key))
+    def approve(self, incident_id: str, actor: Actor, key: str, seen: str = "") -> Outcome:
+        """Let the proposed runbook run; `seen` is the id of the proposal that the human looked at."""
+        return self._give(incident_id, self._new("approved", actor, key, seen=seen))
 
-    def decline(self, incident_id: str, actor: Actor, key: str) -> Outcome:
-        """Don't run the proposed runbook."""
-        return self._give(incident_id, self._new("declined", actor, key))
+    def decline(self, incident_id: str, actor: Actor, key: str, seen: str = "") -> Outcome:
+        """Don't run the proposed runbook; `seen` as in `approve`."""
+        return self._give(incident_id, self._new("declined", actor, key, seen=seen))
 
     def note(self, incident_id: str, actor: Actor, text: str, key: str) -> Outcome:
         """Add a line to the timeline."""
         return self._give(incident_id, self._new("noted", actor, key, text=text))
 
-    def run_started(self, incident_id: str, key: str) -> Outcome:
-        """The approved runbook begins."""
-        return self._give(incident_id, self._new("run_started", MACHINE, key))
+    def run_started(self, incident_id: str, key: str, *, run: str = "", seen: str = "") -> Outcome:
+        """The approved runbook begins. Only when this changed something may the target be touched."""
+        return self._give(incident_id, self._new("run_started", MACHINE, key, run=run, seen=seen))
 
-    def run_finished(self, incident_id: str, key: str, *, succeeded: bool, text: str) -> Outcome:
+    def run_finished(self, incident_id: str, key: str, *, succeeded: bool, text: str, run: str = "") -> Outcome:
         """The runbook ended."""
-        return self._give(incident_id, self._new("run_finished", MACHINE, key, succeeded=succeeded, text=text))
+        values = {"succeeded": succeeded, "text": text, "run": run}
+        return self._give(incident_id, self._new("run_finished", MACHINE, key, **values))
+
+    def run_cancelled(self, incident_id: str, key: str, *, text: str, run: str = "") -> Outcome:
+        """An approved runbook never began; `text` says why."""
+        return self._give(incident_id, self._new("run_cancelled", MACHINE, key, text=text, run=run))
 
     # How
 
@@ -294,6 +307,11 @@ class Incidents:
             # Nobody ever answered, and now it is back: ask again.
             again = self.apply(connection, incident_id, self._page(decision.at, f"paged:{after.version}"))
             after = again.incident
+        if decision.type == "resolved" and after.proposal_state == "approved":
+            text = f"the runbook did not run: {decision.actor.name} resolved before it began"
+            key = f"run_cancelled:{after.version}"
+            never = Command(type="run_cancelled", at=decision.at, actor=MACHINE, key=key, text=text)
+            after = self.apply(connection, incident_id, never).incident
         return Outcome(changed=True, message=decision.text, incident=after, events=(decision,))
 
     def _consequences(self, connection: Connection, incident: Incident, event: Event) -> None:
@@ -303,6 +321,7 @@ class Incidents:
             # A sender's own resolve may be lost: the human's word ends its alerts, until it says again that they fire.
             outside = [finding.key for finding in incident.findings if finding.kind == "alert"]
             end_alerts(connection, outside, event.at, event.actor.name)
+        _keep_run(connection, incident, event)
         escalation.consequences(connection, self._oncall, incident, event, self._ack_timeout_s)
         if event.type in ("paged", "escalated", "ack_timed_out"):
             outbox.put_page(connection, incident, event)
@@ -346,3 +365,16 @@ class Incidents:
         if incident.system_state == "firing" and not pages & incident.firing_keys:
             command = Command(type="recovered", at=now, actor=MACHINE, key=f"recovered:{incident.version}")
             self.apply(connection, incident.id, command)
+
+
+def _keep_run(connection: Connection, incident: Incident, event: Event) -> None:
+    """What an event means for the run of a runbook, in the event's own transaction."""
+    match event.type:
+        case "approved" if incident.proposal:
+            runs.add_run(connection, f"{incident.id}-run-{incident.version}", incident.id, incident.proposal, event.at)
+        case "run_started" if event.run:
+            runs.begin_run(connection, event.run, event.at)
+        case "run_finished" if event.run:
+            runs.end_run(connection, event.run, "done" if event.succeeded else "failed", event.text, event.at)
+        case "run_cancelled":
+            runs.cancel_waiting(connection, incident.id, event.text, event.at)

@@ -30,7 +30,7 @@ from watchkeeper.vocabulary import Actor, Diagnosis, Finding, Label, Proposal, S
 
 SystemState = Literal["firing", "recovered"]
 HumanState = Literal["waiting", "paged", "acknowledged", "resolved", "expired"]
-ProposalState = Literal["none", "proposed", "approved", "declined", "running", "done", "failed"]
+ProposalState = Literal["none", "proposed", "approved", "declined", "running", "done", "failed", "cancelled"]
 EventType = Literal[
     "opened",
     "joined",
@@ -39,6 +39,7 @@ EventType = Literal[
     "recovered",
     "diagnosed",
     "proposed",
+    "withdrawn",
     "paged",
     "escalated",
     "delivered",
@@ -50,6 +51,7 @@ EventType = Literal[
     "declined",
     "run_started",
     "run_finished",
+    "run_cancelled",
     "resolved",
     "labelled",
     "noted",
@@ -66,7 +68,11 @@ class Thread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """Something that somebody, or the machine, wants to happen to an incident. The same `key` again changes nothing."""
+    """Something that somebody, or the machine, wants to happen to an incident. The same `key` again changes nothing.
+
+    `seen` is the id of the proposal that whoever approves or declines had before them; `run` is the run that an event
+    is about.
+    """
 
     type: EventType
     at: datetime
@@ -80,6 +86,8 @@ class Command:
     person: str = ""
     step: int = 0
     succeeded: bool = True
+    seen: str = ""
+    run: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +127,7 @@ class Incident:
     cleared: frozenset[str] = frozenset()
     diagnosis: Diagnosis | None = None
     proposal: Proposal | None = None
+    proposed_at: datetime | None = None
     paged_at: datetime | None = None
     paged_person: str = ""
     escalation_step: int = 0
@@ -169,7 +178,9 @@ def decide(incident: Incident, command: Command) -> Event | Refusal:
     return Event(**(values | {"text": command.text or _describe(incident, command)}))
 
 
-AFTER_RESOLVE = frozenset({"labelled", "noted", "run_finished", "cleared", "recovered", "delivered", "undelivered"})
+AFTER_RESOLVE = frozenset(
+    {"labelled", "noted", "run_finished", "run_cancelled", "cleared", "recovered", "delivered", "undelivered"}
+)
 
 
 def _refuse(incident: Incident, command: Command) -> str:
@@ -185,7 +196,7 @@ def _refuse(incident: Incident, command: Command) -> str:
             return _refuse_page(incident, command)
         case "diagnosed" if command.diagnosis and incident.diagnosis:
             return "nothing new" if _gist(command.diagnosis) == _gist(incident.diagnosis) else ""
-        case "proposed" | "approved" | "declined" | "run_started" | "run_finished":
+        case "proposed" | "withdrawn" | "approved" | "declined" | "run_started" | "run_finished" | "run_cancelled":
             return _refuse_runbook(incident, command)
         case "acknowledged" if incident.human_state == "acknowledged":
             return _held(incident, "already acknowledged")
@@ -236,17 +247,37 @@ def _refuse_runbook(incident: Incident, command: Command) -> str:
         case "proposed":
             if incident.proposal is not None and command.proposal == incident.proposal:
                 return f"the same runbook is {state}"
-            return "" if state in ("none", "proposed", "failed", "declined") else f"the runbook is {state}"
+            return f"the runbook is {state}" if state in ("approved", "running", "done") else ""
+        case "withdrawn":
+            return "" if state == "proposed" else f"the runbook is {state}"
+        case "run_started" if state == "approved":
+            return _refuse_unseen(incident, command) if command.seen else ""
         case "run_started":
-            return "" if state == "approved" else f"the runbook is {state}, not approved"
+            return f"the runbook is {state}, not approved"
         case "run_finished":
             return "" if state == "running" else f"the runbook is {state}, not running"
+        case "run_cancelled":
+            return "" if state == "approved" else f"the runbook is {state}, not about to run"
     if state == "proposed":
-        return ""
+        return _refuse_unseen(incident, command)
     if state == "none":
-        return "no runbook is proposed"
+        return "no runbook is proposed" + (" any more" if incident.proposed_at else "")
     by = incident.declined_by if state == "declined" else incident.approved_by
     return f"the runbook is already {state}" + (f" by {by.name}" if by else "")
+
+
+def _refuse_unseen(incident: Incident, command: Command) -> str:
+    """What a human saw is what runs: a word on another proposal than the current one is not a word on this one."""
+    proposal = incident.proposal
+    if proposal is None:
+        return "no runbook is proposed"
+    if command.type == "approved" and proposal.blocked:
+        return f"{proposal.runbook} cannot be run from here: {proposal.blocked}"
+    if not command.seen:
+        return f"it is not said which runbook is meant: look at {incident.id} again, and answer what stands there now"
+    if command.seen != proposal.id:
+        return f"the proposal changed at {_clock(incident.proposed_at)} to “{proposal.title}”; look again"
+    return ""
 
 
 def _held(incident: Incident, how: str) -> str:
@@ -283,6 +314,7 @@ def _describe(incident: Incident, command: Command) -> str:
         "recovered": "recovered: nothing fires any more",
         "diagnosed": command.diagnosis.reason if command.diagnosis else "diagnosed",
         "proposed": f"proposes: {command.proposal.title}" if command.proposal else "proposes a runbook",
+        "withdrawn": "the runbook is no longer proposed",
         "paged": f"paged {command.person}",
         "escalated": f"no answer; paged {command.person}",
         "delivered": "the page was delivered",
@@ -294,6 +326,7 @@ def _describe(incident: Incident, command: Command) -> str:
         "declined": f"{who} declined: {title}",
         "run_started": f"runs: {title}",
         "run_finished": "the runbook is done" if command.succeeded else "the runbook failed",
+        "run_cancelled": "the runbook did not run",
         "resolved": f"{who} resolved",
         "labelled": _label_line(command.label) if command.label else f"{who} labelled",
         "noted": "",
@@ -336,7 +369,10 @@ def _changes(incident: Incident, event: Event) -> dict[str, Any]:  # noqa: C901 
         case "diagnosed":
             return {"diagnosis": event.diagnosis}
         case "proposed":
-            return {"proposal": event.proposal, "proposal_state": "proposed", "approved_by": None, "declined_by": None}
+            asked = {"proposal": event.proposal, "proposal_state": "proposed", "proposed_at": event.at}
+            return asked | {"approved_by": None, "declined_by": None}
+        case "withdrawn":
+            return {"proposal": None, "proposal_state": "none"}
         case "paged" | "escalated" | "ack_timed_out":
             first = incident.paged_at or event.at
             return {
@@ -359,6 +395,8 @@ def _changes(incident: Incident, event: Event) -> dict[str, Any]:  # noqa: C901 
             return {"proposal_state": "running"}
         case "run_finished":
             return {"proposal_state": "done" if event.succeeded else "failed"}
+        case "run_cancelled":
+            return {"proposal_state": "cancelled"}
         case "resolved":
             return {"human_state": "resolved", "resolved_at": event.at, "resolved_by": event.actor}
         case "labelled" if event.label:

@@ -179,6 +179,8 @@ def _proposal(incident: Incident) -> str:
     steps = "\n".join(f"{number}. {_safe(step)}" for number, step in enumerate(proposal.steps, 1))
     by = f" by {incident.approved_by.name}" if incident.approved_by else ""
     state = "" if incident.proposal_state == "proposed" else f" — {incident.proposal_state}{by}"
+    if proposal.blocked and incident.proposal_state == "proposed":
+        steps += f"\nIt cannot be run from here: {_safe(proposal.blocked)}"
     return (
         f"*Runbook: {_safe(proposal.title)}*{state}\n{steps}\n"
         f"_Touches:_ {_safe(proposal.blast_radius)} · _Undo:_ {_safe(proposal.undo)}"
@@ -192,9 +194,11 @@ def _buttons(incident: Incident, url: str) -> Blocks:
     if incident.human_state != "acknowledged":
         buttons.append(_button("acknowledge", "Acknowledge", incident.id, style="primary"))
     buttons.append(_button("resolve", "Resolve", incident.id, style="primary"))
-    if incident.proposal_state == "proposed" and incident.proposal:
-        buttons.append(_button("approve", "Approve runbook", incident.id, style="primary"))
-        buttons.append(_button("decline", "Decline runbook", incident.id))
+    if incident.proposal_state == "proposed" and incident.proposal and not incident.proposal.blocked:
+        # A press approves what this message shows, and nothing that came to stand in its place.
+        value = f"{incident.id} {incident.proposal.id}"
+        buttons.append(_button("approve", "Approve runbook", value, style="primary"))
+        buttons.append(_button("decline", "Decline runbook", value))
     page = {"text": _plain("Open in Watchkeeper"), "value": "open", "url": url}
     buttons.append({"type": "overflow", "action_id": "more", "options": [page]})
     return buttons

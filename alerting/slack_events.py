@@ -99,18 +99,17 @@ class SlackEvents:
         await ack()
         actor = self._actor(body)
         key = f"slack:{action['action_id']}:{body['user']['id']}:{action['action_ts']}"
-        commands = {
-            "acknowledge": self._incidents.acknowledge,
-            "approve": self._incidents.approve,
-            "decline": self._incidents.decline,
+        incident_id, _, seen = _value_of(action).partition(" ")
+        commands: dict[str, Callable[[], Outcome]] = {
+            "acknowledge": lambda: self._incidents.acknowledge(incident_id, actor, key),
+            "approve": lambda: self._incidents.approve(incident_id, actor, key, seen),
+            "decline": lambda: self._incidents.decline(incident_id, actor, key, seen),
         }
-        await self._run(
-            client, body, lambda: commands[action["action_id"]](_incident_of(action), actor, key), action["action_id"]
-        )
+        await self._run(client, body, commands[action["action_id"]], action["action_id"])
 
     async def _ask(self, ack: Any, body: dict[str, Any], action: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
-        incident_id = _incident_of(action)
+        incident_id = _value_of(action)
         try:
             incident = await asyncio.to_thread(self._incidents.get, incident_id)
             if not incident.is_open:
@@ -174,7 +173,7 @@ async def _only_ack(ack: Any) -> None:
     await ack()
 
 
-def _incident_of(action: dict[str, Any]) -> str:
+def _value_of(action: dict[str, Any]) -> str:
     return str(action.get("value") or "")
 
 

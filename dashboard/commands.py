@@ -32,21 +32,32 @@ def command_button(command: str, incident: Incident, *, small: bool = False, qui
     """A button that gives a command, or opens the dialog that asks for what it needs."""
     return dmc.Button(
         WORDS[command],
-        id={"command": command, "incident": incident.id, "version": incident.version},
+        id={"command": command, "incident": incident.id, "version": incident.version, "seen": _seen(incident)},
         n_clicks=0,
         size="compact-sm" if small else "sm",
         variant="default" if quiet else "filled",
     )
 
 
+def _seen(incident: Incident) -> str:
+    """The proposal that a page shows: a word on it is no word on another."""
+    return incident.proposal.id if incident.proposal else ""
+
+
 def give(
-    incidents: Incidents, actor: Actor | None, command: str, incident_id: str, key: str, label: Label | None = None
+    incidents: Incidents,
+    actor: Actor | None,
+    command: str,
+    incident_id: str,
+    key: str,
+    label: Label | None = None,
+    seen: str = "",
 ) -> tuple[str, str, bool]:
     """Give one command. Returns what to tell the reader: a title, a sentence, and whether all went well."""
     if actor is None:
         return "Not signed in", NO_SESSION, False
     try:
-        outcome = _run(incidents, actor, command, incident_id, key, label)
+        outcome = _run(incidents, actor, command, incident_id, key, label, seen)
     except WatchkeeperError as error:
         return "That did not work", error.message, False
     log = structlog.get_logger()
@@ -54,16 +65,18 @@ def give(
     return outcome.incident.title, outcome.message, True
 
 
-def _run(incidents: Incidents, actor: Actor, command: str, incident_id: str, key: str, label: Label | None) -> Outcome:
+def _run(
+    incidents: Incidents, actor: Actor, command: str, incident_id: str, key: str, label: Label | None, seen: str
+) -> Outcome:
     match command:
         case "acknowledge":
             return incidents.acknowledge(incident_id, actor, key)
         case "resolve":
             return incidents.resolve(incident_id, actor, key, label)
         case "approve":
-            return incidents.approve(incident_id, actor, key)
+            return incidents.approve(incident_id, actor, key, seen)
         case "decline":
-            return incidents.decline(incident_id, actor, key)
+            return incidents.decline(incident_id, actor, key, seen)
     raise ValueError(f"no such command: {command}")
 
 
@@ -123,7 +136,7 @@ def plan(incident: Incident) -> Any:
 
 def register(dash: Any, sources: Sources, who: Who, off_loop: Callable[[Callable[..., Any]], Any]) -> None:
     """Add the commands' callbacks."""
-    any_button = {"command": ALL, "incident": ALL, "version": ALL}
+    any_button = {"command": ALL, "incident": ALL, "version": ALL, "seen": ALL}
     once = {"prevent_initial_call": True}
 
     def pressed(clicks: list[int | None]) -> Any:
@@ -138,11 +151,12 @@ def register(dash: Any, sources: Sources, who: Who, off_loop: Callable[[Callable
             return (notice("Not signed in", NO_SESSION, False), *nothing[1:])
         asked = {"incident": incident_id, "key": f"dashboard:{command}:{incident_id}:{version}:{actor.name}"}
         if command in DIRECT:
-            said = give(sources.incidents, actor, command, incident_id, asked["key"])
+            said = give(sources.incidents, actor, command, incident_id, asked["key"], seen=button["seen"])
             sources.forget()
             return (notice(*said), uuid4().hex, *nothing[2:])
         incident = sources.incident(incident_id)
         if command == "approve":
+            asked["seen"] = _seen(incident)  # the dialog shows this one, whatever the page showed
             return (no_update, no_update, asked, no_update, no_update, no_update, True, plan(incident))
         causes = [s.service for s in incident.diagnosis.suspects] if incident.diagnosis else []
         causes += sorted({incident.service, *(f.service for f in incident.findings)} - set(causes))
@@ -193,7 +207,7 @@ def register(dash: Any, sources: Sources, who: Who, off_loop: Callable[[Callable
     def approve(clicks: int, asked: Any) -> Any:
         if not clicks or not asked:
             return no_update, no_update, no_update
-        said = give(sources.incidents, who(), "approve", asked["incident"], asked["key"])
+        said = give(sources.incidents, who(), "approve", asked["incident"], asked["key"], seen=asked["seen"])
         sources.forget()
         return notice(*said), False, uuid4().hex
 

@@ -1,24 +1,37 @@
-"""Runs a proposal's steps, each journalled before and after; undoes what can be undone when one fails."""
+"""Does a run's steps in order, each recorded before and after; undoes what can be undone when one fails.
+
+    planned ─► running ─► done ─────────────► undoing ─► undone | kept (no undo) | stuck (its undo failed)
+                  └────► failed: the run turns back, in the same transaction
+
+A run that has turned back never goes forward again, and a step is asked of the target under one key, however often:
+the target does it once.
+"""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Final, TypeVar
 
 import structlog
 from prometheus_client import Counter
 
-from runbooks.journal import Entry, Journal
+from runbooks.journal import Journal
 from runbooks.library import Library
-from runbooks.runbook import Runbook
 from runbooks.steps import STEPS
+from runbooks.steps.step import Step
 from runbooks.target import Services
-from watchkeeper.clock import Clock, SystemClock
 from watchkeeper.errors import RunbookError
-from watchkeeper.state.database import Database
+from watchkeeper.state.runs import Run, RunStep
 from watchkeeper.vocabulary import Proposal
 
 log = structlog.get_logger()
 RUNS = Counter("watchkeeper_runbook_runs", "Runbook runs that ended.", ["runbook", "result"])
+# Pauses before asking again, in seconds, where the target says that this can help. The key is the same, so a
+# request whose answer was lost is not done twice.
+AGAIN_AFTER_S: Final = (0.5, 2.0)
+Said = TypeVar("Said")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,64 +56,100 @@ def dry_run(proposal: Proposal, target: Services, library: Library) -> Result:
     return Result(succeeded=True, sentences=tuple(STEPS[s].plan(proposal.service, status) for s in book.steps))
 
 
-def execute(
-    proposal: Proposal,
+def carry_out(
+    run: Run,
     target: Services,
-    library: Library,
-    db: Database,
-    incident_id: str,
-    key: str,
-    *,
-    clock: Clock | None = None,
+    journal: Journal,
+    steps: Mapping[str, Step] = STEPS,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Result:
-    """Run every step in order. The same key never does a step twice, not even after a kill -9 in the middle.
+    """Do what is left of a run that has begun, or of its undoing. Returns how it ended; the caller records that.
 
-    1. A run that may not touch the service is refused before anything happens.
-    2. A step whose journal says `done` is not run again.
-    3. A step that was `started` runs again with the same key, which the target recognises.
-    4. When a step fails, the ones before are undone, last first, where they can be.
+    Raises:
+        Conflict: the lease was lost, and somebody else goes on with the run.
     """
+    if run.state != "undoing":
+        for step in run.steps:
+            if step.state != "done" and not _forward(run, step, target, journal, steps, sleep):
+                break
+    run = journal.read()
+    if run.state == "undoing":
+        failed = next((step.number for step in run.steps if step.state == "failed"), len(run.steps))
+        for step in reversed(run.steps[:failed]):
+            if step.state in ("done", "undoing"):
+                _back(run, step, target, journal, steps, sleep)
+        run = journal.read()
+    RUNS.labels(run.proposal.runbook, "done" if run.state == "running" else "failed").inc()
+    return told(run)
+
+
+def told(run: Run) -> Result:
+    """A run's steps in words: forward in order, then what was undone, last first."""
+    ahead = [f"{s.name} failed: {s.detail}" if s.state == "failed" else s.detail for s in run.steps if s.detail]
+    back = [step.undone for step in reversed(run.steps) if step.undone]
+    return Result(succeeded=run.state in ("running", "done"), sentences=(*ahead, *back))
+
+
+def _forward(
+    run: Run,
+    step: RunStep,
+    target: Services,
+    journal: Journal,
+    steps: Mapping[str, Step],
+    sleep: Callable[[float], None],
+) -> bool:
+    service, key = run.proposal.service, _key(run, step)
+    journal.write(step, "running")
+    facts = {"run": run.id, "runbook": run.proposal.runbook, "step": step.name, "service": service}
     try:
-        book = library.book_for(proposal)
+        did = _asked(lambda: steps[step.name].run(target, service, key), journal, sleep)
     except RunbookError as error:
-        RUNS.labels(proposal.runbook, "refused").inc()
-        return Result(succeeded=False, sentences=(error.message,))
-    journal = Journal(db, incident_id, clock or SystemClock())
-    sentences: list[str] = []
-    for number, name in enumerate(book.steps):
-        step_key = f"{key}:{number}:{name}"
-        known = journal.read(step_key)
-        if known and known.status in ("done", "undone"):
-            sentences.append(known.detail)
-            continue
-        journal.write(Entry(key=step_key, runbook=book.id, step=name, status="started", detail=""))
-        try:
-            did = STEPS[name].run(target, proposal.service, step_key)
-        except RunbookError as error:
-            journal.write(Entry(key=step_key, runbook=book.id, step=name, status="failed", detail=error.message))
-            log.warning("runbook.step.failed", runbook=book.id, step=name, service=proposal.service, error=str(error))
-            sentences.append(f"{name} failed: {error.message}")
-            sentences += _undo(book, target, proposal.service, journal, key, before=number)
-            RUNS.labels(book.id, "failed").inc()
-            return Result(succeeded=False, sentences=tuple(sentences))
-        journal.write(Entry(key=step_key, runbook=book.id, step=name, status="done", detail=did))
-        log.info("runbook.step.done", runbook=book.id, step=name, service=proposal.service, did=did)
-        sentences.append(did)
-    RUNS.labels(book.id, "done").inc()
-    return Result(succeeded=True, sentences=tuple(sentences))
+        log.warning("runbook.step.failed", **facts, error=error.message)
+        journal.write(step, "failed", error.message, back=True)
+        return False
+    journal.write(step, "done", did)
+    log.info("runbook.step.done", **facts, did=did)
+    return True
 
 
-def _undo(book: Runbook, target: Services, service: str, journal: Journal, key: str, *, before: int) -> list[str]:
-    sentences = []
-    for number in reversed(range(before)):
-        name = book.steps[number]
+def _back(
+    run: Run,
+    step: RunStep,
+    target: Services,
+    journal: Journal,
+    steps: Mapping[str, Step],
+    sleep: Callable[[float], None],
+) -> None:
+    did = step.detail
+    journal.write(step, "undoing", did)
+    try:
+        key = f"{_key(run, step)}:undo"
+        undone = _asked(lambda: steps[step.name].undo(target, run.proposal.service, key), journal, sleep)
+    except RunbookError as error:
+        log.warning("runbook.undo.failed", run=run.id, step=step.name, error=error.message)
+        journal.write(step, "stuck", did, undone=f"undoing {step.name} failed: {error.message}")
+        return
+    if undone is None:
+        journal.write(step, "kept", did, undone=f"{step.name} stays as it is: it has no undo by machine")
+    else:
+        journal.write(step, "undone", did, undone=undone)
+
+
+def _key(run: Run, step: RunStep) -> str:
+    return f"{run.id}:{step.number}:{step.name}"
+
+
+def _asked(ask: Callable[[], Said], journal: Journal, sleep: Callable[[float], None]) -> Said:
+    """Ask the target, again where that can help. Whatever a step dies of is a failed step, and the run turns back."""
+    for pause_s in (*AGAIN_AFTER_S, None):
         try:
-            undone = STEPS[name].undo(target, service, f"{key}:{number}:{name}:undo")
+            return ask()
         except RunbookError as error:
-            undone = f"undoing {name} failed: {error.message}"
-        if undone is None:
-            sentences.append(f"{name} stays as it is: it has no undo by machine")
-            continue
-        journal.write(Entry(key=f"{key}:{number}:{name}", runbook=book.id, step=name, status="undone", detail=undone))
-        sentences.append(undone)
-    return sentences
+            if pause_s is None or not error.retry:
+                raise
+        except Exception as error:
+            log.exception("runbook.step.crashed")
+            raise RunbookError(f"the step itself failed: {type(error).__name__}: {error}") from error
+        sleep(pause_s)
+        journal.hold()  # somebody else may have gone on with the run meanwhile
+    raise AssertionError("unreachable")

@@ -1,56 +1,50 @@
-"""What each step of a run did, kept in the state database: a run that was killed goes on where it was."""
+"""What a run did and is about to do, kept in the state database by whoever holds the run.
+
+Every write renews the lease and is refused to whoever lost it. `running` and `undoing` are written before anything
+happens to the target: a run that was killed is read back and goes on where it was, in the direction it had.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
-from sqlalchemy import select
+from dataclasses import replace
+from datetime import timedelta
 
 from watchkeeper.clock import Clock
-from watchkeeper.state.database import Database, to_micros
-from watchkeeper.state.insert import upsert
-from watchkeeper.state.schema import runbook_runs
-
-Status = Literal["started", "done", "failed", "undone"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One step of one run. `started` without an end means that the process died in it."""
-
-    key: str
-    runbook: str
-    step: str
-    status: Status
-    detail: str
+from watchkeeper.state.database import Database
+from watchkeeper.state.runs import Run, RunStep, StepState, hold_run, read_run, turn_back, write_step
 
 
 class Journal:
-    """Reads and writes the entries of one incident."""
+    """The steps of one run, for one holder of it."""
 
-    def __init__(self, db: Database, incident_id: str, clock: Clock) -> None:
+    def __init__(self, db: Database, run: Run, clock: Clock, lease: timedelta) -> None:
         self._db = db
-        self._incident_id = incident_id
+        self._id = run.id
+        self._owner = run.owner
         self._clock = clock
+        self._lease = lease
 
-    def read(self, key: str) -> Entry | None:
-        with self._db.read() as connection:
-            row = connection.execute(select(runbook_runs).where(runbook_runs.c.key == key)).one_or_none()
-        if row is None:
-            return None
-        return Entry(key=row.key, runbook=row.runbook, step=row.step, status=row.status, detail=row.detail)
+    def read(self) -> Run:
+        """The run as it stands."""
+        run = read_run(self._db, self._id)
+        if run is None:
+            raise LookupError(f"there is no run {self._id}")
+        return run
 
-    def write(self, entry: Entry) -> None:
-        """Keep an entry; the same key overwrites. Committed before this returns."""
-        row = {
-            "key": entry.key,
-            "incident_id": self._incident_id,
-            "runbook": entry.runbook,
-            "step": entry.step,
-            "status": entry.status,
-            "at": to_micros(self._clock.now()),
-            "detail": entry.detail,
-        }
+    def write(self, step: RunStep, state: StepState, detail: str = "", *, undone: str = "", back: bool = False) -> None:
+        """How far a step is; with `back`, from now on the run only undoes. Committed before this returns.
+
+        Raises:
+            Conflict: somebody else holds the run now. Nothing was written; stop.
+        """
+        now = self._clock.now()
         with self._db.write() as connection:
-            upsert(connection, runbook_runs, row)
+            hold_run(connection, self._id, self._owner, now + self._lease)
+            write_step(connection, self._id, replace(step, state=state, at=now, detail=detail, undone=undone))
+            if back:
+                turn_back(connection, self._id)
+
+    def hold(self) -> None:
+        """Renew the lease. Raises Conflict as `write` does."""
+        with self._db.write() as connection:
+            hold_run(connection, self._id, self._owner, self._clock.now() + self._lease)

@@ -41,6 +41,7 @@ def propose(diagnosis: Diagnosis, changes: Sequence[ChangeEvent], library: Libra
         blast_radius=book.blast_radius.format(service=suspect.service),
         undo=book.undo.format(service=suspect.service),
         arguments=arguments,
+        actions=book.steps,
     )
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
+from urllib.parse import quote
 
 import httpx
 
 from watchkeeper.errors import RunbookError
+from watchkeeper.text import one_line
 
 TIMEOUT_S = 30.0
+# A proposal is weighed before a page goes out, which must not wait for a target that hangs.
+LOOK_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,25 +52,52 @@ class Target:
     def close(self) -> None:
         self._client.close()
 
+    def why_not(self, service: str) -> str:
+        """Why this service cannot be acted upon now, in words; empty when it can. Takes at most a few seconds."""
+        if self._url is None:
+            return "no target is configured: set runbooks.target.url, and its token_env"
+        try:
+            self._status(service, timeout=LOOK_TIMEOUT_S)
+        except RunbookError as error:
+            return error.message
+        return ""
+
     def status(self, service: str) -> ServiceStatus:
-        rows = self._ask("GET", "/services")
-        for row in rows:
-            if row["service"] == service:
-                return ServiceStatus(**{name: row[name] for name in ServiceStatus.__slots__})
-        raise RunbookError(f"the target at {self._url} has no service {service!r}")
+        return self._status(service)
+
+    def _status(self, service: str, **options: Any) -> ServiceStatus:
+        rows = self._ask("GET", "/services", **options)
+        try:
+            row = next((row for row in rows if row["service"] == service), None)
+            if row is not None:
+                return ServiceStatus(**{name: str(row[name]) for name in ServiceStatus.__slots__})
+        except (KeyError, TypeError) as error:
+            raise RunbookError(f"the target at {self._url} answers /services in another form: {error!r}") from error
+        raise RunbookError(f"the target at {self._url} has no service {one_line(service, 100)!r}")
 
     def act(self, service: str, verb: str, key: str, body: Mapping[str, Any] | None = None) -> str:
-        path = f"/services/{service}/{verb}"
-        return str(self._ask("POST", path, json=dict(body or {}), headers={"Idempotency-Key": key}).get("did", verb))
+        # A name is a name, not a path: `..` or `a/b` must not lead anywhere else.
+        if service in (".", ".."):
+            raise RunbookError(f"the target at {self._url} has no service {service!r}")
+        name = quote(service, safe="")
+        headers = {"Idempotency-Key": quote(key, safe=":")}
+        answer = self._ask("POST", f"/services/{name}/{verb}", json=dict(body or {}), headers=headers)
+        return one_line(answer.get("did", verb) if isinstance(answer, dict) else verb)
 
     def _ask(self, method: str, path: str, **options: Any) -> Any:
         if self._url is None:
             raise RunbookError("runbooks.target.url is not set, so no runbook can run. Set it, and its token_env.")
         try:
             response = self._client.request(method, path, **options)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise RunbookError(f"the target at {self._url} does not answer: {error!r}", retry=True) from error
         if response.is_error:
             retry = response.status_code >= 500
-            raise RunbookError(f"{method} {path}: {response.status_code} {response.text}", retry=retry)
-        return response.json()
+            said = one_line(response.text)
+            raise RunbookError(f"{method} {path}: {response.status_code} {said}", retry=retry)
+        try:
+            return response.json()
+        except ValueError as error:
+            raise RunbookError(
+                f"{method} {path}: the target's answer is not JSON: {one_line(response.text)}"
+            ) from error

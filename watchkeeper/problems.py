@@ -15,7 +15,6 @@ import json
 import os
 import threading
 import time
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from watchkeeper.errors import WatchkeeperError
+from watchkeeper.text import one_line as one_line
 
 SET_ASIDE = Counter("watchkeeper_set_aside_total", "Items that a loop set aside, by loop.", ["loop"])
 PROBLEMS = Gauge("watchkeeper_problems", "Problems that stand now, by loop.", ["loop"])
@@ -35,7 +35,6 @@ FORGOTTEN_AFTER_S: Final = 24 * 3600.0
 # A problem of the last minutes makes `/readyz` say so; an older one is shown by `doctor` and the overview only.
 FRESH_S: Final = 300.0
 MOST: Final = 200  # problems that one role keeps: the ones that came last
-LONGEST_TEXT: Final = 300
 WRITE_EVERY_S: Final = 0.5
 SUFFIX: Final = ".problems.json"
 
@@ -56,23 +55,6 @@ class Problem:
     since: float
     last_at: float
     count: int
-
-
-def one_line(text: object, longest: int = LONGEST_TEXT) -> str:
-    """Foreign text as one printable line of at most `longest` characters: no control, no format character, never empty.
-
-    >>> one_line("a\\x00b\\nc")
-    'a b c'
-    >>> one_line("   ")
-    '(blank)'
-    """
-    raw = str(text)[: 4 * longest]
-    # Cc: control, Cf: format (direction marks, zero width), Cs: half a surrogate pair, Zl and Zp: line separators.
-    plain = "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") else c for c in raw)
-    plain = " ".join(plain.split())
-    if not plain:
-        return "(blank)"
-    return plain if len(plain) <= longest else plain[: longest - 1] + "…"
 
 
 class Problems:

@@ -7,6 +7,7 @@ are aware and UTC, scores are 0 to 1 (1 is worse), and required text is not empt
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -291,7 +292,12 @@ class Label:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """A runbook that the machine proposes for an incident; a human approves it, or does not."""
+    """A runbook that the machine proposes for an incident; a human approves it, or does not.
+
+    `steps` are what a human reads, `actions` the steps' names that a run takes. `blocked` says why it cannot be run
+    from here: then it is advice, and nobody is asked to approve it. `id` names the content by which somebody
+    approves: another runbook, service, step or argument is another id.
+    """
 
     runbook: str
     title: str
@@ -300,6 +306,15 @@ class Proposal:
     blast_radius: str
     undo: str
     arguments: Mapping[str, str] = field(default_factory=dict)
+    actions: tuple[str, ...] = ()
+    blocked: str = ""
+    id: str = ""
+
+    def __post_init__(self) -> None:
+        # Never as given: an id that is not its content's would let a human approve what they did not see.
+        seen = [self.runbook, self.title, self.service, self.steps, self.blast_radius, self.undo, self.actions]
+        content = json.dumps([*seen, sorted(self.arguments.items())])
+        object.__setattr__(self, "id", content_key("proposal", content))
 
 
 def utc(epoch_seconds: float) -> datetime:

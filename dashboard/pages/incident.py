@@ -287,21 +287,28 @@ def _proposal(incident: Incident) -> Part:
     proposal = incident.proposal
     if proposal is None:
         return None
-    tone = {"done": "ok", "failed": "failing", "declined": "unknown", "proposed": "degraded"}.get(
-        incident.proposal_state, "accent"
-    )
+    tone = {
+        "done": "ok",
+        "failed": "failing",
+        "declined": "unknown",
+        "proposed": "degraded",
+        "cancelled": "unknown",
+    }.get(incident.proposal_state, "accent")
     waits = incident.proposal_state == "proposed" and is_open(incident)
+    blocked = proposal.blocked if waits else ""
     return card(
-        "Proposed runbook",
+        "Runbook to run by hand" if blocked else "Proposed runbook",
         html.P(html.Strong(proposal.title)),
         html.Ol([html.Li(step) for step in proposal.steps], className="steps"),
         facts(("Acts on", proposal.service), ("Blast radius", proposal.blast_radius), ("Undo", proposal.undo)),
         html.Div(
             [command_button("approve", incident), command_button("decline", incident, quiet=True)], className="actions"
         )
-        if waits
+        if waits and not blocked
+        else html.P(["It cannot be run from here: ", blocked], className="muted")
+        if blocked
         else None,
-        aside=pill(incident.proposal_state, tone),
+        aside=pill("advice" if blocked else incident.proposal_state, tone),
         kind="proposal",
     )
 

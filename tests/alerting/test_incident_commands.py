@@ -14,6 +14,7 @@ from watchkeeper.cli import main as front
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import load
 from watchkeeper.state.database import Database
+from watchkeeper.vocabulary import Diagnosis, Proposal
 
 Said = tuple[int, str, str]
 Run = Callable[..., Said]
@@ -113,3 +114,23 @@ def test_who_is_on_call_and_why(run: Run) -> None:
     listed = json.loads(run("oncall", "schedule", "--json")[1])
     assert run("oncall", "remove-override", listed["overrides"][0]["id"])[0] == 0
     assert run("oncall", "ical")[1].startswith("BEGIN:VCALENDAR")
+
+
+def test_a_yes_on_the_command_line_names_what_was_read(run: Run, opened: str, tmp_path: Path) -> None:
+    """A script must name the proposal; another than the current one is refused; `show` tells the id and the steps."""
+    config = load(tmp_path / "watchkeeper.yaml")
+    db = Database.open(config)
+    incidents = Incidents(db, SystemClock(), config.oncall)
+    now = SystemClock().now()
+    diagnosis = Diagnosis(onset=now, made_at=now, suspects=(), abstained=True, reason="thin", engine_version="1")
+    proposal = Proposal(
+        runbook="restart", title="Restart payments", service="payments", steps=("go",), blast_radius="one", undo="none"
+    )
+    incidents.diagnosed(opened, diagnosis, proposal, "d")
+    db.close()
+    status, _, said = run("incident", "approve", opened, "--as", "Ana")
+    assert (status, "--proposal is missing" in said) == (2, True)
+    status, said, _ = run("incident", "approve", opened, "--as", "Ana", "--proposal", "0123456789abcdef")
+    assert (status, "look again" in said) == (4, True)
+    assert f"approve {opened} --proposal {proposal.id}" in run("incident", "show", opened)[1]
+    assert run("incident", "approve", opened, "--as", "Ana", "--proposal", proposal.id)[0] == 0

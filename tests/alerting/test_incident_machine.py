@@ -49,6 +49,7 @@ def command(number: int, kind: EventType, actor: Actor, which: int, good: bool) 
         finding=FINDINGS[which],
         diagnosis=DIAGNOSES[which],
         proposal=PROPOSALS[which],
+        seen=PROPOSALS[which].id,
         label=label,
         person="ana",
         succeeded=good,

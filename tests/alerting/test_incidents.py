@@ -144,7 +144,7 @@ def test_an_approval_counts_once(incidents: Incidents, clock: FrozenClock) -> No
         undo="none",
     )
     incidents.diagnosed(incident_id, diagnosis, proposal, "d")
-    assert incidents.approve(incident_id, ANA, "b").changed
+    assert incidents.approve(incident_id, ANA, "b", proposal.id).changed
     assert incidents.approve(incident_id, BEN, "c").message == "the runbook is already approved by Ana"
     assert incidents.run_started(incident_id, "s").changed
     assert not incidents.run_started(incident_id, "t").changed

@@ -56,7 +56,7 @@ def test_a_resolve_drafts_what_is_known(db: Database, incidents: Incidents, cloc
     incidents.diagnosed(incident_id, diagnosis, proposal, "d")
     incidents.page(incident_id)
     incidents.acknowledge(incident_id, ANA, "a")
-    incidents.approve(incident_id, ANA, "p")
+    incidents.approve(incident_id, ANA, "p", proposal.id)
     incidents.run_started(incident_id, "s")
     incidents.run_finished(incident_id, "f", succeeded=True, text="rolled back in 3 s")
     clock.advance(60)

@@ -77,7 +77,7 @@ def test_somebody_acknowledges_approves_and_resolves_from_the_page(page: Page, s
     incident = site.incidents.get(incident_id)
     assert incident.acknowledged_by is not None
     assert (incident.acknowledged_by.name, incident.acknowledged_by.via) == ("Ana Sousa", "dashboard")
-    assert (incident.human_state, incident.proposal_state) == ("resolved", "approved")
+    assert (incident.human_state, incident.proposal_state) == ("resolved", "cancelled")
     assert [(label.cause, label.warranted) for label in incident.labels] == [("ledger", True)]
 
 

@@ -10,12 +10,16 @@ import pytest
 from chaos.faults import FAULTS
 from chaos.faults.fault import measure_baseline, prove
 from chaos.target import Target as Shop
-from runbooks.execute import dry_run, execute
+from runbooks.execute import carry_out, dry_run
+from runbooks.journal import Journal
 from runbooks.library import load_runbooks
 from runbooks.policy import Policy
+from runbooks.runner import LEASE
 from runbooks.target import Target
 from tests.waiting import until
+from watchkeeper.clock import SystemClock
 from watchkeeper.state.database import Database
+from watchkeeper.state.runs import add_run, begin_run, claim_run
 from watchkeeper.vocabulary import Proposal
 
 pytestmark = pytest.mark.xdist_group("shop")
@@ -38,7 +42,10 @@ def test_the_fault_harms_and_its_runbook_cures(
     """The probe proves the harm; after the runbook it is gone, before chaos takes anything back."""
     db = Database.open(f"sqlite:///{tmp_path / 'state.db'}")
     library = replace(load_runbooks(), policy=Policy(services=(service,), free=frozenset()))
-    proposal = Proposal(runbook=runbook, title="t", service=service, steps=("s",), blast_radius="b", undo="u")
+    steps = library.books[runbook].steps
+    proposal = Proposal(
+        runbook=runbook, title="t", service=service, steps=steps, blast_radius="b", undo="u", actions=steps
+    )
     target = Target(shop.control_url, shop.token)
     before = measure_baseline(shop, service)
     assert before.healthy
@@ -46,7 +53,12 @@ def test_the_fault_harms_and_its_runbook_cures(
         effect = prove(FAULTS[fault], shop, service, before)
         assert effect.proved, effect.detail
         assert dry_run(proposal, target, library).succeeded
-        result = execute(proposal, target, library, db, "inc-1", f"{fault}-{service}")
+        with db.write() as connection:
+            add_run(connection, f"{fault}-{service}", "inc-1", proposal, SystemClock().now())
+            begin_run(connection, f"{fault}-{service}", SystemClock().now())
+        run = claim_run(db, "test", SystemClock().now(), LEASE)
+        assert run is not None
+        result = carry_out(run, target, Journal(db, run, SystemClock(), LEASE))
         assert result.succeeded, result.text
 
         def is_well() -> bool:

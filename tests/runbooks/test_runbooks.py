@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import socket
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,24 +11,16 @@ from typing import Any
 
 import pytest
 
-from runbooks.execute import execute
-from runbooks.journal import Entry, Journal
+from runbooks.feasible import weighed
 from runbooks.library import Library, load_runbooks
 from runbooks.policy import Policy
 from runbooks.propose import propose
 from runbooks.runbook import read_runbook
-from runbooks.target import ServiceStatus
-from watchkeeper.clock import SystemClock
+from runbooks.target import Target
 from watchkeeper.errors import RunbookError
-from watchkeeper.state.database import Database
 from watchkeeper.vocabulary import ChangeEvent, Diagnosis, Mechanism, Proposal, Suspect
 
 ONSET = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Database:
-    return Database.open(f"sqlite:///{tmp_path / 'state.db'}")
 
 
 @pytest.fixture
@@ -46,22 +39,6 @@ def _deploy(minutes_before: float, **changes: Any) -> ChangeEvent:
     at = ONSET - timedelta(minutes=minutes_before)
     values = {"id": "d1", "at": at, "kind": "deploy", "service": "payments", "title": "Deploy 1.4.1"} | changes
     return ChangeEvent(**values)
-
-
-class Recorder:
-    """A target in memory that remembers keys as the real one does."""
-
-    def __init__(self, *, fails: str = "") -> None:
-        self.did: dict[str, str] = {}
-        self._fails = fails
-
-    def status(self, service: str) -> ServiceStatus:
-        return ServiceStatus(state="running", version="1.4.1", previous_version="1.4.0", instance="payments-1")
-
-    def act(self, service: str, verb: str, key: str, body: Mapping[str, Any] | None = None) -> str:
-        if verb == self._fails:
-            raise RunbookError(f"{verb} is broken")
-        return self.did.setdefault(key, f"{verb} {service}")
 
 
 @pytest.mark.parametrize(
@@ -116,49 +93,87 @@ def _proposal(runbook: str, service: str = "payments") -> Proposal:
     return Proposal(runbook=runbook, title="t", service=service, steps=("s",), blast_radius="b", undo="u")
 
 
-def test_nothing_may_be_touched_by_default(db: Database) -> None:
-    """The built-in policy names no service, so a run is refused in words, before anything happens."""
-    target = Recorder()
-    result = execute(_proposal("restart-service"), target, load_runbooks(), db, "inc-1", "k")
-    assert not result.succeeded
-    assert "policy.yaml" in result.text
-    assert target.did == {}
+class Answers:
+    """A target's word on whether a service can be acted upon."""
+
+    def __init__(self, why: str = "") -> None:
+        self._why = why
+
+    def why_not(self, service: str) -> str:
+        return self._why
 
 
-def test_a_run_does_each_step_once(library: Library, db: Database) -> None:
-    """The same key again reads the journal and touches nothing."""
-    target = Recorder()
-    first = execute(_proposal("start-service"), target, library, db, "inc-1", "k")
-    did = dict(target.did)
-    again = execute(_proposal("start-service"), target, library, db, "inc-1", "k")
-    assert first.succeeded
-    assert (again, target.did) == (first, did)
+def test_nothing_may_be_touched_by_default() -> None:
+    """The built-in policy names no service: what it proposes is advice, with the reason and the remedy."""
+    advice = weighed(_proposal("restart-service"), load_runbooks(), Answers())
+    assert advice.blocked.startswith("restart-service may not touch payments: it is not among `services`")
+    assert advice.id == _proposal("restart-service").id
 
 
-def test_a_run_that_was_killed_goes_on(library: Library, db: Database) -> None:
-    """A step that was begun and not ended is asked for again under its own key, so the target can tell."""
-    journal = Journal(db, "inc-1", SystemClock())
-    journal.write(Entry(key="k:0:start", runbook="start-service", step="start", status="started", detail=""))
-    target = Recorder()
-    target.did["k:0:start"] = "start payments (before the kill)"
-    result = execute(_proposal("start-service"), target, library, db, "inc-1", "k")
-    assert result.succeeded
-    assert result.sentences[0] == "start payments (before the kill)"
+def test_what_the_policy_allows_and_the_target_knows_is_offered(library: Library) -> None:
+    """No reason against it: somebody may be asked."""
+    assert weighed(_proposal("restart-service"), library, Answers()).blocked == ""
 
 
-def test_a_failed_step_ends_the_run_and_says_what_stays(library: Library, db: Database) -> None:
-    """The steps before it are undone where they can be; the sentences say which can't."""
-    target = Recorder(fails="restart")
-    result = execute(_proposal("restart-service"), target, library, db, "inc-1", "k")
-    assert not result.succeeded
-    assert result.sentences == (
-        "reroute payments",
-        "restart failed: restart is broken",
-        "reroute stays as it is: it has no undo by machine",
-    )
-    entry = Journal(db, "inc-1", SystemClock()).read("k:1:restart")
-    assert entry is not None
-    assert entry.status == "failed"
+def test_without_a_target_a_runbook_is_advice(library: Library) -> None:
+    """Its steps stand there for a human; the reason names the key to set."""
+    advice = weighed(_proposal("restart-service"), library, Target(None, ""))
+    assert "no target is configured: set runbooks.target.url" in advice.blocked
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]", "has no service 'payments'"),
+        (b'HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{"a": [1,2]}', "in another form"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n<ht>", "is not JSON"),
+        (b"HTTP/1.1 401 No\r\nContent-Length: 5\r\n\r\ntoken", "401 token"),
+        (b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n", "500"),
+        (b"", "does not answer"),
+        (None, "does not answer"),
+    ],
+)
+def test_a_target_that_cannot_act_makes_it_advice(library: Library, answer: bytes | None, reason: str) -> None:
+    """Unknown there, refused, garbled, silent or gone: the proposal says so instead of being offered."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            connection.recv(65536)
+            connection.sendall(answer or b"")
+            connection.close()
+
+        thread = threading.Thread(target=serve, daemon=True)
+        if answer is None:
+            server.close()
+        else:
+            thread.start()
+        target = Target(f"http://127.0.0.1:{port}", "t")
+        assert reason in weighed(_proposal("restart-service"), library, target).blocked
+        target.close()
+
+
+def test_a_name_is_no_path_at_the_target() -> None:
+    """A service named like a way up the tree is asked for by that name, or not at all."""
+    paths: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            paths.append(connection.recv(65536).split(b"\r\n")[0])
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+            connection.close()
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        target = Target(f"http://127.0.0.1:{server.getsockname()[1]}", "t")
+        target.act("../../admin?x=\r\n#", "restart", "k\n:0")
+        thread.join(60)
+        with pytest.raises(RunbookError, match="no service"):
+            target.act("..", "restart", "k")
+        target.close()
+    assert paths == [b"POST /services/..%2F..%2Fadmin%3Fx%3D%0D%0A%23/restart HTTP/1.1"]
 
 
 def test_a_runbook_file_is_checked(tmp_path: Path) -> None:

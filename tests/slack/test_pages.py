@@ -40,7 +40,7 @@ def test_the_whole_way_through_the_buttons(site: Site) -> None:
     site.until(lambda: site.incidents.get(incident_id).labels)
     site.send()
     incident = site.incidents.get(incident_id)
-    assert (incident.human_state, incident.proposal_state) == ("resolved", "approved")
+    assert (incident.human_state, incident.proposal_state) == ("resolved", "cancelled")
     assert incident.acknowledged_by is not None
     assert incident.acknowledged_by.name == "Ana"
     (label,) = incident.labels

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import sys
 from typing import Annotated, Any
 from uuid import uuid4
 
@@ -23,7 +24,8 @@ from watchkeeper.learning.examples import examples
 from watchkeeper.learning.suppression import REASON
 from watchkeeper.learning.track_record import track_record
 from watchkeeper.state.database import Database
-from watchkeeper.vocabulary import MECHANISMS, Actor, Label, Mechanism, content_key
+from watchkeeper.state.runs import runs_of
+from watchkeeper.vocabulary import MECHANISMS, Actor, Label, Mechanism, Proposal, content_key
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 
@@ -31,6 +33,12 @@ IncidentId = Annotated[str, typer.Argument(help="The incident's id, such as inc-
 Who = Annotated[str | None, typer.Option("--as", help="Your name. Default: the user of this terminal.")]
 Key = Annotated[
     str | None, typer.Option("--key", help="Idempotency key: the same key again changes nothing. Default: a new one.")
+]
+Seen = Annotated[
+    str | None,
+    typer.Option(
+        "--proposal", help="The id of the proposal that you looked at, as `show` prints it. Default: shown, and asked."
+    ),
 ]
 Cause = Annotated[str | None, typer.Option("--cause", help="The service at fault; `none` if there was none.")]
 Warranted = Annotated[bool | None, typer.Option("--warranted/--unwarranted", help="Was waking somebody right?")]
@@ -71,7 +79,8 @@ def show(incident: IncidentId, config: ConfigPath = None, as_json: AsJson = Fals
         print(json.dumps(TypeAdapter(Incident).dump_python(one, mode="json"), indent=2))
         return
     print(f"{one.id}  {one.title}\n{one.system_state}, {_human(one)}; onset {one.onset:%Y-%m-%d %H:%M:%S} UTC")
-    known = examples(Database.open(load(config)))
+    db = Database.open(load(config))
+    known = examples(db)
     print("\nFindings")
     for finding in one.findings:
         mark = "fires  " if finding.key in one.firing_keys else "cleared"
@@ -88,9 +97,12 @@ def show(incident: IncidentId, config: ConfigPath = None, as_json: AsJson = Fals
                 print(f"       {evidence.weight:+.1f}  {evidence.sentence}")
     if one.proposal:
         print(f"\nRunbook, {one.proposal_state}: {one.proposal.title}")
-        for step in one.proposal.steps:
-            print(f"  - {step}")
-        print(f"  blast radius: {one.proposal.blast_radius}; undo: {one.proposal.undo}")
+        _print_proposal(one.proposal)
+        if one.proposal_state == "proposed" and not one.proposal.blocked:
+            print(f"  `watchkeeper incident approve {one.id} --proposal {one.proposal.id}` runs it")
+        for run in runs_of(db, one.id):
+            for step in run.steps:
+                print(f"  {step.state:8}  {step.name}  {step.detail}{'; ' * bool(step.undone)}{step.undone}".rstrip())
     print("\nTimeline (UTC)")
     for entry in one.timeline:
         print(f"  {entry.at:%H:%M:%S}  {entry.text}  [{entry.who}, {entry.via}]")
@@ -145,20 +157,34 @@ def label(
     _tell(incidents.label(incident, judged, once, actor), as_json)
 
 
-@app.command(epilog="Example: watchkeeper incident approve inc-7f3a01")
+@app.command(epilog="Example: watchkeeper incident approve inc-7f3a01 --proposal 5d2f0c9be41a7730")
 def approve(
-    incident: IncidentId, config: ConfigPath = None, who: Who = None, key: Key = None, as_json: AsJson = False
+    incident: IncidentId,
+    config: ConfigPath = None,
+    proposal: Seen = None,
+    who: Who = None,
+    key: Key = None,
+    as_json: AsJson = False,
 ) -> None:
     """Let the proposed runbook run; `show` tells what it would do. Exit status 4 if there is nothing to approve."""
-    _tell(_incidents(config).approve(incident, _actor(who), _key(key)), as_json)
+    incidents = _incidents(config)
+    seen = proposal or _shown(incidents.get(incident), "Run this?")
+    _tell(incidents.approve(incident, _actor(who), _key(key), seen), as_json)
 
 
-@app.command(epilog="Example: watchkeeper incident decline inc-7f3a01")
+@app.command(epilog="Example: watchkeeper incident decline inc-7f3a01 --proposal 5d2f0c9be41a7730")
 def decline(
-    incident: IncidentId, config: ConfigPath = None, who: Who = None, key: Key = None, as_json: AsJson = False
+    incident: IncidentId,
+    config: ConfigPath = None,
+    proposal: Seen = None,
+    who: Who = None,
+    key: Key = None,
+    as_json: AsJson = False,
 ) -> None:
     """Don't run the proposed runbook. Exit status 4 if there is nothing to decline."""
-    _tell(_incidents(config).decline(incident, _actor(who), _key(key)), as_json)
+    incidents = _incidents(config)
+    seen = proposal or _shown(incidents.get(incident), "Decline this?")
+    _tell(incidents.decline(incident, _actor(who), _key(key), seen), as_json)
 
 
 @app.command(epilog='Example: watchkeeper incident note inc-7f3a01 "called the bank: they see it too"')
@@ -174,6 +200,29 @@ def note(
     if not text.strip():
         raise ConfigError("the note is empty")
     _tell(_incidents(config).note(incident, _actor(who), text, _key(key)), as_json)
+
+
+def _print_proposal(proposal: Proposal) -> None:
+    for step in proposal.steps:
+        print(f"  - {step}")
+    print(f"  acts on: {proposal.service}; blast radius: {proposal.blast_radius}; undo: {proposal.undo}")
+    if proposal.blocked:
+        print(f"  cannot be run from here: {proposal.blocked}")
+
+
+def _shown(incident: Incident, question: str) -> str:
+    """The id of the current proposal, after whoever sits at the terminal has looked at it."""
+    proposal = incident.proposal
+    if proposal is None or incident.proposal_state != "proposed" or proposal.blocked:
+        return proposal.id if proposal else ""  # refused in words anyway
+    if not sys.stdin.isatty():
+        raise ConfigError(
+            f"--proposal is missing: `watchkeeper incident show {incident.id}` tells what would run, and its id"
+        )
+    print(proposal.title)
+    _print_proposal(proposal)
+    typer.confirm(question, abort=True)
+    return proposal.id
 
 
 def _incidents(config_path: Any) -> Incidents:

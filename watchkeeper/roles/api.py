@@ -34,12 +34,13 @@ class LabelBody(BaseModel):
 
 
 class CommandBody(BaseModel):
-    """A command's body, all of it optional. The same `key` again changes nothing."""
+    """A command's body. The same `key` again changes nothing; `proposal` is the id of the one to approve or decline."""
 
     model_config = ConfigDict(extra="forbid")
 
     key: Annotated[str, Field(max_length=100)] | None = None
     label: LabelBody | None = None
+    proposal: Annotated[str, Field(max_length=100)] = ""
 
 
 def shown(incident: Incident) -> dict[str, Any]:
@@ -71,14 +72,18 @@ def router(incidents: Incidents, clock: Clock) -> APIRouter:
         command: Literal["acknowledge", "resolve", "label", "approve", "decline"],
         body: CommandBody | None = None,
     ) -> Response:
-        """Acknowledge, resolve, label, approve or decline. 401 without a session or token."""
+        """Acknowledge, resolve, label, approve or decline. 401 without a session or token.
+
+        Approve and decline need `proposal`, the `proposal.id` of the incident as it was read; if another runbook is
+        proposed by now, the answer is 409 and says so.
+        """
         actor = who()
         if actor is None:
             return denied(Denied(status=401, text=NO_CREDENTIAL))
         body = body or CommandBody()
         key = f"{actor.via}:{command}:{body.key or uuid.uuid4().hex}"
         label = _label(incident_id, actor, body.label, key, clock) if body.label else None
-        outcome = _give(incidents, incident_id, command, actor, key, label)
+        outcome = _give(incidents, incident_id, command, actor, key, label, body.proposal)
         if outcome is None:
             return JSONResponse({"error": "label: is required; add it"}, 422)
         answer = {"changed": outcome.changed, "message": outcome.message, "incident": shown(outcome.incident)}
@@ -88,15 +93,15 @@ def router(incidents: Incidents, clock: Clock) -> APIRouter:
 
 
 def _give(
-    incidents: Incidents, incident_id: str, command: str, actor: Actor, key: str, label: Label | None
+    incidents: Incidents, incident_id: str, command: str, actor: Actor, key: str, label: Label | None, seen: str
 ) -> Outcome | None:
     match command:
         case "acknowledge":
             return incidents.acknowledge(incident_id, actor, key)
         case "approve":
-            return incidents.approve(incident_id, actor, key)
+            return incidents.approve(incident_id, actor, key, seen)
         case "decline":
-            return incidents.decline(incident_id, actor, key)
+            return incidents.decline(incident_id, actor, key, seen)
         case "resolve":
             return incidents.resolve(incident_id, actor, key, label)
         case _:

@@ -30,10 +30,6 @@ from alerting.machine import Incident
 from detectors.live import Live
 from detectors.openslo import read as read_objectives
 from rca.live import diagnose
-from runbooks.execute import execute
-from runbooks.library import load_runbooks
-from runbooks.propose import propose
-from runbooks.target import Target
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config
 from watchkeeper.errors import StoreError
@@ -42,6 +38,7 @@ from watchkeeper.learning.monitors import WATCHER, watch_the_watcher
 from watchkeeper.learning.suppression import reopenings
 from watchkeeper.problems import SUFFIX, Problems
 from watchkeeper.roles import ready
+from watchkeeper.roles.acting import Acting
 from watchkeeper.roles.loops import Job, Loops
 from watchkeeper.roles.paging import Paging
 from watchkeeper.roles.telemetry import HealthServer, configure_logs, trace_role
@@ -98,8 +95,7 @@ class Watch:
             problems=problems,
         )
         self._paging = Paging(config, db, self.incidents, problems)
-        self._runbooks = load_runbooks(config.runbooks.dir)
-        self._target = Target(config.runbooks.target.url, config.runbook_target_token())
+        self._acting = Acting(config, db, self.incidents, problems)
         self._edges: tuple[tuple[str, str], ...] = ()
         self._edges_read: float | None = None
         self._readiness_told: float | None = None
@@ -219,7 +215,7 @@ class Watch:
         self._problems.solved("diagnose", incident.id)
         if done and incident.diagnosis and _same(diagnosis, incident.diagnosis):
             return
-        proposal = propose(diagnosis, changes, self._runbooks)
+        proposal = self._acting.proposal(diagnosis, changes)
         if incident.proposal_state not in ("none", "proposed"):
             proposal = None
         self.incidents.diagnosed(incident.id, diagnosis, proposal, f"diagnosed:{done}")
@@ -232,20 +228,7 @@ class Watch:
 
     def act(self) -> None:
         """Run what a human approved; also what a kill interrupted."""
-        approved = [one for one in self.incidents.list("open") if one.proposal_state in ("approved", "running")]
-        for attempt in self._problems.each("act", approved, lambda incident: incident.id):
-            with attempt as incident:
-                self._run(incident)
-
-    def _run(self, incident: Incident) -> None:
-        if incident.proposal is None:
-            return
-        key = f"{incident.id}:{incident.proposal.runbook}:{incident.proposal.service}"
-        self.incidents.run_started(incident.id, f"run:{key}")
-        with self._tracer.start_as_current_span("runbook"):
-            result = execute(incident.proposal, self._target, self._runbooks, self._db, incident.id, key)
-        self.incidents.run_finished(incident.id, f"ran:{key}", succeeded=result.succeeded, text=result.text)
-        self._logger.info("runbook.finished", incident=incident.id, succeeded=result.succeeded, text=result.text)
+        self._acting.act()
 
     def learn(self) -> None:
         """Labels into a new version when there are new ones; serve what was promoted."""

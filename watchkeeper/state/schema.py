@@ -178,16 +178,32 @@ overrides = Table(
     Column("author", String(200), nullable=False),
     Column("at", BigInteger, nullable=False),
 )
-runbook_runs = Table(
-    "runbook_runs",
+runs = Table(
+    "runs",
     metadata,
-    Column("key", String(200), primary_key=True),
+    Column("id", Text, primary_key=True),
     Column("incident_id", String(32), nullable=False),
-    Column("runbook", String(100), nullable=False),
-    Column("step", String(200), nullable=False),
-    Column("status", String(16), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("owner", String(200), nullable=False),
+    Column("leased_until", BigInteger, nullable=False),
+    Column("approved_at", BigInteger, nullable=False),
+    Column("started_at", BigInteger),
+    Column("ended_at", BigInteger),
+    Column("text", Text, nullable=False),
+    Index("runs_by_state", "state", "approved_at"),
+    Index("runs_by_incident", "incident_id"),
+)
+run_steps = Table(
+    "run_steps",
+    metadata,
+    Column("run_id", Text, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("name", String(100), nullable=False),
+    Column("state", String(16), nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("detail", Text, nullable=False),
+    Column("undone", Text, nullable=False),
 )
 audit = Table(
     "audit",

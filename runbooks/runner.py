@@ -1,0 +1,189 @@
+"""Takes the runs that humans approved, one at a time, and carries each to a definite end.
+
+claim (a lease) ─► may it still run? ─► the incident says that it begins ─► steps, lease renewed ─► it ends
+                          │ no                    │ refused
+                          └───────────────────────┴─► cancelled, with the reason; the target is not touched
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Final, Protocol
+
+import structlog
+from opentelemetry import trace
+
+from runbooks.execute import Result, carry_out, told
+from runbooks.journal import Journal
+from runbooks.library import Library
+from runbooks.steps import STEPS
+from runbooks.steps.step import Step
+from runbooks.target import Services
+from watchkeeper.clock import Clock, SystemClock
+from watchkeeper.errors import Conflict, RunbookError, StateError
+from watchkeeper.problems import Problems
+from watchkeeper.state.database import Database
+from watchkeeper.state.runs import Run, claim_run, end_run, plan_steps, read_run, release_run
+
+# So long after a kill another watch role goes on with a run. Renewed several times in between.
+LEASE: Final = timedelta(seconds=30)
+# A run that failed for a reason of ours (a bug, the database) is tried again after this.
+AGAIN: Final = timedelta(seconds=15)
+LOOP: Final = "runbooks"
+
+
+class Answer(Protocol):
+    """What an incident says to a word about its run."""
+
+    @property
+    def changed(self) -> bool: ...
+    @property
+    def message(self) -> str: ...
+
+
+class Reports(Protocol):
+    """Where a run's beginning and end are told: the one writer of incidents."""
+
+    def run_started(self, incident_id: str, key: str, *, run: str, seen: str) -> Answer: ...
+    def run_finished(self, incident_id: str, key: str, *, succeeded: bool, text: str, run: str) -> Answer: ...
+    def run_cancelled(self, incident_id: str, key: str, *, text: str, run: str) -> Answer: ...
+
+
+class Runner:
+    """One worker. Several may share a database: each run has one holder at a time."""
+
+    def __init__(
+        self,
+        db: Database,
+        target: Services,
+        library: Library,
+        reports: Reports,
+        *,
+        clock: Clock | None = None,
+        problems: Problems | None = None,
+        lease: timedelta = LEASE,
+        steps: Mapping[str, Step] = STEPS,
+    ) -> None:
+        self._db = db
+        self._target = target
+        self._library = library
+        self._reports = reports
+        self._clock = clock or SystemClock()
+        self._problems = problems or Problems(None)
+        self._lease = lease
+        self._steps = steps
+        self._owner = f"{socket.gethostname()[:100]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self._logger = structlog.get_logger()
+
+    def turn(self) -> int:
+        """Carry out every run that is due and that nobody holds. Returns how many ended here."""
+        ended = 0
+        while run := claim_run(self._db, self._owner, self._clock.now(), self._lease):
+            try:
+                ended += self._one(run)
+                self._problems.solved(LOOP, run.id)
+            except Conflict as error:
+                self._logger.warning("runbook.lost", run=run.id, why=error.message)
+            except Exception as error:  # noqa: BLE001 - one run that cannot go on must not stop the others
+                self._problems.report(LOOP, run.id, error)
+                self._give_back(run)
+        return ended
+
+    def _one(self, run: Run) -> bool:
+        if run.state == "approved" and not run.steps:
+            run = self._planned(run)
+        why_not = self._why_not(run)
+        if run.state == "approved":
+            if not why_not:
+                key = f"run:{run.id}"
+                begun = self._reports.run_started(run.incident_id, key, run=run.id, seen=run.proposal.id)
+                why_not = "" if begun.changed else begun.message
+            if why_not:
+                self._cancel(run, why_not)
+                return True
+        elif why_not:
+            # It may not touch the service any more, not even to undo: that is for a human now.
+            did = told(run).sentences
+            self._end(run, Result(succeeded=False, sentences=(*did, f"stopped where it was: {why_not}")))
+            return True
+        journal = Journal(self._db, run, self._clock, self._lease)
+        with self._renewed(journal), trace.get_tracer("watchkeeper").start_as_current_span("runbook"):
+            result = carry_out(journal.read(), self._target, journal, self._steps)
+        self._end(run, result)
+        return True
+
+    def _why_not(self, run: Run) -> str:
+        """Why a run may not touch its service now; empty when it may. What was approved is what runs, or nothing."""
+        try:
+            book = self._library.book_for(run.proposal)
+        except RunbookError as error:
+            return error.message
+        names = tuple(step.name for step in run.steps)
+        unknown = [name for name in names if name not in self._steps]
+        if unknown:
+            return f"{book.id} has a step {unknown[0]!r} that this version does not know"
+        if run.state == "approved" and book.steps != names:
+            return f"{book.id} was changed since it was approved: it has other steps now"
+        return ""
+
+    def _planned(self, run: Run) -> Run:
+        """A run whose proposal came from an earlier version names no steps: the runbook's, if they read the same."""
+        book = self._library.books.get(run.proposal.runbook)
+        if book and all(name in self._steps for name in book.steps):
+            read = tuple(self._steps[name].plan(run.proposal.service, None) for name in book.steps)
+            if read == run.proposal.steps:
+                with self._db.write() as connection:
+                    plan_steps(connection, run.id, book.steps, self._clock.now())
+        return read_run(self._db, run.id) or run
+
+    def _cancel(self, run: Run, why: str) -> None:
+        text = f"the runbook did not run: {why}"
+        said = self._reports.run_cancelled(run.incident_id, f"cancelled:{run.id}", text=text, run=run.id)
+        if not said.changed:  # the incident has moved on already: then only the run itself still has to end
+            with self._db.write() as connection:
+                end_run(connection, run.id, "cancelled", text, self._clock.now())
+        self._logger.warning("runbook.cancelled", run=run.id, incident=run.incident_id, why=why)
+
+    def _end(self, run: Run, result: Result) -> None:
+        said = self._reports.run_finished(
+            run.incident_id, f"ran:{run.id}", succeeded=result.succeeded, text=result.text, run=run.id
+        )
+        if not said.changed:
+            with self._db.write() as connection:
+                end_run(connection, run.id, "done" if result.succeeded else "failed", result.text, self._clock.now())
+        facts = {"run": run.id, "incident": run.incident_id, "succeeded": result.succeeded}
+        self._logger.info("runbook.finished", **facts, text=result.text)
+
+    def _give_back(self, run: Run) -> None:
+        try:
+            release_run(self._db, run.id, self._owner, self._clock.now() + min(AGAIN, self._lease))
+        except StateError as error:  # then the lease runs out
+            self._logger.warning("runbook.unreleased", run=run.id, error=error.message)
+
+    @contextmanager
+    def _renewed(self, journal: Journal) -> Iterator[None]:
+        """Keep the lease while a step takes its time."""
+        over = threading.Event()
+
+        def renew() -> None:
+            while not over.wait(self._lease.total_seconds() / 5):
+                try:
+                    journal.hold()
+                except Conflict:
+                    return  # the next write of the run says so
+                except StateError as error:
+                    self._logger.warning("runbook.lease_unrenewed", error=error.message)
+
+        thread = threading.Thread(target=renew, name="runbook-lease", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join(5)

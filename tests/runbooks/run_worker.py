@@ -1,0 +1,34 @@
+"""A watch role's runbook worker, to be killed: runs what was approved, against a target over HTTP.
+
+Usage: python run_worker.py STATE_URL TARGET_URL.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import timedelta
+
+from run_parts import LIBRARY, UNDOABLE
+
+from alerting.incidents import Incidents
+from runbooks.runner import Runner
+from runbooks.target import Target
+from watchkeeper.clock import SystemClock
+from watchkeeper.config import OnCallConfig
+from watchkeeper.state.database import Database
+
+
+def main(url: str, target_url: str) -> None:
+    """Work until killed. A short lease: a killed worker's run is taken over soon."""
+    db = Database.open(url)
+    incidents = Incidents(db, SystemClock(), OnCallConfig())
+    runner = Runner(db, Target(target_url, ""), LIBRARY, incidents, lease=timedelta(seconds=0.5), steps=UNDOABLE)
+    print("ready", flush=True)
+    while True:
+        runner.turn()
+        time.sleep(0.005)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])

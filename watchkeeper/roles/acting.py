@@ -1,0 +1,34 @@
+"""What the watch role may do to the target: what to propose for a diagnosis, and the runs that humans approved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from alerting.incidents import Incidents
+from runbooks.feasible import weighed
+from runbooks.library import load_runbooks
+from runbooks.propose import propose
+from runbooks.runner import Runner
+from runbooks.target import Target
+from watchkeeper.config import Config
+from watchkeeper.problems import Problems
+from watchkeeper.state.database import Database
+from watchkeeper.vocabulary import ChangeEvent, Diagnosis, Proposal
+
+
+class Acting:
+    """Proposals, and one worker for their runs."""
+
+    def __init__(self, config: Config, db: Database, incidents: Incidents, problems: Problems | None = None) -> None:
+        self._library = load_runbooks(config.runbooks.dir)
+        self._target = Target(config.runbooks.target.url, config.runbook_target_token())
+        self._runner = Runner(db, self._target, self._library, incidents, problems=problems)
+
+    def proposal(self, diagnosis: Diagnosis, changes: Sequence[ChangeEvent]) -> Proposal | None:
+        """The runbook that fits a diagnosis, with the reason why it cannot be run from here, if there is one."""
+        proposal = propose(diagnosis, changes, self._library)
+        return proposal and weighed(proposal, self._library, self._target)
+
+    def act(self) -> None:
+        """Carry out what was approved, and what a kill interrupted."""
+        self._runner.turn()
