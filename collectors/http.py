@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
+from google.protobuf import json_format
 from google.rpc.status_pb2 import Status
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from prometheus_client import Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from collectors.otlp import MalformedError, TooLargeError, accept, count_refusal, from_json, unzip
+from collectors.callers import Callers, Held, Rates
+from collectors.encodings import ACCEPTED, check_encoding, unpacked
+from collectors.exchange import Exchange, Pairs, Receive, Scope, Send
+from collectors.otlp import Intake, Taken, count_refusal, response
+from collectors.otlp_json import json_object
+from collectors.otlp_limits import Limits
+from collectors.refusals import BusyError, SlowError, TooFastError, TooLargeError, UnsupportedError
 from watchkeeper.config import Config
+from watchkeeper.doors.bodies import Bodies
+from watchkeeper.doors.bodies import Limits as BodyLimits
 from watchkeeper.errors import CollectorError, IngestLogError, WatchkeeperError
 from watchkeeper.ingest_log.segments import IngestLog, OverloadedError
 
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
 # Takes a decoded JSON body; returns what to answer. Raises ValueError or WatchkeeperError on a bad one.
 JsonSink = Callable[[Any], dict[str, Any]]
 
@@ -35,13 +39,15 @@ ACK_SECONDS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1),
 )
 PATHS: Final = {"/v1/traces": "traces", "/v1/metrics": "metrics", "/v1/logs": "logs"}
-EMPTY_RESPONSE: Final[dict[str, bytes]] = {
-    "traces": ExportTraceServiceResponse().SerializeToString(),
-    "metrics": ExportMetricsServiceResponse().SerializeToString(),
-    "logs": ExportLogsServiceResponse().SerializeToString(),
-}
 RETRY_AFTER_S: Final = 2
-INVALID_ARGUMENT, UNAUTHENTICATED, UNAVAILABLE, RESOURCE_EXHAUSTED = 3, 16, 14, 8
+INVALID_ARGUMENT, PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAVAILABLE, UNAUTHENTICATED = 3, 7, 8, 14, 16
+# An exporter on a slow line may take so long for its body.
+BODY_WITHIN_S: Final = 60.0
+# Of the largest bodies, so many may arrive, or be worked on, at once.
+LARGEST_AT_ONCE: Final = 6
+# A larger body, and any JSON, is decoded beside the event loop, so that small ones needn't wait for it.
+DECODED_BESIDE: Final = 256 << 10
+UNPACKED_BESIDE: Final = 64 << 10
 
 
 class HttpReceiver:
@@ -51,115 +57,150 @@ class HttpReceiver:
         self, config: Config, log: IngestLog, sinks: dict[str, tuple[str, JsonSink]], is_ready: Callable[[], str | None]
     ) -> None:
         self._config = config
-        self._log = log
         self._sinks = sinks
         self._is_ready = is_ready
+        self._intake = Intake(log, Limits.of(config))
+        self._callers = Callers(config)
+        self._rates = Rates(config.ingest.max_sender_mib_s * (1 << 20))
         self._limit = config.ingest.max_request_mib << 20
+        most = LARGEST_AT_ONCE * self._limit
+        self._bodies = Bodies(BodyLimits(otherwise=self._limit), deadline_s=BODY_WITHIN_S, most_bytes=most)
+        self._held = Held(most)
         self._otlp_needs_token = any("ingest" in token.scopes for token in config.tokens)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        path, method = scope["path"], scope["method"]
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        exchange = Exchange(self._config, scope, receive, send)
+        refusal = self._callers.refusal(scope["headers"])
+        if refusal:
+            await _status(exchange, *refusal, PERMISSION_DENIED, is_json=True)
+            return
+        path, method = exchange.path, exchange.method
+        if origin := exchange.headers.get("origin"):
+            exchange.extra = [("access-control-allow-origin", origin), ("vary", "origin")]
         if method == "GET" and path in ("/healthz", "/readyz", "/metrics"):
-            await self._health(path, send)
+            await self._health(exchange)
         elif path in PATHS and method == "POST":
-            await self._otlp(PATHS[path], headers, receive, send)
+            await self._otlp(PATHS[path], exchange)
         elif path in self._sinks and method == "POST":
-            await self._json(path, headers, receive, send)
+            await self._json(exchange)
         elif path in PATHS or path in self._sinks:
-            await _answer(send, 405, b'{"error": "use POST"}', [("allow", "POST")])
+            await _not_a_post(exchange)
         else:
             known = ", ".join([*PATHS, *self._sinks])
-            await _answer(send, 404, json.dumps({"error": f"no such path; POST to one of {known}"}).encode())
+            await exchange.answer(404, _error(f"no such path; POST to one of {known}"))
 
-    async def _otlp(self, signal: str, headers: dict[str, str], receive: Receive, send: Send) -> None:
-        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        is_json = kind == "application/json"
-        if kind not in ("application/json", "application/x-protobuf"):
-            text = f"Content-Type {kind or '(none)'} is not OTLP; send application/x-protobuf or application/json"
-            await _status(send, 415, INVALID_ARGUMENT, text, is_json=True)
+    async def _otlp(self, signal: str, exchange: Exchange) -> None:
+        is_json = exchange.kind == "application/json"
+        if exchange.kind not in ("application/json", "application/x-protobuf"):
+            shown = exchange.kind[:60] or "(none)"
+            text = f"Content-Type {shown} is not OTLP; send application/x-protobuf or application/json"
+            await _status(exchange, 415, text, INVALID_ARGUMENT, is_json=True)
             return
-        if self._otlp_needs_token and not self._allowed(headers, "ingest"):
-            await _status(send, 401, UNAUTHENTICATED, "a bearer token with the scope ingest is needed", is_json=is_json)
+        if self._otlp_needs_token and not self._allowed(exchange, "ingest"):
+            text = "a bearer token with the scope ingest is needed"
+            await _status(exchange, 401, text, UNAUTHENTICATED, is_json=is_json)
             return
         clock = asyncio.get_running_loop().time
         try:
-            body = await self._body(headers, receive)
-            began = clock()
-            done = accept(self._log, signal, from_json(signal, body) if is_json else body)
-            if done is not None:
-                await asyncio.wrap_future(done)
+            async with self._body(exchange) as body:
+                began = clock()
+                if is_json or len(body) > DECODED_BESIDE:
+                    taken = await asyncio.to_thread(self._intake.take, signal, body, is_json=is_json)
+                else:
+                    taken = self._intake.take(signal, body)
+                if taken.done is not None:
+                    await asyncio.wrap_future(taken.done)
         except (CollectorError, IngestLogError) as error:
             count_refusal(signal, error)
             status, code = _refusal(error)
-            await _status(send, status, code, error.message, is_json=is_json)
+            await _status(exchange, status, error.message, code, is_json=is_json, extra=_hints(error))
         else:
             ACK_SECONDS.observe(clock() - began)
-            answer = b"{}" if is_json else EMPTY_RESPONSE[signal]
-            await _answer(send, 200, answer, kind="application/json" if is_json else "application/x-protobuf")
+            await exchange.answer(200, _encoded(signal, taken, is_json=is_json), kind=exchange.kind)
 
-    async def _json(self, path: str, headers: dict[str, str], receive: Receive, send: Send) -> None:
-        needed, sink = self._sinks[path]
+    async def _json(self, exchange: Exchange) -> None:
+        needed, sink = self._sinks[exchange.path]
         open_here = needed == "ingest" and not self._otlp_needs_token
-        if not open_here and not self._allowed(headers, needed):
+        if not open_here and not self._allowed(exchange, needed):
             text = f"a bearer token with the scope {needed} is needed; make one with `watchkeeper token new`"
-            await _answer(send, 401, json.dumps({"error": text}).encode(), [("www-authenticate", "Bearer")])
+            await exchange.answer(401, _error(text), [("www-authenticate", "Bearer")])
             return
-        if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        if exchange.kind != "application/json":
             # A page in a browser may send other types here without asking first.
-            await _answer(send, 415, b'{"error": "send Content-Type application/json"}')
+            await exchange.answer(415, _error("send Content-Type application/json"))
             return
         try:
-            tree = json.loads(await self._body(headers, receive))
-            answer = await asyncio.to_thread(sink, tree)
-        except MalformedError as error:
-            await _answer(send, 400, json.dumps({"error": error.message}).encode())
+            async with self._body(exchange) as body:
+                answer = await asyncio.to_thread(_into, sink, body)
+        except (CollectorError, IngestLogError) as error:
+            await exchange.answer(_refusal(error)[0], _error(error.message), _hints(error))
         except (ValueError, RecursionError) as error:
-            await _answer(send, 400, json.dumps({"error": str(error)}).encode())
+            await exchange.answer(400, _error(str(error)))
         except WatchkeeperError as error:
-            status = 503 if error.retry else 400
-            headers_out = [("retry-after", str(RETRY_AFTER_S))] if error.retry else []
-            await _answer(send, status, json.dumps({"error": error.message}).encode(), headers_out)
+            retry: Pairs = [("retry-after", str(RETRY_AFTER_S))] if error.retry else []
+            await exchange.answer(503 if error.retry else 400, _error(error.message), retry)
         else:
-            await _answer(send, 200, json.dumps(answer).encode())
+            await exchange.answer(200, json.dumps(answer).encode())
 
-    async def _health(self, path: str, send: Send) -> None:
-        if path == "/metrics":
-            await _answer(send, 200, generate_latest(), kind=CONTENT_TYPE_LATEST)
+    async def _health(self, exchange: Exchange) -> None:
+        if exchange.path == "/metrics":
+            await exchange.answer(200, generate_latest(), kind=CONTENT_TYPE_LATEST)
             return
-        missing = self._is_ready() if path == "/readyz" else None
-        await _answer(send, 503 if missing else 200, (missing or "ok").encode(), kind="text/plain")
+        missing = self._is_ready() if exchange.path == "/readyz" else None
+        await exchange.answer(503 if missing else 200, (missing or "ok").encode(), kind="text/plain")
 
-    def _allowed(self, headers: dict[str, str], scope: str) -> bool:
-        scheme, _, token = headers.get("authorization", "").partition(" ")
+    def _allowed(self, exchange: Exchange, scope: str) -> bool:
+        scheme, _, token = exchange.headers.get("authorization", "").partition(" ")
         return scheme.lower() == "bearer" and self._config.token_allows(token, scope)
 
-    async def _body(self, headers: dict[str, str], receive: Receive) -> bytes:
-        parts: list[bytes] = []
-        size = 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise MalformedError("the connection closed before the body was whole")
-            part = message.get("body", b"")
-            size += len(part)
-            if size > self._limit:
-                raise TooLargeError(
-                    f"the body is over {self._limit >> 20} MiB (ingest.max_request_mib); send less at once"
-                )
-            parts.append(part)
-            if not message.get("more_body"):
-                break
-        body = b"".join(parts)
-        match headers.get("content-encoding", "").lower():
-            case "" | "identity":
-                return body
-            case "gzip":
-                return unzip(body, self._limit)
-            case other:
-                raise MalformedError(f"Content-Encoding {other} is not supported; send gzip or none")
+    @asynccontextmanager
+    async def _body(self, exchange: Exchange) -> AsyncIterator[bytes]:
+        """The unpacked body, which counts as held in memory while the context lasts.
+
+        Raises:
+            CollectorError: it is too large, too slow, broken, in an unknown encoding, or too much at once.
+        """
+        check_encoding(exchange.encoding)
+        if exchange.declared <= self._limit:  # else it is refused for that
+            self._rates.take(exchange.sender, exchange.declared)
+        packed = await exchange.body(self._bodies)
+        with self._held.account() as hold:
+            hold(len(packed))
+            if len(packed) > UNPACKED_BESIDE:
+                body = await asyncio.to_thread(unpacked, packed, exchange.encoding, self._limit)
+            else:
+                body = unpacked(packed, exchange.encoding, self._limit)
+            if body is not packed:
+                hold(len(body))
+            self._rates.charge(exchange.sender, len(body) - exchange.declared)
+            del packed
+            yield body
+
+
+async def _not_a_post(exchange: Exchange) -> None:
+    if exchange.method == "OPTIONS" and exchange.extra:  # a browser asks before it sends; its page is allowed
+        allowed = "content-type, content-encoding, authorization"
+        pairs = [("access-control-allow-methods", "POST"), ("access-control-allow-headers", allowed)]
+        await exchange.answer(204, b"", pairs)
+    else:
+        await exchange.answer(405, _error("use POST"), [("allow", "POST")])
+
+
+def _into(sink: JsonSink, body: bytes) -> dict[str, Any]:
+    return sink(json_object(body))
+
+
+def _error(text: str) -> bytes:
+    return json.dumps({"error": text}).encode()
+
+
+def _encoded(signal: str, taken: Taken, *, is_json: bool) -> bytes:
+    answer = response(signal, taken)
+    if is_json:
+        return json.dumps(json_format.MessageToDict(answer)).encode()
+    return bytes(answer.SerializeToString())
 
 
 def _refusal(error: CollectorError | IngestLogError) -> tuple[int, int]:
@@ -167,28 +208,37 @@ def _refusal(error: CollectorError | IngestLogError) -> tuple[int, int]:
     match error:
         case TooLargeError():
             return 413, INVALID_ARGUMENT
-        case OverloadedError():
+        case UnsupportedError():
+            return 415, INVALID_ARGUMENT
+        case SlowError():
+            return 408, INVALID_ARGUMENT
+        case OverloadedError() | TooFastError():
             return 429, RESOURCE_EXHAUSTED
-        case IngestLogError():
+        case BusyError() | IngestLogError():
             return 503, UNAVAILABLE
         case _:
-            return 400, INVALID_ARGUMENT
+            return (503, UNAVAILABLE) if error.retry else (400, INVALID_ARGUMENT)
 
 
-async def _status(send: Send, status: int, code: int, text: str, *, is_json: bool) -> None:
+def _hints(error: CollectorError | IngestLogError) -> Pairs:
+    """Headers that say what would work."""
+    match error:
+        case UnsupportedError():
+            return [("accept-encoding", ACCEPTED)]
+        case TooFastError():
+            return [("retry-after", str(error.retry_after_s))]
+        case IngestLogError():
+            return [("retry-after", str(RETRY_AFTER_S))]
+        case _:
+            return [("retry-after", str(RETRY_AFTER_S))] if error.retry else []
+
+
+async def _status(
+    exchange: Exchange, status: int, text: str, code: int, *, is_json: bool, extra: Pairs | None = None
+) -> None:
     """An error as OTLP says: a google.rpc.Status in the request's own encoding."""
-    extra = [("retry-after", str(RETRY_AFTER_S))] if status in (429, 503) else []
     if is_json:
-        await _answer(send, status, json.dumps({"code": code, "message": text}).encode(), extra)
+        await exchange.answer(status, json.dumps({"code": code, "message": text}).encode(), extra)
     else:
         body = Status(code=code, message=text).SerializeToString()
-        await _answer(send, status, body, extra, kind="application/x-protobuf")
-
-
-async def _answer(
-    send: Send, status: int, body: bytes, extra: list[tuple[str, str]] | None = None, kind: str = "application/json"
-) -> None:
-    pairs = [("content-type", kind), ("content-length", str(len(body))), *(extra or [])]
-    headers = [(name.encode(), value.encode()) for name, value in pairs]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+        await exchange.answer(status, body, extra, kind="application/x-protobuf")

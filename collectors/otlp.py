@@ -1,97 +1,105 @@
-"""OTLP requests: decode enough to be sure, append to the ingest log, and say what OTLP says.
-
-Spans, points and records are never touched one by one here: the protobuf runtime validates a whole request,
-and its bytes go to the log as they came.
-"""
+"""OTLP requests: make sure of them, append to the ingest log, and say what OTLP says."""
 
 from __future__ import annotations
 
-import base64
-import json
-import zlib
+import time
 from concurrent.futures import Future
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any, Final
 
-from google.protobuf import json_format
 from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from prometheus_client import Counter
 
+from collectors.otlp_canonical import LARGE, ONE_LARGE, canonical
+from collectors.otlp_json import FromJson, from_json
+from collectors.otlp_limits import Limits
+from collectors.refusals import BusyError, MalformedError, TooFastError, TooLargeError, UnsupportedError
 from watchkeeper.errors import CollectorError, IngestLogError
-from watchkeeper.ingest_log.attributes import MESSAGES, parse_flat
+from watchkeeper.ingest_log.attributes import MESSAGES
 from watchkeeper.ingest_log.segments import IngestLog, OverloadedError
 
+__all__ = ["Intake", "MalformedError", "Taken", "TooLargeError", "accept", "count_refusal", "is_valid", "response"]
+
 REQUESTS = Counter("watchkeeper_otlp_requests_total", "Export requests, by outcome.", ["signal", "outcome"])
+REJECTED = Counter("watchkeeper_otlp_rejected_total", "Rows of accepted requests that were left out.", ["signal"])
 
-_IDS: Final = frozenset({"traceId", "spanId", "parentSpanId", "trace_id", "span_id", "parent_span_id"})
-
-
-class MalformedError(CollectorError):
-    """The request is not what it says it is. Sending it again can't help."""
-
-
-class TooLargeError(MalformedError):
-    """The request is over the limit. Send smaller batches."""
+_RESPONSES: Final[dict[str, tuple[Any, str]]] = {
+    "traces": (ExportTraceServiceResponse, "rejected_spans"),
+    "metrics": (ExportMetricsServiceResponse, "rejected_data_points"),
+    "logs": (ExportLogsServiceResponse, "rejected_log_records"),
+}
 
 
-def unzip(body: bytes, limit: int) -> bytes:
-    """Gunzip up to `limit` bytes, so that a small body can't become a huge one."""
-    inflater = zlib.decompressobj(wbits=31)
-    try:
-        plain = inflater.decompress(body, limit + 1)
-    except zlib.error as error:
-        raise MalformedError(f"the body is not gzip, though Content-Encoding says so: {error}") from error
-    if len(plain) > limit:
-        raise TooLargeError(f"the request is over {limit >> 20} MiB unzipped; send smaller batches")
-    if not inflater.eof:
-        raise MalformedError("the gzip body is cut short")
-    return plain
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """A request that was taken.
+
+    Args:
+        done: is done when the request is on disk; None for an empty request, which is stored nowhere.
+        rejected: how many of its rows were left out.
+        message: what was changed or left out and why; empty if nothing was.
+    """
+
+    done: Future[None] | None
+    rejected: int = 0
+    message: str = ""
 
 
-def from_json(signal: str, body: bytes) -> bytes:
-    """OTLP/JSON (ids in hex, enums as numbers) to protobuf bytes."""
-    try:
-        tree = json.loads(body)
-        if not isinstance(tree, dict):
-            raise MalformedError("the JSON body must be an object, as OTLP/JSON defines it")
-        message = json_format.ParseDict(_ids_to_base64(tree), MESSAGES[signal](), ignore_unknown_fields=True)
-    except (ValueError, RecursionError, json_format.ParseError) as error:
-        raise MalformedError(f"the body is not OTLP/JSON for {signal}: {error}") from error
-    return bytes(message.SerializeToString())
+class Intake:
+    """Takes export requests into the ingest log."""
 
+    def __init__(self, log: IngestLog, limits: Limits) -> None:
+        self._log = log
+        self._limits = limits
 
-def _ids_to_base64(tree: Any) -> Any:
-    """OTLP/JSON writes ids in hex where protobuf's own JSON form has base64."""
-    if isinstance(tree, list):
-        return [_ids_to_base64(item) for item in tree]
-    if not isinstance(tree, dict):
-        return tree
-    return {
-        key: base64.b64encode(bytes.fromhex(value)).decode()
-        if key in _IDS and isinstance(value, str)
-        else _ids_to_base64(value)
-        for key, value in tree.items()
-    }
+    def take(self, signal: str, body: bytes, *, is_json: bool = False) -> Taken:
+        """Validate one export request and append it.
+
+        Raises:
+            MalformedError: not a request of this signal, or nothing of it can be stored.
+            TooLargeError: it would become too much.
+            OverloadedError: the backlog is full; try again later.
+            IngestLogError: the disk failed.
+        """
+        rejected, told, payload = 0, "", body
+        if is_json:
+            read = self._from_json(signal, body)
+            rejected, told, payload = read.rejected, read.message, read.body
+        if not payload:
+            return Taken(done=None, rejected=rejected, message=told)
+        request = canonical(signal, payload, self._limits, time.time_ns())
+        done = self._log.append(signal, request.body, request.kinds)
+        rejected += request.rejected
+        REQUESTS.labels(signal, "accepted").inc()
+        REJECTED.labels(signal).inc(rejected)
+        return Taken(done=done, rejected=rejected, message="; ".join(filter(None, (told, request.message))))
+
+    @staticmethod
+    def _from_json(signal: str, body: bytes) -> FromJson:
+        with ONE_LARGE if len(body) >= LARGE else nullcontext():
+            return from_json(signal, body)
 
 
 def accept(log: IngestLog, signal: str, body: bytes) -> Future[None] | None:
-    """Validate one serialised export request and append it; the future is done when it is on disk.
+    """Take one serialised export request of our own making; the future is done when it is on disk.
 
-    None for an empty request, which is fine and stored nowhere.
-
-    Raises:
-        MalformedError: not a request of this signal.
-        OverloadedError: the backlog is full; try again later.
-        IngestLogError: the disk failed.
+    Raises: as `Intake.take`.
     """
-    if not body:
-        return None
-    try:
-        message, body = parse_flat(signal, body)
-    except DecodeError as error:
-        raise MalformedError(f"the body is not an OTLP {signal} request in protobuf") from error
-    done = log.append(signal, body, _kinds(message) if signal == "metrics" else frozenset())
-    REQUESTS.labels(signal, "accepted").inc()
-    return done
+    return Intake(log, Limits()).take(signal, body).done
+
+
+def response(signal: str, taken: Taken) -> Any:
+    """What OTLP answers: nothing, or a partial success that says what was left out or changed."""
+    message, count_name = _RESPONSES[signal]
+    answer = message()
+    if taken.rejected or taken.message:
+        setattr(answer.partial_success, count_name, taken.rejected)
+        answer.partial_success.error_message = taken.message
+    return answer
 
 
 def count_refusal(signal: str, error: CollectorError | IngestLogError) -> None:
@@ -99,9 +107,13 @@ def count_refusal(signal: str, error: CollectorError | IngestLogError) -> None:
     match error:
         case TooLargeError():
             outcome = "too_large"
+        case UnsupportedError():
+            outcome = "unsupported"
         case MalformedError():
             outcome = "malformed"
-        case OverloadedError():
+        case TooFastError():
+            outcome = "too_fast"
+        case OverloadedError() | BusyError():
             outcome = "overloaded"
         case _:
             outcome = "failed"
@@ -115,13 +127,3 @@ def is_valid(signal: str, body: bytes) -> bool:
     except DecodeError:
         return False
     return True
-
-
-def _kinds(request: Any) -> frozenset[str]:
-    """Which kinds of metric a request holds, so that the loader runs no INSERT in vain."""
-    return frozenset(
-        metric.WhichOneof("data") or "gauge"
-        for resource in request.resource_metrics
-        for scope in resource.scope_metrics
-        for metric in scope.metrics
-    )

@@ -13,11 +13,17 @@ from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
-from collectors.http import EMPTY_RESPONSE, RETRY_AFTER_S
-from collectors.otlp import accept, count_refusal
+from collectors.callers import Callers, Rates, sender_of
+from collectors.http import RETRY_AFTER_S
+from collectors.otlp import Intake, count_refusal, response
+from collectors.otlp_limits import Limits
+from collectors.refusals import BusyError, TooFastError
 from watchkeeper.config import Config
 from watchkeeper.errors import CollectorError, IngestLogError
 from watchkeeper.ingest_log.segments import IngestLog, OverloadedError
+
+THREADS: Final = 16
+MOST_CALLS: Final = 1000
 
 SERVICES: Final = {
     "traces": "opentelemetry.proto.collector.trace.v1.TraceService",
@@ -33,21 +39,18 @@ def serve(config: Config, log: IngestLog) -> tuple[Any, int]:
         CollectorError: the port is taken.
     """
     limit = config.ingest.max_request_mib << 20
+    door = _Door(config)
     server = grpc.server(
-        ThreadPoolExecutor(16, thread_name_prefix="grpc"),
+        ThreadPoolExecutor(THREADS, thread_name_prefix="grpc"),
+        interceptors=(door,),
+        # A body is read when a thread is free for it: what waits beyond that is told to come back.
+        maximum_concurrent_rpcs=MOST_CALLS,
         options=[("grpc.max_receive_message_length", limit), ("grpc.so_reuseport", 0)],
     )
-    needs_token = any("ingest" in token.scopes for token in config.tokens)
-
-    def allowed(context: Any) -> bool:
-        if not needs_token:
-            return True
-        given = dict(context.invocation_metadata()).get("authorization", "")
-        scheme, _, token = str(given).partition(" ")
-        return scheme.lower() == "bearer" and config.token_allows(token, "ingest")
-
+    rates = Rates(config.ingest.max_sender_mib_s * (1 << 20))
+    intake = Intake(log, Limits.of(config))
     for signal, service in SERVICES.items():
-        method = grpc.unary_unary_rpc_method_handler(_export(log, signal, allowed))
+        method = grpc.unary_unary_rpc_method_handler(_export(intake, signal, door, rates))
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {"Export": method}),))
     try:
         port = server.add_insecure_port(f"{config.ingest.host}:{config.ingest.otlp_grpc_port}")
@@ -57,27 +60,59 @@ def serve(config: Config, log: IngestLog) -> tuple[Any, int]:
     return server, port
 
 
-def _export(log: IngestLog, signal: str, allowed: Callable[[Any], bool]) -> Callable[[bytes, Any], bytes]:
+class _Door(grpc.ServerInterceptor):  # type: ignore[misc]
+    """Turns away who may not export, before anything of the request is read."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._callers = Callers(config)
+        self._needs_token = any("ingest" in token.scopes for token in config.tokens)
+
+    def intercept_service(self, continuation: Callable[[Any], Any], details: Any) -> Any:
+        """The handler of a call: the real one, or one that says no."""
+        metadata = dict(details.invocation_metadata)
+        origin = metadata.get("origin")
+        if origin is not None and not self._callers.allows_origin(str(origin)):
+            return _turned_away(grpc.StatusCode.PERMISSION_DENIED, "pages in a browser may not write here")
+        scheme, _, token = str(metadata.get("authorization", "")).partition(" ")
+        if self._needs_token and not (scheme.lower() == "bearer" and self._config.token_allows(token, "ingest")):
+            return _turned_away(grpc.StatusCode.UNAUTHENTICATED, "a bearer token with the scope ingest is needed")
+        return continuation(details)
+
+    def sender(self, context: Any) -> str:
+        """Who sends."""
+        authorization = dict(context.invocation_metadata()).get("authorization", "")
+        # As ipv4:127.0.0.1:50000 or ipv6:%5B::1%5D:50000
+        peer = str(context.peer()).partition(":")[2].rpartition(":")[0]
+        return sender_of(self._config, peer.replace("%5B", "").replace("%5D", ""), str(authorization))
+
+
+def _turned_away(code: Any, text: str) -> Any:
+    # A handler of a stream reads a message when it asks for it, and this one doesn't.
+    return grpc.stream_unary_rpc_method_handler(lambda _requests, context: context.abort(code, text))
+
+
+def _export(intake: Intake, signal: str, door: _Door, rates: Rates) -> Callable[[bytes, Any], bytes]:
     def export(body: bytes, context: Any) -> bytes:
-        if not allowed(context):
-            context.abort(grpc.StatusCode.UNAUTHENTICATED, "a bearer token with the scope ingest is needed")
         try:
-            done = accept(log, signal, body)
-            if done is not None:
-                done.result()
+            rates.take(door.sender(context), len(body))
+            taken = intake.take(signal, body)
+            if taken.done is not None:
+                taken.done.result()
         except (CollectorError, IngestLogError) as error:
             count_refusal(signal, error)
-            if isinstance(error, OverloadedError):
-                context.abort_with_status(rpc_status.to_status(_retry_later(error.message)))
+            if isinstance(error, OverloadedError | TooFastError | BusyError):
+                seconds = error.retry_after_s if isinstance(error, TooFastError) else RETRY_AFTER_S
+                context.abort_with_status(rpc_status.to_status(_retry_later(error.message, seconds)))
             again = isinstance(error, IngestLogError)
             context.abort(grpc.StatusCode.UNAVAILABLE if again else grpc.StatusCode.INVALID_ARGUMENT, error.message)
-        return EMPTY_RESPONSE[signal]
+        return bytes(response(signal, taken).SerializeToString())
 
     return export
 
 
-def _retry_later(text: str) -> Status:
+def _retry_later(text: str, seconds: int) -> Status:
     """RESOURCE_EXHAUSTED with RetryInfo, which tells an exporter that trying again can help."""
     detail = AnyMessage()
-    detail.Pack(RetryInfo(retry_delay=Duration(seconds=RETRY_AFTER_S)))
+    detail.Pack(RetryInfo(retry_delay=Duration(seconds=seconds)))
     return Status(code=grpc.StatusCode.RESOURCE_EXHAUSTED.value[0], message=text, details=[detail])

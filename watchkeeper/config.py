@@ -109,6 +109,13 @@ class IngestConfig(Section):
     otlp_http_port: Port = 4318
     otlp_grpc_port: Port = 4317
     max_request_mib: Annotated[Mebibytes, Field(le=1024)] = 16
+    max_rows: Annotated[int, Field(ge=1, le=10_000_000)] = 200_000
+    max_expanded_mib: Annotated[Mebibytes, Field(le=4096)] = 128
+    max_value_kib: Annotated[int, Field(ge=1, le=16_384)] = 64
+    max_ahead_hours: Annotated[float, Field(ge=0, le=8760)] = 24
+    max_sender_mib_s: Annotated[float, Field(ge=0, le=65_536)] = 64
+    allowed_hosts: tuple[Host, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
     max_backlog_mib: Annotated[int, Field(ge=16, le=1 << 30)] = 1024
     segment_seconds: Annotated[Seconds, Field(le=3600)] = 1.0
     segment_mib: Annotated[Mebibytes, Field(le=1024)] = 24

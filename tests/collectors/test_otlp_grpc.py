@@ -63,9 +63,11 @@ def test_malformed_bytes_are_an_invalid_argument(channel: grpc.Channel) -> None:
 
 def test_overload_is_resource_exhausted_with_retry_info(tmp_path: Path) -> None:
     """A full backlog tells the exporter when to come back."""
-    changes = {"ingest": {"segment_seconds": 0.1, "max_backlog_mib": 16, "segment_mib": 4}}
+    changes = {"ingest": {"segment_seconds": 0.1, "max_backlog_mib": 16, "segment_mib": 4, "max_value_kib": 4096}}
     traces = trace_service_pb2.ExportTraceServiceRequest()
-    traces.resource_spans.add().scope_spans.add().spans.add(name="x" * 2_000_000)
+    traces.resource_spans.add().scope_spans.add().spans.add(
+        name="x" * 2_000_000, start_time_unix_nano=time.time_ns(), end_time_unix_nano=time.time_ns()
+    )
     with (
         OwnRoles(tmp_path, changes) as own,
         grpc.insecure_channel(f"127.0.0.1:{own.config.ingest.otlp_grpc_port}") as channel,

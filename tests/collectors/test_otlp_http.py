@@ -137,7 +137,8 @@ def test_no_bytes_cause_a_server_error(http: httpx.Client, body: bytes, kind: di
     [
         ({"Content-Type": "text/plain"}, b"x", 415),
         ({}, b"x", 415),
-        (PROTOBUF | {"Content-Encoding": "br"}, b"x", 400),
+        (PROTOBUF | {"Content-Encoding": "br"}, b"x", 415),
+        (PROTOBUF | {"Content-Encoding": "gzip, gzip"}, b"x", 415),
         (PROTOBUF | {"Content-Encoding": "gzip"}, b"not gzip", 400),
         (PROTOBUF | {"Content-Encoding": "gzip"}, gzip.compress(b"\x0a" * 100, mtime=0)[:-12], 400),
         (PROTOBUF, b"\x0a" * (2 << 20), 413),
@@ -170,7 +171,7 @@ def test_a_client_that_leaves_harms_nobody(roles: OwnRoles, http: httpx.Client) 
     for _ in range(3):
         with socket.create_connection(("127.0.0.1", roles.config.ingest.otlp_http_port)) as connection:
             connection.sendall(
-                b"POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\n"
+                b"POST /v1/traces HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-protobuf\r\n"
                 b"content-length: 1000\r\n\r\nhalf"
             )
     assert http.get("/healthz").status_code == 200
@@ -179,7 +180,7 @@ def test_a_client_that_leaves_harms_nobody(roles: OwnRoles, http: httpx.Client) 
 
 def test_overload_is_429_with_retry_after_and_ends(tmp_path: Path) -> None:
     """Without a store the backlog fills: then 429 says when to come back, and what was acked arrives later."""
-    changes = {"ingest": {"segment_seconds": 0.1, "max_backlog_mib": 16, "segment_mib": 1}}
+    changes = {"ingest": {"segment_seconds": 0.1, "max_backlog_mib": 16, "segment_mib": 1, "max_value_kib": 1024}}
     with OwnRoles(tmp_path, changes) as own, httpx.Client(base_url=own.otlp_url, trust_env=False, timeout=30) as client:
         own.start("ingest")
         big = request("big", "x" * 1_000_000).SerializeToString()

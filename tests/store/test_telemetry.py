@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import math
 import secrets
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from otlp_requests import logs, metrics, nanos, segment, traces
 
+from collectors.otlp_canonical import canonical
+from collectors.otlp_limits import Limits
 from watchkeeper.bench.own_roles import OwnRoles
-from watchkeeper.ingest_log.attributes import parse_flat
 from watchkeeper.store import edges
 from watchkeeper.store.otlp import Destination, inserts
 from watchkeeper.store.statements import Statements
@@ -26,7 +28,13 @@ WINDOW = Window(start=START, end=START + timedelta(minutes=4))
 
 def load(loader: Statements, signal: str, *requests: Any, token: str | None = None) -> None:
     """Load requests as one segment, as the ingest role does."""
-    body = segment(*(parse_flat(signal, request.SerializeToString())[1] for request in requests))
+    limits = Limits(retention_s=100 * 365 * 86_400)
+    taken = (canonical(signal, request.SerializeToString(), limits, time.time_ns()) for request in requests)
+    insert(loader, signal, segment(*(request.body for request in taken)), token)
+
+
+def insert(loader: Statements, signal: str, body: bytes, token: str | None = None) -> None:
+    """Load a segment."""
     token = token or secrets.token_hex(8)
     for statement in inserts(Destination(database="otel", memory_mib=500), signal, token):
         loader.run(f"{statement} FORMAT Protobuf", body)
@@ -124,7 +132,7 @@ def test_senseless_times_hold_nothing_up(roles: OwnRoles, loader: Statements) ->
         if index:
             span.start_time_unix_nano = index * 86_400 * 10**9 * (1 if index % 2 else 300) % 2**64
             span.end_time_unix_nano = (2**64 - 1) if index % 3 else 0
-    load(loader, "traces", request)
+    insert(loader, "traces", segment(request.SerializeToString()))  # as if no receiver had looked at it
     assert roles.telemetry.spans(WINDOW, service).num_rows == 1
 
 

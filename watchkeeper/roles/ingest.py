@@ -19,6 +19,7 @@ from collectors.otlp import is_valid
 from collectors.otlp_grpc import serve as serve_grpc
 from collectors.prometheus import Scraper
 from watchkeeper.config import Config
+from watchkeeper.doors.connections import MOST_CONNECTIONS, BoundedHttp
 from watchkeeper.ingest_log.loader import Loader
 from watchkeeper.ingest_log.segments import IngestLog
 from watchkeeper.problems import SUFFIX, Problems
@@ -82,12 +83,15 @@ class _Ingest:
         server = uvicorn.Server(
             uvicorn.Config(
                 receiver,
-                http="httptools",
+                http=BoundedHttp,
+                ws="none",
                 loop="uvloop",
                 lifespan="off",
                 access_log=False,
                 log_level="warning",
                 server_header=False,
+                proxy_headers=False,  # anybody may write X-Forwarded-For
+                limit_concurrency=MOST_CONNECTIONS,
                 timeout_graceful_shutdown=5,
             )
         )
