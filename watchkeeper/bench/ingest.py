@@ -40,7 +40,7 @@ BARE_S: Final = 5.0
 STALLED_S: Final = 30.0
 QUERYABLE_WITHIN_S: Final = 5.0
 _HEAD: Final = (
-    b"POST /v1/traces HTTP/1.1\r\nhost: bench\r\ncontent-type: application/x-protobuf\r\ncontent-length: %d\r\n\r\n"
+    b"POST /v1/traces HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-protobuf\r\ncontent-length: %d\r\n\r\n"
 )
 
 
@@ -176,7 +176,7 @@ class _Observer:
 
 
 def _measure(folder: Path, seconds: float, rate: int, bare: float) -> Result:
-    with OwnRoles(folder) as own:
+    with OwnRoles(folder, {"ingest": {"max_sender_mib_s": 0}}) as own:
         own.start("store", "ingest")
         roles = {role: psutil.Process(child.pid) for role, child in own.processes.items()}
         observer = _Observer(own.telemetry, roles)

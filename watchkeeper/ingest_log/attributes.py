@@ -32,6 +32,7 @@ FILES: Final = (
     metrics_service_pb2,
 )
 
+
 def json_text(value: Any, left: list[int]) -> str:
     """The text of an `AnyValue` that is an array or a key-value list.
 
