@@ -10,12 +10,10 @@ from uuid import uuid4
 
 import typer
 from pydantic import TypeAdapter
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from alerting.incidents import Incidents
 from alerting.machine import Incident, Outcome
+from watchkeeper.cli import incident_list
 from watchkeeper.cli.options import AsJson, ConfigPath
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import load
@@ -23,6 +21,7 @@ from watchkeeper.errors import ConfigError, Conflict
 from watchkeeper.learning.examples import examples
 from watchkeeper.learning.suppression import REASON
 from watchkeeper.learning.track_record import track_record
+from watchkeeper.state.codec import dump
 from watchkeeper.state.database import Database
 from watchkeeper.state.runs import runs_of
 from watchkeeper.vocabulary import MECHANISMS, Actor, Label, Mechanism, Proposal, content_key
@@ -44,31 +43,17 @@ Cause = Annotated[str | None, typer.Option("--cause", help="The service at fault
 Warranted = Annotated[bool | None, typer.Option("--warranted/--unwarranted", help="Was waking somebody right?")]
 How = Annotated[str | None, typer.Option("--mechanism", help=f"How it hurt: {', '.join(MECHANISMS)}.")]
 Note = Annotated[str, typer.Option("--note", help="A line for whoever reads this later.")]
-STATES = ("open", "waiting", "paged", "acknowledged", "expired", "resolved")
 
 
 @app.command("list", epilog="Example: watchkeeper incident list --state open --json")
 def list_incidents(
     config: ConfigPath = None,
-    state: Annotated[str | None, typer.Option(help=f"One of {', '.join(STATES)}. Default: all.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 50,
+    state: Annotated[str | None, typer.Option(help=f"One of {', '.join(incident_list.STATES)}. Default: all.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=incident_list.MOST, help="At most so many.")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """Incidents, newest first."""
-    if state not in (None, *STATES):
-        raise ConfigError(f"--state {state}: must be one of {', '.join(STATES)}")
-    found = _incidents(config).list(state, limit)
-    if as_json:
-        print(json.dumps([_facts(incident) for incident in found], indent=2))
-        return
-    if not found:
-        print("No incident." if state is None else f"No incident is {state}.")
-        return
-    table = Table("Incident", "System", "Human", "Since (UTC)", "Service", "What")
-    for one in found:
-        since = f"{one.onset:%Y-%m-%d %H:%M:%S}"
-        table.add_row(one.id, one.system_state, _human(one), since, escape(one.service), escape(one.title))
-    Console().print(table)
+    incident_list.show(config, state, limit, as_json=as_json)
 
 
 @app.command(epilog="Example: watchkeeper incident show inc-7f3a01 --json")
@@ -277,32 +262,9 @@ def _tell(outcome: Outcome, as_json: bool) -> None:
 
 
 def _human(incident: Incident) -> str:
-    if incident.resolved_by and incident.resolved_at:
-        return f"resolved by {incident.resolved_by.name} at {incident.resolved_at:%H:%M}"
-    if incident.human_state == "acknowledged" and incident.acknowledged_by and incident.acknowledged_at:
-        return f"acknowledged by {incident.acknowledged_by.name} at {incident.acknowledged_at:%H:%M}"
-    if incident.human_state == "paged":
-        return f"paged {incident.paged_person}"
-    return incident.human_state
+    return incident_list.human(json.loads(dump(incident)))
 
 
 def _facts(incident: Incident) -> dict[str, object]:
     """What a script needs of an incident; `show --json` has all of it."""
-    suspects = incident.diagnosis.suspects if incident.diagnosis else ()
-    return {
-        "id": incident.id,
-        "title": incident.title,
-        "severity": incident.severity,
-        "service": incident.service,
-        "system_state": incident.system_state,
-        "human_state": incident.human_state,
-        "proposal_state": incident.proposal_state,
-        "onset": incident.onset.isoformat(),
-        "opened_at": incident.opened_at.isoformat(),
-        "paged_at": incident.paged_at.isoformat() if incident.paged_at else None,
-        "acknowledged_by": incident.acknowledged_by.name if incident.acknowledged_by else None,
-        "resolved_by": incident.resolved_by.name if incident.resolved_by else None,
-        "services": sorted({finding.service for finding in incident.findings}),
-        "suspects": [suspect.service for suspect in suspects],
-        "version": incident.version,
-    }
+    return incident_list.facts(json.loads(dump(incident)))

@@ -9,15 +9,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Self
 
-from alembic import command
-from alembic.config import Config as AlembicConfig
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from watchkeeper.config import Config
 from watchkeeper.errors import DatabaseError, StateError
+from watchkeeper.state.revision import MIGRATIONS, newest_revision
 
-MIGRATIONS: Final = Path(__file__).parent / "migrations"
 MIGRATION_LOCK: Final = 8_274_001  # any number that nobody else locks on this database
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -140,8 +138,21 @@ def _alone(engine: Engine) -> Iterator[None]:
 
 
 def _migrate(connection: Connection) -> None:
+    """Bring the schema up to date. Alembic is imported only where there is something to do."""
+    if _stored_revision(connection) == newest_revision():
+        return
+    from alembic import command
+    from alembic.config import Config as AlembicConfig
+
     config = AlembicConfig()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def _stored_revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    revisions = connection.scalars(text("SELECT version_num FROM alembic_version")).all()
+    return str(revisions[0]) if len(revisions) == 1 else None

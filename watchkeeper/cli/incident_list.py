@@ -1,0 +1,121 @@
+"""`watchkeeper incident list`, which somebody types while being paged: it imports nothing that it can do without."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from watchkeeper.config_glance import sqlite_file
+from watchkeeper.errors import ConfigError
+from watchkeeper.state.quick_read import Tree, newest_incidents
+from watchkeeper.text import one_line
+
+STATES = ("open", "waiting", "paged", "acknowledged", "expired", "resolved")
+HEADS = ("Incident", "System", "Human", "Since (UTC)", "Service", "What")
+MOST = 1000
+
+
+class _Parser(argparse.ArgumentParser):
+    """The plain use of the command. Help and mistakes are the full command line's business."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(message)
+
+
+def run(arguments: Sequence[str]) -> bool:
+    """List incidents, if `arguments` are plain; False, and nothing was done, if they need explaining."""
+    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config", "-c", type=Path, default=os.environ.get("WATCHKEEPER_CONFIG") or None)
+    parser.add_argument("--state")
+    parser.add_argument("--limit", type=int, default=50)
+    parser.add_argument("--json", action="store_true")
+    try:
+        given = parser.parse_args(arguments)
+    except ValueError:
+        return False
+    if not 1 <= given.limit <= MOST:
+        return False
+    show(Path(given.config) if given.config else None, given.state, given.limit, as_json=given.json)
+    return True
+
+
+def show(config: Path | None, state: str | None, limit: int, *, as_json: bool) -> None:
+    """Print incidents, newest first."""
+    if state not in (None, *STATES):
+        raise ConfigError(f"--state {state}: must be one of {', '.join(STATES)}")
+    file = sqlite_file(config)
+    found = newest_incidents(file, state, limit) if file else None
+    if found is None:
+        found = _read_in_full(config, state, limit)
+    if as_json:
+        print(json.dumps([facts(incident) for incident in found], indent=2))
+    elif not found:
+        print("No incident." if state is None else f"No incident is {state}.")
+    else:
+        _print_table([_row(incident) for incident in found])
+
+
+def _read_in_full(config: Path | None, state: str | None, limit: int) -> list[Tree]:
+    """PostgreSQL, a database that is new or of another version, or a mistake that must be told."""
+    from alerting.incidents import Incidents
+    from watchkeeper.clock import SystemClock
+    from watchkeeper.config import load
+    from watchkeeper.state.codec import dump
+    from watchkeeper.state.database import Database
+
+    tree = load(config)
+    incidents = Incidents(Database.open(tree), SystemClock(), tree.oncall)
+    return [json.loads(dump(incident)) for incident in incidents.list(state, limit)]
+
+
+def _row(incident: Tree) -> tuple[str, ...]:
+    since = str(incident["onset"])[:19].replace("T", " ")
+    service, title = one_line(incident["service"], 40), one_line(incident["title"], 200)
+    return (incident["id"], incident["system_state"], one_line(human(incident), 60), since, service, title)
+
+
+def _print_table(rows: list[tuple[str, ...]]) -> None:
+    widths = [max(len(row[column]) for row in [HEADS, *rows]) for column in range(len(HEADS) - 1)]
+    for row in [HEADS, *rows]:
+        print("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]))
+
+
+def human(incident: Tree) -> str:
+    """How far a human is with it, in words."""
+    for what in ("resolved", "acknowledged"):
+        if incident["human_state"] == what and incident[f"{what}_by"] and incident[f"{what}_at"]:
+            return f"{what} by {incident[f'{what}_by']['name']} at {str(incident[f'{what}_at'])[11:16]}"
+    if incident["human_state"] == "paged":
+        return f"paged {incident['paged_person']}"
+    return str(incident["human_state"])
+
+
+def facts(incident: Tree) -> dict[str, Any]:
+    """What a script needs of an incident; `show --json` has all of it."""
+    diagnosis = incident.get("diagnosis") or {}
+    by = {key: (incident[key] or {}).get("name") for key in ("acknowledged_by", "resolved_by")}
+    return {
+        "id": incident["id"],
+        "title": incident["title"],
+        "severity": incident["severity"],
+        "service": incident["service"],
+        "system_state": incident["system_state"],
+        "human_state": incident["human_state"],
+        "proposal_state": incident["proposal_state"],
+        "onset": _iso(incident["onset"]),
+        "opened_at": _iso(incident["opened_at"]),
+        "paged_at": _iso(incident["paged_at"]),
+        **by,
+        "services": sorted({finding["service"] for finding in incident["findings"]}),
+        "suspects": [suspect["service"] for suspect in diagnosis.get("suspects", ())],
+        "version": incident["version"],
+    }
+
+
+def _iso(at: str | None) -> str | None:
+    """As Python writes it: with an offset, not with a Z."""
+    return at.removesuffix("Z") + "+00:00" if at and at.endswith("Z") else at

@@ -1,0 +1,13 @@
+"""Which schema this code writes, told without Alembic: importing that takes longer than most commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+
+
+def newest_revision() -> str:
+    """The revision of the newest migration: the number that its file's name begins with."""
+    return max(path.name.split("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*_*.py"))
