@@ -6,7 +6,7 @@ past `max_series`, new series are counted and dropped, and the detectors say so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -88,6 +88,12 @@ class History:
                 moved[:, : self.buckets - shift] = array[:, shift:]
             self._arrays[column] = moved
         self._newest = target
+
+    def blank(self, first_keys: Collection[str]) -> None:
+        """Forget what the series hold whose first key is among these; they stay known."""
+        rows = [i for i, names in enumerate(self.names()) if names[0] in first_keys]
+        for column, array in self._arrays.items():
+            array[rows] = self._values[column]
 
     def crowded(self) -> bool:
         """Whether series were dropped while many of those followed have nothing left in any bucket."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
@@ -17,11 +18,13 @@ import pyarrow as pa
 import structlog
 from prometheus_client import Histogram
 
+from detectors.arrivals import Arrivals
 from detectors.drift import ServiceDrift
 from detectors.fan_out import CallsPerRequest
 from detectors.history import History
 from detectors.latency_shape import QUANTILES, LatencyShape
 from detectors.latency_shape import STEP_S as SHAPE_STEP_S
+from detectors.lateness import Signal, as_it_was
 from detectors.log_templates import BUCKETS as LOG_BUCKETS
 from detectors.log_templates import STEP_S as LOG_STEP_S
 from detectors.log_templates import LogTemplates
@@ -63,6 +66,7 @@ READS: Final[Mapping[str, tuple[str, ...]]] = {
     "topology.shape": ("edges", "red"),
     "drift.service": ("red",),
     "slo.": ("slo",),
+    "clock": (),
 }
 
 
@@ -83,6 +87,10 @@ class Rollups(Protocol):
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table: ...
 
+    def newest(self, signal: str, window: Window) -> pa.Table: ...
+
+    def call_offsets(self, window: Window) -> pa.Table: ...
+
 
 class Live:
     """The live detectors of one installation.
@@ -93,6 +101,7 @@ class Live:
         clear_s: how long a series is normal before its finding ends; at least two buckets.
         slos: objectives whose budgets are followed (`detectors.openslo.read`).
         problems: where a detector that cannot judge is told.
+        late_s: telemetry that comes later than this is not judged.
     """
 
     def __init__(
@@ -103,9 +112,11 @@ class Live:
         clear_s: float = 15.0,
         slos: tuple[Slo, ...] = (),
         problems: Problems | None = None,
+        late_s: float = 600.0,
     ) -> None:
         self._logger = structlog.get_logger()
         self._problems = problems or Problems(None)
+        self._arrivals = Arrivals(late_s, self._problems)
         self._unjudged: frozenset[str] = frozenset()
         self._begin(history_s, version, clear_s, slos)
 
@@ -173,7 +184,12 @@ class Live:
 
     def readiness(self) -> Mapping[str, Readiness]:
         """How far each service is learnt, by service."""
-        return readiness(self._red, self._quantiles, self._levels)
+        known = readiness(self._red, self._quantiles, self._levels)
+        late = {service: self._arrivals.words(service) for service in known}
+        return {
+            service: replace(one, reason=f"{one.reason}; {late[service]}") if late[service] else one
+            for service, one in known.items()
+        }
 
     def tick(self, rollups: Rollups, now: datetime) -> list[Finding]:
         """Judge everything at `now`.
@@ -190,8 +206,14 @@ class Live:
                 self._logger.warning("detectors.begin_anew", why=why)
                 self._begin(self._history_s, self.red.version, self._clear_s, self.slo.objectives)
             self._unjudged = frozenset(READS)  # until it is judged, nothing is
-            unread = self._read(rollups, now)
-            return self._judge(now, unread)
+            self._works("reading arrivals", lambda: self._realign(self._arrivals.read(rollups, now)))
+            unread = self._read(self._arrivals.aligned(rollups), now)
+            delays = self._arrivals.delays()
+            return [
+                as_it_was(finding, delays)
+                for finding in self._judge(now, unread)
+                if finding.kind != "silence" or not self._arrivals.is_late(finding.service, now)
+            ]
 
     def judged(self, finding: Finding) -> bool:
         """Whether the last tick judged what this finding is about, so that one that it did not return has cleared."""
@@ -218,6 +240,7 @@ class Live:
             "topology.shape": lambda: self._fan_out.judge(now, edges),
             "drift.service": lambda: self._drift.judge(now, complete),
             "slo.": lambda: self.slo.judge(now),
+            "clock": lambda: self._arrivals.judge(now),
         }
         unjudged = set()
         for name, judge in judges.items():
@@ -245,6 +268,19 @@ class Live:
             return False
         self._problems.solved("detectors", subject)
         return True
+
+    def _realign(self, changed: Mapping[Signal, frozenset[str]]) -> None:
+        """Read the services again whose rows are somewhere else from now on: later, or earlier, than until now."""
+        if services := changed.get("spans"):
+            for history in (self._red, self._quantiles, self._edges):
+                history.blank(services)
+            self._read_until = self._quantiles_until = self._edges_read = None
+        if services := changed.get("logs"):
+            self._logs.blank(services)
+            self._logs_read = None
+        if services := changed.get("metrics"):
+            self._metrics.blank(services)
+            self._metrics_read = None
 
     def _why_anew(self, now: datetime) -> str:
         """Why all state should be read from the store again, as after a restart; empty where it need not."""

@@ -139,6 +139,7 @@ class WatchConfig(Section):
     settle_s: Delay = 4
     clear_s: Seconds = 20
     ack_timeout_s: Seconds = 1800
+    late_s: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 600
 
 
 class GateConfig(Section):

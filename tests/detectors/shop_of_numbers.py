@@ -47,6 +47,9 @@ class Shop:
         self.errors = self.dice.binomial(self.calls.astype(int), 0.001).astype(float)
         self.now = 0.0
         self.lag_s = 2.5
+        # Seconds by which a service's rows come later than that; what lies in the future came early.
+        self.late: dict[str, float] = {}
+        self.ahead: dict[str, float] = {}
 
     def rows(self, service: str) -> list[int]:
         return [i for i, one in enumerate(self.series) if one[0] == service]
@@ -93,8 +96,8 @@ class Shop:
         row, column = self._inside(window, self.calls > 0)
         return pa.table(
             {
-                "bucket": pa.array(START + column * STEP, pa.timestamp("s", "UTC")),
-                "service": [self.series[i][0] for i in row],
+                "bucket": pa.array(START + column * STEP + self.shift()[row], pa.timestamp("s", "UTC")),
+                "service": pa.array([self.series[i][0] for i in row], pa.string()),
                 "operation": [self.series[i][1] for i in row],
                 "calls": self.calls[row, column].astype(np.int64),
                 "errors": self.errors[row, column].astype(np.int64),
@@ -103,11 +106,25 @@ class Shop:
         )
 
     def _inside(self, window: Window, there: Any) -> tuple[Any, Any]:
-        low = max(0, int(window.start.timestamp() - START) // STEP)
-        newest = min(window.end.timestamp(), self.now - self.lag_s) - START
+        """Rows and true columns whose own clock says that they are in the window, and that have come by now."""
+        furthest = max(self.ahead.values(), default=0.0)
+        nearest = min(0.0, *self.ahead.values()) if self.ahead else 0.0
+        low = max(0, int(window.start.timestamp() - START - furthest) // STEP)
+        newest = min(window.end.timestamp() - nearest, self.now - self.lag_s) - START
         high = max(low, min(self.buckets, int(newest) // STEP))
         row, column = np.nonzero(there[:, low:high])
-        return row, column + low
+        column += low
+        if not (self.late or self.ahead):
+            return row, column
+        late = np.array([self.late.get(name, 0.0) for name, *_ in self.series])[row]
+        has_come = (column + 1) * STEP <= self.now - START - self.lag_s - late
+        stamp = START + column * STEP + self.shift()[row]
+        inside = has_come & (stamp >= window.start.timestamp()) & (stamp < window.end.timestamp())
+        return row[inside], column[inside]
+
+    def shift(self) -> Any:
+        """Seconds by which each row's clock is ahead."""
+        return np.array([self.ahead.get(name, 0.0) for name, *_ in self.series]).astype(int)
 
     def log_counts(self, window: Window, step_s: int = 5) -> pa.Table:
         return empty("service", "severity", lines=pa.int64())
@@ -124,6 +141,26 @@ class Shop:
 
     def edges(self, window: Window, step_s: int = 5) -> pa.Table:
         return empty("caller", "callee", calls=pa.int64())
+
+    def newest(self, signal: str, window: Window) -> pa.Table:
+        found: dict[str, int] = {}
+        if signal == "spans":
+            row, column = self._inside(window, self.calls > 0)
+            shift, last = self.shift(), np.full(len(self.series), -1)
+            np.maximum.at(last, row, column)
+            for i, (name, *_) in enumerate(self.series):
+                if last[i] >= 0:
+                    end = START + int(last[i] + 1) * STEP + int(shift[i])
+                    found[name] = max(found.get(name, 0), end)
+        return pa.table(
+            {
+                "service": pa.array(list(found), pa.string()),
+                "newest": pa.array(list(found.values()), pa.timestamp("s", "UTC")),
+            }
+        )
+
+    def call_offsets(self, window: Window) -> pa.Table:
+        return empty("caller", "callee", offset_s=pa.float64(), calls=pa.int64())
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
         raise AssertionError("no objective is configured here")

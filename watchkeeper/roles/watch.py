@@ -93,6 +93,7 @@ class Watch:
             clear_s=config.watch.clear_s,
             slos=read_objectives(config.slo),
             problems=problems,
+            late_s=config.watch.late_s,
         )
         self._paging = Paging(config, db, self.incidents, problems)
         self._acting = Acting(config, db, self.incidents, problems)

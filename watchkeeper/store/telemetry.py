@@ -13,7 +13,7 @@ from urllib3.exceptions import HTTPError
 
 from watchkeeper.config import Config
 from watchkeeper.errors import StoreError
-from watchkeeper.store.schema import SEVERITY_SQL
+from watchkeeper.store.schema import BUCKET_S, SEVERITY_SQL
 from watchkeeper.vocabulary import Window
 
 _BETWEEN = "bucket >= toDateTime({start:Float64}, 'UTC') AND bucket < toDateTime({end:Float64}, 'UTC')"
@@ -107,6 +107,50 @@ class Telemetry:
             f"FROM edges AS e WHERE {_BETWEEN} GROUP BY step, caller, callee, source ORDER BY step, caller, callee",
             _seconds(window, step_s),
         ).rename_columns({"step": "bucket"})
+
+    def newest(self, signal: str, window: Window) -> pa.Table:
+        """The end of each service's newest data: service, newest (timestamp, UTC); `signal` is spans, logs or metrics."""
+        if signal in ("spans", "logs"):
+            table = "red" if signal == "spans" else "log_counts"
+            return self.query(
+                f"SELECT service, toDateTime64(max(bucket) + {BUCKET_S}, 0, 'UTC') AS newest FROM {table} "
+                f"WHERE {_BETWEEN} GROUP BY service",
+                _seconds(window),
+            )
+        kinds = " UNION ALL ".join(
+            f"SELECT ServiceName, TimeUnix FROM otel_metrics_{kind} WHERE {_TIME.format(column='TimeUnix')}"
+            for kind in ("gauge", "sum", "histogram")
+        )
+        return self.query(
+            f"SELECT ServiceName AS service, toDateTime64(max(TimeUnix), 0, 'UTC') AS newest FROM ({kinds}) GROUP BY service",
+            _nanos(window),
+        )
+
+    def call_offsets(self, window: Window, sampled: int = 20_000) -> pa.Table:
+        """How far callees' clocks are ahead of callers': caller, callee, offset_s (float64), calls (int64).
+
+        Of about `sampled` calls: the median distance of the two sides' middles where they do not overlap by more than
+        a second, 0 where most do.
+        """
+        within = _TIME.format(column="Timestamp")
+
+        def side(kind: str, key: str) -> str:
+            return (
+                f"SELECT TraceId, {key} AS id, ServiceName AS service, toInt64(Duration) AS duration, "
+                "toUnixTimestamp64Nano(Timestamp) + intDiv(toInt64(Duration), 2) AS middle FROM otel_traces "
+                f"WHERE {within} AND SpanKind = '{kind}' AND cityHash64(TraceId) % (SELECT "
+                f"greatest(1, intDiv(count(), {{sampled:UInt32}})) FROM otel_traces WHERE {within} AND SpanKind = 'Client') = 0"
+            )
+
+        return self.query(
+            "SELECT caller, callee, toInt64(count()) AS calls, "
+            "if(countIf(apart > 1e9) * 2 > count(), median(off) / 1e9, 0.) AS offset_s FROM ("
+            "SELECT c.service AS caller, s.service AS callee, s.middle - c.middle AS off, "
+            f"abs(off) - (s.duration + c.duration) / 2 AS apart FROM ({side('Client', 'SpanId')}) AS c "
+            f"INNER JOIN ({side('Server', 'ParentSpanId')}) AS s ON c.TraceId = s.TraceId AND c.id = s.id "
+            "WHERE caller != callee) GROUP BY caller, callee ORDER BY caller, callee",
+            _nanos(window) | {"sampled": sampled},
+        )
 
     def services(self, window: Window) -> pa.Table:
         """Every service that served a request: service, calls, errors, mean_ms, p95_ms, first_seen, last_seen."""

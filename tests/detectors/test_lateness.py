@@ -1,0 +1,169 @@
+"""Telemetry that comes late, or from a clock that is off, is judged all the same, and named."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from shop_of_numbers import START, Shop
+
+from detectors.clock_skew import Offset, skews
+from detectors.lateness import Lateness
+from detectors.live import Live
+from watchkeeper.problems import Problems
+from watchkeeper.vocabulary import Finding, utc
+
+
+def pages(shop: Shop, live: Live, since_s: float, until_s: float) -> dict[str, tuple[float, Finding]]:
+    """When each page first fired, and as what."""
+    found: dict[str, tuple[float, Finding]] = {}
+    at = since_s
+    while at < until_s:
+        for finding in shop.tick(live, at):
+            if finding.severity == "page":
+                found.setdefault(finding.key, (at, finding))
+        at += 2.0
+    return found
+
+
+@pytest.mark.parametrize("late_s", [35.0, 90.0, 200.0, 480.0])
+def test_a_failure_in_late_telemetry_is_found_with_its_own_onset(late_s: float) -> None:
+    """A service whose exporter queues is judged that much later, and is not called silent meanwhile."""
+    shop = Shop(seed=3, seconds=1800)
+    shop.late["money"] = late_s
+    shop.fail("money", 1000, 1060, 0.5)
+    found = pages(shop, Live(history_s=1800), 700, 1780)
+    assert set(found) == {"red:errors:money"}
+    at, finding = found["red:errors:money"]
+    assert 1000 + late_s <= at <= 1000 + late_s + 75
+    assert abs(finding.onset.timestamp() - START - 1000) <= 15
+
+
+def test_tail_sampling_makes_everybody_late_and_nobody_unwatched() -> None:
+    """All spans come 45 seconds late: a slowdown is found, and calm is calm."""
+    shop = Shop(seed=4, seconds=1500)
+    shop.late = dict.fromkeys({name for name, *_ in shop.series}, 45.0)
+    shop.slow("orders", 900, 960, more_ms=500)
+    found = pages(shop, Live(history_s=1800), 500, 1400)
+    assert "red:latency:orders" in found
+    assert all(key.startswith("red:latency") for key in found)
+
+
+def test_a_service_that_stops_is_silent_and_not_late() -> None:
+    """Its newest data does not advance: silence is found as soon as ever."""
+    shop = Shop(seed=5, seconds=1200)
+    shop.stop("stock", 900, 1200)
+    found = pages(shop, Live(history_s=1800), 600, 1100)
+    assert found["red:silence:stock"][0] <= 940
+
+
+def test_a_late_service_that_stops_is_silent_that_much_later() -> None:
+    """Nothing is judged sooner than it can be known."""
+    shop = Shop(seed=5, seconds=1500)
+    shop.late["stock"] = 90.0
+    shop.stop("stock", 900, 1500)
+    found = pages(shop, Live(history_s=1800), 600, 1400)
+    assert 990 <= found["red:silence:stock"][0] <= 1090
+
+
+def test_a_clock_ahead_is_judged_and_is_a_ticket() -> None:
+    """Rows from five minutes in the future are judged as what they are, and somebody reads whose clock it is."""
+    shop = Shop(seed=6, seconds=1500)
+    shop.ahead["money"] = 300.0
+    shop.fail("money", 1000, 1060, 0.5)
+    live = Live(history_s=1800)
+    found = pages(shop, live, 700, 1200)
+    assert set(found) == {"red:errors:money"}
+    (ticket,) = [finding for finding in shop.tick(live, 1202) if finding.signal == "clock"]
+    assert (ticket.severity, ticket.service) == ("ticket", "money")
+    assert ticket.summary.startswith("money's clock is 29")
+
+
+def test_later_than_the_bound_is_said_and_not_judged() -> None:
+    """What is stored and not judged stands where an operator looks."""
+    shop = Shop(seed=7, seconds=1500)
+    shop.late["parcels"] = 150.0
+    problems = Problems(None)
+    live = Live(history_s=1800, problems=problems, late_s=60)
+    pages(shop, live, 800, 1100)
+    (problem,) = problems.current()
+    assert (problem.loop, problem.subject) == ("late telemetry", "spans of parcels")
+    assert "beyond watch.late_s: stored, not judged" in problem.reason
+    shop.late.clear()
+    pages(shop, live, 1100, 1300)
+    assert problems.current() == ()
+
+
+def test_a_delay_that_ends_is_forgotten() -> None:
+    """Once the exporter keeps up again, the service is judged in time again."""
+    shop = Shop(seed=8, seconds=1800)
+    shop.late["money"] = 120.0
+    live = Live(history_s=1800)
+    assert pages(shop, live, 600, 900) == {}
+    shop.late.clear()
+    assert pages(shop, live, 900, 1100) == {}
+    shop.fail("money", 1200, 1260, 0.6)
+    at, _ = pages(shop, live, 1100, 1400)["red:errors:money"]
+    assert at <= 1235
+
+
+def test_readiness_says_who_is_judged_later() -> None:
+    """A human who wonders why nothing came yet reads it beside the service."""
+    shop = Shop(seed=9, seconds=1200)
+    shop.late["advice"] = 90.0
+    live = Live(history_s=1800)
+    pages(shop, live, 600, 900)
+    assert "come 90 s late, and judged so much later" in live.readiness()["advice"].reason
+    assert "judged so much later" not in live.readiness()["front"].reason
+
+
+def test_one_late_batch_is_no_late_service() -> None:
+    """A queue that is flushed once moves nothing: delays must agree some times in a row."""
+    lateness, at = Lateness("spans", 600.0), float(START)
+    for delay in (5, 5, 250, 180, 90, 20, 5, 5, 5, 5):
+        at += 10
+        assert lateness.observe({"a": at - delay}, at) == frozenset()
+    assert lateness.delays == {}
+
+
+def offset(caller: str, callee: str, seconds: float = 0.0) -> Offset:
+    """A pair with enough calls."""
+    return Offset(caller=caller, callee=callee, seconds=seconds, calls=50)
+
+
+def test_the_one_who_disagrees_with_all_is_skewed() -> None:
+    """Callers and callees of one service all say the same of its clock."""
+    pairs = [offset("web", "cart"), offset("web", "pay", 95), offset("pay", "bank", -95), offset("cart", "bank")]
+    assert skews(pairs, {}) == {"pay": 95}
+
+
+def test_two_hosts_that_share_a_wrong_clock_are_both_named() -> None:
+    """The larger group is right; the offset goes on along calls within the smaller."""
+    pairs = [offset("a", "b"), offset("b", "c"), offset("c", "x", -40), offset("x", "y")]
+    assert skews(pairs, {}) == {"x": -40, "y": -40}
+
+
+def test_of_two_who_disagree_the_one_out_of_time_is_off() -> None:
+    """Arrival decides where there is no majority."""
+    assert skews([offset("a", "b", 60)], {"a": 4.0, "b": -56.0}) == {"b": 60}
+    assert skews([offset("a", "b", 60)], {"a": 64.0, "b": 4.0}) == {"a": -60}
+
+
+def test_ordinary_differences_and_few_calls_are_no_skew() -> None:
+    """Half a second is nothing; three calls are no evidence."""
+    assert skews([offset("a", "b", 0.5), Offset(caller="b", callee="c", seconds=99, calls=3)], {}) == {}
+
+
+def test_a_finding_keeps_its_key_when_its_service_becomes_late() -> None:
+    """The onset moves, the finding is the same."""
+    shop = Shop(seed=10, seconds=1500)
+    shop.fail("money", 900, 1400, 0.5)
+    live = Live(history_s=1800)
+    pages(shop, live, 800, 960)
+    before = {f.key: f for f in shop.tick(live, 960) if f.severity == "page"}
+    shop.late["money"] = 60.0
+    pages(shop, live, 962, 1200)
+    after = {f.key: f for f in shop.tick(live, 1202) if f.severity == "page"}
+    assert before.keys() == after.keys() == {"red:errors:money"}
+    assert after["red:errors:money"].seen_at == utc(START + 1202)
+    assert after["red:errors:money"].onset - before["red:errors:money"].onset < timedelta(seconds=40)
