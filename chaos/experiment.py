@@ -12,22 +12,20 @@ action here is a `Fault`, whose revert is its own rollback: it runs whatever hap
 from __future__ import annotations
 
 import fcntl
-import json
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
-from chaos.faults.fault import Effect, Fault, Truth, measure_baseline, prove, write_truth
+from chaos.faults.fault import Effect, Fault, measure_baseline, prove
+from chaos.record import Journal, Status, keep
 from chaos.target import Target
 from watchkeeper.errors import ChaosError
 
 LONGEST_BOUND_S = 300.0
-JOURNAL_FILE = "chaos-journal.jsonl"
-Status = Literal["completed", "no effect", "interrupted", "not recovered"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,24 +75,6 @@ class Experiment:
     @property
     def blast_radius(self) -> str:
         return f"{self.service} and what calls it, for at most {self.bound_s:g} s"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Journal:
-    """What an experiment did; times are Unix seconds. `deviations` names probes that left their tolerance."""
-
-    title: str
-    fault: str
-    target: str
-    blast_radius: str
-    status: Status
-    start: float
-    injected_at: float
-    effect: Effect
-    reverted_at: float
-    end: float
-    deviations: tuple[str, ...]
-    steady_again: bool
 
 
 def validate(experiment: Experiment, target: Target) -> None:
@@ -155,16 +135,34 @@ def run(
         before = measure_baseline(target, experiment.service)
         if not before.healthy:
             raise ChaosError(f"{experiment.service} fails already, so nothing was broken")
-        status: Status = "interrupted"
-        effect = Effect(proved=False, since=0.0, detail="not probed")
-        deviations: dict[str, None] = {}
         injected_at = time.time()
+        mended_by = injected_at + experiment.bound_s
+        journal = Journal(
+            id=uuid.uuid4().hex,
+            title=experiment.title,
+            fault=experiment.fault.name,
+            target=experiment.service,
+            blast_radius=experiment.blast_radius,
+            status="cut short",
+            start=start,
+            injected_at=injected_at,
+            effect=Effect(proved=False, since=0.0, detail="not probed"),
+            reverted_at=mended_by,
+            end=mended_by,
+            deviations=(),
+            steady_again=False,
+        )
+        status: Status = "interrupted"
+        deviations: dict[str, None] = {}
         steady = False
+        keep(target.data_dir, journal, experiment.fault.mechanism)
         try:
             with experiment.fault.inject(target, experiment.service, experiment.bound_s):
                 injected()
                 with _watching(experiment, target, deviations):
                     effect = prove(experiment.fault, target, experiment.service, before)
+                    journal = replace(journal, effect=effect)
+                    keep(target.data_dir, journal, experiment.fault.mechanism)
                     during(effect)
             status = "completed" if effect.proved else "no effect"
         finally:
@@ -176,38 +174,16 @@ def run(
             finally:
                 if status == "completed" and not steady:
                     status = "not recovered"
-                journal = Journal(
-                    title=experiment.title,
-                    fault=experiment.fault.name,
-                    target=experiment.service,
-                    blast_radius=experiment.blast_radius,
+                journal = replace(
+                    journal,
                     status=status,
-                    start=start,
-                    injected_at=injected_at,
-                    effect=effect,
                     reverted_at=reverted_at,
                     end=time.time(),
                     deviations=tuple(deviations),
                     steady_again=steady,
                 )
-                _keep(target.data_dir, experiment, journal)
+                keep(target.data_dir, journal, experiment.fault.mechanism)
         return journal
-
-
-def _keep(data_dir: Path, experiment: Experiment, journal: Journal) -> None:
-    with (data_dir / JOURNAL_FILE).open("a") as file:
-        file.write(json.dumps(asdict(journal)) + "\n")
-    truth = Truth(
-        fault=journal.fault,
-        target=journal.target,
-        mechanism=experiment.fault.mechanism,
-        injected_at=journal.injected_at,
-        effect_at=journal.effect.since,
-        took_effect=journal.effect.proved,
-        ended_at=journal.reverted_at,
-        detail=journal.effect.detail,
-    )
-    write_truth(data_dir, truth)
 
 
 @contextmanager

@@ -7,13 +7,11 @@ with what the same probe saw before.
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Protocol
 
 from chaos.target import ProbeSample, ServiceState, Target
@@ -45,8 +43,12 @@ class Effect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
-    """The ground truth of one injection; one line of chaos-truth.jsonl."""
+    """The ground truth of one injection; one line of chaos-truth.jsonl.
 
+    Of one that was `cut_short`, `ended_at` is when its fault ended by itself at the latest.
+    """
+
+    id: str = ""
     fault: str
     target: str
     mechanism: Mechanism
@@ -55,6 +57,7 @@ class Truth:
     took_effect: bool
     ended_at: float
     detail: str
+    cut_short: bool = False
 
 
 class Fault(Protocol):
@@ -128,9 +131,3 @@ def lease(target: Target, service: str, verb: str, bound_s: float, *, if_instanc
         yield
     finally:
         target.end_lease(held)
-
-
-def write_truth(data_dir: Path, truth: Truth) -> None:
-    """Append one line of ground truth."""
-    with (data_dir / TRUTH_FILE).open("a") as file:
-        file.write(json.dumps(asdict(truth)) + "\n")

@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -15,6 +17,7 @@ import pytest
 from chaos.experiment import Experiment, run, validate
 from chaos.faults import FAULTS
 from chaos.faults.fault import Effect
+from chaos.record import Journal, history, keep
 from chaos.target import Target
 from tests.waiting import STALLED_S, until
 from watchkeeper.errors import ChaosError
@@ -73,6 +76,50 @@ def test_the_supervisor_mends_when_the_injector_is_killed(shop: Target) -> None:
         injector.kill()
     until(lambda: shop.service("inventory").state != "stopped")
     assert until(lambda: shop.ask("inventory").ok)
+
+
+def test_an_experiment_whose_injector_is_killed_is_recorded_as_cut_short(shop: Target) -> None:
+    """kill -9 while the fault holds: journal and truth say so at once, and another experiment adds its own row."""
+    program = Path(sys.executable).with_name("watchkeeper")
+    command = [program, "chaos", "run", "latency", "cart", "--shop", str(shop.data_dir)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as injector:
+        assert injector.stderr is not None
+        assert any("took effect" in line for line in injector.stderr)
+        injector.kill()
+    journal = history(shop.data_dir)[-1]
+    assert (journal.status, journal.fault, journal.target) == ("cut short", "latency", "cart")
+    assert journal.effect.proved
+    truth = json.loads((shop.data_dir / "chaos-truth.jsonl").read_text().splitlines()[-1])
+    assert (truth["id"], truth["cut_short"], truth["took_effect"]) == (journal.id, True, True)
+    assert truth["ended_at"] == pytest.approx(truth["injected_at"] + 50)
+    until(lambda: shop.service("cart").reached_at == shop.service("cart").port, moving=lambda: int(time.time() // 10))
+    before = [one.id for one in history(shop.data_dir)]
+    run(Experiment(fault=FAULTS["kill"], service="shipping", bound_s=30), shop, lambda _: None)
+    assert [one.id for one in history(shop.data_dir)][:-1] == before
+
+
+def test_an_experiment_is_in_the_journal_before_it_breaks_anything(tmp_path: Path) -> None:
+    """Rows replace their own earlier state, whole, beside half a line that an older version left."""
+    (tmp_path / "chaos-journal.jsonl").write_text('{"id": "x", "tit')
+    row = Journal(
+        id="a",
+        title="t",
+        fault="kill",
+        target="web",
+        blast_radius="b",
+        status="cut short",
+        start=1.0,
+        injected_at=2.0,
+        effect=Effect(proved=False, since=0.0, detail="not probed"),
+        reverted_at=9.0,
+        end=9.0,
+        deviations=(),
+        steady_again=False,
+    )
+    keep(tmp_path, row, "killed")
+    keep(tmp_path, replace(row, id="b"), "killed")
+    keep(tmp_path, replace(row, status="completed"), "killed")
+    assert [(one.id, one.status) for one in history(tmp_path)] == [("b", "cut short"), ("a", "completed")]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -69,3 +70,18 @@ def run(
     else:
         print(f"{journal.status}; steady again: {'yes' if journal.steady_again else 'no'}")
     raise typer.Exit(0 if journal.status == "completed" else 1)
+
+
+@app.command(epilog="Example: watchkeeper chaos history --shop watchkeeper-data/demo/shop")
+def history(shop: ShopDir, as_json: AsJson = False) -> None:
+    """List the experiments against a target, oldest first; `cut short`: its injector was killed, or it runs."""
+    from chaos.record import history as read_history
+
+    found = read_history(shop)
+    if as_json:
+        print(json.dumps([asdict(journal) for journal in found], indent=2))
+        return
+    for one in found:
+        print(f"{datetime.fromtimestamp(one.start, UTC):%Y-%m-%d %H:%M:%S}  {one.status:13}  {one.title}")
+    if not found:
+        print("No experiment yet.")

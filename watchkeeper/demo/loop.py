@@ -10,8 +10,8 @@ from sqlalchemy import select
 
 from alerting.incidents import Incidents
 from alerting.machine import Incident
-from chaos.experiment import Journal
 from chaos.faults import FAULTS
+from chaos.record import Journal
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config
 from watchkeeper.demo.report import FaultReport, ranked

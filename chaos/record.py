@@ -1,0 +1,94 @@
+"""What experiments did and what was true meanwhile: two files of JSON lines in the target's directory.
+
+An experiment's row is written before it breaks anything, as cut short, and replaced as more is known. So if the
+injector is killed, the row that it leaves is the true one, without anybody who would have to mend it afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from chaos.faults.fault import TRUTH_FILE, Effect, Truth
+from watchkeeper.vocabulary import Mechanism
+
+JOURNAL_FILE = "chaos-journal.jsonl"
+# `cut short`: whoever injected it was killed before the end, or it still runs.
+Status = Literal["completed", "no effect", "interrupted", "not recovered", "cut short"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Journal:
+    """What an experiment did; times are Unix seconds. `deviations` names probes that left their tolerance.
+
+    Of one that was cut short, `reverted_at` and `end` are the time by which its fault ends by itself, at the latest.
+    """
+
+    id: str = ""
+    title: str
+    fault: str
+    target: str
+    blast_radius: str
+    status: Status
+    start: float
+    injected_at: float
+    effect: Effect
+    reverted_at: float
+    end: float
+    deviations: tuple[str, ...]
+    steady_again: bool
+
+
+def keep(data_dir: Path, journal: Journal, mechanism: Mechanism) -> None:
+    """Write, or replace, an experiment's row in the journal and in the truth. On the disk before this returns."""
+    truth = Truth(
+        id=journal.id,
+        fault=journal.fault,
+        target=journal.target,
+        mechanism=mechanism,
+        injected_at=journal.injected_at,
+        effect_at=journal.effect.since,
+        took_effect=journal.effect.proved,
+        ended_at=journal.reverted_at,
+        detail=journal.effect.detail,
+        cut_short=journal.status == "cut short",
+    )
+    _replace(data_dir / JOURNAL_FILE, asdict(journal))
+    _replace(data_dir / TRUTH_FILE, asdict(truth))
+
+
+def history(data_dir: Path) -> tuple[Journal, ...]:
+    """Every experiment against a target, oldest first. Rows that cannot be read are left out."""
+    known = {field.name for field in fields(Journal)}
+    found = []
+    for row in _rows(data_dir / JOURNAL_FILE):
+        try:
+            values = {name: value for name, value in row.items() if name in known}
+            found.append(Journal(**(values | {"effect": Effect(**row["effect"])})))
+        except (KeyError, TypeError):
+            continue
+    return tuple(found)
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    rows = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else ():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue  # half a line, from before rows were replaced as a whole
+        rows += [row] if isinstance(row, dict) else []
+    return rows
+
+
+def _replace(path: Path, row: dict[str, Any]) -> None:
+    rows = [known for known in _rows(path) if known.get("id") != row["id"]]
+    draft = path.with_suffix(".draft")
+    with draft.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(one) + "\n" for one in (*rows, row))
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
