@@ -8,16 +8,18 @@ from functools import wraps
 from typing import Any
 
 import structlog
-from dash import ClientsideFunction, Dash, Input, Output, State
+from dash import ClientsideFunction, Dash, Input, Output, State, set_props
 from fastapi import FastAPI
 
 from alerting.incidents import Incidents
 from dashboard import commands, pages, shell, suppressed
+from dashboard.callbacks import CheckedCallbacks, registered
 from dashboard.headers import SecureHeaders
 from dashboard.sources import Sources
 from dashboard.statics import CompressedStatics
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config
+from watchkeeper.errors import WatchkeeperError
 from watchkeeper.state.database import Database
 from watchkeeper.store.telemetry import Telemetry
 
@@ -74,11 +76,18 @@ def mount(
     app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", "") != "/_dash-ws-callback"]
     app.add_middleware(SecureHeaders, script_hashes=tuple(dash.csp_hashes()))
     app.add_middleware(CompressedStatics)
+    app.add_middleware(CheckedCallbacks, callbacks=registered(dash.callback_map))
 
 
 def _log_callback_error(error: Exception) -> None:
-    """A page that fails must leave a trace in the log; the reader sees what was there before."""
-    structlog.get_logger().error("dashboard.callback_failed", error=repr(error), exc_info=error)
+    """What goes wrong is told to the reader, who keeps what was there before; a defect leaves its trace in the log."""
+    if isinstance(error, WatchkeeperError):
+        structlog.get_logger().warning("dashboard.callback_refused", error=error.message)
+        said = error.message
+    else:
+        structlog.get_logger().error("dashboard.callback_failed", error=repr(error), exc_info=error)
+        said = "This is a defect of the dashboard; the web role's log holds its trace."
+    set_props("notices", {"sendNotifications": commands.notice("That did not work", said, good=False)})
 
 
 def _off_loop(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -104,6 +104,11 @@ def label_from(
     )
 
 
+def _names_incident(asked: Any) -> bool:
+    """Whether a dialog was opened for an incident: another page's dialog keeps other things there."""
+    return isinstance(asked, dict) and all(isinstance(asked.get(key), str) for key in ("incident", "key"))
+
+
 def notice(title: str, message: str, good: bool) -> list[dict[str, Any]]:
     """A notification, gone by itself when all went well."""
     return [
@@ -146,6 +151,8 @@ def register(dash: Any, sources: Sources, who: Who, off_loop: Callable[[Callable
         if not button or not any(clicks) or not ctx.triggered[0]["value"]:
             return nothing  # the page was drawn anew; nobody pressed anything
         command, incident_id, version = button["command"], button["incident"], button["version"]
+        if command not in WORDS or not isinstance(incident_id, str):
+            return nothing  # no button of ours
         actor = who()
         if actor is None:
             return (notice("Not signed in", NO_SESSION, False), *nothing[1:])
@@ -180,7 +187,7 @@ def register(dash: Any, sources: Sources, who: Who, off_loop: Callable[[Callable
         clicks: int, asked: Any, cause: str | None, mechanism: Mechanism | None, warranted: str, note: str | None
     ) -> Any:
         actor = who()
-        if not clicks or not asked:
+        if not clicks or not _names_incident(asked):
             return no_update, no_update, no_update, no_update
         if actor is None:
             return notice("Not signed in", NO_SESSION, False), no_update, no_update, no_update
@@ -205,7 +212,7 @@ def register(dash: Any, sources: Sources, who: Who, off_loop: Callable[[Callable
     )(off_loop(resolve))
 
     def approve(clicks: int, asked: Any) -> Any:
-        if not clicks or not asked:
+        if not clicks or not _names_incident(asked):
             return no_update, no_update, no_update
         said = give(sources.incidents, who(), "approve", asked["incident"], asked["key"], seen=asked["seen"])
         sources.forget()

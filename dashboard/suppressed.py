@@ -92,6 +92,8 @@ def register(dash: Any, sources: Sources, who: Who, off_loop: Callable[[Callable
         button = ctx.triggered_id
         if not button or not any(clicks) or not ctx.triggered[0]["value"]:
             return (no_update,) * 4  # the page was drawn anew; nobody pressed anything
+        if not isinstance(button["reopen"], str):
+            return (no_update,) * 4  # no button of ours
         if who() is None:
             return notice("Not signed in", NO_SESSION, False), no_update, no_update, no_update
         return no_update, {"finding": button["reopen"]}, True, doubt(sources, button["reopen"])
@@ -106,7 +108,7 @@ def register(dash: Any, sources: Sources, who: Who, off_loop: Callable[[Callable
     )(off_loop(pressed))
 
     def confirmed(clicks: int, asked: Any, note: str | None) -> Any:
-        if not clicks or not asked or "finding" not in asked:
+        if not clicks or not isinstance(asked, dict) or not isinstance(asked.get("finding"), str):
             return (no_update,) * 4
         said = reopened(sources, who(), asked["finding"], note, sources.now())
         sources.forget()
