@@ -11,15 +11,16 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Final
-from urllib.parse import parse_qs
+from urllib.parse import urlencode
 
 import structlog
 from prometheus_client import Counter
-from slack_bolt.adapter.starlette.async_handler import to_async_bolt_request, to_starlette_response
+from slack_bolt.adapter.starlette.async_handler import to_starlette_response
 from slack_bolt.async_app import AsyncApp
+from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_sdk.errors import SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 from starlette.requests import Request
@@ -28,9 +29,11 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from alerting import slack_blocks
 from alerting.incidents import Incidents
 from alerting.machine import Outcome
+from alerting.slack_payloads import UNHEARD, NotUnderstoodError, challenge, read_payload
 from watchkeeper.clock import Clock
 from watchkeeper.config import Config
 from watchkeeper.errors import WatchkeeperError
+from watchkeeper.problems import one_line
 from watchkeeper.vocabulary import MECHANISMS, Actor, Label, content_key
 
 REQUESTS = Counter("watchkeeper_slack_requests_total", "Requests from Slack, by outcome.", ["outcome"])
@@ -85,11 +88,19 @@ class SlackEvents:
         fresh = stamp.isascii() and stamp.isdigit() and abs(time.time() - int(stamp[:12])) <= WINDOW_S
         if not fresh or not hmac.compare_digest(sign(self._secret, stamp, body).encode(), signature.encode()):
             return _refuse("the signature does not match, or the request is older than five minutes", 401)
-        if (challenge := _challenge(body)) is not None:
-            return PlainTextResponse(challenge)
-        if not _is_understood(body):
-            return _refuse("not an interaction that is understood here", 400)
-        answer = await self._app.async_dispatch(to_async_bolt_request(request, body))
+        if (asked := challenge(body)) is not None:
+            return PlainTextResponse(asked)
+        try:
+            payload = read_payload(body)
+        except NotUnderstoodError as error:
+            return _refuse(f"not an interaction that is understood here: {one_line(error, 200)}", 400)
+        if payload["type"] in UNHEARD:
+            REQUESTS.labels("ok").inc()
+            return PlainTextResponse("")
+        # Bolt reads it once more, from bytes: those of what was checked.
+        checked = urlencode({"payload": json.dumps(payload)})
+        headers: dict[str, str | Sequence[str]] = {"content-type": "application/x-www-form-urlencoded"}
+        answer = await self._app.async_dispatch(AsyncBoltRequest(body=checked, headers=headers))
         if answer.status >= 400:
             return _refuse("this interaction is not understood", 400)
         REQUESTS.labels("ok").inc()
@@ -175,47 +186,6 @@ async def _only_ack(ack: Any) -> None:
 
 def _value_of(action: dict[str, Any]) -> str:
     return str(action.get("value") or "")
-
-
-def _challenge(body: bytes) -> str | None:
-    """What Slack wants to read back when the request URL is configured, or None."""
-    try:
-        event = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    is_check = isinstance(event, dict) and event.get("type") == "url_verification"
-    return str(event.get("challenge", ""))[:1000] if is_check else None
-
-
-def _is_understood(body: bytes) -> bool:
-    """Whether a signed body is a press or a form of the shape that the listeners read."""
-    try:
-        (payload,) = parse_qs(body.decode())["payload"]
-        match json.loads(payload):
-            case {"type": "block_actions", "user": {"id": str()}, "actions": [_, *_] as actions}:
-                return all(
-                    isinstance(action, dict) and {"action_id", "action_ts"} <= action.keys() for action in actions
-                )
-            case {"type": "view_submission", "user": {"id": str()}, "view": {"id": str()} as view}:
-                return _is_form(view)
-            case {"type": "view_closed" | "shortcut" | "message_action" | "block_suggestion"}:
-                return True  # Slack's, but nothing of ours listens
-    except (ValueError, KeyError, RecursionError):
-        pass
-    return False
-
-
-def _is_form(view: dict[str, Any]) -> bool:
-    match view:
-        case {
-            "callback_id": "resolve",
-            "private_metadata": str(),
-            "state": {
-                "values": {"warranted": {"warranted": dict()}, "cause": {"cause": dict()}, "note": {"note": dict()}}
-            },
-        }:
-            return isinstance(view["state"]["values"].get("mechanism", {}).get("mechanism"), dict)
-    return False
 
 
 def _refuse(why: str, status: int) -> Response:

@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 from dash import ClientsideFunction, Dash, Input, Output, State, set_props
+from dash.fingerprint import check_fingerprint
 from fastapi import FastAPI
 
 from alerting.incidents import Incidents
@@ -75,8 +76,14 @@ def mount(
     dash.backend.websocket_capability = False
     app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", "") != "/_dash-ws-callback"]
     app.add_middleware(SecureHeaders, script_hashes=tuple(dash.csp_hashes()))
-    app.add_middleware(CompressedStatics)
+    app.add_middleware(CompressedStatics, is_component=lambda path: _is_component(dash, path))
     app.add_middleware(CheckedCallbacks, callbacks=registered(dash.callback_map))
+
+
+def _is_component(dash: Dash, path: str) -> bool:
+    """Whether `package/path`, with or without a fingerprint, is a script or a style that Dash serves."""
+    package, _, file = path.partition("/")
+    return check_fingerprint(file)[0] in dash.registered_paths.get(package, ())
 
 
 def _log_callback_error(error: Exception) -> None:

@@ -19,14 +19,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from watchkeeper.problems import one_line
+from watchkeeper.doors.plain import NotPlainError, plain_object
 from watchkeeper.vocabulary import MECHANISMS
 
 REFUSED = Counter("watchkeeper_dashboard_refused_total", "Requests of pages that were refused as senseless.")
 PATH: Final = "/_dash-update-component"
 MOST_BUTTONS: Final = 2000  # of one kind on one page
-LARGEST_NUMBER: Final = 2**53  # what a browser can count to
-DEEPEST: Final = 12
 
 
 class SenselessRequest(ValueError):
@@ -75,12 +73,9 @@ def checked(body: bytes, callbacks: Mapping[str, Callback]) -> dict[str, Any]:
         SenselessRequest: it is not JSON, names no callback, or does not fit the one that it names.
     """
     try:
-        tree = json.loads(body, parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
-        raise SenselessRequest(f"the body is not JSON: {one_line(error, 100)}") from error
-    if not isinstance(tree, dict):
-        raise SenselessRequest("the body is not an object")
-    _check_plain(tree, DEEPEST)
+        tree = plain_object(body)
+    except NotPlainError as error:
+        raise SenselessRequest(str(error)) from error
     output = tree.get("output")
     callback = callbacks.get(output) if isinstance(output, str) else None
     if callback is None:
@@ -178,30 +173,6 @@ def _prop_id(given: Mapping[str, Any]) -> str:
     name = given["id"]
     text = name if isinstance(name, str) else json.dumps(name, sort_keys=True, separators=(",", ":"))
     return f"{text}.{given['property']}"
-
-
-def _no_number(text: str) -> None:
-    raise ValueError(f"{text} is no number")
-
-
-def _check_plain(value: Any, depth: int) -> None:
-    """Refuse what JSON can say and no page does: half characters, NUL, numbers beyond reach, very deep trees."""
-    if depth < 0:
-        raise SenselessRequest("the body is nested too deep")
-    match value:
-        case str():
-            if "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value):
-                raise SenselessRequest("a text holds NUL, or half of a character")
-        case float() | int():
-            if not abs(value) <= LARGEST_NUMBER:  # so that NaN is refused, too
-                raise SenselessRequest("a number is out of reach")
-        case list():
-            for one in value:
-                _check_plain(one, depth - 1)
-        case dict():
-            for key, one in value.items():
-                _check_plain(key, depth)
-                _check_plain(one, depth - 1)
 
 
 # The kinds of values. None is what an empty field holds.

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import gzip
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-PREFIXES = ("/_dash-component-suites/", "/assets/")
+COMPONENTS = "/_dash-component-suites/"
+PREFIXES = (COMPONENTS, "/assets/")
 LEVEL = 6
 SMALLEST = 1000
 
@@ -19,8 +22,10 @@ SMALLEST = 1000
 class CompressedStatics:
     """Keeps gzip of static files in memory (2.5 MB in all) and compresses other answers as they come."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, is_component: Callable[[str], bool] = lambda _: True) -> None:
+        """`is_component` says whether a path below `COMPONENTS` is a file that Dash serves; Dash fails on others."""
         self._app = app
+        self._is_component = is_component
         self._other = GZipMiddleware(app, minimum_size=SMALLEST, compresslevel=4)
         self._kept: dict[tuple[str, bytes], tuple[Message, bytes]] = {}
         self._lock = threading.Lock()
@@ -28,6 +33,9 @@ class CompressedStatics:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        if scope["path"].startswith(COMPONENTS) and not self._is_component(scope["path"].removeprefix(COMPONENTS)):
+            await JSONResponse({"error": "no such file"}, 404)(scope, receive, send)
             return
         if scope["method"] != "GET" or not scope["path"].startswith(PREFIXES):
             await self._other(scope, receive, send)

@@ -136,6 +136,8 @@ def _stamp(at: datetime) -> str:
 def _moment(text: str) -> datetime | None:
     try:
         at = datetime.fromisoformat(text)
-    except ValueError:
+        at = (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
+    # The store's clock begins with Unix's, and ends in 2106.
+    return at if 1970 < at.year < 2106 else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -23,6 +22,8 @@ from watchkeeper.config import Config
 from watchkeeper.doors.bodies import Limits
 from watchkeeper.doors.door import Door
 from watchkeeper.doors.hosts import Names
+from watchkeeper.doors.plain import plain_json, plain_object
+from watchkeeper.problems import one_line
 
 LIMITS: Final = Limits(otherwise=64 << 10, paths={"/api/": 1 << 20})
 PROTECTION: Final = {
@@ -129,7 +130,8 @@ class StandIn:
         content = _content(arguments)
         if str(arguments.get("reply_broadcast", "")).lower() in ("true", "1"):
             content["reply_broadcast"] = True
-        message = self.workspace.post(room, content, arguments.get("thread_ts"))
+        thread_ts = arguments.get("thread_ts")
+        message = self.workspace.post(room, content, str(thread_ts) if thread_ts else None)
         return {"channel": room, "ts": message["ts"], "message": message}
 
     def _update(self, arguments: Arguments) -> dict[str, Any]:
@@ -147,12 +149,12 @@ class StandIn:
 
     def _views_open(self, arguments: Arguments) -> dict[str, Any]:
         view = arguments.get("view")
-        view = json.loads(view) if isinstance(view, str) else view
+        view = plain_json(view) if isinstance(view, str) else view
         return {"view": self.interactions.open(_required(arguments, "trigger_id", "invalid_trigger_id"), view or {})}
 
     def _views_update(self, arguments: Arguments) -> dict[str, Any]:
         view = arguments.get("view")
-        view = json.loads(view) if isinstance(view, str) else view
+        view = plain_json(view) if isinstance(view, str) else view
         view_id = _required(arguments, "view_id", "not_found")
         return {"view": self.interactions.replace(view_id, view or {}, str(arguments.get("hash") or ""))}
 
@@ -206,13 +208,16 @@ class StandIn:
 
     async def _press(self, request: Request) -> Response:
         async def act(body: dict[str, Any], user: dict[str, str]) -> dict[str, Any]:
-            return await self.interactions.press(body["channel"], body["ts"], body["action_id"], user)
+            room, ts, action_id = _texts(body, "channel", "ts", "action_id")
+            return await self.interactions.press(room, ts, action_id, user)
 
         return await self._act(request, act)
 
     async def _submit(self, request: Request) -> Response:
         async def act(body: dict[str, Any], user: dict[str, str]) -> dict[str, Any]:
-            return await self.interactions.submit(body["view_id"], body["values"], user)
+            values = {name: value for name, value in body["values"].items() if isinstance(value, str)}
+            (view_id,) = _texts(body, "view_id")
+            return await self.interactions.submit(view_id, values, user)
 
         return await self._act(request, act)
 
@@ -220,6 +225,7 @@ class StandIn:
         """Make the next calls of a method fail: `{method, kind, times, retry_after_s}`."""
 
         async def act(body: dict[str, Any], _: dict[str, str]) -> dict[str, Any]:
+            _texts(body, "method")
             self.troubles.add(Trouble(**{key: body[key] for key in Trouble.__slots__ if key in body}))
             return {}
 
@@ -227,7 +233,7 @@ class StandIn:
 
     async def _delete(self, request: Request) -> Response:
         async def act(body: dict[str, Any], _: dict[str, str]) -> dict[str, Any]:
-            self.workspace.delete(body["channel"], body["ts"])
+            self.workspace.delete(*_texts(body, "channel", "ts"))
             return {}
 
         return await self._act(request, act, signed_in=False)
@@ -249,13 +255,13 @@ class StandIn:
         if request.headers.get("content-type", "").partition(";")[0] != "application/json":
             return JSONResponse({"ok": False, "error": "send application/json"}, status_code=415)
         try:
-            body = await request.json()
+            body = plain_object(await request.body())
             user = self._user(body.get("user", "")) if signed_in else {}
             return JSONResponse({"ok": True} | await act(body, user))
         except RuleError as error:
             return JSONResponse({"ok": False, "error": error.code, "details": error.details}, status_code=409)
         except (KeyError, ValueError, TypeError, AttributeError) as error:
-            return JSONResponse({"ok": False, "error": f"malformed: {error}"}, status_code=400)
+            return JSONResponse({"ok": False, "error": f"malformed: {one_line(error)}"}, status_code=400)
 
 
 async def _metrics(_: Request) -> Response:
@@ -278,11 +284,18 @@ async def _arguments(request: Request) -> Arguments:
     """A call's arguments: JSON, a form, or the query string."""
     found: Arguments = dict(request.query_params)
     if request.headers.get("content-type", "").startswith("application/json"):
-        body = await request.json()
-        found |= body if isinstance(body, dict) else {}
+        found |= plain_object(await request.body())
     elif request.method == "POST":
-        found |= {key: str(value) for key, value in (await request.form()).items()}
+        found |= {key: str(value) for key, value in (await request.form(max_files=0, max_fields=50)).items()}
     return found
+
+
+def _texts(body: dict[str, Any], *names: str) -> list[str]:
+    """The texts that a press consists of."""
+    for name in names:
+        if not isinstance(body[name], str):
+            raise TypeError(f"{name} must be a text")
+    return [body[name] for name in names]
 
 
 def _limit(arguments: Arguments) -> int:
@@ -316,7 +329,7 @@ def _content(arguments: Arguments) -> dict[str, Any]:
     """Text, blocks and metadata of a message, checked."""
     text = str(arguments.get("text") or "")
     blocks = arguments.get("blocks")
-    blocks = json.loads(blocks) if isinstance(blocks, str) else blocks
+    blocks = plain_json(blocks) if isinstance(blocks, str) else blocks
     if not text and not blocks:
         raise RuleError("no_text")
     if len(text) > TEXT_LIMIT:
@@ -326,9 +339,9 @@ def _content(arguments: Arguments) -> dict[str, Any]:
         check_blocks(blocks)
         content["blocks"] = blocks
     metadata = arguments.get("metadata")
-    metadata = json.loads(metadata) if isinstance(metadata, str) else metadata
+    metadata = plain_json(metadata) if isinstance(metadata, str) else metadata
     if metadata:
-        if set(metadata) < {"event_type", "event_payload"}:
+        if not isinstance(metadata, dict) or set(metadata) < {"event_type", "event_payload"}:
             raise RuleError("invalid_metadata_format")
         content["metadata"] = metadata
     return content

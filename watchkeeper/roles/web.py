@@ -21,6 +21,7 @@ from watchkeeper.doors.door import Door
 from watchkeeper.doors.hosts import Names
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.learning.question import best_question
+from watchkeeper.problems import one_line
 from watchkeeper.roles import api, calendar_feed
 from watchkeeper.roles.serving import bind, serve
 from watchkeeper.roles.session import Sessions, guard, onward_of, who
@@ -55,7 +56,7 @@ def build(config: Config, telemetry: Telemetry, db: Database) -> FastAPI:
     @app.exception_handler(RequestValidationError)
     async def _invalid(_: Request, error: RequestValidationError) -> Response:
         wrong = [f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()]
-        return JSONResponse({"error": "; ".join(wrong)}, 422)
+        return JSONResponse({"error": one_line("; ".join(wrong), 1000)}, 422)
 
     @app.get("/healthz", include_in_schema=False)
     async def healthz() -> Response:
@@ -80,7 +81,7 @@ def build(config: Config, telemetry: Telemetry, db: Database) -> FastAPI:
 
     @app.post("/sign-in", include_in_schema=False)
     async def sign_in(request: Request) -> Response:
-        form = {key: value for key, value in (await request.form()).items() if isinstance(value, str)}
+        form = {key: value for key, value in (await request.form(max_files=0, max_fields=10)).items() if isinstance(value, str)}
         onward = onward_of(form.get("onward", "/"))
         return await sessions.sign_in(request, form.get("token", ""), form.get("as", ""), onward)
 
