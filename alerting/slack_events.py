@@ -128,10 +128,12 @@ class SlackEvents:
                 await self._tell(client, body, f"Already resolved by {by} at {incident.resolved_at:%H:%M:%S} UTC.")
                 return
             question = await asyncio.to_thread(self._question, incident_id)
-            await client.views_open(trigger_id=body["trigger_id"], view=slack_blocks.resolve_view(incident, question))
+            await client.views_open(
+                trigger_id=body.get("trigger_id", ""), view=slack_blocks.resolve_view(incident, question)
+            )
         except WatchkeeperError as error:
             await self._tell(client, body, error.message)
-        except SlackClientError as error:
+        except (SlackClientError, OSError, TimeoutError) as error:
             structlog.get_logger().warning("slack.form_failed", incident=incident_id, error=str(error))
 
     async def _resolve(self, ack: Any, body: dict[str, Any], view: dict[str, Any], client: AsyncWebClient) -> None:

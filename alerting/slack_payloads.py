@@ -78,7 +78,7 @@ def challenge(body: bytes) -> str | None:
 
 
 def _record(where: str, given: Any, keys: tuple[str, ...]) -> dict[str, str]:
-    """The texts of an object; what is absent or null stays out."""
+    """The texts of an object; what is absent, null or blank stays out."""
     if not isinstance(given, dict):
         raise NotUnderstoodError(f"{where}: must be an object")
     found = {}
@@ -88,7 +88,8 @@ def _record(where: str, given: Any, keys: tuple[str, ...]) -> dict[str, str]:
             continue
         if not isinstance(value, str) or len(value) > LONGEST:
             raise NotUnderstoodError(f"{where}.{key}: must be a text of at most {LONGEST} characters")
-        found[key] = value
+        if value.strip():
+            found[key] = value
     return found
 
 

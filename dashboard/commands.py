@@ -158,7 +158,7 @@ def register(dash: Any, sources: Sources, who: Who, off_loop: Callable[[Callable
             return (notice("Not signed in", NO_SESSION, False), *nothing[1:])
         asked = {"incident": incident_id, "key": f"dashboard:{command}:{incident_id}:{version}:{actor.name}"}
         if command in DIRECT:
-            said = give(sources.incidents, actor, command, incident_id, asked["key"], seen=button["seen"])
+            said = give(sources.incidents, actor, command, incident_id, asked["key"], seen=str(button["seen"]))
             sources.forget()
             return (notice(*said), uuid4().hex, *nothing[2:])
         incident = sources.incident(incident_id)
@@ -214,7 +214,9 @@ def register(dash: Any, sources: Sources, who: Who, off_loop: Callable[[Callable
     def approve(clicks: int, asked: Any) -> Any:
         if not clicks or not _names_incident(asked):
             return no_update, no_update, no_update
-        said = give(sources.incidents, who(), "approve", asked["incident"], asked["key"], seen=asked["seen"])
+        said = give(
+            sources.incidents, who(), "approve", asked["incident"], asked["key"], seen=str(asked.get("seen", ""))
+        )
         sources.forget()
         return notice(*said), False, uuid4().hex
 

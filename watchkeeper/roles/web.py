@@ -81,7 +81,11 @@ def build(config: Config, telemetry: Telemetry, db: Database) -> FastAPI:
 
     @app.post("/sign-in", include_in_schema=False)
     async def sign_in(request: Request) -> Response:
-        form = {key: value for key, value in (await request.form(max_files=0, max_fields=10)).items() if isinstance(value, str)}
+        form = {
+            key: value
+            for key, value in (await request.form(max_files=0, max_fields=10)).items()
+            if isinstance(value, str)
+        }
         onward = onward_of(form.get("onward", "/"))
         return await sessions.sign_in(request, form.get("token", ""), form.get("as", ""), onward)
 
