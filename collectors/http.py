@@ -54,14 +54,21 @@ class HttpReceiver:
     """The ASGI application. `sinks` maps a path to what takes its JSON, with the scope that a token needs."""
 
     def __init__(
-        self, config: Config, log: IngestLog, sinks: dict[str, tuple[str, JsonSink]], is_ready: Callable[[], str | None]
+        self,
+        config: Config,
+        log: IngestLog,
+        sinks: dict[str, tuple[str, JsonSink]],
+        is_ready: Callable[[], str | None],
+        noted: Callable[[], str | None] = lambda: None,
     ) -> None:
+        """`is_ready` says what is missing, if anything; `noted` what a human should know in either case."""
         self._config = config
         self._sinks = sinks
         self._is_ready = is_ready
         self._intake = Intake(log, Limits.of(config))
         self._callers = Callers(config)
         self._rates = Rates(config.ingest.max_sender_mib_s * (1 << 20))
+        self._noted = noted
         self._limit = config.ingest.max_request_mib << 20
         most = LARGEST_AT_ONCE * self._limit
         self._bodies = Bodies(BodyLimits(otherwise=self._limit), deadline_s=BODY_WITHIN_S, most_bytes=most)
@@ -148,8 +155,9 @@ class HttpReceiver:
         if exchange.path == "/metrics":
             await exchange.answer(200, generate_latest(), kind=CONTENT_TYPE_LATEST)
             return
-        missing = self._is_ready() if exchange.path == "/readyz" else None
-        await exchange.answer(503 if missing else 200, (missing or "ok").encode(), kind="text/plain")
+        missing, noted = (self._is_ready(), self._noted()) if exchange.path == "/readyz" else (None, None)
+        text = "\n".join(line for line in (missing or "ok", noted) if line)
+        await exchange.answer(503 if missing else 200, text.encode(), kind="text/plain; charset=utf-8")
 
     def _allowed(self, exchange: Exchange, scope: str) -> bool:
         scheme, _, token = exchange.headers.get("authorization", "").partition(" ")

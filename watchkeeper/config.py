@@ -44,6 +44,7 @@ from watchkeeper.config_values import (
     bracketed,
 )
 from watchkeeper.errors import ConfigError
+from watchkeeper.private_files import secret
 from watchkeeper.yaml_file import Document, read_document
 
 
@@ -272,6 +273,12 @@ class OnCallConfig(Section):
         return self
 
 
+class RolesConfig(Section):
+    """Roles that hang: one whose main loop has not turned for `hung_after_s` is started again by its supervisor."""
+
+    hung_after_s: Annotated[float, Field(ge=5, le=86_400, allow_inf_nan=False)] = 30
+
+
 class RunbookTargetConfig(Section):
     """The process supervisor that runbook steps may act through."""
 
@@ -294,6 +301,7 @@ class Config(Section):
     ingest: IngestConfig = IngestConfig()
     state: StateConfig = StateConfig()
     watch: WatchConfig = WatchConfig()
+    roles: RolesConfig = RolesConfig()
     learning: LearningConfig = LearningConfig()
     web: WebConfig = WebConfig()
     slack: SlackConfig = SlackConfig()
@@ -326,33 +334,13 @@ class Config(Section):
         return self.web.public_url or f"http://{bracketed(self.web.host)}:{self.web.port}"
 
     def secret(self, name: str) -> str:
-        """A secret that Watchkeeper made for itself: read from, or first written to, data_dir/secrets.
+        """A secret that Watchkeeper made for itself: read from, or first written to, data_dir/secrets; never empty.
 
         Names in use: `store` (the embedded engine's password), `commands` (the local token with every
         scope), `session` (signs cookies), `calendar` (in the address of the on-call feed), `slack-signing` and
         `slack-token` (between the roles and the Slack stand-in).
         """
-        folder = self.data_dir / "secrets"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = folder / name
-        try:
-            return path.read_text().strip()
-        except FileNotFoundError:
-            pass
-        # Two roles may start at once: link() keeps the first one's secret, whole, and both read that.
-        draft = folder / f".{name}.{os.getpid()}.{random_secrets.token_hex(4)}"
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(random_secrets.token_urlsafe(32))
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
-        return path.read_text().strip()
+        return secret(self.data_dir / "secrets", name)
 
     def store_password(self) -> str:
         """The store's password: from the environment for a cluster, generated for the embedded engine."""
@@ -382,8 +370,10 @@ class Config(Section):
         return environment(name, "runbooks.target.token_env") if name else ""
 
     def token_allows(self, token: str, scope: str) -> bool:
-        """Whether a bearer token may do `scope`. The local command token may do everything."""
-        digest = hashlib.sha256(token.encode()).hexdigest()
+        """Whether a bearer token may do `scope`. The local command token may do everything; an empty one, nothing."""
+        if not token.strip():
+            return False
+        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
         local = hashlib.sha256(self.secret("commands").encode()).hexdigest()
         allowed = [local] + [t.sha256 for t in self.tokens if scope in t.scopes]
         # No early exit: how long this takes must not tell which token came close.
@@ -396,7 +386,9 @@ class Config(Section):
 
     def calendar_allows(self, token: str) -> bool:
         """Whether a feed's address holds the right secret. Digests are compared, in constant time."""
-        digests = [hashlib.sha256(text.encode()).digest() for text in (token, self.secret("calendar"))]
+        digests = [
+            hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest() for text in (token, self.secret("calendar"))
+        ]
         return random_secrets.compare_digest(*digests)
 
     def require_safe_binding(self, role: Literal["ingest", "web"]) -> None:

@@ -199,5 +199,5 @@ def _read(path: Path) -> list[Problem]:
             )
             for row in rows
         ]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return []

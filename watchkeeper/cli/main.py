@@ -59,7 +59,8 @@ def main() -> None:
     """Run one command; a known error is one line on stderr and its exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a terminal that knows no arrows gets "\\u2192", not a traceback
-            stream.reconfigure(errors="backslashreplace")
+            # A line in a file or a pipe is there at once, lest a service's log stay empty for an hour.
+            stream.reconfigure(errors="backslashreplace", line_buffering=True)
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         width = max(map(len, COMMANDS))

@@ -8,6 +8,7 @@ import shutil
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 
 import httpx
@@ -15,7 +16,8 @@ import psutil
 
 from watchkeeper.config import Config
 from watchkeeper.errors import WatchkeeperError
-from watchkeeper.roles import ready
+from watchkeeper.problems import one_line, read_problems
+from watchkeeper.roles import heart, ready
 from watchkeeper.roles.up import roles_for
 
 Status = Literal["ok", "warning", "problem"]
@@ -166,9 +168,71 @@ def binding(config: Config) -> list[Result]:
     return [Result(check="binding", status="ok", found=f"ingest on {config.ingest.host}, web on {config.web.host}")]
 
 
-CHECKS: tuple[Callable[[Config], list[Result]], ...] = (binding, ports, disk, clock, store, state, slack)
+def roles(config: Config) -> list[Result]:
+    """Each role that runs here turns; one that hangs is named."""
+    from watchkeeper.roles.readiness import ROLES, hung_roles
+
+    running = [role for role in ROLES if heart.read(config, role)]
+    if not running:
+        advice = "Start them with `watchkeeper up`."
+        return [Result(check="roles", status="warning", found=f"none runs on {config.data_dir}", advice=advice)]
+    results = [
+        Result(
+            check="roles",
+            status="problem",
+            found=words,
+            advice=f"`watchkeeper up` starts it again by itself; else stop its process and start it. "
+            f"Its log: {config.data_dir / 'log' / f'{role}.log'}",
+        )
+        for role, words in hung_roles(config).items()
+    ]
+    lost = [role for role in roles_for(config) if role not in running]
+    if lost:
+        advice = "`watchkeeper up` runs every role; where they run elsewhere, look there."
+        results.append(Result(check="roles", status="warning", found=f"not here: {', '.join(lost)}", advice=advice))
+    return results or [Result(check="roles", status="ok", found=f"{', '.join(running)} turn")]
+
+
+def set_aside(config: Config) -> list[Result]:
+    """What a role set aside so that the rest goes on; it stands here for a day after it came last."""
+    results = [
+        Result(
+            check=f"{role}: {problem.loop}",
+            status="warning",
+            found=f"set aside {problem.subject}: {problem.reason} "
+            f"({problem.count} times since {_clock(problem.since)}, last {_clock(problem.last_at)})",
+            advice=f"The rest goes on without it. {config.data_dir / 'log' / f'{role}.log'} tells more.",
+        )
+        for role, problems in read_problems(config.data_dir / "run").items()
+        for problem in problems
+    ]
+    return results or [Result(check="set aside", status="ok", found="nothing was set aside in the last day")]
+
+
+def _clock(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+CHECKS: tuple[Callable[[Config], list[Result]], ...] = (
+    binding,
+    ports,
+    disk,
+    clock,
+    roles,
+    store,
+    state,
+    slack,
+    set_aside,
+)
 
 
 def examine(config: Config) -> list[Result]:
-    """Run every check, in the order in which a start-up would fail."""
-    return [result for check in CHECKS for result in check(config)]
+    """Run every check, in the order in which a start-up would fail. One that fails itself is a problem, no end."""
+    results: list[Result] = []
+    for check in CHECKS:
+        try:
+            results += check(config)
+        except Exception as error:  # noqa: BLE001 - the others must still be seen
+            found = f"the check itself failed: {error.message if isinstance(error, WatchkeeperError) else repr(error)}"
+            results.append(Result(check=check.__name__, status="problem", found=one_line(found), advice="See there."))
+    return results

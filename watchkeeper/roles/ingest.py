@@ -22,11 +22,11 @@ from watchkeeper.config import Config
 from watchkeeper.doors.connections import MOST_CONNECTIONS, BoundedHttp
 from watchkeeper.ingest_log.loader import Loader
 from watchkeeper.ingest_log.segments import IngestLog
-from watchkeeper.problems import SUFFIX, Problems
 from watchkeeper.roles import ready
+from watchkeeper.roles.life import Life, alive
+from watchkeeper.roles.readiness import noted
 from watchkeeper.roles.serving import bind
 from watchkeeper.roles.sinks import StateSinks
-from watchkeeper.roles.telemetry import configure_logs
 from watchkeeper.store.edges import EdgeRefresh
 from watchkeeper.store.preparation import prepare
 from watchkeeper.store.schema import statements
@@ -34,17 +34,21 @@ from watchkeeper.store.statements import Statements
 from watchkeeper.store.telemetry import connect
 
 EDGES_EVERY_S = 2.0
+EDGES_TIMES = 10.0  # its queries wait for a slow store, and time out in less
 
 
 def run(config: Config) -> None:
     """Receive until SIGTERM or SIGINT; then finish what was begun."""
     config.require_safe_binding("ingest")
-    configure_logs()
-    uvloop.run(_Ingest(config).serve())
+    with alive(config, "ingest") as life:
+        life.heart.say("reading the ingest log")
+        uvloop.run(_Ingest(life).serve())
 
 
 class _Ingest:
-    def __init__(self, config: Config) -> None:
+    def __init__(self, life: Life) -> None:
+        config = life.config
+        self._life = life
         self._config = config
         self._logger = structlog.get_logger()
         self._stopping = threading.Event()
@@ -55,7 +59,7 @@ class _Ingest:
             open_scale=config.ingest.segment_seconds,
             is_valid=is_valid,
         )
-        self._problems = Problems(config.data_dir / "run" / f"ingest{SUFFIX}")
+        self._problems = life.problems
         self._state = StateSinks(config, self._problems)
         if config.store.url is None:
             self._writer, schema = ("loader", config.secret("store-loader")), []
@@ -79,7 +83,9 @@ class _Ingest:
         if grpc_port:
             bind(self._config.ingest.host, grpc_port, "ingest.otlp_grpc_port").close()
         grpc_server, grpc_port = serve_grpc(self._config, self._log)
-        receiver = HttpReceiver(self._config, self._log, self._sinks(), lambda: self._log.problem)
+        receiver = HttpReceiver(
+            self._config, self._log, self._sinks(), lambda: self._log.problem, lambda: noted(self._life)
+        )
         server = uvicorn.Server(
             uvicorn.Config(
                 receiver,
@@ -112,10 +118,12 @@ class _Ingest:
             await asyncio.sleep(0.01)
         ports = {"otlp_http": http.getsockname()[1], "otlp_grpc": grpc_port}
         ready.announce(self._config, "ingest", ports)
+        beating = asyncio.create_task(self._life.beat())
         self._logger.info("ingest.ready", **ports)
         # The first change event must not wait while the state database opens, which takes seconds on a busy machine.
         threading.Thread(target=self._state.open_early, name="state", daemon=True).start()
         await stop.wait()
+        beating.cancel()
         server.should_exit = True
         await serving
         grpc_server.stop(grace=2).wait()
@@ -136,7 +144,10 @@ class _Ingest:
 
     def _refresh_edges(self) -> None:
         refresh: EdgeRefresh | None = None
+        heart = self._life.heart
+        heart.expect("edges", EDGES_TIMES * self._config.roles.hung_after_s)
         while not self._stopping.wait(EDGES_EVERY_S):
+            heart.beat("edges")
             try:
                 refresh = refresh or EdgeRefresh(self._connect(), self._config.store.database)
                 refresh.run(self._log.complete_until("traces", time.time()))

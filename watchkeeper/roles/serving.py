@@ -10,11 +10,11 @@ from typing import Any
 import structlog
 import uvicorn
 
-from watchkeeper.config import Config
 from watchkeeper.doors.connections import MOST_CONNECTIONS, BoundedHttp
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.roles import ready
 from watchkeeper.roles.checkup import port_owner
+from watchkeeper.roles.life import Life
 
 
 def bind(host: str, port: int, key: str) -> socket.socket:
@@ -30,12 +30,13 @@ def bind(host: str, port: int, key: str) -> socket.socket:
         ) from error
 
 
-def serve(config: Config, role: str, app: Any, listener: socket.socket) -> None:
-    """Serve `app` on `listener` as `role`, until SIGTERM or SIGINT."""
-    asyncio.run(_serve(config, role, app, listener))
+def serve(life: Life, app: Any, listener: socket.socket) -> None:
+    """Serve `app` on `listener` as the role that lives here, until SIGTERM or SIGINT."""
+    asyncio.run(_serve(life, app, listener))
 
 
-async def _serve(config: Config, role: str, app: Any, listener: socket.socket) -> None:
+async def _serve(life: Life, app: Any, listener: socket.socket) -> None:
+    config, role = life.config, life.role
     server = uvicorn.Server(
         uvicorn.Config(
             app,
@@ -60,7 +61,9 @@ async def _serve(config: Config, role: str, app: Any, listener: socket.socket) -
     port = listener.getsockname()[1]
     ready.announce(config, role, {"http": port})
     structlog.get_logger().info(f"{role}.ready", port=port)
+    beating = asyncio.create_task(life.beat())
     await serving
+    beating.cancel()
     ready.withdraw(config, role)
     structlog.get_logger().info(f"{role}.stopped")
 

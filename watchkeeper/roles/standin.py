@@ -6,8 +6,8 @@ from alerting.standin.app import StandIn
 from watchkeeper.config import Config, is_loopback
 from watchkeeper.errors import ConfigError
 from watchkeeper.roles import ready
+from watchkeeper.roles.life import alive
 from watchkeeper.roles.serving import bind, serve
-from watchkeeper.roles.telemetry import configure_logs
 
 
 def run(config: Config) -> None:
@@ -19,12 +19,12 @@ def run(config: Config) -> None:
     host = config.slack.stand_in.host
     if not is_loopback(host):
         raise ConfigError(f"slack.stand_in.host is {host}: the stand-in has no sign-in, so it stays on loopback")
-    configure_logs()
 
     def request_url() -> str:
         web = ready.read(config, "web")
         port = web.ports["http"] if web else config.web.port
         return f"http://{config.web.host}:{port}/slack/events"
 
-    listener = bind(host, config.slack.stand_in.port, "slack.stand_in.port")
-    serve(config, "standin", StandIn(config, request_url).application(), listener)
+    with alive(config, "standin") as life:
+        listener = bind(host, config.slack.stand_in.port, "slack.stand_in.port")
+        serve(life, StandIn(config, request_url).application(), listener)

@@ -4,21 +4,37 @@ from __future__ import annotations
 
 import signal
 import threading
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
+from typing import Final
 
 import structlog
 
 from watchkeeper.config import Config
+from watchkeeper.config_values import bracketed
 from watchkeeper.errors import StoreError
 from watchkeeper.roles import ready
 from watchkeeper.roles.checkup import port_owner
-from watchkeeper.roles.telemetry import configure_logs
+from watchkeeper.roles.life import Life, alive
+from watchkeeper.roles.readiness import noted
 from watchkeeper.store.chdb_server import ChdbServer, User
 from watchkeeper.store.engine import Engine
+
+SERVING: Final = "serving"
+# A busy engine answers a ping late; twice the bound is late enough to be hung.
+SERVING_TIMES: Final = 2.0
+PING_EVERY_S: Final = 2.0
+PING_WITHIN_S: Final = 10.0
 
 
 def run(config: Config) -> None:
     """Serve until SIGTERM or SIGINT."""
-    configure_logs()
+    with alive(config, "store") as life:
+        _serve(life)
+
+
+def _serve(life: Life) -> None:
+    config = life.config
     log = structlog.get_logger()
     users = {
         config.store.user: User(password=config.store_password(), writes=False),
@@ -31,6 +47,8 @@ def run(config: Config) -> None:
             f"store.port {config.store.port} cannot be used: it is held by {port_owner(config.store.port)}. "
             "Stop that process, or set store.port."
         ) from error
+    server.noted = lambda: noted(life)
+    life.heart.say("opening the engine")
     engine = server.engine = Engine(
         config.data_dir / "store",
         database=config.store.database,
@@ -45,8 +63,25 @@ def run(config: Config) -> None:
     port = server.server_address[1]
     ready.announce(config, "store", {"http": port})
     log.info("store.ready", port=port)
-    stopping.wait()
+    threading.Thread(target=_ask, args=(life, port, stopping), name="ping", daemon=True).start()
+    life.wait(stopping)
     server.shutdown()
     engine.close()
     ready.withdraw(config, "store")
     log.info("store.stopped")
+
+
+def _ask(life: Life, port: int, stopping: threading.Event) -> None:
+    """Ask our own port as others do: a server that accepts and never answers does not serve."""
+    life.heart.expect(SERVING, SERVING_TIMES * life.config.roles.hung_after_s)
+    host = "127.0.0.1" if life.config.store.host in ("0.0.0.0", "::") else life.config.store.host  # noqa: S104
+    while not stopping.wait(PING_EVERY_S):
+        connection = HTTPConnection(host, port, timeout=PING_WITHIN_S)
+        try:
+            connection.request("GET", "/ping", headers={"Host": f"{bracketed(host)}:{port}"})
+            if connection.getresponse().status == HTTPStatus.OK:
+                life.heart.beat(SERVING)
+        except (OSError, HTTPException):
+            continue
+        finally:
+            connection.close()

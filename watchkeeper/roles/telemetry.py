@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import TextIOWrapper
 from typing import Any, Final
 
 import structlog
@@ -28,7 +29,10 @@ MOST_AT_ONCE: Final = 32
 
 
 def configure_logs() -> None:
-    """One JSON object a line on stdout, times in UTC."""
+    """One JSON object a line on stdout, each written at once, times in UTC."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a file or a pipe would otherwise see nothing for a long while
+            stream.reconfigure(line_buffering=True)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     structlog.configure(
         processors=[
@@ -67,8 +71,11 @@ def trace_role(config: Config, role: str) -> trace.Tracer:
 class HealthServer:
     """`/healthz`, `/readyz` and `/metrics` on loopback for a role that serves nothing else."""
 
-    def __init__(self, is_ready: Callable[[], str | None]) -> None:
-        """`is_ready` returns None when all is well, else one sentence that says what is missing."""
+    def __init__(self, is_ready: Callable[[], str | None], noted: Callable[[], str | None] = lambda: None) -> None:
+        """`is_ready` returns None when all is well, else one sentence that says what is missing.
+
+        `noted` is what a human should know in either case; it stands below the first line.
+        """
 
         class Page(BaseHTTPRequestHandler):
             timeout = 10  # seconds that one may take to ask
@@ -81,11 +88,12 @@ class HealthServer:
                 if is_foreign(self.headers.get("Origin"), host[0]):
                     self._answer(403, "text/plain", b"a page of another site may not read here")
                     return
-                missing = is_ready() if self.path == "/readyz" else None
+                missing, more = (is_ready(), noted()) if self.path == "/readyz" else (None, None)
                 if self.path == "/metrics":
                     self._answer(200, CONTENT_TYPE_LATEST, generate_latest())
                 elif self.path in ("/healthz", "/readyz"):
-                    self._answer(503 if missing else 200, "text/plain", (missing or "ok").encode())
+                    text = "\n".join(line for line in (missing or "ok", more) if line)
+                    self._answer(503 if missing else 200, "text/plain; charset=utf-8", text.encode())
                 else:
                     self._answer(404, "text/plain", b"no such page; try /healthz, /readyz or /metrics")
 

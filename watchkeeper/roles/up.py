@@ -3,33 +3,45 @@
     store ── ready ──► ingest, watch, web, standin
 
 A role that dies is started again after 0.5 s, then 1, 2, 4 … 30 s; a role that stays up for a minute
-starts counting anew. The others keep working meanwhile.
+starts counting anew. A role that hangs is ended, and then is one that died. The others keep working meanwhile.
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 from watchkeeper.config import Config
 from watchkeeper.errors import WatchkeeperError
-from watchkeeper.roles import ready
+from watchkeeper.private_files import private_folder, unusable
+from watchkeeper.roles import heart, ready
+from watchkeeper.roles.claim import SUPERVISOR, claimed
+from watchkeeper.roles.starting import LONGEST_BETWEEN_S, STILL_S, Movement, mark_of
 
-FIRST_BACKOFF_S = 0.5
-LONGEST_BACKOFF_S = 30.0
-STEADY_AFTER_S = 60.0
-STOP_WITHIN_S = 10.0
-PR_SET_PDEATHSIG = 1
+FIRST_BACKOFF_S: Final = 0.5
+LONGEST_BACKOFF_S: Final = 30.0
+STEADY_AFTER_S: Final = 60.0
+STOP_WITHIN_S: Final = 10.0
+# What hangs is asked to end for so long, then killed.
+ASK_S: Final = 5.0
+LOOK_EVERY_S: Final = 1.0
+REPORT_EVERY_S: Final = 10.0
+PR_SET_PDEATHSIG: Final = 1
 
 Say = Callable[[str], None]
+
+
+class Interrupted(WatchkeeperError):
+    """Somebody asked to stop while the roles started."""
 
 
 def roles_for(config: Config) -> tuple[str, ...]:
@@ -52,48 +64,87 @@ class _Child:
     name: str
     process: subprocess.Popen[bytes]
     started: float
+    movement: Movement
     backoff_s: float = FIRST_BACKOFF_S
     restart_at: float | None = None
+    kill_at: float | None = None
+    beats: dict[str, float] = field(default_factory=dict)  # by loop: when it last turned
+    unturned_s: dict[str, float] = field(default_factory=dict)  # and how long we have watched it not turn
+
+    def hangs(self, pulse: heart.Pulse | None, between_s: float) -> str:
+        """Why this role is hung, or nothing. `between_s` is how long we have been watching since the last look."""
+        if pulse is None or pulse.pid != self.process.pid or not pulse.loops:
+            # Not ready yet, or too hung to be heard of: then it must move.
+            self.movement.look()
+            return f"nothing moved for {self.movement.still_s:.0f} s" if self.movement.still_s > STILL_S else ""
+        for gone in self.beats.keys() - pulse.loops.keys():
+            del self.beats[gone], self.unturned_s[gone]
+        for name, loop in pulse.loops.items():
+            if self.beats.get(name) != loop.turned_at:
+                self.beats[name], self.unturned_s[name] = loop.turned_at, 0.0
+            else:
+                self.unturned_s[name] += between_s
+            if self.unturned_s[name] > loop.within_s:
+                return f"its loop `{name}` has not turned for {self.unturned_s[name]:.0f} s"
+        return ""
 
 
 class Supervisor:
     """Keeps the roles of one configuration running; used by `watchkeeper up` and by the demo."""
 
-    def __init__(self, config: Config, config_path: Path | None, *, say: Say) -> None:
+    def __init__(
+        self,
+        config: Config,
+        config_path: Path | None,
+        *,
+        say: Say,
+        asked_to_stop: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._config = config
         self._config_path = config_path
         self._say = say
+        self._asked_to_stop = asked_to_stop
         self._children: dict[str, _Child] = {}
         self._logs: dict[str, IO[bytes]] = {}
+        self._claim = ExitStack()
+        self._looked_at = time.monotonic()
         self.restarts: dict[str, int] = {}
 
-    def start(self, *, within_s: float = 60.0) -> None:
-        """Start every role and wait until each is ready.
+    def start(self) -> None:
+        """Start every role and wait until each is ready, for as long as something moves.
 
         Raises:
-            WatchkeeperError: a role ended, or was not ready in time; says where its log is.
+            WatchkeeperError: another supervisor is here, a role ended, or nothing moves; says where its log is.
+            Interrupted: somebody asked to stop meanwhile.
         """
+        self._claim.enter_context(claimed(self._config, SUPERVISOR))
         names = roles_for(self._config)
         if "store" in names:
             self._spawn("store")
-            self._await_ready(("store",), within_s)
+            self._await_ready(("store",))
         for name in names:
             if name != "store":
                 self._spawn(name)
-        self._await_ready(names, within_s)
+        self._await_ready(tuple(name for name in names if name != "store"))
 
     def pids(self) -> dict[str, int]:
         """The process of each role that is running."""
         return {name: child.process.pid for name, child in self._children.items() if child.process.poll() is None}
 
     def tend(self) -> None:
-        """Look once at every role: start again what died and has waited long enough."""
+        """Look once at every role: end what hangs, start again what died and has waited long enough."""
         now = time.monotonic()
+        between_s = min(now - self._looked_at, LONGEST_BETWEEN_S)
+        watch_for_hung = now - self._looked_at >= LOOK_EVERY_S
+        if watch_for_hung:
+            self._looked_at = now
         for child in self._children.values():
             status = child.process.poll()
             if status is None:
                 if now - child.started > STEADY_AFTER_S:
                     child.backoff_s = FIRST_BACKOFF_S
+                if watch_for_hung:
+                    self._end_if_hung(child, now, between_s)
             elif child.restart_at is None:
                 child.restart_at = now + child.backoff_s
                 self._say(
@@ -104,6 +155,32 @@ class Supervisor:
                 backoff = min(child.backoff_s * 2, LONGEST_BACKOFF_S)
                 self._spawn(child.name, backoff_s=backoff)
                 self.restarts[child.name] = self.restarts.get(child.name, 0) + 1
+
+    def _end_if_hung(self, child: _Child, now: float, between_s: float) -> None:
+        if child.kill_at is not None:
+            if now >= child.kill_at:
+                child.process.kill()
+            return
+        why = child.hangs(heart.read(self._config, child.name), between_s)
+        if not why:
+            return
+        if not self._can_write():
+            # Signs of life are files: on a disk that takes none, silence says nothing.
+            child.unturned_s.clear()
+            child.beats.clear()
+            return
+        self._say(f"{child.name} (pid {child.process.pid}) hangs: {why}; ending it")
+        child.process.terminate()
+        child.kill_at = now + ASK_S
+
+    def _can_write(self) -> bool:
+        probe = self._config.data_dir / "run" / f".probe.{os.getpid()}"
+        try:
+            probe.write_bytes(b"." * heart.SIZE)
+            probe.unlink()
+        except OSError:
+            return False
+        return True
 
     def stop(self) -> None:
         """Ask every role to stop, readers before writers, and wait; after ten seconds, kill what is left."""
@@ -122,15 +199,14 @@ class Supervisor:
                 child.process.wait()
         for log in self._logs.values():
             log.close()
+        self._claim.close()
 
     def _log_path(self, name: str) -> Path:
         return self._config.data_dir / "log" / f"{name}.log"
 
     def _spawn(self, name: str, *, backoff_s: float = FIRST_BACKOFF_S) -> None:
-        path = self._log_path(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
         if name not in self._logs:
-            self._logs[name] = path.open("ab")
+            self._logs[name] = _open_log(self._log_path(name))
         command = [sys.executable, "-m", "watchkeeper.cli.main", name]
         if self._config_path:
             command += ["--config", str(self._config_path)]
@@ -139,29 +215,68 @@ class Supervisor:
             stdin=subprocess.DEVNULL,
             stdout=self._logs[name],
             stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
             preexec_fn=_die_with_parent,  # noqa: PLW1509 - this process starts roles from its only thread
             start_new_session=True,  # Ctrl-C reaches the supervisor alone, which then stops the roles in order
         )
-        self._children[name] = _Child(name=name, process=process, started=time.monotonic(), backoff_s=backoff_s)
+        self._children[name] = _Child(
+            name=name,
+            process=process,
+            started=time.monotonic(),
+            movement=Movement(look_at=lambda: mark_of(self._config, name, process.pid, self._log_path(name))),
+            backoff_s=backoff_s,
+        )
 
-    def _await_ready(self, names: tuple[str, ...], within_s: float) -> None:
-        deadline = time.monotonic() + within_s
-        waiting = list(names)
+    def _await_ready(self, names: tuple[str, ...]) -> None:
+        waiting = [self._children[name] for name in names]
+        for child in waiting:
+            self._say(f"{child.name}: starting")
+        looked_at = reported_at = time.monotonic()
         while waiting:
-            for name in list(waiting):
-                child = self._children[name]
-                status = child.process.poll()
-                if status is not None:
-                    raise WatchkeeperError(f"{name} could not start:\n{_tail(self._log_path(name))}")
-                found = ready.read(self._config, name)
-                if found and found.pid == child.process.pid:
-                    waiting.remove(name)
-            if time.monotonic() > deadline:
-                raise WatchkeeperError(
-                    f"{', '.join(waiting)} was not ready within {within_s:g} s. "
-                    f"See {self._log_path(waiting[0])}, or run `watchkeeper doctor`."
-                )
+            if self._asked_to_stop():
+                raise Interrupted("asked to stop while the roles started")
+            for child in list(waiting):
+                if self._is_ready(child):
+                    waiting.remove(child)
+                    self._say(f"{child.name}: ready ({time.monotonic() - child.started:.1f} s)")
+            now = time.monotonic()
+            if now - looked_at >= LOOK_EVERY_S:
+                looked_at = now
+                for child in waiting:
+                    self._refuse_if_still(child)
+            if waiting and now - reported_at >= REPORT_EVERY_S:
+                reported_at = now
+                for child in waiting:
+                    self._say(f"{child.name}: {self._busy_with(child)} ({now - child.started:.0f} s)")
             time.sleep(0.1)
+
+    def _is_ready(self, child: _Child) -> bool:
+        status = child.process.poll()
+        if status is not None:
+            path = self._log_path(child.name)
+            raise WatchkeeperError(f"{child.name} could not start ({_how(status)}):\n{_tail(path)}\nIts log: {path}")
+        found = ready.read(self._config, child.name)
+        return found is not None and found.pid == child.process.pid
+
+    def _refuse_if_still(self, child: _Child) -> None:
+        child.movement.look()
+        if child.movement.still_s > STILL_S:
+            path = self._log_path(child.name)
+            raise WatchkeeperError(
+                f"{child.name} is not ready, and nothing of it moved for {STILL_S:g} s "
+                f"(it was {self._busy_with(child)}):\n{_tail(path)}\nSee {path}, or run `watchkeeper doctor`."
+            )
+
+    def _busy_with(self, child: _Child) -> str:
+        return child.movement.mark.phase or "starting"
+
+
+def _open_log(path: Path) -> IO[bytes]:
+    private_folder(path.parent)
+    try:
+        return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
+    except OSError as error:
+        raise unusable(path, error) from error
 
 
 def _how(status: int) -> str:
@@ -169,7 +284,12 @@ def _how(status: int) -> str:
 
 
 def _tail(path: Path, lines: int = 5) -> str:
-    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - (1 << 16)))
+            return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:]) or "(its log is empty)"
+    except OSError as error:
+        return f"(its log cannot be read: {error})"
 
 
 @contextmanager
@@ -191,26 +311,33 @@ def stopping_on_signals() -> Iterator[Callable[[], bool]]:
 
 def run(config: Config, config_path: Path | None, *, say: Say) -> None:
     """Supervise until asked to stop."""
-    supervisor = Supervisor(config, config_path, say=say)
     with stopping_on_signals() as asked:
+        supervisor = Supervisor(config, config_path, say=say, asked_to_stop=asked)
         try:
             supervisor.start()
-            web = ready.read(config, "web")
-            port = web.ports.get("http", config.web.port) if web else config.web.port
-            base = config.web.public_url or f"http://{config.web.host}:{port}"
-            say(f"Dashboard   {base}/?token={config.secret('commands')}")
-            if not config.slack_is_real:
-                stand_in = ready.read(config, "standin")
-                if stand_in:
-                    say(f"Slack page  http://{config.slack.stand_in.host}:{stand_in.ports.get('http')}/")
-            say(
-                f"OTLP        http://{config.ingest.host}:{config.ingest.otlp_http_port} (HTTP), "
-                f"{config.ingest.host}:{config.ingest.otlp_grpc_port} (gRPC)"
-            )
-            say("Ctrl-C stops everything.")
+            _greet(config, say)
             while not asked():
                 supervisor.tend()
                 time.sleep(0.2)
-            say("Stopping…")
+        except Interrupted:
+            pass
         finally:
+            if supervisor.pids():
+                say("Stopping…")
             supervisor.stop()
+
+
+def _greet(config: Config, say: Say) -> None:
+    web = ready.read(config, "web")
+    port = web.ports.get("http", config.web.port) if web else config.web.port
+    base = config.web.public_url or f"http://{config.web.host}:{port}"
+    say(f"Dashboard   {base}/?token={config.secret('commands')}")
+    if not config.slack_is_real:
+        stand_in = ready.read(config, "standin")
+        if stand_in:
+            say(f"Slack page  http://{config.slack.stand_in.host}:{stand_in.ports.get('http')}/")
+    say(
+        f"OTLP        http://{config.ingest.host}:{config.ingest.otlp_http_port} (HTTP), "
+        f"{config.ingest.host}:{config.ingest.otlp_grpc_port} (gRPC)"
+    )
+    say("Ctrl-C stops everything.")

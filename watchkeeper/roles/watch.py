@@ -17,10 +17,11 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
+import pyarrow as pa
 import structlog
 from opentelemetry import trace
 from prometheus_client import Counter, Gauge, Histogram
@@ -36,12 +37,14 @@ from watchkeeper.errors import StoreError
 from watchkeeper.learning.loop import Learner
 from watchkeeper.learning.monitors import WATCHER, watch_the_watcher
 from watchkeeper.learning.suppression import reopenings
-from watchkeeper.problems import SUFFIX, Problems
+from watchkeeper.problems import Problems
 from watchkeeper.roles import ready
 from watchkeeper.roles.acting import Acting
+from watchkeeper.roles.life import Life, alive
 from watchkeeper.roles.loops import Job, Loops
 from watchkeeper.roles.paging import Paging
-from watchkeeper.roles.telemetry import HealthServer, configure_logs, trace_role
+from watchkeeper.roles.readiness import missing, noted
+from watchkeeper.roles.telemetry import HealthServer, trace_role
 from watchkeeper.state.alerts import read_alerts
 from watchkeeper.state.changes import changes_between
 from watchkeeper.state.database import Database
@@ -64,12 +67,22 @@ MOST_DIAGNOSED: Final = 200
 # A diagnosis reads telemetry from before the onset on: no further back than this before the incident was opened.
 LONGEST_ONSET: Final = timedelta(hours=6)
 STORE: Final = "the telemetry store"
+# How many times `roles.hung_after_s` a round may take without a sign of life, and at least how long: a query, a message
+# or a runbook's step may take long.
+SHORTEST_S: Final = 120.0
+TIMES: Final = {"alerts": 4.0, "tick": 4.0, "diagnose": 4.0, "page": 6.0, "act": 60.0, "learn": 60.0}
 
 
 class Reader(Telemetry):
     """The watch role's reader: a store that hangs is away, for a tick that could do more without it."""
 
     timeout_s = 30.0
+    beat: Callable[[], None] = staticmethod(lambda: None)
+
+    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
+        """As Telemetry's; a job that asks much of a slow store still turns."""
+        self.beat()
+        return super().query(sql, parameters)
 
 
 class Watch:
@@ -283,12 +296,20 @@ def _same(one: Diagnosis, other: Diagnosis) -> bool:
 
 def run(config: Config) -> None:
     """Watch until SIGTERM or SIGINT."""
-    configure_logs()
+    with alive(config, "watch") as life:
+        _watch(life)
+
+
+def _watch(life: Life) -> None:
+    config, heart = life.config, life.heart
     logger = structlog.get_logger()
     trace_role(config, "watch")
+    heart.say("opening the state database")
     db = Database.open(config)
-    problems = Problems(config.data_dir / "run" / f"watch{SUFFIX}")
-    watch = Watch(config, Reader.connect(config), db, problems)
+    heart.say("loading models and runbooks")
+    telemetry = Reader.connect(config)
+    telemetry.beat = lambda: heart.beat(threading.current_thread().name)
+    watch = Watch(config, telemetry, db, life.problems)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -301,19 +322,21 @@ def run(config: Config) -> None:
         Job(name="act", work=watch.act, every_s=0.5),
         Job(name="learn", work=watch.learn, every_s=5.0, core=False),
     )
-    loops = Loops(jobs, problems, stopping)
+    for job in jobs:
+        heart.expect(job.name, job.every_s + max(SHORTEST_S, TIMES[job.name] * config.roles.hung_after_s))
+    loops = Loops(jobs, life.problems, stopping, heart.beat)
     late_s = max(30.0, 10 * tick_s)
 
-    def missing() -> str | None:
+    def own() -> str | None:
         if watch.ticked_at is None or time.monotonic() - watch.ticked_at > late_s:
             return "no tick succeeded lately: is the store there?"
         return loops.failing()
 
-    health = HealthServer(missing)
+    health = HealthServer(lambda: missing(life, own()), lambda: noted(life))
     loops.start()
     ready.announce(config, "watch", {"health": health.port})
     logger.info("watch.ready", health_port=health.port)
-    stopping.wait()
+    life.wait(stopping)
     loops.join()
     health.close()
     ready.withdraw(config, "watch")

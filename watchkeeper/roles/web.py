@@ -23,9 +23,10 @@ from watchkeeper.errors import WatchkeeperError
 from watchkeeper.learning.question import best_question
 from watchkeeper.problems import one_line
 from watchkeeper.roles import api, calendar_feed
+from watchkeeper.roles.life import Life, alive
+from watchkeeper.roles.readiness import missing, noted
 from watchkeeper.roles.serving import bind, serve
 from watchkeeper.roles.session import Sessions, guard, onward_of, who
-from watchkeeper.roles.telemetry import configure_logs
 from watchkeeper.state.database import Database
 from watchkeeper.store.telemetry import Telemetry
 
@@ -36,8 +37,8 @@ LIMITS: Final = Limits(
 )
 
 
-def build(config: Config, telemetry: Telemetry, db: Database) -> FastAPI:
-    """The application."""
+def build(config: Config, telemetry: Telemetry, db: Database, life: Life | None = None) -> FastAPI:
+    """The application; with `life`, `/readyz` tells of the other roles and of what was set aside."""
     clock = SystemClock()
     incidents = Incidents(db, clock, config.oncall, ack_timeout_s=config.watch.ack_timeout_s)
 
@@ -65,7 +66,8 @@ def build(config: Config, telemetry: Telemetry, db: Database) -> FastAPI:
     @app.get("/readyz", include_in_schema=False)
     def readyz() -> Response:
         incidents.list(limit=1)  # the state database answers
-        return PlainTextResponse("ok")
+        gone, more = (missing(life, None), noted(life)) if life else (None, None)
+        return PlainTextResponse("\n".join(line for line in (gone or "ok", more) if line), 503 if gone else 200)
 
     @app.get("/metrics", include_in_schema=False)
     async def metrics() -> Response:
@@ -114,8 +116,15 @@ def build(config: Config, telemetry: Telemetry, db: Database) -> FastAPI:
 def run(config: Config) -> None:
     """Serve until stopped."""
     config.require_safe_binding("web")
-    configure_logs()
+    with alive(config, "web") as life:
+        _serve(life)
+
+
+def _serve(life: Life) -> None:
+    config = life.config
     listener = bind(config.web.host, config.web.port, "web.port")
+    life.heart.say("opening the state database")
     db = Database.open(config)
-    application: Any = build(config, Telemetry.connect(config), db)
-    serve(config, "web", application, listener)
+    life.heart.say("building the pages")
+    application: Any = build(config, Telemetry.connect(config), db, life)
+    serve(life, application, listener)

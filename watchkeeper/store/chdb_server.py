@@ -10,7 +10,7 @@ import secrets
 import zlib
 from base64 import b64decode
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
@@ -44,6 +44,7 @@ class ChdbServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
     engine: Engine
+    noted: Callable[[], str | None] = staticmethod(lambda: None)  # what /readyz says below its first line
 
     def __init__(self, address: tuple[str, int], users: Mapping[str, User]) -> None:
         self.users = users
@@ -57,8 +58,10 @@ class _Request(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
-        if path in ("/ping", "/healthz", "/readyz"):
+        if path in ("/ping", "/healthz"):
             self._answer(200, b"Ok.\n")
+        elif path == "/readyz":
+            self._answer(200, f"Ok.\n{self.server.noted() or ''}".encode())
         elif path == "/metrics":
             self._answer(200, generate_latest(), {"Content-Type": CONTENT_TYPE_LATEST})
         else:
