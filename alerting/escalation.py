@@ -13,9 +13,9 @@ from typing import Final, Protocol
 
 from sqlalchemy import Connection
 
-from alerting.machine import Command, Event, Incident
+from alerting.machine import Command, Event, EventType, Incident
 from alerting.schedule import Override, person, stored_overrides, who_has_it
-from alerting.timers import Effect, Timer, cancel_timers, set_timer
+from alerting.timers import Effect, Timer, cancel_timers, pending_kinds, set_timer
 from watchkeeper.config import OnCallConfig, PersonConfig
 from watchkeeper.state.database import Database
 from watchkeeper.vocabulary import Actor
@@ -75,7 +75,7 @@ def known_person(oncall: OnCallConfig, actor: Actor | None) -> PersonConfig | No
 
 
 def steps_follow(connection: Connection, oncall: OnCallConfig, incident: Incident, at: datetime) -> None:
-    """After a page, or when a recovered incident fires again: wait for the next step, or for the end."""
+    """After a page: wait for the next step, or for the end."""
     following = incident.escalation_step + 1
     cancel_timers(connection, incident.id, at, "page", "escalate", "expire", "ack_timeout")
     # What has recovered wakes nobody else: its page waits for an answer, or expires.
@@ -91,43 +91,55 @@ def steps_follow(connection: Connection, oncall: OnCallConfig, incident: Inciden
 def consequences(
     connection: Connection, oncall: OnCallConfig, incident: Incident, event: Event, ack_timeout_s: float
 ) -> None:
-    """The waits that an event begins and ends, in the event's own transaction."""
+    """The waits that an event begins and ends, in the event's own transaction.
+
+    A recovery ends no wait and a refiring begins none anew: what flaps would else never reach the next person. A wait
+    that ends while the incident is recovered wakes nobody; should it fire again, `overdue` says what is due at once.
+    """
     match event.type:
         case "paged" | "escalated" | "ack_timed_out":
             steps_follow(connection, oncall, incident, event.at)
         case "acknowledged":
             cancel_timers(connection, incident.id, event.at)
-            _await_news(connection, incident, event.at, ack_timeout_s)
+            due = event.at + timedelta(seconds=ack_timeout_s)
+            set_timer(connection, incident.id, "ack_timeout", due, version=incident.version)
         case "recovered" if incident.human_state == "paged":
             # Nobody else is woken for what is over, yet the page must still end: answered, or expired.
-            cancel_timers(connection, incident.id, event.at, "escalate", "expire")
-            set_timer(connection, incident.id, "expire", event.at + LAST_WAIT, version=incident.version)
-        case "refired" if incident.human_state == "paged":
-            steps_follow(connection, oncall, incident, event.at)
-        case "refired" if incident.human_state == "acknowledged":
-            cancel_timers(connection, incident.id, event.at, "ack_timeout")
-            _await_news(connection, incident, event.at, ack_timeout_s)
-        case "resolved":
+            if "expire" not in pending_kinds(connection, incident.id):
+                set_timer(connection, incident.id, "expire", event.at + LAST_WAIT, version=incident.version)
+        case "refired" if incident.human_state == "paged" and "escalate" in pending_kinds(connection, incident.id):
+            cancel_timers(connection, incident.id, event.at, "expire")
+        case "resolved" | "expired":
             cancel_timers(connection, incident.id, event.at)
 
 
-def _await_news(connection: Connection, incident: Incident, at: datetime, ack_timeout_s: float) -> None:
-    due = at + timedelta(seconds=ack_timeout_s)
-    set_timer(connection, incident.id, "ack_timeout", due, version=incident.version)
+def overdue(connection: Connection, oncall: OnCallConfig, incident: Incident) -> tuple[EventType, int] | None:
+    """What an incident that fires again owes at once, and for which step: its wait ended while it was recovered."""
+    pending = pending_kinds(connection, incident.id)
+    match incident.human_state:
+        case "expired":
+            return "paged", 0  # nobody ever answered, and now it is back: ask again
+        case "paged" if "escalate" not in pending and incident.escalation_step + 1 < len(oncall.escalation):
+            return "escalated", incident.escalation_step + 1
+        case "paged" if not pending:
+            return "expired", 0
+        case "acknowledged" if "ack_timeout" not in pending:
+            return "ack_timed_out", 0
+    return None
 
 
 def page_command(
-    kind: str, oncall: OnCallConfig, step: int, at: datetime, overrides: Sequence[Override], key: str
+    kind: EventType, oncall: OnCallConfig, step: int, at: datetime, overrides: Sequence[Override], key: str
 ) -> Command:
     """The command that pages whom a step names. `kind` is paged, escalated or ack_timed_out."""
     called = whom(oncall, step, at, overrides)
-    words = {
+    words: dict[EventType, str] = {
         "paged": "paged {name}: {why}",
         "escalated": "no answer; paged {name}: {why}",
         "ack_timed_out": "no news since the acknowledgement; paged {name}: {why}",
     }
     text = words[kind].format(name=called.name, why=called.why)
-    return Command(type=kind, at=at, actor=MACHINE, key=key, person=called.id, step=step, text=text)  # type: ignore[arg-type]
+    return Command(type=kind, at=at, actor=MACHINE, key=key, person=called.id, step=step, text=text)
 
 
 class Applies(Protocol):
@@ -140,7 +152,7 @@ def effects(incidents: Applies, oncall: OnCallConfig, db: Database) -> Mapping[s
     """What each kind of timer does, inside the timer's own transaction."""
     overrides = stored_overrides(db)
 
-    def pages(kind: str) -> Effect:
+    def pages(kind: EventType) -> Effect:
         def effect(connection: Connection, timer: Timer, now: datetime) -> None:
             command = page_command(kind, oncall, timer.step, now, overrides, timer.id)
             incidents.apply(connection, timer.incident_id, command)

@@ -19,6 +19,8 @@ CLOSE: Final = timedelta(minutes=5)
 HOPS: Final = 2
 # A finding that comes back this soon after its incident recovered is a flap of it, not a new trouble.
 FLAP: Final = timedelta(minutes=2)
+# While its page waits for an answer it is the same trouble for longer: a new incident would begin the escalation anew.
+UNANSWERED: Final = timedelta(minutes=10)
 # Neighbours' findings that begin this soon after the recovery are its backlog being worked off.
 BACKLOG: Final = timedelta(seconds=45)
 # An onset is an estimate: it may lie this much after the resolve and still be the old trouble's.
@@ -101,7 +103,8 @@ def _why(distance: int, other: str, incident: Incident) -> str:
 
 
 def _is_flap_or_firing(finding: Finding, incident: Incident) -> bool:
-    return incident.recovered_at is None or finding.onset <= incident.recovered_at + FLAP
+    within = UNANSWERED if incident.human_state == "paged" else FLAP
+    return incident.recovered_at is None or finding.onset <= incident.recovered_at + within
 
 
 def _is_close(finding: Finding, incident: Incident) -> bool:

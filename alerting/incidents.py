@@ -303,16 +303,27 @@ class Incidents:
         journal.append(connection, incident, after, decision)
         EVENTS.labels(decision.type).inc()
         self._consequences(connection, after, decision)
-        if decision.type == "refired" and after.human_state == "expired":
-            # Nobody ever answered, and now it is back: ask again.
-            again = self.apply(connection, incident_id, self._page(decision.at, f"paged:{after.version}"))
-            after = again.incident
+        if decision.type == "refired":
+            after = self._catch_up(connection, after, decision.at)
         if decision.type == "resolved" and after.proposal_state == "approved":
             text = f"the runbook did not run: {decision.actor.name} resolved before it began"
             key = f"run_cancelled:{after.version}"
             never = Command(type="run_cancelled", at=decision.at, actor=MACHINE, key=key, text=text)
             after = self.apply(connection, incident_id, never).incident
         return Outcome(changed=True, message=decision.text, incident=after, events=(decision,))
+
+    def _catch_up(self, connection: Connection, incident: Incident, at: datetime) -> Incident:
+        """What fires again is owed whatever came due while it was recovered: the next page, or its end."""
+        owed = escalation.overdue(connection, self._oncall, incident)
+        if owed is None:
+            return incident
+        kind, step = owed
+        key = f"{kind}:{incident.version}"
+        if kind == "expired":
+            command = Command(type="expired", at=at, actor=MACHINE, key=key)
+        else:
+            command = escalation.page_command(kind, self._oncall, step, at, stored_overrides(self._db), key)
+        return self.apply(connection, incident.id, command).incident
 
     def _consequences(self, connection: Connection, incident: Incident, event: Event) -> None:
         if event.label:

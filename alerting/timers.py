@@ -62,6 +62,12 @@ def cancel_timers(connection: Connection, incident_id: str, now: datetime, *kind
     connection.execute(mine.values(done_at=to_micros(now)))
 
 
+def pending_kinds(connection: Connection, incident_id: str) -> frozenset[str]:
+    """The kinds of waits that an incident has now."""
+    waiting = select(timers.c.kind).where(timers.c.incident_id == incident_id, timers.c.done_at.is_(None))
+    return frozenset(connection.scalars(waiting))
+
+
 def run_due(db: Database, now: datetime, effects: Mapping[str, Effect]) -> int:
     """Fire every timer that is due, soonest first; returns how many. Several workers may run this at once."""
     due = select(timers).where(timers.c.done_at.is_(None), timers.c.due_at <= to_micros(now))

@@ -99,6 +99,62 @@ def test_what_recovered_wakes_nobody_else_and_goes_on_when_it_fires_again(night:
     assert night.woken() == ["UANA", "UBEN"]
 
 
+@pytest.mark.parametrize(("quiet_s", "firing_s"), [(10, 10), (1, 1), (100, 3), (30, 90), (180, 20), (500, 5)])
+def test_what_flaps_reaches_the_next_person_in_time(night: Shift, quiet_s: float, firing_s: float) -> None:
+    """For two hours it recovers and fires again: the second is paged at the step's time, or as it next fires."""
+    began = night.clock.now()
+    second: float | None = None
+    while (night.clock.now() - began).total_seconds() < 7200 and second is None:
+        night.incidents.observe([], edges=EDGES)
+        night.after(quiet_s)
+        night.incidents.observe([finding(night.clock.now(), "cart", ago=0)], edges=EDGES)
+        night.after(0)
+        night.after(firing_s)
+        if "UBEN" in night.woken():
+            second = (night.clock.now() - began).total_seconds()
+    assert len(night.incidents.list()) == 1
+    assert second is not None
+    assert second <= 300 + quiet_s + firing_s
+
+
+def test_what_flaps_without_an_answer_is_asked_again_and_quiet_once_it_is_over(night: Shift) -> None:
+    """Both were paged and nobody came: the round begins anew while it flaps; recovered for long, it wakes nobody."""
+    for _ in range(4 * 60):
+        night.incidents.observe([], edges=EDGES)
+        night.after(10)
+        night.incidents.observe([finding(night.clock.now(), "cart", ago=0)], edges=EDGES)
+        night.after(20)
+    woken = night.woken()
+    assert woken[:4] == ["UANA", "UBEN", "UANA", "UBEN"]
+    assert len(woken) < 16
+    night.incidents.observe([], edges=EDGES)
+    for _ in range(20):
+        night.after(300)
+    assert night.woken() == woken
+    assert night.incidents.get(night.id).human_state == "expired"
+
+
+def test_what_flaps_does_not_put_off_the_end_of_an_acknowledgement(night: Shift) -> None:
+    """Somebody took it half an hour ago and was not heard of since, however often it recovered meanwhile."""
+    night.incidents.acknowledge(night.id, ANA, "a")
+    for _ in range(92):
+        night.incidents.observe([], edges=EDGES)
+        night.after(10)
+        night.incidents.observe([finding(night.clock.now(), "cart", ago=0)], edges=EDGES)
+        night.after(10)
+    assert night.woken() == ["UANA", "UANA"]
+
+
+def test_a_wait_that_ended_while_it_was_recovered_is_owed_when_it_fires_again(night: Shift) -> None:
+    """Though no round of the worker ever sees it firing."""
+    for _ in range(20):
+        night.incidents.observe([], edges=EDGES)
+        night.after(20)  # the only rounds there are find it recovered
+        night.incidents.observe([finding(night.clock.now(), "cart", ago=0)], edges=EDGES)
+    night.after(0)
+    assert night.woken() == ["UANA", "UBEN"]
+
+
 def test_an_expired_incident_that_fires_again_pages_anew(night: Shift) -> None:
     """Nobody ever answered: it is asked again."""
     night.after(301)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,10 +16,11 @@ from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from alerting import journal
+from alerting.escalation import LAST_WAIT
 from alerting.incidents import Incidents
 from watchkeeper.clock import FrozenClock
 from watchkeeper.config import EscalationStep, LayerConfig, OnCallConfig, PersonConfig, ScheduleConfig
-from watchkeeper.state.database import Database
+from watchkeeper.state.database import Database, from_micros
 from watchkeeper.state.schema import metadata, timers
 from watchkeeper.vocabulary import Actor, Finding
 
@@ -115,6 +116,33 @@ class Protocol(RuleBasedStateMachine):
             assert outcome.changed == (incident_id not in self.resolved)
             self.resolved.setdefault(incident_id, who.name)
 
+    @rule(quiet_s=st.sampled_from((2, 10, 60)), again_s=st.sampled_from((1, 10, 45)), times=st.integers(1, 12))
+    def flaps(self, quiet_s: int, again_s: int, times: int) -> None:
+        """Everything recovers and fires again, on and on."""
+        for _ in range(times):
+            self.incidents.observe([], edges=EDGES)
+            for seconds in (quiet_s, again_s):
+                self.clock.advance(seconds)
+                self._observe()
+                turn(self.db, self.incidents, ONCALL, self.channel, self.clock.now())
+
+    @invariant()
+    def nobody_s_turn_to_be_paged_is_put_off(self) -> None:
+        """However it flaps: what fires was paged at its step's time, but for the seconds since the last round."""
+        for incident in self.incidents.list(limit=1000):
+            if incident.human_state != "paged" or incident.system_state != "firing":
+                continue
+            last = max(entry.at for entry in incident.timeline if entry.kind in WAKES)
+            wait = 120 if incident.escalation_step == 0 else LAST_WAIT.total_seconds()
+            with self.db.read() as connection:
+                query = select(timers.c.due_at).where(
+                    timers.c.incident_id == incident.id,
+                    timers.c.done_at.is_(None),
+                    timers.c.kind.in_(("escalate", "expire")),
+                )
+                due = from_micros(connection.execute(query).scalar_one())
+            assert due <= last + timedelta(seconds=wait)
+
     @rule(seconds=st.sampled_from((1, 20, 130, 700, 1000)), rounds=st.integers(0, 2))
     def time_passes(self, seconds: int, rounds: int) -> None:
         self.clock.advance(seconds)
@@ -171,10 +199,15 @@ class Protocol(RuleBasedStateMachine):
             match incident.human_state:
                 case "waiting":
                     assert kinds == {"page"}
+                case "paged" if incident.system_state == "recovered":
+                    # The wait for the next step goes on, should it fire again; the page ends in any case.
+                    assert {"expire"} <= kinds <= {"escalate", "expire"}
                 case "paged":
                     assert len(kinds & {"escalate", "expire"}) == 1
                 case "acknowledged":
                     assert incident.system_state == "recovered" or kinds == {"ack_timeout"}
+                case "expired":
+                    assert not kinds
                 case "resolved":
                     assert not kinds
 
