@@ -24,7 +24,7 @@ from alerting.timers import set_timer
 from watchkeeper.clock import Clock
 from watchkeeper.config import OnCallConfig
 from watchkeeper.errors import Conflict
-from watchkeeper.problems import Problems
+from watchkeeper.problems import Problems, one_line
 from watchkeeper.state import runs
 from watchkeeper.state.alerts import end_alerts
 from watchkeeper.state.database import Database
@@ -35,6 +35,7 @@ from watchkeeper.vocabulary import Actor, Diagnosis, Finding, Label, Proposal
 EVENTS: Final = Counter("watchkeeper_incident_events_total", "Events of incidents, by type.", ["type"])
 REFUSED: Final = Counter("watchkeeper_incident_refusals_total", "Commands that changed nothing, by type.", ["type"])
 TRIES: Final = 5
+TOGETHER: Final = 100  # commands of the machine's that share a transaction
 # Whoever opens an incident pages as soon as it is diagnosed. Should that fail, this timer pages without it.
 PAGE_WITHIN: Final = timedelta(seconds=15)
 # Two watch roles must not open one incident each for the same findings (PostgreSQL; any number that is ours).
@@ -95,6 +96,7 @@ class Incidents:
 
         Raises:
             NotFound: no such incident.
+        StateError: its record cannot be read.
         """
         with self._db.read() as connection:
             return journal.load(connection, incident_id)
@@ -102,7 +104,7 @@ class Incidents:
     def list(self, state: str | None = None, limit: int = 50) -> tuple[Incident, ...]:
         """Incidents, newest first; `state` is `open`, or one of the human states."""
         with self._db.read() as connection:
-            return journal.newest(connection, state, limit)
+            return journal.newest(connection, state, limit, self._unreadable)
 
     # What the machine observes
 
@@ -135,7 +137,7 @@ class Incidents:
     def _observe(
         self, connection: Connection, findings: Sequence[Finding], near: Neighbourhood, now: datetime, judged: Judged
     ) -> tuple[str, ...]:
-        recent = {incident.id: incident for incident in journal.recent(connection, now)}
+        recent = {incident.id: incident for incident in journal.recent(connection, now, self._unreadable)}
         opened: list[str] = []
         placed: list[tuple[Finding, str | None]] = []
         # Pages first: a ticket may join an incident that is opened in this very round.
@@ -208,13 +210,31 @@ class Incidents:
         """Page whoever is first in the escalation, and set the timer for the next."""
         return self._give(incident_id, self._page(self._clock.now(), f"paged:{key}"))
 
-    def delivered(self, incident_id: str, key: str) -> Outcome:
-        """A page reached its channel."""
-        return self._give(incident_id, self._new("delivered", MACHINE, key))
+    def page_all(self, incident_ids: Sequence[str]) -> None:
+        """Page for many incidents at once."""
+        at = self._clock.now()
+        self._each([(incident_id, "first") for incident_id in incident_ids], lambda key: self._page(at, f"paged:{key}"))
 
-    def undelivered(self, incident_id: str, key: str, why: str) -> Outcome:
-        """A page could not be delivered yet; it is tried again."""
-        return self._give(incident_id, self._new("undelivered", MACHINE, key, text=why))
+    def all_delivered(self, pages: Sequence[tuple[str, str]]) -> None:
+        """Pages reached their channel: incidents, and the keys of their pages."""
+        self._each(pages, lambda key: self._new("delivered", MACHINE, f"delivered:{key}"))
+
+    def all_undelivered(self, pages: Sequence[tuple[str, str]], why: str) -> None:
+        """Pages could not be delivered yet; they are tried again."""
+        self._each(pages, lambda key: self._new("undelivered", MACHINE, f"undelivered:{key}", text=why))
+
+    def _each(self, pages: Sequence[tuple[str, str]], command: Callable[[str], Command]) -> None:
+        """A command for each of many incidents: together, and where that fails one by one, so that one fails alone."""
+        for start in range(0, len(pages), TOGETHER):
+            some = pages[start : start + TOGETHER]
+            try:
+                with self._db.write() as connection:
+                    for incident_id, key in some:
+                        self.apply(connection, incident_id, command(key))
+            except Exception:  # noqa: BLE001 - each says below what it dies of
+                for attempt in self._problems.each("incidents", some, lambda page: page[0]):
+                    with attempt as (incident_id, key):
+                        self._give(incident_id, command(key))
 
     def recovered(self, incident_id: str, key: str) -> Outcome:
         """Nothing of the incident fires any more."""
@@ -268,6 +288,9 @@ class Incidents:
         return self._give(incident_id, self._new("run_cancelled", MACHINE, key, text=text, run=run))
 
     # How
+
+    def _unreadable(self, incident_id: str, why: Exception) -> None:
+        self._problems.report("incidents", incident_id, f"its record cannot be read: {one_line(why)}")
 
     def _new(self, kind: EventType, actor: Actor, key: str, **values: Any) -> Command:
         """A command. One key of a caller's may stand for several commands: each has its own."""

@@ -7,20 +7,31 @@ reading one costs the same whatever its history; `retell` folds anew, and a test
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 
+import structlog
 from sqlalchemy import Connection, Select, insert, select, update
 
 from alerting.machine import Event, Incident, Thread, replay
-from watchkeeper.errors import Conflict, NotFound
+from watchkeeper.errors import Conflict, NotFound, StateError
+from watchkeeper.problems import one_line
 from watchkeeper.state.codec import dump, parse
 from watchkeeper.state.database import to_micros
 from watchkeeper.state.schema import incident_events, incidents, messages
 
 # So long after its end an incident may still explain findings that began before it.
 REMEMBERED: Final = timedelta(minutes=10)
+# Told the id of an incident that cannot be read, and why.
+SetAside = Callable[[str, Exception], None]
+
+
+def log_unreadable(incident_id: str, why: Exception) -> None:
+    """What nobody counts is still told."""
+    structlog.get_logger().warning("incident.unreadable", incident=incident_id, error=one_line(why))
 
 
 def unused_id(connection: Connection) -> str:
@@ -36,41 +47,64 @@ def load(connection: Connection, incident_id: str) -> Incident:
 
     Raises:
         NotFound: no such incident.
+        StateError: its record cannot be read.
     """
-    found = _read(connection, _query().where(incidents.c.id == incident_id))
+    unreadable: list[Exception] = []
+    found = _read(connection, _query().where(incidents.c.id == incident_id), lambda _, why: unreadable.append(why))
+    if unreadable:
+        why = one_line(unreadable[0])
+        raise StateError(f"incident {incident_id} cannot be read: another version, or somebody else, wrote it ({why})")
     if not found:
         raise NotFound(f"no incident {incident_id}; see `watchkeeper incident list`")
     return found[0]
 
 
-def newest(connection: Connection, state: str | None, limit: int) -> tuple[Incident, ...]:
-    """Incidents, newest first; `state` is `open`, a human state, or None for all."""
+def newest(
+    connection: Connection, state: str | None, limit: int, set_aside: SetAside = log_unreadable
+) -> tuple[Incident, ...]:
+    """Incidents, newest first; `state` is `open`, a human state, or None for all.
+
+    What cannot be read is told to `set_aside` and left out.
+    """
     query = _query().order_by(incidents.c.opened_at.desc(), incidents.c.id).limit(limit)
     if state == "open":
         query = query.where(incidents.c.human_state != "resolved")
     elif state:
         query = query.where(incidents.c.human_state == state)
-    return tuple(_read(connection, query))
+    return tuple(_read(connection, query, set_aside))
 
 
-def recent(connection: Connection, now: datetime) -> list[Incident]:
-    """The incidents that a finding may belong to: not over, or over only a moment ago; oldest first."""
+def recent(connection: Connection, now: datetime, set_aside: SetAside = log_unreadable) -> list[Incident]:
+    """The incidents that a finding may belong to: not over, or over only a moment ago; oldest first.
+
+    What cannot be read is told to `set_aside` and left out.
+    """
     since = to_micros(now - REMEMBERED)
     query = _query().where(incidents.c.ended_at.is_(None) | (incidents.c.ended_at >= since))
-    return _read(connection, query.order_by(incidents.c.opened_at, incidents.c.id))
+    return _read(connection, query.order_by(incidents.c.opened_at, incidents.c.id), set_aside)
 
 
 def _query() -> Select[Any]:
     joined = incidents.outerjoin(messages, messages.c.incident_id == incidents.c.id)
-    return select(incidents.c.body, messages.c.room, messages.c.ts).select_from(joined)
+    return select(incidents.c.id, incidents.c.body, messages.c.room, messages.c.ts).select_from(joined)
 
 
-def _read(connection: Connection, query: Select[Any]) -> list[Incident]:
+def _read(connection: Connection, query: Select[Any], set_aside: SetAside) -> list[Incident]:
     read: dict[str, Incident] = {}  # one row for each channel that an incident has messages in
-    for body, room, ts in connection.execute(query):
-        incident = parse(Incident, body)
-        read.setdefault(incident.id, replace(incident, thread=Thread(room=room, ts=ts)) if ts else incident)
+    for incident_id, body, room, ts in connection.execute(query):
+        try:
+            incident = _parsed(body)
+        except ValueError as error:
+            set_aside(incident_id, error)
+            continue
+        read.setdefault(incident_id, replace(incident, thread=Thread(room=room, ts=ts)) if ts else incident)
     return list(read.values())
+
+
+@lru_cache(maxsize=2048)
+def _parsed(body: str) -> Incident:
+    """Incidents are values, and most do not change between two rounds: what was read before is not read again."""
+    return parse(Incident, body)
 
 
 def retell(connection: Connection, incident_id: str) -> Incident:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -14,6 +15,8 @@ SECTION_LIMIT: Final = 2900
 FIELD_LIMIT: Final = 1900
 SUSPECTS: Final = 3
 REASONS: Final = 3
+LISTED: Final = 15  # incidents that a gathered message names one by one
+NAMED: Final = 12  # services that it names
 MARKS: Final = {"page": ":red_circle:", "ticket": ":large_yellow_circle:"}
 
 Blocks = list[dict[str, Any]]
@@ -24,12 +27,61 @@ def fallback(incident: Incident) -> str:
     cause = ""
     if incident.diagnosis and not incident.diagnosis.abstained and incident.diagnosis.suspects:
         cause = f" · likely cause: {_safe(incident.diagnosis.suspects[0].service)}"
-    return _cut(f"{_state(incident).capitalize()}: {_safe(incident.title)}", 300) + cause
+    return _cut(f"{_safe(_state(incident)).capitalize()}: {_safe(incident.title)}", 300) + cause
 
 
 def line(text: str) -> str:
     """A line for the thread: whatever a log line or an alert says, it mentions nobody."""
     return _cut(_safe(text), SECTION_LIMIT)
+
+
+def wake(mention: str) -> str:
+    """What makes Slack wake somebody: a user's id, or `!channel`."""
+    return f"<{mention}>" if mention.startswith("!") else f"<@{mention}>"
+
+
+def digest_line(incidents: Sequence[Incident]) -> str:
+    """The line of a notification about several incidents."""
+    firing = sum(_state(incident) == "firing" for incident in incidents)
+    return f"{len(incidents)} incidents, {firing} of them firing: {_services_of(incidents, 5)}"
+
+
+def digest(incidents: Sequence[Incident], *, key: str, url: str, mention: str = "", why: str = "") -> Blocks:
+    """One message about many incidents, as they stand now.
+
+    `key` names the gathered message (its button acts on all of them), `url` is the list of incidents, `mention` a Slack
+    id to wake, `why` the sentence that says why it was them.
+    """
+    states = Counter(_state(incident).partition(" by ")[0] for incident in incidents)
+    told = ", ".join(f"{count} {state}" for state, count in states.most_common())
+    open_ones = [one for one in incidents if one.human_state not in ("acknowledged", "resolved")]
+    order = sorted(incidents, key=lambda one: (_state(one) != "firing", one.severity != "page", one.opened_at, one.id))
+    lines = [
+        f"{_mark(one)} <{url}/{one.id}|{one.id}> {_cut(_safe(one.title), 140)} · since {_time(one.onset)}"
+        + ("" if _state(one) == "firing" else f" · {_safe(_state(one))}")
+        for one in order[:LISTED]
+    ]
+    more = len(incidents) - LISTED
+    if more > 0:
+        lines.append(f"and {more} more: <{url}|all incidents>")
+    blocks: Blocks = [{"type": "header", "text": _plain(f"{len(incidents)} incidents: {_cut(told, 120)}")}]
+    if mention:
+        reason = f"{wake(mention)} so many pages were due at once that they are gathered here."
+        blocks.append(_section(reason + (f"\nWhy you: {_safe(why)}" if why else "")))
+    blocks.append(_section(f"*Services:* {_services_of(incidents, NAMED)}"))
+    blocks += [_section("\n".join(lines[start : start + 5])) for start in range(0, len(lines), 5)]
+    if open_ones and key:
+        every = _button("acknowledge_all", f"Acknowledge all {len(open_ones)}", key, style="primary")
+        blocks.append({"type": "actions", "block_id": f"actions:{key}", "elements": [every]})
+    return blocks
+
+
+def _services_of(incidents: Sequence[Incident], limit: int) -> str:
+    """`payments (12), cart (9), and 30 more services`, those with most incidents first."""
+    counts = Counter(incident.service for incident in incidents)
+    named = [f"{_safe(_cut(name, 60))} ({count})" for name, count in counts.most_common(limit)]
+    more = len(counts) - limit
+    return ", ".join(named) + (f", and {more} more services" if more > 0 else "")
 
 
 def message(
@@ -42,7 +94,7 @@ def message(
     """
     blocks: Blocks = [
         {"type": "header", "text": _plain(_cut(f"{incident.service}: {_state(incident)}", HEADER_LIMIT))},
-        _section(f"{_mark(incident)} *{_safe(incident.title)}*" + (f"\n<@{mention}>" if mention else "")),
+        _section(f"{_mark(incident)} *{_safe(incident.title)}*" + (f"\n{wake(mention)}" if mention else "")),
         {"type": "section", "fields": [_field(name, text) for name, text in _facts(incident, names or {})]},
     ]
     cause = _cause(incident)
@@ -139,15 +191,15 @@ def _state(incident: Incident) -> str:
 def _facts(incident: Incident, names: Mapping[str, str]) -> list[tuple[str, str]]:
     facts = [("Since", _time(incident.onset))]
     if incident.human_state == "resolved" and incident.resolved_by:
-        facts.append(("Resolved", f"{incident.resolved_by.name}, {_time(incident.resolved_at)}"))
+        facts.append(("Resolved", f"{_safe(incident.resolved_by.name)}, {_time(incident.resolved_at)}"))
     elif incident.acknowledged_by:
-        facts.append(("Has it", f"{incident.acknowledged_by.name}, {_time(incident.acknowledged_at)}"))
+        facts.append(("Has it", f"{_safe(incident.acknowledged_by.name)}, {_time(incident.acknowledged_at)}"))
     elif incident.paged_person:
         name = names.get(incident.paged_person, incident.paged_person)
-        facts.append(("Paged", f"{name}, {_time(incident.paged_at)}"))
+        facts.append(("Paged", f"{_safe(name)}, {_time(incident.paged_at)}"))
     others = sorted({finding.service for finding in incident.findings} - {incident.service})
     if others:
-        facts.append(("Also affected", ", ".join(others[:6])))
+        facts.append(("Also affected", _safe(", ".join(others[:6]))))
     return facts
 
 
@@ -177,7 +229,7 @@ def _proposal(incident: Incident) -> str:
     if proposal is None:
         return ""
     steps = "\n".join(f"{number}. {_safe(step)}" for number, step in enumerate(proposal.steps, 1))
-    by = f" by {incident.approved_by.name}" if incident.approved_by else ""
+    by = f" by {_safe(incident.approved_by.name)}" if incident.approved_by else ""
     state = "" if incident.proposal_state == "proposed" else f" — {incident.proposal_state}{by}"
     if proposal.blocked and incident.proposal_state == "proposed":
         steps += f"\nIt cannot be run from here: {_safe(proposal.blocked)}"

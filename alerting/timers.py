@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-import structlog
 from prometheus_client import Counter
 from sqlalchemy import Connection, select, update
 
-from watchkeeper.errors import Conflict, DatabaseError
+from watchkeeper.errors import Conflict, StateError
+from watchkeeper.problems import Problems
 from watchkeeper.state.database import Database, from_micros, to_micros
 from watchkeeper.state.insert import insert_new
 from watchkeeper.state.schema import timers
@@ -24,6 +24,7 @@ FIRED = Counter("watchkeeper_timers_fired_total", "Timers that came due.", ["kin
 FAILED = Counter("watchkeeper_timers_failed_total", "Timers whose effect failed; they are tried again.", ["kind"])
 # A timer whose effect fails is put off this long: no crash loop, and no silence.
 PUT_OFF: Final = timedelta(seconds=30)
+LOOP: Final = "timers"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +69,16 @@ def pending_kinds(connection: Connection, incident_id: str) -> frozenset[str]:
     return frozenset(connection.scalars(waiting))
 
 
-def run_due(db: Database, now: datetime, effects: Mapping[str, Effect]) -> int:
-    """Fire every timer that is due, soonest first; returns how many. Several workers may run this at once."""
+def run_due(db: Database, now: datetime, effects: Mapping[str, Effect], problems: Problems | None = None) -> int:
+    """Fire every timer that is due, soonest first; returns how many. Several workers may run this at once.
+
+    A timer that fails is set aside, put off and tried again; the others fire. Where not even putting it off succeeds,
+    the database itself is ill: that is the caller's to see.
+
+    Raises:
+        DatabaseError: the database failed.
+    """
+    problems = problems or Problems(None)
     due = select(timers).where(timers.c.done_at.is_(None), timers.c.due_at <= to_micros(now))
     with db.read() as connection:
         rows = connection.execute(due.order_by(timers.c.due_at, timers.c.id)).all()
@@ -79,15 +88,19 @@ def run_due(db: Database, now: datetime, effects: Mapping[str, Effect]) -> int:
             fired += _fire(db, row, now, effects)
         except Conflict:
             continue  # a human was first, in this very moment; the next round decides on what is there then
-        except DatabaseError:
-            raise  # the database itself is ill: that is the caller's to see
-        except Exception:  # noqa: BLE001 - one bad timer must not stop the escalation of other incidents
+        except Exception as error:  # noqa: BLE001 - one bad timer must not stop the escalation of other incidents
             FAILED.labels(row.kind).inc()
-            structlog.get_logger().exception("timer.failed", timer=row.id, incident=row.incident_id)
+            problems.report(LOOP, _name(row), error)
             with db.write() as connection:
                 again = update(timers).where(timers.c.id == row.id, timers.c.done_at.is_(None))
                 connection.execute(again.values(due_at=to_micros(now + PUT_OFF)))
+        else:
+            problems.solved(LOOP, _name(row))
     return fired
+
+
+def _name(row: Any) -> str:
+    return f"{row.kind} of {row.incident_id}"
 
 
 def _fire(db: Database, row: Any, now: datetime, effects: Mapping[str, Effect]) -> bool:
@@ -98,7 +111,10 @@ def _fire(db: Database, row: Any, now: datetime, effects: Mapping[str, Effect]) 
         timer = Timer(
             id=row.id, incident_id=row.incident_id, kind=row.kind, step=row.step, due_at=from_micros(row.due_at)
         )
-        effects[row.kind](connection, timer, now)
+        effect = effects.get(row.kind)
+        if effect is None:
+            raise StateError(f"nothing is known of timers of kind {row.kind!r}; another version wrote it")
+        effect(connection, timer, now)
     FIRED.labels(row.kind).inc()
     return True
 

@@ -80,11 +80,15 @@ class DiagnosisError(WatchkeeperError):
 
 
 class DeliveryError(WatchkeeperError):
-    """A channel could not deliver; `retry` says whether trying again can help."""
+    """A channel could not deliver; `retry` says whether trying again can help.
 
-    def __init__(self, message: str, *, retry: bool, retry_after_s: float | None = None) -> None:
+    `unsent`: the channel certainly has nothing of it, so that another try cannot show it twice.
+    """
+
+    def __init__(self, message: str, *, retry: bool, retry_after_s: float | None = None, unsent: bool = False) -> None:
         super().__init__(message, retry=retry)
         self.retry_after_s = retry_after_s
+        self.unsent = unsent
 
 
 class RunbookError(WatchkeeperError):

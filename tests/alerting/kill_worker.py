@@ -13,9 +13,11 @@ from datetime import timedelta
 from pathlib import Path
 
 from alerting import outbox
-from alerting.channel import Message, Thread
+from alerting.channel import Digest, Message, Thread
+from alerting.delivery import Delivery
 from alerting.escalation import effects
 from alerting.incidents import Incidents
+from alerting.recipients import recipients
 from alerting.timers import run_due
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import EscalationStep, OnCallConfig
@@ -33,14 +35,25 @@ class OnDisk:
         self._path = path
 
     def send(self, message: Message) -> Thread:
-        line = f"{message.key}\n".encode()
+        self._show(f"{message.kind} {message.key}")
+        return message.thread or Thread(room="C1", ts=message.incident.id)
+
+    def send_digest(self, digest: Digest) -> Thread:
+        if digest.mention:
+            self._show(f"digest {digest.key} {','.join(incident.id for incident in digest.incidents)}")
+        return digest.thread or Thread(room="C1", ts=digest.key)
+
+    def unreachable(self, mention: str) -> str | None:
+        return None
+
+    def _show(self, text: str) -> None:
+        line = f"{text}\n".encode()
         if line not in self._path.read_bytes().splitlines(keepends=True):
             time.sleep(0.003)
             descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND)
             os.write(descriptor, line)
             os.close(descriptor)
             time.sleep(0.003)
-        return Thread(room="C1", ts=message.incident.id)
 
 
 def main(url: str, history: Path) -> None:
@@ -49,19 +62,20 @@ def main(url: str, history: Path) -> None:
     db, clock = Database.open(url), SystemClock()
     incidents = Incidents(db, clock, ONCALL)
     channel = OnDisk(history)
+    sender = Delivery(
+        db=db,
+        channel=channel,
+        channel_name="slack",
+        read=incidents.get,
+        recipients=lambda draft, now: recipients(ONCALL, draft.person, draft.step, now, ()),
+        delivered=incidents.all_delivered,
+        undelivered=incidents.all_undelivered,
+    )
     print("ready", flush=True)
     while True:
         now = clock.now()
         run_due(db, now, effects(incidents, ONCALL, db))
-        outbox.deliver_due(
-            db,
-            channel,
-            now,
-            channel_name="slack",
-            read=incidents.get,
-            mention=str,
-            delivered=lambda incident_id, key: incidents.delivered(incident_id, f"delivered:{key}"),
-        )
+        sender.run(now)
         time.sleep(0.005)
 
 

@@ -6,11 +6,13 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
-from alerting import outbox, timers
-from alerting.channel import Message, Thread
+from alerting import timers
+from alerting.channel import Digest, Message, MessageKind, Thread
+from alerting.delivery import Delivery
 from alerting.escalation import effects
 from alerting.incidents import Incidents
-from alerting.schedule import person
+from alerting.recipients import recipients
+from alerting.schedule import stored_overrides
 from watchkeeper.config import OnCallConfig
 from watchkeeper.errors import DeliveryError
 from watchkeeper.state.database import Database
@@ -44,6 +46,8 @@ class Recorder:
     def __init__(self) -> None:
         self.shown: dict[str, Message] = {}
         self.sends: list[str] = []
+        self.digests: list[Digest] = []
+        self.unknown: set[str] = set()
         self.broken = ""
 
     def send(self, message: Message) -> Thread:
@@ -59,24 +63,40 @@ class Recorder:
             raise DeliveryError("timed out", retry=True)
         return Thread(room="C1", ts=message.incident.id)
 
+    def send_digest(self, digest: Digest) -> Thread:
+        """Each of its incidents counts as shown, under the key of its own page."""
+        self.digests.append(digest)
+        for incident in digest.incidents:
+            key = f"{incident.id}:{digest.key}"
+            kind: MessageKind = "page" if digest.mention else "update"
+            self.send(Message(key=key, kind=kind, incident=incident, mention=digest.mention, text=digest.text))
+        return digest.thread or Thread(room="C1", ts=digest.key)
+
+    def unreachable(self, mention: str) -> str | None:
+        return f"nobody is {mention}" if mention in self.unknown else None
+
     def pages(self, incident_id: str | None = None) -> list[Message]:
         mine = [message for message in self.shown.values() if message.kind == "page"]
         return [message for message in mine if incident_id in (None, message.incident.id)]
 
 
+def delivery(db: Database, incidents: Incidents, oncall: OnCallConfig, channel: Recorder) -> Delivery:
+    """A worker that sends."""
+    return Delivery(
+        db=db,
+        channel=channel,
+        channel_name="slack",
+        read=incidents.get,
+        recipients=lambda draft, now: recipients(oncall, draft.person, draft.step, now, stored_overrides(db)),
+        delivered=incidents.all_delivered,
+        undelivered=incidents.all_undelivered,
+    )
+
+
 def turn(db: Database, incidents: Incidents, oncall: OnCallConfig, channel: Recorder, now: datetime) -> int:
     """One round of the watch role: timers, then messages. Returns how many timers fired."""
     fired = timers.run_due(db, now, effects(incidents, oncall, db))
-    outbox.deliver_due(
-        db,
-        channel,
-        now,
-        channel_name="slack",
-        read=incidents.get,
-        mention=lambda person_id: person(oncall, person_id).slack_id,
-        delivered=lambda incident_id, key: incidents.delivered(incident_id, f"delivered:{key}"),
-        undelivered=lambda incident_id, key, why: incidents.undelivered(incident_id, f"undelivered:{key}", why),
-    )
+    delivery(db, incidents, oncall, channel).run(now)
     return fired
 
 

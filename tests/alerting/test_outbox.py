@@ -37,7 +37,7 @@ def test_a_failed_send_is_tried_again_and_shown_once(
     turn(db, incidents, oncall, channel, clock.advance(0.5))
     assert len(channel.sends) == 1
     turn(db, incidents, oncall, channel, clock.advance(1))
-    assert len(channel.sends) == 2
+    assert channel.sends == [channel.sends[0]] * 2 + [f"{channel.sends[0]}:show"]
     assert len(channel.pages(paged)) == 1
     assert incidents.get(paged).delivered
     assert unsent(db) == []
@@ -90,11 +90,12 @@ def test_of_updates_that_wait_only_the_newest_is_sent(
     """A human is not told five times what one message shows."""
     channel = Recorder()
     turn(db, incidents, oncall, channel, clock.now())
+    before = len(channel.sends)
     incidents.acknowledge(paged, ANA, "a")
     incidents.observe([], edges=EDGES)
     incidents.resolve(paged, ANA, "r")
     turn(db, incidents, oncall, channel, clock.advance(1))
-    assert len(channel.sends) == 2
+    assert len(channel.sends) == before + 1
     assert channel.shown[channel.sends[-1]].incident.human_state == "resolved"
 
 

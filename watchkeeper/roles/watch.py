@@ -1,11 +1,12 @@
 """The watch role: detect, diagnose, page, act, learn. The one place where those rooms meet.
 
-Six jobs, each alone with itself and none waiting for another:
+Seven jobs, each alone with itself and none waiting for another:
 
     alerts   alerts from outside: open and clear incidents  every second or two, without the store
     tick     read, judge, open and clear incidents          every watch.tick_s
     diagnose explain incidents that are new or still fire   every second
-    page     timers that came due, messages to send         twice a second
+    timers   timers that came due                           twice a second
+    page     messages to send                               twice a second
     act      runbooks that a human approved                 twice a second
     learn    labels into the next model version             every few seconds
 
@@ -64,6 +65,8 @@ EDGES_EVERY_S: Final = 15
 READINESS_EVERY_S: Final = 10
 ALERTS_EVERY_S: Final = 2.0
 MOST_DIAGNOSED: Final = 200
+# With more incidents than this waiting for their first page, pages go out undiagnosed.
+STORM: Final = 3
 # A diagnosis reads telemetry from before the onset on: no further back than this before the incident was opened.
 LONGEST_ONSET: Final = timedelta(hours=6)
 STORE: Final = "the telemetry store"
@@ -178,6 +181,10 @@ class Watch:
         open_incidents = self.incidents.list("open", MOST_DIAGNOSED)
         self._forget_all_but({incident.id for incident in open_incidents})
         due = [incident for incident in open_incidents if self._is_due(incident, now)]
+        unpaged = [incident for incident in due if incident.paged_at is None]
+        if len(unpaged) > STORM:
+            # Diagnoses take a second each, one after the other: in a storm they follow the pages.
+            self.incidents.page_all([incident.id for incident in unpaged])
         for attempt in self._problems.each("diagnose", due, lambda incident: incident.id):
             with attempt as incident:
                 self._explain_and_page(incident, now)
@@ -232,13 +239,18 @@ class Watch:
         proposal = self._acting.proposal(diagnosis, changes)
         if incident.proposal_state not in ("none", "proposed"):
             proposal = None
-        self.incidents.diagnosed(incident.id, diagnosis, proposal, f"diagnosed:{done}")
+        # Named by when it was made: a number of rounds begins anew with every process.
+        self.incidents.diagnosed(incident.id, diagnosis, proposal, f"diagnosed:{diagnosis.made_at.isoformat()}")
         first = diagnosis.suspects[0].service if diagnosis.suspects else None
         self._logger.info("incident.diagnosed", incident=incident.id, first=first, abstained=diagnosis.abstained)
 
+    def timers(self) -> None:
+        """Timers that came due."""
+        self._paging.fire(self._clock.now())
+
     def page(self) -> None:
-        """Timers that came due, then messages that wait."""
-        self._paging.run(self._clock.now())
+        """Messages that wait."""
+        self._paging.deliver(self._clock.now())
 
     def act(self) -> None:
         """Run what a human approved; also what a kill interrupted."""
@@ -318,6 +330,7 @@ def _watch(life: Life) -> None:
         Job(name="alerts", work=watch.alerts, every_s=min(tick_s, ALERTS_EVERY_S)),
         Job(name="tick", work=watch.tick, every_s=tick_s),
         Job(name="diagnose", work=watch.diagnose, every_s=1.0),
+        Job(name="timers", work=watch.timers, every_s=0.5),
         Job(name="page", work=watch.page, every_s=0.5),
         Job(name="act", work=watch.act, every_s=0.5),
         Job(name="learn", work=watch.learn, every_s=5.0, core=False),

@@ -79,6 +79,7 @@ timers = Table(
     Column("due_at", BigInteger, nullable=False),
     Column("done_at", BigInteger),
     Index("timers_due", "done_at", "due_at"),
+    Index("timers_by_incident", "incident_id"),
 )
 outbox = Table(
     "outbox",
@@ -93,7 +94,10 @@ outbox = Table(
     Column("attempts", Integer, nullable=False, default=0),
     Column("sent_at", BigInteger),
     Column("error", Text),
+    Column("batch", String(64)),
     Index("outbox_due", "sent_at", "due_at"),
+    Index("outbox_by_incident", "incident_id"),
+    Index("outbox_by_batch", "batch"),
 )
 messages = Table(
     "messages",
@@ -102,6 +106,13 @@ messages = Table(
     Column("channel", String(64), primary_key=True),
     Column("room", String(64), nullable=False),
     Column("ts", String(64), nullable=False),
+    Index("messages_by_place", "room", "ts"),
+)
+clocks = Table(
+    "clocks",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("at", BigInteger, nullable=False),
 )
 labels = Table(
     "labels",
