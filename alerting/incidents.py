@@ -250,6 +250,17 @@ class Incidents:
         """Take the incident: halts escalation."""
         return self._give(incident_id, self._new("acknowledged", actor, key))
 
+    def acknowledge_all(self, batch: str, actor: Actor, key: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Take every incident whose page went out with a batch: those that were taken, and those that were not."""
+        with self._db.read() as connection:
+            members = outbox.incidents_of_batch(connection, batch)
+        taken: list[str] = []
+        for attempt in self._problems.each("incidents", members, str):
+            with attempt as incident_id:
+                if self.acknowledge(incident_id, actor, key).changed:
+                    taken.append(incident_id)
+        return tuple(taken), tuple(one for one in members if one not in set(taken))
+
     def resolve(self, incident_id: str, actor: Actor, key: str, label: Label | None = None) -> Outcome:
         """End the incident, with a label if there is one. A label is kept even where somebody else was first."""
         commands = [self._new("resolved", actor, key)]

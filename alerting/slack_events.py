@@ -39,6 +39,7 @@ from watchkeeper.vocabulary import MECHANISMS, Actor, Label, content_key
 REQUESTS = Counter("watchkeeper_slack_requests_total", "Requests from Slack, by outcome.", ["outcome"])
 REPEATS = Counter("watchkeeper_slack_repeats_total", "Requests that Slack sent again, having had no answer in time.")
 FAILED = Counter("watchkeeper_slack_failures_total", "Presses and forms whose command failed after the answer.")
+UNKNOWN = Counter("watchkeeper_slack_unknown_users_total", "Presses by users who are not, or not alone, configured.")
 LARGEST_BODY: Final = 1 << 20
 WINDOW_S: Final = 300.0
 NONE_OF_THESE: Final = "-"
@@ -63,7 +64,9 @@ class SlackEvents:
         self._clock = clock
         self._question = question
         self._secret = config.slack_signing_secret()
-        self._people = {person.slack_id: person.name for person in config.oncall.people}
+        self._people: dict[str, list[str]] = {}
+        for person in config.oncall.people:
+            self._people.setdefault(person.slack_id, []).append(person.name)
         self._app = AsyncApp(
             client=AsyncWebClient(token=config.slack_token(), base_url=config.slack_api_url(), timeout=5),
             signing_secret=config.slack_signing_secret(),
@@ -71,6 +74,7 @@ class SlackEvents:
         )
         for action in ("acknowledge", "approve", "decline"):
             self._app.action(action)(self._press)
+        self._app.action("acknowledge_all")(self._acknowledge_all)
         self._app.action("resolve")(self._ask)
         self._app.action("more")(_only_ack)
         self._app.view("resolve")(self._resolve)
@@ -108,7 +112,9 @@ class SlackEvents:
 
     async def _press(self, ack: Any, body: dict[str, Any], action: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
-        actor = self._actor(body)
+        actor = await self._actor(client, body)
+        if actor is None:
+            return
         key = f"slack:{action['action_id']}:{body['user']['id']}:{action['action_ts']}"
         incident_id, _, seen = _value_of(action).partition(" ")
         commands: dict[str, Callable[[], Outcome]] = {
@@ -120,6 +126,8 @@ class SlackEvents:
 
     async def _ask(self, ack: Any, body: dict[str, Any], action: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
+        if await self._actor(client, body) is None:
+            return
         incident_id = _value_of(action)
         try:
             incident = await asyncio.to_thread(self._incidents.get, incident_id)
@@ -138,10 +146,12 @@ class SlackEvents:
 
     async def _resolve(self, ack: Any, body: dict[str, Any], view: dict[str, Any], client: AsyncWebClient) -> None:
         incident_id, values = view["private_metadata"], view["state"]["values"]
-        actor = self._actor(body)
+        await ack()
+        actor = await self._actor(client, body)
+        if actor is None:
+            return
         key = f"slack:resolve:{body['user']['id']}:{view['id']}"
         label = _label(incident_id, actor, values, self._clock.now(), key)
-        await ack()
         await self._run(client, body, lambda: self._incidents.resolve(incident_id, actor, key, label), "resolve")
 
     async def _run(
@@ -169,10 +179,40 @@ class SlackEvents:
         except (SlackClientError, OSError) as error:
             structlog.get_logger().warning("slack.reply_failed", error=str(error))
 
-    def _actor(self, body: dict[str, Any]) -> Actor:
-        user = body["user"]
-        name = self._people.get(user["id"]) or user.get("name") or user.get("username") or user["id"]
-        return Actor(name=str(name), via="slack")
+    async def _acknowledge_all(
+        self, ack: Any, body: dict[str, Any], action: dict[str, Any], client: AsyncWebClient
+    ) -> None:
+        """Take every incident of a gathered message that nobody has."""
+        await ack()
+        actor = await self._actor(client, body)
+        if actor is None:
+            return
+        key = f"slack:acknowledge_all:{body['user']['id']}:{action['action_ts']}"
+        taken, others = await asyncio.to_thread(self._incidents.acknowledge_all, _value_of(action), actor, key)
+        structlog.get_logger().info("slack.command", command="acknowledge_all", changed=len(taken), refused=len(others))
+        if others or not taken:
+            words = f"; {len(others)} were taken or resolved before" if others else "; there was nothing left to take"
+            await self._tell(client, body, f"You acknowledged {len(taken)} incidents{words}.")
+
+    async def _actor(self, client: AsyncWebClient, body: dict[str, Any]) -> Actor | None:
+        """Who presses; None, and they are told, where the configuration knows nobody, or more than one, by that id."""
+        user = body["user"]["id"]
+        names = self._people.get(user, [])
+        if len(names) == 1:
+            return Actor(name=names[0], via="slack")
+        if names:
+            text = (
+                f"Nothing was changed: {' and '.join(names)} have the same Slack id {user} in oncall.people, so nobody "
+                "can say which of them pressed. Whoever runs Watchkeeper must correct `slack_id`."
+            )
+        else:
+            text = (
+                f"Nothing was changed: you may look, but Watchkeeper does not know you. Whoever runs it can add you to "
+                f"oncall.people with slack_id {user} and start it again."
+            )
+        UNKNOWN.inc()
+        await self._tell(client, body, text)
+        return None
 
 
 async def _failed(error: Exception) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from alerting.standin.interactions import Interactions
+from alerting.standin.limits import RateLimits
 from alerting.standin.rules import RuleError, check_blocks
 from alerting.standin.troubles import Trouble, Troubles
 from alerting.standin.workspace import BOT, Workspace
@@ -42,9 +44,12 @@ Arguments = dict[str, Any]
 class StandIn:
     """Slack's methods, as far as the program and its tests use them."""
 
-    def __init__(self, config: Config, request_url: Callable[[], str]) -> None:
+    def __init__(self, config: Config, request_url: Callable[[], str], limits: RateLimits | None = None) -> None:
+        """`limits` makes it refuse what is too much, as Slack does; without, it takes everything."""
+        self._limits = limits
         self._token = config.slack_token()
-        self.workspace = Workspace(config.data_dir / "standin" / "messages.db", config.slack.channel)
+        users = [person.slack_id for person in config.oncall.people]
+        self.workspace = Workspace(config.data_dir / "standin" / "messages.db", config.slack.channel, users)
         self.interactions = Interactions(self.workspace, config.slack_signing_secret(), request_url)
         self.troubles = Troubles()
         self._people = {
@@ -105,12 +110,13 @@ class StandIn:
             return JSONResponse({"ok": False, "error": "not_authed"})
         if not secrets.compare_digest(given, self._token):
             return JSONResponse({"ok": False, "error": "invalid_auth"})
-        trouble = self.troubles.of(request.path_params["method"])
-        if trouble and trouble.kind == "ratelimited":
-            wait = {"Retry-After": f"{trouble.retry_after_s:g}"}
-            return JSONResponse({"ok": False, "error": "ratelimited"}, status_code=429, headers=wait)
-        if trouble and trouble.kind == "unavailable":
-            return JSONResponse({"ok": False, "error": "service_unavailable"}, status_code=503)
+        name = request.path_params["method"]
+        wait_s = self._limits.wait_s(name, str(arguments.get("channel", "")).lstrip("#")) if self._limits else 0.0
+        if wait_s:
+            return _too_fast(wait_s)
+        trouble = self.troubles.of(name)
+        if trouble and (refusal := _refusal(trouble)):
+            return refusal
         try:
             answer = method(arguments)
             if trouble:  # lost_answer: done, but the caller never hears of it
@@ -201,6 +207,7 @@ class StandIn:
             {
                 "channel": self.workspace.channel,
                 "messages": messages[::-1],
+                "direct": {user: self.workspace.messages(room) for user, room in self.workspace.direct.items()},
                 "whispers": self.workspace.whispers(room, request.query_params.get("since", "0")),
                 "people": list(self._people.values()),
             }
@@ -262,6 +269,25 @@ class StandIn:
             return JSONResponse({"ok": False, "error": error.code, "details": error.details}, status_code=409)
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             return JSONResponse({"ok": False, "error": f"malformed: {one_line(error)}"}, status_code=400)
+
+
+def _too_fast(wait_s: float) -> Response:
+    """Slack says whole seconds."""
+    headers = {"Retry-After": f"{math.ceil(wait_s)}"}
+    return JSONResponse({"ok": False, "error": "ratelimited"}, status_code=429, headers=headers)
+
+
+def _refusal(trouble: Trouble) -> Response | None:
+    """What Slack answers where it does nothing; None for a thing that is done, but of which the caller never hears."""
+    match trouble.kind:
+        case "ratelimited":
+            headers = {"Retry-After": f"{trouble.retry_after_s:g}"}
+            return JSONResponse({"ok": False, "error": "ratelimited"}, status_code=429, headers=headers)
+        case "unavailable":
+            return JSONResponse({"ok": False, "error": "service_unavailable"}, status_code=503)
+        case "refused":
+            return JSONResponse({"ok": False, "error": trouble.error})
+    return None
 
 
 async def _metrics(_: Request) -> Response:

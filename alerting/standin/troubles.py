@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Final, Literal
+
+KINDS: Final = ("ratelimited", "unavailable", "refused", "lost_answer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
     """The next `times` calls of `method` fail.
 
-    `ratelimited` and `unavailable` do nothing and say so; after `lost_answer` the thing is done, but the caller
-    sees an error, as when it is killed before it can write down that it was.
+    `ratelimited`, `unavailable` and `refused` (with `error`) do nothing and say so; after `lost_answer` the thing is
+    done, but the caller sees an error, as when it is killed before it can write down that it was.
     """
 
     method: str
-    kind: Literal["ratelimited", "unavailable", "lost_answer"] = "ratelimited"
+    kind: Literal["ratelimited", "unavailable", "refused", "lost_answer"] = "ratelimited"
     times: int = 1
     retry_after_s: float = 1.0
+    error: str = "missing_scope"
 
     def __post_init__(self) -> None:
-        if self.kind not in ("ratelimited", "unavailable", "lost_answer"):
-            raise ValueError(f"kind is {self.kind!r}; it is one of ratelimited, unavailable, lost_answer")
+        if self.kind not in KINDS:
+            raise ValueError(f"kind is {self.kind!r}; it is one of {', '.join(KINDS)}")
 
 
 class Troubles:

@@ -6,6 +6,7 @@ import json
 import sqlite3
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,15 +22,17 @@ BOT: Final = {"user_id": "U0WATCHKEEPER", "bot_id": "B0WATCHKEEPER", "team_id": 
 
 
 class Workspace:
-    """One workspace with one channel."""
+    """One workspace with one channel, and a direct conversation with each user."""
 
-    def __init__(self, path: Path, channel: str) -> None:
+    def __init__(self, path: Path, channel: str, users: Iterable[str] = ()) -> None:
+        """`channel` is its name or its id; `users` can be written to directly."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;" + SCHEMA)
         self._lock = threading.Lock()
         self._last = 0
         self.channel = {"id": "C0INCIDENTS", "name": channel.lstrip("#"), "is_channel": True, "is_member": True}
+        self.direct = {user: f"D{user}" for user in users}
 
     def room(self, name: str) -> str:
         """A channel's id by name or id.
@@ -39,6 +42,10 @@ class Workspace:
         """
         if name.lstrip("#") in (self.channel["id"], self.channel["name"]):
             return str(self.channel["id"])
+        if name in self.direct:
+            return self.direct[name]
+        if name in self.direct.values():
+            return name
         raise RuleError("channel_not_found")
 
     def post(self, room: str, body: dict[str, Any], thread_ts: str | None = None) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from alerting.standin.app import StandIn
+from alerting.standin.limits import RateLimits
 from watchkeeper.config import Config, is_loopback
 from watchkeeper.errors import ConfigError
 from watchkeeper.roles import ready
@@ -27,4 +28,4 @@ def run(config: Config) -> None:
 
     with alive(config, "standin") as life:
         listener = bind(host, config.slack.stand_in.port, "slack.stand_in.port")
-        serve(life, StandIn(config, request_url).application(), listener)
+        serve(life, StandIn(config, request_url, RateLimits()).application(), listener)

@@ -1,0 +1,80 @@
+"""A page always reaches somebody who is there: people leave, and ids are wrong."""
+
+from __future__ import annotations
+
+import pytest
+from protocol import EDGES, Recorder, delivery, finding
+from structlog.testing import capture_logs
+
+from alerting.incidents import Incidents
+from alerting.recipients import EVERYBODY, recipients
+from watchkeeper.clock import FrozenClock
+from watchkeeper.config import EscalationStep, LayerConfig, OnCallConfig, PersonConfig, ScheduleConfig
+from watchkeeper.state.database import Database
+
+BEN = PersonConfig(id="ben", name="Ben", slack_id="UBEN")
+EVE = PersonConfig(id="eve", name="Eve", slack_id="UEVE")
+
+
+def rota(*people: PersonConfig, on_call: str = "", notify: str = "primary", fallback: str = "") -> OnCallConfig:
+    """A configuration as it is after somebody left."""
+    # A rotation that begins in a later year has nobody on call today.
+    layers = (LayerConfig(people=(on_call or "ben",), start="2025-01-06T09:00" if on_call else "2030-01-06T09:00"),)
+    schedule = ScheduleConfig(id="primary", layers=layers, fallback=fallback or None)
+    return OnCallConfig.model_construct(
+        people=people, schedules=(schedule,), escalation=(EscalationStep(after_s=0, notify=notify),)
+    )
+
+
+@pytest.mark.parametrize(
+    ("left", "woken", "why"),
+    [
+        (rota(BEN, EVE, on_call="eve"), "UEVE", "ana is no longer configured; paged Eve: on call in 'primary' now"),
+        (rota(BEN, EVE, fallback="eve"), "UEVE", "ana is no longer configured; paged Eve: fallback of 'primary'"),
+        (rota(BEN, EVE, notify="eve"), "UEVE", "ana is no longer configured; paged Eve: named in the escalation"),
+        (rota(BEN, EVE), "UBEN", "ana is no longer configured; paged Ben: configured"),
+        (
+            rota(BEN, EVE, notify="a schedule that is gone"),
+            "UBEN",
+            "ana is no longer configured; paged Ben: configured",
+        ),
+        (rota(), EVERYBODY, "ana is no longer configured, and so is everybody else"),
+    ],
+)
+def test_who_left_between_the_decision_and_the_send_is_replaced(
+    left: OnCallConfig, woken: str, why: str, db: Database, incidents: Incidents, clock: FrozenClock
+) -> None:
+    """By whoever is on call now, the fallback, the escalation, anybody; the page says why, and it is a problem."""
+    (incident_id,) = incidents.observe([finding(clock.now(), "cart")], edges=EDGES)
+    incidents.page(incident_id)
+    channel = Recorder()
+    sender = delivery(db, incidents, left, channel)
+    with capture_logs():
+        sender.run(clock.now())
+    (page,) = channel.pages()
+    assert page.mention == woken
+    assert why in page.text
+    assert [problem.loop for problem in sender.problems.current()] == ["paging"]
+    assert incidents.get(incident_id).delivered
+
+
+def test_an_id_that_the_channel_does_not_know_is_no_delivery(
+    db: Database, incidents: Incidents, oncall: OnCallConfig, clock: FrozenClock
+) -> None:
+    """Ana's id is wrong: the next who can be reached is paged at once, and the wrong id is a problem."""
+    (incident_id,) = incidents.observe([finding(clock.now(), "cart")], edges=EDGES)
+    incidents.page(incident_id)
+    channel = Recorder()
+    channel.unknown = {"UANA"}
+    sender = delivery(db, incidents, oncall, channel)
+    with capture_logs():
+        sender.run(clock.now())
+    assert [page.mention for page in channel.pages()] == ["UANA", "UBEN"]
+    assert {problem.subject for problem in sender.problems.current()} == {"Ana", "Ben"}
+
+
+def test_whoever_is_decided_comes_first_and_nobody_twice(oncall: OnCallConfig, clock: FrozenClock) -> None:
+    """And the channel itself is last."""
+    chosen = recipients(oncall, "ben", 1, clock.now(), ())
+    assert [one.mention for one in chosen] == ["UBEN", "UANA", EVERYBODY]
+    assert chosen[0].instead == ""
