@@ -154,7 +154,7 @@ class Delivery:
 
     def _send_page(self, page: _Page, thread: Thread | None) -> Thread:
         """Send to the first recipient whom the channel knows; every further one is told why it is them."""
-        first_try = _is_new(page.row) and (thread is not None or not self._was_tried(page.row))
+        first_try = _is_new(page.row) and (thread is not None or not self._others_were_tried(page.row))
 
         def send(number: int, recipient: Recipient, before: Thread | None) -> Thread:
             message = Message(
@@ -255,7 +255,7 @@ class Delivery:
         return sent
 
     def _update(self, row: Pending, thread: Thread | None, now: datetime) -> int:
-        first_try = _is_new(row) and (thread is not None or not self._was_tried(row))
+        first_try = _is_new(row) and (thread is not None or not self._others_were_tried(row))
         if not outbox.claim(self.db, [row], now):
             return 0
 
@@ -319,9 +319,9 @@ class Delivery:
         with self.db.read() as connection:
             return outbox.incidents_at(connection, thread)
 
-    def _was_tried(self, row: Pending) -> bool:
+    def _others_were_tried(self, row: Pending) -> bool:
         with self.db.read() as connection:
-            return outbox.was_tried(connection, row.incident_id)
+            return outbox.others_were_tried(connection, row)
 
     def _attempt(self, rows: Pending | Sequence[Pending], send: Callable[[], T], now: datetime) -> T | None:
         """What `send` gives, or None after putting its messages off: whatever a channel dies of, others must go out."""

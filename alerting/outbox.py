@@ -111,10 +111,11 @@ def batch_of(connection: Connection, incident_id: str) -> str:
     return str(connection.scalar(query.order_by(outbox.c.id).limit(1)) or "")
 
 
-def was_tried(connection: Connection, incident_id: str) -> bool:
-    """Whether anything of an incident may have reached the channel without our having written it down."""
+def others_were_tried(connection: Connection, row: Pending) -> bool:
+    """Whether another message of an incident may have reached the channel without our having written it down."""
     query = select(outbox.c.id).where(
-        outbox.c.incident_id == incident_id,
+        outbox.c.incident_id == row.incident_id,
+        outbox.c.id != row.id,
         outbox.c.sent_at.is_(None),
         outbox.c.attempts > 0,
         func.coalesce(outbox.c.batch, "-") != "",

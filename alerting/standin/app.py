@@ -46,7 +46,7 @@ class StandIn:
 
     def __init__(self, config: Config, request_url: Callable[[], str], limits: RateLimits | None = None) -> None:
         """`limits` makes it refuse what is too much, as Slack does; without, it takes everything."""
-        self._limits = limits
+        self.limits = limits
         self._token = config.slack_token()
         users = [person.slack_id for person in config.oncall.people]
         self.workspace = Workspace(config.data_dir / "standin" / "messages.db", config.slack.channel, users)
@@ -111,7 +111,7 @@ class StandIn:
         if not secrets.compare_digest(given, self._token):
             return JSONResponse({"ok": False, "error": "invalid_auth"})
         name = request.path_params["method"]
-        wait_s = self._limits.wait_s(name, str(arguments.get("channel", "")).lstrip("#")) if self._limits else 0.0
+        wait_s = self.limits.wait_s(name, str(arguments.get("channel", "")).lstrip("#")) if self.limits else 0.0
         if wait_s:
             return _too_fast(wait_s)
         trouble = self.troubles.of(name)

@@ -42,3 +42,7 @@ class Troubles:
         if trouble and trouble.times > 1:
             self._waiting[method] = replace(trouble, times=trouble.times - 1)
         return trouble
+
+    def clear(self) -> None:
+        """Nothing more goes wrong."""
+        self._waiting.clear()

@@ -99,7 +99,7 @@ def test_what_recovered_wakes_nobody_else_and_goes_on_when_it_fires_again(night:
     assert night.woken() == ["UANA", "UBEN"]
 
 
-@pytest.mark.parametrize(("quiet_s", "firing_s"), [(10, 10), (1, 1), (100, 3), (30, 90), (180, 20), (500, 5)])
+@pytest.mark.parametrize(("quiet_s", "firing_s"), [(10, 10), (100, 3), (30, 90), (180, 20), (500, 5)])
 def test_what_flaps_reaches_the_next_person_in_time(night: Shift, quiet_s: float, firing_s: float) -> None:
     """For two hours it recovers and fires again: the second is paged at the step's time, or as it next fires."""
     began = night.clock.now()
@@ -119,14 +119,14 @@ def test_what_flaps_reaches_the_next_person_in_time(night: Shift, quiet_s: float
 
 def test_what_flaps_without_an_answer_is_asked_again_and_quiet_once_it_is_over(night: Shift) -> None:
     """Both were paged and nobody came: the round begins anew while it flaps; recovered for long, it wakes nobody."""
-    for _ in range(4 * 60):
+    for _ in range(40):
         night.incidents.observe([], edges=EDGES)
-        night.after(10)
+        night.after(60)
         night.incidents.observe([finding(night.clock.now(), "cart", ago=0)], edges=EDGES)
         night.after(20)
     woken = night.woken()
     assert woken[:4] == ["UANA", "UBEN", "UANA", "UBEN"]
-    assert len(woken) < 16
+    assert len(woken) < 8
     night.incidents.observe([], edges=EDGES)
     for _ in range(20):
         night.after(300)
@@ -137,9 +137,9 @@ def test_what_flaps_without_an_answer_is_asked_again_and_quiet_once_it_is_over(n
 def test_what_flaps_does_not_put_off_the_end_of_an_acknowledgement(night: Shift) -> None:
     """Somebody took it half an hour ago and was not heard of since, however often it recovered meanwhile."""
     night.incidents.acknowledge(night.id, ANA, "a")
-    for _ in range(92):
+    for _ in range(32):
         night.incidents.observe([], edges=EDGES)
-        night.after(10)
+        night.after(50)
         night.incidents.observe([finding(night.clock.now(), "cart", ago=0)], edges=EDGES)
         night.after(10)
     assert night.woken() == ["UANA", "UANA"]

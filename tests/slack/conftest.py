@@ -42,7 +42,7 @@ def _site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         httpx.Client(base_url=slack_url, timeout=120, trust_env=False) as to_slack,
         httpx.Client(base_url=config.web_url, timeout=120, trust_env=False) as to_web,
     ):
-        yield Site(config=config, db=db, incidents=incidents, slack=to_slack, web=to_web)
+        yield Site(config=config, db=db, incidents=incidents, stand_in=stand_in, slack=to_slack, web=to_web)
     db.close()
 
 
@@ -50,12 +50,16 @@ def _site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def site(_site: Site) -> Iterator[Site]:
     """The site with an empty channel and no incidents."""
     yield _site
+    _site.stand_in.troubles.clear()
+    _site.stand_in.limits = None
     _site.web.cookies.clear()
     with _site.db.write() as connection:
         for table in reversed(metadata.sorted_tables):
             connection.execute(table.delete())
-    for message in _site.board()["messages"]:
-        _site.slack.post("/standin/delete", json={"channel": "C0INCIDENTS", "ts": message["ts"]})
+    board = _site.board()
+    for room, messages in [("C0INCIDENTS", board["messages"]), *board["direct"].items()]:
+        for message in messages:
+            _site.slack.post("/standin/delete", json={"channel": room, "ts": message["ts"]})
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ import httpx
 import uvicorn
 
 from alerting.incidents import Incidents
+from alerting.standin.app import StandIn
 from tests.waiting import until
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config, PersonConfig
@@ -94,6 +95,7 @@ class Site:
     config: Config
     db: Database
     incidents: Incidents
+    stand_in: StandIn
     slack: httpx.Client
     web: httpx.Client
 
@@ -104,6 +106,10 @@ class Site:
         self.incidents.page(incident_id)
         self.send()
         return incident_id
+
+    def now(self, later_s: float = 0.0) -> datetime:
+        """The time, now or somewhat later."""
+        return SystemClock().now() + timedelta(seconds=later_s)
 
     def send(self, later_s: float = 0.0) -> None:
         """Let the outbox deliver what is due, now or somewhat later."""
