@@ -14,12 +14,15 @@ from watchkeeper.errors import WatchkeeperError
 # A module is imported only when its command is asked for, so that `watchkeeper --help` answers at once.
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo", "Start a shop, Watchkeeper and a fault, and show the whole loop."),
+    "init": ("init", "Write a first configuration file, and say what to do next."),
     "up": ("up", "Start every role in this terminal."),
     "store": ("store", "Serve the embedded telemetry store."),
     "ingest": ("ingest", "Receive telemetry, alerts and change events."),
     "watch": ("watch", "Detect, diagnose, page and learn."),
     "web": ("web", "Serve the dashboard, the API and Slack's endpoint."),
     "validate": ("validate", "Check a configuration file."),
+    "test-page": ("drill", "Send one person a page that says it is a test."),
+    "traces": ("traces", "Show the newest traces that arrived."),
     "doctor": ("doctor", "Check ports, disk, clock, Slack and store, and say what to do."),
     "incident": ("incident", "List, show, acknowledge, resolve and label incidents."),
     "alerts": ("alerts", "List alerts from outside, and end one."),
@@ -48,6 +51,7 @@ Commands:
 
 Examples:
   watchkeeper demo
+  watchkeeper init
   watchkeeper up --config watchkeeper.yaml
   watchkeeper incident list --json
 

@@ -1,0 +1,127 @@
+"""The transcript in docs/first-hour.md, run as it stands: default ports, real roles, real commands, an empty folder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.end_to_end, pytest.mark.timeout(600)]
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "first-hour.md"
+PORTS = (4317, 4318, 8050, 8065, 8123)
+LOOPBACK_UP = (
+    "import fcntl, socket, struct; "
+    "fcntl.ioctl(socket.socket(), 0x8914, struct.pack('16sh22x', b'lo', 1))"  # SIOCSIFFLAGS, IFF_UP
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command of the transcript, and what it says there."""
+
+    command: str
+    says: tuple[str, ...]
+    stays: bool  # it runs until Ctrl-C, in a terminal of its own
+
+
+def steps() -> Iterator[Step]:
+    """Every command of the page's console blocks."""
+    for kind, block in re.findall(r"^```console( up)?\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            first, *rest = part.splitlines()
+            more = [line for line in rest if line == ">" or line.startswith("> ")]
+            command = "\n".join([first, *(line[2:] for line in more)])
+            says = tuple(line for line in rest if line not in more)
+            yield Step(command=command, says=says, stays=bool(kind))
+
+
+def script() -> str:
+    """The transcript for bash. Each command's words stand between two marks."""
+    lines = [
+        "set -u",
+        "up=",
+        'stop() { if [ -n "$up" ]; then kill -INT $up; wait $up; up=; fi; }',
+        "trap stop EXIT",
+        f"{shlex.quote(sys.executable)} -c {shlex.quote(LOOPBACK_UP)} 2>/dev/null",
+    ]
+    for number, step in enumerate(steps()):
+        lines.append(f"echo '### {number}'")
+        if not step.stays:
+            lines.append(f'{step.command}\necho "### status $?"')
+            continue
+        lines += [
+            "stop",
+            f"{step.command} > up.{number}.log 2>&1 &",
+            "up=$!",
+            f"until grep -q 'Ctrl-C stops' up.{number}.log; do kill -0 $up || break; sleep 0.2; done",
+            f"cat up.{number}.log",
+            'kill -0 $up; echo "### status $?"',
+        ]
+    return "\n".join(lines)
+
+
+def alone() -> list[str]:
+    """How to run something where the default ports are free: a network of its own, else this machine's, if they are."""
+    for words in (["unshare", "--net"], ["unshare", "--net", "--map-root-user"]):
+        with contextlib.suppress(OSError):
+            if subprocess.run([*words, "true"], capture_output=True).returncode == 0:
+                return words
+    for port in PORTS:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                pytest.skip(f"port {port} is taken, and this user may not make a network of its own")
+    return []
+
+
+def matches(line: str, said: str) -> bool:
+    """Whether a line of the page is what was said, `…` aside."""
+    return re.fullmatch(".*".join(map(re.escape, line.split("…"))), said) is not None
+
+
+def test_the_transcript_is_true(tmp_path: Path) -> None:
+    """Install aside: start, first trace, init, first page; every command succeeds and says what the page says."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("WATCHKEEPER_", "OTEL_"))}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    session = subprocess.Popen(
+        [*alone(), "bash", "-c", script()],
+        cwd=tmp_path,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        said, _ = session.communicate(timeout=540)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(session.pid, signal.SIGTERM)  # the roles end with their supervisor
+    parts = re.split(r"^### \d+\n", said, flags=re.MULTILINE)[1:]
+    wanted = list(steps())
+    assert len(parts) == len(wanted), said
+    for step, part in zip(wanted, parts, strict=True):
+        lines = part.splitlines()
+        assert "### status 0" in lines, f"{step.command}\n{part}"
+        for line in step.says:
+            assert any(matches(line, one) for one in lines), f"{step.command}: not said: {line}\n{part}"
+
+
+def test_the_page_holds_what_was_promised() -> None:
+    """The transcript is not empty: it starts twice, sees a trace, makes a file and pages somebody."""
+    commands = [step.command for step in steps()]
+    for begins in ("watchkeeper up", "watchkeeper traces", "watchkeeper init", "watchkeeper test-page", "export OTEL_"):
+        assert any(command.startswith(begins) for command in commands), begins
+    assert sum(step.stays for step in steps()) == 2

@@ -1,0 +1,63 @@
+"""`watchkeeper test-page`: does a page reach this person?"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from watchkeeper.cli.options import AsJson, ConfigPath
+from watchkeeper.clock import SystemClock
+from watchkeeper.config import Config
+from watchkeeper.errors import DeliveryError, StateError
+from watchkeeper.vocabulary import Actor
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command(epilog="Example: watchkeeper test-page ana --config watchkeeper.yaml")
+def drill(
+    person: Annotated[str, typer.Argument(help="Who: an id, name or Slack id from oncall.people.")],
+    config: ConfigPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send one person a page that says it is a test, through the channel that real pages take.
+
+    It opens no incident and teaches the detectors nothing. Exit status 1 if the channel does not accept it.
+    """
+    from alerting.drill import page, whom
+    from watchkeeper.roles.foresight import load_for
+
+    tree = load_for(config, "watch")
+    found, now, user = whom(tree.oncall, person), SystemClock().now(), getpass.getuser()
+    try:
+        sent = page(tree, found, now, user)
+    except DeliveryError as error:
+        _note(tree, Actor(name=user, via="cli"), found.id, f"not accepted: {error.message}")
+        raise
+    _note(tree, Actor(name=user, via="cli"), found.id, f"accepted in {sent.room} at {sent.ts}")
+    where = "Slack" if tree.slack_is_real else "the local stand-in for Slack"
+    if as_json:
+        facts = {"person": found.id, "slack_id": found.slack_id, "channel": tree.slack.channel}
+        print(json.dumps(facts | {"by": where, "room": sent.room, "ts": sent.ts, "accepted": True}, indent=2))
+        return
+    print(f"{found.name} ({found.slack_id}) was paged in #{tree.slack.channel.lstrip('#')}: {where} accepted it.")
+    if not tree.slack_is_real:
+        print(f"See it at {tree.slack_api_url().removesuffix('api/')}")
+
+
+def _note(config: Config, actor: Actor, person: str, detail: str) -> None:
+    """Keep on record who tested what; a page that was sent is not taken back because that fails."""
+    from watchkeeper.state.audit import record_audit
+    from watchkeeper.state.database import Database
+
+    try:
+        db = Database.open(config)
+        with db.write() as connection:
+            record_audit(connection, SystemClock().now(), actor, "page.test", person, detail)
+        db.close()
+    except StateError as error:
+        print(f"watchkeeper: the test is not on record: {error.message}", file=sys.stderr)
