@@ -1,69 +1,81 @@
-"""Prometheus scrapes: read a target's /metrics and hand it on as OTLP, like any other telemetry."""
+"""Prometheus scrapes: read a target's /metrics and hand it on as OTLP, like any other telemetry.
+
+One thread runs a loop with a task for every target, so that none waits for another; pages are read by a few workers
+beside it. Each scrape ends within its time, each failure is that target's alone, is stored as `up` = 0, and is told
+with its reason among the role's problems.
+"""
 
 from __future__ import annotations
 
-import math
-import re
+import asyncio
+import logging
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any, Final
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Final
 
 import httpx
-import structlog
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from prometheus_client import Counter
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
-from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from collectors.exposition import Exposition, empty_request, read_page
 from collectors.otlp import accept
+from collectors.scrape_page import address, fetch, shown
 from watchkeeper.config import ScrapeConfig
-from watchkeeper.errors import CollectorError, IngestLogError
+from watchkeeper.errors import CollectorError
 from watchkeeper.ingest_log.segments import IngestLog
+from watchkeeper.problems import Problems
 
 SCRAPES = Counter("watchkeeper_scrapes_total", "Scrapes, by job and outcome.", ["job", "outcome"])
+SET_ASIDE = Counter("watchkeeper_scrape_samples_set_aside_total", "Samples of scraped pages left out, by job.", ["job"])
 
-ACCEPT: Final = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
-LARGEST_PAGE: Final = 32 << 20
-CUMULATIVE: Final = 2
-_SCHEME: Final = re.compile(r"^https?://")
+LOOP: Final = "scrape"
+AT_ONCE: Final = 128  # targets that are read at one moment; with more, some begin a little later
+READERS: Final = 4
+READ_WITHIN_S: Final = 120.0  # of the largest page, on a slow machine
+STOP_WITHIN_S: Final = 5.0
 
 
-def scrape(job: ScrapeConfig, target: str, client: httpx.Client) -> ExportMetricsServiceRequest:
-    """Read one target once.
+async def scrape(
+    job: ScrapeConfig, target: str, client: httpx.AsyncClient, readers: Executor, stopping: threading.Event
+) -> Exposition:
+    """Read one target once; `readers` are for the page's text.
 
     Raises:
         CollectorError: unreachable, not 200, or not in a Prometheus format; says which target.
     """
-    url = (target if _SCHEME.match(target) else f"http://{target}") + job.path
+    page = await fetch(
+        client,
+        address(target, job.path),
+        timeout_s=job.timeout_s,
+        most_bytes=job.max_mib << 20,
+        redirect_hosts=job.redirect_hosts,
+    )
+    resource = _resource(job, target)
+
+    def read() -> Exposition:
+        until = time.monotonic() + READ_WITHIN_S
+        go_on = lambda: not stopping.is_set() and time.monotonic() < until  # noqa: E731 - plain where it stands
+        return read_page(page.body, page.content_type, resource, time.time_ns(), go_on)
+
     try:
-        answer = client.get(url, timeout=job.timeout_s, headers={"Accept": ACCEPT})
-    except httpx.HTTPError as error:
-        raise CollectorError(f"scrape of {url} failed: {error}", retry=True) from error
-    if answer.status_code != 200:
-        raise CollectorError(f"scrape of {url} failed: HTTP {answer.status_code}", retry=True)
-    if len(answer.content) > LARGEST_PAGE:
-        raise CollectorError(f"scrape of {url} gave over {LARGEST_PAGE >> 20} MiB; scrape less")
-    is_open = "openmetrics" in answer.headers.get("content-type", "")
-    try:
-        families = list((parse_openmetrics if is_open else parse_text)(answer.text))
-    except (ValueError, KeyError, IndexError) as error:
-        raise CollectorError(f"{url} is not in a Prometheus format: {error}") from error
-    request = to_otlp(families, _resource(job, target), time.time_ns())
-    _up(request, 1)
-    return request
+        exposition = await asyncio.get_running_loop().run_in_executor(readers, read)
+    except CollectorError as error:
+        raise CollectorError(f"{shown(address(target, job.path))} is {error.message}", retry=error.retry) from error
+    _up(exposition.request, 1)
+    return exposition
 
 
 def down(job: ScrapeConfig, target: str) -> ExportMetricsServiceRequest:
     """What is stored of a target that could not be read: `up` is 0, as in Prometheus."""
-    request = to_otlp((), _resource(job, target), time.time_ns())
+    request = empty_request(_resource(job, target))
     _up(request, 0)
     return request
 
 
 def _resource(job: ScrapeConfig, target: str) -> dict[str, str]:
-    return {"service.name": job.job, "service.instance.id": target, **job.labels}
+    return {"service.name": job.job, "service.instance.id": shown(target), **job.labels}
 
 
 def _up(request: ExportMetricsServiceRequest, value: int) -> None:
@@ -71,118 +83,92 @@ def _up(request: ExportMetricsServiceRequest, value: int) -> None:
     metric.gauge.data_points.add(as_int=value, time_unix_nano=time.time_ns())
 
 
-def to_otlp(families: Iterable[Any], resource: dict[str, str], at_ns: int) -> ExportMetricsServiceRequest:
-    """Metric families as one OTLP request; counters are cumulative sums, histograms keep their buckets."""
-    request = ExportMetricsServiceRequest()
-    scoped = request.resource_metrics.add()
-    for key, value in resource.items():
-        _attribute(scoped.resource.attributes, key, value)
-    metrics = scoped.scope_metrics.add()
-    metrics.scope.name = "prometheus"
-    for family in families:
-        if family.type in ("histogram", "summary"):
-            _distribution(metrics, family, at_ns)
-        else:
-            _numbers(metrics, family, at_ns)
-    return request
-
-
-def _numbers(metrics: Any, family: Any, at_ns: int) -> None:
-    samples = [s for s in family.samples if not s.name.endswith("_created")]
-    if not samples:
-        return
-    metric = metrics.metrics.add(name=samples[0].name, description=family.documentation, unit=family.unit or "")
-    if family.type == "counter":
-        metric.sum.is_monotonic = True
-        metric.sum.aggregation_temporality = CUMULATIVE
-    points = metric.sum.data_points if family.type == "counter" else metric.gauge.data_points
-    for sample in samples:
-        point = points.add(as_double=sample.value, time_unix_nano=_stamp(sample, at_ns))
-        for key, value in sample.labels.items():
-            _attribute(point.attributes, key, value)
-
-
-def _distribution(metrics: Any, family: Any, at_ns: int) -> None:
-    """One point per set of labels, from the `_bucket` (or quantile), `_sum` and `_count` samples."""
-    groups: dict[tuple[tuple[str, str], ...], list[Any]] = defaultdict(list)
-    for sample in family.samples:
-        labels = {key: value for key, value in sample.labels.items() if key not in ("le", "quantile")}
-        groups[tuple(sorted(labels.items()))].append(sample)
-    metric = metrics.metrics.add(name=family.name, description=family.documentation, unit=family.unit or "")
-    is_histogram = family.type == "histogram"
-    if is_histogram:
-        metric.histogram.aggregation_temporality = CUMULATIVE
-    for identity, samples in groups.items():
-        points = metric.histogram.data_points if is_histogram else metric.summary.data_points
-        point = points.add(time_unix_nano=_stamp(samples[0], at_ns))
-        for key, value in identity:
-            _attribute(point.attributes, key, value)
-        below = 0
-        for sample in samples:
-            if sample.name.endswith("_bucket"):
-                bound = float(sample.labels["le"])
-                if not math.isinf(bound):
-                    point.explicit_bounds.append(bound)
-                point.bucket_counts.append(max(0, int(sample.value) - below))
-                below = int(sample.value)
-            elif sample.name.endswith("_sum"):
-                point.sum = sample.value
-            elif sample.name.endswith("_count"):
-                point.count = int(sample.value)
-            elif "quantile" in sample.labels and not is_histogram:
-                point.quantile_values.add(quantile=float(sample.labels["quantile"]), value=sample.value)
-
-
-def _stamp(sample: Any, at_ns: int) -> int:
-    return int(float(sample.timestamp) * 1e9) if sample.timestamp else at_ns
-
-
-def _attribute(attributes: Any, key: str, value: str) -> None:
-    attributes.add(key=key).value.string_value = value
-
-
 class Scraper:
-    """Scrapes every target of every job at its interval, one thread a job; a bad target does not stop the others."""
+    """Scrapes every target of every job at its interval; no target waits for another, and none ends the loop."""
 
-    def __init__(self, jobs: Iterable[ScrapeConfig], log: IngestLog) -> None:
-        self._stopping = threading.Event()
+    def __init__(self, jobs: Iterable[ScrapeConfig], log: IngestLog, problems: Problems) -> None:
+        self._jobs = tuple(jobs)
         self._log = log
-        self._logger = structlog.get_logger()
-        self._threads = [threading.Thread(target=self._run, args=(job,), name=f"scrape-{job.job}") for job in jobs]
-        self._down: set[str] = set()
+        self._problems = problems
+        self._stopping = threading.Event()
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="scrape-reader")
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="scrapes", daemon=True)
+        # A client's log of its requests would show the credentials of their addresses.
+        logging.getLogger("httpx").setLevel(logging.WARNING)
 
     def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
+        self._thread.start()
 
     def stop(self) -> None:
+        """End within seconds, whatever the targets do."""
         self._stopping.set()
-        for thread in self._threads:
-            thread.join()
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(lambda: [task.cancel() for task in asyncio.all_tasks(self._loop)])
+            self._thread.join(STOP_WITHIN_S)
+        if not self._thread.is_alive():
+            self._loop.close()
 
-    def _run(self, job: ScrapeConfig) -> None:
-        due = time.monotonic()
-        with httpx.Client(trust_env=False) as client:
-            while not self._stopping.wait(max(0.0, due - time.monotonic())):
-                due = max(due + job.interval_s, time.monotonic())  # a slow target skips turns, it does not queue them
-                for target in job.targets:
-                    self._once(job, target, client)
-
-    def _once(self, job: ScrapeConfig, target: str, client: httpx.Client) -> None:
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        # Looking up names has threads of its own: a name server that hangs must not keep pages from being read.
+        names = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="scrape-names")
+        self._loop.set_default_executor(names)
         try:
-            try:
-                request = scrape(job, target, client)
-            except CollectorError:
-                accept(self._log, "metrics", down(job, target).SerializeToString())
-                raise
-            accept(self._log, "metrics", request.SerializeToString())
-        except (CollectorError, IngestLogError) as error:
-            SCRAPES.labels(job.job, "failed").inc()
-            if target not in self._down:  # told once, not at every turn
-                self._down.add(target)
-                self._logger.warning("scrape.failed", job=job.job, target=target, error=error.message)
+            self._loop.run_until_complete(self._follow_all())
+        except asyncio.CancelledError:
+            pass
+        finally:
+            for pool in (names, self._readers):
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _follow_all(self) -> None:
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=AT_ONCE)
+        at_once = asyncio.Semaphore(AT_ONCE)
+        pairs = [(job, target) for job in self._jobs for target in job.targets]
+        if not pairs or self._stopping.is_set():
             return
+        # The time of a whole scrape is bounded in one place; a bound for each read would only be another.
+        async with httpx.AsyncClient(trust_env=False, timeout=httpx.Timeout(None), limits=limits) as client:
+            await asyncio.gather(*(self._follow(job, target, client, at_once) for job, target in pairs))
+
+    async def _follow(
+        self, job: ScrapeConfig, target: str, client: httpx.AsyncClient, at_once: asyncio.Semaphore
+    ) -> None:
+        """One target, for as long as the role runs."""
+        due = time.monotonic()
+        subject = f"{job.job}: {shown(target)}"
+        while not self._stopping.is_set():
+            async with at_once:
+                try:
+                    await self._once(job, target, client, subject)
+                except Exception as error:  # noqa: BLE001 - one target's trouble, of whatever kind, is its own
+                    SCRAPES.labels(job.job, "failed").inc()
+                    self._problems.report(LOOP, subject, error)
+            due = max(due + job.interval_s, time.monotonic())  # a slow target skips turns, it does not queue them
+            await asyncio.sleep(due - time.monotonic())
+
+    async def _once(self, job: ScrapeConfig, target: str, client: httpx.AsyncClient, subject: str) -> None:
+        try:
+            exposition = await scrape(job, target, client, self._readers, self._stopping)
+        except Exception:
+            await self._keep(down(job, target))
+            raise
+        await self._keep(exposition.request)
         SCRAPES.labels(job.job, "ok").inc()
-        if target in self._down:
-            self._down.discard(target)
-            self._logger.info("scrape.recovered", job=job.job, target=target)
+        self._tell(job, subject, exposition)
+
+    async def _keep(self, request: ExportMetricsServiceRequest) -> None:
+        body = request.SerializeToString()
+        await asyncio.get_running_loop().run_in_executor(self._readers, accept, self._log, "metrics", body)
+
+    def _tell(self, job: ScrapeConfig, subject: str, exposition: Exposition) -> None:
+        self._problems.solved(LOOP, subject)
+        partly = f"{subject}, in part"
+        if exposition.set_aside:
+            SET_ASIDE.labels(job.job).inc(sum(exposition.set_aside.values()))
+            self._problems.report(LOOP, partly, f"samples left out: {exposition.summary()}")
+        elif not exposition.samples:
+            self._problems.report(LOOP, partly, "the page holds no sample")
+        else:
+            self._problems.solved(LOOP, partly)

@@ -93,13 +93,19 @@ class StoreConfig(Section):
 
 
 class ScrapeConfig(Section):
-    """A Prometheus scrape job: every target is read each `interval_s`."""
+    """A Prometheus scrape job: every target is read each `interval_s`.
+
+    `timeout_s` and `max_mib` hold for a whole page. A redirect is followed on the same server; to another host only
+    where `redirect_hosts` names it (`host`, `host:port`, or `*` for any).
+    """
 
     job: Text
     targets: Annotated[tuple[ScrapeTarget, ...], Field(min_length=1)]
     path: UrlPath = "/metrics"
     interval_s: Seconds = 15
     timeout_s: Seconds = 5
+    max_mib: Annotated[Mebibytes, Field(le=256)] = 16
+    redirect_hosts: tuple[Text, ...] = ()
     labels: dict[Text, Text] = {}
 
 

@@ -106,7 +106,7 @@ class _Ingest:
             threading.Thread(target=self._loader.run, name="loader"),
             threading.Thread(target=self._refresh_edges, name="edges"),
         ]
-        scraper = Scraper(self._config.ingest.scrape, self._log)
+        scraper = Scraper(self._config.ingest.scrape, self._log, self._problems)
         for thread in threads:
             thread.start()
         scraper.start()
