@@ -26,6 +26,8 @@ CUMULATIVE: Final = 2
 EARLIEST_NS: Final = 946_684_800 * 10**9
 AHEAD_NS: Final = 86_400 * 10**9
 LONGEST_LINE: Final = 64 << 10
+# What one request may hold is bounded; a large page becomes several.
+MOST_POINTS: Final = 20_000
 LARGEST_COUNT: Final = 2**64 - 1
 # Name and labels of a sample, whatever stands between their quotes.
 _SERIES: Final = re.compile(r'[^\s{]*+[ \t]*+\{(?:[^"}]++|"(?:[^"\\]++|\\.)*+")*+\}|[^\s{]++')
@@ -296,6 +298,43 @@ def _stamp(sample: Any, at_ns: int) -> int | None:
         return None
     stamp = int(seconds * 1e9)
     return stamp if EARLIEST_NS <= stamp <= at_ns + AHEAD_NS else None
+
+
+def parts(request: ExportMetricsServiceRequest, most: int = MOST_POINTS) -> Iterator[ExportMetricsServiceRequest]:
+    """A request in requests of at most `most` points, each with the resource; the last one ends as it does."""
+    (scoped,) = request.resource_metrics
+    (metrics,) = scoped.scope_metrics
+    part, room = _like(scoped, metrics), most
+    for metric in metrics.metrics:
+        kind = metric.WhichOneof("data")
+        points = getattr(metric, kind).data_points
+        first = 0
+        while first < len(points):
+            if not room:
+                yield part
+                part, room = _like(scoped, metrics), most
+            taken = part.resource_metrics[0].scope_metrics[0].metrics.add()
+            if first == 0 and len(points) <= room:
+                taken.CopyFrom(metric)
+            else:
+                taken.name, taken.description, taken.unit = metric.name, metric.description, metric.unit
+                data = getattr(taken, kind)
+                for name in ("is_monotonic", "aggregation_temporality"):
+                    if hasattr(data, name):
+                        setattr(data, name, getattr(getattr(metric, kind), name))
+                data.data_points.extend(points[first : first + room])
+            count = min(room, len(points) - first)
+            first, room = first + count, room - count
+    yield part
+
+
+def _like(scoped: Any, metrics: Any) -> ExportMetricsServiceRequest:
+    """A request without metrics of the same resource and scope."""
+    request = ExportMetricsServiceRequest()
+    resource = request.resource_metrics.add()
+    resource.resource.CopyFrom(scoped.resource)
+    resource.scope_metrics.add().scope.CopyFrom(metrics.scope)
+    return request
 
 
 def _attribute(attributes: Any, key: str, value: str) -> None:

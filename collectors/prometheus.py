@@ -19,12 +19,11 @@ import httpx
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from prometheus_client import Counter
 
-from collectors.exposition import Exposition, empty_request, read_page
-from collectors.otlp import accept
+from collectors.exposition import Exposition, empty_request, parts, read_page
+from collectors.otlp import Intake
 from collectors.scrape_page import address, fetch, shown
 from watchkeeper.config import ScrapeConfig
 from watchkeeper.errors import CollectorError
-from watchkeeper.ingest_log.segments import IngestLog
 from watchkeeper.problems import Problems
 
 SCRAPES = Counter("watchkeeper_scrapes_total", "Scrapes, by job and outcome.", ["job", "outcome"])
@@ -86,9 +85,9 @@ def _up(request: ExportMetricsServiceRequest, value: int) -> None:
 class Scraper:
     """Scrapes every target of every job at its interval; no target waits for another, and none ends the loop."""
 
-    def __init__(self, jobs: Iterable[ScrapeConfig], log: IngestLog, problems: Problems) -> None:
+    def __init__(self, jobs: Iterable[ScrapeConfig], intake: Intake, problems: Problems) -> None:
         self._jobs = tuple(jobs)
-        self._log = log
+        self._intake = intake
         self._problems = problems
         self._stopping = threading.Event()
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="scrape-reader")
@@ -151,23 +150,29 @@ class Scraper:
     async def _once(self, job: ScrapeConfig, target: str, client: httpx.AsyncClient, subject: str) -> None:
         try:
             exposition = await scrape(job, target, client, self._readers, self._stopping)
+            rejected = await self._keep(exposition.request)
         except Exception:
             await self._keep(down(job, target))
             raise
-        await self._keep(exposition.request)
         SCRAPES.labels(job.job, "ok").inc()
-        self._tell(job, subject, exposition)
+        self._tell(job, subject, exposition, rejected)
 
-    async def _keep(self, request: ExportMetricsServiceRequest) -> None:
-        body = request.SerializeToString()
-        await asyncio.get_running_loop().run_in_executor(self._readers, accept, self._log, "metrics", body)
+    async def _keep(self, request: ExportMetricsServiceRequest) -> str:
+        """Put a request into the ingest log; what of it was left out or changed there, in words."""
 
-    def _tell(self, job: ScrapeConfig, subject: str, exposition: Exposition) -> None:
+        def keep() -> str:
+            taken = [self._intake.take("metrics", part.SerializeToString()) for part in parts(request)]
+            return "; ".join(dict.fromkeys(one.message for one in taken if one.message))
+
+        return await asyncio.get_running_loop().run_in_executor(self._readers, keep)
+
+    def _tell(self, job: ScrapeConfig, subject: str, exposition: Exposition, rejected: str) -> None:
         self._problems.solved(LOOP, subject)
         partly = f"{subject}, in part"
-        if exposition.set_aside:
-            SET_ASIDE.labels(job.job).inc(sum(exposition.set_aside.values()))
-            self._problems.report(LOOP, partly, f"samples left out: {exposition.summary()}")
+        SET_ASIDE.labels(job.job).inc(sum(exposition.set_aside.values()))
+        left_out = "; ".join(filter(None, (exposition.summary(), rejected)))
+        if left_out:
+            self._problems.report(LOOP, partly, f"samples left out: {left_out}")
         elif not exposition.samples:
             self._problems.report(LOOP, partly, "the page holds no sample")
         else:

@@ -19,7 +19,9 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from collectors.exposition import LONGEST_LINE, Exposition
+from collectors.exposition import LONGEST_LINE, Exposition, parts
+from collectors.otlp import Intake, Taken
+from collectors.otlp_limits import Limits
 from collectors.prometheus import Scraper, scrape
 from tests.collectors.pages import Target, drip
 from tests.waiting import until
@@ -358,6 +360,24 @@ def test_a_label_full_of_quotes_takes_no_longer_than_its_length(target: Target) 
         read(target, timeout_s=60)
 
 
+def test_a_large_page_becomes_several_requests_of_the_same_points(target: Target) -> None:
+    """Each with the resource, the kind and the names; none over the bound."""
+    series = "".join(f'c_total{{n="{number}"}} {number}\n' for number in range(25))
+    target.page = f"# TYPE c_total counter\n{series}{TEXT}"
+    whole = once(target.address).request
+    pieces = list(parts(whole, 10))
+    assert len(pieces) == 4
+    points = []
+    for piece in pieces:
+        (resource,) = piece.resource_metrics
+        assert resource.resource == whole.resource_metrics[0].resource
+        metrics = resource.scope_metrics[0].metrics
+        assert all(metric.sum.is_monotonic for metric in metrics if metric.name == "c_total")
+        points.append(sum(len(getattr(metric, metric.WhichOneof("data")).data_points) for metric in metrics))
+    assert points == [10, 10, 10, 3]
+    assert list(parts(whole)) == [whole]
+
+
 # How a page comes
 
 
@@ -474,16 +494,19 @@ class Log:
     def __init__(self, folder: Path) -> None:
         self.log = IngestLog(folder, segment_bytes=1 << 20, max_backlog_bytes=1 << 30, open_scale=1000)
         self.kept: list[tuple[str, int, list[str]]] = []
-        append = self.log.append
+        log = self
 
-        def keep(signal: str, body: bytes, *rest: Any, **named: Any) -> Any:
-            (resource,) = MESSAGES["metrics"].FromString(body).resource_metrics
-            address = next(a.value.string_value for a in resource.resource.attributes if a.key == "service.instance.id")
-            metrics = resource.scope_metrics[0].metrics
-            self.kept.append((address, metrics[-1].gauge.data_points[0].as_int, [metric.name for metric in metrics]))
-            return append(signal, body, *rest, **named)
+        class Kept(Intake):
+            def take(self, signal: str, body: bytes, *, is_json: bool = False) -> Taken:
+                taken = super().take(signal, body, is_json=is_json)
+                (resource,) = MESSAGES["metrics"].FromString(body).resource_metrics
+                named = {a.key: a.value.string_value for a in resource.resource.attributes}
+                metrics = resource.scope_metrics[0].metrics
+                up = [metric.gauge.data_points[0].as_int for metric in metrics if metric.name == "up"]
+                log.kept += [(named["service.instance.id"], one, [metric.name for metric in metrics]) for one in up]
+                return taken
 
-        self.log.append = keep  # type: ignore[method-assign]
+        self.intake = Kept(self.log, Limits())
 
     def up(self, target: Target) -> list[int]:
         """The target's `up`, scrape by scrape."""
@@ -508,9 +531,10 @@ def test_one_bad_target_starves_no_neighbour(log: Log, target: Target) -> None:
     bad["loop"].status, bad["loop"].headers = 302, {"Location": "/"}
     bad["zip"].page, bad["zip"].headers = b"x", {"Content-Encoding": "gzip"}
     bad["long"].page = "x" * (LONGEST_LINE + 1)
+    target.page = FINE
     problems = Problems(None)
     addresses = (*(one.address for one in bad.values()), target.address)
-    scraper = Scraper([ScrapeConfig(job="all", targets=addresses, interval_s=0.05, timeout_s=1)], log.log, problems)
+    scraper = Scraper([ScrapeConfig(job="all", targets=addresses, interval_s=0.05, timeout_s=1)], log.intake, problems)
     scraper.start()
     until(lambda: len(log.up(target)) >= 20 and all(len(log.up(one)) >= 2 for one in bad.values()))
     scraper.stop()
@@ -528,13 +552,15 @@ def test_a_sample_left_out_is_told_until_it_comes_right(log: Log, target: Target
     """Among the problems, with an example; as is a page without samples, and a target that comes back."""
     problems = Problems(None)
     target.page = "neg 1 -62135596800000\nfine 7\n"
-    scraper = Scraper([ScrapeConfig(job="shop", targets=(target.address,), interval_s=0.05)], log.log, problems)
+    scraper = Scraper([ScrapeConfig(job="shop", targets=(target.address,), interval_s=0.05)], log.intake, problems)
     scraper.start()
 
     def reasons() -> list[str]:
         return [problem.reason for problem in problems.current()]
 
     until(lambda: any("such as neg" in reason for reason in reasons()))
+    target.page = "old 1 1395066363000\nfine 7\n"
+    until(lambda: any("samples left out" in reason and "neg" not in reason for reason in reasons()))
     target.page = ""
     until(lambda: reasons() == ["the page holds no sample"])
     target.status = 503
@@ -548,13 +574,13 @@ def test_it_stops_while_targets_hang(log: Log) -> None:
     """Whatever they do; twice is harmless, and so is never having started."""
     hung = Target()
     hung.answer = drip(b"#")
-    scraper = Scraper([ScrapeConfig(job="a", targets=(hung.address,), timeout_s=3600)], log.log, Problems(None))
+    scraper = Scraper([ScrapeConfig(job="a", targets=(hung.address,), timeout_s=3600)], log.intake, Problems(None))
     scraper.start()
     until(lambda: bool(hung.asked))
     scraper.stop()
     assert not [thread for thread in threading.enumerate() if thread.name == "scrapes"]
     scraper.stop()
-    Scraper([], log.log, Problems(None)).stop()
+    Scraper([], log.intake, Problems(None)).stop()
     hung.close()
 
 
@@ -573,7 +599,7 @@ def test_credentials_of_an_address_stand_nowhere(log: Log, target: Target, caplo
         redirect_hosts=(),
         labels={},
     )
-    scraper = Scraper([job], log.log, problems)
+    scraper = Scraper([job], log.intake, problems)
     with capture_logs() as logs:
         scraper.start()
         until(lambda: bool(problems.current()))

@@ -15,8 +15,9 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from urllib3.exceptions import HTTPError
 
 from collectors.http import HttpReceiver, JsonSink
-from collectors.otlp import is_valid
+from collectors.otlp import Intake, is_valid
 from collectors.otlp_grpc import serve as serve_grpc
+from collectors.otlp_limits import Limits
 from collectors.prometheus import Scraper
 from watchkeeper.config import Config
 from watchkeeper.doors.connections import MOST_CONNECTIONS, BoundedHttp
@@ -106,7 +107,8 @@ class _Ingest:
             threading.Thread(target=self._loader.run, name="loader"),
             threading.Thread(target=self._refresh_edges, name="edges"),
         ]
-        scraper = Scraper(self._config.ingest.scrape, self._log, self._problems)
+        intake = Intake(self._log, Limits.of(self._config))
+        scraper = Scraper(self._config.ingest.scrape, intake, self._problems)
         for thread in threads:
             thread.start()
         scraper.start()
