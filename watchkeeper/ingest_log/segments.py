@@ -6,8 +6,12 @@ after a second or so; the loader takes sealed ones, oldest first, and removes th
 
     <token>.<signal>.open                  being written
     <token>.<signal>.<kinds>.ready         sealed; kinds of metric in it, or `all`
+    <token>.<signal>.<kinds>.split         divided into parts (watchkeeper/ingest_log/splitting.py)
+    <token>.<signal>.<kinds>.refused       quarantined (watchkeeper/ingest_log/quarantine.py)
+    <token>.<signal>.senders               who sent each record (watchkeeper/ingest_log/senders.py)
 
-A token is never used twice, so the store can tell a segment that it has already stored.
+A token starts with the Unix time in nanoseconds at which its segment was opened. It is never used twice, so the
+store can tell a segment that it has already stored.
 """
 
 from __future__ import annotations
@@ -27,6 +31,12 @@ from typing import BinaryIO, Final
 from prometheus_client import Counter, Gauge, Histogram
 
 from watchkeeper.errors import IngestLogError
+from watchkeeper.ingest_log.framing import framed, whole_records
+from watchkeeper.ingest_log.framing import varint as varint
+from watchkeeper.ingest_log.recent import RecentRequests
+from watchkeeper.ingest_log.senders import SUFFIX as SENDERS
+from watchkeeper.ingest_log.senders import render, senders_path
+from watchkeeper.ingest_log.splitting import finish_splits
 
 BACKLOG = Gauge("watchkeeper_ingest_backlog_bytes", "Acked and not yet in the store.")
 APPENDED = Counter("watchkeeper_ingest_appended_bytes_total", "Appended to the ingest log.", ["signal"])
@@ -35,7 +45,6 @@ SYNC_SECONDS = Histogram("watchkeeper_ingest_sync_seconds", "Time of one group s
 # How long a segment stays open: spans are wanted soon, metric points come in by the interval anyway.
 OPEN_SECONDS: Final = {"traces": 1.0, "logs": 2.0, "metrics": 3.0}
 GATHER_S: Final = 0.002
-REFUSED: Final = ".refused"
 
 
 class OverloadedError(IngestLogError):
@@ -58,6 +67,11 @@ class Segment:
     kinds: tuple[str, ...]
     size: int
 
+    @property
+    def opened_ns(self) -> int:
+        """When its first request came in, Unix nanoseconds."""
+        return int(self.token.partition("-")[0])
+
 
 @dataclass(slots=True)
 class _Open:
@@ -66,6 +80,8 @@ class _Open:
     since: float
     size: int = 0
     kinds: set[str] = field(default_factory=set)
+    records: int = 0
+    noted: int = 0  # how many of them are in the file of senders
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +90,7 @@ class _Write:
     payload: bytes
     kinds: frozenset[str]
     done: Future[None]
-
-
-def varint(number: int) -> bytes:
-    """A protobuf varint."""
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
+    sender: str
 
 
 class IngestLog:
@@ -113,15 +120,21 @@ class IngestLog:
         self._pending: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._ready = threading.Condition()
         self._failed: str | None = None
+        self._counting = threading.Lock()
+        self._counted: set[str] = set()  # names of sealed segments that are in the backlog's size
+        self._backlog = 0
+        self._late: frozenset[str] = frozenset()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = self._claim(folder)
+            finish_splits(folder)
             for path in sorted(folder.glob("*.open")):
                 _recover(path, is_valid)
+            _remove_orphans(folder)
+            self.sealed()
+            self._recent = RecentRequests.open(folder)
         except OSError as error:
             raise IngestLogError(f"the ingest log in {folder} cannot be opened: {error.strerror}") from error
-        self._backlog = sum(path.stat().st_size for path in folder.glob("*.ready"))
-        BACKLOG.set(self._backlog)
         self._thread = threading.Thread(target=self._write_forever, name="ingest-log", daemon=True)
         self._thread.start()
 
@@ -140,6 +153,10 @@ class IngestLog:
         return descriptor
 
     @property
+    def folder(self) -> Path:
+        return self._folder
+
+    @property
     def backlog_bytes(self) -> int:
         return self._backlog
 
@@ -150,8 +167,13 @@ class IngestLog:
             return OverloadedError(self._backlog, self._max_backlog).message
         return self._failed
 
-    def append(self, signal: str, payload: bytes, kinds: frozenset[str] = frozenset()) -> Future[None]:
+    def append(
+        self, signal: str, payload: bytes, kinds: frozenset[str] = frozenset(), *, sender: str = ""
+    ) -> Future[None]:
         """Append one serialised export request; the future is done when it is on disk.
+
+        A request that was appended minutes ago, byte for byte, is not appended again: an exporter that got no answer
+        in time sends the same batch again. `sender` names who sent it, for messages to humans.
 
         Raises:
             OverloadedError: the backlog is full.
@@ -161,18 +183,43 @@ class IngestLog:
             raise IngestLogError(self._failed, retry=True)
         if self._backlog > self._max_backlog:
             raise OverloadedError(self._backlog, self._max_backlog)
-        write = _Write(signal, payload, kinds, Future())
+        write = _Write(signal, payload, kinds, Future(), sender)
+        earlier = self._recent.remember(signal, payload, write.done)
+        if earlier is not None:
+            return earlier
         self._pending.put(write)
         return write.done
 
     def sealed(self) -> list[Segment]:
-        """The segments that wait for the loader, oldest first."""
-        return [_describe(path) for path in sorted(self._folder.glob("*.ready"))]
+        """The segments that wait for the loader, oldest first; also those that somebody put back meanwhile."""
+        found = []
+        for path in sorted(self._folder.glob("*.ready")):
+            with contextlib.suppress(OSError, ValueError):  # gone again, or no segment of ours
+                found.append(_describe(path))
+        with self._counting:
+            for segment in found:
+                if segment.path.name not in self._counted:
+                    self._counted.add(segment.path.name)
+                    self._backlog += segment.size
+            BACKLOG.set(self._backlog)
+        return found
+
+    def mark_late(self, tokens: frozenset[str]) -> None:
+        """Name the segments that fail while others are stored: `complete_until` no longer waits for them."""
+        self._late = tokens
 
     def complete_until(self, signal: str, now: float) -> float:
-        """Unix seconds until when all that was acked of `signal` has left for the store; `now` if nothing waits."""
-        waiting = [path.name for path in self._folder.glob(f"*.{signal}.*") if not path.name.endswith(REFUSED)]
-        return min([now, *(int(name.partition("-")[0]) / 1e9 for name in waiting)])
+        """Unix seconds until when all that was acked of `signal` is in the store; `now` if nothing waits.
+
+        Segments that are marked late are left out: they hold nothing up.
+        """
+        waiting = [
+            path.name.partition(".")[0]
+            for path in self._folder.glob(f"*.{signal}.*")
+            if path.suffix in (".open", ".ready", ".split", ".part")
+        ]
+        tokens = [token for token in waiting if token not in self._late]
+        return min([now, *(int(token.partition("-")[0]) / 1e9 for token in tokens)])
 
     def wait_for_sealed(self, timeout_s: float) -> None:
         """Return when a segment is sealed, or after `timeout_s`."""
@@ -183,13 +230,22 @@ class IngestLog:
         """Forget segments that the store has."""
         for segment in segments:
             segment.path.unlink(missing_ok=True)
-            self._backlog -= segment.size
-        BACKLOG.set(self._backlog)
+            senders_path(segment.path).unlink(missing_ok=True)
+            self.forget(segment)
+
+    def forget(self, segment: Segment) -> None:
+        """Take a segment out of the backlog's size: it has another name now, or none."""
+        with self._counting:
+            if segment.path.name in self._counted:
+                self._counted.remove(segment.path.name)
+                self._backlog -= segment.size
+            BACKLOG.set(self._backlog)
 
     def close(self) -> None:
         """Write what is pending, seal, and stop."""
         self._pending.put(None)
         self._thread.join()
+        self._recent.save(self._folder)
         os.close(self._lock)
 
     def _write_forever(self) -> None:
@@ -218,16 +274,18 @@ class IngestLog:
             for signal in {write.signal for write in writes}:
                 mine = [write for write in writes if write.signal == signal]
                 segment = self._segment(signal)
-                data = b"".join(part for write in mine for part in (varint(len(write.payload)), write.payload))
+                data = framed([write.payload for write in mine])
                 segment.file.write(data)
                 with SYNC_SECONDS.time():
                     os.fdatasync(segment.file.fileno())
                 segment.size += len(data)
                 for write in mine:
                     segment.kinds |= write.kinds
-                self._backlog += len(data)
+                _note_senders(segment, [write.sender for write in mine])
+                with self._counting:
+                    self._backlog += len(data)
+                    BACKLOG.set(self._backlog)
                 APPENDED.labels(signal).inc(len(data))
-            BACKLOG.set(self._backlog)
         except OSError as error:
             # A half-written record must not be followed by another: this log takes nothing more.
             self._failed = f"the ingest log in {self._folder} cannot be written: {error.strerror}"
@@ -254,7 +312,10 @@ class IngestLog:
             if everything or old or segment.size >= self._segment_bytes:
                 segment.file.close()
                 kinds = "-".join(sorted(segment.kinds)) or "all"
-                segment.path.rename(segment.path.with_suffix(f".{kinds}.ready"))
+                target = segment.path.with_suffix(f".{kinds}.ready")
+                with self._counting:
+                    self._counted.add(target.name)
+                segment.path.rename(target)
                 del self._open[signal]
                 sealed = True
         if sealed:
@@ -262,8 +323,27 @@ class IngestLog:
                 self._ready.notify_all()
 
 
+def _note_senders(segment: _Open, senders: Sequence[str]) -> None:
+    """Add the senders of records that were just written; a failure costs nothing but their names."""
+    first, segment.records = segment.records, segment.records + len(senders)
+    if any(senders) or segment.noted:
+        missing = [""] * (first - segment.noted)
+        with contextlib.suppress(OSError), senders_path(segment.path).open("a", encoding="utf-8") as file:
+            file.write(render([*missing, *senders]))
+            segment.noted = segment.records
+
+
+def _remove_orphans(folder: Path) -> None:
+    """Remove the senders of segments that are gone."""
+    living = {tuple(path.name.split(".")[:2]) for path in folder.iterdir() if path.suffix != SENDERS}
+    for path in folder.glob(f"*{SENDERS}"):
+        if tuple(path.name.split(".")[:2]) not in living:
+            path.unlink(missing_ok=True)
+
+
 def _describe(path: Path) -> Segment:
     token, signal, kinds, _ = path.name.split(".")
+    int(token.partition("-")[0])
     known = () if kinds == "all" else tuple(kinds.split("-"))
     return Segment(path=path, token=token, signal=signal, kinds=known, size=path.stat().st_size)
 
@@ -272,7 +352,7 @@ def _recover(path: Path, is_valid: Callable[[str, bytes], bool]) -> None:
     """Cut what a crash left half-written, and seal the rest. What is cut was never acked."""
     signal = path.name.split(".")[1]
     data = path.read_bytes()
-    end = _whole_records(data, lambda record: is_valid(signal, record))
+    end = whole_records(data, lambda record: is_valid(signal, record))
     if end == 0:
         path.unlink()
         return
@@ -280,25 +360,6 @@ def _recover(path: Path, is_valid: Callable[[str, bytes], bool]) -> None:
         file.truncate(end)
         os.fsync(file.fileno())
     path.rename(path.with_suffix(".all.ready"))
-
-
-def _whole_records(data: bytes, is_valid: Callable[[bytes], bool]) -> int:
-    """How many bytes of `data` are whole, valid records."""
-    at = 0
-    while at < len(data):
-        length, shift, cursor = 0, 0, at
-        while cursor < len(data) and shift < 35:
-            byte = data[cursor]
-            length |= (byte & 0x7F) << shift
-            shift, cursor = shift + 7, cursor + 1
-            if byte < 0x80:
-                break
-        else:
-            return at
-        if cursor + length > len(data) or not is_valid(data[cursor : cursor + length]):
-            return at
-        at = cursor + length
-    return at
 
 
 def _sync_folder(folder: Path) -> None:

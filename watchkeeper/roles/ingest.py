@@ -69,9 +69,17 @@ class _Ingest:
             schema = statements(config.store.database, config.store.retention_days)
         user, password = self._writer
         store = Statements(url=config.store_url, user=user, password=password)
-        database, memory_mib = config.store.database, config.store.memory_mib
         self._loader = Loader(
-            self._log, store, lambda: prepare(store, database=database, memory_mib=memory_mib, schema=schema)
+            self._log,
+            store,
+            lambda: prepare(
+                store,
+                database=config.store.database,
+                memory_mib=config.store.memory_mib,
+                retention_days=config.store.retention_days,
+                schema=schema,
+            ),
+            self._problems,
         )
 
     def _connect(self) -> Any:

@@ -114,6 +114,10 @@ _DATA: Final[Mapping[str, str]] = {
     ),
 }
 METRIC_KINDS: Final = tuple(_DATA)
+DAY_NS: Final = 86_400 * 10**9
+# How far a row's time may lie beyond the retention and ahead of its arrival: clocks and time zones are often off.
+EARLIER_DAYS: Final = 1.0
+AHEAD_DAYS: Final = 1.0
 
 
 def _text(value: str) -> str:
@@ -127,7 +131,11 @@ def _text(value: str) -> str:
 
 
 def _map(attributes: str) -> str:
-    return f"mapFromArrays({attributes}.key, arrayMap(v -> {_text('v')}, {attributes}.value))"
+    keys, values = f"{attributes}.key", f"arrayMap(v -> {_text('v')}, {attributes}.value)"
+    # Of a key that comes twice the last value counts; few requests have one, and the rest must not pay for them.
+    last = f"(k, n) -> n = 1, arrayReverse({{}}), arrayEnumerateUniq(arrayReverse({keys}))"
+    once = f"mapFromArrays(arrayFilter({last.format(keys)}), arrayFilter({last.format(values)}))"
+    return f"if(arrayUniq({keys}) = length({keys}), mapFromArrays({keys}, {values}), {once})"
 
 
 def _time(nanos: str) -> str:
@@ -138,6 +146,43 @@ def _hex(value: str) -> str:
     return f"lower(hex({value}))"
 
 
+def _id(value: str) -> str:
+    """An id in hex; one of nothing but zeros is none, as OpenTelemetry defines it."""
+    return f"if(replaceAll({value}, '\\0', '') = '', '', {_hex(value)})"
+
+
+def kept_ns(received_ns: int, retention_days: float) -> tuple[int, int]:
+    """The oldest and the newest time that the store takes of what came in at `received_ns`, all in Unix nanoseconds."""
+    return max(1, received_ns - int((retention_days + EARLIER_DAYS) * DAY_NS)), received_ns + int(AHEAD_DAYS * DAY_NS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    """When a segment came in: what has no time of its own has this one, and decides what is kept.
+
+    `ns` is SQL for Unix nanoseconds.
+    """
+
+    ns: str
+    first_ns: int = 0
+    last_ns: int = (1 << 63) - 1
+
+    @classmethod
+    def of(cls, into: Destination, received_ns: int | None) -> _Arrival:
+        if received_ns is None:
+            return cls("toUnixTimestamp64Nano(now64(9))")
+        if into.retention_days <= 0:
+            return cls(str(received_ns))
+        return cls(str(received_ns), *kept_ns(received_ns, into.retention_days))
+
+    def known(self, *nanos: str) -> str:
+        """The first of these times that is there, else that of arrival."""
+        return f"multiIf({', '.join(f'{each} > 0, {each}' for each in nanos)}, toUInt64({self.ns}))"
+
+    def keeps(self, nanos: str) -> str:
+        return f"{nanos} BETWEEN {self.first_ns} AND {self.last_ns}"
+
+
 _SERVICE: Final = "if(ResourceAttributes['service.name'] = '', 'unknown_service', ResourceAttributes['service.name'])"
 
 
@@ -146,15 +191,19 @@ class Destination:
     """Where segments go.
 
     `columns` holds the columns of tables that somebody else may have made (the exporter has changed its own over
-    time); what a table lacks is left out. A table that is not in it has them all.
+    time); what a table lacks is left out. A table that is not in it has them all. Rows older than `retention_days` (0:
+    no limit), or more than a day ahead of their arrival, are left out.
     """
 
     database: str
     memory_mib: int
+    retention_days: float = 0
     columns: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
-def _insert(into: Destination, table: str, columns: Mapping[str, str], source: str, signal: Signal, token: str) -> str:
+def _insert(
+    into: Destination, table: str, columns: Mapping[str, str], source: str, signal: Signal, token: str, where: str
+) -> str:
     existing = into.columns.get(table)
     if existing is not None:
         columns = {name: value for name, value in columns.items() if name in existing}
@@ -164,39 +213,45 @@ def _insert(into: Destination, table: str, columns: Mapping[str, str], source: s
         "format_schema_message_name": "Request",
         "insert_deduplication_token": token,
     }
-    quoted = ", ".join(f"{name} = {_quote(value)}" for name, value in settings.items())
+    quoted = ", ".join(f"{name} = {text_literal(value)}" for name, value in settings.items())
     names = ", ".join(f"`{name}`" for name in columns)
     values = ", ".join(f"{value} AS `{name}`" if value != name else name for name, value in columns.items())
     return (
         f"INSERT INTO {into.database}.{table} ({names}) SETTINGS {quoted}, input_format_protobuf_oneof_presence = 1, "
-        f"deduplicate_blocks_in_dependent_materialized_views = 1, max_insert_block_size = 1000000, "
+        f"deduplicate_blocks_in_dependent_materialized_views = 1, "
+        # A segment is one block, which is read whole before any of it is stored.
+        "max_block_size = 1000000, max_insert_block_size = 1000000, "
         # One request with times all over the calendar must not hold up the rest.
         "max_partitions_per_insert_block = 0, "
         f"min_insert_block_size_rows = 0, min_insert_block_size_bytes = 0, max_threads = 1, max_insert_threads = 1, "
-        f"max_memory_usage = {into.memory_mib << 20} SELECT {values} FROM ({source})"
+        f"max_memory_usage = {into.memory_mib << 20} SELECT {values} FROM ({source}) WHERE {where}"
     )
 
 
-def _quote(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+def text_literal(text: str) -> str:
+    """Text as a literal of the store's SQL."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'").replace("\0", "\\0") + "'"
 
 
-def insert_traces(into: Destination, token: str) -> str:
+def insert_traces(into: Destination, token: str, received_ns: int | None = None) -> str:
     """The INSERT that loads a segment of ExportTraceServiceRequests."""
+    arrival = _Arrival.of(into, received_ns)
+    start, end = "s.start_time_unix_nano", "s.end_time_unix_nano"
     structure = (
         f"resource_spans Array(Tuple(resource {_RESOURCE}, scope_spans Array(Tuple(scope {_SCOPE}, spans {_SPANS}))))"
     )
     source = (
         f"SELECT ra, sn, sv, arrayJoin(spans) AS s FROM (SELECT ra, ss.scope.name AS sn, ss.scope.version AS sv, "
         f"ss.spans AS spans FROM (SELECT {_map('r.resource.attributes')} AS ra, arrayJoin(r.scope_spans) AS ss "
-        f"FROM (SELECT arrayJoin(resource_spans) AS r FROM input({_quote(structure)}))))"
+        f"FROM (SELECT arrayJoin(resource_spans) AS r FROM input({text_literal(structure)}))))"
     )
     kinds = "['Unspecified', 'Internal', 'Server', 'Client', 'Producer', 'Consumer']"
     columns = {
-        "Timestamp": _time("s.start_time_unix_nano"),
+        # A span without a start stands at its end, one without any time at its arrival.
+        "Timestamp": _time(arrival.known(start, end)),
         "TraceId": _hex("s.trace_id"),
         "SpanId": _hex("s.span_id"),
-        "ParentSpanId": _hex("s.parent_span_id"),
+        "ParentSpanId": _id("s.parent_span_id"),
         "TraceState": "s.trace_state",
         "SpanName": "s.name",
         "SpanKind": f"if(s.kind BETWEEN 0 AND 5, {kinds}[s.kind + 1], 'Unspecified')",
@@ -205,9 +260,8 @@ def insert_traces(into: Destination, token: str) -> str:
         "ScopeName": "sn",
         "ScopeVersion": "sv",
         "SpanAttributes": _map("s.attributes"),
-        # A clock that stepped back would give a span of 584 years.
-        "Duration": "if(s.end_time_unix_nano > s.start_time_unix_nano, "
-        "s.end_time_unix_nano - s.start_time_unix_nano, 0)",
+        # A clock that stepped back would give a span of 584 years, a missing start one of 56.
+        "Duration": f"if({start} > 0 AND {end} > {start} AND {end} <= {arrival.last_ns}, {end} - {start}, 0)",
         "StatusCode": "multiIf(s.status.code = 2, 'Error', s.status.code = 1, 'Ok', 'Unset')",
         "StatusMessage": "s.status.message",
         "Events.Timestamp": f"arrayMap(e -> {_time('e.time_unix_nano')}, s.events)",
@@ -218,11 +272,13 @@ def insert_traces(into: Destination, token: str) -> str:
         "Links.TraceState": "s.links.trace_state",
         "Links.Attributes": f"arrayMap(l -> {_map('l.attributes')}, s.links)",
     }
-    return _insert(into, "otel_traces", columns, source, "traces", token)
+    return _insert(into, "otel_traces", columns, source, "traces", token, arrival.keeps(arrival.known(start, end)))
 
 
-def insert_logs(into: Destination, token: str) -> str:
+def insert_logs(into: Destination, token: str, received_ns: int | None = None) -> str:
     """The INSERT that loads a segment of ExportLogsServiceRequests."""
+    arrival = _Arrival.of(into, received_ns)
+    at = arrival.known("l.time_unix_nano", "l.observed_time_unix_nano")
     structure = (
         f"resource_logs Array(Tuple(resource {_RESOURCE}, schema_url String, "
         f"scope_logs Array(Tuple(scope {_SCOPE}, schema_url String, log_records {_RECORDS}))))"
@@ -231,15 +287,13 @@ def insert_logs(into: Destination, token: str) -> str:
         "SELECT ra, ru, su, sn, sv, sa, arrayJoin(records) AS l FROM (SELECT ra, ru, ss.schema_url AS su, "
         f"ss.scope.name AS sn, ss.scope.version AS sv, {_map('ss.scope.attributes')} AS sa, ss.log_records AS records "
         f"FROM (SELECT {_map('r.resource.attributes')} AS ra, r.schema_url AS ru, arrayJoin(r.scope_logs) AS ss "
-        f"FROM (SELECT arrayJoin(resource_logs) AS r FROM input({_quote(structure)}))))"
+        f"FROM (SELECT arrayJoin(resource_logs) AS r FROM input({text_literal(structure)}))))"
     )
     columns = {
         # A record that knows no time at all is as old as its arrival.
-        "Timestamp": "if(l.time_unix_nano = 0 AND l.observed_time_unix_nano = 0, now64(9), "
-        + _time("if(l.time_unix_nano > 0, l.time_unix_nano, l.observed_time_unix_nano)")
-        + ")",
-        "TraceId": _hex("l.trace_id"),
-        "SpanId": _hex("l.span_id"),
+        "Timestamp": _time(at),
+        "TraceId": _id("l.trace_id"),
+        "SpanId": _id("l.span_id"),
         "TraceFlags": "toUInt8(bitAnd(l.flags, 255))",
         "SeverityText": "l.severity_text",
         "SeverityNumber": "toUInt8(if(l.severity_number BETWEEN 0 AND 24, l.severity_number, 0))",
@@ -254,11 +308,13 @@ def insert_logs(into: Destination, token: str) -> str:
         "LogAttributes": _map("l.attributes"),
         "EventName": "l.event_name",
     }
-    return _insert(into, "otel_logs", columns, source, "logs", token)
+    return _insert(into, "otel_logs", columns, source, "logs", token, arrival.keeps(at))
 
 
-def insert_metrics(into: Destination, kind: str, token: str) -> str:
+def insert_metrics(into: Destination, kind: str, token: str, received_ns: int | None = None) -> str:
     """The INSERT that loads one kind of metric point of a segment of ExportMetricsServiceRequests."""
+    arrival = _Arrival.of(into, received_ns)
+    at = arrival.known("p.time_unix_nano")
     structure = (
         f"resource_metrics Array(Tuple(resource {_RESOURCE}, schema_url String, scope_metrics Array(Tuple(scope {_SCOPE}, "
         f"schema_url String, metrics Array(Tuple(name String, description String, unit String, {kind} {_DATA[kind]}))))))"
@@ -270,7 +326,7 @@ def insert_metrics(into: Destination, kind: str, token: str) -> str:
         f"ss.scope.name AS sn, ss.scope.version AS sv, {_map('ss.scope.attributes')} AS sa, "
         "ss.scope.dropped_attributes_count AS sd, arrayJoin(ss.metrics) AS m FROM (SELECT "
         f"{_map('r.resource.attributes')} AS ra, r.schema_url AS ru, arrayJoin(r.scope_metrics) AS ss "
-        f"FROM (SELECT arrayJoin(resource_metrics) AS r FROM input({_quote(structure)})))))"
+        f"FROM (SELECT arrayJoin(resource_metrics) AS r FROM input({text_literal(structure)})))))"
     )
     columns = {
         "ResourceAttributes": "ra",
@@ -286,11 +342,11 @@ def insert_metrics(into: Destination, kind: str, token: str) -> str:
         "MetricUnit": "unit",
         "Attributes": _map("p.attributes"),
         "StartTimeUnix": _time("p.start_time_unix_nano"),
-        "TimeUnix": _time("p.time_unix_nano"),
+        "TimeUnix": _time(at),
         "Flags": "p.flags",
         **_kind_columns(kind),
     }
-    return _insert(into, f"otel_metrics_{kind}", columns, source, "metrics", f"{token}:{kind}")
+    return _insert(into, f"otel_metrics_{kind}", columns, source, "metrics", f"{token}:{kind}", arrival.keeps(at))
 
 
 def _data_columns(kind: str) -> str:
@@ -315,7 +371,11 @@ _RANGE: Final = {"Min": "p.min", "Max": "p.max"}
 
 
 def _kind_columns(kind: str) -> dict[str, str]:
-    number = {"Value": _NUMBER_SQL.format(p="p")} | _EXEMPLAR_COLUMNS
+    # A point without a value says that there is none, as its flag would.
+    number = {
+        "Flags": "if(p.value = 'unset', bitOr(p.flags, 1), p.flags)",
+        "Value": f"if(p.value = 'unset', nan, {_NUMBER_SQL.format(p='p')})",
+    } | _EXEMPLAR_COLUMNS
     temporality = {"AggregationTemporality": "data.1"}
     match kind:
         case "gauge":
@@ -343,15 +403,18 @@ def _kind_columns(kind: str) -> dict[str, str]:
             return _COUNT_SUM | quantiles
 
 
-def inserts(into: Destination, signal: str, token: str, kinds: Sequence[str] = METRIC_KINDS) -> list[str]:
+def inserts(
+    into: Destination, signal: str, token: str, kinds: Sequence[str] = METRIC_KINDS, *, received_ns: int | None = None
+) -> list[str]:
     """Every INSERT that one segment of `signal` needs; each takes the segment's bytes as Protobuf.
 
-    `kinds` are the kinds of metric that a segment of metrics may hold.
+    `kinds` are the kinds of metric that a segment of metrics may hold. `received_ns` is when it came in (Unix
+    nanoseconds): the time of what has none, and the middle of what is kept; without it, both are now and everything.
     """
     match signal:
         case "traces":
-            return [insert_traces(into, token)]
+            return [insert_traces(into, token, received_ns)]
         case "logs":
-            return [insert_logs(into, token)]
+            return [insert_logs(into, token, received_ns)]
         case _:
-            return [insert_metrics(into, kind, token) for kind in kinds]
+            return [insert_metrics(into, kind, token, received_ns) for kind in kinds]

@@ -13,7 +13,9 @@ from watchkeeper.store.otlp import Destination
 from watchkeeper.store.statements import Statements
 
 
-def prepare(store: Statements, *, database: str, memory_mib: int, schema: Sequence[str] = ()) -> Destination:
+def prepare(
+    store: Statements, *, database: str, memory_mib: int, retention_days: float = 0, schema: Sequence[str] = ()
+) -> Destination:
     """Run the statements in `schema`, and describe where segments go.
 
     Raises:
@@ -27,4 +29,4 @@ def prepare(store: Statements, *, database: str, memory_mib: int, schema: Sequen
         table, _, name = line.partition("\t")
         columns[table].add(name)
     known = {table: frozenset(names) for table, names in columns.items()}
-    return Destination(database=database, memory_mib=memory_mib, columns=known)
+    return Destination(database=database, memory_mib=memory_mib, retention_days=retention_days, columns=known)

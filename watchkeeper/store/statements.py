@@ -9,12 +9,13 @@ from __future__ import annotations
 from urllib.parse import urlencode
 
 import urllib3
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from watchkeeper.errors import StoreError
 
 CONNECT_S = 5.0
 LONGEST_S = 120.0
+LONGEST_MESSAGE = 4000
 
 
 class RefusedError(StoreError):
@@ -23,6 +24,10 @@ class RefusedError(StoreError):
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
         self.code = code
+
+
+class TimedOutError(StoreError):
+    """The store took a statement and gave no answer in time; nobody knows whether it was carried out."""
 
 
 class Statements:
@@ -39,14 +44,21 @@ class Statements:
 
         Raises:
             RefusedError: the store said no, and why.
+            TimedOutError: it did not answer in time (`retry` is set).
             StoreError: it could not be reached (`retry` is set).
         """
         url = f"{self._url}/?{urlencode({'query': sql})}"
         try:
             answer = self._pool.request("POST", url, body=body, headers=self._headers)
+        except ReadTimeoutError as error:
+            text = f"the store at {self._url} gave no answer within {LONGEST_S:g} s"
+            raise TimedOutError(text, retry=True) from error
         except HTTPError as error:
             raise StoreError(f"the store at {self._url} cannot be reached: {error}", retry=True) from error
         if answer.status != 200:
             code = answer.headers.get("X-ClickHouse-Exception-Code", "0")
-            raise RefusedError(answer.data.decode(errors="replace"), int(code))
+            text = answer.data[:LONGEST_MESSAGE].decode(errors="replace").strip()
+            raise RefusedError(
+                text or f"the store at {self._url} answered {answer.status}", int(code) if code.isdecimal() else 0
+            )
         return bytes(answer.data)
