@@ -64,17 +64,21 @@ def test_malformed_bytes_are_an_invalid_argument(channel: grpc.Channel) -> None:
 def test_overload_is_resource_exhausted_with_retry_info(tmp_path: Path) -> None:
     """A full backlog tells the exporter when to come back."""
     changes = {"ingest": {"segment_seconds": 0.1, "max_backlog_mib": 16, "segment_mib": 4, "max_value_kib": 4096}}
-    traces = trace_service_pb2.ExportTraceServiceRequest()
-    traces.resource_spans.add().scope_spans.add().spans.add(
-        name="x" * 2_000_000, start_time_unix_nano=time.time_ns(), end_time_unix_nano=time.time_ns()
-    )
+
+    def traces() -> trace_service_pb2.ExportTraceServiceRequest:
+        request = trace_service_pb2.ExportTraceServiceRequest()
+        request.resource_spans.add().scope_spans.add().spans.add(
+            name="x" * 2_000_000, start_time_unix_nano=time.time_ns(), end_time_unix_nano=time.time_ns()
+        )
+        return request
+
     with (
         OwnRoles(tmp_path, changes) as own,
         grpc.insecure_channel(f"127.0.0.1:{own.config.ingest.otlp_grpc_port}") as channel,
     ):
         own.start("ingest")
         stub = trace_service_pb2_grpc.TraceServiceStub(channel)
-        acks = (stub.Export(traces, timeout=30) for _ in range(20))
+        acks = (stub.Export(traces(), timeout=30) for _ in range(20))
         with pytest.raises(grpc.RpcError) as told:
             list(acks)
     assert told.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED

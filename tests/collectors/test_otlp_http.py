@@ -183,9 +183,12 @@ def test_overload_is_429_with_retry_after_and_ends(tmp_path: Path) -> None:
     changes = {"ingest": {"segment_seconds": 0.1, "max_backlog_mib": 16, "segment_mib": 1, "max_value_kib": 1024}}
     with OwnRoles(tmp_path, changes) as own, httpx.Client(base_url=own.otlp_url, trust_env=False, timeout=30) as client:
         own.start("ingest")
-        big = request("big", "x" * 1_000_000).SerializeToString()
         acked = 0
-        while (answer := client.post("/v1/traces", content=big, headers=PROTOBUF)).status_code == 200:
+
+        def big() -> bytes:  # another one each time: what was sent before is not stored again
+            return request(f"big-{acked}", "x" * 1_000_000).SerializeToString()
+
+        while (answer := client.post("/v1/traces", content=big(), headers=PROTOBUF)).status_code == 200:
             acked += 1
             assert acked < 40
         assert (answer.status_code, answer.headers["retry-after"]) == (429, "2")
@@ -199,7 +202,7 @@ def test_overload_is_429_with_retry_after_and_ends(tmp_path: Path) -> None:
             spans = own.telemetry.query("SELECT count() AS n FROM otel_traces")["n"][0].as_py()
             time.sleep(0.1)
         assert spans == acked
-        assert client.post("/v1/traces", content=big, headers=PROTOBUF).status_code == 200
+        assert client.post("/v1/traces", content=big(), headers=PROTOBUF).status_code == 200
 
 
 def test_a_token_is_asked_for_when_one_is_configured(tmp_path: Path) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from scripted_store import Answers, is_empty, loading, open_log, scripted_store, stored_records, wait_until
 
 from watchkeeper.ingest_log import quarantine
@@ -128,14 +130,12 @@ def test_a_segment_that_failed_late_is_not_divided(tmp_path: Path) -> None:
             return 200, "", "1\n"
         return (500, "54321", "DB::Exception: while pushing to view") if b"half" in body else (200, "", "")
 
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
     request = ExportTraceServiceRequest()
     request.resource_spans.add().scope_spans.add().spans.add(name="half", trace_id=b"1" * 16, span_id=b"2" * 8)
     answers = Answers(rule)
-    log = open_log(tmp_path, segment_bytes=1 << 20)
-    append(log, request.SerializeToString(), b"\x0a\x00")
-    wait_until(lambda: bool(log.sealed()))
+    segment = framed([request.SerializeToString(), b"\x0a\x00"])
+    (tmp_path / f"{time.time_ns():020d}-0badc0de.traces.all.ready").write_bytes(segment)
+    log = open_log(tmp_path)
     with scripted_store(answers) as store, loading(log, store):
         for index in range(10):
             append(log, b"\x0a\x00" * (2 + index))
@@ -143,7 +143,7 @@ def test_a_segment_that_failed_late_is_not_divided(tmp_path: Path) -> None:
         wait_until(lambda: len(log.sealed()) == 1)
         answers.rule = lambda *_: (200, "", "")
         wait_until(lambda: is_empty(tmp_path))
-    assert answers.stored[-1] == framed([request.SerializeToString(), b"\x0a\x00"])
+    assert answers.stored[-1] == segment
     log.close()
 
 

@@ -300,7 +300,7 @@ class Loader:
 
     def _look_at_times(self, segment: Segment, body: bytes, into: Destination) -> None:
         """Look at a few requests for rows that the store does not keep, and name their senders."""
-        kept = Kept.around(segment.opened_ns, into.retention_days)
+        kept = Kept.around(segment.opened_ns, into)
         if kept is None:
             return
         requests = records(body)

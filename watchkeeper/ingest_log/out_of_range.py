@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 from google.protobuf.message import DecodeError
 
 from watchkeeper.ingest_log.attributes import MESSAGES
-from watchkeeper.store.otlp import kept_ns
+from watchkeeper.store.otlp import Destination, kept_ns
 
 SAMPLE: Final = 3  # requests of a segment that are looked at
 MOST_ITEMS: Final = 2000  # of a request
@@ -29,18 +29,18 @@ class Kept:
     retention_days: float
 
     @classmethod
-    def around(cls, received_ns: int, retention_days: float) -> Self | None:
+    def around(cls, received_ns: int, into: Destination) -> Self | None:
         """What is kept of what came in at `received_ns`; None without a limit."""
-        if retention_days <= 0:
+        if into.retention_days <= 0:
             return None
-        first, last = kept_ns(received_ns, retention_days)
-        return cls(first_ns=first, last_ns=last, retention_days=retention_days)
+        first, last = kept_ns(received_ns, into)
+        return cls(first_ns=first, last_ns=last, retention_days=into.retention_days)
 
     @property
     def reason(self) -> str:
         return (
-            f"its times lie outside of what is kept (store.retention_days {self.retention_days:g}, and a day ahead), "
-            "so its rows are not stored; check the sender's clock and its unit of time, which must be nanoseconds"
+            f"its times lie outside of what is kept (store.retention_days {self.retention_days:g}, "
+            "ingest.max_ahead_hours), so its rows are not stored; check the sender's clock and its unit of time, which must be nanoseconds"
         )
 
 

@@ -77,6 +77,7 @@ class _Ingest:
                 database=config.store.database,
                 memory_mib=config.store.memory_mib,
                 retention_days=config.store.retention_days,
+                ahead_days=config.ingest.max_ahead_hours / 24,
                 schema=schema,
             ),
             self._problems,

@@ -115,9 +115,8 @@ _DATA: Final[Mapping[str, str]] = {
 }
 METRIC_KINDS: Final = tuple(_DATA)
 DAY_NS: Final = 86_400 * 10**9
-# How far a row's time may lie beyond the retention and ahead of its arrival: clocks and time zones are often off.
+# The receivers decide what is kept; here is what has waited for the store, too.
 EARLIER_DAYS: Final = 1.0
-AHEAD_DAYS: Final = 1.0
 
 
 def _text(value: str) -> str:
@@ -131,11 +130,8 @@ def _text(value: str) -> str:
 
 
 def _map(attributes: str) -> str:
-    keys, values = f"{attributes}.key", f"arrayMap(v -> {_text('v')}, {attributes}.value)"
-    # Of a key that comes twice the last value counts; few requests have one, and the rest must not pay for them.
-    last = f"(k, n) -> n = 1, arrayReverse({{}}), arrayEnumerateUniq(arrayReverse({keys}))"
-    once = f"mapFromArrays(arrayFilter({last.format(keys)}), arrayFilter({last.format(values)}))"
-    return f"if(arrayUniq({keys}) = length({keys}), mapFromArrays({keys}, {values}), {once})"
+    # The receivers leave each key once.
+    return f"mapFromArrays({attributes}.key, arrayMap(v -> {_text('v')}, {attributes}.value))"
 
 
 def _time(nanos: str) -> str:
@@ -151,9 +147,10 @@ def _id(value: str) -> str:
     return f"if(replaceAll({value}, '\\0', '') = '', '', {_hex(value)})"
 
 
-def kept_ns(received_ns: int, retention_days: float) -> tuple[int, int]:
-    """The oldest and the newest time that the store takes of what came in at `received_ns`, all in Unix nanoseconds."""
-    return max(1, received_ns - int((retention_days + EARLIER_DAYS) * DAY_NS)), received_ns + int(AHEAD_DAYS * DAY_NS)
+def kept_ns(received_ns: int, into: Destination) -> tuple[int, int]:
+    """The oldest and the newest time that is stored of what came in at `received_ns`, all in Unix nanoseconds."""
+    oldest = received_ns - int((into.retention_days + EARLIER_DAYS) * DAY_NS)
+    return max(1, oldest), received_ns + int(into.ahead_days * DAY_NS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +170,7 @@ class _Arrival:
             return cls("toUnixTimestamp64Nano(now64(9))")
         if into.retention_days <= 0:
             return cls(str(received_ns))
-        return cls(str(received_ns), *kept_ns(received_ns, into.retention_days))
+        return cls(str(received_ns), *kept_ns(received_ns, into))
 
     def known(self, *nanos: str) -> str:
         """The first of these times that is there, else that of arrival."""
@@ -191,13 +188,14 @@ class Destination:
     """Where segments go.
 
     `columns` holds the columns of tables that somebody else may have made (the exporter has changed its own over
-    time); what a table lacks is left out. A table that is not in it has them all. Rows older than `retention_days` (0:
-    no limit), or more than a day ahead of their arrival, are left out.
+    time); what a table lacks is left out. A table that is not in it has them all. Rows that are a day older
+    than `retention_days` (0: no limit), or lie more than `ahead_days` ahead of their arrival, are left out.
     """
 
     database: str
     memory_mib: int
     retention_days: float = 0
+    ahead_days: float = 1
     columns: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 

@@ -14,7 +14,13 @@ from watchkeeper.store.statements import Statements
 
 
 def prepare(
-    store: Statements, *, database: str, memory_mib: int, retention_days: float = 0, schema: Sequence[str] = ()
+    store: Statements,
+    *,
+    database: str,
+    memory_mib: int,
+    retention_days: float = 0,
+    ahead_days: float = 1,
+    schema: Sequence[str] = (),
 ) -> Destination:
     """Run the statements in `schema`, and describe where segments go.
 
@@ -29,4 +35,6 @@ def prepare(
         table, _, name = line.partition("\t")
         columns[table].add(name)
     known = {table: frozenset(names) for table, names in columns.items()}
-    return Destination(database=database, memory_mib=memory_mib, retention_days=retention_days, columns=known)
+    return Destination(
+        database=database, memory_mib=memory_mib, retention_days=retention_days, ahead_days=ahead_days, columns=known
+    )
