@@ -40,7 +40,8 @@ class Kept:
     def reason(self) -> str:
         return (
             f"its times lie outside of what is kept (store.retention_days {self.retention_days:g}, "
-            "ingest.max_ahead_hours), so its rows are not stored; check the sender's clock and its unit of time, which must be nanoseconds"
+            "ingest.max_ahead_hours), so its rows are not stored; check the sender's clock and its unit of time, "
+            "which must be nanoseconds"
         )
 
 
