@@ -43,11 +43,11 @@ def test_beyond_loopback_a_numeric_address_fits_and_a_foreign_name_does_not() ->
     ("origin", "host"),
     [(None, "127.0.0.1:8050"), ("http://127.0.0.1:8050", "127.0.0.1:8050"), ("http://LOCALHOST:8050", "localhost:8050"),
      ("http://[::1]:8050", "[::1]:8050"), ("https://watch.example", "watch.example:8050"),
-     ("https://watch.example:8443", "watch.example"), ("http://127.0.0.1", "127.0.0.1")],
+     ("https://watch.example", "watch.example"), ("http://127.0.0.1", "127.0.0.1")],
 )  # fmt: skip
 def test_its_own_pages_are_at_home(origin: str | None, host: str) -> None:
-    """On loopback the port must be the same; behind a proxy the name does."""
-    assert not is_foreign(origin, host)
+    """The port must be the same, or be the one that readers know."""
+    assert not is_foreign(origin, host, "https://watch.example/")
 
 
 @pytest.mark.parametrize(
@@ -57,11 +57,13 @@ def test_its_own_pages_are_at_home(origin: str | None, host: str) -> None:
      ("http://evil.example@127.0.0.1:8050", "127.0.0.1:8050"), ("http://127.0.0.1:8050/x", "127.0.0.1:8050"),
      ("file://", "127.0.0.1:8050"), ("", "127.0.0.1:8050"), ("http://[", "127.0.0.1:8050"),
      ("http://watch.example.evil", "watch.example"), ("http://127.0.0.1:99999", "127.0.0.1:8050"),
-     ("chrome-extension://abc", "127.0.0.1:8050"), ("http://127.0.0.1:8050, http://evil.example", "127.0.0.1:8050")],
+     ("https://watch.example:9999", "watch.example:8050"), ("http://watch.example", "watch.example:8050"),
+     ("https://watch.example:9999", "watch.example"), ("chrome-extension://abc", "127.0.0.1:8050"),
+     ("http://127.0.0.1:8050, http://evil.example", "127.0.0.1:8050")],
 )  # fmt: skip
 def test_every_other_page_is_foreign(origin: str, host: str) -> None:
     """Another site, another port of this machine, and what is no site at all."""
-    assert is_foreign(origin, host)
+    assert is_foreign(origin, host, "https://watch.example")
 
 
 def test_a_name_that_cannot_be_read_is_no_name() -> None:

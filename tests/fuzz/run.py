@@ -28,14 +28,16 @@ import structlog
 
 from alerting.incidents import Incidents
 from alerting.standin.app import StandIn
-from collectors.http import HttpReceiver
+from collectors.http import HttpReceiver, JsonSink
 from tests.fuzz.doors import Doors, Payload
 from tests.slack.running_site import PEOPLE, PROPOSAL, diagnosis, finding, serving
 from watchkeeper.clock import SystemClock
-from watchkeeper.config import Config, OnCallConfig, SlackConfig, SlackStandInConfig
+from watchkeeper.config import Config, OnCallConfig, SlackConfig, SlackStandInConfig, StateConfig
+from watchkeeper.ingest_log.segments import IngestLog
+from watchkeeper.problems import Problems
 from watchkeeper.roles.credentials import fingerprints
-from watchkeeper.roles.ingest import _Ingest
 from watchkeeper.roles.session import COOKIE, Sessions
+from watchkeeper.roles.sinks import StateSinks
 from watchkeeper.roles.web import build
 from watchkeeper.state.database import Database
 from watchkeeper.store.statements import Statements
@@ -75,26 +77,35 @@ class Result:
 class Applications:
     """The web role, the stand-in and the receivers, in this process; the stand-in on a socket, too, for presses."""
 
-    def __init__(self, folder: Path, telemetry: Telemetry | None = None, base: Config | None = None) -> None:
+    def __init__(
+        self, folder: Path, telemetry: Telemetry | None = None, base: Config | None = None, state_url: str | None = None
+    ) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         stand_in = SlackConfig(stand_in=SlackStandInConfig(port=self._listener.getsockname()[1]))
-        changes = {"oncall": OnCallConfig(people=PEOPLE), "slack": stand_in}
+        state = StateConfig.model_construct(url=state_url)  # a test's server listens on a file, which a role's may not
+        changes = {"oncall": OnCallConfig(people=PEOPLE), "slack": stand_in, "state": state}
         self.config = base.model_copy(update=changes) if base else Config(data_dir=folder, **changes)  # type: ignore[arg-type]
         self.db = Database.open(self.config)
         self.incidents = Incidents(self.db, SystemClock(), self.config.oncall)
         self._stand_in = StandIn(self.config, lambda: f"{self.config.web_url}/slack/events").application()
         self._opened = 0
-        ingest = _Ingest(self.config)
+        self._log = IngestLog(self.config.ingest_log_dir, segment_bytes=1 << 20, max_backlog_bytes=1 << 24)
+        sinks = StateSinks(self.config, Problems(None))
+        taken: dict[str, tuple[str, JsonSink]] = {
+            "/api/v1/changes": ("changes", sinks.take_change),
+            "/api/v1/alerts/alertmanager": ("ingest", sinks.take_alerts),
+        }
         self.of: dict[str, Any] = {
             "web": build(self.config, telemetry or Telemetry.connect(self.config), self.db),
             "standin": self._stand_in,
-            "ingest": HttpReceiver(self.config, ingest._log, ingest._sinks(), lambda: None),
+            "ingest": HttpReceiver(self.config, self._log, taken, lambda: None),
         }
 
     @contextmanager
     def running(self) -> Iterator[None]:
         with serving(self._stand_in, self._listener):
             yield
+        self._log.close()
         self.db.close()
 
     def doors(self, seed: int) -> Doors:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import psycopg
 import pytest
+from sqlalchemy import make_url
 
 from tests.fuzz.doors import Doors, Payload
 from tests.fuzz.run import Applications, Result, ask, callbacks_of_pages, fuzz, watched
@@ -208,6 +211,27 @@ async def test_a_file_that_does_not_exist_is_not_found(applications: Application
     assert await status(applications, payload) == 404
 
 
+@pytest.fixture
+def on_postgresql(tmp_path: Path, postgres_url: str) -> Iterator[Applications]:
+    """The same, with incidents in a database that keeps neither NUL nor half characters nor long names."""
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE fuzzed")
+    url = make_url(postgres_url).set(database="fuzzed").render_as_string(hide_password=False)
+    made = Applications(tmp_path, state_url=url)
+    with made.running():
+        yield made
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+async def test_postgresql_takes_no_more_harm_than_sqlite(on_postgresql: Applications) -> None:
+    """Some thousand payloads: what one database keeps and the other refuses is refused before either."""
+    result = await asyncio.wait_for(fuzz(on_postgresql, 3000, SEED + 1), 1150)
+    assert [(payload.door, payload.path, payload.body[:300], why) for payload, why in result.failures] == []
+    assert [status for _, status in result.statuses if status >= 500] == []
+    assert result.tracebacks == []
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 async def test_twenty_thousand_senseless_payloads_break_nothing(applications: Applications) -> None:
@@ -215,6 +239,7 @@ async def test_twenty_thousand_senseless_payloads_break_nothing(applications: Ap
     result = await asyncio.wait_for(fuzz(applications, PAYLOADS, SEED), 1150)
     assert result.sent >= PAYLOADS
     assert [(payload.door, payload.path, payload.body[:300], why) for payload, why in result.failures] == []
+    assert [kind for kind in result.statuses if kind[1] >= 500] == []
     assert result.tracebacks == []
     assert len({door for door, _ in result.statuses}) == 10
     half = len(result.memory_mib) // 2

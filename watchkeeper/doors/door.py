@@ -26,6 +26,7 @@ class Door:
 
     Args:
         names: what it answers to.
+        public_url: where its own pages are for their readers, if that is elsewhere.
         limits: how large bodies may be.
         protection: headers that every answer gets unless it has them.
         hint: what to do about an unknown name.
@@ -36,12 +37,14 @@ class Door:
         app: ASGIApp,
         *,
         names: Names,
+        public_url: str | None = None,
         limits: Limits,
         protection: Mapping[str, str] = PROTECTION,
         hint: str = "",
     ) -> None:
         self._app = app
         self._names = names
+        self._public_url = public_url
         self._bodies = Bodies(limits)
         self._protection = protection
         self._hint = hint
@@ -87,7 +90,7 @@ class Door:
         host = hosts[0] if hosts else ""
         if not self._names.fit(host):
             return 421, f"unknown host {name_of(host) or '(none)'}{self._hint}"
-        if is_foreign(origins[0] if origins else None, host):
+        if is_foreign(origins[0] if origins else None, host, self._public_url):
             return 403, "a page of another site may neither read nor act here"
         return None
 

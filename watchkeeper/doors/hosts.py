@@ -52,10 +52,13 @@ class Names:
         return name == own or is_loopback(name) or (not is_loopback(self.listens) and _is_address(name))
 
 
-def is_foreign(origin: str | None, host: str) -> bool:
-    """Whether a page of another site sends this; another port of this machine counts as another site.
+def is_foreign(origin: str | None, host: str, public_url: str | None = None) -> bool:
+    """Whether a page of another site sends this; another port of the same name counts as another site.
 
-    `origin` is the header, None where there is none: no page sends that, or one of ours reads.
+    Args:
+        origin: the header, None where there is none: no page sends that, or one of ours reads.
+        host: the `Host` header.
+        public_url: where our own pages are for their readers, when a proxy in front of us gives them another port.
     """
     if origin is None:
         return False
@@ -66,12 +69,13 @@ def is_foreign(origin: str | None, host: str) -> bool:
         return True
     if came_from.scheme not in ("http", "https") or came_from.path or came_from.query or came_from.fragment:
         return True
-    name = name_of(host)
-    if not name or name_of(came_from.netloc) != name:
-        return True
-    if not is_loopback(name):
-        return False  # behind a proxy the port that we see is not the one in the address: the name must do there
-    return (came_from.port or _usual(came_from.scheme)) != (_port(host) or 80)
+    page = (name_of(came_from.netloc), came_from.port or _usual(came_from.scheme))
+    own = urlsplit(public_url or "")
+    if page[0] and public_url and page == (name_of(own.netloc), own.port or _usual(own.scheme)):
+        return False
+    # Without a port, Host means the usual one of a scheme that only a proxy in front of us knows.
+    ports = (_port(host),) if _port(host) else (80, 443)
+    return not page[0] or page[0] != name_of(host) or page[1] not in ports
 
 
 def _port(host: str) -> int | None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from alerting.incidents import Incidents
 from alerting.machine import Incident, Outcome
@@ -22,15 +22,24 @@ from watchkeeper.vocabulary import Actor, Label, Mechanism, content_key
 IncidentId = Annotated[str, Path(pattern="^[A-Za-z0-9-]{1,32}$")]
 
 
+def _without_nul(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("holds NUL, which no database keeps")
+    return text
+
+
+WITHOUT_NUL = AfterValidator(_without_nul)
+
+
 class LabelBody(BaseModel):
     """What it was, in a human's judgement."""
 
     model_config = ConfigDict(extra="forbid")
 
     warranted: bool
-    cause: Annotated[str, Field(max_length=255)] | None = None
+    cause: Annotated[str, Field(max_length=255), WITHOUT_NUL] | None = None
     mechanism: Mechanism | None = None
-    note: Annotated[str, Field(max_length=4000)] = ""
+    note: Annotated[str, Field(max_length=4000), WITHOUT_NUL] = ""
 
 
 class CommandBody(BaseModel):
@@ -38,7 +47,7 @@ class CommandBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    key: Annotated[str, Field(max_length=100)] | None = None
+    key: Annotated[str, Field(max_length=100), WITHOUT_NUL] | None = None
     label: LabelBody | None = None
     proposal: Annotated[str, Field(max_length=100)] = ""
 

@@ -20,6 +20,10 @@ def router(config: Config, db: Database, clock: Clock) -> APIRouter:
         if not config.calendar_allows(token):
             return JSONResponse({"error": "no such calendar; `watchkeeper oncall ical --url` prints its address"}, 404)
         body = schedules.feed(config.oncall, schedule, clock.now(), schedules.stored_overrides(db))
-        return Response(body, media_type="text/calendar", headers={"Cache-Control": "private, no-store"})
+        return Response(
+            body,
+            media_type="text/calendar",
+            headers={"Cache-Control": "private, no-store", "Referrer-Policy": "no-referrer"},
+        )
 
     return feeds

@@ -88,7 +88,7 @@ class HealthServer:
                 if is_foreign(self.headers.get("Origin"), host[0]):
                     self._answer(403, "text/plain", b"a page of another site may not read here")
                     return
-                missing, more = (is_ready(), noted()) if self.path == "/readyz" else (None, None)
+                missing, more = _asked(is_ready, noted) if self.path == "/readyz" else (None, None)
                 if self.path == "/metrics":
                     self._answer(200, CONTENT_TYPE_LATEST, generate_latest())
                 elif self.path in ("/healthz", "/readyz"):
@@ -127,6 +127,15 @@ class HealthServer:
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+def _asked(is_ready: Callable[[], str | None], noted: Callable[[], str | None]) -> tuple[str | None, str | None]:
+    """What is missing and what is noted; that neither can be told is an answer, too."""
+    try:
+        return is_ready(), noted()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the role's health is what is asked
+        structlog.get_logger().exception("health.unknown")
+        return f"whether this role is ready cannot be told: {type(error).__name__}", None
 
 
 class _HealthSockets(ThreadingHTTPServer):

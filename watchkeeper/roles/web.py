@@ -107,6 +107,7 @@ def build(config: Config, telemetry: Telemetry, db: Database, life: Life | None 
     app.add_middleware(
         Door,
         names=Names(listens=config.web.host, own=urlsplit(config.web_url).hostname),
+        public_url=config.web.public_url,
         limits=LIMITS,
         hint="; set web.public_url to the name in use",
     )
