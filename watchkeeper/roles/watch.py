@@ -73,7 +73,7 @@ STORE: Final = "the telemetry store"
 # How many times `roles.hung_after_s` a round may take without a sign of life, and at least how long: a query, a message
 # or a runbook's step may take long.
 SHORTEST_S: Final = 120.0
-TIMES: Final = {"alerts": 4.0, "tick": 4.0, "diagnose": 4.0, "page": 6.0, "act": 60.0, "learn": 60.0}
+TIMES: Final = {"alerts": 4.0, "tick": 4.0, "diagnose": 4.0, "timers": 6.0, "page": 6.0, "act": 60.0, "learn": 60.0}
 
 
 class Reader(Telemetry):
