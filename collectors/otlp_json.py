@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 from google.protobuf import json_format
@@ -74,7 +75,7 @@ def from_json(signal: str, body: bytes) -> FromJson:
     tree = _object(body, result)
     message = MESSAGES[signal]()
     try:
-        json_format.ParseDict(_ids_to_base64(tree), message, ignore_unknown_fields=True)
+        json_format.ParseDict(_as_protobuf_has_it(tree, message.DESCRIPTOR), message, ignore_unknown_fields=True)
         result.body = message.SerializeToString()
     except _BAD as error:
         result.reason = _short(error)
@@ -147,16 +148,33 @@ def _without_surrogates(tree: Any, result: FromJson) -> Any:
             return tree
 
 
-def _ids_to_base64(tree: Any) -> Any:
-    """OTLP/JSON writes ids in hex where protobuf's own JSON form has base64."""
-    if isinstance(tree, list):
-        return [_ids_to_base64(item) for item in tree]
+@cache
+def _fields(message: Any) -> dict[str, Any]:
+    """The fields of a message by the names that they may have in JSON."""
+    return {name: field for field in message.fields for name in (field.name, field.camelcase_name)}
+
+
+def _as_protobuf_has_it(tree: Any, message: Any) -> dict[str, Any]:
+    """What protobuf's own JSON form has for what OTLP/JSON has: its ids are in hex, not in base64.
+
+    The library takes a list or a text for a message without fields, so this also makes sure of the objects.
+    """
     if not isinstance(tree, dict):
-        return tree
-    return {
-        key: _base64(key, value) if key in _IDS and isinstance(value, str) else _ids_to_base64(value)
-        for key, value in tree.items()
-    }
+        raise json_format.ParseError(f"each {message.name} must be an object")
+    fields, made = _fields(message), {}
+    for key, value in tree.items():
+        field = fields.get(key)
+        if field is None or value is None:
+            continue
+        if field.message_type is None:
+            made[key] = _base64(key, value) if key in _IDS and isinstance(value, str) else value
+        elif not field.is_repeated:
+            made[key] = _as_protobuf_has_it(value, field.message_type)
+        elif isinstance(value, list):
+            made[key] = [_as_protobuf_has_it(item, field.message_type) for item in value]
+        else:
+            raise json_format.ParseError(f"{key} must be a list")
+    return made
 
 
 def _base64(key: str, value: str) -> str:
@@ -180,10 +198,10 @@ class _Salvage:
         """Read `tree` into `message`; how many rows were kept."""
         if not isinstance(tree, dict):
             raise json_format.ParseError(f"{message.DESCRIPTOR.name} must be an object")
-        fields = {name: field for field in message.DESCRIPTOR.fields for name in (field.name, field.camelcase_name)}
+        fields = _fields(message.DESCRIPTOR)
         frame = {key: value for key, value in tree.items() if key in fields and fields[key].name in _FRAME}
         own = {key: value for key, value in tree.items() if key not in frame}
-        json_format.ParseDict(_ids_to_base64(own), message, ignore_unknown_fields=True)
+        json_format.ParseDict(_as_protobuf_has_it(own, message.DESCRIPTOR), message, ignore_unknown_fields=True)
         kept = 0
         for key, value in frame.items():
             field = fields[key]
@@ -204,9 +222,7 @@ class _Salvage:
         try:
             if name not in _ROWS:
                 return self.fill(part, tree)
-            if not isinstance(tree, dict):
-                raise json_format.ParseError(f"each of {name} must be an object")
-            json_format.ParseDict(_ids_to_base64(tree), part, ignore_unknown_fields=True)
+            json_format.ParseDict(_as_protobuf_has_it(tree, part.DESCRIPTOR), part, ignore_unknown_fields=True)
             part.SerializeToString()
         except _BAD as error:
             del parts[-1]
