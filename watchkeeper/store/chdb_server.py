@@ -6,23 +6,41 @@ of URL. Two users: `watchkeeper` reads, `loader` writes; passwords are checked b
 
 from __future__ import annotations
 
+import contextlib
 import secrets
-import zlib
+import socket
+import sys
+import threading
+import time
 from base64 import b64decode
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
+import structlog
 from prometheus_client import Counter, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from watchkeeper.config import is_loopback
+from watchkeeper.doors.hosts import Names, name_of
+from watchkeeper.problems import one_line
 from watchkeeper.store.engine import Engine, QueryError, is_kill
+from watchkeeper.store.request_body import BodyError, RequestBody
 
-LARGEST_BODY: Final = 256 << 20
-PIECE: Final = 1 << 20
+# Rows of the loader go through a file; a statement is held in memory.
+LARGEST_ROWS: Final = 256 << 20
+LARGEST_STATEMENT: Final = 4 << 20
+# A connection that says nothing for so long is closed; a client opens another one.
+SILENT_S: Final = 60.0
+MOST_CONNECTIONS: Final = 256
+# What is still taken and thrown away after a refusal, so that the sender reads the answer instead of a broken pipe.
+LINGER_S: Final = 1.0
+LINGER_BYTES: Final = 4 << 20
+# Names that no stranger can own, for a store that listens on a network.
+PRIVATE_SUFFIXES: Final = (".local", ".internal", ".svc", ".lan")
 QUERIES = Counter("watchkeeper_store_queries_total", "Statements, by user and outcome.", ["user", "outcome"])
 SECONDS = Histogram("watchkeeper_store_query_seconds", "Time in the engine, by user.", ["user"])
 
@@ -48,16 +66,70 @@ class ChdbServer(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], users: Mapping[str, User]) -> None:
         self.users = users
+        self.names = Names(listens=address[0], own=address[0])
+        self._listens_here = is_loopback(address[0])
+        self._counting = threading.Lock()
+        self._waiting: OrderedDict[Any, None] = OrderedDict()  # connections without a statement, the oldest first
+        self._working: set[Any] = set()
         super().__init__(address, _Request)
+
+    def fits(self, host: str) -> bool:
+        """Whether a `Host` header names this store."""
+        if self.names.fit(host):
+            return True
+        name = name_of(host)
+        return bool(name) and not self._listens_here and ("." not in name or name.endswith(PRIVATE_SUFFIXES))
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Take a connection; where there are too many, the one that has waited longest is closed."""
+        with self._counting:
+            if len(self._waiting) + len(self._working) >= MOST_CONNECTIONS:
+                victim = next(iter(self._waiting), request)
+                self._waiting.pop(victim, None)
+                with contextlib.suppress(OSError):
+                    victim.shutdown(socket.SHUT_RDWR)
+            self._waiting[request] = None
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Forget a connection and close it."""
+        with self._counting:
+            self._waiting.pop(request, None)
+            self._working.discard(request)
+        super().shutdown_request(request)
+
+    @contextlib.contextmanager
+    def working(self, request: Any) -> Iterator[None]:
+        """A connection's statement runs: nobody closes it meanwhile."""
+        with self._counting:
+            self._waiting.pop(request, None)
+            self._working.add(request)
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._working.discard(request)
+                self._waiting[request] = None
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - socketserver's
+        """One line for what is unexpected; a client that went away is not."""
+        error = sys.exception()
+        if not isinstance(error, ConnectionError | TimeoutError):
+            structlog.get_logger().error("store.request_failed", error=one_line(error), exc_info=True)
 
 
 class _Request(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: ChdbServer
     disable_nagle_algorithm = True
+    timeout = SILENT_S
 
     def do_GET(self) -> None:
-        path = urlsplit(self.path).path
+        refusal = self._refusal()
+        if refusal:
+            self._refuse(*refusal)
+            return
+        path = self.path.partition("?")[0]
         if path in ("/ping", "/healthz"):
             self._answer(200, b"Ok.\n")
         elif path == "/readyz":
@@ -69,44 +141,60 @@ class _Request(BaseHTTPRequestHandler):
 
     do_POST = do_GET  # noqa: N815 - the name that http.server calls
 
+    def _refusal(self) -> tuple[int, str] | None:
+        """The status and the words with which a request is refused by its head alone."""
+        hosts, origins = self.headers.get_all("Host", []), self.headers.get_all("Origin", [])
+        if len(hosts) > 1 or (not hosts and self.request_version != "HTTP/1.0"):
+            return 400, "send Host once"
+        if hosts and not self.server.fits(hosts[0]):
+            return 421, f"unknown host {one_line(name_of(hosts[0]) or '(none)', 80)}; use the address of store.host"
+        if origins or self.headers.get("Sec-Fetch-Site"):
+            return 403, "the store answers no page in a browser"
+        return None
+
     def _statement(self) -> None:
         user = self._authenticate()
         if user is None:
             text = "Code: 516. DB::Exception: Authentication failed: check store.user and the password"
-            self.close_connection = True
-            self._answer(401, text.encode(), {"X-ClickHouse-Exception-Code": "516"})
+            self._refuse(401, text, {"X-ClickHouse-Exception-Code": "516"})
             return
         name, rights = user
-        options = {k: v[-1] for k, v in parse_qs(urlsplit(self.path).query, keep_blank_values=True).items()}
-        parameters = {k.removeprefix("param_"): v for k, v in options.items() if k.startswith("param_")}
-        sql = options.get("query", "")
-        body: Iterator[bytes] = self._body()
         try:
-            if not sql:
-                sql, body = b"".join(body).decode(errors="replace"), iter(())
-            if not rights.writes:
-                deque(body, maxlen=0)  # what is left unread would be taken for the next request
-            with SECONDS.labels(name).time():
-                if is_kill(sql):
-                    answer = self.server.engine.kill(sql)
-                elif rights.writes:
-                    answer = self.server.engine.write(sql, body, parameters)
-                else:
-                    output_format = options.get("default_format", "TabSeparated")
-                    answer = self.server.engine.read(sql, output_format, parameters)
+            options = {k: v[-1] for k, v in parse_qs(self.path.partition("?")[2], keep_blank_values=True).items()}
+            sql = options.get("query", "")
+            limit = LARGEST_ROWS if rights.writes and sql else LARGEST_STATEMENT
+            with self.server.working(self.connection):
+                answer = self._run(name, rights, sql, options, RequestBody(self.headers, self.rfile, limit))
         except QueryError as error:
             QUERIES.labels(name, "error").inc()
             self.close_connection = rights.writes  # the rest of its body may be on the way
             headers = {"X-ClickHouse-Exception-Code": str(error.code)}
-            self._answer(STATUS.get(error.code, 500), error.message.encode(), headers)
+            self._answer(STATUS.get(error.code, 500), error.message.encode(errors="replace"), headers)
             return
-        except (ValueError, EOFError, zlib.error) as error:
+        except BodyError as error:
             QUERIES.labels(name, "error").inc()
-            self.close_connection = True
-            self._answer(400, f"the request's body is not what its headers say: {error}".encode())
+            self._refuse(error.status, f"the request's body is refused: {error}")
+            return
+        except (ValueError, EOFError) as error:
+            QUERIES.labels(name, "error").inc()
+            self._refuse(400, f"the request cannot be read: {one_line(error)}")
             return
         QUERIES.labels(name, "ok").inc()
         self._answer(200, answer, {"X-ClickHouse-Summary": "{}", "Content-Type": "application/octet-stream"})
+
+    def _run(self, name: str, rights: User, sql: str, options: Mapping[str, str], body: Iterable[bytes]) -> bytes:
+        parameters = {k.removeprefix("param_"): v for k, v in options.items() if k.startswith("param_")}
+        if not sql:
+            sql, body = b"".join(body).decode(errors="replace"), ()
+        if not rights.writes:
+            deque(body, maxlen=0)  # what is left unread would be taken for the next request
+        with SECONDS.labels(name).time():
+            if is_kill(sql):
+                deque(body, maxlen=0)
+                return self.server.engine.kill(sql)
+            if rights.writes:
+                return self.server.engine.write(sql, body, parameters)
+            return self.server.engine.read(sql, options.get("default_format", "TabSeparated"), parameters)
 
     def _authenticate(self) -> tuple[str, User] | None:
         name, password = self.headers.get("X-ClickHouse-User", ""), self.headers.get("X-ClickHouse-Key", "")
@@ -121,38 +209,20 @@ class _Request(BaseHTTPRequestHandler):
         right = secrets.compare_digest(password.encode(), (user.password if user else "-").encode())
         return (name, user) if user and right else None
 
-    def _body(self) -> Iterator[bytes]:
-        """The body in pieces, unzipped: a segment goes to its file without ever being whole in memory."""
-        encoding = self.headers.get("Content-Encoding", "")
-        if encoding not in ("", "identity", "gzip", "deflate"):
-            raise ValueError(f"Content-Encoding {encoding} is not supported; send gzip or none")
-        inflate = zlib.decompressobj(wbits=47) if encoding in ("gzip", "deflate") else None
-        total = 0
-        for raw in self._raw():
-            piece = inflate.decompress(raw, LARGEST_BODY) if inflate else raw
-            total += len(piece)
-            if total > LARGEST_BODY:
-                raise ValueError(f"it is over the limit of {LARGEST_BODY} bytes")
-            yield piece
-        if inflate and not inflate.eof:
-            raise ValueError("it is cut short")
-
-    def _raw(self) -> Iterator[bytes]:
-        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
-            yield from self._pieces(int(self.headers.get("Content-Length") or 0))
-            return
-        while size := int(self.rfile.readline().split(b";")[0], 16):
-            yield from self._pieces(size)
-            self.rfile.readline()
-        self.rfile.readline()
-
-    def _pieces(self, missing: int) -> Iterator[bytes]:
-        while missing:
-            piece = self.rfile.read(min(missing, PIECE))
-            if not piece:
-                raise ValueError("the connection closed before the body was whole")
-            missing -= len(piece)
-            yield piece
+    def _refuse(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> None:
+        """Answer and close; of what is still to come only a little is taken, and thrown away."""
+        self.close_connection = True
+        self._answer(status, text.encode(errors="replace"), {"Connection": "close", **(headers or {})})
+        with contextlib.suppress(OSError):
+            self.wfile.flush()
+            self.connection.shutdown(socket.SHUT_WR)
+            until, taken = time.monotonic() + LINGER_S, 0
+            while taken < LINGER_BYTES and (left := until - time.monotonic()) > 0:
+                self.connection.settimeout(left)
+                piece = self.connection.recv(64 << 10)
+                if not piece:
+                    return
+                taken += len(piece)
 
     def _answer(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
         self.send_response(status)
