@@ -149,8 +149,10 @@ def test_a_hung_role_is_named_and_started_again(
 def test_a_second_up_is_told_who_is_first_and_a_start_says_what_it_does(config: Config, path: Path) -> None:
     """Output is in a file at once; SIGINT during the start, and afterwards, leaves nothing running."""
     out = path.with_suffix(".out")
+    config.data_dir.mkdir()
+    (config.data_dir / "state.db").write_text("not a database\n" * 100)
     command = [sys.executable, "-m", "watchkeeper.cli.main", "up", "--config", str(path)]
-    for moment in ("starting", "Ctrl-C stops everything."):
+    for moment in ("is kept as", "Ctrl-C stops everything."):
         with out.open("wb") as file:
             first = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
         try:
@@ -164,6 +166,8 @@ def test_a_second_up_is_told_who_is_first_and_a_start_says_what_it_does(config: 
         assert first.wait(120) == 0
         assert "Traceback" not in out.read_text()
         assert all(ready.read(config, role) is None for role in ROLES)
+    assert (config.data_dir / "state.db").read_bytes().startswith(b"SQLite format 3")
+    assert len([one for one in config.data_dir.glob("state.db.damaged-*") if one.suffix != ".note"]) == 1
     for role in ("store", "ingest", "watch", "web", "standin"):
         assert f"{role}: ready (" in out.read_text()
     for path in (config.data_dir / name for name in ("log", "run", "secrets", "ingest-log", "store", "state.db")):

@@ -468,3 +468,19 @@ def test_a_kill_at_any_effect_leaves_a_whole_run(
         assert run.state == ("done" if len(world.verbs(service)) == 3 else "failed"), (number, world.did)
         assert incident.proposal_state == run.state
     assert number > 10
+
+
+def test_runs_of_a_restored_database_end_without_touching_anything(
+    incidents: Incidents, clock: FrozenClock, db: Database
+) -> None:
+    """They may have happened since the backup was made: one that waited is cancelled, one in its middle fails."""
+    world = World()
+    waiting, begun = (approved(incidents, service, clock.now()) for service in ("cart", "payments"))
+    held = run_of(db, begun)
+    incidents.run_started(begun, "run", run=held.id, seen=held.proposal.id)
+    worker = runner(db, world, incidents, clock)
+    assert worker.give_up("restored from a backup") == 2
+    assert worker.turn() == 0
+    assert [incidents.get(one).proposal_state for one in (waiting, begun)] == ["cancelled", "failed"]
+    assert all("restored from a backup" in run_of(db, one).text for one in (waiting, begun))
+    assert world.did == []

@@ -27,6 +27,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "incident": ("incident", "List, show, acknowledge, resolve and label incidents."),
     "alerts": ("alerts", "List alerts from outside, and end one."),
     "oncall": ("oncall", "Who is on call."),
+    "backup": ("backup", "Copy the state database while the roles run."),
+    "restore": ("restore", "Put a copy of the state database back."),
     "postmortem": ("postmortem", "Draft and show postmortems."),
     "model": ("model", "List, promote and roll back detector models."),
     "chaos": ("chaos", "Break the target on purpose, and score the loop."),

@@ -12,6 +12,7 @@ from runbooks.runner import Runner
 from runbooks.target import Target
 from watchkeeper.config import Config
 from watchkeeper.problems import Problems
+from watchkeeper.state.backup import restored_marker
 from watchkeeper.state.database import Database
 from watchkeeper.vocabulary import ChangeEvent, Diagnosis, Proposal
 
@@ -28,6 +29,14 @@ class Acting:
         """The runbook that fits a diagnosis, with the reason why it cannot be run from here, if there is one."""
         proposal = propose(diagnosis, changes, self._library)
         return proposal and weighed(proposal, self._library, self._target)
+
+    def give_up_what_was_restored(self, config: Config) -> None:
+        """After a backup took the database's place: its runs may have happened since, so none of them goes on."""
+        marker = restored_marker(config)
+        if marker and marker.exists():
+            why = "the state database was restored from a backup, and it may have run since; approve it again if not"
+            self._runner.give_up(why)
+            marker.unlink(missing_ok=True)
 
     def act(self) -> None:
         """Carry out what was approved, and what a kill interrupted."""

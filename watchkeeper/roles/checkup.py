@@ -125,15 +125,24 @@ def store(config: Config) -> list[Result]:
 
 def state(config: Config) -> list[Result]:
     """The state database opens and its schema is current."""
+    from watchkeeper.roles.state_file import kept_aside
+    from watchkeeper.state.backup import file_of
     from watchkeeper.state.database import Database
 
+    file = file_of(config)
+    if file and not file.exists():
+        return [Result(check="state", status="ok", found=f"{file} will be made at the first start")]
     try:
-        Database.open(config)
+        Database.open(config).close()
     except WatchkeeperError as error:
         advice = "Check state.url (or state.url_env) and the database's own log."
         return [Result(check="state", status="problem", found=error.message, advice=advice)]
     kind = config.state_url.split(":", 1)[0]
-    return [Result(check="state", status="ok", found=f"{kind} opens; its schema is current")]
+    kept = [
+        Result(check="state", status="warning", found=text, advice=f"Move {aside} away when you have seen this.")
+        for aside, text in kept_aside(config).items()
+    ]
+    return [Result(check="state", status="ok", found=f"{kind} opens; its schema is current"), *kept]
 
 
 def slack(config: Config) -> list[Result]:

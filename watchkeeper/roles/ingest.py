@@ -28,6 +28,7 @@ from watchkeeper.roles.life import Life, alive
 from watchkeeper.roles.readiness import noted
 from watchkeeper.roles.serving import bind
 from watchkeeper.roles.sinks import StateSinks
+from watchkeeper.roles.state_file import look_after_as
 from watchkeeper.store.edges import EdgeRefresh
 from watchkeeper.store.preparation import prepare
 from watchkeeper.store.schema import statements
@@ -42,6 +43,7 @@ def run(config: Config) -> None:
     """Receive until SIGTERM or SIGINT; then finish what was begun."""
     config.require_safe_binding("ingest")
     with alive(config, "ingest") as life:
+        look_after_as(life)
         life.heart.say("reading the ingest log")
         uvloop.run(_Ingest(life).serve())
 

@@ -26,6 +26,7 @@ from watchkeeper.private_files import private_folder, unusable
 from watchkeeper.roles import heart, ready
 from watchkeeper.roles.claim import SUPERVISOR, claimed
 from watchkeeper.roles.starting import LONGEST_BETWEEN_S, STILL_S, Movement, mark_of
+from watchkeeper.roles.state_file import look_after
 
 FIRST_BACKOFF_S: Final = 0.5
 LONGEST_BACKOFF_S: Final = 30.0
@@ -118,6 +119,9 @@ class Supervisor:
             Interrupted: somebody asked to stop meanwhile.
         """
         self._claim.enter_context(claimed(self._config, SUPERVISOR))
+        repaired = look_after(self._config)
+        if repaired:
+            self._say(str(repaired))
         names = roles_for(self._config)
         if "store" in names:
             self._spawn("store")

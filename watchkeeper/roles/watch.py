@@ -1,6 +1,6 @@
 """The watch role: detect, diagnose, page, act, learn. The one place where those rooms meet.
 
-Seven jobs, each alone with itself and none waiting for another:
+Eight jobs, each alone with itself and none waiting for another:
 
     alerts   alerts from outside: open and clear incidents  every second or two, without the store
     tick     read, judge, open and clear incidents          every watch.tick_s
@@ -9,6 +9,7 @@ Seven jobs, each alone with itself and none waiting for another:
     page     messages to send                               twice a second
     act      runbooks that a human approved                 twice a second
     learn    labels into the next model version             every few seconds
+    backup   the state database's daily copy                when a day has passed
 
 All that must survive is in the state database. A kill at any instruction is mended by the next start.
 """
@@ -45,6 +46,7 @@ from watchkeeper.roles.life import Life, alive
 from watchkeeper.roles.loops import Job, Loops
 from watchkeeper.roles.paging import Paging
 from watchkeeper.roles.readiness import missing, noted
+from watchkeeper.roles.state_file import back_up_and_report, look_after_as
 from watchkeeper.roles.telemetry import HealthServer, trace_role
 from watchkeeper.state.alerts import read_alerts
 from watchkeeper.state.changes import changes_between
@@ -64,6 +66,7 @@ EDGES_BACK_S: Final = 600
 EDGES_EVERY_S: Final = 15
 READINESS_EVERY_S: Final = 10
 ALERTS_EVERY_S: Final = 2.0
+BACKUP_EVERY_S: Final = 120.0  # how often is asked whether a day has passed
 MOST_DIAGNOSED: Final = 200
 # With more incidents than this waiting for their first page, pages go out undiagnosed.
 STORM: Final = 3
@@ -73,7 +76,16 @@ STORE: Final = "the telemetry store"
 # How many times `roles.hung_after_s` a round may take without a sign of life, and at least how long: a query, a message
 # or a runbook's step may take long.
 SHORTEST_S: Final = 120.0
-TIMES: Final = {"alerts": 4.0, "tick": 4.0, "diagnose": 4.0, "timers": 6.0, "page": 6.0, "act": 60.0, "learn": 60.0}
+TIMES: Final = {
+    "alerts": 4.0,
+    "tick": 4.0,
+    "diagnose": 4.0,
+    "timers": 6.0,
+    "page": 6.0,
+    "act": 60.0,
+    "learn": 60.0,
+    "backup": 60.0,
+}
 
 
 class Reader(Telemetry):
@@ -270,6 +282,14 @@ class Watch:
         )
         self._live.red.version = self._learner.version()
 
+    def begin(self) -> None:
+        """What must be settled before the first round."""
+        self._acting.give_up_what_was_restored(self._config)
+
+    def back_up(self) -> None:
+        """The state database's daily copy, and a word on every damaged one that is kept."""
+        back_up_and_report(self._config, self._problems, self._clock.now())
+
     def _read_call_graph(self, now: datetime) -> None:
         """Who calls whom, as the last minutes show it; where that cannot be read, what was known before stands."""
         if self._edges_read is not None and time.monotonic() - self._edges_read <= EDGES_EVERY_S:
@@ -316,12 +336,13 @@ def _watch(life: Life) -> None:
     config, heart = life.config, life.heart
     logger = structlog.get_logger()
     trace_role(config, "watch")
-    heart.say("opening the state database")
+    look_after_as(life)
     db = Database.open(config)
     heart.say("loading models and runbooks")
     telemetry = Reader.connect(config)
     telemetry.beat = lambda: heart.beat(threading.current_thread().name)
     watch = Watch(config, telemetry, db, life.problems)
+    watch.begin()
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -334,6 +355,7 @@ def _watch(life: Life) -> None:
         Job(name="page", work=watch.page, every_s=0.5),
         Job(name="act", work=watch.act, every_s=0.5),
         Job(name="learn", work=watch.learn, every_s=5.0, core=False),
+        Job(name="backup", work=watch.back_up, every_s=BACKUP_EVERY_S, core=False),
     )
     for job in jobs:
         heart.expect(job.name, job.every_s + max(SHORTEST_S, TIMES[job.name] * config.roles.hung_after_s))

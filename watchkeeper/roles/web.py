@@ -27,6 +27,7 @@ from watchkeeper.roles.life import Life, alive
 from watchkeeper.roles.readiness import missing, noted
 from watchkeeper.roles.serving import bind, serve
 from watchkeeper.roles.session import Sessions, guard, onward_of, who
+from watchkeeper.roles.state_file import look_after_as
 from watchkeeper.state.database import Database
 from watchkeeper.store.telemetry import Telemetry
 
@@ -124,7 +125,7 @@ def run(config: Config) -> None:
 def _serve(life: Life) -> None:
     config = life.config
     listener = bind(config.web.host, config.web.port, "web.port")
-    life.heart.say("opening the state database")
+    look_after_as(life)
     db = Database.open(config)
     life.heart.say("building the pages")
     application: Any = build(config, Telemetry.connect(config), db, life)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,8 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from watchkeeper.config import Config
 from watchkeeper.errors import DatabaseError, StateError
-from watchkeeper.state.revision import MIGRATIONS, newest_revision
+from watchkeeper.state.revision import MIGRATIONS, known_revisions, newest_revision
+from watchkeeper.state.sqlite_file import DAMAGE, Use, newer, opening, primary
 
 MIGRATION_LOCK: Final = 8_274_001  # any number that nobody else locks on this database
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -33,8 +34,9 @@ def from_micros(micros: int) -> datetime:
 class Database:
     """SQLite in WAL mode, or PostgreSQL. `write` is one transaction that others wait for."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, use: Use | None = None) -> None:
         self.engine = engine
+        self._use = use
         self.is_sqlite = engine.dialect.name == "sqlite"
 
     @classmethod
@@ -47,17 +49,17 @@ class Database:
         url = make_url(where.state_url if isinstance(where, Config) else where)
         if url.drivername == "postgresql":
             url = url.set(drivername="postgresql+psycopg")
+        shown = url.render_as_string(hide_password=True)
         try:
             if url.get_backend_name() == "sqlite":
                 engine = _sqlite(url)
             else:
                 engine = create_engine(url, pool_pre_ping=True, pool_size=8, isolation_level="READ COMMITTED")
-            with _alone(engine), engine.begin() as connection:
-                _migrate(connection)
+            with _alone(engine) as use, engine.begin() as connection:
+                _migrate(connection, shown)
         except (SQLAlchemyError, OSError) as error:
-            shown = url.render_as_string(hide_password=True)
-            raise StateError(f"the state database {shown} cannot be opened: {error}") from error
-        return cls(engine)
+            raise StateError(f"the state database {shown} cannot be opened: {_plain(error)}") from error
+        return cls(engine, use)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -90,7 +92,7 @@ class Database:
             yield
         except DBAPIError as error:
             where = self.engine.url.render_as_string(hide_password=True)
-            raise DatabaseError(f"the state database {where} failed: {error.orig}", retry=True) from error
+            raise DatabaseError(f"the state database {where} failed: {_plain(error)}", retry=True) from error
 
     def one_at_a_time(self, connection: Connection, key: int) -> None:
         """Wait until no other transaction holds `key`; held until this transaction ends."""
@@ -99,11 +101,11 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+        if self._use:
+            self._use.close()
 
 
 def _sqlite(url: Any) -> Engine:
-    if url.database and url.database != ":memory:":
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, connect_args={"timeout": 30})
 
     @event.listens_for(engine, "connect")
@@ -118,29 +120,51 @@ def _sqlite(url: Any) -> Engine:
 
 
 @contextmanager
-def _alone(engine: Engine) -> Iterator[None]:
-    """Let one process migrate at a time."""
+def _alone(engine: Engine) -> Iterator[Use | None]:
+    """Let one process migrate at a time; of a file, the share in it that is held until the database is closed."""
     if engine.dialect.name == "sqlite":
         name = engine.url.database
         if not name or name == ":memory:":
-            yield
+            yield None
             return
-        with Path(f"{name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+        path = Path(name)
+        with opening(path):
+            if not path.exists():  # its owner's alone from the first byte on; the files beside it get its mode
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            use = Use(path)
+            use.share()
+            try:
+                yield use
+            except BaseException:
+                use.close()
+                raise
         return
     with engine.connect() as connection:
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
         try:
-            yield
+            yield None
         finally:
             connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": MIGRATION_LOCK})
 
 
-def _migrate(connection: Connection) -> None:
+def _plain(error: BaseException) -> str:
+    """What the database said; and of a damaged file, what to do."""
+    said = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    if primary(said) in DAMAGE:
+        return (
+            f"{said}. The file is damaged: stop every role, then start again (`watchkeeper up`), which keeps the file "
+            "and puts the newest backup in its place"
+        )
+    return str(said)
+
+
+def _migrate(connection: Connection, shown: str) -> None:
     """Bring the schema up to date. Alembic is imported only where there is something to do."""
-    if _stored_revision(connection) == newest_revision():
+    stored = _stored_revision(connection)
+    if stored == newest_revision():
         return
+    if stored is not None and stored not in known_revisions():
+        raise StateError(f"the state database {shown} cannot be opened: {newer(stored)}. Use that version, or newer.")
     from alembic import command
     from alembic.config import Config as AlembicConfig
 
