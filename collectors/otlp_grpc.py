@@ -19,6 +19,7 @@ from collectors.otlp import Intake, count_refusal, response
 from collectors.otlp_limits import Limits
 from collectors.refusals import BusyError, TooFastError
 from watchkeeper.config import Config
+from watchkeeper.config_values import bracketed
 from watchkeeper.errors import CollectorError, IngestLogError
 from watchkeeper.ingest_log.segments import IngestLog, OverloadedError
 
@@ -53,7 +54,7 @@ def serve(config: Config, log: IngestLog) -> tuple[Any, int]:
         method = grpc.unary_unary_rpc_method_handler(_export(intake, signal, door, rates))
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {"Export": method}),))
     try:
-        port = server.add_insecure_port(f"{config.ingest.host}:{config.ingest.otlp_grpc_port}")
+        port = server.add_insecure_port(f"{bracketed(config.ingest.host)}:{config.ingest.otlp_grpc_port}")
     except RuntimeError as error:
         raise CollectorError(f"ingest.otlp_grpc_port {config.ingest.otlp_grpc_port} cannot be used") from error
     server.start()

@@ -87,7 +87,7 @@ class StoreConfig(Section):
     database: SqlName = "otel"
     user: Id = "watchkeeper"
     password_env: Variable | None = None
-    retention_days: Annotated[float, Field(gt=0, le=3660, allow_inf_nan=False)] = 7
+    retention_days: Annotated[float, Field(ge=1 / 24, le=3660, allow_inf_nan=False)] = 7
     memory_mib: Annotated[Mebibytes, Field(ge=256)] = 700
     readers: Annotated[int, Field(ge=1, le=64)] = 4
 
@@ -142,7 +142,7 @@ class WatchConfig(Section):
     """Detection, diagnosis, paging and learning."""
 
     tick_s: Seconds = 2
-    history_minutes: Annotated[float, Field(gt=0, le=366 * 1440, allow_inf_nan=False)] = 60
+    history_minutes: Annotated[float, Field(ge=1, le=366 * 1440, allow_inf_nan=False)] = 60
     settle_s: Delay = 4
     clear_s: Seconds = 20
     ack_timeout_s: Seconds = 1800

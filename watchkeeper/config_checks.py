@@ -112,6 +112,9 @@ def file_mistakes(config: Config) -> list[Mistake]:
     found += repeated([token.name for token in config.tokens], ("tokens",), "name", "the name")
     found += repeated([token.sha256 for token in config.tokens], ("tokens",), "sha256", "the sha256")
     found += repeated([str(path) for path in config.slo], ("slo",), None, "the path")
+    if config.ingest.max_request_mib > config.ingest.max_backlog_mib:
+        words = f"is more than max_backlog_mib ({config.ingest.max_backlog_mib}): such a request could never be taken"
+        found.append((("ingest", "max_request_mib"), words))
     return [*found, *_ports(config)]
 
 

@@ -189,7 +189,7 @@ def bracketed(name: str) -> str:
 
 
 Port = Annotated[int, Field(ge=0, le=65535)]
-Seconds = Annotated[float, Field(gt=0, le=YEAR_S, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0.001, le=YEAR_S, allow_inf_nan=False)]
 Delay = Annotated[float, Field(ge=0, le=YEAR_S, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]

@@ -19,6 +19,7 @@ from dashboard.sources import STALE_AFTER, Sources
 from dashboard.urls import View
 from dashboard.viewer import Viewer
 from dashboard.wording import ago, count, duration, likely, milliseconds, per_second, percent
+from watchkeeper.config_values import bracketed
 from watchkeeper.errors import StoreError
 
 SHOWN = 5
@@ -158,7 +159,9 @@ def _services(sources: Sources, view: View, viewer: Viewer) -> Part:
                 html.Span(
                     [
                         "Point an OpenTelemetry exporter at ",
-                        html.Code(f"http://{sources.config.ingest.host}:{sources.config.ingest.otlp_http_port}"),
+                        html.Code(
+                            f"http://{bracketed(sources.config.ingest.host)}:{sources.config.ingest.otlp_http_port}"
+                        ),
                         " (OTLP over HTTP). Services appear by themselves with their first request.",
                     ]
                 ),

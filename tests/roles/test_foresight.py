@@ -111,7 +111,8 @@ def test_a_folder_that_can_not_be_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for path in ("file", "file/deeper", "/dev/null/x"):
         assert told(tmp_path, f"data_dir: {path}\n")[0].startswith("1: data_dir: ")
-    assert told(tmp_path, "state: {url: 'sqlite:///file/state.db'}\n")[0].startswith("1: state.url: ")
+    for path in ("file/state.db", "."):
+        assert told(tmp_path, f"state: {{url: 'sqlite:///{path}'}}\n")[0].startswith("1: state.url: ")
 
 
 def test_a_role_is_kept_from_starting_by_its_own_needs_only(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ def traces(
 ) -> None:
     """The newest traces: when, which services, the first operation, how long. Exit status 1 if there is none."""
     from watchkeeper.config import load
+    from watchkeeper.config_values import bracketed
     from watchkeeper.store.recent_traces import recent_traces
     from watchkeeper.store.telemetry import Telemetry
 
@@ -53,7 +54,7 @@ def traces(
     else:
         _print(found)
     if not found:
-        where = f"http://{tree.ingest.host}:{tree.ingest.otlp_http_port}"
+        where = f"http://{bracketed(tree.ingest.host)}:{tree.ingest.otlp_http_port}"
         raise WatchkeeperError(
             f"no trace in the last {minutes:g} minutes. Exporters need OTEL_EXPORTER_OTLP_ENDPOINT={where}"
         )

@@ -156,8 +156,12 @@ def _state(found: ReadConfig) -> Lines:
     except ValueError as error:
         yield f"{where}: {error}"
         return
-    if url.startswith("sqlite:///") and (problem := _unusable(Path(url.removeprefix("sqlite:///")).parent)):
-        yield f"{where}: {problem}"
+    if url.startswith("sqlite:///"):
+        file = Path(url.removeprefix("sqlite:///").split("?")[0])
+        if file.is_dir():
+            yield f"{where}: {file} is a folder; name a file in it"
+        elif problem := _unusable(file.parent):
+            yield f"{where}: {problem}"
 
 
 def _variables(*keys: tuple[str, ...]) -> Check:

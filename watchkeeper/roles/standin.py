@@ -5,6 +5,7 @@ from __future__ import annotations
 from alerting.standin.app import StandIn
 from alerting.standin.limits import RateLimits
 from watchkeeper.config import Config, is_loopback
+from watchkeeper.config_values import bracketed
 from watchkeeper.errors import ConfigError
 from watchkeeper.roles import ready
 from watchkeeper.roles.life import alive
@@ -24,7 +25,7 @@ def run(config: Config) -> None:
     def request_url() -> str:
         web = ready.read(config, "web")
         port = web.ports["http"] if web else config.web.port
-        return f"http://{config.web.host}:{port}/slack/events"
+        return f"http://{bracketed(config.web.host)}:{port}/slack/events"
 
     with alive(config, "standin") as life:
         listener = bind(host, config.slack.stand_in.port, "slack.stand_in.port")

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from watchkeeper.config import Config
+from watchkeeper.config_values import bracketed
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.private_files import private_folder, unusable
 from watchkeeper.roles import heart, ready
@@ -334,14 +335,14 @@ def run(config: Config, config_path: Path | None, *, say: Say) -> None:
 def _greet(config: Config, say: Say) -> None:
     web = ready.read(config, "web")
     port = web.ports.get("http", config.web.port) if web else config.web.port
-    base = config.web.public_url or f"http://{config.web.host}:{port}"
+    base = config.web.public_url or f"http://{bracketed(config.web.host)}:{port}"
     say(f"Dashboard   {base}/?token={config.secret('commands')}")
     if not config.slack_is_real:
         stand_in = ready.read(config, "standin")
         if stand_in:
-            say(f"Slack page  http://{config.slack.stand_in.host}:{stand_in.ports.get('http')}/")
+            say(f"Slack page  http://{bracketed(config.slack.stand_in.host)}:{stand_in.ports.get('http')}/")
     say(
-        f"OTLP        http://{config.ingest.host}:{config.ingest.otlp_http_port} (HTTP), "
-        f"{config.ingest.host}:{config.ingest.otlp_grpc_port} (gRPC)"
+        f"OTLP        http://{bracketed(config.ingest.host)}:{config.ingest.otlp_http_port} (HTTP), "
+        f"{bracketed(config.ingest.host)}:{config.ingest.otlp_grpc_port} (gRPC)"
     )
     say("Ctrl-C stops everything.")

@@ -71,6 +71,7 @@ class ChdbServer(ThreadingHTTPServer):
         self._counting = threading.Lock()
         self._waiting: OrderedDict[Any, None] = OrderedDict()  # connections without a statement, the oldest first
         self._working: set[Any] = set()
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         super().__init__(address, _Request)
 
     def fits(self, host: str) -> bool:
