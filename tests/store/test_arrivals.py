@@ -12,7 +12,6 @@ from otlp_requests import logs, metrics, nanos, segment, traces
 from detectors.arrivals import Arrivals
 from detectors.lateness import Aligned
 from watchkeeper.bench.own_roles import OwnRoles
-from watchkeeper.ingest_log.attributes import parse_flat
 from watchkeeper.problems import Problems
 from watchkeeper.store.otlp import Destination, inserts
 from watchkeeper.store.statements import Statements
@@ -25,7 +24,7 @@ AROUND = Window(start=NOW - timedelta(minutes=12), end=NOW + timedelta(minutes=1
 
 def load(loader: Statements, signal: str, request: Any) -> None:
     """Load a request as the ingest role does."""
-    body = segment(parse_flat(signal, request.SerializeToString())[1])
+    body = segment(request)
     for statement in inserts(Destination(database="otel", memory_mib=500), signal, secrets.token_hex(8)):
         loader.run(f"{statement} FORMAT Protobuf", body)
 

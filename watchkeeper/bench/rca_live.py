@@ -90,7 +90,7 @@ def rows(spans: int, rounds: int = ROUNDS) -> list[dict[str, Any]]:
                 )
             )
         for begin in range(AT - WINDOW_S, AT - EDGES_BEHIND_S, 5):
-            for statement in edges.statements(database, begin):
+            for statement in edges.statements(database, begin, str(begin)):
                 loader.run(statement)
         telemetry = roles.telemetry
         stored = telemetry.query(f"SELECT count() AS n FROM {database}.otel_traces")["n"][0].as_py()

@@ -104,7 +104,8 @@ class Telemetry:
             f"SELECT {_STEP} AS step, caller, callee, toInt64(sum(calls)) AS calls, toInt64(sum(errors)) AS errors, "
             "sum(client_ns_sum) / sum(e.calls) / 1e6 AS client_mean_ms, "
             "sum(server_ns_sum) / sum(server_calls) / 1e6 AS server_mean_ms, source "
-            f"FROM edges AS e WHERE {_BETWEEN} GROUP BY step, caller, callee, source ORDER BY step, caller, callee",
+            f"FROM edges AS e WHERE {_BETWEEN} GROUP BY step, caller, callee, source HAVING calls > 0 "
+            "ORDER BY step, caller, callee",
             _seconds(window, step_s),
         ).rename_columns({"step": "bucket"})
 
@@ -119,7 +120,7 @@ class Telemetry:
             )
         kinds = " UNION ALL ".join(
             f"SELECT ServiceName, TimeUnix FROM otel_metrics_{kind} WHERE {_TIME.format(column='TimeUnix')}"
-            for kind in ("gauge", "sum", "histogram")
+            for kind in ("gauge", "sum", "histogram", "exponential_histogram")
         )
         return self.query(
             f"SELECT ServiceName AS service, toDateTime64(max(TimeUnix), 0, 'UTC') AS newest FROM ({kinds}) GROUP BY service",
@@ -204,7 +205,7 @@ class Telemetry:
 
         Columns: bucket, service, metric, attributes (sorted JSON text), value (float64), kind: `gauge` (mean of the
         values; also a sum that may fall), `rate` (a growing counter's increase per second; resets count from zero) and
-        `mean` (a histogram's mean observation).
+        `mean` (a histogram's mean observation, explicit or exponential).
         """
         # Flag 1: the point says that there is no value.
         where = (
@@ -222,6 +223,14 @@ class Telemetry:
             cumulative = f"if({rows} = 0, 0, if({column} >= {before}, {column} - {before}, {column}))"
             return f"if(AggregationTemporality = 1, {column}, {cumulative}) AS {what}"
 
+        def means(kind: str) -> str:
+            return (
+                "SELECT bucket, service, metric, attributes, sum(summed) / sum(counted) AS value, 'mean' AS kind FROM ("
+                f"SELECT {bucket} AS bucket, {names}, {growth('Sum', 'summed')}, {growth('toFloat64(Count)', 'counted')} "
+                f"FROM otel_metrics_{kind} WHERE {where} AND isFinite(Sum)) "
+                "GROUP BY bucket, service, metric, attributes HAVING sum(counted) > 0"
+            )
+
         return self.query(
             f"SELECT * FROM (SELECT {bucket} AS bucket, {names}, avg(Value) AS value, 'gauge' AS kind "
             f"FROM otel_metrics_gauge WHERE {where} AND isFinite(Value) GROUP BY bucket, service, metric, attributes UNION ALL "
@@ -230,10 +239,7 @@ class Telemetry:
             "SELECT bucket, service, metric, attributes, sum(grown) / {step:UInt32} AS value, 'rate' AS kind FROM ("
             f"SELECT {bucket} AS bucket, {names}, {growth('Value', 'grown')} FROM otel_metrics_sum "
             f"WHERE {where} AND IsMonotonic AND isFinite(Value)) GROUP BY bucket, service, metric, attributes UNION ALL "
-            "SELECT bucket, service, metric, attributes, sum(summed) / sum(counted) AS value, 'mean' AS kind FROM ("
-            f"SELECT {bucket} AS bucket, {names}, {growth('Sum', 'summed')}, {growth('toFloat64(Count)', 'counted')} "
-            f"FROM otel_metrics_histogram WHERE {where}) GROUP BY bucket, service, metric, attributes HAVING sum(counted) > 0"
-            ") ORDER BY service, metric, attributes, bucket",
+            f"{means('histogram')} UNION ALL {means('exponential_histogram')}) ORDER BY service, metric, attributes, bucket",
             _nanos(window) | {"step": step_s, "service": service or ""},
         )
 
