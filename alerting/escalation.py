@@ -65,8 +65,8 @@ def person_at(oncall: OnCallConfig, step: int, at: datetime, overrides: Sequence
 
 
 def known_person(oncall: OnCallConfig, actor: Actor | None) -> PersonConfig | None:
-    """The configured person behind an actor, whichever way they came: Slack knows ids, a command line names."""
-    if actor is None:
+    """The configured person behind an actor: Slack knows ids, a command line names. A program's token is nobody."""
+    if actor is None or actor.via == "api":
         return None
     for one in oncall.people:
         if actor.name.casefold() in (one.id.casefold(), one.name.casefold(), one.slack_id.casefold()):

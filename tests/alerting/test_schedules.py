@@ -131,15 +131,15 @@ def test_the_calendar_holds_the_final_schedule() -> None:
     """Overrides included."""
     cover = Override(schedule="primary", person="eve", start=at("2026-03-25T00:00"), end=at("2026-03-26T00:00"))
     window = Window(start=at("2026-03-24T00:00"), end=at("2026-03-28T00:00"))
-    calendar = Calendar.from_ical(to_ical(rota(), "primary", window, (cover,)))
+    calendar = Calendar.from_ical(to_ical(rota(), "primary", window, (cover,), now=window.start))
     assert [str(event["summary"]).split()[0] for event in calendar.walk("VEVENT")] == ["Ana", "Eve", "Ana"]
 
 
 def test_overrides_are_kept_audited_and_end_without_rewriting_history(db: Database) -> None:
     """Taking one back after it began ends it now."""
     override = Override(schedule="primary", person="eve", start=at("2026-03-24T00:00"), end=at("2026-03-26T00:00"))
-    assert record_override(db, rota(), override, at("2026-03-20T00:00"), BOSS)
-    assert not record_override(db, rota(), override, at("2026-03-20T00:00"), BOSS)
+    assert record_override(db, rota(), override, at("2026-03-20T00:00"), BOSS) == (override.id, True)
+    assert record_override(db, rota(), override, at("2026-03-20T00:00"), BOSS) == (override.id, False)
     remove_override(db, override.id, at("2026-03-25T00:00"), BOSS)
     (kept,) = stored_overrides(db)
     assert (kept.start, kept.end) == (override.start, at("2026-03-25T00:00"))

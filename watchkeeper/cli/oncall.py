@@ -90,7 +90,12 @@ def ical(
         print(tree.calendar_url(_named(tree, schedule)))
         return
     overrides = schedules.stored_overrides(Database.open(tree))
-    print(schedules.to_ical(tree.oncall, _named(tree, schedule), _ahead(days), overrides).decode(), end="")
+    print(
+        schedules.to_ical(
+            tree.oncall, _named(tree, schedule), _ahead(days), overrides, now=SystemClock().now()
+        ).decode(),
+        end="",
+    )
 
 
 @app.command(epilog="Example: watchkeeper oncall override ana --from 2026-03-01T18:00 --to 2026-03-02T09:00")
@@ -109,8 +114,8 @@ def override(
         made = schedules.Override(schedule=name, person=person, start=_time(start), end=_time(end), author=actor.name)
     except ValueError as error:
         raise ConfigError(f"{error}; check --from and --to") from error
-    new = schedules.record_override(Database.open(tree), tree.oncall, made, SystemClock().now(), actor)
-    print(f"{made.id}: {'kept' if new else 'was there already'}")
+    key, new = schedules.record_override(Database.open(tree), tree.oncall, made, SystemClock().now(), actor)
+    print(f"{key}: {'kept' if new else 'was there already'}")
 
 
 @app.command(epilog="Example: watchkeeper oncall remove-override 1f2e3d4c5b6a7980")
