@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
@@ -16,7 +16,7 @@ from alerting.incidents import Incidents
 from dashboard import commands, pages, shell, suppressed
 from dashboard.callbacks import CheckedCallbacks, registered
 from dashboard.headers import SecureHeaders
-from dashboard.sources import Sources
+from dashboard.sources import Role, Sources
 from dashboard.statics import CompressedStatics
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config
@@ -48,13 +48,14 @@ def mount(
     incidents: Incidents,
     db: Database,
     who: commands.Who = lambda: None,
+    roles: Callable[[], Sequence[Role]] = lambda: (),
 ) -> None:
     """Add every page, and the callbacks behind them, to `app`. Call it once, after the app's own routes.
 
     `who` names the person of the request that is being answered, None where there is no session: then the
-    pages can be read, and nothing can be done.
+    pages can be read, and nothing can be done. `roles` looks at Watchkeeper's processes on this machine.
     """
-    sources = Sources(telemetry=telemetry, incidents=incidents, db=db, config=config, clock=SystemClock())
+    sources = Sources(telemetry=telemetry, incidents=incidents, db=db, config=config, clock=SystemClock(), roles=roles)
     dash = Dash(
         "dashboard",
         server=app,

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +23,7 @@ from watchkeeper.learning.examples import Example as Labelled
 from watchkeeper.learning.examples import examples
 from watchkeeper.learning.suppression import HeldBack, Reopening, held_back, reopenings
 from watchkeeper.learning.track_record import track_record
+from watchkeeper.problems import Problem, read_problems
 from watchkeeper.state.changes import changes_between
 from watchkeeper.state.codec import parse
 from watchkeeper.state.database import Database
@@ -90,23 +88,33 @@ class Operation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Role:
-    """One of Watchkeeper's processes: running, or not seen."""
+    """One of Watchkeeper's processes: running, or not seen; `hung` says which of its loops does not turn."""
 
     name: str
     running: bool
+    hung: str = ""
 
 
 class Sources:
     """Reads for the pages. Threads share one; every answer is at most two seconds old."""
 
     def __init__(
-        self, *, telemetry: Telemetry, incidents: Incidents, db: Database, config: Config, clock: Clock
+        self,
+        *,
+        telemetry: Telemetry,
+        incidents: Incidents,
+        db: Database,
+        config: Config,
+        clock: Clock,
+        roles: Callable[[], Sequence[Role]] = lambda: (),
     ) -> None:
+        """`roles` looks at Watchkeeper's processes on this machine."""
         self.telemetry = telemetry
         self.incidents = incidents
         self.db = db
         self.config = config
         self.clock = clock
+        self._roles = roles
         self._cache = Cache(CACHE_S)
 
     def now(self) -> datetime:
@@ -275,12 +283,18 @@ class Sources:
     # ---- Watchkeeper itself ----------------------------------------------------------------------------
 
     def roles(self) -> Sequence[Role]:
-        """Watchkeeper's processes on this machine, from their ready files."""
-        names = ["store"] if self.config.store.url is None else []
-        names += ["ingest", "watch", "web"]
-        if not self.config.slack_is_real and self.config.slack.stand_in.enabled:
-            names.append("standin")
-        return [Role(name=n, running=_alive(self.config.data_dir / "run" / f"{n}.json")) for n in names]
+        """Watchkeeper's processes on this machine."""
+        return self._cache.get(("roles",), self._roles)
+
+    def set_aside(self) -> Sequence[tuple[str, Problem]]:
+        """What the roles set aside in the last day so that the rest goes on, with the role, the latest first."""
+
+        def read() -> Sequence[tuple[str, Problem]]:
+            by_role = read_problems(self.config.data_dir / "run")
+            found = [(role, problem) for role, problems in by_role.items() for problem in problems]
+            return sorted(found, key=lambda pair: pair[1].last_at, reverse=True)
+
+        return self._cache.get(("set aside",), read)
 
     def watching(self) -> str:
         """Empty while the watch role runs and telemetry is fresh; else why no service can be judged.
@@ -288,8 +302,11 @@ class Sources:
         Raises:
             StoreError: the store cannot be read.
         """
-        if not any(role.name == "watch" and role.running for role in self.roles()):
+        watch = next((role for role in self.roles() if role.name == "watch" and role.running), None)
+        if watch is None:
             return "the watch role is not running, so nobody judges it"
+        if watch.hung:
+            return f"{watch.hung}, so nobody judges it"
         newest = [at for at in self.newest().values() if at]
         if not newest:
             return "no telemetry has arrived yet"
@@ -328,12 +345,3 @@ def _calls(table: pa.Table, seconds: float) -> Sequence[Call]:
         )
         for (caller, callee), t in sorted(totals.items())
     ]
-
-
-def _alive(path: Path) -> bool:
-    try:
-        pid = int(json.loads(path.read_text())["pid"])
-        os.kill(pid, 0)
-    except (OSError, ValueError, KeyError):
-        return False
-    return True

@@ -71,6 +71,7 @@ class Problems:
         self._lock = threading.Lock()
         self._known: dict[tuple[str, str], Problem] = {}
         self._written_at = 0.0
+        self._pending = False
         self._logger = structlog.get_logger()
         if path:
             self._known = {(p.loop, p.subject): p for p in _read(path)}
@@ -137,8 +138,15 @@ class Problems:
 
     def _changed(self, loop: str, *, at_once: bool) -> None:
         PROBLEMS.labels(loop).set(sum(problem.loop == loop for problem in self.current()))
-        if self._path is None or (not at_once and self._clock() - self._written_at < WRITE_EVERY_S):
+        self._pending = True
+        if at_once or self._clock() - self._written_at >= WRITE_EVERY_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was not written yet: whoever has a loop calls this now and then, so that counts are right."""
+        if self._path is None or not self._pending:
             return
+        self._pending = False
         self._written_at = self._clock()
         draft = self._path.with_suffix(f".{os.getpid()}.{threading.get_ident()}")
         try:

@@ -15,12 +15,13 @@ from dashboard.figures.sparkline import sparkline
 from dashboard.fleet import Member, fleet
 from dashboard.incident_words import cause, is_open, is_unanswered, lasted, link, opened_by, owner, state_pills, urgency
 from dashboard.onduty import on_duty
-from dashboard.sources import STALE_AFTER, Sources
+from dashboard.sources import STALE_AFTER, Role, Sources
 from dashboard.urls import View
 from dashboard.viewer import Viewer
 from dashboard.wording import ago, count, duration, likely, milliseconds, per_second, percent
 from watchkeeper.config_values import bracketed
 from watchkeeper.errors import StoreError
+from watchkeeper.vocabulary import utc
 
 SHOWN = 5
 
@@ -31,6 +32,7 @@ def render(sources: Sources, view: View, viewer: Viewer) -> Part:
         html.H1("Overview", className="unseen"),
         html.Div(view.problem, className="note", role="status") if view.problem else None,
         attempt("The incidents", lambda: _now(sources, viewer)),
+        attempt("What was set aside", lambda: _set_aside(sources, viewer)),
         html.Div(
             [
                 html.Div(attempt("The services", lambda: _services(sources, view, viewer)), className="wide"),
@@ -149,6 +151,44 @@ def _quiet(sources: Sources, incidents: Sequence[Incident], viewer: Viewer) -> P
     )
 
 
+def _set_aside(sources: Sources, viewer: Viewer) -> Part:
+    """What does not work while the rest does: no reason to wake anybody, and nothing to miss either."""
+    found = sources.set_aside()
+    if not found:
+        return None
+    items = [
+        html.Li(
+            [
+                html.Span([html.Strong(problem.loop), f" set aside {problem.subject}"], className="aside-what"),
+                html.Span(problem.reason, className="aside-why"),
+                html.Span(
+                    [
+                        f"{role}, {count(problem.count, 'time')}, last ",
+                        moment(utc(problem.last_at), viewer, relative=True),
+                    ],
+                    className="muted",
+                ),
+            ]
+        )
+        for role, problem in found[:SHOWN]
+    ]
+    rest = f"{count(len(found) - SHOWN, 'other')} in the last day; " if len(found) > SHOWN else ""
+    return html.Section(
+        [
+            html.Div(
+                [
+                    html.H2(f"Set aside: {count(len(found), 'item')}, while the rest goes on"),
+                    html.Span([rest, html.Code("watchkeeper doctor"), " tells more"], className="card-aside"),
+                ],
+                className="card-head",
+            ),
+            html.Ul(items, className="events aside"),
+        ],
+        className="card set-aside",
+        role="status",
+    )
+
+
 def _services(sources: Sources, view: View, viewer: Viewer) -> Part:
     members = fleet(sources, view)
     if not members:
@@ -245,11 +285,12 @@ def _duty(sources: Sources, viewer: Viewer) -> Part:
 def _itself(sources: Sources, viewer: Viewer) -> Part:
     roles = sources.roles()
     down = [r.name for r in roles if not r.running]
+    hung = [r.hung for r in roles if r.hung]
     rows: list[tuple[str, Part]] = [
         (
             "Roles",
             html.Span(
-                [pill(r.name, "ok" if r.running else "failing", "●" if r.running else "✕") for r in roles],
+                [_role(r) for r in roles],
                 className="line",
             ),
         )
@@ -275,8 +316,19 @@ def _itself(sources: Sources, viewer: Viewer) -> Part:
         )
         if down
         else None,
-        aside="all roles run" if not down else pill(f"{len(down)} down", "failing", "✕"),
+        *[html.P(f"{words}. Its supervisor starts it again.", className="note") for words in hung],
+        aside=pill(f"{len(down)} down", "failing", "✕")
+        if down
+        else pill(f"{len(hung)} hung", "failing", "✕")
+        if hung
+        else "all roles run",
     )
+
+
+def _role(role: Role) -> Part:
+    if not role.running:
+        return pill(role.name, "failing", "✕")
+    return pill(f"{role.name} hangs", "failing", "✕") if role.hung else pill(role.name, "ok", "●")
 
 
 def _freshness(at: datetime | None, viewer: Viewer) -> Part:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Site, open_incident
 from watchkeeper.learning.suppression import barred
+from watchkeeper.problems import SUFFIX, Problems
+from watchkeeper.roles.heart import Heart
 from watchkeeper.state.audit import audit_trail
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
@@ -229,3 +232,24 @@ def test_the_services_table_shows_its_last_column(page: Page, show: Show, width:
         " right('#services-grid .ag-cell[col-id=p95] .number') <= right('#services-grid') + 1"
         " ? done() : setTimeout(look, 50); }; look(); })"
     )
+
+
+def test_the_overview_shows_what_was_set_aside_and_who_hangs(page: Page, site: Site, show: Show) -> None:
+    """As it is, whatever is in its name; and both are gone when they are over."""
+    run_dir = Path(str(site.database.engine.url.database)).parent / "run"
+    problems, signs = Problems(run_dir / f"watch{SUFFIX}"), Heart(run_dir / "watch.heart")
+    problems.report("timers", "<img src=x onerror=alert(1)>", ValueError("no such zone"))
+    signs.expect("tick", 0.001)
+    show("/")
+    aside = page.locator(".set-aside")
+    expect(aside).to_contain_text("Set aside: 1 item, while the rest goes on")
+    expect(aside).to_contain_text("timers set aside <img src=x onerror=alert(1)>")
+    expect(aside).to_contain_text("ValueError: no such zone")
+    expect(page.locator("#live")).to_contain_text("watch hangs")
+    problems.solved("timers")
+    signs.rest("tick")
+    show("/services")
+    show("/")
+    expect(page.locator("#live")).to_contain_text("Watchkeeper itself")
+    expect(aside).to_have_count(0)
+    expect(page.locator("#live")).not_to_contain_text("watch hangs")

@@ -79,3 +79,14 @@ def test_foreign_text_becomes_one_printable_line() -> None:
     assert one_line("a\u202eb\x1b[31m\r\nc\ud83d") == "a b [31m c"
     assert one_line("") == "(blank)"
     assert len(one_line("x" * 100_000)) == 300
+
+
+def test_the_last_count_of_a_burst_reaches_the_file(tmp_path: Path) -> None:
+    """Writing is slowed, not forgotten: the next flush writes what came in between."""
+    path = tmp_path / "watch.problems.json"
+    problems = Problems(path)
+    for _ in range(41):
+        problems.report("scrape", "node", "redirects")
+    problems.flush()
+    (known,) = read_problems(tmp_path)["watch"]
+    assert known.count == 41

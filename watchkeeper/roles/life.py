@@ -34,6 +34,8 @@ class Life:
         self.heart.expect(MAIN, self.config.roles.hung_after_s)
         while not stopping.wait(BEAT_EVERY_S):
             self.heart.beat(MAIN)
+            self.problems.flush()
+        self.problems.flush()
         self.heart.rest(MAIN)
 
     async def beat(self) -> None:
@@ -42,6 +44,7 @@ class Life:
         while True:
             await asyncio.sleep(BEAT_EVERY_S)
             self.heart.beat(MAIN)
+            self.problems.flush()
 
 
 @contextmanager

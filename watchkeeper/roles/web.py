@@ -14,6 +14,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from alerting.incidents import Incidents
 from alerting.slack_events import LARGEST_BODY, SlackEvents
 from dashboard.app import mount
+from dashboard.sources import Role
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config
 from watchkeeper.doors.bodies import Limits
@@ -22,12 +23,13 @@ from watchkeeper.doors.hosts import Names
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.learning.question import best_question
 from watchkeeper.problems import one_line
-from watchkeeper.roles import api, calendar_feed
+from watchkeeper.roles import api, calendar_feed, ready
 from watchkeeper.roles.life import Life, alive
-from watchkeeper.roles.readiness import missing, noted
+from watchkeeper.roles.readiness import hung_roles, missing, noted
 from watchkeeper.roles.serving import bind, serve
 from watchkeeper.roles.session import Sessions, guard, onward_of, who
 from watchkeeper.roles.state_file import look_after_as
+from watchkeeper.roles.up import roles_for
 from watchkeeper.state.database import Database
 from watchkeeper.store.telemetry import Telemetry
 
@@ -103,7 +105,7 @@ def build(config: Config, telemetry: Telemetry, db: Database, life: Life | None 
     async def no_such_path(rest: str) -> Response:
         return JSONResponse({"error": f"no such path /api/{rest}; see /api/openapi.json"}, 404)
 
-    mount(app, config, telemetry, incidents, db, who)
+    mount(app, config, telemetry, incidents, db, who, lambda: _roles(config))
     app.middleware("http")(guard(config, sessions))
     app.add_middleware(
         Door,
@@ -113,6 +115,15 @@ def build(config: Config, telemetry: Telemetry, db: Database, life: Life | None 
         hint="; set web.public_url to the name in use",
     )
     return app
+
+
+def _roles(config: Config) -> tuple[Role, ...]:
+    """The roles that this configuration needs, as they are on this machine now."""
+    hung = hung_roles(config)
+    return tuple(
+        Role(name=name, running=ready.read(config, name) is not None, hung=hung.get(name, ""))
+        for name in roles_for(config)
+    )
 
 
 def run(config: Config) -> None:
