@@ -96,6 +96,14 @@ def test_a_table_holds_no_control_character(file: Path) -> None:
     assert len(done.stdout.splitlines()) == 4
 
 
+def test_it_makes_no_database(tmp_path: Path) -> None:
+    """In a folder without one it says so, on stderr, and leaves nothing behind."""
+    done = run("incident", "list", "--json", folder=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "[]\n")
+    assert done.stderr.startswith(f"note: there is no state database at {tmp_path}/watchkeeper-data/state.db yet")
+    assert os.listdir(tmp_path) == []  # noqa: PTH208 - hidden files count too
+
+
 def test_it_writes_nothing_and_reads_beside_a_writer(file: Path) -> None:
     """A role that holds the write lock does not keep anybody waiting."""
     state = load(file).data_dir / "state.db"

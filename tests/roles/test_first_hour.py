@@ -90,13 +90,13 @@ def matches(line: str, said: str) -> bool:
     return re.fullmatch(".*".join(map(re.escape, line.split("…"))), said) is not None
 
 
-def test_the_transcript_is_true(tmp_path: Path) -> None:
-    """Install aside: start, first trace, init, first page; every command succeeds and says what the page says."""
+def session(commands: str, folder: Path) -> str:
+    """What a shell says to commands, in a folder and on a network where the default ports are free."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("WATCHKEEPER_", "OTEL_"))}
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
-    session = subprocess.Popen(
-        [*alone(), "bash", "-c", script()],
-        cwd=tmp_path,
+    shell = subprocess.Popen(
+        [*alone(), "bash", "-c", commands],
+        cwd=folder,
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -105,10 +105,16 @@ def test_the_transcript_is_true(tmp_path: Path) -> None:
         start_new_session=True,
     )
     try:
-        said, _ = session.communicate(timeout=540)
+        said, _ = shell.communicate(timeout=540)
     finally:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(session.pid, signal.SIGTERM)  # the roles end with their supervisor
+            os.killpg(shell.pid, signal.SIGTERM)  # the roles end with their supervisor
+    return said
+
+
+def test_the_transcript_is_true(tmp_path: Path) -> None:
+    """Install aside: start, first trace, init, first page; every command succeeds and says what the page says."""
+    said = session(script(), tmp_path)
     parts = re.split(r"^### \d+\n", said, flags=re.MULTILINE)[1:]
     wanted = list(steps())
     assert len(parts) == len(wanted), said
@@ -117,6 +123,24 @@ def test_the_transcript_is_true(tmp_path: Path) -> None:
         assert "### status 0" in lines, f"{step.command}\n{part}"
         for line in step.says:
             assert any(matches(line, one) for one in lines), f"{step.command}: not said: {line}\n{part}"
+
+
+def test_the_readmes_commands_work(tmp_path: Path) -> None:
+    """README's "Run it", word for word, installation aside: Enter at each question, then doctor, then up."""
+    block = (ROOT / "README.md").read_text().split("## Run it")[1].split("\n\nthen point")[0].split("\n\n(")[0]
+    install, *commands = [line.strip() for line in block.splitlines() if line.strip()]
+    assert install == "make install"
+    assert len(commands) == 3
+    (tmp_path / ".venv").symlink_to(Path(sys.executable).parent.parent)
+    lines = [f"{shlex.quote(sys.executable)} -c {shlex.quote(LOOPBACK_UP)} 2>/dev/null"]
+    lines += [f"yes '' | {command}; echo \"### status ${{PIPESTATUS[1]}}\"" for command in commands[:-1]]
+    lines += [
+        f"{commands[-1]} > up.log 2>&1 &",
+        "until grep -q 'Ctrl-C stops' up.log; do kill -0 $! || break; sleep 0.2; done",
+        'cat up.log; kill -INT $! && wait $!; echo "### status $?"',
+    ]
+    said = session("\n".join(lines), tmp_path)
+    assert re.findall("### status (\\d+)", said) == ["0", "0", "0"], said
 
 
 def test_the_page_holds_what_was_promised() -> None:

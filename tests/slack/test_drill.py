@@ -63,6 +63,14 @@ def test_it_opens_no_incident(run: Run, site: Site) -> None:
     assert site.incidents.list() == ()
 
 
+def test_a_file_that_is_not_used_is_told(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whoever wrote watchkeeper.yaml and forgot --config hears that its people are not those who would be paged."""
+    monkeypatch.delenv("WATCHKEEPER_CONFIG")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "watchkeeper.yaml").write_text("{}")
+    assert "note: watchkeeper.yaml in this folder is not used" in run("test-page", "nobody")[2]
+
+
 def test_a_script_reads_json(run: Run) -> None:
     """Who, where, and that it was accepted."""
     facts = json.loads(run("test-page", "ben", "--json")[1])

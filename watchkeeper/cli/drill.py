@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from watchkeeper.cli.options import AsJson, ConfigPath
+from watchkeeper.cli.options import AsJson, ConfigPath, hint_at_unused_file
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config
 from watchkeeper.errors import DeliveryError, StateError
@@ -31,6 +31,7 @@ def drill(
     from alerting.drill import page, whom
     from watchkeeper.roles.foresight import load_for
 
+    hint_at_unused_file(config)
     tree = load_for(config, "watch")
     found, now, user = whom(tree.oncall, person), SystemClock().now(), getpass.getuser()
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -49,6 +50,9 @@ def show(config: Path | None, state: str | None, limit: int, *, as_json: bool) -
         raise ConfigError(f"--state {state}: must be one of {', '.join(STATES)}")
     file = sqlite_file(config)
     found = newest_incidents(file, state, limit) if file else None
+    if file and not file.exists():
+        print(f"note: there is no state database at {file} yet; is this the right `--config`?", file=sys.stderr)
+        found = []
     if found is None:
         found = _read_in_full(config, state, limit)
     if as_json:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import typer
 
-from watchkeeper.cli.options import ConfigPath
+from watchkeeper.cli.options import ConfigPath, hint_at_unused_file
 from watchkeeper.roles.foresight import load_for
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -18,6 +18,7 @@ def up(config: ConfigPath = None) -> None:
 
     A role that dies is started again, and the terminal says so. Ctrl-C stops everything in order.
     """
+    hint_at_unused_file(config)
     from watchkeeper.roles.up import run
 
     run(
