@@ -9,6 +9,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 KEEP = 256
+MOST = 1024  # also of what is not too old yet
 
 
 class Cache:
@@ -25,15 +26,21 @@ class Cache:
         """The remembered value of `key`, or what `load` gives. An error is raised to its caller and not remembered."""
         with self._lock:
             loading = self._loading.setdefault(key, threading.Lock())
-        with loading:
-            found = self._entries.get(key)
-            if found and self._monotonic() - found[0] < self._ttl_s:
-                return found[1]  # type: ignore[return-value]
-            value = load()
+        try:
+            with loading:
+                found = self._entries.get(key)
+                if found and self._monotonic() - found[0] < self._ttl_s:
+                    return found[1]  # type: ignore[return-value]
+                value = load()
+                with self._lock:
+                    self._entries[key] = (self._monotonic(), value)
+                    self._forget()
+                return value
+        finally:
             with self._lock:
-                self._entries[key] = (self._monotonic(), value)
-                self._forget()
-            return value
+                # A key holds what a reader wrote into the address: none may stay for ever, failed or not.
+                if self._loading.get(key) is loading:
+                    del self._loading[key]
 
     def clear(self) -> None:
         """Forget everything: somebody has just changed what was read."""
@@ -47,4 +54,5 @@ class Cache:
         limit = self._monotonic() - self._ttl_s
         for key in [k for k, (at, _) in self._entries.items() if at < limit]:
             del self._entries[key]
-            self._loading.pop(key, None)
+        while len(self._entries) > MOST:
+            del self._entries[next(iter(self._entries))]

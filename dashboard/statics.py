@@ -27,7 +27,7 @@ class CompressedStatics:
         self._app = app
         self._is_component = is_component
         self._other = GZipMiddleware(app, minimum_size=SMALLEST, compresslevel=4)
-        self._kept: dict[tuple[str, bytes], tuple[Message, bytes]] = {}
+        self._kept: dict[str, tuple[Message, bytes]] = {}
         self._lock = threading.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -44,7 +44,7 @@ class CompressedStatics:
         if "gzip" not in headers.get("accept-encoding", "") or "if-none-match" in headers or "range" in headers:
             await self._app(scope, receive, send)
             return
-        key = (scope["path"], scope["query_string"])
+        key = scope["path"]  # a query only makes browsers ask anew: the file is the same
         if key not in self._kept:
             start, body = await self._whole(scope, receive)
             if start["status"] != 200 or len(body) < SMALLEST:

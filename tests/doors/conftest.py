@@ -25,6 +25,7 @@ class Port:
     role: str
     number: int
     process: psutil.Process
+    log: Path
 
     def peak_mib(self) -> float:
         """The most memory that it ever held."""
@@ -78,4 +79,4 @@ def _port(config: Config, role: str, child: subprocess.Popen[bytes], folder: Pat
 
     number = until(found, what=f"the {role} role")
     assert number
-    return Port(role=role, number=number, process=psutil.Process(child.pid))
+    return Port(role=role, number=number, process=psutil.Process(child.pid), log=folder / f"{role}.log")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import socket
 import time
+from random import Random
 
 import pytest
 
 from tests.doors.conftest import Port
+from tests.fuzz.mutations import damaged
 
 pytestmark = [pytest.mark.slow, pytest.mark.end_to_end]
 
@@ -171,6 +173,31 @@ def test_there_are_no_web_sockets(ports: dict[str, Port], path: str) -> None:
         found = answer(connection)
     assert b"101 Switching" not in found
     assert found.startswith(b"HTTP/1.1 ")
+
+
+@pytest.mark.parametrize("role", ["web", "standin"])
+def test_bytes_that_are_no_http_break_nothing(ports: dict[str, Port], role: str) -> None:
+    """Some hundred seeded requests with wrong bytes: 4xx or a closed connection, no 5xx, no traceback in the log."""
+    random = Random(20261129)
+    port = ports[role]
+    known = [
+        head("/healthz", "Connection: close", method="GET"),
+        head("/sign-in", "Content-Type: application/x-www-form-urlencoded", "Content-Length: 5") + b"a=b&c",
+        head("/api/auth.test", "Transfer-Encoding: chunked") + b"2\r\n{}\r\n0\r\n\r\n",
+        head("/_dash-ws-callback", "Connection: Upgrade", "Upgrade: websocket", method="GET"),
+        head("http://127.0.0.1/healthz", "Expect: 100-continue", "Content-Length: 1") + b"x",
+    ]
+    for _ in range(400):
+        sent = random.choice(known)
+        for _ in range(random.randrange(3)):
+            sent = damaged(random, sent)
+        with port.connect() as connection:
+            send(connection, sent[:100_000])
+            connection.shutdown(socket.SHUT_WR)
+            found = answer(connection)
+        assert not found or found.startswith(b"HTTP/1."), (sent, found)
+        assert b"HTTP/1.1 5" not in found, (sent, found)
+    assert "Traceback" not in port.log.read_text()
 
 
 def test_the_roles_still_answer(ports: dict[str, Port]) -> None:

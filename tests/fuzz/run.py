@@ -90,7 +90,7 @@ class Applications:
         self._stand_in = StandIn(self.config, lambda: f"{self.config.web_url}/slack/events").application()
         self._opened = 0
         self._log = IngestLog(self.config.ingest_log_dir, segment_bytes=1 << 20, max_backlog_bytes=1 << 24)
-        sinks = StateSinks(self.config, Problems(None))
+        self._sinks = sinks = StateSinks(self.config, Problems(None))
         taken: dict[str, tuple[str, JsonSink]] = {
             "/api/v1/changes": ("changes", sinks.take_change),
             "/api/v1/alerts/alertmanager": ("ingest", sinks.take_alerts),
@@ -106,7 +106,9 @@ class Applications:
         with serving(self._stand_in, self._listener):
             yield
         self._log.close()
-        self.db.close()
+        for database in (self._sinks._db, self.db):
+            if database is not None:
+                database.close()
 
     def doors(self, seed: int) -> Doors:
         """Payloads for an incident that is open, and for one that was proposed a runbook."""
@@ -258,7 +260,7 @@ async def fuzz(applications: Applications, payloads: int, seed: int, *, at_once:
     result = Result()
     process = psutil.Process()
     doors = applications.doors(seed)
-    every = max(1, payloads // 20)
+    every = max(1, payloads // 100)
     number = 0
     began = time.monotonic()
 

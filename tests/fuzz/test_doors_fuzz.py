@@ -114,6 +114,20 @@ async def test_sensible_callbacks_still_work(applications: Applications, doors: 
         assert await status(applications, asked(tree, doors.cookie)) in (200, 204), tree["output"]
 
 
+async def test_a_button_of_an_incident_that_is_gone_is_told_in_words(
+    applications: Applications, doors: Doors, result: Result
+) -> None:
+    """An old page's button: the reader gets a sentence, the log no traceback."""
+    for command in ("acknowledge", "resolve", "approve", "nothing"):
+        for tree in callbacks_of_pages("inc-gone"):
+            for group in tree["inputs"]:
+                if isinstance(group, list) and "command" in group[0]["id"]:
+                    group[0]["id"]["command"] = command
+                    name = json.dumps(group[0]["id"], sort_keys=True, separators=(",", ":"))
+                    tree["changedPropIds"] = [f"{name}.n_clicks"]
+                    assert await status(applications, asked(tree, doors.cookie)) in (200, 204)
+
+
 @pytest.mark.parametrize(
     "change",
     [{"output": "nothing.data"}, {"output": None}, {"output": ["a"]}, {"output": "..a.b..."}, {"inputs": []},

@@ -99,6 +99,24 @@ def test_every_answer_protects_the_browser(site: Site) -> None:
         assert "default-src 'none'" in headers["content-security-policy"]
 
 
+def test_refusals_and_data_protect_the_browser_too(site: Site) -> None:
+    """What is refused by the door, what is not found, and what is JSON: none is sniffed, framed or run."""
+    own = {"Host": "evil.example"}
+    answers = [
+        site.web.get("/", headers=own), site.slack.get("/", headers=own), site.web.get("/api/v1/incidents"),
+        site.web.get("/api/nothing"), site.web.get("/healthz"), site.slack.get("/standin/messages"),
+        site.web.post("/slack/events", content=b"x" * 2_000_000), site.web.get("/assets/mark.svg"),
+        site.web.get("/_dash-component-suites/os/x"), site.web.post("/_dash-update-component", content=b"{"),
+    ]  # fmt: skip
+    for answer in answers:
+        headers = answer.headers
+        assert headers["x-content-type-options"] == "nosniff", answer.url
+        assert headers["x-frame-options"] == "DENY"
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert headers["referrer-policy"] in ("no-referrer", "same-origin")
+        assert "access-control-allow-origin" not in headers
+
+
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
 def test_health_and_metrics_answer(site: Site, path: str) -> None:
     """Both roles tell how they are."""
