@@ -83,9 +83,9 @@ def steps_follow(connection: Connection, oncall: OnCallConfig, incident: Inciden
         # Counted from the page that was really sent: after an outage of ours everybody still gets their time.
         gap = oncall.escalation[following].after_s - oncall.escalation[incident.escalation_step].after_s
         due = at + timedelta(seconds=max(gap, 0))
-        set_timer(connection, incident.id, "escalate", due, version=incident.version, step=following)
+        set_timer(connection, incident.id, "escalate", due, version=incident.version, step=following, at=at)
     else:
-        set_timer(connection, incident.id, "expire", at + LAST_WAIT, version=incident.version)
+        set_timer(connection, incident.id, "expire", at + LAST_WAIT, version=incident.version, at=at)
 
 
 def consequences(
@@ -102,11 +102,13 @@ def consequences(
         case "acknowledged":
             cancel_timers(connection, incident.id, event.at)
             due = event.at + timedelta(seconds=ack_timeout_s)
-            set_timer(connection, incident.id, "ack_timeout", due, version=incident.version)
+            set_timer(connection, incident.id, "ack_timeout", due, version=incident.version, at=event.at)
         case "recovered" if incident.human_state == "paged":
             # Nobody else is woken for what is over, yet the page must still end: answered, or expired.
             if "expire" not in pending_kinds(connection, incident.id):
-                set_timer(connection, incident.id, "expire", event.at + LAST_WAIT, version=incident.version)
+                set_timer(
+                    connection, incident.id, "expire", event.at + LAST_WAIT, version=incident.version, at=event.at
+                )
         case "refired" if incident.human_state == "paged" and "escalate" in pending_kinds(connection, incident.id):
             cancel_timers(connection, incident.id, event.at, "expire")
         case "resolved" | "expired":

@@ -384,7 +384,7 @@ class Incidents:
         incident = begin(journal.unused_id(connection), event)
         journal.add_incident(connection, incident, event)
         EVENTS.labels("opened").inc()
-        set_timer(connection, incident.id, "page", now + PAGE_WITHIN, version=incident.version)
+        set_timer(connection, incident.id, "page", now + PAGE_WITHIN, version=incident.version, at=now)
         return incident
 
     def _join(self, connection: Connection, incident: Incident, finding: Finding, why: str, now: datetime) -> Incident:

@@ -42,15 +42,23 @@ Effect = Callable[[Connection, Timer, datetime], None]
 
 
 def set_timer(
-    connection: Connection, incident_id: str, kind: str, due_at: datetime, *, version: int, step: int = 0
+    connection: Connection,
+    incident_id: str,
+    kind: str,
+    due_at: datetime,
+    *,
+    version: int,
+    step: int = 0,
+    at: datetime | None = None,
 ) -> None:
-    """Start a wait; the same kind for the same version of an incident is the same timer."""
+    """Start a wait at `at`; the same kind for the same version of an incident is the same timer."""
     row = {
         "id": f"{incident_id}:{kind}:{version}",
         "incident_id": incident_id,
         "kind": kind,
         "step": step,
         "due_at": to_micros(due_at),
+        "set_at": to_micros(at) if at else None,
     }
     insert_new(connection, timers, row)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from alerting.clock_steps import ClockSteps
 from alerting.delivery import Delivery
 from alerting.escalation import effects
 from alerting.incidents import Incidents
@@ -28,6 +29,7 @@ class Paging:
         self._db = db
         self._incidents = incidents
         self._problems = problems or Problems(None)
+        self._steps = ClockSteps(db, self._problems)
         self._delivery = Delivery(
             db=db,
             channel=SlackChannel(config, self._record, self._problems),
@@ -41,6 +43,7 @@ class Paging:
 
     def fire(self, now: datetime) -> None:
         """Timers that came due. No channel is called here: one that hangs must not delay the next step."""
+        self._steps.check(now)
         run_due(self._db, now, effects(self._incidents, self._config.oncall, self._db), self._problems)
 
     def deliver(self, now: datetime) -> None:

@@ -78,6 +78,7 @@ timers = Table(
     Column("step", Integer, nullable=False),
     Column("due_at", BigInteger, nullable=False),
     Column("done_at", BigInteger),
+    Column("set_at", BigInteger),
     Index("timers_due", "done_at", "due_at"),
     Index("timers_by_incident", "incident_id"),
 )
