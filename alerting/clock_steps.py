@@ -65,7 +65,7 @@ class ClockSteps:
         return step
 
     def _since_the_last_process(self, now: datetime) -> timedelta:
-        """How far the clock went back since an earlier process; how long nobody ran is unknown, and counts as nothing."""
+        """How far the clock went back since an earlier process; how long nobody ran is unknown, so it counts as 0."""
         last = self._kept(LAST)
         return now - last if last and now < last - LEAST_OVER_A_RESTART else timedelta(0)
 
