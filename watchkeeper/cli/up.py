@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 
 import typer
 
 from watchkeeper.cli.options import ConfigPath, hint_at_unused_file
-from watchkeeper.roles.foresight import load_for
+from watchkeeper.roles.foresight import SUPERVISED, load_for
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -21,8 +22,10 @@ def up(config: ConfigPath = None) -> None:
     hint_at_unused_file(config)
     from watchkeeper.roles.up import run
 
+    tree = load_for(config)
+    os.environ[SUPERVISED] = "1"  # its roles, started again at night, set aside what breaks from here on
     run(
-        load_for(config),
+        tree,
         config.absolute() if config else None,
         say=lambda line: print(f"{datetime.now(UTC):%H:%M:%S} {line}", flush=True),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from watchkeeper.cli.options import ConfigPath
-from watchkeeper.roles.foresight import load_for
+from watchkeeper.roles.foresight import load_for, supervised
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -15,4 +15,4 @@ def watch(config: ConfigPath = None) -> None:
     """Detect, diagnose, page whoever is on call, run what they approve, and learn from their labels, until stopped."""
     from watchkeeper.roles.watch import run
 
-    run(load_for(config, "watch"))
+    run(load_for(config, "watch", optional=not supervised()))

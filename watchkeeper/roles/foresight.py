@@ -23,25 +23,36 @@ from watchkeeper.vocabulary import Window
 Lines = Iterator[str]
 Check = Callable[[ReadConfig], Lines]
 ROTA_DAYS: Final = 60
+SUPERVISED: Final = "WATCHKEEPER_SUPERVISED"
 
 
-def load_for(path: Path | None, *roles: str) -> Config:
+def supervised() -> bool:
+    """Whether `watchkeeper up`, which looked at every file before it started anything, started this role."""
+    return bool(os.environ.get(SUPERVISED))
+
+
+def load_for(path: Path | None, *roles: str, optional: bool = True) -> Config:
     """The configuration for roles that are about to start; without any, for all of them.
+
+    Without `optional`, objectives and runbooks are not looked at: the role sets aside what is wrong (see `aside`).
 
     Raises:
         ConfigError: the file is wrong, or something that one of the roles needs is; one line a mistake.
     """
     found = read(path)
-    if told := mistakes(found, roles or None):
+    if told := mistakes(found, roles or None, optional=optional):
         raise ConfigError("\n".join(told))
     return found.config
 
 
-def mistakes(found: ReadConfig, roles: Sequence[str] | None = None, *, environment: bool = True) -> list[str]:
+def mistakes(
+    found: ReadConfig, roles: Sequence[str] | None = None, *, environment: bool = True, optional: bool = True
+) -> list[str]:
     """What would fail later; of all roles, or of some. Without `environment`, variables are not looked at."""
     told: list[str] = []
     for needed_by, is_environment, check in CHECKS:
-        if (roles is None or set(roles) & needed_by) and (environment or not is_environment):
+        wanted = (environment or not is_environment) and (optional or check not in OPTIONAL)
+        if wanted and (roles is None or set(roles) & needed_by):
             told += check(found)
     return told
 
@@ -234,3 +245,5 @@ CHECKS: Final[tuple[tuple[frozenset[str], bool, Check], ...]] = (
     (frozenset({WATCH}), False, _objectives),
     (frozenset({WATCH}), False, _runbooks),
 )
+# What a role can do without.
+OPTIONAL: Final = (_objectives, _runbooks)

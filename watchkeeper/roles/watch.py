@@ -31,7 +31,6 @@ from prometheus_client import Counter, Gauge, Histogram
 from alerting.incidents import Incidents
 from alerting.machine import Incident
 from detectors.live import Live
-from detectors.openslo import read as read_objectives
 from rca.live import diagnose
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config
@@ -40,7 +39,7 @@ from watchkeeper.learning.loop import Learner
 from watchkeeper.learning.monitors import WATCHER, watch_the_watcher
 from watchkeeper.learning.suppression import reopenings
 from watchkeeper.problems import Problems
-from watchkeeper.roles import ready
+from watchkeeper.roles import aside, ready
 from watchkeeper.roles.acting import Acting
 from watchkeeper.roles.life import Life, alive
 from watchkeeper.roles.loops import Job, Loops
@@ -119,7 +118,7 @@ class Watch:
             history_s=config.watch.history_minutes * 60,
             version=self._learner.version(),
             clear_s=config.watch.clear_s,
-            slos=read_objectives(config.slo),
+            slos=aside.objectives(config.slo, problems),
             problems=problems,
             late_s=config.watch.late_s,
         )
