@@ -63,23 +63,61 @@ class Neighbourhood:
         return known
 
 
-def place(finding: Finding, incidents: Sequence[Incident], near: Neighbourhood, now: datetime) -> Placement:
+class Recent:
+    """The incidents that are not over, or over only a few minutes ago: found by their findings, however many."""
+
+    def __init__(self, incidents: Iterable[Incident]) -> None:
+        self._incidents: dict[str, Incident] = {}
+        self._ranks: dict[str, int] = {}
+        self._by_key: dict[str, set[str]] = {}
+        self._by_service: dict[str, set[str]] = {}
+        for incident in incidents:
+            self.put(incident)
+
+    def put(self, incident: Incident) -> None:
+        """Add the newest incident, or what became of one."""
+        known = self._incidents.get(incident.id)
+        self._ranks.setdefault(incident.id, len(self._ranks))
+        self._incidents[incident.id] = incident
+        known_keys = {finding.key for finding in known.findings} if known else frozenset()
+        for finding in incident.findings:
+            if finding.key not in known_keys:
+                self._by_key.setdefault(finding.key, set()).add(incident.id)
+                self._by_service.setdefault(finding.service, set()).add(incident.id)
+
+    def get(self, incident_id: str) -> Incident | None:
+        return self._incidents.get(incident_id)
+
+    def all(self) -> tuple[Incident, ...]:
+        """Every incident, the newest last."""
+        return tuple(self._incidents.values())
+
+    def with_key(self, key: str) -> list[Incident]:
+        """The incidents that a finding is in, the newest first."""
+        return self._newest_first(self._by_key.get(key, set()))
+
+    def with_services(self, services: Iterable[str]) -> list[Incident]:
+        """The incidents that have a finding of one of the services, the newest first."""
+        return self._newest_first({name for service in services for name in self._by_service.get(service, ())})
+
+    def _newest_first(self, names: Iterable[str]) -> list[Incident]:
+        return [self._incidents[name] for name in sorted(names, key=lambda name: -self._ranks[name])]
+
+
+def place(finding: Finding, incidents: Recent | Sequence[Incident], near: Neighbourhood, now: datetime) -> Placement:
     """Where a finding belongs.
 
     `incidents` are those that are not over, or over only a few minutes ago; the newest last, which is tried first.
     """
-    for incident in reversed(incidents):
-        if all(known.key != finding.key for known in incident.findings):
-            continue
+    recent = incidents if isinstance(incidents, Recent) else Recent(incidents)
+    for incident in recent.with_key(finding.key):
         if _is_aftermath(finding, incident, now):
             return _aftermath(incident)
         if incident.is_open and _is_flap_or_firing(finding, incident):
             return Placement(how="join", incident_id=incident.id, reason="the same finding")
     around = near.near(finding.service)
-    for incident in reversed(incidents):
+    for incident in recent.with_services(around):
         shared = around.keys() & {known.service for known in incident.findings}
-        if not shared:
-            continue
         if _is_aftermath(finding, incident, now):
             return _aftermath(incident)
         if incident.is_open and _is_close(finding, incident):

@@ -6,8 +6,10 @@ together with what it causes: timers, messages in the outbox, labels.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -17,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from alerting import escalation, journal, outbox, postmortem
 from alerting.escalation import MACHINE
-from alerting.grouping import Edges, Neighbourhood, place
+from alerting.grouping import Edges, Neighbourhood, Recent, place
 from alerting.machine import Command, Event, EventType, Incident, Outcome, Refusal, begin, decide, fold, knows
 from alerting.schedule import stored_overrides
 from alerting.timers import set_timer
@@ -28,13 +30,20 @@ from watchkeeper.problems import Problems, one_line
 from watchkeeper.state import runs
 from watchkeeper.state.alerts import end_alerts
 from watchkeeper.state.database import Database
-from watchkeeper.state.findings import clear_findings, store_findings
+from watchkeeper.state.findings import clear_findings, keys_of_incident, store_findings
 from watchkeeper.state.labels import store_label
 from watchkeeper.vocabulary import Actor, Diagnosis, Finding, Label, Proposal
 
 EVENTS: Final = Counter("watchkeeper_incident_events_total", "Events of incidents, by type.", ["type"])
 REFUSED: Final = Counter("watchkeeper_incident_refusals_total", "Commands that changed nothing, by type.", ["type"])
 TRIES: Final = 5
+# Incidents that one transaction opens or changes, the pause after it in which others may write, and how long one round
+# may go on like this.
+MOST_CHANGES: Final = 50
+# Findings that an incident tells of. Of a storm on one service the others are counted to it, and fire with it.
+MOST_FINDINGS: Final = 100
+BREATH_S: Final = 0.11
+OBSERVED_WITHIN_S: Final = 5.0
 TOGETHER: Final = 100  # commands of the machine's that share a transaction
 # Whoever opens an incident pages as soon as it is diagnosed. Should that fail, this timer pages without it.
 PAGE_WITHIN: Final = timedelta(seconds=15)
@@ -69,6 +78,22 @@ Judged = Callable[[Finding], bool]
 
 def _everything(_: Finding) -> bool:
     return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """What one transaction of a round did: findings placed, incidents opened, and whether nothing is left to do."""
+
+    placed: int
+    opened: tuple[str, ...]
+    complete: bool
+
+
+def _is_full(incident: Incident, finding: Finding) -> bool:
+    """Whether an incident that fires tells of so many findings that one more would tell nothing."""
+    if incident.system_state != "firing" or len(incident.findings) < MOST_FINDINGS:
+        return False
+    return all(known.key != finding.key for known in incident.findings)
 
 
 class Incidents:
@@ -125,47 +150,77 @@ class Incidents:
         """
         now = now or self._clock.now()
         near = Neighbourhood(edges)
+        firing = {finding.key for finding in findings}
+        # Pages first: a ticket may join an incident that is opened in this very round.
+        waiting = sorted(findings, key=lambda f: (f.severity != "page", f.onset, f.key))
+        opened: list[str] = []
+        until = time.monotonic() + OBSERVED_WITHIN_S
+        while True:
+            part = self._observe_some(waiting, firing, near, now, judged)
+            opened += part.opened
+            waiting = waiting[part.placed :]
+            if part.complete or time.monotonic() > until:
+                return tuple(opened)  # what still waits is for the next round
+            time.sleep(BREATH_S)
+
+    def _observe_some(
+        self, waiting: Sequence[Finding], firing: set[str], near: Neighbourhood, now: datetime, judged: Judged
+    ) -> _Part:
+        """What one transaction did of a round."""
         for _ in range(TRIES):
             try:
                 with self._db.write() as connection:
                     self._db.one_at_a_time(connection, OBSERVING)
-                    return self._observe(connection, findings, near, now, judged)
+                    return self._observe(connection, waiting, firing, near, now, judged)
             except Conflict:
                 continue  # a human's word came in between: place the findings anew
         raise Conflict("the incidents change too fast to place findings; the next round tries again", retry=True)
 
     def _observe(
-        self, connection: Connection, findings: Sequence[Finding], near: Neighbourhood, now: datetime, judged: Judged
-    ) -> tuple[str, ...]:
-        recent = {incident.id: incident for incident in journal.recent(connection, now, self._unreadable)}
+        self,
+        connection: Connection,
+        waiting: Sequence[Finding],
+        firing: set[str],
+        near: Neighbourhood,
+        now: datetime,
+        judged: Judged,
+    ) -> _Part:
+        recent = Recent(journal.recent(connection, now, self._unreadable))
         opened: list[str] = []
         placed: list[tuple[Finding, str | None]] = []
-        # Pages first: a ticket may join an incident that is opened in this very round.
-        for finding in sorted(findings, key=lambda f: (f.severity != "page", f.onset, f.key)):
+        count = changes = 0
+        for finding in waiting:
+            if changes >= MOST_CHANGES:
+                break  # others want to write, too
+            count += 1
             with self._set_aside(connection, f"{finding.service}: {finding.summary}"):
-                incident, is_new = self._place(connection, finding, list(recent.values()), near, now)
+                incident, is_new = self._place(connection, finding, recent, near, now)
                 if isinstance(incident, Incident):
-                    recent[incident.id] = incident
+                    changes += incident is not recent.get(incident.id)
+                    recent.put(incident)
                     opened += [incident.id] if is_new else []
                 placed.append((finding, incident.id if isinstance(incident, Incident) else incident))
         self._store(connection, placed)
+        if count < len(waiting):
+            return _Part(placed=count, opened=tuple(opened), complete=False)
         # What was set aside fires all the same.
-        firing = {finding.key for finding in findings}
         clear_findings(connection, firing, now, judged)
-        for incident in recent.values():
+        for incident in recent.all():
+            if changes >= MOST_CHANGES:
+                return _Part(placed=count, opened=tuple(opened), complete=False)
             with self._set_aside(connection, incident.id):
-                self._clear(connection, incident, firing, now, judged)
-        return tuple(opened)
+                changes += self._clear(connection, incident, firing, now, judged)
+        return _Part(placed=count, opened=tuple(opened), complete=True)
 
     def _place(
-        self, connection: Connection, finding: Finding, recent: Sequence[Incident], near: Neighbourhood, now: datetime
+        self, connection: Connection, finding: Finding, recent: Recent, near: Neighbourhood, now: datetime
     ) -> tuple[Incident | str | None, bool]:
         """The incident that a finding opened (True) or joined, or the id of the one that it is counted to."""
         placement = place(finding, recent, near, now)
         if placement.how == "open" and finding.severity == "page":
             return self._open(connection, finding, now), True
-        if placement.how == "join" and placement.incident_id:
-            joined = next(incident for incident in recent if incident.id == placement.incident_id)
+        joined = recent.get(placement.incident_id or "")
+        if placement.how == "join" and joined and not _is_full(joined, finding):
             return self._join(connection, joined, finding, placement.reason, now), False
         return placement.incident_id, False
 
@@ -364,7 +419,8 @@ class Incidents:
             store_label(connection, event.label)
         if event.type == "resolved":
             # A sender's own resolve may be lost: the human's word ends its alerts, until it says again that they fire.
-            outside = [finding.key for finding in incident.findings if finding.kind == "alert"]
+            outside = {finding.key for finding in incident.findings if finding.kind == "alert"}
+            outside |= keys_of_incident(connection, incident.id)
             end_alerts(connection, outside, event.at, event.actor.name)
         _keep_run(connection, incident, event)
         escalation.consequences(connection, self._oncall, incident, event, self._ack_timeout_s)
@@ -400,16 +456,20 @@ class Incidents:
 
     def _clear(
         self, connection: Connection, incident: Incident, firing: set[str], now: datetime, judged: Judged
-    ) -> None:
+    ) -> int:
+        """Record what of an incident fires no longer; how many events that took."""
+        before = incident.version
+        gone = incident.firing_keys - firing
         for finding in incident.findings:
-            if finding.key in incident.firing_keys - firing and judged(finding):
+            if finding.key in gone and judged(finding):
                 key = f"cleared:{finding.key}:{incident.version}"
                 command = Command(type="cleared", at=now, actor=MACHINE, key=key, finding=finding)
                 incident = self.apply(connection, incident.id, command).incident
         pages = {finding.key for finding in incident.findings if finding.severity == "page"}
         if incident.system_state == "firing" and not pages & incident.firing_keys:
             command = Command(type="recovered", at=now, actor=MACHINE, key=f"recovered:{incident.version}")
-            self.apply(connection, incident.id, command)
+            incident = self.apply(connection, incident.id, command).incident
+        return incident.version - before
 
 
 def _keep_run(connection: Connection, incident: Incident, event: Event) -> None:

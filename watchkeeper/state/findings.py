@@ -66,6 +66,12 @@ def _is_judged(body: str, judged: Callable[[Finding], bool]) -> bool:
         return True
 
 
+def keys_of_incident(connection: Connection, incident_id: str) -> set[str]:
+    """The findings that fire and belong to an incident, or are counted to it."""
+    query = select(findings.c.key).where(findings.c.incident_id == incident_id, findings.c.cleared_at.is_(None))
+    return set(connection.scalars(query))
+
+
 def findings_between(db: Database, window: Window) -> tuple[Finding, ...]:
     """The findings that were firing at some time of a window, by onset; a row that cannot be read is left out."""
     start = to_micros(window.start)
