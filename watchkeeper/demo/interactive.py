@@ -24,7 +24,7 @@ from watchkeeper.demo.screen import progress
 from watchkeeper.demo.settings import Settings, prepare
 from watchkeeper.demo.story import Plan, Story
 from watchkeeper.errors import ChaosError
-from watchkeeper.roles.up import Supervisor, stopping_on_signals
+from watchkeeper.roles.up import Interrupted, Supervisor, stopping_on_signals
 
 RATE_PER_S = 16.0
 WARM_UP_S = 60.0
@@ -49,12 +49,12 @@ def run(root: Path, seed: int, *, auto: bool) -> None:
     settings = prepare(root)
     console.print(f"Starting the shop and Watchkeeper (data and logs: {settings.config.data_dir.parent})…")
     shop = Shop(settings, seed=seed, rate_per_s=RATE_PER_S)
-    supervisor = Supervisor(settings.config, settings.config_path, say=console.print)
     patience = Patience()
     with stopping_on_signals() as asked:
+        supervisor = Supervisor(settings.config, settings.config_path, say=console.print, asked_to_stop=asked)
         try:
             supervisor.start()
-            shop.await_ready()
+            shop.await_ready(asked)
             screen = _Screen({"Dashboard": settings.dashboard_url, "Slack": f"{settings.stand_in_url}/"})
             course = threading.Thread(
                 target=_course, args=(settings, seed, auto, patience, screen), name="course", daemon=True
@@ -66,6 +66,8 @@ def run(root: Path, seed: int, *, auto: bool) -> None:
                     time.sleep(0.2)
             patience.stop()
             course.join(20)
+        except Interrupted:
+            pass
         finally:
             patience.stop()
             console.print("Stopping…")
@@ -86,7 +88,7 @@ def _course(settings: Settings, seed: int, auto: bool, patience: Patience, scree
         human.start()
     try:
         screen.headline = f"Warming up for {WARM_UP_S:g} s: Watchkeeper learns what is normal. Have a look around:"
-        patience.sleep(WARM_UP_S)
+        story.warm_up(WARM_UP_S)
         _break(loop, target, story, patience, screen, _plan(seed))
         screen.headline = "That was the loop. Break something else with `watchkeeper chaos run`, or press Ctrl-C."
         screen.steps.append(f"watchkeeper chaos run hang cart --shop {settings.shop_dir}")

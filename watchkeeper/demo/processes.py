@@ -10,16 +10,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import psutil
 
 from watchkeeper.demo.settings import Settings
 from watchkeeper.errors import WatchkeeperError
+from watchkeeper.roles.starting import STILL_S, Movement, mark_of_process
+from watchkeeper.roles.up import Interrupted
 
 PR_SET_PDEATHSIG = 1
-READY_WITHIN_S = 90.0
 STOP_WITHIN_S = 10.0
 
 
@@ -59,17 +60,25 @@ class Shop:
             )
         self._log = log
 
-    def await_ready(self) -> None:
-        """Wait until every service runs. Raises WatchkeeperError with the end of the log otherwise."""
-        deadline = time.monotonic() + READY_WITHIN_S
+    def await_ready(self, asked_to_stop: Callable[[], bool] = lambda: False) -> None:
+        """Wait until every service runs, for as long as something moves.
+
+        Raises:
+            WatchkeeperError: it ended, or nothing moves, with the end of its log.
+            Interrupted: somebody asked to stop meanwhile.
+        """
+        movement = Movement(look_at=lambda: mark_of_process(self.process.pid, self._log))
         while True:
+            if asked_to_stop():
+                raise Interrupted("asked to stop while the shop started")
             try:
                 ready = json.loads((self._settings.shop_dir / "shop.json").read_text())
                 if ready["pid"] == self.process.pid:
                     return
-            except (FileNotFoundError, ValueError):
+            except (OSError, ValueError, KeyError, TypeError):
                 pass
-            if self.process.poll() is not None or time.monotonic() > deadline:
+            movement.look()
+            if self.process.poll() is not None or movement.still_s > STILL_S:
                 tail = "\n".join(self._log.read_text(errors="replace").splitlines()[-8:])
                 raise WatchkeeperError(f"the shop could not start; the end of {self._log}:\n{tail}")
             time.sleep(0.1)

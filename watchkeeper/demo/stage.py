@@ -11,12 +11,12 @@ from typing import Generic, TypeVar
 from chaos.target import Target
 from watchkeeper.demo.human import ScriptedHuman
 from watchkeeper.demo.loop import Loop
-from watchkeeper.demo.processes import Patience, PeakMemory, Shop, shop_memory_mib
+from watchkeeper.demo.processes import Patience, PeakMemory, Shop, Stopped, shop_memory_mib
 from watchkeeper.demo.report import Measured
 from watchkeeper.demo.settings import Settings, prepare
 from watchkeeper.demo.story import Story
 from watchkeeper.errors import WatchkeeperError
-from watchkeeper.roles.up import Supervisor, stopping_on_signals
+from watchkeeper.roles.up import Interrupted, Supervisor, stopping_on_signals
 
 RATE_PER_S = 16.0
 Say = Callable[[str], None]
@@ -29,13 +29,13 @@ def perform(root: Path, seed: int, say: Say, play: Callable[[Story], Played]) ->
     settings = prepare(root)
     say(f"data and logs: {settings.config.data_dir.parent}")
     shop = Shop(settings, seed=seed, rate_per_s=RATE_PER_S)
-    supervisor = Supervisor(settings.config, settings.config_path, say=say)
     memory = PeakMemory()
     patience = Patience()
     with stopping_on_signals() as asked:
+        supervisor = Supervisor(settings.config, settings.config_path, say=say, asked_to_stop=asked)
         try:
             supervisor.start()
-            shop.await_ready()
+            shop.await_ready(asked)
             say(f"dashboard: {settings.dashboard_url}")
             say(f"Slack page: {settings.stand_in_url}/")
             course = _Course(settings, patience, say, play, began=started)
@@ -47,6 +47,8 @@ def perform(root: Path, seed: int, say: Say, play: Callable[[Story], Played]) ->
                     patience.stop()
                 course.join(0.5)
             shop_mib = shop_memory_mib(shop.process.pid)
+        except Interrupted as error:
+            raise Stopped from error
         finally:
             patience.stop()
             shop.stop()

@@ -71,7 +71,11 @@ LONGEST_BETWEEN_S: Final = 2.0
 def mark_of(config: Config, role: str, pid: int, log: Path) -> Mark:
     """How far a role's process has come by now."""
     pulse = heart.read(config, role)
-    phase = pulse.phase if pulse and pulse.pid == pid else ""
+    return mark_of_process(pid, log, pulse.phase if pulse and pulse.pid == pid else "")
+
+
+def mark_of_process(pid: int, log: Path, phase: str = "") -> Mark:
+    """How far any process and its children have come by now."""
     try:
         size = log.stat().st_size
     except OSError:
