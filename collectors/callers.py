@@ -67,6 +67,11 @@ def sender_of(config: Config, peer: str, authorization: str) -> str:
     return peer
 
 
+def described(sender: str, peer: str, user_agent: str) -> str:
+    """A sender as a human finds it again: token or address, address, program."""
+    return " ".join(filter(None, (sender, peer if peer != sender else "", user_agent[:80])))
+
+
 class Rates:
     """Bytes per second and sender, by a token bucket each."""
 

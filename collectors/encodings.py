@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import zlib
 from collections.abc import Callable
 from typing import Any, Final, Literal, Protocol
 
-from backports.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
-
 from collectors.refusals import MalformedError, TooLargeError, UnsupportedError
+
+if sys.version_info >= (3, 14):
+    from compression.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
+else:
+    from backports.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
 
 ACCEPTED: Final = "gzip, deflate, zstd"
 # A packed body may be a sequence of members (RFC 1952, section 2.2; RFC 8878, section 3); nobody sends so many.

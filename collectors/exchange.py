@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from collectors.callers import sender_of
+from collectors.callers import described, sender_of
 from collectors.refusals import MalformedError, SlowError, TooLargeError
 from watchkeeper.config import Config
 from watchkeeper.doors.bodies import Bodies, Gone, Refused, throw_away
@@ -33,6 +33,7 @@ class Exchange:
         self.declared = int(declared[:20]) if declared.isdecimal() else 0
         peer = (scope.get("client") or ("unknown",))[0]
         self.sender = sender_of(config, str(peer), self.headers.get("authorization", ""))
+        self.described = described(self.sender, str(peer), self.headers.get("user-agent", ""))
         self.extra: Pairs = []
         self._scope = scope
         self._receive = receive

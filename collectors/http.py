@@ -114,9 +114,11 @@ class HttpReceiver:
             async with self._body(exchange) as body:
                 began = clock()
                 if is_json or len(body) > DECODED_BESIDE:
-                    taken = await asyncio.to_thread(self._intake.take, signal, body, is_json=is_json)
+                    taken = await asyncio.to_thread(
+                        self._intake.take, signal, body, is_json=is_json, sender=exchange.described
+                    )
                 else:
-                    taken = self._intake.take(signal, body)
+                    taken = self._intake.take(signal, body, sender=exchange.described)
                 if taken.done is not None:
                     await asyncio.wrap_future(taken.done)
         except (CollectorError, IngestLogError) as error:

@@ -22,7 +22,7 @@ from watchkeeper.errors import CollectorError, IngestLogError
 from watchkeeper.ingest_log.attributes import MESSAGES
 from watchkeeper.ingest_log.segments import IngestLog, OverloadedError
 
-__all__ = ["Intake", "MalformedError", "Taken", "TooLargeError", "accept", "count_refusal", "is_valid", "response"]
+__all__ = ["Intake", "MalformedError", "Taken", "TooLargeError", "count_refusal", "is_valid", "response"]
 
 REQUESTS = Counter("watchkeeper_otlp_requests_total", "Export requests, by outcome.", ["signal", "outcome"])
 REJECTED = Counter("watchkeeper_otlp_rejected_total", "Rows of accepted requests that were left out.", ["signal"])
@@ -56,8 +56,8 @@ class Intake:
         self._log = log
         self._limits = limits
 
-    def take(self, signal: str, body: bytes, *, is_json: bool = False) -> Taken:
-        """Validate one export request and append it.
+    def take(self, signal: str, body: bytes, *, is_json: bool = False, sender: str = "") -> Taken:
+        """Validate one export request and append it; `sender` names who sent it, for messages to humans.
 
         Raises:
             MalformedError: not a request of this signal, or nothing of it can be stored.
@@ -72,7 +72,8 @@ class Intake:
         if not payload:
             return Taken(done=None, rejected=rejected, message=told)
         request = canonical(signal, payload, self._limits, time.time_ns())
-        done = self._log.append(signal, request.body, request.kinds)
+        whole_sender = f"{sender} service.name={request.service}" if sender else request.service
+        done = self._log.append(signal, request.body, request.kinds, sender=whole_sender)
         rejected += request.rejected
         REQUESTS.labels(signal, "accepted").inc()
         REJECTED.labels(signal).inc(rejected)
@@ -82,14 +83,6 @@ class Intake:
     def _from_json(signal: str, body: bytes) -> FromJson:
         with ONE_LARGE if len(body) >= LARGE else nullcontext():
             return from_json(signal, body)
-
-
-def accept(log: IngestLog, signal: str, body: bytes) -> Future[None] | None:
-    """Take one serialised export request of our own making; the future is done when it is on disk.
-
-    Raises: as `Intake.take`.
-    """
-    return Intake(log, Limits()).take(signal, body).done
 
 
 def response(signal: str, taken: Taken) -> Any:

@@ -13,7 +13,7 @@ from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
-from collectors.callers import Callers, Rates, sender_of
+from collectors.callers import Callers, Rates, described, sender_of
 from collectors.http import RETRY_AFTER_S
 from collectors.otlp import Intake, count_refusal, response
 from collectors.otlp_limits import Limits
@@ -80,12 +80,13 @@ class _Door(grpc.ServerInterceptor):  # type: ignore[misc]
             return _turned_away(grpc.StatusCode.UNAUTHENTICATED, "a bearer token with the scope ingest is needed")
         return continuation(details)
 
-    def sender(self, context: Any) -> str:
-        """Who sends."""
-        authorization = dict(context.invocation_metadata()).get("authorization", "")
+    def sender(self, context: Any) -> tuple[str, str]:
+        """Who sends: to count by, and in words."""
+        metadata = dict(context.invocation_metadata())
         # As ipv4:127.0.0.1:50000 or ipv6:%5B::1%5D:50000
-        peer = str(context.peer()).partition(":")[2].rpartition(":")[0]
-        return sender_of(self._config, peer.replace("%5B", "").replace("%5D", ""), str(authorization))
+        peer = str(context.peer()).partition(":")[2].rpartition(":")[0].replace("%5B", "").replace("%5D", "")
+        sender = sender_of(self._config, peer, str(metadata.get("authorization", "")))
+        return sender, described(sender, peer, str(metadata.get("user-agent", "")))
 
 
 def _turned_away(code: Any, text: str) -> Any:
@@ -96,8 +97,9 @@ def _turned_away(code: Any, text: str) -> Any:
 def _export(intake: Intake, signal: str, door: _Door, rates: Rates) -> Callable[[bytes, Any], bytes]:
     def export(body: bytes, context: Any) -> bytes:
         try:
-            rates.take(door.sender(context), len(body))
-            taken = intake.take(signal, body)
+            sender, in_words = door.sender(context)
+            rates.take(sender, len(body))
+            taken = intake.take(signal, body, sender=in_words)
             if taken.done is not None:
                 taken.done.result()
         except (CollectorError, IngestLogError) as error:

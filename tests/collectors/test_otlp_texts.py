@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -175,3 +177,20 @@ def test_of_equal_keys_the_last_wins() -> None:
         span.links[0].attributes,
     ):
         assert [pair.value.string_value for pair in held if pair.key == "mode"] == ["second"]
+
+
+def test_the_same_request_is_the_same_bytes_in_any_process() -> None:
+    """A batch that is sent again after a restart is known by its bytes, so they may depend on nothing else."""
+    whole, lists = request()
+    for place in lists.values():
+        for number in range(20):
+            place.add(key=f"key {number}").value.int_value = number
+    payload = whole.SerializeToString()
+    script = (
+        "import sys; from collectors.otlp_canonical import canonical; from collectors.otlp_limits import Limits; "
+        f"sys.stdout.buffer.write(canonical('traces', sys.stdin.buffer.read(), Limits(), {NOW}).body)"
+    )
+    runs = [
+        subprocess.run([sys.executable, "-c", script], input=payload, capture_output=True, check=True) for _ in "123"
+    ]
+    assert {run.stdout for run in runs} == {canonical("traces", payload, Limits(), NOW).body}
