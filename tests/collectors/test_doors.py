@@ -266,6 +266,7 @@ def test_what_was_left_out_is_told_as_a_partial_success(roles: OwnRoles, http: h
         span["spanId"] = secrets.token_hex(8)
     told = http.post("/v1/traces", content=json.dumps(tree).encode(), headers=JSON)
     assert told.json()["partialSuccess"]["rejectedSpans"] == "1"
+    whole.resource_spans[0].scope_spans[0].spans[0].span_id = secrets.token_bytes(8)  # else it is the same batch again
     with grpc.insecure_channel(f"127.0.0.1:{roles.config.ingest.otlp_grpc_port}") as channel:
         call = channel.unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Export")
         part = ExportTraceServiceResponse.FromString(call(whole.SerializeToString(), timeout=60)).partial_success
@@ -279,8 +280,8 @@ def test_members_and_zstd_arrive_whole(http: httpx.Client, rows: Rows) -> None:
     from backports import zstd
 
     service = secrets.token_hex(4)
-    bodies = [request(service, name).SerializeToString() for name in ("a", "b")]
     for encoding, pack in (("gzip", gzip.compress), ("zstd", zstd.compress)):
+        bodies = [request(service, name).SerializeToString() for name in ("a", "b")]
         answer = http.post(
             "/v1/traces", content=b"".join(map(pack, bodies)), headers=PROTOBUF | {"Content-Encoding": encoding}
         )
