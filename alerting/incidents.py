@@ -107,8 +107,11 @@ class Incidents:
         *,
         ack_timeout_s: float = 1800,
         problems: Problems | None = None,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
+        """`beat` is called now and then in a round of many findings: it is long, and does not hang."""
         self._db = db
+        self._beat = beat
         self._problems = problems or Problems(None)
         self._clock = clock
         self._oncall = oncall
@@ -168,6 +171,7 @@ class Incidents:
     ) -> _Part:
         """What one transaction did of a round."""
         for _ in range(TRIES):
+            self._beat()
             try:
                 with self._db.write() as connection:
                     self._db.one_at_a_time(connection, OBSERVING)

@@ -83,8 +83,10 @@ class Loader:
         prepare: Callable[[], Destination],
         problems: Problems | None = None,
         patience: Patience | None = None,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
-        """`prepare` is called until it succeeds, before the first segment is sent."""
+        """`prepare` is called until it succeeds, before the first segment is sent; `beat` in every round."""
+        self._beat = beat
         self._log = log
         self._store = store
         self._prepare = prepare
@@ -104,6 +106,7 @@ class Loader:
         """Load until `stop`."""
         into = self._destination()
         while into and not self._stopping.is_set():
+            self._beat()
             try:
                 self._round(into)
             except Exception as error:  # noqa: BLE001 - whatever it is, the next round goes on
@@ -142,6 +145,7 @@ class Loader:
         """Where segments go, once the store says; None when stopped before."""
         failures = 0
         while not self._stopping.is_set():
+            self._beat()
             try:
                 into = self._prepare()
             except StoreError as error:

@@ -36,6 +36,7 @@ from watchkeeper.store.statements import Statements
 from watchkeeper.store.telemetry import connect
 
 EDGES_EVERY_S = 2.0
+LOADER_TIMES = 20.0  # a large segment takes minutes on a busy machine
 EDGES_TIMES = 10.0  # its queries wait for a slow store, and time out in less
 
 
@@ -83,6 +84,7 @@ class _Ingest:
                 schema=schema,
             ),
             self._problems,
+            beat=lambda: life.heart.beat("loader"),
         )
 
     def _connect(self) -> Any:
@@ -120,6 +122,7 @@ class _Ingest:
         ]
         intake = Intake(self._log, Limits.of(self._config))
         scraper = Scraper(self._config.ingest.scrape, intake, self._problems)
+        self._life.heart.expect("loader", LOADER_TIMES * self._config.roles.hung_after_s)
         for thread in threads:
             thread.start()
         scraper.start()

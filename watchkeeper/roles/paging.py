@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 from alerting.clock_steps import ClockSteps
@@ -24,7 +25,16 @@ from watchkeeper.state.database import Database
 class Paging:
     """Two jobs, neither of which waits for the other: timers that came due, and messages to send."""
 
-    def __init__(self, config: Config, db: Database, incidents: Incidents, problems: Problems | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        db: Database,
+        incidents: Incidents,
+        problems: Problems | None = None,
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`beat` is called for every message: a long queue to a slow channel is long, and does not hang."""
+        self._beat = beat
         self._config = config
         self._db = db
         self._incidents = incidents
@@ -56,6 +66,7 @@ class Paging:
         self.deliver(now)
 
     def _recipients(self, draft: Draft, now: datetime) -> tuple[Recipient, ...]:
+        self._beat()
         return recipients(self._config.oncall, draft.person, draft.step, now, stored_overrides(self._db))
 
     def _record(self, incident: Incident) -> str:

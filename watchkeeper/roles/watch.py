@@ -102,7 +102,7 @@ class Reader(Telemetry):
 class Watch:
     """The jobs of one watch role."""
 
-    def __init__(self, config: Config, telemetry: Telemetry, db: Database, problems: Problems) -> None:
+    def __init__(self, config: Config, telemetry: Reader, db: Database, problems: Problems) -> None:
         self._config = config
         self._telemetry = telemetry
         self._db = db
@@ -111,7 +111,7 @@ class Watch:
         self._logger = structlog.get_logger()
         self._tracer = trace.get_tracer("watchkeeper")
         self.incidents = Incidents(
-            db, self._clock, config.oncall, ack_timeout_s=config.watch.ack_timeout_s, problems=problems
+            db, self._clock, config.oncall, ack_timeout_s=config.watch.ack_timeout_s, problems=problems, beat=self._beat
         )
         self._learner = Learner(db, self._clock, config.learning)
         self._live = Live(
@@ -122,7 +122,7 @@ class Watch:
             problems=problems,
             late_s=config.watch.late_s,
         )
-        self._paging = Paging(config, db, self.incidents, problems)
+        self._paging = Paging(config, db, self.incidents, problems, self._beat)
         self._acting = Acting(config, db, self.incidents, problems)
         self._edges: tuple[tuple[str, str], ...] = ()
         self._edges_read: float | None = None
@@ -133,6 +133,9 @@ class Watch:
         self._outside: list[Finding] | None = None
         self._store_is_away = False
         self.ticked_at: float | None = None  # by the clock that nobody can set
+
+    def _beat(self) -> None:
+        self._telemetry.beat()
 
     def alerts(self) -> None:
         """Alerts from outside, and tickets about ourselves: neither needs the telemetry store."""
