@@ -130,7 +130,7 @@ def event_by_key(connection: Connection, incident_id: str, key: str) -> Event | 
 def add_incident(connection: Connection, incident: Incident, opened: Event) -> None:
     """Keep a new incident and its first event."""
     row = _row(incident, opened) | {"id": incident.id, "opened_at": to_micros(opened.at)}
-    connection.execute(insert(incidents).values(**row))
+    connection.execute(insert(incidents), row)
     _add_event(connection, incident, opened)
 
 
@@ -170,4 +170,4 @@ def _add_event(connection: Connection, after: Incident, event: Event) -> None:
         "key": event.key,
         "body": dump(event),
     }
-    connection.execute(insert(incident_events).values(**row))
+    connection.execute(insert(incident_events), row)

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
 
-def _insert(connection: Connection, table: Table) -> Any:
-    return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
-
-
 def insert_new(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
     """Insert a row unless one with its key is there; says whether it was new."""
-    statement = _insert(connection, table).values(**row).on_conflict_do_nothing()
     # Not by rowcount: PostgreSQL's driver does not count what an INSERT inserted.
-    key = next(iter(table.primary_key))
-    return connection.execute(statement.returning(key)).first() is not None
+    return connection.execute(_new(connection.dialect.name, table), dict(row)).first() is not None
 
 
 def upsert(connection: Connection, table: Table, row: Mapping[str, Any]) -> None:
@@ -30,7 +25,22 @@ def upsert_many(connection: Connection, table: Table, rows: Sequence[Mapping[str
     """Insert rows that have the same columns and different keys, or overwrite those with their keys."""
     if not rows:
         return
+    connection.execute(_or_overwrite(connection.dialect.name, table, tuple(rows[0])), [dict(row) for row in rows])
+
+
+# Building a statement costs more than running it; there are few, and in a storm each runs thousands of times.
+@cache
+def _new(dialect: str, table: Table) -> Any:
+    return _insert(dialect, table).on_conflict_do_nothing().returning(next(iter(table.primary_key)))
+
+
+@cache
+def _or_overwrite(dialect: str, table: Table, names: tuple[str, ...]) -> Any:
     keys = [column.name for column in table.primary_key]
-    statement = _insert(connection, table)
-    rest = {name: statement.excluded[name] for name in rows[0] if name not in keys}
-    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=rest), [dict(row) for row in rows])
+    statement = _insert(dialect, table)
+    rest = {name: statement.excluded[name] for name in names if name not in keys}
+    return statement.on_conflict_do_update(index_elements=keys, set_=rest)
+
+
+def _insert(dialect: str, table: Table) -> Any:
+    return (sqlite if dialect == "sqlite" else postgresql).insert(table)
