@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.responses import Response
 
 from alerting.incidents import Incidents
 from tests.slack.running_site import PEOPLE, finding, serving
@@ -209,3 +210,13 @@ def test_an_api_caller_is_named_by_its_token(web: httpx.Client, config: Config) 
     assert answer.json()["incident"]["acknowledged_by"] == {"name": "bot", "via": "api"}
     assert "Ben" not in str(incidents.get(incident_id).timeline)
     db.close()
+
+
+def test_behind_https_the_cookie_is_for_https_only(config: Config) -> None:
+    """The public address says whether it is."""
+    public = config.model_copy(update={"web": WebConfig(public_url="https://watch.example")})
+    for known, secure in ((config, False), (public, True)):
+        answer = Response()
+        Sessions(known)._set(answer, "c", "v", 60)
+        assert ("Secure" in answer.headers["set-cookie"]) is secure
+        assert "HttpOnly" in answer.headers["set-cookie"]
