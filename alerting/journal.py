@@ -93,12 +93,16 @@ def _read(connection: Connection, query: Select[Any], set_aside: SetAside) -> li
     read: dict[str, Incident] = {}  # one row for each channel that an incident has messages in
     for incident_id, body, room, ts in connection.execute(query):
         try:
-            incident = _parsed(body)
+            incident = _parsed(body) if len(body) <= LONGEST_KEPT else parse(Incident, body)
         except ValueError as error:
             set_aside(incident_id, error)
             continue
         read.setdefault(incident_id, replace(incident, thread=Thread(room=room, ts=ts)) if ts else incident)
     return list(read.values())
+
+
+# Characters. An incident that somebody labelled a thousand times changes often, and each of its states is large.
+LONGEST_KEPT: Final = 32 << 10
 
 
 @lru_cache(maxsize=2048)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
+from alerting.machine import Incident
 from tests.fuzz.doors import Doors, Payload
 from tests.fuzz.run import Applications, Result, ask, callbacks_of_pages, fuzz, watched
 
@@ -258,3 +260,19 @@ async def test_twenty_thousand_senseless_payloads_break_nothing(applications: Ap
     assert len({door for door, _ in result.statuses}) == 10
     half = len(result.memory_mib) // 2
     assert max(result.memory_mib) - result.memory_mib[half] < 60
+
+
+async def test_an_incident_that_is_labelled_again_and_again_does_not_fill_memory(
+    applications: Applications, doors: Doors, result: Result
+) -> None:
+    """Each label makes another state of it; the large ones are not all kept."""
+    body = {"label": {"warranted": True, "note": "x" * 4000}}
+    for number in range(40):
+        payload = Payload(
+            door="api", port="web", method="POST", path=f"/api/v1/incidents/{doors._incident_id}/label",
+            headers=JSON | doors._authorized(), body=json.dumps(body | {"key": f"again-{number}"}).encode(),
+        )  # fmt: skip
+        assert await status(applications, payload) == 200
+    gc.collect()
+    kept = [one for one in gc.get_objects() if isinstance(one, Incident) and one.id == doors._incident_id]
+    assert len(kept) < 20
