@@ -73,7 +73,7 @@ class Intake:
             return Taken(done=None, rejected=rejected, message=told)
         request = canonical(signal, payload, self._limits, time.time_ns())
         whole_sender = f"{sender} service.name={request.service}" if sender else request.service
-        done = self._log.append(signal, request.body, request.kinds, sender=whole_sender)
+        done = self._log.append(signal, request.body, request.kinds, sender=whole_sender, received=payload)
         rejected += request.rejected
         REQUESTS.labels(signal, "accepted").inc()
         REJECTED.labels(signal).inc(rejected)

@@ -150,18 +150,18 @@ class Scraper:
     async def _once(self, job: ScrapeConfig, target: str, client: httpx.AsyncClient, subject: str) -> None:
         try:
             exposition = await scrape(job, target, client, self._readers, self._stopping)
-            rejected = await self._keep(exposition.request)
+            rejected = await self._keep(exposition.request, subject)
         except Exception:
-            await self._keep(down(job, target))
+            await self._keep(down(job, target), subject)
             raise
         SCRAPES.labels(job.job, "ok").inc()
         self._tell(job, subject, exposition, rejected)
 
-    async def _keep(self, request: ExportMetricsServiceRequest) -> str:
+    async def _keep(self, request: ExportMetricsServiceRequest, sender: str) -> str:
         """Put a request into the ingest log; what of it was left out or changed there, in words."""
 
         def keep() -> str:
-            taken = [self._intake.take("metrics", part.SerializeToString()) for part in parts(request)]
+            taken = [self._intake.take("metrics", part.SerializeToString(), sender=sender) for part in parts(request)]
             return "; ".join(dict.fromkeys(one.message for one in taken if one.message))
 
         return await asyncio.get_running_loop().run_in_executor(self._readers, keep)

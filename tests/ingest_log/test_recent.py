@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import time
+import urllib.request
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -9,8 +12,9 @@ import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from scripted_store import open_log
+from scripted_store import is_empty, open_log, wait_until
 
+from watchkeeper.bench.own_roles import OwnRoles
 from watchkeeper.ingest_log.framing import records
 from watchkeeper.ingest_log.recent import REMEMBERED_S, RecentRequests
 
@@ -79,27 +83,91 @@ def test_what_only_looks_the_same_is_appended_each_time(tmp_path: Path, requests
 
 
 def test_a_restart_does_not_forget(tmp_path: Path) -> None:
-    """Neither when stopped, nor when killed while the segment waits."""
+    """Neither when stopped, nor when killed, with a torn last row and without what was loaded meanwhile."""
     assert append(tmp_path, ("traces", spans())) == 1
     assert append(tmp_path, ("traces", spans())) == 1
-    (tmp_path / "recent").unlink()  # as a kill would leave it
-    assert append(tmp_path, ("traces", spans())) == 1
+    for path in tmp_path.glob("*.ready"):
+        path.unlink()
+    with (tmp_path / "recent").open("a") as file:
+        file.write("17000")
+    assert append(tmp_path, ("traces", spans())) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_batch_that_is_sent_again_is_counted_once(tmp_path: Path) -> None:
+    """Protobuf or JSON, before and after the ingest role was killed: one request in RED, one span in the table."""
+    start = time.time_ns() - 5_000_000
+    request = ExportTraceServiceRequest()
+    resource = request.resource_spans.add()
+    for index in range(12):  # enough for another order in another process
+        resource.resource.attributes.add(key=f"key {index}").value.int_value = index
+    span = resource.scope_spans.add().spans.add(name="GET /", kind=2, trace_id=b"1" * 16, span_id=b"2" * 8)
+    span.start_time_unix_nano, span.end_time_unix_nano = start, start + 1_000_000
+    tree = {"traceId": "31" * 16, "spanId": "33" * 8, "name": "GET /", "kind": 2}
+    tree |= {"startTimeUnixNano": str(start), "endTimeUnixNano": str(start + 1_000_000)}
+    bodies = {
+        "application/x-protobuf": request.SerializeToString(),
+        "application/json": json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [tree]}]}]}).encode(),
+    }
+    with OwnRoles(tmp_path, {"ingest": {"segment_seconds": 0.1}}) as roles:
+        roles.start("store", "ingest")
+
+        def send() -> None:
+            for kind, body in bodies.items():
+                made = urllib.request.Request(f"{roles.otlp_url}/v1/traces", body, {"Content-Type": kind})
+                urllib.request.urlopen(made, timeout=60).close()
+
+        def counted() -> tuple[int, int]:
+            sql = "SELECT (SELECT count() FROM otel_traces) AS spans, (SELECT sum(calls) FROM red) AS calls"
+            (row,) = roles.telemetry.query(sql).to_pylist()
+            return row["spans"], row["calls"]
+
+        send()
+        send()
+        wait_until(lambda: counted() == (2, 2))
+        roles.kill("ingest")
+        roles.start("ingest")
+        send()
+        assert roles.stop("ingest") == 0
+        roles.start("ingest")
+        wait_until(lambda: is_empty(tmp_path / "data" / "ingest-log"))
+        assert counted() == (2, 2)
 
 
 def test_it_forgets_after_some_minutes() -> None:
     """Memory is bounded by time."""
     now = [0.0]
-    recent = RecentRequests(lambda: now[0])
-    assert recent.remember("traces", spans(), Future()) is None
+    recent = RecentRequests(clock=lambda: now[0])
+    assert recent.remember("traces", spans(), Future())[1] is None
     now[0] = REMEMBERED_S + 1
-    assert recent.remember("traces", spans(), Future()) is None
+    assert recent.remember("traces", spans(), Future())[1] is None
 
 
 def test_the_second_waits_for_the_first() -> None:
     """An ack says that it is on disk; a failure is not remembered as a success."""
     recent = RecentRequests()
     first: Future[None] = Future()
-    assert recent.remember("traces", spans(), first) is None
-    assert recent.remember("traces", spans(), Future()) is first
+    assert recent.remember("traces", spans(), first)[1] is None
+    assert recent.remember("traces", spans(), Future())[1] is first
     first.set_exception(OSError("disk"))
-    assert recent.remember("traces", spans(), Future()) is None
+    assert recent.remember("traces", spans(), Future())[1] is None
+
+
+def test_what_was_not_written_is_not_remembered_after_a_kill(tmp_path: Path) -> None:
+    """A request that was about to be written when the process died was never acked: it is taken again."""
+    recent = RecentRequests(tmp_path / "recent")
+    recent.remember("traces", spans(), Future())
+    assert RecentRequests(tmp_path / "recent").remember("traces", spans(), Future())[1] is None
+
+
+def test_a_request_is_known_as_it_came(tmp_path: Path) -> None:
+    """What was made of it may differ from process to process, and times that were filled in tell nothing."""
+    log = open_log(tmp_path, segment_bytes=1 << 20)
+    for made in (spans(), spans(count=3)):
+        log.append("traces", made, received=spans(count=1)).result(60)
+    for arrived in (7, 8):
+        log.append("logs", line(arrived), received=line()).result(60)
+    log.close()
+    stored = [record for segment in log.sealed() for record in records(segment.path.read_bytes())]
+    assert sorted(stored) == sorted([spans(), line(7), line(8)])

@@ -1,8 +1,8 @@
 """Which requests came in a moment ago, so that a batch that is sent twice is stored once.
 
 An exporter that got no answer in time sends the same batch again, byte for byte. A request is known by a hash of its
-bytes for some minutes, also after a restart. A batch that was cut differently, or that reached another `ingest`, is
-not known: its spans are stored twice.
+bytes, as they came, for some minutes, also after a restart. A batch that was cut differently, or that reached another
+`ingest`, is not known: its spans are stored twice.
 """
 
 from __future__ import annotations
@@ -11,17 +11,16 @@ import contextlib
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from google.protobuf.message import DecodeError
 from prometheus_client import Counter
 
 from watchkeeper.ingest_log.attributes import MESSAGES
-from watchkeeper.ingest_log.framing import records
 
 REPEATED = Counter(
     "watchkeeper_ingest_repeated_total", "Requests that were there already and not stored again.", ["signal"]
@@ -29,71 +28,82 @@ REPEATED = Counter(
 
 REMEMBERED_S: Final = 600.0
 MOST: Final = 100_000  # requests that are remembered, some 20 MB
-LONGEST_SCAN: Final = 256 << 20  # bytes of waiting segments that are read at start
+FILE: Final = "recent"
 _HASH: Final = 16
-_FILE: Final = "recent"
 
 
 class RecentRequests:
     """The hashes of the last minutes' requests. Threads may share it.
 
     Args:
+        path: where the hashes of requests that are on disk are noted, for the time after a restart.
         clock: Unix seconds.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, path: Path | None = None, clock: Callable[[], float] = time.time) -> None:
+        self._path = path
         self._clock = clock
         self._lock = threading.Lock()
         self._known: OrderedDict[bytes, tuple[float, Future[None]]] = OrderedDict()
+        self._noted = 0
+        if path:
+            self._read(path)
+            self._rewrite(path)
 
-    @classmethod
-    def open(cls, folder: Path) -> Self:
-        """What is known of the time before a restart: what was saved, and what waits in `folder`."""
-        recent = cls()
-        with contextlib.suppress(OSError, ValueError):
-            recent._read(folder / _FILE)
-        left = LONGEST_SCAN
-        for path in sorted(folder.glob("*.ready"), reverse=True):
-            with contextlib.suppress(OSError, ValueError):
-                at = int(path.name.partition("-")[0]) / 1e9
-                left -= path.stat().st_size
-                if left < 0 or at < recent._clock() - REMEMBERED_S:
-                    break
-                for payload in records(path.read_bytes()):
-                    recent._note(_digest(path.name.split(".")[1], payload), at)
-        return recent
+    def remember(self, signal: str, request: bytes, done: Future[None]) -> tuple[bytes, Future[None] | None]:
+        """Note a request that is about to be appended.
 
-    def remember(self, signal: str, payload: bytes, done: Future[None]) -> Future[None] | None:
-        """Note a request that is about to be appended; or, if it is there already, what tells when it is on disk."""
-        digest = _digest(signal, payload)
+        Returns:
+            Its hash; and, if it is there already, what tells when it is on disk.
+        """
+        digest = blake2b(request, digest_size=_HASH, person=signal.encode()[:16]).digest()
         with self._lock:
             self._forget_old()
             known = self._known.get(digest)
             if known is None or _failed(known[1]):
                 self._known[digest] = (self._clock(), done)
-                return None
-        if not _is_unmistakable(signal, payload):
-            return None
+                return digest, None
+        if not _is_unmistakable(signal, request):
+            return digest, None
         REPEATED.labels(signal).inc()
-        return known[1]
+        return digest, known[1]
 
-    def save(self, folder: Path) -> None:
-        """Keep what is known for the next start."""
-        with self._lock, contextlib.suppress(OSError):
-            rows = [f"{at:.3f} {digest.hex()}\n" for digest, (at, done) in self._known.items() if not _failed(done)]
-            (folder / _FILE).write_text("".join(rows), encoding="ascii")
+    def note(self, digests: Iterable[bytes]) -> None:
+        """Requests are on disk. Noted before, a crash would lose one: sent again, it would be taken for stored."""
+        if self._path is None:
+            return
+        now = self._clock()
+        rows = [_row(now, digest) for digest in digests]
+        with contextlib.suppress(OSError):  # costs nothing but that a repeat is not known
+            with self._path.open("a", encoding="ascii") as file:
+                file.write("".join(rows))
+            self._noted += len(rows)
+            if self._noted > 2 * MOST:
+                self._rewrite(self._path)
 
     def _read(self, path: Path) -> None:
-        rows = path.read_text(encoding="ascii").splitlines()
-        path.unlink()  # a crash must not leave an old list to the start after the next
-        for row in rows:
-            at, _, digest = row.partition(" ")
-            self._note(bytes.fromhex(digest), float(at))
-
-    def _note(self, digest: bytes, at: float) -> None:
         done: Future[None] = Future()
         done.set_result(None)
-        self._known[digest] = (at, done)
+        with contextlib.suppress(OSError):
+            for row in path.read_text(encoding="ascii", errors="replace").splitlines()[-MOST:]:
+                at, _, digest = row.partition(" ")
+                with contextlib.suppress(ValueError):  # the last row may be torn
+                    if len(bytes.fromhex(digest)) == _HASH:
+                        self._known[bytes.fromhex(digest)] = (float(at), done)
+
+    def _rewrite(self, path: Path) -> None:
+        """Leave out of the file what is forgotten."""
+        with self._lock:
+            self._forget_old()
+            kept = [(at, digest) for digest, (at, done) in self._known.items() if done.done() and not _failed(done)]
+        draft = path.with_suffix(".draft")
+        with contextlib.suppress(OSError):
+            if kept:
+                draft.write_text("".join(_row(at, digest) for at, digest in kept), encoding="ascii")
+                draft.replace(path)
+            else:
+                path.unlink(missing_ok=True)
+        self._noted = len(kept)
 
     def _forget_old(self) -> None:
         oldest = self._clock() - REMEMBERED_S
@@ -101,8 +111,8 @@ class RecentRequests:
             self._known.popitem(last=False)
 
 
-def _digest(signal: str, payload: bytes) -> bytes:
-    return blake2b(payload, digest_size=_HASH, person=signal.encode()[:16]).digest()
+def _row(at: float, digest: bytes) -> str:
+    return f"{at:.3f} {digest.hex()}\n"
 
 
 def _failed(done: Future[None]) -> bool:

@@ -33,7 +33,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from watchkeeper.errors import IngestLogError
 from watchkeeper.ingest_log.framing import framed, whole_records
 from watchkeeper.ingest_log.framing import varint as varint
-from watchkeeper.ingest_log.recent import RecentRequests
+from watchkeeper.ingest_log.recent import FILE, RecentRequests
 from watchkeeper.ingest_log.senders import SUFFIX as SENDERS
 from watchkeeper.ingest_log.senders import render, senders_path
 from watchkeeper.ingest_log.splitting import finish_splits
@@ -91,6 +91,7 @@ class _Write:
     kinds: frozenset[str]
     done: Future[None]
     sender: str
+    digest: bytes
 
 
 class IngestLog:
@@ -132,7 +133,7 @@ class IngestLog:
                 _recover(path, is_valid)
             _remove_orphans(folder)
             self.sealed()
-            self._recent = RecentRequests.open(folder)
+            self._recent = RecentRequests(folder / FILE)
         except OSError as error:
             raise IngestLogError(f"the ingest log in {folder} cannot be opened: {error.strerror}") from error
         self._thread = threading.Thread(target=self._write_forever, name="ingest-log", daemon=True)
@@ -168,12 +169,19 @@ class IngestLog:
         return self._failed
 
     def append(
-        self, signal: str, payload: bytes, kinds: frozenset[str] = frozenset(), *, sender: str = ""
+        self,
+        signal: str,
+        payload: bytes,
+        kinds: frozenset[str] = frozenset(),
+        *,
+        sender: str = "",
+        received: bytes | None = None,
     ) -> Future[None]:
         """Append one serialised export request; the future is done when it is on disk.
 
         A request that was appended minutes ago, byte for byte, is not appended again: an exporter that got no answer
-        in time sends the same batch again. `sender` names who sent it, for messages to humans.
+        in time sends the same batch again. `sender` names who sent it, for messages to humans; `received` is the
+        request as it came, where `payload` was made of it.
 
         Raises:
             OverloadedError: the backlog is full.
@@ -183,12 +191,12 @@ class IngestLog:
             raise IngestLogError(self._failed, retry=True)
         if self._backlog > self._max_backlog:
             raise OverloadedError(self._backlog, self._max_backlog)
-        write = _Write(signal, payload, kinds, Future(), sender)
-        earlier = self._recent.remember(signal, payload, write.done)
+        done: Future[None] = Future()
+        digest, earlier = self._recent.remember(signal, payload if received is None else received, done)
         if earlier is not None:
             return earlier
-        self._pending.put(write)
-        return write.done
+        self._pending.put(_Write(signal, payload, kinds, done, sender, digest))
+        return done
 
     def sealed(self) -> list[Segment]:
         """The segments that wait for the loader, oldest first; also those that somebody put back meanwhile."""
@@ -245,7 +253,6 @@ class IngestLog:
         """Write what is pending, seal, and stop."""
         self._pending.put(None)
         self._thread.join()
-        self._recent.save(self._folder)
         os.close(self._lock)
 
     def _write_forever(self) -> None:
@@ -294,6 +301,7 @@ class IngestLog:
             return
         for write in writes:
             write.done.set_result(None)
+        self._recent.note(write.digest for write in writes)
 
     def _segment(self, signal: str) -> _Open:
         segment = self._open.get(signal)
