@@ -497,8 +497,8 @@ class Log:
         log = self
 
         class Kept(Intake):
-            def take(self, signal: str, body: bytes, *, is_json: bool = False) -> Taken:
-                taken = super().take(signal, body, is_json=is_json)
+            def take(self, signal: str, body: bytes, *, is_json: bool = False, sender: str = "") -> Taken:
+                taken = super().take(signal, body, is_json=is_json, sender=sender)
                 (resource,) = MESSAGES["metrics"].FromString(body).resource_metrics
                 named = {a.key: a.value.string_value for a in resource.resource.attributes}
                 metrics = resource.scope_metrics[0].metrics
