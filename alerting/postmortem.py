@@ -19,11 +19,15 @@ from watchkeeper.state.codec import parse
 from watchkeeper.state.database import Database, from_micros, to_micros
 from watchkeeper.state.insert import upsert
 from watchkeeper.state.schema import changes, findings, labels, postmortems
+from watchkeeper.text import markdown_text, seen_name, web_address
 from watchkeeper.vocabulary import ChangeEvent, Diagnosis, Finding, Label
 
 CHANGES_BEFORE: Final = timedelta(hours=2)
 # Of a detector's record, the newest this many judged findings count.
 RECORD_SIZE: Final = 500
+MOST_SERVICES: Final = 30
+MOST_FINDINGS: Final = 200
+LONGEST_LINE: Final = 2400
 TO_CHANGE: Final = ("prevented it", "shown it earlier", "ended it sooner")
 
 
@@ -107,18 +111,18 @@ def _summary(incident: Incident) -> str:
     took = [
         ("Began (onset)", _moment(incident.onset)),
         ("Opened", f"{_moment(incident.opened_at)}, {_span(incident.onset, incident.opened_at)} after the onset"),
-        ("Paged", _after(incident.paged_at, incident.onset, incident.paged_person)),
+        ("Paged", _after(incident.paged_at, incident.onset, _name(incident.paged_person))),
         ("Acknowledged", _after(incident.acknowledged_at, incident.onset, _who(incident, "acknowledged"))),
         ("Recovered", _after(incident.recovered_at, incident.onset, "")),
         ("Resolved", _after(incident.resolved_at, incident.onset, _who(incident, "resolved"))),
     ]
     rows = "\n".join(f"| {name} | {text} |" for name, text in took)
-    return f"| | |\n|---|---|\n| Service | {incident.service} |\n| Severity | {incident.severity} |\n{rows}"
+    return f"| | |\n|---|---|\n| Service | {_name(incident.service)} |\n| Severity | {incident.severity} |\n{rows}"
 
 
 def _who(incident: Incident, what: str) -> str:
     actor = incident.acknowledged_by if what == "acknowledged" else incident.resolved_by
-    return f"{actor.name} ({actor.via})" if actor else ""
+    return f"{_name(actor.name)} ({actor.via})" if actor else ""
 
 
 def _after(at: datetime | None, onset: datetime, who: str) -> str:
@@ -131,12 +135,17 @@ def _impact(incident: Incident) -> str:
     services = sorted({finding.service for finding in incident.findings})
     end = incident.recovered_at or incident.resolved_at
     lasted = f"It lasted {_span(incident.onset, end)}. " if end else "It is not over. "
-    lines = [f"{lasted}{len(services)} service{'s' if len(services) != 1 else ''}: {', '.join(services)}.", ""]
+    more = f" and {len(services) - MOST_SERVICES} more" if len(services) > MOST_SERVICES else ""
+    named = ", ".join(_name(one) for one in services[:MOST_SERVICES])
+    lines = [f"{lasted}{len(services)} service{'s' if len(services) != 1 else ''}: {named}{more}.", ""]
     lines += ["| service | what | seen | expected | score |", "|---|---|---|---|---|"]
-    for finding in sorted(incident.findings, key=lambda f: (f.onset, f.service)):
+    told = sorted(incident.findings, key=lambda f: (f.onset, f.service))
+    for finding in told[:MOST_FINDINGS]:
         seen, expected = _number(finding.value, finding.unit), _number(finding.expected, finding.unit)
         score = f"{finding.score:.2f}"
-        lines.append(f"| {finding.service} | {_line(finding.summary)} | {seen} | {expected} | {score} |")
+        lines.append(f"| {_name(finding.service)} | {_line(finding.summary)} | {seen} | {expected} | {score} |")
+    if len(told) > MOST_FINDINGS:
+        lines.append(f"| | and {len(told) - MOST_FINDINGS} more | | | |")
     return "\n".join(lines)
 
 
@@ -145,7 +154,7 @@ def _timeline(incident: Incident) -> str:
     lines.append(f"| {incident.onset:%H:%M:%S} | 0 s | | first bad time, by telemetry |")
     for entry in incident.timeline:
         since = _span(incident.onset, entry.at)
-        lines.append(f"| {entry.at:%H:%M:%S} | {since} | {entry.who} ({entry.via}) | {_line(entry.text)} |")
+        lines.append(f"| {entry.at:%H:%M:%S} | {since} | {_name(entry.who)} ({entry.via}) | {_line(entry.text)} |")
     return "\n".join(lines)
 
 
@@ -157,9 +166,9 @@ def _suspects(diagnosis: Diagnosis | None) -> str:
         lines.append("The engine abstained; what follows are leads, not answers.")
     for number, suspect in enumerate(diagnosis.suspects[:5], 1):
         extra: list[str] = [suspect.mechanism] if suspect.mechanism != "unknown" else []
-        extra += [text for text in (suspect.instance, suspect.operation, suspect.change_id) if text]
+        extra += [_name(text) for text in (suspect.instance, suspect.operation, suspect.change_id) if text]
         what = f" ({', '.join(extra)})" if extra else ""
-        lines.append(f"{number}. **{suspect.service}**{what}: {suspect.probability:.0%}")
+        lines.append(f"{number}. **{_name(suspect.service)}**{what}: {suspect.probability:.0%}")
         lines += [f"   - {evidence.weight:+.1f}: {_line(evidence.sentence)}" for evidence in suspect.evidence]
     return "\n".join([*lines[:1], "", *lines[1:]])
 
@@ -169,8 +178,10 @@ def _changes_table(changed: Sequence[ChangeEvent]) -> str:
         return "None was reported in the two hours before the onset."
     lines = ["| UTC | kind | service | what | by |", "|---|---|---|---|---|"]
     for change in changed:
-        title = f"[{_line(change.title)}]({change.url})" if change.url else _line(change.title)
-        lines.append(f"| {change.at:%H:%M:%S} | {change.kind} | {change.service} | {title} | {change.author or '?'} |")
+        url = web_address(change.url)
+        title = f"[{_line(change.title)}]({url})" if url else _line(change.title)
+        who = _name(change.author) if change.author else "?"
+        lines.append(f"| {change.at:%H:%M:%S} | {change.kind} | {_name(change.service)} | {title} | {who} |")
     return "\n".join(lines)
 
 
@@ -178,11 +189,11 @@ def _done(incident: Incident) -> str:
     lines = []
     if incident.proposal:
         proposal = incident.proposal
-        lines.append(f"Runbook **{proposal.title}** on {proposal.service}: {incident.proposal_state}.")
-        lines += [f"- {step}" for step in proposal.steps]
-        lines.append(f"- blast radius: {proposal.blast_radius}; undo: {proposal.undo}")
-    kinds = ("approved", "declined", "run_started", "run_finished", "noted")
-    lines += [f"- {e.at:%H:%M:%S} {e.who}: {_line(e.text)}" for e in incident.timeline if e.kind in kinds]
+        lines.append(f"Runbook **{_line(proposal.title)}** on {_name(proposal.service)}: {incident.proposal_state}.")
+        lines += [f"- {_line(step)}" for step in proposal.steps]
+        lines.append(f"- blast radius: {_line(proposal.blast_radius)}; undo: {_line(proposal.undo)}")
+    kinds = ("approved", "declined", "run_started", "run_finished", "run_cancelled", "noted")
+    lines += [f"- {e.at:%H:%M:%S} {_name(e.who)}: {_line(e.text)}" for e in incident.timeline if e.kind in kinds]
     return "\n".join(lines) or "Nothing was run and nobody left a note."
 
 
@@ -195,18 +206,18 @@ def _detectors(incident: Incident, records: Sequence[Record]) -> str:
         late = _span(incident.onset, first.seen_at)
         record = by_name.get(name)
         was = f"warranted {record.warranted} of {record.judged} times" if record else "not judged by a human before"
-        lines.append(f"- {name} {first.detector_version}: {late} after the onset; {was}.")
+        lines.append(f"- {_name(name)} {_name(first.detector_version)}: {late} after the onset; {was}.")
     return "\n".join(lines)
 
 
 def _form(label: Label | None) -> str:
     """The typed form. Filled in by `watchkeeper incident label`, Slack or the dashboard."""
     fields = {
-        "true cause": (label.cause or "none") if label else "?",
+        "true cause": (_name(label.cause) if label.cause else "none") if label else "?",
         "mechanism": (label.mechanism or "?") if label else "?",
         "was the page warranted": {True: "yes", False: "no", None: "?"}[label.warranted if label else None],
-        "note": (_line(label.note) or "-") if label else "?",
-        "by": f"{label.author}, {_moment(label.at)}" if label else "nobody yet",
+        "note": (_line(label.note) if label.note else "-") if label else "?",
+        "by": f"{_name(label.author)}, {_moment(label.at)}" if label else "nobody yet",
     }
     rows = "\n".join(f"| {name} | {value} |" for name, value in fields.items())
     return f"| field | a human's judgement |\n|---|---|\n{rows}"
@@ -254,9 +265,14 @@ def _span(start: datetime, end: datetime) -> str:
 
 
 def _number(value: float | None, unit: str) -> str:
-    return "" if value is None else f"{value:.4g} {unit}".strip()
+    return "" if value is None else f"{value:.4g} {_name(unit) if unit else ''}".strip()
 
 
 def _line(text: str) -> str:
-    """Text that can't break out of a table's cell."""
-    return " ".join(text.replace("|", "\\|").split())
+    """Foreign text that does nothing in Markdown and stays in its cell."""
+    return markdown_text(text, LONGEST_LINE) if text.strip() else ""
+
+
+def _name(text: str) -> str:
+    """A foreign name, as it can be seen, in Markdown."""
+    return markdown_text(seen_name(text))

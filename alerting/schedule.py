@@ -21,6 +21,7 @@ from watchkeeper.state.audit import record_audit
 from watchkeeper.state.database import Database, from_micros, to_micros
 from watchkeeper.state.insert import insert_new
 from watchkeeper.state.schema import overrides as table
+from watchkeeper.text import seen_name
 from watchkeeper.vocabulary import Actor, Window, content_key, require_utc
 
 FEED_BACK: Final = timedelta(days=7)
@@ -223,11 +224,11 @@ def to_ical(
     calendar = Calendar()
     calendar.add("prodid", "-//Watchkeeper//On call//EN")
     calendar.add("version", "2.0")
-    calendar.add("x-wr-calname", f"On call: {schedule_id}")
+    calendar.add("x-wr-calname", f"On call: {seen_name(schedule_id)}")
     for each in _entries(oncall, schedule_id, window, overrides):
         entry = Event()
         entry.add("uid", each.uid)
-        entry.add("summary", f"{each.person.name} is on call ({schedule_id})")
+        entry.add("summary", f"{seen_name(each.person.name)} is on call ({seen_name(schedule_id)})")
         entry.add("dtstart", each.start)
         entry.add("dtend", each.end)
         entry.add("dtstamp", now)

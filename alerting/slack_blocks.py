@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from alerting.machine import Incident
-from watchkeeper.vocabulary import MECHANISMS, Evidence, Suspect
+from watchkeeper.text import one_line, seen_name, slack_plain, slack_text
+from watchkeeper.vocabulary import MECHANISMS, Evidence, Suspect, content_key
 
 HEADER_LIMIT: Final = 150
 SECTION_LIMIT: Final = 2900
 FIELD_LIMIT: Final = 1900
+# Of single texts, in characters, so that what stands together fits into a section.
+TITLE_LIMIT: Final = 2400
+LINE_LIMIT: Final = 400
+FINDING_LIMIT: Final = 220
+STEP_LIMIT: Final = 200
+STEPS: Final = 10
 SUSPECTS: Final = 3
 REASONS: Final = 3
 LISTED: Final = 15  # incidents that a gathered message names one by one
 NAMED: Final = 12  # services that it names
+_PART_OF_SIGN: Final = re.compile(r"&[a-z]{0,3}$")
 MARKS: Final = {"page": ":red_circle:", "ticket": ":large_yellow_circle:"}
 
 Blocks = list[dict[str, Any]]
@@ -26,13 +35,13 @@ def fallback(incident: Incident) -> str:
     """The line of a notification, and of a client that shows no blocks: what, since when, and why."""
     cause = ""
     if incident.diagnosis and not incident.diagnosis.abstained and incident.diagnosis.suspects:
-        cause = f" · likely cause: {_safe(incident.diagnosis.suspects[0].service)}"
-    return _cut(f"{_safe(_state(incident)).capitalize()}: {_safe(incident.title)}", 300) + cause
+        cause = f" · likely cause: {_name(incident.diagnosis.suspects[0].service)}"
+    return f"{slack_text(_state(incident), 150).capitalize()}: {slack_text(incident.title, 300)}{cause}"
 
 
 def line(text: str) -> str:
     """A line for the thread: whatever a log line or an alert says, it mentions nobody."""
-    return _cut(_safe(text), SECTION_LIMIT)
+    return slack_text(text, SECTION_LIMIT) if text else ""
 
 
 def wake(mention: str) -> str:
@@ -57,17 +66,17 @@ def digest(incidents: Sequence[Incident], *, key: str, url: str, mention: str = 
     open_ones = [one for one in incidents if one.human_state not in ("acknowledged", "resolved")]
     order = sorted(incidents, key=lambda one: (_state(one) != "firing", one.severity != "page", one.opened_at, one.id))
     lines = [
-        f"{_mark(one)} <{url}/{one.id}|{one.id}> {_cut(_safe(one.title), 140)} · since {_time(one.onset)}"
-        + ("" if _state(one) == "firing" else f" · {_safe(_state(one))}")
+        f"{_mark(one)} <{url}/{one.id}|{one.id}> {slack_text(one.title, 140)} · since {_time(one.onset)}"
+        + ("" if _state(one) == "firing" else f" · {slack_text(_state(one), 150)}")
         for one in order[:LISTED]
     ]
     more = len(incidents) - LISTED
     if more > 0:
         lines.append(f"and {more} more: <{url}|all incidents>")
-    blocks: Blocks = [{"type": "header", "text": _plain(f"{len(incidents)} incidents: {_cut(told, 120)}")}]
+    blocks: Blocks = [{"type": "header", "text": _plain(f"{len(incidents)} incidents: {one_line(told, 120)}")}]
     if mention:
         reason = f"{wake(mention)} so many pages were due at once that they are gathered here."
-        blocks.append(_section(reason + (f"\nWhy you: {_safe(why)}" if why else "")))
+        blocks.append(_section(reason + (f"\nWhy you: {slack_text(why)}" if why else "")))
     blocks.append(_section(f"*Services:* {_services_of(incidents, NAMED)}"))
     blocks += [_section("\n".join(lines[start : start + 5])) for start in range(0, len(lines), 5)]
     if open_ones and key:
@@ -79,7 +88,7 @@ def digest(incidents: Sequence[Incident], *, key: str, url: str, mention: str = 
 def _services_of(incidents: Sequence[Incident], limit: int) -> str:
     """`payments (12), cart (9), and 30 more services`, those with most incidents first."""
     counts = Counter(incident.service for incident in incidents)
-    named = [f"{_safe(_cut(name, 60))} ({count})" for name, count in counts.most_common(limit)]
+    named = [f"{_name(one)} ({count})" for one, count in counts.most_common(limit)]
     more = len(counts) - limit
     return ", ".join(named) + (f", and {more} more services" if more > 0 else "")
 
@@ -93,9 +102,11 @@ def message(
     what people are called, by their id.
     """
     blocks: Blocks = [
-        {"type": "header", "text": _plain(_cut(f"{incident.service}: {_state(incident)}", HEADER_LIMIT))},
-        _section(f"{_mark(incident)} *{_safe(incident.title)}*" + (f"\n{wake(mention)}" if mention else "")),
-        {"type": "section", "fields": [_field(name, text) for name, text in _facts(incident, names or {})]},
+        {"type": "header", "text": _plain(f"{seen_name(incident.service)}: {_state(incident)}", HEADER_LIMIT)},
+        _section(
+            f"{_mark(incident)} *{slack_text(incident.title, TITLE_LIMIT)}*" + (f"\n{wake(mention)}" if mention else "")
+        ),
+        {"type": "section", "fields": [_field(head, text) for head, text in _facts(incident, names or {})]},
     ]
     cause = _cause(incident)
     if cause:
@@ -110,8 +121,8 @@ def message(
         f"grouped from {len(incident.findings)} finding{'s'[: len(incident.findings) != 1]}",
     ]
     if record:
-        notes.append(_safe(record))
-    blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": _cut(" · ".join(notes), SECTION_LIMIT)}]})
+        notes.append(slack_text(record))
+    blocks.append({"type": "context", "elements": [_marked(" · ".join(notes), SECTION_LIMIT)]})
     return blocks
 
 
@@ -119,13 +130,13 @@ def details(incident: Incident) -> Blocks:
     """The diagnosis and the evidence, for the thread below the message."""
     blocks: Blocks = []
     if incident.diagnosis:
-        blocks.append(_section(f"*Diagnosis*\n{_safe(incident.diagnosis.reason)}"))
+        blocks.append(_section(f"*Diagnosis*\n{slack_text(incident.diagnosis.reason, TITLE_LIMIT)}"))
         for number, suspect in enumerate(incident.diagnosis.suspects[:5], 1):
-            lines = [f"*{number}. {_safe(suspect.service)}* · {suspect.mechanism} · {_percent(suspect)}"]
-            lines += [f"{_sign(reason)} {_safe(reason.sentence)}" for reason in suspect.evidence[:6]]
+            lines = [f"*{number}. {_name(suspect.service)}* · {suspect.mechanism} · {_percent(suspect)}"]
+            lines += [f"{_sign(reason)} {slack_text(reason.sentence, LINE_LIMIT)}" for reason in suspect.evidence[:6]]
             blocks.append(_section("\n".join(lines)))
     if incident.findings:
-        lines = [f"• {_safe(finding.summary)}" for finding in incident.findings[:12]]
+        lines = [f"• {slack_text(finding.summary, FINDING_LIMIT)}" for finding in incident.findings[:12]]
         more = len(incident.findings) - 12
         blocks.append(_section("*What was noticed*\n" + "\n".join(lines) + (f"\nand {more} more" if more > 0 else "")))
     return blocks
@@ -150,19 +161,22 @@ def resolve_view(incident: Incident, question: str = "") -> dict[str, Any]:
         _input(
             "cause",
             "Which service was at fault?",
-            _choice("cause", [(name, name) for name in _services(incident)] + [("-", "None of these")]),
+            _choice(
+                "cause",
+                [(value, seen_name(one, 70)) for value, one in causes(incident).items()] + [("-", "None of these")],
+            ),
             optional=True,
         ),
         _input(
             "mechanism",
             "What went wrong with it?",
-            _choice("mechanism", [(name, name) for name in MECHANISMS]),
+            _choice("mechanism", [(one, one) for one in MECHANISMS]),
             optional=True,
         ),
         _input("note", "Anything the next person should know?", _free("note", 2000), optional=True),
     ]
     if question:
-        blocks.append(_input("answer", _cut(question, 1900), _free("answer", 1000), optional=True))
+        blocks.append(_input("answer", question, _free("answer", 1000), optional=True))
     return {
         "type": "modal",
         "callback_id": "resolve",
@@ -184,22 +198,22 @@ def _state(incident: Incident) -> str:
         return "resolved"
     if incident.system_state == "recovered":
         return "recovered"
-    by = f" by {incident.acknowledged_by.name}" if incident.acknowledged_by else ""
+    by = f" by {one_line(incident.acknowledged_by.name, 60)}" if incident.acknowledged_by else ""
     return f"acknowledged{by}" if incident.human_state == "acknowledged" else "firing"
 
 
 def _facts(incident: Incident, names: Mapping[str, str]) -> list[tuple[str, str]]:
     facts = [("Since", _time(incident.onset))]
     if incident.human_state == "resolved" and incident.resolved_by:
-        facts.append(("Resolved", f"{_safe(incident.resolved_by.name)}, {_time(incident.resolved_at)}"))
+        facts.append(("Resolved", f"{_name(incident.resolved_by.name)}, {_time(incident.resolved_at)}"))
     elif incident.acknowledged_by:
-        facts.append(("Has it", f"{_safe(incident.acknowledged_by.name)}, {_time(incident.acknowledged_at)}"))
+        facts.append(("Has it", f"{_name(incident.acknowledged_by.name)}, {_time(incident.acknowledged_at)}"))
     elif incident.paged_person:
-        name = names.get(incident.paged_person, incident.paged_person)
-        facts.append(("Paged", f"{_safe(name)}, {_time(incident.paged_at)}"))
+        who = _name(names.get(incident.paged_person, incident.paged_person))
+        facts.append(("Paged", f"{who}, {_time(incident.paged_at)}"))
     others = sorted({finding.service for finding in incident.findings} - {incident.service})
     if others:
-        facts.append(("Also affected", _safe(", ".join(others[:6]))))
+        facts.append(("Also affected", ", ".join(_name(other) for other in others[:6])))
     return facts
 
 
@@ -208,14 +222,14 @@ def _cause(incident: Incident) -> str:
     if diagnosis is None:
         return ""
     if diagnosis.abstained or not diagnosis.suspects:
-        leads = ", ".join(suspect.service for suspect in diagnosis.suspects[:SUSPECTS])
-        return f"*No clear cause.* {_safe(diagnosis.reason)}" + (f"\nLeads: {_safe(leads)}" if leads else "")
+        leads = ", ".join(_name(suspect.service) for suspect in diagnosis.suspects[:SUSPECTS])
+        return f"*No clear cause.* {slack_text(diagnosis.reason, TITLE_LIMIT)}" + (f"\nLeads: {leads}" if leads else "")
     first = diagnosis.suspects[0]
-    lines = [f"*Likely cause: {_safe(first.service)}* ({first.mechanism}, {_percent(first)})"]
-    lines += [f"• {_safe(reason.sentence)}" for reason in _reasons(first)]
+    lines = [f"*Likely cause: {_name(first.service)}* ({first.mechanism}, {_percent(first)})"]
+    lines += [f"• {slack_text(reason.sentence, LINE_LIMIT)}" for reason in _reasons(first)]
     rest = diagnosis.suspects[1:SUSPECTS]
     if rest:
-        lines.append("Then: " + ", ".join(f"{_safe(s.service)} ({_percent(s)})" for s in rest))
+        lines.append("Then: " + ", ".join(f"{_name(s.service)} ({_percent(s)})" for s in rest))
     return "\n".join(lines)
 
 
@@ -228,14 +242,17 @@ def _proposal(incident: Incident) -> str:
     proposal = incident.proposal
     if proposal is None:
         return ""
-    steps = "\n".join(f"{number}. {_safe(step)}" for number, step in enumerate(proposal.steps, 1))
-    by = f" by {_safe(incident.approved_by.name)}" if incident.approved_by else ""
+    shown = proposal.steps[:STEPS]
+    steps = "\n".join(f"{number}. {slack_text(step, STEP_LIMIT)}" for number, step in enumerate(shown, 1))
+    if len(proposal.steps) > STEPS:
+        steps += f"\nand {len(proposal.steps) - STEPS} more: see {incident.id}"
+    by = f" by {_name(incident.approved_by.name)}" if incident.approved_by else ""
     state = "" if incident.proposal_state == "proposed" else f" — {incident.proposal_state}{by}"
     if proposal.blocked and incident.proposal_state == "proposed":
-        steps += f"\nIt cannot be run from here: {_safe(proposal.blocked)}"
+        steps += f"\nIt cannot be run from here: {slack_text(proposal.blocked, 300)}"
     return (
-        f"*Runbook: {_safe(proposal.title)}*{state}\n{steps}\n"
-        f"_Touches:_ {_safe(proposal.blast_radius)} · _Undo:_ {_safe(proposal.undo)}"
+        f"*Runbook: {slack_text(proposal.title, 200)}*{state}\n{steps}\n"
+        f"_Touches:_ {slack_text(proposal.blast_radius, 300)} · _Undo:_ {slack_text(proposal.undo, 300)}"
     )
 
 
@@ -256,10 +273,11 @@ def _buttons(incident: Incident, url: str) -> Blocks:
     return buttons
 
 
-def _services(incident: Incident) -> list[str]:
+def causes(incident: Incident) -> dict[str, str]:
+    """The services that the form offers as the cause: what Slack gives back, and the name, by that."""
     suspects = [suspect.service for suspect in incident.diagnosis.suspects] if incident.diagnosis else []
-    names = [*suspects, *(finding.service for finding in incident.findings)]
-    return [_cut(name, 75) for name in dict.fromkeys(names)][:90]
+    found = list(dict.fromkeys([*suspects, *(finding.service for finding in incident.findings)]))[:90]
+    return {one if one == seen_name(one) and len(one) <= 75 and one != "-" else content_key(one): one for one in found}
 
 
 def _time(at: datetime | None) -> str:
@@ -267,25 +285,31 @@ def _time(at: datetime | None) -> str:
     return f"<!date^{int(at.timestamp())}^{{time_secs}}|{at:%H:%M:%S} UTC>" if at else "unknown"
 
 
-def _safe(text: str) -> str:
-    """Slack's three control characters, escaped: a log line must not mention anybody."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+def _name(text: str) -> str:
+    """A name as it can be seen, in Slack's markup."""
+    return slack_text(seen_name(text), 150)
 
 
 def _cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    """Cut markup to what Slack takes, never within an escaped sign."""
+    return text if len(text) <= limit else _PART_OF_SIGN.sub("", text[: limit - 1]) + "…"
 
 
-def _plain(text: str) -> dict[str, Any]:
-    return {"type": "plain_text", "text": text, "emoji": True}
+def _plain(text: str, longest: int = 150) -> dict[str, Any]:
+    return {"type": "plain_text", "text": slack_plain(text, longest), "emoji": False}
+
+
+def _marked(text: str, longest: int) -> dict[str, Any]:
+    """Slack's markup, as it is: nothing else becomes a link or a mention."""
+    return {"type": "mrkdwn", "text": _cut(text, longest), "verbatim": True}
 
 
 def _section(text: str) -> dict[str, Any]:
-    return {"type": "section", "text": {"type": "mrkdwn", "text": _cut(text, SECTION_LIMIT)}}
+    return {"type": "section", "text": _marked(text, SECTION_LIMIT)}
 
 
-def _field(name: str, text: str) -> dict[str, Any]:
-    return {"type": "mrkdwn", "text": _cut(f"*{name}*\n{text}", FIELD_LIMIT)}
+def _field(head: str, text: str) -> dict[str, Any]:
+    return _marked(f"*{head}*\n{text}", FIELD_LIMIT)
 
 
 def _button(action: str, text: str, value: str, *, style: str | None = None) -> dict[str, Any]:
@@ -294,11 +318,17 @@ def _button(action: str, text: str, value: str, *, style: str | None = None) -> 
 
 
 def _input(block: str, label: str, element: dict[str, Any], *, optional: bool = False) -> dict[str, Any]:
-    return {"type": "input", "block_id": block, "label": _plain(label), "element": element, "optional": optional}
+    return {
+        "type": "input",
+        "block_id": block,
+        "label": _plain(label, FIELD_LIMIT),
+        "element": element,
+        "optional": optional,
+    }
 
 
 def _choice(action: str, options: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    choices = [{"text": _plain(text), "value": value} for value, text in options]
+    choices = [{"text": _plain(text, 75), "value": value} for value, text in options]
     return {"type": "static_select", "action_id": action, "options": choices}
 
 

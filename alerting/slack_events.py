@@ -12,6 +12,7 @@ import hmac
 import json
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -33,7 +34,7 @@ from alerting.slack_payloads import UNHEARD, NotUnderstoodError, challenge, read
 from watchkeeper.clock import Clock
 from watchkeeper.config import Config
 from watchkeeper.errors import WatchkeeperError
-from watchkeeper.problems import one_line
+from watchkeeper.text import one_line, slack_text
 from watchkeeper.vocabulary import MECHANISMS, Actor, Label, content_key
 
 REQUESTS = Counter("watchkeeper_slack_requests_total", "Requests from Slack, by outcome.", ["outcome"])
@@ -152,7 +153,14 @@ class SlackEvents:
             return
         key = f"slack:resolve:{body['user']['id']}:{view['id']}"
         label = _label(incident_id, actor, values, self._clock.now(), key)
-        await self._run(client, body, lambda: self._incidents.resolve(incident_id, actor, key, label), "resolve")
+
+        def resolve() -> Outcome:
+            # Slack gives back what the form offered, which for a name that Slack cannot hold is not the name itself.
+            known = slack_blocks.causes(self._incidents.get(incident_id))
+            named = replace(label, cause=known.get(label.cause, label.cause)) if label.cause else label
+            return self._incidents.resolve(incident_id, actor, key, named)
+
+        await self._run(client, body, resolve, "resolve")
 
     async def _run(
         self, client: AsyncWebClient, body: dict[str, Any], command: Callable[[], Outcome], name: str
@@ -175,7 +183,7 @@ class SlackEvents:
         """Words for one person only: whoever pressed."""
         room = (body.get("channel") or {}).get("id") or room or self._config.slack.channel
         try:
-            await client.chat_postEphemeral(channel=room, user=body["user"]["id"], text=text)
+            await client.chat_postEphemeral(channel=room, user=body["user"]["id"], text=slack_text(text, 2900))
         except (SlackClientError, OSError) as error:
             structlog.get_logger().warning("slack.reply_failed", error=str(error))
 

@@ -16,8 +16,10 @@ from dash import ALL, Input, Output, State, ctx, html, no_update
 
 from alerting.incidents import Incidents
 from alerting.machine import Incident, Outcome
+from dashboard.inert import inert
 from dashboard.sources import Sources
 from watchkeeper.errors import WatchkeeperError
+from watchkeeper.text import page_text, seen_name
 from watchkeeper.vocabulary import Actor, Label, Mechanism
 
 Who = Callable[[], Actor | None]
@@ -114,8 +116,8 @@ def notice(title: str, message: str, good: bool) -> list[dict[str, Any]]:
     return [
         {
             "action": "show",
-            "title": title,
-            "message": message,
+            "title": page_text(title, 300),
+            "message": page_text(message, 1000),
             "color": "harbor" if good else "red",
             "autoClose": 5000 if good else False,
         }
@@ -164,11 +166,12 @@ def register(dash: Any, sources: Sources, who: Who, off_loop: Callable[[Callable
         incident = sources.incident(incident_id)
         if command == "approve":
             asked["seen"] = _seen(incident)  # the dialog shows this one, whatever the page showed
-            return (no_update, no_update, asked, no_update, no_update, no_update, True, plan(incident))
+            return (no_update, no_update, asked, no_update, no_update, no_update, True, inert(plan(incident)))
         causes = [s.service for s in incident.diagnosis.suspects] if incident.diagnosis else []
         causes += sorted({incident.service, *(f.service for f in incident.findings)} - set(causes))
         first = causes[0] if incident.diagnosis and not incident.diagnosis.abstained and causes else None
-        return (no_update, no_update, asked, True, causes, first, *nothing[6:])
+        choices = [{"value": cause, "label": seen_name(cause)} for cause in dict.fromkeys(causes) if cause]
+        return (no_update, no_update, asked, True, choices, first or None, *nothing[6:])
 
     dash.callback(
         Output("notices", "sendNotifications"),

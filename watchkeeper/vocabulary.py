@@ -1,7 +1,8 @@
 """The words that the rooms share. Each is defined here once and explained in docs/glossary.md.
 
 Everything that crosses a folder is one of these frozen values. A value that exists is valid: times
-are aware and UTC, scores are 0 to 1 (1 is worse), and required text is not empty.
+are aware and UTC, scores are 0 to 1 (1 is worse), and required text is not empty. Names of services and
+what they do are foreign and kept as they came, even blank ones; sentences are one printable line.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Final, Literal
+
+from watchkeeper.text import one_line, prose
 
 FindingKind = Literal["latency", "errors", "traffic", "silence", "metric", "log", "topology", "slo", "drift", "alert"]
 Mechanism = Literal[
@@ -35,6 +38,9 @@ MECHANISMS: tuple[Mechanism, ...] = (
     "traffic",
     "unknown",
 )
+
+
+LONGEST_SENTENCE: Final = 2400
 
 
 def require_utc(name: str, at: datetime) -> None:
@@ -118,8 +124,9 @@ class Finding:
     key: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("detector", "detector_version", "service", "summary"):
+        for name in ("detector", "detector_version", "summary"):
             require_text(f"Finding.{name}", getattr(self, name))
+        object.__setattr__(self, "summary", prose(self.summary, LONGEST_SENTENCE))
         require_utc("Finding.onset", self.onset)
         require_utc("Finding.seen_at", self.seen_at)
         require_score("Finding.score", self.score)
@@ -163,7 +170,6 @@ class Readiness:
     reason: str
 
     def __post_init__(self) -> None:
-        require_text("service", self.service)
         require_text("reason", self.reason)
 
 
@@ -186,6 +192,7 @@ class Evidence:
     def __post_init__(self) -> None:
         require_text("Evidence.kind", self.kind)
         require_text("Evidence.sentence", self.sentence)
+        object.__setattr__(self, "sentence", prose(self.sentence, LONGEST_SENTENCE))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,7 +214,6 @@ class Suspect:
     evidence: tuple[Evidence, ...] = ()
 
     def __post_init__(self) -> None:
-        require_text("Suspect.service", self.service)
         require_score("Suspect.probability", self.probability)
 
 
@@ -230,6 +236,7 @@ class Diagnosis:
         require_utc("Diagnosis.onset", self.onset)
         require_utc("Diagnosis.made_at", self.made_at)
         require_text("Diagnosis.reason", self.reason)
+        object.__setattr__(self, "reason", prose(self.reason, LONGEST_SENTENCE))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,8 +268,8 @@ class Actor:
     via: str
 
     def __post_init__(self) -> None:
-        require_text("Actor.name", self.name)
         require_text("Actor.via", self.via)
+        object.__setattr__(self, "name", one_line(self.name, 100))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from dashboard.figures.frame import Figure, Moment, layout, mark, numbers, time_axis, value_axis
 from dashboard.series import Floats
 from dashboard.viewer import Viewer
+from watchkeeper.text import plot_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -32,7 +33,7 @@ def evidence_figure(signal: Signal, viewer: Viewer, moments: Sequence[Moment], *
     p = viewer.palette
     share = signal.unit == "ratio"
     colour = p.errors if share else p.latency if signal.unit == "ms" else p.rate
-    hover = "%{y:.1%}" if share else "%{y:,.4~g} " + signal.unit
+    hover = "%{y:.1%}" if share else "%{y:,.4~g} " + (plot_text(signal.unit, 20) if signal.unit else "")
     x = [viewer.local(signal.start + timedelta(seconds=signal.step_s * i)) for i in range(len(signal.values))]
     figure: Figure = {
         "data": [
@@ -41,7 +42,7 @@ def evidence_figure(signal: Signal, viewer: Viewer, moments: Sequence[Moment], *
                 "mode": "lines",
                 "x": x,
                 "y": numbers(signal.values),
-                "name": signal.title,
+                "name": plot_text(signal.title, 120),
                 "line": {"color": colour, "width": 1.8},
                 "hovertemplate": f"{hover}<extra></extra>",
             }

@@ -12,9 +12,12 @@ import numpy as np
 from dashboard.palette import Palette
 from dashboard.series import Floats
 from dashboard.viewer import Viewer
+from watchkeeper.text import plot_text
 
 Figure = dict[str, Any]
 FONT = "Inter, system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'DejaVu Sans', sans-serif"
+LONGEST_TITLE = 120
+LONGEST_WORDS = 40
 WORD_SHARE = 0.017  # of a plot of about 400 pixels, for one letter
 CONFIG: dict[str, Any] = {"displayModeBar": False, "responsive": True, "doubleClick": "reset"}
 
@@ -51,7 +54,7 @@ def layout(viewer: Viewer, *, height: int, title: str = "") -> dict[str, Any]:
         **(
             {
                 "title": {
-                    "text": title,
+                    "text": plot_text(title, LONGEST_TITLE),
                     "x": 0,
                     "xref": "paper",
                     "y": 0.98,
@@ -98,7 +101,7 @@ def value_axis(palette: Palette, *, title: str = "", suffix: str = "", form: str
         "automargin": True,
         "ticksuffix": suffix,
         **({"tickformat": form} if form else {}),
-        **({"title": {"text": title, "font": {"size": 11}, "standoff": 4}} if title else {}),
+        **({"title": {"text": plot_text(title, LONGEST_TITLE), "font": {"size": 11}, "standoff": 4}} if title else {}),
     }
 
 
@@ -110,9 +113,10 @@ def mark(figure: Figure, viewer: Viewer, moments: Sequence[Moment]) -> None:
     span = (last - first).total_seconds()
     ends: list[float] = []  # how far each row of words reaches, as a share of the axis
     for moment in sorted(moments, key=lambda m: m.at):
+        words = plot_text(moment.text, LONGEST_WORDS)
         x = viewer.local(moment.at)
         share = (datetime.fromisoformat(x) - first).total_seconds() / span
-        width = WORD_SHARE * len(moment.text)
+        width = WORD_SHARE * len(words)
         leftward = share + width > 1
         begin = share - width if leftward else share
         row = next((i for i, end in enumerate(ends) if end <= begin), len(ends))
@@ -128,7 +132,7 @@ def mark(figure: Figure, viewer: Viewer, moments: Sequence[Moment]) -> None:
                 **place,
                 "x": x,
                 "y": 1,
-                "text": moment.text,
+                "text": words,
                 "showarrow": False,
                 "xanchor": "right" if leftward else "left",
                 "yanchor": "top",

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from dashboard.figures.frame import Figure, layout, time_axis
 from dashboard.viewer import Viewer
+from watchkeeper.text import plot_text
 
 PATTERNS = {"gap": "x", "fallback": "/", "override": "."}
 
@@ -34,7 +35,9 @@ def handoff_figure(shifts: Sequence[Shift], viewer: Viewer, start: datetime, end
         first, last = max(shift.start, start), min(shift.end, end)
         if last <= first:
             continue
-        words = (shift.person or "nobody") + ("" if shift.source in ("rotation", "gap") else f" ({shift.source})")
+        words = plot_text(shift.person or "nobody", 60) + (
+            "" if shift.source in ("rotation", "gap") else f" ({shift.source})"
+        )
         span = f"{viewer.local(shift.start)[:16]} to {viewer.local(shift.end)[:16]}"
         figure["data"].append(
             {
@@ -42,7 +45,7 @@ def handoff_figure(shifts: Sequence[Shift], viewer: Viewer, start: datetime, end
                 "orientation": "h",
                 "base": [viewer.local(first)],
                 "x": [(last - first).total_seconds() * 1000],
-                "y": [shift.schedule],
+                "y": [plot_text(shift.schedule, 40)],
                 "width": 0.62,
                 "text": words,
                 "textposition": "inside",

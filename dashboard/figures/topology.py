@@ -14,6 +14,7 @@ from typing import Any
 from dashboard.health import MARKS, SHAPES, Health, colour
 from dashboard.palette import Palette
 from dashboard.wording import likely, milliseconds, per_second, percent
+from watchkeeper.text import BLANK, seen_name
 
 COLUMN, ROW = 150, 92
 NARROW_COLUMN, NARROW_ROW = 112, 100
@@ -65,8 +66,8 @@ def _node(
     if health is None:
         words = "not instrumented" if not reporting else "no requests served"
         data: dict[str, Any] = {
-            "id": name,
-            "label": f"{name}\n{words}",
+            "id": name or BLANK,
+            "label": f"{seen_name(name, 40)}\n{words}",
             "shape": "barrel" if not reporting else "round-rectangle",
             "colour": palette.unknown,
             "state": "unknown",
@@ -75,8 +76,8 @@ def _node(
     else:
         suspected = f"\nsuspected cause {likely(health.suspected)}" if health.suspected else ""
         data = {
-            "id": name,
-            "label": f"{name}\n{MARKS[health.state]} {health.state}{suspected}",
+            "id": name or BLANK,
+            "label": f"{seen_name(name, 40)}\n{MARKS[health.state]} {health.state}{suspected}",
             "shape": SHAPES[health.state],
             "colour": colour(health.state, palette),
             "state": health.state,
@@ -97,8 +98,8 @@ def _edge(call: Call, palette: Palette) -> Element:
     return {
         "data": {
             "id": f"{call.caller}→{call.callee}",
-            "source": call.caller,
-            "target": call.callee,
+            "source": call.caller or BLANK,
+            "target": call.callee or BLANK,
             "label": "\n".join(words),
             "short": f"✕ {percent(call.error_ratio)}",
             "width": round(1.2 + min(call.per_second, 100) ** 0.5 / 2.5, 2),

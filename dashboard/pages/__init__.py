@@ -15,12 +15,14 @@ from dashboard.attempts import attempt
 from dashboard.commands import Who
 from dashboard.elements import Part
 from dashboard.incident_words import cause_text, is_open
+from dashboard.inert import inert, named
 from dashboard.pages import incident, incidents, learning, missing, oncall, overview, services, trace
 from dashboard.sources import Sources
 from dashboard.urls import RANGES, View, incident_path, parse
 from dashboard.viewer import Viewer, viewer
 from dashboard.wording import clock_text
 from watchkeeper.errors import WatchkeeperError
+from watchkeeper.text import page_text, seen_name
 from watchkeeper.vocabulary import Actor
 
 DRAWN = Histogram("watchkeeper_dashboard_page_seconds", "How long drawing a page took, by page.", ["page"])
@@ -73,9 +75,9 @@ def renderer(sources: Sources, who: Who) -> Callable[..., Any]:
         reader = viewer(stored, sources.now())
         page = find(view.path)
         with DRAWN.labels(page=page.nav or "none").time():
-            shown = attempt("This page", lambda: page.render(sources, view, reader))
+            shown = inert(attempt("This page", lambda: page.render(sources, view, reader)))
         found, opened = _chrome(sources, view)
-        pulse = {"title": page.title, "nav": page.nav, "open": opened, "share": view.frozen(reader.now)}
+        pulse = {"title": page_text(page.title, 100), "nav": page.nav, "open": opened, "share": view.frozen(reader.now)}
         if refreshed:
             fresh = {"at": f"{path}{search or ''}", "tree": shown}
             return no_update, fresh, pulse, _reader(who()), no_update, no_update, no_update
@@ -87,7 +89,7 @@ def renderer(sources: Sources, who: Who) -> Callable[..., Any]:
 
 def _reader(actor: Actor | None) -> Part:
     """Who may act from this browser, or where to sign in; there is the way out, too."""
-    return html.A(actor.name if actor else "Sign in", href="/sign-in")
+    return html.A(named(actor.name) if actor else "Sign in", href="/sign-in")
 
 
 def range_choices(view: View, reader: Viewer) -> tuple[list[dict[str, str]], str]:
@@ -107,13 +109,16 @@ def _chrome(sources: Sources, view: View) -> tuple[list[dict[str, Any]], int]:
     try:
         known = sources.listed()
         opened = sum(1 for i in known if is_open(i))
-        items = [{"value": incident_path(i.id), "label": f"{i.title} · {cause_text(i)} · {i.id}"} for i in known[:60]]
+        items = [
+            {"value": incident_path(i.id), "label": page_text(f"{i.title} · {cause_text(i)} · {i.id}", 300)}
+            for i in known[:60]
+        ]
         groups.append({"group": "Incidents", "items": items})
     except WatchkeeperError:
         pass
     try:
         names = sorted(sources.red(View().window(sources.now()), 15))
-        items = [{"value": view.link("/services", service=name), "label": name} for name in names]
+        items = [{"value": view.link("/services", service=name), "label": seen_name(name)} for name in names]
         groups.insert(0, {"group": "Services", "items": items})
     except WatchkeeperError:
         pass

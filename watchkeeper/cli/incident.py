@@ -24,6 +24,7 @@ from watchkeeper.learning.track_record import track_record
 from watchkeeper.state.codec import dump
 from watchkeeper.state.database import Database
 from watchkeeper.state.runs import runs_of
+from watchkeeper.text import prose, seen_name
 from watchkeeper.vocabulary import MECHANISMS, Actor, Label, Mechanism, Proposal, content_key
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
@@ -63,34 +64,35 @@ def show(incident: IncidentId, config: ConfigPath = None, as_json: AsJson = Fals
     if as_json:
         print(json.dumps(TypeAdapter(Incident).dump_python(one, mode="json"), indent=2))
         return
-    print(f"{one.id}  {one.title}\n{one.system_state}, {_human(one)}; onset {one.onset:%Y-%m-%d %H:%M:%S} UTC")
+    print(f"{one.id}  {prose(one.title)}\n{one.system_state}, {_human(one)}; onset {one.onset:%Y-%m-%d %H:%M:%S} UTC")
     db = Database.open(load(config))
     known = examples(db)
     print("\nFindings")
     for finding in one.findings:
         mark = "fires  " if finding.key in one.firing_keys else "cleared"
-        print(f"  {mark}  {finding.summary}  (score {finding.score:.2f})")
+        print(f"  {mark}  {prose(finding.summary)}  (score {finding.score:.2f})")
         print(f"           {track_record(known, finding).sentence()}")
         if REASON in finding.attributes:
-            print(f"           held back: {finding.attributes[REASON]}")
+            print(f"           held back: {prose(finding.attributes[REASON])}")
             print(f"           `watchkeeper model reopen {finding.key}` if it should have paged")
     if one.diagnosis:
         print(f"\nSuspects: {one.diagnosis.reason}")
         for number, suspect in enumerate(one.diagnosis.suspects[:5], 1):
-            print(f"  {number}. {suspect.service} ({suspect.mechanism}) {suspect.probability:.0%}")
+            print(f"  {number}. {seen_name(suspect.service)} ({suspect.mechanism}) {suspect.probability:.0%}")
             for evidence in suspect.evidence:
-                print(f"       {evidence.weight:+.1f}  {evidence.sentence}")
+                print(f"       {evidence.weight:+.1f}  {prose(evidence.sentence)}")
     if one.proposal:
-        print(f"\nRunbook, {one.proposal_state}: {one.proposal.title}")
+        print(f"\nRunbook, {one.proposal_state}: {prose(one.proposal.title)}")
         _print_proposal(one.proposal)
         if one.proposal_state == "proposed" and not one.proposal.blocked:
             print(f"  `watchkeeper incident approve {one.id} --proposal {one.proposal.id}` runs it")
         for run in runs_of(db, one.id):
             for step in run.steps:
-                print(f"  {step.state:8}  {step.name}  {step.detail}{'; ' * bool(step.undone)}{step.undone}".rstrip())
+                said = "; ".join(prose(text) for text in (step.detail, step.undone) if text)
+                print(f"  {step.state:8}  {step.name}  {said}".rstrip())
     print("\nTimeline (UTC)")
     for entry in one.timeline:
-        print(f"  {entry.at:%H:%M:%S}  {entry.text}  [{entry.who}, {entry.via}]")
+        print(f"  {entry.at:%H:%M:%S}  {prose(entry.text, 2400)}  [{seen_name(entry.who)}, {entry.via}]")
 
 
 @app.command(epilog="Example: watchkeeper incident ack inc-7f3a01")
@@ -189,10 +191,11 @@ def note(
 
 def _print_proposal(proposal: Proposal) -> None:
     for step in proposal.steps:
-        print(f"  - {step}")
-    print(f"  acts on: {proposal.service}; blast radius: {proposal.blast_radius}; undo: {proposal.undo}")
+        print(f"  - {prose(step)}")
+    print(f"  acts on: {seen_name(proposal.service)}")
+    print(f"  blast radius: {prose(proposal.blast_radius)}; undo: {prose(proposal.undo)}")
     if proposal.blocked:
-        print(f"  cannot be run from here: {proposal.blocked}")
+        print(f"  cannot be run from here: {prose(proposal.blocked)}")
 
 
 def _shown(incident: Incident, question: str) -> str:
@@ -204,7 +207,7 @@ def _shown(incident: Incident, question: str) -> str:
         raise ConfigError(
             f"--proposal is missing: `watchkeeper incident show {incident.id}` tells what would run, and its id"
         )
-    print(proposal.title)
+    print(prose(proposal.title))
     _print_proposal(proposal)
     typer.confirm(question, abort=True)
     return proposal.id
@@ -256,7 +259,7 @@ def _tell(outcome: Outcome, as_json: bool) -> None:
         facts = {"changed": outcome.changed, "message": outcome.message, "incident": _facts(outcome.incident)}
         print(json.dumps(facts, indent=2))
     else:
-        print(f"{outcome.incident.id}: {outcome.message}")
+        print(f"{outcome.incident.id}: {prose(outcome.message, 2400)}")
     if not outcome.changed:
         raise typer.Exit(Conflict.exit_code)
 

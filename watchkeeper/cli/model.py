@@ -22,6 +22,7 @@ from watchkeeper.learning.loop import Learner
 from watchkeeper.learning.suppression import HeldBack, held_back, reopen
 from watchkeeper.state.database import Database
 from watchkeeper.state.models import ModelVersion, Promotion, promotion_records, versions
+from watchkeeper.text import prose, seen_name
 from watchkeeper.vocabulary import Actor
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
@@ -58,7 +59,14 @@ def list_versions(config: ConfigPath = None, as_json: AsJson = False) -> None:
         labels = f"{one.lineage.get('human labels', '?')}, {one.lineage.get('chaos labels', '?')}"
         made = f"{one.created_at:%Y-%m-%d %H:%M} UTC"
         why = str(record.record.get("why") or record.record.get("gate", "")) if record else ""
-        table.add_row(str(one.version), one.stage, made, labels, record.actor if record else "–", escape(why) or "–")
+        table.add_row(
+            str(one.version),
+            one.stage,
+            made,
+            labels,
+            escape(seen_name(record.actor)) if record else "–",
+            escape(prose(why) if why else "") or "–",
+        )
     Console().print(table)
 
 
@@ -95,7 +103,7 @@ def record(config: ConfigPath = None, as_json: AsJson = False) -> None:
     if not moves:
         print("Nothing has moved yet.")
     for one in moves:
-        print(f"{one.at:%Y-%m-%d %H:%M:%S} UTC  version {one.version} → {one.stage}, by {one.actor}")
+        print(f"{one.at:%Y-%m-%d %H:%M:%S} UTC  version {one.version} → {one.stage}, by {seen_name(one.actor)}")
         for line in _reasons(one):
             print(f"    {line}")
 
@@ -162,8 +170,8 @@ def list_held_back(
         print("Nothing was held back.")
     for one in found:
         state = "reopened" if one.reopened else "fires" if one.cleared_at is None else "cleared"
-        print(f"{one.finding.seen_at:%Y-%m-%d %H:%M} UTC  {state:8}  {one.finding.key}  {one.finding.summary}")
-        print(f"    version {one.version}: {one.reason}")
+        print(f"{one.finding.seen_at:%Y-%m-%d %H:%M} UTC  {state:8}  {one.finding.key}  {prose(one.finding.summary)}")
+        print(f"    version {one.version}: {prose(one.reason)}")
 
 
 @app.command("reopen", epilog='Example: watchkeeper model reopen red:latency:cart --why "customers called"')

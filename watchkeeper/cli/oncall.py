@@ -16,6 +16,7 @@ from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config, load
 from watchkeeper.errors import ConfigError
 from watchkeeper.state.database import Database
+from watchkeeper.text import seen_name
 from watchkeeper.vocabulary import Actor, Window
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
@@ -41,7 +42,7 @@ def who(config: ConfigPath = None, at: At = None, as_json: AsJson = False) -> No
         return
     for step_ in steps:
         when = "at once" if not step_["after_s"] else f"after {step_['after_s']:g} s without an answer"
-        print(f"{step_['name']}  {when}  ({step_['why']})")
+        print(f"{seen_name(step_['name'])}  {when}  ({step_['why']})")
 
 
 @app.command(epilog="Example: watchkeeper oncall schedule --days 14")
@@ -69,10 +70,11 @@ def schedule(config: ConfigPath = None, schedule: Schedule = None, days: Days = 
         print(json.dumps({"schedule": name, "shifts": rows, "overrides": listed}, indent=2))
         return
     for shift in shifts:
-        holder = shift.person.name if shift.person else "NOBODY"
+        holder = seen_name(shift.person.name) if shift.person else "NOBODY"
         print(f"{shift.start:%a %Y-%m-%d %H:%M} to {shift.end:%a %Y-%m-%d %H:%M} UTC  {holder}  ({shift.source})")
     for key, o in made.items():
-        print(f"override {key}: {o.person}, {o.start:%Y-%m-%d %H:%M} to {o.end:%Y-%m-%d %H:%M} UTC, by {o.author}")
+        span = f"{o.start:%Y-%m-%d %H:%M} to {o.end:%Y-%m-%d %H:%M} UTC"
+        print(f"override {key}: {seen_name(o.person)}, {span}, by {seen_name(o.author)}")
     if any(shift.person is None for shift in shifts):
         print("There is a gap: then the first person of oncall.people is paged. Set the schedule's `fallback`.")
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 import typer
 
 from watchkeeper.errors import DiagnosisError
+from watchkeeper.text import prose, seen_name
 
 if TYPE_CHECKING:
     from rca.pack import Pack
@@ -86,7 +87,8 @@ def _explain(pack: Pack, case: str, what: Literal["service", "instance", "commit
     if prediction.failed:
         raise DiagnosisError(f"{case} is not ranked: {prediction.failed}")
     for place, one in enumerate(prediction.ranked[:5], 1):
-        print(f"{place}. {one.candidate}  score {one.score:.2f}, chance {one.probability:.0%}, {one.mechanism}")
+        who = seen_name(one.candidate)
+        print(f"{place}. {who}  score {one.score:.2f}, chance {one.probability:.0%}, {one.mechanism}")
         for weight, term in one.terms:
-            print(f"     {weight:+.2f} {term.kind}: {term.sentence}")
+            print(f"     {weight:+.2f} {term.kind}: {prose(term.sentence)}")
     print(f"{len(prediction.ranked)} candidates in all")

@@ -18,6 +18,7 @@ import typer
 from detectors.templates.miner import TemplateMiner
 from watchkeeper.cli.options import AsJson
 from watchkeeper.errors import DetectorError
+from watchkeeper.text import csv_cell
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -48,7 +49,7 @@ def templates(
         source = nullcontext(_standard_input()) if str(file) == "-" else file.open(**_AS_LINES)
         with source as lines, out.open("w", encoding="utf-8", newline="") as target:
             rows = csv.writer(target, lineterminator="\n")
-            rows.writerow(["line", "template_id", "template"])
+            rows.writerow(["line", "template_id", "template"])  # a spreadsheet may open it: no cell is a formula
             for batch in _batches(lines):
                 ids = miner.add_many(batch)
                 waiting += zip(range(count + 1, count + len(batch) + 1), ids.tolist(), strict=True)
@@ -91,4 +92,4 @@ def _settled(miner: TemplateMiner, waiting: list[tuple[int, int]]) -> Iterator[t
         root = roots.get(given)
         if root is None:
             root = roots[given] = miner.canonical_id(given)
-        yield line, root, texts[root]
+        yield line, root, csv_cell(texts[root])
