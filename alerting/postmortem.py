@@ -270,7 +270,7 @@ def _number(value: float | None, unit: str) -> str:
 
 def _line(text: str) -> str:
     """Foreign text that does nothing in Markdown and stays in its cell."""
-    return markdown_text(text, LONGEST_LINE) if text.strip() else ""
+    return markdown_text(text, LONGEST_LINE) if text else ""
 
 
 def _name(text: str) -> str:

@@ -159,6 +159,7 @@ def web_address(url: str) -> str:
         parts.scheme not in ("http", "https")
         or not parts.hostname
         or len(plain) > 2000
+        or " " in plain
         or one_line(plain, 2000) != plain
     ):
         return ""
