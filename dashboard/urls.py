@@ -80,7 +80,7 @@ class View:
             query["service"] = self.service
         if self.state:
             query["state"] = self.state
-        return self.path + (f"?{urlencode(query, safe=':', quote_via=quote)}" if query else "")
+        return self.path + (f"?{urlencode(query, safe=':', errors='replace', quote_via=quote)}" if query else "")
 
 
 def parse(path: str | None, search: str | None) -> View:
@@ -122,11 +122,11 @@ def step_for(window: Window) -> int:
 
 
 def incident_path(incident_id: str) -> str:
-    return f"/incidents/{quote(incident_id, safe='')}"
+    return f"/incidents/{quote(incident_id, safe='', errors='replace')}"
 
 
 def trace_path(trace_id: str) -> str:
-    return f"/traces/{quote(trace_id, safe='')}"
+    return f"/traces/{quote(trace_id, safe='', errors='replace')}"
 
 
 def _stamp(at: datetime) -> str:

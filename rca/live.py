@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Final
 
 import numpy as np
 
@@ -21,6 +22,10 @@ SHORT_BASELINE_S = 180.0  # for what is many rows: metrics, heartbeats, logs, ra
 INSTANCE_BASELINE_S = 120.0
 MARGIN_S = 5.0  # a detector's onset is right to about a bucket
 ENOUGH = 0.5  # below this chance, the first suspect is a lead and not an answer
+
+
+# A name that is longer cannot be handed to the store in a query; it is ranked all the same.
+LONGEST_ASKED: Final = 1000
 
 
 def diagnose(
@@ -42,7 +47,7 @@ def diagnose(
     if behind > case.end - case.onset - MARGIN_S:
         enough, reason = False, f"telemetry is {behind:.0f} s behind: nothing recorded since the onset can be seen yet"
     suspects = tuple(suspect(one) for one in ranked)
-    if suspects and suspects[0].evidence:
+    if suspects and suspects[0].evidence and len(suspects[0].service) <= LONGEST_ASKED:
         began, end = case.onset, case.end
         served = reading.instances(telemetry, suspects[0].service, began - INSTANCE_BASELINE_S, began + MARGIN_S, end)
         suspects = (with_instance(suspects[0], odd_one(served)), *suspects[1:])

@@ -118,7 +118,7 @@ def test_the_whole_way_with_a_foreign_name(site: Site, which: str) -> None:
     site.until(lambda: site.incidents.get(incident_id).acknowledged_by)
     view = site.press("resolve").json()["view"]
     cause = next(block for block in view["blocks"] if block["block_id"] == "cause")["element"]["options"][0]["value"]
-    answer = site.submit(view, {"warranted": "yes", "cause": cause, "mechanism": "database", "note": f"a note about {which}"})
+    answer = site.submit(view, {"warranted": "yes", "cause": cause, "mechanism": "database", "note": "n"})
     assert answer.status_code == 200, answer.text
     label = site.until(lambda: site.incidents.get(incident_id).labels)[0]
     assert label.cause == name

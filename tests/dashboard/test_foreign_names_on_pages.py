@@ -1,0 +1,122 @@
+"""Names from outside on the dashboard's pages: escaped by the browser's library, seen, bounded, and inert in plots."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from dash import dcc, html
+from dash.development.base_component import Component
+
+from dashboard.commands import notice, plan
+from dashboard.figures.evidence import Signal, evidence_figure
+from dashboard.figures.frame import Moment
+from dashboard.figures.handoffs import Shift, handoff_figure
+from dashboard.figures.topology import Call, topology
+from dashboard.inert import inert
+from dashboard.pages.incident import _diagnosis, _facts, _head, _proposal, _timeline
+from dashboard.urls import View
+from dashboard.viewer import Viewer
+from tests.dashboard.values import NOW
+from tests.hostile import EVERY
+from tests.slack.test_foreign_names_in_slack import hostile
+
+
+def strings(part: Any) -> Iterator[str]:
+    """Every text that a tree would show."""
+    if isinstance(part, str):
+        yield part
+    elif isinstance(part, (list, tuple)):
+        for one in part:
+            yield from strings(one)
+    elif isinstance(part, Component):
+        for word in ("children", "title", "aria-label", "alt"):
+            yield from strings(getattr(part, word, None))
+
+
+def addresses(part: Any) -> Iterator[str]:
+    if isinstance(part, (list, tuple)):
+        for one in part:
+            yield from addresses(one)
+    elif isinstance(part, Component):
+        if getattr(part, "href", None):
+            yield part.href
+        yield from addresses(getattr(part, "children", None))
+
+
+def unseen(text: str) -> set[str]:
+    return {c for c in text if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")} - {"\n", "\t"}
+
+
+@pytest.mark.parametrize("which", sorted(EVERY))
+def test_a_page_only_shows_foreign_names(reader: Viewer, which: str) -> None:
+    """Nothing unseen, nothing endless, no link but our own, and no raw HTML anywhere in an incident's page."""
+    incident = hostile(EVERY[which])
+    view = View()
+    page = inert(
+        [
+            _head(incident, reader),
+            _diagnosis(incident, view, reader),
+            _facts(incident, reader, {EVERY[which]: EVERY[which]}),
+            _proposal(incident),
+            _timeline(incident, reader),
+            plan(incident),
+        ]
+    )
+    shown = list(strings(page))
+    assert shown
+    for text in shown:
+        assert unseen(text) == set()
+        assert len(text) <= 4000
+    assert all(re.match(r"^/[a-z]", address) for address in addresses(page))
+    (message,) = notice(EVERY[which], EVERY[which], True)
+    assert unseen(message["title"] + message["message"]) == set()
+    assert len(message["message"]) <= 1000
+
+
+def test_a_name_that_looks_like_nothing_is_written_as_blank() -> None:
+    """A link, a head or a cell whose text is blank can still be seen; the blanks between words stay."""
+    page = inert(html.Div([dcc.Link("  ", href="/x"), " ", html.Strong("\u200b"), html.Th("cart")]))
+    assert [text for text in strings(page) if text != " "] == ["(blank)", "\\u200b", "cart"]
+
+
+@pytest.mark.parametrize("which", sorted(EVERY))
+def test_a_plot_only_shows_foreign_names(reader: Viewer, which: str) -> None:
+    """Titles, units, words at moments, people and schedules: no HTML of theirs, no placeholder."""
+    name = EVERY[which]
+    signal = Signal(title=name, unit=name, start=NOW, step_s=5, values=np.zeros(10), expected=1.0)
+    figures = [
+        evidence_figure(signal, reader, [Moment(at=NOW, text=name, kind="change")]),
+        handoff_figure(
+            [Shift(schedule=name, person=name, start=NOW, end=NOW + timedelta(hours=1))],
+            reader,
+            NOW,
+            NOW + timedelta(hours=2),
+        ),
+    ]
+    for figure in figures:
+        whole = json.dumps(figure)
+        own = whole.replace("<extra></extra>", "").replace("<br>", "").replace("%{y:,.4~g}", "")
+        assert not re.search(r"[<>]|%\{", own)
+        assert len(whole) < 20_000
+
+
+@pytest.mark.parametrize("which", sorted(EVERY))
+def test_a_map_shows_a_service_of_any_name(reader: Viewer, which: str) -> None:
+    """Each node has an id and a label of a bounded length, and each edge ends at nodes that there are."""
+    name = EVERY[which]
+    call = Call(caller=name, callee="", per_second=1.0, error_ratio=0.0, mean_ms=1.0, instrumented=True)
+    elements = topology([call], {}, reader.palette)
+    nodes = {one["data"]["id"] for one in elements if "source" not in one["data"]}
+    edges = [one["data"] for one in elements if "source" in one["data"]]
+    assert all(nodes)
+    assert all({edge["source"], edge["target"]} <= nodes for edge in edges)
+    for one in elements:
+        assert unseen(one["data"]["label"]) == set()
+        assert len(one["data"]["label"]) < 200
