@@ -18,6 +18,7 @@ from alerting.schedule import Override, person, stored_overrides, who_has_it
 from alerting.timers import Effect, Timer, cancel_timers, pending_kinds, set_timer
 from watchkeeper.config import OnCallConfig, PersonConfig
 from watchkeeper.state.database import Database
+from watchkeeper.text import one_line
 from watchkeeper.vocabulary import Actor
 
 MACHINE: Final = Actor(name="Watchkeeper", via="system")
@@ -69,7 +70,7 @@ def known_person(oncall: OnCallConfig, actor: Actor | None) -> PersonConfig | No
     if actor is None or actor.via == "api":
         return None
     for one in oncall.people:
-        if actor.name.casefold() in (one.id.casefold(), one.name.casefold(), one.slack_id.casefold()):
+        if actor.name.casefold() in (one.id.casefold(), one_line(one.name, 100).casefold(), one.slack_id.casefold()):
             return one
     return None
 

@@ -112,10 +112,10 @@ ORDER BY service, second
 # Warnings and worse by template; what tells two lines of one template apart is cut out of the text.
 LOGS = _fill("""
 SELECT ServiceName AS service, SeverityText AS severity,
-    replaceRegexpAll(substring(Body, 1, 200), '[0-9a-fA-F]{8,}|[0-9]+', '#') AS template,
+    replaceRegexpAll(toValidUTF8(substring(Body, 1, 200)), '[0-9a-fA-F]{8,}|[0-9]+', '#') AS template,
     countIf(Timestamp < {onset:DateTime64(3, 'UTC')}) AS before,
     countIf(Timestamp >= {onset:DateTime64(3, 'UTC')}) AS after,
-    anyLast(substring(Body, 1, 300)) AS sample
+    anyLast(toValidUTF8(substring(Body, 1, 300))) AS sample
 FROM otel_logs
 WHERE TimestampTime >= toDateTime({start:DateTime64(3, 'UTC')}) AND $WINDOW AND SeverityNumber >= 13
 GROUP BY service, severity, template

@@ -179,7 +179,7 @@ class Telemetry:
         """
         return self.query(
             "SELECT toDateTime64(intDiv(toUnixTimestamp(TimestampTime), {step:UInt32}) * {step:UInt32}, 0, 'UTC') AS bucket, "
-            f"ServiceName AS service, {SEVERITY_SQL} AS severity, any(substring(Body, 1, 1000)) AS body, "
+            f"ServiceName AS service, {SEVERITY_SQL} AS severity, any(toValidUTF8(substring(Body, 1, 1000))) AS body, "
             "toInt64(count()) AS lines FROM otel_logs "
             "WHERE TimestampTime >= toDateTime({start:Float64}, 'UTC') AND TimestampTime < toDateTime({end:Float64}, 'UTC') "
             "GROUP BY bucket, service, severity, replaceRegexpAll(substring(Body, 1, 1000), '[0-9]+', '0') "
