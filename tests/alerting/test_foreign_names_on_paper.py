@@ -95,7 +95,7 @@ def test_a_calendar_only_shows_foreign_names(which: str) -> None:
         schedules=(ScheduleConfig.model_construct(id=name, layers=(LayerConfig(people=("p",)),), fallback=None),),
         escalation=(),
     )
-    text = schedule.to_ical(oncall, name, Window(start=NOW, end=NOW + timedelta(hours=3)))
+    text = schedule.to_ical(oncall, name, Window(start=NOW, end=NOW + timedelta(hours=3)), now=NOW)
     calendar = Calendar.from_ical(text)
     events = [part for part in calendar.walk() if part.name == "VEVENT"]
     assert len(events) == 1

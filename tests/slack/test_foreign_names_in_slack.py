@@ -16,6 +16,7 @@ from alerting.machine import Command, Event, Incident, begin, decide, fold
 from alerting.standin.rules import check_blocks, check_view
 from tests.hostile import EVERY, HOSTILE
 from tests.slack.running_site import PROPOSAL, Site, diagnosis, finding
+from watchkeeper.names import storable
 from watchkeeper.vocabulary import Actor
 
 OURS = re.compile(r"<https://w\.example/incidents/[\w-]+\|[\w-]+>|<@UANA>|<!date\^\d+\^\{time_secs\}\|[\d:]+ UTC>")
@@ -121,4 +122,4 @@ def test_the_whole_way_with_a_foreign_name(site: Site, which: str) -> None:
     answer = site.submit(view, {"warranted": "yes", "cause": cause, "mechanism": "database", "note": "n"})
     assert answer.status_code == 200, answer.text
     label = site.until(lambda: site.incidents.get(incident_id).labels)[0]
-    assert label.cause == name
+    assert label.cause == storable(name)
