@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -26,6 +26,7 @@ REASONS: Final = 3
 LISTED: Final = 15  # incidents that a gathered message names one by one
 NAMED: Final = 12  # services that it names
 _PART_OF_SIGN: Final = re.compile(r"&[a-z]{0,3}$")
+_NUMBER: Final = re.compile(r"\d+")
 MARKS: Final = {"page": ":red_circle:", "ticket": ":large_yellow_circle:"}
 
 Blocks = list[dict[str, Any]]
@@ -64,13 +65,14 @@ def digest(incidents: Sequence[Incident], *, key: str, url: str, mention: str = 
     states = Counter(_state(incident).partition(" by ")[0] for incident in incidents)
     told = ", ".join(f"{count} {state}" for state, count in states.most_common())
     open_ones = [one for one in incidents if one.human_state not in ("acknowledged", "resolved")]
-    order = sorted(incidents, key=lambda one: (_state(one) != "firing", one.severity != "page", one.opened_at, one.id))
+    kinds = _kinds(incidents)
     lines = [
         f"{_mark(one)} <{url}/{one.id}|{one.id}> {slack_text(one.title, 140)} · since {_time(one.onset)}"
         + ("" if _state(one) == "firing" else f" · {slack_text(_state(one), 150)}")
-        for one in order[:LISTED]
+        + (f" · and {similar} similar" if similar else "")
+        for one, similar in kinds[:LISTED]
     ]
-    more = len(incidents) - LISTED
+    more = sum(1 + similar for _, similar in kinds[LISTED:])
     if more > 0:
         lines.append(f"and {more} more: <{url}|all incidents>")
     blocks: Blocks = [{"type": "header", "text": _plain(f"{len(incidents)} incidents: {one_line(told, 120)}")}]
@@ -83,6 +85,25 @@ def digest(incidents: Sequence[Incident], *, key: str, url: str, mention: str = 
         every = _button("acknowledge_all", f"Acknowledge all {len(open_ones)}", key, style="primary")
         blocks.append({"type": "actions", "block_id": f"actions:{key}", "elements": [every]})
     return blocks
+
+
+def _kinds(incidents: Sequence[Incident]) -> list[tuple[Incident, int]]:
+    """The first incident of each kind, and how many similar ones there are; what stands alone comes first.
+
+    Titles that differ in their numbers alone are of one kind: two hundred hosts that are down must not hide the one
+    trouble that is another.
+    """
+    groups: dict[tuple[bool, str], list[Incident]] = defaultdict(list)
+    for one in incidents:
+        groups[_state(one) != "firing", _NUMBER.sub("#", one.title)].append(one)
+
+    def rank(group: list[Incident]) -> tuple[bool, bool, int, datetime, str]:
+        first = group[0]
+        return (_state(first) != "firing", first.severity != "page", len(group), first.opened_at, first.id)
+
+    for group in groups.values():
+        group.sort(key=lambda one: (one.severity != "page", one.opened_at, one.id))
+    return [(group[0], len(group) - 1) for group in sorted(groups.values(), key=rank)]
 
 
 def _services_of(incidents: Sequence[Incident], limit: int) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from protocol import Recorder, delivery, finding, unsent
 from sqlalchemy import insert, update
 from structlog.testing import capture_logs
 
-from alerting import timers
+from alerting import slack_blocks, timers
 from alerting.channel import Digest, Message, Thread
 from alerting.escalation import effects
 from alerting.incidents import Incidents
@@ -240,3 +242,16 @@ def test_a_timer_that_cannot_fire_is_put_off_and_holds_up_no_other(
     left = timers.next_due(db, "inc-gone")
     assert left is not None
     assert to_micros(left.due_at) > to_micros(clock.now())
+
+
+def test_two_hundred_similar_troubles_do_not_hide_the_one_that_is_another(
+    incidents: Incidents, clock: FrozenClock
+) -> None:
+    """A digest lists what stands alone first, and each kind once with how many similar ones there are."""
+    opened = storm(incidents, clock, 200)
+    odd = incidents.observe([finding(clock.advance(5), "ledger", signal="its disk is gone")], judged=lambda _: False)
+    blocks = slack_blocks.digest([incidents.get(one) for one in (*opened, *odd)], key="k", url="http://here")
+    lines = [line for line in json.dumps(blocks).split("\\n") if "http://here/inc-" in line]
+    assert "its disk is gone" in lines[0]
+    assert "and 199 similar" in lines[1]
+    assert len(lines) == 2

@@ -20,11 +20,12 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import pyarrow as pa
 import structlog
+from apscheduler.schedulers.background import BackgroundScheduler
 from opentelemetry import trace
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -83,7 +84,6 @@ TIMES: Final = {
     "page": 6.0,
     "act": 60.0,
     "learn": 60.0,
-    "backup": 60.0,
 }
 
 
@@ -357,7 +357,6 @@ def _watch(life: Life) -> None:
         Job(name="page", work=watch.page, every_s=0.5),
         Job(name="act", work=watch.act, every_s=0.5),
         Job(name="learn", work=watch.learn, every_s=5.0, core=False),
-        Job(name="backup", work=watch.back_up, every_s=BACKUP_EVERY_S, core=False),
     )
     for job in jobs:
         heart.expect(job.name, job.every_s + max(SHORTEST_S, TIMES[job.name] * config.roles.hung_after_s))
@@ -370,10 +369,18 @@ def _watch(life: Life) -> None:
         return loops.failing()
 
     health = HealthServer(lambda: missing(life, own()), lambda: noted(life))
+    daily = Job(name="backup", work=watch.back_up, every_s=BACKUP_EVERY_S, core=False)
+    # What goes by the calendar goes by the wall's clock; what somebody waits for must not.
+    calendar = BackgroundScheduler(timezone=UTC)
+    calendar.add_job(
+        loops.once, "interval", (daily,), seconds=daily.every_s, next_run_time=datetime.now(UTC), coalesce=True
+    )
     loops.start()
+    calendar.start()
     ready.announce(config, "watch", {"health": health.port})
     logger.info("watch.ready", health_port=health.port)
     life.wait(stopping)
+    calendar.shutdown(wait=False)
     loops.join()
     health.close()
     ready.withdraw(config, "watch")
