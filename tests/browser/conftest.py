@@ -177,9 +177,9 @@ def open_incident(incidents: Incidents, service: str) -> str:
     return incident_id
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The system's Chromium, started once."""
+    """The system's Chromium, started once a module: while it runs, its event loop leaves none for other tests."""
     if CHROMIUM is None:
         pytest.skip("no Chromium here: install Debian's `chromium`")
     with sync_playwright() as playwright:

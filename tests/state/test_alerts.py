@@ -149,7 +149,6 @@ def older(**changes: Any) -> str:
         "{",
         "[]",
         "null",
-        older(service=" "),
         older(summary="\n"),
         older(onset="0001-01-01T00:00:00"),
         older(onset="0001-01-01T00:00:00+05:00"),

@@ -70,7 +70,11 @@ def test_a_span_with_a_silly_time_hurts_nobody(roles: OwnRoles, loader: Statemen
     assert all(row["mean_ms"] <= 50 for row in rows)
 
 
-@pytest.mark.parametrize("start", [1, 10**15, LAST_NS, nanos(START) // 1000, nanos(START - timedelta(days=150))])
+@pytest.mark.parametrize(
+    "start",
+    [1, 10**15, LAST_NS, nanos(START) // 1000, nanos(START - timedelta(days=150))],
+    ids=["1970", "microseconds", "2554", "microseconds of today", "half a year ago"],
+)
 def test_spans_outside_of_what_is_kept_cost_the_others_nothing(roles: OwnRoles, loader: Statements, start: int) -> None:
     """In microseconds, of last year, of the end of time: left out; those beside them are stored."""
     service = "far-" + secrets.token_hex(3)
