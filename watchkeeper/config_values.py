@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
@@ -123,6 +123,13 @@ def check_state_url(text: str) -> None:
         if not text.startswith("sqlite:///") or not name.strip() or name == ":memory:":
             raise ValueError("must name a file, which the roles share: sqlite:///state.db")
         return
+    query = dict(parse_qsl(text.partition("?")[2]))
+    if not urlsplit(text.partition("?")[0]).netloc.rpartition("@")[2] and (hosts := query.get("host", "").strip()):
+        # libpq's own form: a socket's folder, or several hosts of which one takes writes.
+        for one in hosts.split(","):
+            if not one.startswith("/"):
+                host(one.partition(":")[0] if one.count(":") == 1 else one)
+        text = text.replace("://", "://localhost", 1) if "@" not in text else text.replace("@", "@localhost", 1)
     _split(text, ("postgresql", "postgresql+psycopg"), "postgresql://user@127.0.0.1/watchkeeper")
 
 

@@ -155,3 +155,19 @@ def test_loopback_is_recognised_in_all_its_spellings() -> None:
     """Names and both families."""
     assert all(map(is_loopback, ("127.0.0.1", "127.1.2.3", "::1", "localhost")))
     assert not any(map(is_loopback, ("0.0.0.0", "::", "10.0.0.1", "example.org")))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://ana:x@/watch?host=/run/postgresql",
+        "postgresql+psycopg:///watch?host=/run/postgresql",
+        "postgresql://ana@/watch?host=db-1,db-2&target_session_attrs=read-write",
+        "postgresql://ana@[::1]:5433/watch",
+    ],
+)
+def test_each_way_to_name_a_postgresql_is_taken(tmp_path: Path, url: str) -> None:
+    """A host, a socket's folder, or several hosts of which one takes writes."""
+    file = tmp_path / "watchkeeper.yaml"
+    file.write_text(f"state:\n  url: '{url}'\n")
+    assert load(file).state_url == url
