@@ -8,6 +8,11 @@ import warnings
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+# How long one example takes says how busy the machine is, and nothing else.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")
