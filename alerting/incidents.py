@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from alerting import escalation, journal, outbox, postmortem
 from alerting.escalation import MACHINE
 from alerting.grouping import Edges, Neighbourhood, Recent, place
+from alerting.human_labels import Judgement, human_label
 from alerting.machine import Command, Event, EventType, Incident, Outcome, Refusal, begin, decide, fold, knows
 from alerting.schedule import stored_overrides
 from alerting.timers import set_timer
@@ -32,7 +33,8 @@ from watchkeeper.state.alerts import end_alerts
 from watchkeeper.state.database import Database
 from watchkeeper.state.findings import clear_findings, keys_of_incident, store_findings
 from watchkeeper.state.labels import store_label
-from watchkeeper.vocabulary import Actor, Diagnosis, Finding, Label, Proposal
+from watchkeeper.state.models import deciding_version
+from watchkeeper.vocabulary import Actor, Diagnosis, Finding, Proposal
 
 EVENTS: Final = Counter("watchkeeper_incident_events_total", "Events of incidents, by type.", ["type"])
 REFUSED: Final = Counter("watchkeeper_incident_refusals_total", "Commands that changed nothing, by type.", ["type"])
@@ -320,17 +322,16 @@ class Incidents:
                     taken.append(incident_id)
         return tuple(taken), tuple(one for one in members if one not in set(taken))
 
-    def resolve(self, incident_id: str, actor: Actor, key: str, label: Label | None = None) -> Outcome:
-        """End the incident, with a label if there is one. A label is kept even where somebody else was first."""
+    def resolve(self, incident_id: str, actor: Actor, key: str, judgement: Judgement | None = None) -> Outcome:
+        """End the incident, with what the human says of it. That is kept even where somebody else was first."""
         commands = [self._new("resolved", actor, key)]
-        if label:
-            commands.append(self._new("labelled", actor, key, label=label))
+        if judgement:
+            commands.append(self._judged(incident_id, actor, key, judgement))
         return self._give(incident_id, *commands)
 
-    def label(self, incident_id: str, label: Label, key: str, actor: Actor | None = None) -> Outcome:
-        """Keep a judgement of the incident."""
-        who = actor or Actor(name=label.author, via=label.source)
-        return self._give(incident_id, self._new("labelled", who, key, label=label))
+    def judge(self, incident_id: str, actor: Actor, key: str, judgement: Judgement) -> Outcome:
+        """Keep what a human says of the incident, in place of what they said before."""
+        return self._give(incident_id, self._judged(incident_id, actor, key, judgement))
 
     def approve(self, incident_id: str, actor: Actor, key: str, seen: str = "") -> Outcome:
         """Let the proposed runbook run; `seen` is the id of the proposal that the human looked at."""
@@ -365,6 +366,14 @@ class Incidents:
     def _new(self, kind: EventType, actor: Actor, key: str, **values: Any) -> Command:
         """A command. One key of a caller's may stand for several commands: each has its own."""
         return Command(type=kind, at=self._clock.now(), actor=actor, key=f"{kind}:{key}", **values)
+
+    def _judged(self, incident_id: str, actor: Actor, key: str, judgement: Judgement) -> Command:
+        """The command that keeps a human's label, of the version that decided when the incident was opened."""
+        with self._db.read() as connection:
+            incident = journal.load(connection, incident_id)
+            version = deciding_version(connection, incident.opened_at)
+        label = human_label(incident, actor, judgement, model_version=version, at=self._clock.now())
+        return self._new("labelled", actor, key, label=label)
 
     def _page(self, at: datetime, key: str) -> Command:
         return escalation.page_command("paged", self._oncall, 0, at, stored_overrides(self._db), key)

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from watchkeeper.vocabulary import Actor, Diagnosis, Finding, Label, Proposal, Severity
+from watchkeeper.vocabulary import Actor, Diagnosis, Finding, Label, Proposal, Severity, supersedes
 
 SystemState = Literal["firing", "recovered"]
 HumanState = Literal["waiting", "paged", "acknowledged", "resolved", "expired"]
@@ -200,6 +200,8 @@ def _refuse(incident: Incident, command: Command) -> str:
             return _refuse_runbook(incident, command)
         case "acknowledged" if incident.human_state == "acknowledged":
             return _held(incident, "already acknowledged")
+        case "labelled" if command.label and any(label.id == command.label.id for label in incident.labels):
+            return f"{_name(command.actor)} said so already: {_label_line(command.label)}"
     return ""
 
 
@@ -400,7 +402,7 @@ def _changes(incident: Incident, event: Event) -> dict[str, Any]:  # noqa: C901 
         case "resolved":
             return {"human_state": "resolved", "resolved_at": event.at, "resolved_by": event.actor}
         case "labelled" if event.label:
-            others = tuple(label for label in incident.labels if label.id != event.label.id)
+            others = tuple(label for label in incident.labels if not supersedes(event.label, label))
             return {"labels": (*others, event.label)}
     return {}
 

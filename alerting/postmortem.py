@@ -18,6 +18,7 @@ from watchkeeper.errors import NotFound
 from watchkeeper.state.codec import parse
 from watchkeeper.state.database import Database, from_micros, to_micros
 from watchkeeper.state.insert import upsert
+from watchkeeper.state.labels import newest
 from watchkeeper.state.schema import changes, findings, labels, postmortems
 from watchkeeper.text import markdown_text, seen_name, web_address
 from watchkeeper.vocabulary import ChangeEvent, Diagnosis, Finding, Label
@@ -213,14 +214,21 @@ def _detectors(incident: Incident, records: Sequence[Record]) -> str:
 def _form(label: Label | None) -> str:
     """The typed form. Filled in by `watchkeeper incident label`, Slack or the dashboard."""
     fields = {
-        "true cause": (_name(label.cause) if label.cause else "none") if label else "?",
+        "true cause": _cause(label) if label else "?",
         "mechanism": (label.mechanism or "?") if label else "?",
-        "was the page warranted": {True: "yes", False: "no", None: "?"}[label.warranted if label else None],
+        "was the page warranted": {True: "yes", False: "no", None: "not sure"}[label.warranted] if label else "?",
         "note": (_line(label.note) if label.note else "-") if label else "?",
         "by": f"{_name(label.author)}, {_moment(label.at)}" if label else "nobody yet",
     }
     rows = "\n".join(f"| {name} | {value} |" for name, value in fields.items())
     return f"| field | a human's judgement |\n|---|---|\n{rows}"
+
+
+def _cause(label: Label) -> str:
+    """None is no service at all only where the page was wrong; else it was left open."""
+    if label.cause:
+        return _name(label.cause)
+    return "none" if label.warranted is False else "not named"
 
 
 def _changes(connection: Connection, incident: Incident) -> tuple[ChangeEvent, ...]:
@@ -237,12 +245,10 @@ def _changes(connection: Connection, incident: Incident) -> tuple[ChangeEvent, .
 
 def _records(connection: Connection, incident: Incident) -> tuple[Record, ...]:
     """What humans said of other incidents that the same detectors had a part in."""
-    said: dict[str, bool] = {}
     human = select(labels.c.body).where(labels.c.source == "human", labels.c.incident_id != incident.id)
-    for body in connection.scalars(human.order_by(labels.c.at.desc()).limit(RECORD_SIZE)):
-        label = parse(Label, body)
-        if label.warranted is not None:
-            said.setdefault(label.incident_id, label.warranted)
+    bodies = list(connection.scalars(human.order_by(labels.c.at.desc(), labels.c.id.desc()).limit(RECORD_SIZE)))
+    current = newest(parse(Label, body) for body in reversed(bodies))
+    said = {label.incident_id: label.warranted for label in current if label.warranted is not None}
     seen: dict[str, set[str]] = {}
     query = select(findings.c.incident_id, findings.c.body).where(findings.c.incident_id.in_(list(said)))
     for incident_id, body in connection.execute(query.limit(RECORD_SIZE * 4)):

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from alerting.human_labels import ANSWERS
 from alerting.machine import Incident
 from watchkeeper.text import one_line, seen_name, slack_plain, slack_text
 from watchkeeper.vocabulary import MECHANISMS, Evidence, Suspect, content_key
@@ -178,7 +179,7 @@ def resolve_view(incident: Incident, question: str = "") -> dict[str, Any]:
     Nothing is chosen beforehand: a judgement that the machine filled in would only be the machine's own.
     """
     blocks: Blocks = [
-        _input("warranted", "Was waking you right?", _choice("warranted", [("yes", "Yes"), ("no", "No")])),
+        _input("warranted", "Was waking you right?", _choice("warranted", ANSWERS)),
         _input(
             "cause",
             "Which service was at fault?",

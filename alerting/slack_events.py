@@ -11,9 +11,7 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -28,14 +26,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from alerting import slack_blocks
+from alerting.human_labels import Judgement, read_form
 from alerting.incidents import Incidents
 from alerting.machine import Outcome
 from alerting.slack_payloads import UNHEARD, NotUnderstoodError, challenge, read_payload
-from watchkeeper.clock import Clock
 from watchkeeper.config import Config
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.text import one_line, slack_text
-from watchkeeper.vocabulary import MECHANISMS, Actor, Label, content_key
+from watchkeeper.vocabulary import Actor
 
 REQUESTS = Counter("watchkeeper_slack_requests_total", "Requests from Slack, by outcome.", ["outcome"])
 REPEATS = Counter("watchkeeper_slack_repeats_total", "Requests that Slack sent again, having had no answer in time.")
@@ -57,12 +55,9 @@ def sign(secret: str, stamp: str, body: bytes) -> str:
 class SlackEvents:
     """The endpoint. `question` gives one more thing worth asking when an incident ends, or nothing."""
 
-    def __init__(
-        self, config: Config, incidents: Incidents, clock: Clock, question: Callable[[str], str] = lambda _: ""
-    ) -> None:
+    def __init__(self, config: Config, incidents: Incidents, question: Callable[[str], str] = lambda _: "") -> None:
         self._config = config
         self._incidents = incidents
-        self._clock = clock
         self._question = question
         self._secret = config.slack_signing_secret()
         self._people: dict[str, list[str]] = {}
@@ -152,13 +147,11 @@ class SlackEvents:
         if actor is None:
             return
         key = f"slack:resolve:{body['user']['id']}:{view['id']}"
-        label = _label(incident_id, actor, values, self._clock.now(), key)
 
         def resolve() -> Outcome:
             # Slack gives back what the form offered, which for a name that Slack cannot hold is not the name itself.
-            known = slack_blocks.causes(self._incidents.get(incident_id))
-            named = replace(label, cause=known.get(label.cause, label.cause)) if label.cause else label
-            return self._incidents.resolve(incident_id, actor, key, named)
+            judgement = _judgement(values, slack_blocks.causes(self._incidents.get(incident_id)))
+            return self._incidents.resolve(incident_id, actor, key, judgement)
 
         await self._run(client, body, resolve, "resolve")
 
@@ -243,8 +236,8 @@ def _refuse(why: str, status: int) -> Response:
     return JSONResponse({"error": why}, status_code=status)
 
 
-def _label(incident_id: str, actor: Actor, values: dict[str, Any], at: datetime, key: str) -> Label:
-    """A form's answers as a human's label."""
+def _judgement(values: dict[str, Any], causes: Mapping[str, str]) -> Judgement | None:
+    """A form's answers. `causes` are the names that the form offered, by what Slack gives back for them."""
 
     def chosen(name: str) -> str | None:
         option = values[name][name].get("selected_option")
@@ -253,16 +246,7 @@ def _label(incident_id: str, actor: Actor, values: dict[str, Any], at: datetime,
     def written(name: str) -> str:
         return str(values.get(name, {}).get(name, {}).get("value") or "")
 
-    cause, mechanism = chosen("cause"), chosen("mechanism")
-    known = next((one for one in MECHANISMS if one == mechanism), None)
-    return Label(
-        id=content_key(key),
-        incident_id=incident_id,
-        source="human",
-        author=actor.name,
-        at=at,
-        warranted=chosen("warranted") == "yes",
-        cause=None if cause in (None, NONE_OF_THESE) else cause,
-        mechanism=known,
-        note="\n".join(text for text in (written("note"), written("answer")) if text),
-    )
+    cause = chosen("cause")
+    named = None if cause in (None, NONE_OF_THESE) else causes.get(cause, cause)
+    note = "\n".join(text for text in (written("note"), written("answer")) if text)
+    return read_form(chosen("warranted"), named, chosen("mechanism"), note)

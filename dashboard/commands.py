@@ -14,13 +14,14 @@ import dash_mantine_components as dmc
 import structlog
 from dash import ALL, Input, Output, State, ctx, html, no_update
 
+from alerting.human_labels import Judgement, read_form
 from alerting.incidents import Incidents
 from alerting.machine import Incident, Outcome
 from dashboard.inert import inert
 from dashboard.sources import Sources
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.text import page_text, seen_name
-from watchkeeper.vocabulary import Actor, Label, Mechanism
+from watchkeeper.vocabulary import Actor
 
 Who = Callable[[], Actor | None]
 WORDS = {"acknowledge": "Acknowledge", "resolve": "Resolve", "approve": "Review and approve", "decline": "Decline"}
@@ -52,14 +53,14 @@ def give(
     command: str,
     incident_id: str,
     key: str,
-    label: Label | None = None,
+    judgement: Judgement | None = None,
     seen: str = "",
 ) -> tuple[str, str, bool]:
     """Give one command. Returns what to tell the reader: a title, a sentence, and whether all went well."""
     if actor is None:
         return "Not signed in", NO_SESSION, False
     try:
-        outcome = _run(incidents, actor, command, incident_id, key, label, seen)
+        outcome = _run(incidents, actor, command, incident_id, key, judgement, seen)
     except WatchkeeperError as error:
         return "That did not work", error.message, False
     log = structlog.get_logger()
@@ -68,42 +69,24 @@ def give(
 
 
 def _run(
-    incidents: Incidents, actor: Actor, command: str, incident_id: str, key: str, label: Label | None, seen: str
+    incidents: Incidents,
+    actor: Actor,
+    command: str,
+    incident_id: str,
+    key: str,
+    judgement: Judgement | None,
+    seen: str,
 ) -> Outcome:
     match command:
         case "acknowledge":
             return incidents.acknowledge(incident_id, actor, key)
         case "resolve":
-            return incidents.resolve(incident_id, actor, key, label)
+            return incidents.resolve(incident_id, actor, key, judgement)
         case "approve":
             return incidents.approve(incident_id, actor, key, seen)
         case "decline":
             return incidents.decline(incident_id, actor, key, seen)
     raise ValueError(f"no such command: {command}")
-
-
-def label_from(
-    incident: Incident,
-    actor: Actor,
-    at: Any,
-    cause: str | None,
-    mechanism: Mechanism | None,
-    warranted: str,
-    note: str | None,
-) -> Label:
-    """The typed label form as a label of human judgement."""
-    return Label(
-        id=f"label-{uuid4().hex[:12]}",
-        incident_id=incident.id,
-        source="human",
-        author=actor.name,
-        at=at,
-        warranted={"yes": True, "no": False}.get(warranted),
-        cause=cause or None,
-        mechanism=mechanism or None,
-        model_version=incident.diagnosis.engine_version if incident.diagnosis else "",
-        note=(note or "").strip(),
-    )
 
 
 def _names_incident(asked: Any) -> bool:
@@ -148,7 +131,7 @@ def register(dash: Any, sources: Sources, who: Who, off_loop: Callable[[Callable
 
     def pressed(clicks: list[int | None]) -> Any:
         """A button of the page: act at once, or open the dialog that asks for more."""
-        nothing = (no_update,) * 8
+        nothing = (no_update,) * 11
         button = ctx.triggered_id
         if not button or not any(clicks) or not ctx.triggered[0]["value"]:
             return nothing  # the page was drawn anew; nobody pressed anything
@@ -166,12 +149,12 @@ def register(dash: Any, sources: Sources, who: Who, off_loop: Callable[[Callable
         incident = sources.incident(incident_id)
         if command == "approve":
             asked["seen"] = _seen(incident)  # the dialog shows this one, whatever the page showed
-            return (no_update, no_update, asked, no_update, no_update, no_update, True, inert(plan(incident)))
+            return (no_update, no_update, asked, *nothing[3:9], True, inert(plan(incident)))
         causes = [s.service for s in incident.diagnosis.suspects] if incident.diagnosis else []
         causes += sorted({incident.service, *(f.service for f in incident.findings)} - set(causes))
-        first = causes[0] if incident.diagnosis and not incident.diagnosis.abstained and causes else None
         choices = [{"value": cause, "label": seen_name(cause)} for cause in dict.fromkeys(causes) if cause]
-        return (no_update, no_update, asked, True, choices, first or None, *nothing[6:])
+        # Nothing is chosen beforehand, nor left over from another incident: that would be no judgement of this one.
+        return (no_update, no_update, asked, True, choices, None, None, None, "", *nothing[9:])
 
     dash.callback(
         Output("notices", "sendNotifications"),
@@ -180,6 +163,9 @@ def register(dash: Any, sources: Sources, who: Who, off_loop: Callable[[Callable
         Output("resolve-dialog", "opened"),
         Output("label-cause", "data"),
         Output("label-cause", "value"),
+        Output("label-mechanism", "value"),
+        Output("label-warranted", "value"),
+        Output("label-note", "value", allow_duplicate=True),
         Output("approve-dialog", "opened"),
         Output("approve-plan", "children"),
         Input(any_button, "n_clicks"),
@@ -187,16 +173,15 @@ def register(dash: Any, sources: Sources, who: Who, off_loop: Callable[[Callable
     )(off_loop(pressed))
 
     def resolve(
-        clicks: int, asked: Any, cause: str | None, mechanism: Mechanism | None, warranted: str, note: str | None
+        clicks: int, asked: Any, cause: str | None, mechanism: str | None, warranted: str | None, note: str | None
     ) -> Any:
         actor = who()
         if not clicks or not _names_incident(asked):
             return no_update, no_update, no_update, no_update
         if actor is None:
             return notice("Not signed in", NO_SESSION, False), no_update, no_update, no_update
-        incident = sources.incident(asked["incident"])
-        label = label_from(incident, actor, sources.now(), cause, mechanism, warranted, note)
-        said = give(sources.incidents, actor, "resolve", incident.id, asked["key"], label)
+        judgement = read_form(warranted, cause, mechanism, note)
+        said = give(sources.incidents, actor, "resolve", asked["incident"], asked["key"], judgement)
         sources.forget()
         return notice(*said), False, uuid4().hex, ""
 

@@ -7,6 +7,7 @@ from typing import Any
 import dash_mantine_components as dmc
 from dash import dcc, html
 
+from alerting.human_labels import ANSWERS
 from dashboard.urls import RANGES
 from watchkeeper.vocabulary import MECHANISMS
 
@@ -209,17 +210,9 @@ def _dialogs() -> list[Any]:
                             data=[{"value": m, "label": m} for m in MECHANISMS if m != "unknown"],
                             clearable=True,
                         ),
-                        dmc.InputWrapper(
-                            dmc.SegmentedControl(
-                                id="label-warranted",
-                                value="yes",
-                                data=[
-                                    {"value": "yes", "label": "Yes"},
-                                    {"value": "no", "label": "No, a false page"},
-                                    {"value": "unsure", "label": "Not sure"},
-                                ],
-                                fullWidth=True,
-                            ),
+                        dmc.RadioGroup(
+                            dmc.Group([dmc.Radio(label=words, value=answer) for answer, words in ANSWERS]),
+                            id="label-warranted",
                             label="Was it right to wake somebody?",
                         ),
                         dmc.Textarea(id="label-note", label="Note", autosize=True, minRows=2, maxRows=6),

@@ -297,6 +297,11 @@ class Label:
         require_utc("Label.at", self.at)
 
 
+def supersedes(later: Label, label: Label) -> bool:
+    """Whether a label takes another's place: whoever judges an incident again has one judgement of it, the later."""
+    return (later.source, later.incident_id, later.author) == (label.source, label.incident_id, label.author)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
     """A runbook that the machine proposes for an incident; a human approves it, or does not.

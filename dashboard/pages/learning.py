@@ -88,7 +88,7 @@ def _labels(sources: Sources, viewer: Viewer) -> Part:
     words = {
         True: pill("warranted", "ok", "✓"),
         False: pill("false page", "failing", "✕"),
-        None: pill("not judged", "unknown", "?"),
+        None: pill("not sure", "unknown", "?"),
     }
     rows = [
         html.Tr(

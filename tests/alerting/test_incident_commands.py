@@ -84,6 +84,16 @@ def test_the_same_key_twice_is_one_command(run: Run, opened: str) -> None:
     assert [(label["cause"], label["warranted"]) for label in shown["labels"]] == [(None, False)]
 
 
+def test_not_sure_is_an_answer_on_the_command_line(run: Run, opened: str) -> None:
+    """It takes the place of what the same person said before."""
+    assert run("incident", "label", opened, "--as", "Ana", "--warranted", "--cause", "payments")[0] == 0
+    assert run("incident", "label", opened, "--as", "Ana", "--unsure")[0] == 0
+    assert run("incident", "label", opened, "--as", "Ana", "--unsure")[0] == 4
+    assert run("incident", "label", opened, "--unsure", "--warranted")[0] == 2
+    shown = json.loads(run("incident", "show", opened, "--json")[1])
+    assert [(label["cause"], label["warranted"]) for label in shown["labels"]] == [(None, None)]
+
+
 @pytest.mark.parametrize(
     ("words", "status", "says"),
     [

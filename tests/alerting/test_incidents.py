@@ -8,11 +8,12 @@ from datetime import timedelta
 
 import pytest
 
+from alerting.human_labels import Judgement
 from alerting.incidents import Incidents
 from watchkeeper.clock import FrozenClock
 from watchkeeper.errors import NotFound
 from watchkeeper.state.database import Database
-from watchkeeper.state.labels import labels
+from watchkeeper.state.labels import labels, record_label
 from watchkeeper.vocabulary import Actor, Diagnosis, Finding, Label, Proposal
 
 ANA = Actor(name="Ana", via="slack")
@@ -154,9 +155,6 @@ def test_an_approval_counts_once(incidents: Incidents, clock: FrozenClock) -> No
 def test_a_label_is_kept_with_its_source(incidents: Incidents, clock: FrozenClock, db: Database) -> None:
     """Chaos truth and human judgement stay apart."""
     (incident_id,) = incidents.observe([finding(clock, "cart")], edges=EDGES)
-    human = Label(
-        id="l1", incident_id=incident_id, source="human", author="Ana", at=clock.now(), warranted=True, cause="cart"
-    )
     truth = Label(
         id="l2",
         incident_id=incident_id,
@@ -166,11 +164,11 @@ def test_a_label_is_kept_with_its_source(incidents: Incidents, clock: FrozenCloc
         warranted=True,
         cause="payments",
     )
-    incidents.resolve(incident_id, ANA, "r", human)
-    incidents.label(incident_id, truth, "t")
+    incidents.resolve(incident_id, ANA, "r", Judgement(warranted=True, cause="cart"))
+    record_label(db, truth)
     assert [label.cause for label in labels(db, "human")] == ["cart"]
     assert [label.cause for label in labels(db, "chaos")] == ["payments"]
-    assert len(incidents.get(incident_id).labels) == 2
+    assert [label.source for label in incidents.get(incident_id).labels] == ["human"]
 
 
 def test_an_unknown_incident_is_a_clear_error(incidents: Incidents) -> None:

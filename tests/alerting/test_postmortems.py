@@ -10,28 +10,21 @@ from hypothesis import strategies as st
 from protocol import EDGES, finding
 
 from alerting import postmortem
+from alerting.human_labels import Judgement
 from alerting.incidents import Incidents
 from alerting.machine import Event, begin
 from watchkeeper.clock import FrozenClock
 from watchkeeper.errors import NotFound
 from watchkeeper.state.changes import record_change
 from watchkeeper.state.database import Database
+from watchkeeper.state.labels import record_label
 from watchkeeper.vocabulary import Actor, ChangeEvent, Diagnosis, Evidence, Finding, Label, Proposal, Suspect, utc
 
 ANA = Actor(name="Ana", via="slack")
 
 
-def judged(incident_id: str, clock: FrozenClock, source: str = "human", cause: str = "payments") -> Label:
-    return Label(
-        id=f"l-{source}-{incident_id}",
-        incident_id=incident_id,
-        source=source,  # type: ignore[arg-type]
-        author="Ana",
-        at=clock.now(),
-        warranted=True,
-        cause=cause,
-        mechanism="latency",
-    )
+def judged(cause: str = "payments") -> Judgement:
+    return Judgement(warranted=True, cause=cause, mechanism="latency")
 
 
 def test_a_resolve_drafts_what_is_known(db: Database, incidents: Incidents, clock: FrozenClock) -> None:
@@ -43,7 +36,7 @@ def test_a_resolve_drafts_what_is_known(db: Database, incidents: Incidents, cloc
         ),
     )
     (earlier,) = incidents.observe([finding(clock.now(), "blog")], edges=EDGES)
-    incidents.resolve(earlier, ANA, "r0", judged(earlier, clock))
+    incidents.resolve(earlier, ANA, "r0", judged())
     (incident_id,) = incidents.observe([finding(clock.now(), "payments"), finding(clock.now(), "web")], edges=EDGES)
     evidence = Evidence(kind="time", weight=2.5, sentence="its own time rose twentyfold")
     suspect = Suspect(service="payments", score=2.5, probability=0.8, mechanism="deploy", evidence=(evidence,))
@@ -63,7 +56,7 @@ def test_a_resolve_drafts_what_is_known(db: Database, incidents: Incidents, cloc
     incidents.observe([], edges=EDGES)
     with pytest.raises(NotFound, match="watchkeeper postmortem new"):
         postmortem.show(db, incident_id)
-    incidents.resolve(incident_id, ANA, "r", judged(incident_id, clock))
+    incidents.resolve(incident_id, ANA, "r", judged())
     written = postmortem.show(db, incident_id)
     for part in (
         "payments 2.0",
@@ -84,7 +77,11 @@ def test_chaos_truth_never_fills_in_a_humans_form(db: Database, incidents: Incid
     """The two sources stay apart."""
     (incident_id,) = incidents.observe([finding(clock.now(), "payments")], edges=EDGES)
     incidents.resolve(incident_id, ANA, "r")
-    incidents.label(incident_id, judged(incident_id, clock, "chaos"), "c")
+    truth = Label(
+        id="c", incident_id=incident_id, source="chaos", author="chaos", at=clock.now(), warranted=True, cause="cart"
+    )
+    record_label(db, truth)
+    postmortem.draft(db, incident_id, clock.now())
     written = postmortem.show(db, incident_id)
     assert written.label is None
     assert "| true cause | ? |" in written.markdown
@@ -94,7 +91,7 @@ def test_a_late_label_is_in_the_draft(db: Database, incidents: Incidents, clock:
     """Nobody has to draft it anew."""
     (incident_id,) = incidents.observe([finding(clock.now(), "payments")], edges=EDGES)
     incidents.resolve(incident_id, ANA, "r")
-    incidents.label(incident_id, judged(incident_id, clock, cause="bank"), "l")
+    incidents.judge(incident_id, ANA, "l", judged("bank"))
     assert "| true cause | bank |" in postmortem.show(db, incident_id).markdown
 
 

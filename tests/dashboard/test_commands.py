@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 
+from alerting.human_labels import Judgement, read_form
 from alerting.incidents import Incidents
 from alerting.machine import Incident
-from dashboard.commands import give, label_from
+from dashboard.commands import give
 from dashboard.incident_words import cause_text, urgency, why_notified
 from dashboard.sources import Sources
 from dashboard.suppressed import doubt, reopened
@@ -67,18 +66,18 @@ def test_an_unknown_incident_is_a_sentence_not_a_traceback(incidents: Incidents)
 
 
 def test_the_resolve_form_becomes_a_human_label(incidents: Incidents, incident: Incident) -> None:
-    """Cause, mechanism, verdict and note are kept, with who judged which version of the engine."""
-    label = label_from(incident, ANA, NOW, "payments", "deploy", "no", " too eager ")
-    give(incidents, ANA, "resolve", incident.id, "dashboard:3", label)
+    """Cause, mechanism, verdict and note are kept, with who judged which version of the detectors' model."""
+    judgement = read_form("no", "payments", "deploy", " too eager ")
+    give(incidents, ANA, "resolve", incident.id, "dashboard:3", judgement)
     (kept,) = incidents.get(incident.id).labels
     assert (kept.source, kept.author, kept.cause, kept.mechanism) == ("human", "Ana Sousa", "payments", "deploy")
-    assert (kept.warranted, kept.note, kept.model_version) == (False, "too eager", "rca-1")
+    assert (kept.warranted, kept.note, kept.model_version) == (False, "too eager", "detectors 0")
 
 
-def test_what_a_person_leaves_open_stays_unknown(incident: Incident) -> None:
-    """Not sure is not no."""
-    label = label_from(incident, ANA, NOW, None, None, "unsure", None)
-    assert (label.warranted, label.cause, label.mechanism, label.note) == (None, None, None, "")
+def test_what_a_person_leaves_open_stays_unknown() -> None:
+    """Not sure is not no, and no answer at all is no judgement."""
+    assert read_form("unsure", None, None, None) == Judgement(warranted=None)
+    assert read_form(None, "", None, "  ") is None
 
 
 def test_an_incident_says_why_it_woke_somebody(incident: Incident) -> None:
@@ -102,8 +101,8 @@ def test_a_detectors_record_counts_incidents(db: Database, incidents: Incidents,
     """Before the first label it says so; then it counts incidents, not findings."""
     seen = incident.findings[0]
     assert track_record(examples(db), seen).sentence().endswith("has not been judged yet")
-    label = label_from(incident, ANA, NOW + timedelta(minutes=1), "payments", None, "yes", "")
-    give(incidents, ANA, "resolve", incident.id, "dashboard:6", label)
+    judgement = read_form("yes", "payments", None, "")
+    give(incidents, ANA, "resolve", incident.id, "dashboard:6", judgement)
     told = track_record(examples(db), seen).sentence()
     assert told == "This detector (red), version 3, was right 1 of 1 time here"
 

@@ -216,7 +216,7 @@ def test_two_people_with_one_slack_id_are_never_taken_for_each_other(site: Site)
     oncall = site.config.oncall.model_construct(**(dict(site.config.oncall) | {"people": people}))
     config = site.config.model_construct(**(dict(site.config) | {"oncall": oncall}))
     incident_id = site.page()
-    events = SlackEvents(config, Incidents(site.db, SystemClock(), oncall), SystemClock())
+    events = SlackEvents(config, Incidents(site.db, SystemClock(), oncall))
     app = Starlette(routes=[Route("/slack/events", events.handle, methods=["POST"])])
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -86,6 +86,17 @@ def test_a_late_form_is_told_that_it_is_resolved_already(site: Site) -> None:
     assert {(label.author, label.warranted) for label in incident.labels} == {("Ana", True), ("Ben", False)}
 
 
+def test_not_sure_is_an_answer_in_slack(site: Site) -> None:
+    """The form offers it, chooses nothing beforehand, and what comes of it is neither yes nor no."""
+    incident_id = site.page()
+    view = site.press("resolve").json()["view"]
+    assert "initial_option" not in str(view)
+    site.submit(view, {"warranted": "unsure"})
+    site.until(lambda: site.incidents.get(incident_id).labels)
+    (label,) = site.incidents.get(incident_id).labels
+    assert (label.warranted, label.model_version) == (None, "detectors 0")
+
+
 def test_the_form_needs_a_judgement(site: Site) -> None:
     """Nothing is chosen beforehand, so a form without an answer to the first question is refused."""
     site.page()

@@ -45,6 +45,15 @@ def test_a_repeated_command_says_what_is(site: Site) -> None:
     assert len(site.incidents.get(incident_id).labels) == 1
 
 
+def test_not_sure_is_an_answer_of_the_api(site: Site) -> None:
+    """`warranted` null is kept as neither yes nor no; left out, it is a mistake."""
+    incident_id = site.page()
+    path = f"/api/v1/incidents/{incident_id}/label"
+    assert site.web.post(path, json={"label": {"note": "n"}}, headers=site.token()).status_code == 422
+    assert site.web.post(path, json={"label": {"warranted": None}}, headers=site.token()).status_code == 200
+    assert [label.warranted for label in site.incidents.get(incident_id).labels] == [None]
+
+
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_an_unknown_path_of_the_api_is_404_in_json(site: Site, method: str) -> None:
     """The dashboard's pages don't answer for the API."""

@@ -11,6 +11,7 @@ from uuid import uuid4
 import typer
 from pydantic import TypeAdapter
 
+from alerting.human_labels import Judgement
 from alerting.incidents import Incidents
 from alerting.machine import Incident, Outcome
 from watchkeeper.cli import incident_list
@@ -25,7 +26,7 @@ from watchkeeper.state.codec import dump
 from watchkeeper.state.database import Database
 from watchkeeper.state.runs import runs_of
 from watchkeeper.text import prose, seen_name
-from watchkeeper.vocabulary import MECHANISMS, Actor, Label, Mechanism, Proposal, content_key
+from watchkeeper.vocabulary import MECHANISMS, Actor, Mechanism, Proposal
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 
@@ -42,6 +43,7 @@ Seen = Annotated[
 ]
 Cause = Annotated[str | None, typer.Option("--cause", help="The service at fault; `none` if there was none.")]
 Warranted = Annotated[bool | None, typer.Option("--warranted/--unwarranted", help="Was waking somebody right?")]
+Unsure = Annotated[bool, typer.Option("--unsure", help="Not sure whether waking somebody was right.")]
 How = Annotated[str | None, typer.Option("--mechanism", help=f"How it hurt: {', '.join(MECHANISMS)}.")]
 Note = Annotated[str, typer.Option("--note", help="A line for whoever reads this later.")]
 
@@ -111,17 +113,15 @@ def resolve(
     who: Who = None,
     cause: Cause = None,
     warranted: Warranted = None,
+    unsure: Unsure = False,
     mechanism: How = None,
     note: Note = "",
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
     """End an incident, with your judgement if you have one. Exit status 4 if somebody else was first."""
-    incidents, actor = _incidents(config), _actor(who)
-    once, label = _key(key), None
-    if cause or warranted is not None or mechanism or note:
-        label = _label(incidents.get(incident), actor, once, cause, warranted, mechanism, note)
-    _tell(incidents.resolve(incident, actor, once, label), as_json)
+    judgement = _judgement(cause, warranted, unsure, mechanism, note)
+    _tell(_incidents(config).resolve(incident, _actor(who), _key(key), judgement), as_json)
 
 
 @app.command(epilog="Example: watchkeeper incident label inc-7f3a01 --cause payments --mechanism latency --warranted")
@@ -131,17 +131,20 @@ def label(
     who: Who = None,
     cause: Cause = None,
     warranted: Warranted = None,
+    unsure: Unsure = False,
     mechanism: How = None,
     note: Note = "",
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what it was: the cause, and whether waking somebody was right. Detectors learn from this."""
-    if not (cause or warranted is not None or mechanism or note):
-        raise ConfigError("say at least one of --cause, --warranted or --unwarranted, --mechanism, --note")
-    incidents, actor, once = _incidents(config), _actor(who), _key(key)
-    judged = _label(incidents.get(incident), actor, once, cause, warranted, mechanism, note)
-    _tell(incidents.label(incident, judged, once, actor), as_json)
+    """Say what it was: the cause, and whether waking somebody was right. Detectors learn from this.
+
+    It takes the place of what you said before of the same incident. Exit status 4 if you said just that already.
+    """
+    judgement = _judgement(cause, warranted, unsure, mechanism, note)
+    if judgement is None:
+        raise ConfigError("say at least one of --cause, --warranted, --unwarranted or --unsure, --mechanism, --note")
+    _tell(_incidents(config).judge(incident, _actor(who), _key(key), judgement), as_json)
 
 
 @app.command(epilog="Example: watchkeeper incident approve inc-7f3a01 --proposal 5d2f0c9be41a7730")
@@ -227,28 +230,21 @@ def _key(key: str | None) -> str:
     return f"cli:{key or uuid4().hex}"
 
 
-def _label(
-    incident: Incident,
-    actor: Actor,
-    key: str,
-    cause: str | None,
-    warranted: bool | None,
-    mechanism: str | None,
-    note: str,
-) -> Label:
+def _judgement(
+    cause: str | None, warranted: bool | None, unsure: bool, mechanism: str | None, note: str
+) -> Judgement | None:
+    """What the options say; None where they say nothing."""
     if mechanism is not None and mechanism not in MECHANISMS:
         raise ConfigError(f"--mechanism {mechanism}: must be one of {', '.join(MECHANISMS)}")
+    if unsure and warranted is not None:
+        raise ConfigError("--unsure: says the opposite of --warranted and of --unwarranted; give one of the three")
+    if not (cause or warranted is not None or unsure or mechanism or note.strip()):
+        return None
     known: dict[str, Mechanism] = {name: name for name in MECHANISMS}
-    return Label(
-        id=f"label-{content_key(incident.id, key)}",  # a repeat with the same key is the same label
-        incident_id=incident.id,
-        source="human",
-        author=actor.name,
-        at=SystemClock().now(),
+    return Judgement(
         warranted=warranted,
-        cause=None if cause in (None, "none") else cause,
+        cause=None if cause == "none" else cause,
         mechanism=known[mechanism] if mechanism else None,
-        model_version=incident.diagnosis.engine_version if incident.diagnosis else "",
         note=note,
     )
 

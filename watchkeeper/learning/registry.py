@@ -15,9 +15,9 @@ from watchkeeper.learning.gate import Pages, Verdict, held_out, judge
 from watchkeeper.learning.learnt import BUILT_IN, Learnt
 from watchkeeper.learning.train import train
 from watchkeeper.state.database import Database
-from watchkeeper.state.models import ModelVersion, Stage, at_stage, promotion_records, stage, versions
+from watchkeeper.state.models import DETECTORS, ModelVersion, Stage, at_stage, promotion_records, stage, versions
 
-NAME: Final = "detectors"
+NAME: Final = DETECTORS
 DEFAULT_RULES: Final = GateConfig()
 
 

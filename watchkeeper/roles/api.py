@@ -10,14 +10,14 @@ from fastapi import APIRouter, Path, Query
 from fastapi.responses import JSONResponse, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from alerting.human_labels import Judgement
 from alerting.incidents import Incidents
 from alerting.machine import Incident, Outcome
-from watchkeeper.clock import Clock
 from watchkeeper.errors import Conflict, NotFound, WatchkeeperError
 from watchkeeper.roles.credentials import Denied
 from watchkeeper.roles.session import NO_CREDENTIAL, denied, who
 from watchkeeper.state.codec import dump
-from watchkeeper.vocabulary import Actor, Label, Mechanism, content_key
+from watchkeeper.vocabulary import Actor, Mechanism
 
 IncidentId = Annotated[str, Path(pattern="^[A-Za-z0-9-]{1,32}$")]
 
@@ -32,11 +32,11 @@ WITHOUT_NUL = AfterValidator(_without_nul)
 
 
 class LabelBody(BaseModel):
-    """What it was, in a human's judgement."""
+    """What it was, in a human's judgement. `warranted` null is "not sure"."""
 
     model_config = ConfigDict(extra="forbid")
 
-    warranted: bool
+    warranted: bool | None
     cause: Annotated[str, Field(max_length=255), WITHOUT_NUL] | None = None
     mechanism: Mechanism | None = None
     note: Annotated[str, Field(max_length=4000), WITHOUT_NUL] = ""
@@ -58,7 +58,7 @@ def shown(incident: Incident) -> dict[str, Any]:
     return tree
 
 
-def router(incidents: Incidents, clock: Clock) -> APIRouter:
+def router(incidents: Incidents) -> APIRouter:
     """The routes under /api/v1."""
     api = APIRouter(prefix="/api/v1")
 
@@ -91,8 +91,8 @@ def router(incidents: Incidents, clock: Clock) -> APIRouter:
             return denied(Denied(status=401, text=NO_CREDENTIAL))
         body = body or CommandBody()
         key = f"{actor.via}:{command}:{body.key or uuid.uuid4().hex}"
-        label = _label(incident_id, actor, body.label, key, clock) if body.label else None
-        outcome = _give(incidents, incident_id, command, actor, key, label, body.proposal)
+        judgement = Judgement(**body.label.model_dump()) if body.label else None
+        outcome = _give(incidents, incident_id, command, actor, key, judgement, body.proposal)
         if outcome is None:
             return JSONResponse({"error": "label: is required; add it"}, 422)
         answer = {"changed": outcome.changed, "message": outcome.message, "incident": shown(outcome.incident)}
@@ -102,7 +102,13 @@ def router(incidents: Incidents, clock: Clock) -> APIRouter:
 
 
 def _give(
-    incidents: Incidents, incident_id: str, command: str, actor: Actor, key: str, label: Label | None, seen: str
+    incidents: Incidents,
+    incident_id: str,
+    command: str,
+    actor: Actor,
+    key: str,
+    judgement: Judgement | None,
+    seen: str,
 ) -> Outcome | None:
     match command:
         case "acknowledge":
@@ -112,23 +118,9 @@ def _give(
         case "decline":
             return incidents.decline(incident_id, actor, key, seen)
         case "resolve":
-            return incidents.resolve(incident_id, actor, key, label)
+            return incidents.resolve(incident_id, actor, key, judgement)
         case _:
-            return incidents.label(incident_id, label, key, actor) if label else None
-
-
-def _label(incident_id: str, actor: Actor, body: LabelBody, key: str, clock: Clock) -> Label:
-    return Label(
-        id=content_key(key),
-        incident_id=incident_id,
-        source="human",
-        author=actor.name,
-        at=clock.now(),
-        warranted=body.warranted,
-        cause=body.cause,
-        mechanism=body.mechanism,
-        note=body.note,
-    )
+            return incidents.judge(incident_id, actor, key, judgement) if judgement else None
 
 
 def error_response(error: WatchkeeperError) -> JSONResponse:

@@ -49,7 +49,7 @@ def build(config: Config, telemetry: Telemetry, db: Database, life: Life | None 
         found = best_question(db, incidents.get(incident_id))
         return found.text if found else ""
 
-    events = SlackEvents(config, incidents, clock, question)
+    events = SlackEvents(config, incidents, question)
     sessions = Sessions(config)
     app = FastAPI(title="Watchkeeper", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
 
@@ -98,7 +98,7 @@ def build(config: Config, telemetry: Telemetry, db: Database, life: Life | None 
     async def sign_out() -> Response:
         return sessions.sign_out()
 
-    app.include_router(api.router(incidents, clock))
+    app.include_router(api.router(incidents))
     app.include_router(calendar_feed.router(config, db, clock))
 
     @app.api_route("/api/{rest:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)

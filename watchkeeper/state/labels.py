@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, select
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, delete, select
 
 from watchkeeper.state.codec import dump, parse
 from watchkeeper.state.database import Database, to_micros
 from watchkeeper.state.insert import upsert
 from watchkeeper.state.schema import labels as table
-from watchkeeper.vocabulary import Label, LabelSource
+from watchkeeper.vocabulary import Label, LabelSource, supersedes
 
 
 def store_label(connection: Connection, label: Label) -> None:
-    """Keep a label inside somebody else's transaction; the same id overwrites."""
+    """Keep a label inside somebody else's transaction, in place of those that it supersedes."""
+    known = select(table.c.id, table.c.body).where(table.c.incident_id == label.incident_id)
+    gone = [one for one, body in connection.execute(known) if supersedes(label, parse(Label, body))]
+    if gone:
+        connection.execute(delete(table).where(table.c.id.in_(gone)))
     row = {
         "id": label.id,
         "incident_id": label.incident_id,
@@ -30,11 +36,21 @@ def record_label(db: Database, label: Label) -> None:
 
 
 def labels(db: Database, source: LabelSource | None = None, incident_id: str | None = None) -> tuple[Label, ...]:
-    """The labels, oldest first, of one source or incident or of all."""
+    """The labels that count, oldest first, of one source or incident or of all."""
     query = select(table.c.body).order_by(table.c.at, table.c.id)
     if source:
         query = query.where(table.c.source == source)
     if incident_id:
         query = query.where(table.c.incident_id == incident_id)
     with db.read() as connection:
-        return tuple(parse(Label, body) for body in connection.scalars(query))
+        return newest(parse(Label, body) for body in connection.scalars(query))
+
+
+def newest(found: Iterable[Label]) -> tuple[Label, ...]:
+    """Of labels in the order of their time those that no later one supersedes, as older versions kept them beside."""
+    counts: dict[tuple[str, str, str], Label] = {}
+    for label in found:
+        key = (label.source, label.incident_id, label.author)
+        counts.pop(key, None)  # the order is that of the judgements that count
+        counts[key] = label
+    return tuple(counts.values())

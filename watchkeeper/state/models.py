@@ -10,15 +10,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from watchkeeper.errors import NotFound
 from watchkeeper.state.database import Database, from_micros, to_micros
 from watchkeeper.state.schema import models, promotions
 
 Stage = Literal["shadow", "canary", "serving", "retired"]
+DETECTORS: Final = "detectors"  # the model that decides which findings wake somebody
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +125,22 @@ def at_stage(db: Database, name: str, wanted: Stage) -> ModelVersion | None:
 def serving(db: Database, name: str) -> ModelVersion | None:
     """The version that decides."""
     return at_stage(db, name, "serving")
+
+
+def deciding_version(connection: Connection, at: datetime, name: str = DETECTORS) -> str:
+    """What decided at a time, in words: `detectors 3`, where a canary ran beside it `detectors 3, canary 4`.
+
+    0 is what is built in. By the records of the moves, so that a promotion since then changes nothing of it.
+    """
+    query = select(promotions.c.version, promotions.c.stage).where(
+        promotions.c.name == name, promotions.c.at <= to_micros(at)
+    )
+    held = {"serving": 0, "canary": 0}
+    for version, to in connection.execute(query.order_by(promotions.c.id)):
+        held = {where: 0 if one == version else one for where, one in held.items()}
+        if to in held:
+            held[to] = version
+    return f"{name} {held['serving']}" + (f", canary {held['canary']}" if held["canary"] else "")
 
 
 def promotion_records(db: Database, name: str | None = None) -> tuple[Promotion, ...]:
