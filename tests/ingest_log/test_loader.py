@@ -186,3 +186,18 @@ def test_kinds_of_metric_that_are_stored_are_not_sent_again(tmp_path: Path) -> N
 def test_the_probe_is_a_request_with_nothing_in_it() -> None:
     """What tells whether the store takes others is a request that any signal can read."""
     assert records(PROBE) == [b"\x0a\x00"]
+
+
+def test_a_segment_that_cannot_be_read_from_disk_holds_up_no_other(tmp_path: Path) -> None:
+    """The oldest segment lies on a bad block: those behind it are stored, and the disk's words are told."""
+    answers, problems = Answers(), Problems(None)
+    (tmp_path / "00000000000000000001-0badb10c.traces.all.ready").mkdir()
+    log = open_log(tmp_path)
+    append(log, b"good 1", b"good 2")
+    log.close()
+    with scripted_store(answers) as store, loading(log, store, problems):
+        wait_until(lambda: sorted(stored_records(answers)) == [b"good 1", b"good 2"])
+        wait_until(lambda: bool(problems.current()))
+    (problem,) = problems.current()
+    assert problem.subject == "00000000000000000001-0badb10c"
+    assert "Is a directory" in problem.reason

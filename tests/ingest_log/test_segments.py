@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import secrets
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from waiting import until
 
 from watchkeeper.errors import IngestLogError
 from watchkeeper.ingest_log.segments import IngestLog, OverloadedError, varint
@@ -161,3 +164,56 @@ def test_a_torn_tail_is_cut_and_the_rest_kept(
     )
     log.close()
     assert data[:at] == b"".join(segment.path.read_bytes() for segment in log.sealed())
+
+
+def test_a_sender_that_goes_away_takes_nobodys_ack_with_it(tmp_path: Path) -> None:
+    """Who no longer waits cannot undo what is being written, nor stop the thread that writes."""
+    log = open_log(tmp_path)
+    gone = [log.append("traces", b"gone %d" % number) for number in range(20)]
+    for done in gone:
+        done.cancel()
+    log.append("traces", b"stays").result(60)
+    log.close()
+    assert records(log)[-1] == b"stays"
+    assert len(records(log)) == 21
+
+
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+from watchkeeper.errors import IngestLogError
+from watchkeeper.ingest_log.segments import IngestLog
+
+log = IngestLog(Path(sys.argv[1]), segment_bytes=1 << 20, max_backlog_bytes=1 << 20, open_scale=1000)
+log.append("traces", b"a" * 100).result(60)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (150, resource.RLIM_INFINITY))
+try:
+    log.append("traces", b"b" * 100).result(60)
+except IngestLogError:
+    print("refused")
+log.close()
+"""
+
+
+def test_what_a_full_disk_took_only_in_part_is_not_acked(tmp_path: Path) -> None:
+    """A disk that is nearly full takes the first half of a record without an error; what was acked before stays whole."""
+    said = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert said.stdout == "refused\n"
+    (path,) = tmp_path.glob("*.ready")
+    assert split(path.read_bytes()) == [b"a" * 100]
+
+
+def test_a_segment_that_cannot_be_sealed_is_told(tmp_path: Path) -> None:
+    """Somebody removes an open segment: the log refuses what comes next and says why, and nobody waits for ever."""
+    log = open_log(tmp_path, open_scale=0.2)
+    log.append("traces", b"x").result(60)
+    for path in tmp_path.glob("*.open"):
+        path.unlink()
+    until(lambda: log.problem)
+    assert "cannot be written" in (log.problem or "")
+    with pytest.raises(IngestLogError, match="cannot be written"):
+        log.append("traces", b"y").result(60)
+    log.close()

@@ -207,6 +207,9 @@ class Loader:
         FAILED.labels(segment.signal).inc()
         self._streak += 1
         current = self._current(segment)
+        if isinstance(error, OSError) and current:
+            self._unreadable(current, error)
+            return True
         verdict = judge(error, current.size if current else 0, into.memory_mib)
         if verdict is Verdict.AWAY or current is None:
             self._wait_for_store(error, self._streak)
@@ -232,6 +235,15 @@ class Loader:
             return True
         self._wait_for_store(error, self._streak - self._patience.streak + 1)
         return False
+
+    def _unreadable(self, segment: Segment, error: OSError) -> None:
+        """Its own file cannot be read: that says nothing of the store, and the segments behind it do not wait."""
+        trouble = self._trouble.setdefault(segment.token, _Trouble(loads=self._loads))
+        trouble.failures += 1
+        wait_s = backoff(trouble.failures, self._patience.first_s, self._patience.longest_s)
+        trouble.next_at = time.monotonic() + wait_s
+        reason = f"{segment.path} cannot be read; it is kept and tried again: {error.strerror or error}"
+        self._problems.report(LOOP, segment.token, reason)
 
     def _current(self, segment: Segment) -> Segment | None:
         """A segment as it is named now; None if its file is gone."""

@@ -192,6 +192,7 @@ class IngestLog:
         if self._backlog > self._max_backlog:
             raise OverloadedError(self._backlog, self._max_backlog)
         done: Future[None] = Future()
+        done.set_running_or_notify_cancel()  # a sender that goes away cancels nothing: others may wait for the same
         digest, earlier = self._recent.remember(signal, payload if received is None else received, done)
         if earlier is not None:
             return earlier
@@ -282,7 +283,7 @@ class IngestLog:
                 mine = [write for write in writes if write.signal == signal]
                 segment = self._segment(signal)
                 data = framed([write.payload for write in mine])
-                segment.file.write(data)
+                _write_all(segment, data)
                 with SYNC_SECONDS.time():
                     os.fdatasync(segment.file.fileno())
                 segment.size += len(data)
@@ -294,14 +295,18 @@ class IngestLog:
                     BACKLOG.set(self._backlog)
                 APPENDED.labels(signal).inc(len(data))
         except OSError as error:
-            # A half-written record must not be followed by another: this log takes nothing more.
-            self._failed = f"the ingest log in {self._folder} cannot be written: {error.strerror}"
+            failure = self._fail(error)
             for write in writes:
-                write.done.set_exception(IngestLogError(self._failed, retry=True))
+                write.done.set_exception(failure)
             return
         for write in writes:
             write.done.set_result(None)
         self._recent.note(write.digest for write in writes)
+
+    def _fail(self, error: OSError) -> IngestLogError:
+        """What is half written must not be followed by another record: from now on this log takes nothing more."""
+        self._failed = f"the ingest log in {self._folder} cannot be written: {error.strerror}"
+        return IngestLogError(self._failed, retry=True)
 
     def _segment(self, signal: str) -> _Open:
         segment = self._open.get(signal)
@@ -318,17 +323,36 @@ class IngestLog:
         for signal, segment in list(self._open.items()):
             old = now - segment.since >= OPEN_SECONDS.get(signal, 1.0) * self._open_scale
             if everything or old or segment.size >= self._segment_bytes:
-                segment.file.close()
-                kinds = "-".join(sorted(segment.kinds)) or "all"
-                target = segment.path.with_suffix(f".{kinds}.ready")
-                with self._counting:
-                    self._counted.add(target.name)
-                segment.path.rename(target)
                 del self._open[signal]
-                sealed = True
+                try:
+                    self._seal(segment)
+                except OSError as error:
+                    self._fail(error)  # the next start seals what is still there
+                else:
+                    sealed = True
         if sealed:
             with self._ready:
                 self._ready.notify_all()
+
+    def _seal(self, segment: _Open) -> None:
+        segment.file.close()
+        kinds = "-".join(sorted(segment.kinds)) or "all"
+        target = segment.path.with_suffix(f".{kinds}.ready")
+        with self._counting:
+            self._counted.add(target.name)
+        segment.path.rename(target)
+
+
+def _write_all(segment: _Open, data: bytes) -> None:
+    """Add records to a segment, all or none of them: a disk that is nearly full takes a part without an error."""
+    left = memoryview(data)
+    try:
+        while left:
+            left = left[segment.file.write(left) :]
+    except OSError:
+        with contextlib.suppress(OSError):
+            segment.file.truncate(segment.size)  # what is in it is acked, and must not be sealed with a torn end
+        raise
 
 
 def _note_senders(segment: _Open, senders: Sequence[str]) -> None:
