@@ -13,7 +13,7 @@ import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 import structlog
@@ -84,7 +84,7 @@ class Runner:
     def turn(self) -> int:
         """Carry out every run that is due and that nobody holds. Returns how many ended here."""
         ended = 0
-        while run := claim_run(self._db, self._owner, self._clock.now(), self._lease):
+        while run := self._claim(self._clock.now()):
             try:
                 ended += self._one(run)
                 self._problems.solved(LOOP, run.id)
@@ -98,15 +98,22 @@ class Runner:
     def give_up(self, why: str) -> int:
         """End every run that is not over, without touching its service; returns how many."""
         ended = 0
-        while run := claim_run(self._db, self._owner, self._clock.now() + 3 * self._lease, self._lease):
-            if run.state == "approved":
-                self._cancel(run, why)
-            else:
-                self._end(
-                    run, Result(succeeded=False, sentences=(*told(run).sentences, f"stopped where it was: {why}"))
-                )
-            ended += 1
+        while run := self._claim(self._clock.now() + 3 * self._lease):
+            with next(self._problems.each(LOOP, [run], lambda each: each.id)):
+                if run.state == "approved":
+                    self._cancel(run, why)
+                else:
+                    self._end(
+                        run, Result(succeeded=False, sentences=(*told(run).sentences, f"stopped where it was: {why}"))
+                    )
+                ended += 1
         return ended
+
+    def _claim(self, now: datetime) -> Run | None:
+        return claim_run(self._db, self._owner, now, self._lease, self._unreadable)
+
+    def _unreadable(self, run_id: str, why: Exception) -> None:
+        self._problems.report(LOOP, run_id, f"its record cannot be read, so it does not run: {why}")
 
     def _one(self, run: Run) -> bool:
         if run.state == "approved" and not run.steps:

@@ -125,6 +125,19 @@ def test_an_alert_joins_by_the_call_graph_that_was_known_before(watch: Watch, db
     ]
 
 
+def test_a_judgement_that_fails_pages_more_and_never_less(
+    watch: Watch, problems: Problems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was learnt dies of a finding: all of the tick's findings page as if nothing were learnt, and it is told."""
+    found = finding("cart", kind="errors")
+    monkeypatch.setattr(watch._live, "tick", lambda *_: [found])
+    monkeypatch.setattr(watch, "_read_call_graph", lambda _: None)
+    monkeypatch.setattr(watch._learner, "_judged", lambda _: 1 / 0)
+    watch.tick()
+    assert [one.service for one in watch.incidents.list("open")] == ["cart"]
+    assert [(one.loop, one.subject) for one in problems.current()] == [("tick", "what was learnt")]
+
+
 def test_an_alert_that_is_poison_is_set_aside_and_the_others_page(
     watch: Watch, db: Database, problems: Problems
 ) -> None:

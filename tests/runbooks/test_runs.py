@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from run_parts import ANA, BOOK, LIBRARY, UNDOABLE, VERBS, World, approved, diagnosis, is_whole, proposal_for, proposed
 from run_parts import without_policy as forbidding
-from sqlalchemy import Connection
+from sqlalchemy import Connection, update
 
 from alerting.incidents import Incidents
 from runbooks.journal import Journal
@@ -20,8 +20,10 @@ from runbooks.library import Library
 from runbooks.runner import Runner
 from watchkeeper.clock import FrozenClock
 from watchkeeper.errors import Conflict, RunbookError
+from watchkeeper.problems import Problems
 from watchkeeper.state.database import Database
 from watchkeeper.state.runs import Run, claim_run, runs_of
+from watchkeeper.state.schema import runs as runs_table
 from watchkeeper.vocabulary import Actor
 
 BEN = Actor(name="Ben", via="slack")
@@ -484,3 +486,24 @@ def test_runs_of_a_restored_database_end_without_touching_anything(
     assert [incidents.get(one).proposal_state for one in (waiting, begun)] == ["cancelled", "failed"]
     assert all("restored from a backup" in run_of(db, one).text for one in (waiting, begun))
     assert world.did == []
+
+
+# What cannot be read
+
+
+@pytest.mark.parametrize("restored", [False, True])
+def test_a_run_that_cannot_be_read_holds_up_no_other(
+    incidents: Incidents, clock: FrozenClock, db: Database, restored: bool
+) -> None:
+    """Another version wrote the oldest run: the next one runs, and after a restore the role starts all the same."""
+    first, second = approved(incidents, "cart", clock.now()), approved(incidents, "orders", clock.now())
+    with db.write() as connection:
+        connection.execute(update(runs_table).where(runs_table.c.incident_id == first).values(body='{"runbook": 7}'))
+    problems, world = Problems(None), World()
+    worker = Runner(db, world, LIBRARY, incidents, clock=clock, lease=LEASE, steps=UNDOABLE, problems=problems)
+    assert (worker.give_up("restored") if restored else worker.turn()) == 1
+    assert run_of(db, second).state == ("cancelled" if restored else "done")
+    assert world.verbs("orders") == ([] if restored else list(VERBS))
+    (problem,) = problems.current()
+    assert problem.loop == "runbooks"
+    assert "cannot be read" in problem.reason

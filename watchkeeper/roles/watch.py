@@ -35,7 +35,7 @@ from detectors.live import Live
 from rca.live import diagnose
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config
-from watchkeeper.errors import StoreError
+from watchkeeper.errors import StoreError, WatchkeeperError
 from watchkeeper.learning.loop import Learner
 from watchkeeper.learning.monitors import WATCHER, watch_the_watcher
 from watchkeeper.learning.suppression import reopenings
@@ -172,7 +172,7 @@ class Watch:
             return
         self._store_is_away = False
         self._problems.solved("tick", STORE)
-        kept = self._learner.judge(findings, now, self._edges)
+        kept = self._kept(findings, now)
         opened = self.incidents.observe(
             kept, edges=self._edges, now=now, judged=lambda one: not _is_outside(one) and self._live.judged(one)
         )
@@ -183,6 +183,18 @@ class Watch:
         self._announce(opened)
         self._tell_readiness()
         self.ticked_at = time.monotonic()
+
+    def _kept(self, findings: Sequence[Finding], now: datetime) -> list[Finding]:
+        """The findings, those held back that experience says nobody should be woken for."""
+        try:
+            kept = self._learner.judge(findings, now, self._edges)
+        except WatchkeeperError:
+            raise  # the database failed: the next tick comes, and what is held back does not page meanwhile
+        except Exception as error:  # noqa: BLE001 - noise is safe, silence is not
+            self._problems.report("tick", "what was learnt", error)
+            return list(findings)
+        self._problems.solved("tick", "what was learnt")
+        return kept
 
     def _announce(self, opened: Sequence[str]) -> None:
         for incident_id in opened:

@@ -8,7 +8,7 @@ where to go on, and in which direction.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
@@ -79,8 +79,17 @@ def plan_steps(connection: Connection, run_id: str, names: Sequence[str], at: da
         connection.execute(insert(run_steps).values(**step, detail="", undone=""))
 
 
-def claim_run(db: Database, owner: str, now: datetime, lease: timedelta) -> Run | None:
-    """Take the run that waits longest and that nobody holds, for `lease`; None when there is none."""
+def claim_run(
+    db: Database,
+    owner: str,
+    now: datetime,
+    lease: timedelta,
+    set_aside: Callable[[str, Exception], None] = lambda _, why: None,
+) -> Run | None:
+    """Take the run that waits longest and that nobody holds, for `lease`; None when there is none.
+
+    One that cannot be read is told to `set_aside` and left alone for as long; the next one is taken.
+    """
     at = to_micros(now)
     # A lease that ends later than any lease can was given before the clock was set back.
     free = or_(runs.c.leased_until <= at, runs.c.leased_until > to_micros(now + 2 * lease))
@@ -90,9 +99,13 @@ def claim_run(db: Database, owner: str, now: datetime, lease: timedelta) -> Run 
     for run_id in ids:
         mine = update(runs).where((runs.c.id == run_id) & waiting)
         with db.write() as connection:
-            taken = connection.execute(mine.values(owner=owner, leased_until=to_micros(now + lease))).rowcount == 1
-            if taken:
+            if connection.execute(mine.values(owner=owner, leased_until=to_micros(now + lease))).rowcount != 1:
+                continue
+            try:
                 return _read(connection, runs.c.id == run_id)[0]
+            except ValueError as error:  # written by another version, or by hand
+                unreadable = error
+        set_aside(run_id, unreadable)
     return None
 
 
