@@ -197,7 +197,7 @@ log.close()
 
 
 def test_what_a_full_disk_took_only_in_part_is_not_acked(tmp_path: Path) -> None:
-    """A disk that is nearly full takes the first half of a record without an error; what was acked before stays whole."""
+    """A disk that is nearly full takes half of a record without an error; what was acked before stays whole."""
     said = subprocess.run(
         [sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True, timeout=120, check=True
     )

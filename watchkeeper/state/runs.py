@@ -84,7 +84,7 @@ def claim_run(
     owner: str,
     now: datetime,
     lease: timedelta,
-    set_aside: Callable[[str, Exception], None] = lambda _, why: None,
+    set_aside: Callable[[str, Exception], None] = lambda *_: None,
 ) -> Run | None:
     """Take the run that waits longest and that nobody holds, for `lease`; None when there is none.
 
