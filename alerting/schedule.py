@@ -78,7 +78,8 @@ def person(oncall: OnCallConfig, person_id: str) -> PersonConfig:
     for one in oncall.people:
         if one.id == person_id:
             return one
-    raise NotFound(f"no person {person_id!r} among oncall.people")
+    known = ", ".join(one.id for one in oncall.people)
+    raise NotFound(f"no person {person_id!r} among oncall.people; there are: {known}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,7 +78,7 @@ def digest(incidents: Sequence[Incident], *, key: str, url: str, mention: str = 
         lines.append(f"and {more} more: <{url}|all incidents>")
     blocks: Blocks = [{"type": "header", "text": _plain(f"{len(incidents)} incidents: {one_line(told, 120)}")}]
     if mention:
-        reason = f"{wake(mention)} so many pages were due at once that they are gathered here."
+        reason = f"{wake(mention)} {len(incidents)} pages were due at once; this message gathers them."
         blocks.append(_section(reason + (f"\nWhy you: {slack_text(why)}" if why else "")))
     blocks.append(_section(f"*Services:* {_services_of(incidents, NAMED)}"))
     blocks += [_section("\n".join(lines[start : start + 5])) for start in range(0, len(lines), 5)]
@@ -245,7 +245,7 @@ def _cause(incident: Incident) -> str:
         return ""
     if diagnosis.abstained or not diagnosis.suspects:
         leads = ", ".join(_name(suspect.service) for suspect in diagnosis.suspects[:SUSPECTS])
-        return f"*No clear cause.* {slack_text(diagnosis.reason, TITLE_LIMIT)}" + (f"\nLeads: {leads}" if leads else "")
+        return f"*No clear cause:* {slack_text(diagnosis.reason, TITLE_LIMIT)}" + (f"\nLeads: {leads}" if leads else "")
     first = diagnosis.suspects[0]
     lines = [f"*Likely cause: {_name(first.service)}* ({first.mechanism}, {_percent(first)})"]
     lines += [f"• {slack_text(reason.sentence, LINE_LIMIT)}" for reason in _reasons(first)]

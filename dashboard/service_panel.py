@@ -208,7 +208,7 @@ def examples(sources: Sources, name: str, window: Window, viewer: Viewer) -> Par
         )
         for e in found
     ]
-    heads = ["When", "Trace", "", "Took"]
+    heads = ["When", "Trace", "Why", "Took"]
     caption = f"Requests to {name} that failed, then the slowest"
     return card("Requests worth a look", table(heads, rows, caption=caption), aside="failed, then slowest", level=3)
 

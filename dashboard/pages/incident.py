@@ -150,7 +150,7 @@ def _diagnosis(incident: Incident, view: View, viewer: Viewer) -> Part:
     if not diagnosis.suspects:
         return card("Likely cause", empty("No cause named", diagnosis.reason), aside=made)
     verdict = html.P(
-        [html.Strong("No answer, only leads. "), diagnosis.reason] if diagnosis.abstained else diagnosis.reason,
+        [html.Strong("No answer, only leads: "), diagnosis.reason] if diagnosis.abstained else diagnosis.reason,
         className="verdict abstained" if diagnosis.abstained else "verdict",
     )
     shown = [s for rank, s in enumerate(diagnosis.suspects) if rank < SUSPECTS and (rank == 0 or s.evidence)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,9 @@ from alerting.incidents import Incidents
 from watchkeeper.cli import main as front
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import load
+from watchkeeper.state.alerts import record_alerts
 from watchkeeper.state.database import Database
-from watchkeeper.vocabulary import Diagnosis, Proposal
+from watchkeeper.vocabulary import AlertNotice, Diagnosis, Proposal
 
 Said = tuple[int, str, str]
 Run = Callable[..., Said]
@@ -102,7 +104,7 @@ def test_not_sure_is_an_answer_on_the_command_line(run: Run, opened: str) -> Non
         (("postmortem", "show", "inc-nope"), 3, "no incident inc-nope"),
         (("oncall", "schedule", "--schedule", "odd"), 3, "there are: primary"),
         (("oncall", "who", "--at", "noon"), 2, "is not a time"),
-        (("oncall", "override", "zoe", "--from", "2026-01-01", "--to", "2026-01-02"), 3, "zoe"),
+        (("oncall", "override", "zoe", "--from", "2026-01-01", "--to", "2026-01-02"), 3, "there are: oncall"),
         (("oncall", "override", "oncall", "--from", "2026-01-02", "--to", "2026-01-01"), 2, "must end after"),
     ],
 )
@@ -114,10 +116,40 @@ def test_a_mistake_is_one_clear_line(run: Run, words: tuple[str, ...], status: i
     assert err.count("\n") == 1
 
 
+def test_a_listed_alert_can_be_ended_by_the_key_that_is_shown(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However narrow the terminal is, the key is whole."""
+    monkeypatch.setenv("COLUMNS", "40")
+    now = SystemClock().now()
+    db = Database.open(load(tmp_path / "watchkeeper.yaml"))
+    notice = AlertNotice(finding=finding(now, "payments"), resolved=False, started=now, ends_at=None)
+    record_alerts(db, [notice], now, timedelta(hours=1))
+    db.close()
+    heads, row = run("alerts", "list")[1].splitlines()
+    assert heads.split()[:2] == ["Key", "State"]
+    assert "ended." in run("alerts", "end", row.split()[0])[1]
+    assert "No alert" in run("alerts", "list")[1]
+
+
+def test_an_override_that_is_over_says_that_it_changes_nothing(run: Run) -> None:
+    """A year typed wrong leaves the rotation as it was, and nobody would see it."""
+    status, _, err = run("oncall", "override", "oncall", "--from", "2020-01-01", "--to", "2020-01-02")
+    assert (status, "that time is over" in err) == (0, True)
+
+
+def test_who_is_on_call_says_when_the_usual_file_is_not_read(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without `--config` the people of the file in this folder are not asked."""
+    monkeypatch.delenv("WATCHKEEPER_CONFIG")
+    status, _, err = run("oncall", "who")
+    assert (status, "watchkeeper.yaml in this folder is not used" in err) == (0, True)
+
+
 def test_who_is_on_call_and_why(run: Run) -> None:
     """For a human, for a script, and after an override."""
     assert "by rotation; step 1 of 3" in run("oncall", "who")[1]
-    assert run("oncall", "override", "oncall", "--from", "2026-01-01", "--to", "2100-01-01")[0] == 0
+    status, said, _ = run("oncall", "override", "oncall", "--from", "2026-01-01", "--to", "2100-01-01")
+    assert (status, "On call is on call in 'primary' from 2026-01-01 00:00 to 2100-01-01" in said) == (0, True)
     steps = json.loads(run("oncall", "who", "--json")[1])["steps"]
     assert [step["person"] for step in steps] == ["oncall"] * 3
     assert "by an override" in steps[0]["why"]

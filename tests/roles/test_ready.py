@@ -160,7 +160,7 @@ def test_what_was_set_aside_stands_in_readiness_and_doctor(config: Config) -> No
     assert "timers set aside inc-1:page:3: ValueError: no such zone" in str(noted(life))
     (result,) = set_aside(config)
     assert result.status == "warning"
-    for part in ("watch: timers", "inc-1:page:3", "no such zone", "1 times since", "UTC"):
+    for part in ("watch: timers", "inc-1:page:3", "no such zone", "once, ", "UTC"):
         assert part in f"{result.check} {result.found}"
     problems.solved("timers")
     assert [one.status for one in set_aside(config)] == ["ok"]

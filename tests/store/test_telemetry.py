@@ -17,6 +17,7 @@ from collectors.otlp_limits import Limits
 from watchkeeper.bench.own_roles import OwnRoles
 from watchkeeper.store import edges
 from watchkeeper.store.otlp import Destination, inserts
+from watchkeeper.store.recent_traces import recent_traces
 from watchkeeper.store.statements import Statements
 from watchkeeper.store.telemetry import connect
 from watchkeeper.vocabulary import Window
@@ -267,3 +268,15 @@ def test_a_trace_is_found_by_its_id(roles: OwnRoles, loader: Statements) -> None
     load(loader, "traces", traces("one", {"at": START + timedelta(seconds=1), "trace": trace}))
     load(loader, "traces", traces("two", {"at": START, "trace": trace, "kind": "client"}))
     assert roles.telemetry.trace(trace.hex())["service"].to_pylist() == ["two", "one"]
+
+
+def test_the_newest_traces_are_of_services_not_of_watchkeeper_itself(roles: OwnRoles, loader: Statements) -> None:
+    """The roles' own traces, one every few seconds, would push the first trace of a service out of sight."""
+    now, key = datetime.now(UTC), secrets.token_hex(3)
+    theirs, own = f"first-{key}", f"watchkeeper-{key}"
+    load(loader, "traces", traces(theirs, {"at": now - timedelta(seconds=5), "ms": 3, "name": "GET /"}))
+    load(loader, "traces", traces(own, {"at": now - timedelta(seconds=1), "ms": 3, "name": "tick"}))
+    seen = [service for one in recent_traces(roles.telemetry, minutes=10, limit=1000) for service in one["services"]]
+    assert (theirs in seen, own in seen) == (True, False)
+    (asked,) = recent_traces(roles.telemetry, minutes=10, service=own)
+    assert asked["services"] == [own]

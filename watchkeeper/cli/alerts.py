@@ -8,10 +8,8 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from watchkeeper.cli.columns import print_columns
 from watchkeeper.cli.options import AsJson, ConfigPath
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import load
@@ -40,13 +38,13 @@ def list_alerts(
     if not known:
         print("No alert from outside." if ended else "No alert from outside fires.")
         return
-    table = Table("Key", "State", "First heard (UTC)", "Last heard (UTC)", "Service", "What")
+    rows = []
     for alert in known:
         facts = _facts(alert, now)
         first, heard = (f"{at:%Y-%m-%d %H:%M:%S}" for at in (alert.first_at, alert.heard_at))
-        service, what = escape(one_line(facts["service"], 60)), escape(one_line(facts["summary"], 200))
-        table.add_row(alert.key, facts["state"], first, heard, service, what)
-    Console().print(table)
+        service, what = one_line(facts["service"], 60), one_line(facts["summary"], 200)
+        rows.append((alert.key, facts["state"], first, heard, service, what))
+    print_columns(("Key", "State", "First heard (UTC)", "Last heard (UTC)", "Service", "What"), rows)
 
 
 @app.command(epilog="Example: watchkeeper alerts end 0f3a9c2b7d1e4a55")

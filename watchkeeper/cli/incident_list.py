@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from watchkeeper.cli.columns import print_columns
 from watchkeeper.config_glance import sqlite_file
 from watchkeeper.errors import ConfigError
 from watchkeeper.state.quick_read import Tree, newest_incidents
@@ -60,7 +61,7 @@ def show(config: Path | None, state: str | None, limit: int, *, as_json: bool) -
     elif not found:
         print("No incident." if state is None else f"No incident is {state}.")
     else:
-        _print_table([_row(incident) for incident in found])
+        print_columns(HEADS, [_row(incident) for incident in found])
 
 
 def _read_in_full(config: Path | None, state: str | None, limit: int) -> list[Tree]:
@@ -80,12 +81,6 @@ def _row(incident: Tree) -> tuple[str, ...]:
     since = str(incident["onset"])[:19].replace("T", " ")
     service, title = one_line(incident["service"], 40), one_line(incident["title"], 200)
     return (incident["id"], incident["system_state"], one_line(human(incident), 60), since, service, title)
-
-
-def _print_table(rows: list[tuple[str, ...]]) -> None:
-    widths = [max(len(row[column]) for row in [HEADS, *rows]) for column in range(len(HEADS) - 1)]
-    for row in [HEADS, *rows]:
-        print("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]))
 
 
 def human(incident: Tree) -> str:

@@ -83,7 +83,7 @@ def retry(
     chosen = _chosen(folder, names, everything=everything)
     for name in chosen:
         quarantine.retry(folder, name)
-    print(f"{len(chosen)} segment(s) will be loaded again.")
+    print(f"{len(chosen)} segment(s) will be loaded again." if chosen else "Nothing is in quarantine.")
 
 
 @refused.command(epilog="Example: watchkeeper ingest refused drop NAME --yes")

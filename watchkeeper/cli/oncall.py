@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import sys
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ import typer
 
 from alerting import schedule as schedules
 from alerting.escalation import whom
-from watchkeeper.cli.options import AsJson, ConfigPath
+from watchkeeper.cli.options import AsJson, ConfigPath, hint_at_unused_file
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config, load
 from watchkeeper.errors import ConfigError
@@ -29,6 +30,7 @@ Days = Annotated[int, typer.Option("--days", min=1, max=366, help="How far ahead
 @app.command(epilog="Example: watchkeeper oncall who --at 2026-03-29T02:30 --json")
 def who(config: ConfigPath = None, at: At = None, as_json: AsJson = False) -> None:
     """Whom each step of the escalation would page, and why them."""
+    hint_at_unused_file(config)
     tree = load(config)
     overrides = schedules.stored_overrides(Database.open(tree))
     moment = _time(at)
@@ -48,6 +50,7 @@ def who(config: ConfigPath = None, at: At = None, as_json: AsJson = False) -> No
 @app.command(epilog="Example: watchkeeper oncall schedule --days 14")
 def schedule(config: ConfigPath = None, schedule: Schedule = None, days: Days = 7, as_json: AsJson = False) -> None:
     """The schedule as it comes out: rotations, overrides, gaps."""
+    hint_at_unused_file(config)
     tree = load(config)
     name, window = _named(tree, schedule), _ahead(days)
     overrides = schedules.stored_overrides(Database.open(tree))
@@ -109,6 +112,7 @@ def override(
     schedule: Schedule = None,
 ) -> None:
     """Let somebody take over for a while. It beats the rotation wherever on-call is read."""
+    hint_at_unused_file(config)
     tree = load(config)
     actor = Actor(name=getpass.getuser(), via="cli")
     name = _named(tree, schedule)
@@ -117,7 +121,11 @@ def override(
     except ValueError as error:
         raise ConfigError(f"{error}; check --from and --to") from error
     key, new = schedules.record_override(Database.open(tree), tree.oncall, made, SystemClock().now(), actor)
-    print(f"{key}: {'kept' if new else 'was there already'}")
+    holder = seen_name(schedules.person(tree.oncall, person).name)
+    span = f"{made.start:%Y-%m-%d %H:%M} to {made.end:%Y-%m-%d %H:%M} UTC"
+    print(f"{key}: {holder} is on call in {name!r} from {span}{'' if new else ' (was there already)'}")
+    if made.end <= SystemClock().now():
+        print("note: that time is over, so nothing changes; check --from and --to", file=sys.stderr)
 
 
 @app.command(epilog="Example: watchkeeper oncall remove-override 1f2e3d4c5b6a7980")

@@ -20,7 +20,9 @@ ASK_EVERY_S = 0.5
 @app.command(epilog="Example: watchkeeper traces --wait 60")
 def traces(
     config: ConfigPath = None,
-    service: Annotated[str, typer.Option(help="Only traces that this service is part of.")] = "",
+    service: Annotated[
+        str, typer.Option(help="Only traces that this service is part of; `watchkeeper-watch` too.")
+    ] = "",
     minutes: Annotated[float, typer.Option(min=1, max=10080, help="How far back.")] = 60,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 20,
     wait: Annotated[float, typer.Option(min=0, max=3600, help="Wait so many seconds for the first one.")] = 0,

@@ -16,7 +16,7 @@ import psutil
 
 from watchkeeper.config import Config
 from watchkeeper.errors import WatchkeeperError
-from watchkeeper.problems import one_line, read_problems
+from watchkeeper.problems import Problem, one_line, read_problems
 from watchkeeper.roles import heart, ready
 from watchkeeper.roles.up import roles_for
 
@@ -199,7 +199,7 @@ def roles(config: Config) -> list[Result]:
     if lost:
         advice = "`watchkeeper up` runs every role; where they run elsewhere, look there."
         results.append(Result(check="roles", status="warning", found=f"not here: {', '.join(lost)}", advice=advice))
-    return results or [Result(check="roles", status="ok", found=f"{', '.join(running)} turn")]
+    return results or [Result(check="roles", status="ok", found=f"{', '.join(running)} run")]
 
 
 def set_aside(config: Config) -> list[Result]:
@@ -208,14 +208,20 @@ def set_aside(config: Config) -> list[Result]:
         Result(
             check=f"{role}: {problem.loop}",
             status="warning",
-            found=f"set aside {problem.subject}: {problem.reason} "
-            f"({problem.count} times since {_clock(problem.since)}, last {_clock(problem.last_at)})",
+            found=f"set aside {problem.subject}: {problem.reason} ({_how_often(problem)})",
             advice=f"The rest goes on without it. {config.data_dir / 'log' / f'{role}.log'} tells more.",
         )
         for role, problems in read_problems(config.data_dir / "run").items()
         for problem in problems
     ]
     return results or [Result(check="set aside", status="ok", found="nothing was set aside in the last day")]
+
+
+def _how_often(problem: Problem) -> str:
+    """How many times it came, and when."""
+    if problem.count == 1:
+        return f"once, {_clock(problem.last_at)}"
+    return f"{problem.count} times since {_clock(problem.since)}, last {_clock(problem.last_at)}"
 
 
 def _clock(at: float) -> str:
