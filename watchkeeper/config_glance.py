@@ -13,20 +13,34 @@ from watchkeeper.errors import ConfigError
 DATA_DIR = "watchkeeper-data"
 
 
+def _read(path: Path | None) -> tuple[Path, dict[str, Any]] | None:
+    """The folder to which paths are relative, and what the file holds; None where it is no plain configuration."""
+    if path is None:
+        return Path.cwd(), {}
+    from watchkeeper.yaml_file import read_document
+
+    try:
+        data = read_document(path).data or {}
+    except ConfigError:
+        return None
+    return (path.absolute().parent, data) if isinstance(data, dict) else None
+
+
+def data_folder(path: Path | None) -> Path | None:
+    """`data_dir` as the configuration in `path` names it; None: read it in full."""
+    read = _read(path)
+    name = read[1].get("data_dir", DATA_DIR) if read else None
+    if read is None or not isinstance(name, str) or not name.strip() or name.startswith("~"):
+        return None
+    return (read[0] / name).absolute()
+
+
 def sqlite_file(path: Path | None) -> Path | None:
     """The file of an SQLite state database as the configuration in `path` names it; None: read it in full."""
-    folder = Path.cwd()
-    data: Any = {}
-    if path is not None:
-        from watchkeeper.yaml_file import read_document
-
-        try:
-            document = read_document(path)
-        except ConfigError:
-            return None
-        folder, data = path.absolute().parent, document.data or {}
-    if not isinstance(data, dict):
+    read = _read(path)
+    if read is None:
         return None
+    folder, data = read
     state, data_dir = data.get("state") or {}, data.get("data_dir", DATA_DIR)
     if not isinstance(state, dict) or state.get("url_env") is not None:
         return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -9,9 +11,10 @@ import pytest
 from icalendar import Calendar
 
 from tests.slack.running_site import Site
+from watchkeeper.cli import incident_list
 from watchkeeper.config import Config, SlackConfig, SlackStandInConfig, WebConfig
 from watchkeeper.errors import ConfigError
-from watchkeeper.roles import standin, web
+from watchkeeper.roles import ready, standin, web
 
 
 def test_incidents_can_be_read_on_loopback(site: Site) -> None:
@@ -160,3 +163,23 @@ def test_a_calendar_subscribes_by_its_secret_address(site: Site) -> None:
     assert any("is on call (primary)" in str(event["SUMMARY"]) for event in events)
     assert site.web.get("/calendar/guess.ics").status_code == 404
     assert site.web.get(path.replace("primary", "none")).status_code == 404
+
+
+def test_the_command_line_lists_what_the_running_web_role_knows(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Where the database cannot be read quickly, as PostgreSQL, the role that has it open is asked."""
+    incident_id = site.page("ledger")
+    file = tmp_path / "watchkeeper.yaml"
+    file.write_text(f"data_dir: {site.config.data_dir}\nstate:\n  url: postgresql://nobody@127.0.0.1:1/none\n")
+    ready.announce(site.config, "web", {"http": site.config.web.port})
+
+    def never(*_: object) -> None:
+        raise AssertionError("the database was opened")
+
+    monkeypatch.setattr(incident_list, "_read_in_full", never)
+    incident_list.show(file, "open", 50, as_json=True)
+    assert [one["id"] for one in json.loads(capsys.readouterr().out)] == [incident_id]
+    ready.withdraw(site.config, "web")
+    with pytest.raises(AssertionError, match="was opened"):
+        incident_list.show(file, "open", 50, as_json=True)
