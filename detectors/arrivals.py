@@ -11,12 +11,17 @@ import pyarrow as pa
 from detectors.clock_skew import Offset, from_the_future, skewed, skews
 from detectors.lateness import Aligned, Lateness, Signal
 from watchkeeper.problems import Problems
-from watchkeeper.vocabulary import Finding, Window
+from watchkeeper.vocabulary import Finding, Window, utc
 
 # How often the newest data of each signal is looked up. Metric points come by the interval, and are dearer to ask for.
 EVERY_S: Final[Mapping[Signal, float]] = {"spans": 10.0, "logs": 10.0, "metrics": 60.0}
 OFFSETS_EVERY_S: Final = 120.0
 OFFSETS_BACK_S: Final = 180.0
+# Rows are counted from a moment that moves only so often, so that a count that grows says that some came.
+COUNTED_FROM_S: Final = 600
+AHEAD_FOR_S: Final = 120.0  # so long after the last row from the future its service's clock is told
+MOST_TICKETS: Final = 50
+MOST_TOLD: Final = 20  # services beyond the bound that are told by name
 BEYOND_S: Final = 120.0  # so much further than the bound is looked, to say of whom nothing is judged
 
 
@@ -33,7 +38,8 @@ class Arrivals:
         self._problems = problems
         self._signals: dict[Signal, Lateness] = {signal: Lateness(signal, bound_s) for signal in EVERY_S}
         self._read_at: dict[str, datetime] = {}
-        self._ahead: dict[str, float] = {}
+        self._by_calls: dict[str, float] = {}
+        self._by_future: dict[str, tuple[float, datetime]] = {}
         self._since: dict[str, datetime] = {}
         self._told: set[tuple[Signal, str]] = set()
 
@@ -44,13 +50,15 @@ class Arrivals:
         for signal, lateness in self._signals.items():
             if not self._is_due(signal, EVERY_S[signal], now):
                 continue
-            table = rollups.newest(signal, Window(start=now - around, end=now + around))
+            start = utc((now - around).timestamp() // COUNTED_FROM_S * COUNTED_FROM_S)
+            table = rollups.newest(signal, Window(start=start, end=now + around))
             newest = _ends(table)
-            if moved := lateness.observe(newest, now.timestamp()):
+            rows = dict(zip(table["service"].to_pylist(), table["rows"].to_pylist(), strict=True))
+            if moved := lateness.observe(newest, now.timestamp(), rows):
                 changed[signal] = moved
             self._tell(signal)
             if signal == "spans":
-                self._note(from_the_future(newest, self._ahead, now.timestamp()), now)
+                self._look_ahead(newest, now)
         if self._is_due("offsets", OFFSETS_EVERY_S, now):
             self._read_offsets(rollups, now)
         return changed
@@ -75,7 +83,10 @@ class Arrivals:
 
     def judge(self, now: datetime) -> list[Finding]:
         """A ticket for each clock that is off."""
-        return skewed(self._ahead, self._since, now)
+        ahead = {service: seconds for service, (seconds, _) in self._by_future.items()} | self._by_calls
+        self._since = {service: self._since.get(service, now) for service in ahead}
+        told = sorted(ahead, key=lambda service: (self._since[service], service))[:MOST_TICKETS]
+        return skewed({service: ahead[service] for service in told}, self._since, now)
 
     def _is_due(self, what: str, every_s: float, now: datetime) -> bool:
         last = self._read_at.get(what)
@@ -95,19 +106,27 @@ class Arrivals:
         ]
         found = skews(offsets, delays)
         judged = {name for one in offsets for name in (one.caller, one.callee)}
-        for service in [name for name in self._ahead if name in judged and name not in found]:
-            del self._ahead[service], self._since[service]
-        self._note(found, now)
+        self._by_calls = {name: seconds for name, seconds in self._by_calls.items() if name not in judged} | found
 
-    def _note(self, ahead: Mapping[str, float], now: datetime) -> None:
-        for service, seconds in ahead.items():
-            self._ahead[service] = seconds
-            self._since.setdefault(service, now)
+    def _look_ahead(self, newest: Mapping[str, float], now: datetime) -> None:
+        """Whose newest rows lie in the future; and whose clock was off and is not heard of any more."""
+        self._by_calls = {service: seconds for service, seconds in self._by_calls.items() if service in newest}
+        for service, seconds in from_the_future(newest, self._by_calls, now.timestamp()).items():
+            self._by_future[service] = (seconds, now)
+        self._by_future = {
+            service: (seconds, at)
+            for service, (seconds, at) in self._by_future.items()
+            if service not in self._by_calls and abs((now - at).total_seconds()) < AHEAD_FOR_S
+        }
 
     def _tell(self, signal: Signal) -> None:
-        beyond = self._signals[signal].beyond
-        for service in beyond:
-            self._problems.report("late telemetry", f"{signal} of {service}", self._signals[signal].words(service))
+        lateness = self._signals[signal]
+        beyond = {service: lateness.words(service) for service in sorted(lateness.beyond)[:MOST_TOLD]}
+        if len(lateness.beyond) > MOST_TOLD:
+            more = len(lateness.beyond) - MOST_TOLD
+            beyond["others"] = f"{more:,} more services whose telemetry is beyond watch.late_s: stored, not judged"
+        for service, words in beyond.items():
+            self._problems.report("late telemetry", f"{signal} of {service}", words)
             self._told.add((signal, service))
         for told in [one for one in self._told if one[0] == signal and one[1] not in beyond]:
             self._problems.solved("late telemetry", f"{signal} of {told[1]}")

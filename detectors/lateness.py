@@ -32,6 +32,9 @@ PUNCTUAL_S: Final = 20.0  # a batch of five seconds, the ingest log and a busy m
 STEP_S: Final = 30  # delays are rounded up to it: a multiple of every history's bucket
 SAMPLES: Final = 4  # advances that must agree before a service is judged later or earlier
 AGREE_S: Final = 30.0
+# Whoever is moved costs a read of the whole history: delays that come and go must not cost one at every look.
+MOVES_EVERY_S: Final = 60.0
+STUCK: Final = 2  # looks at which rows came without an advance: the clock that was ahead has been set
 LATELY_S: Final = 25.0  # two looks, and some delay of them
 MOST_DELAYS: Final = 8  # different delays that are read apart; each costs a query of its own
 
@@ -53,6 +56,8 @@ class _Source:
     first_at: float
     advanced_at: float = float("-inf")
     delays: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
+    rows: int | None = None
+    stuck: int = 0
 
 
 class Lateness:
@@ -69,28 +74,45 @@ class Lateness:
         self._sources: dict[str, _Source] = {}
         self.delays: dict[str, int] = {}
         self.beyond: dict[str, float] = {}
+        self._moved_at = float("-inf")
 
-    def observe(self, newest: Mapping[str, float], now: float) -> frozenset[str]:
-        """Take the end of each service's newest bucket (Unix seconds); returns whose delay is another one now."""
+    def observe(self, newest: Mapping[str, float], now: float, rows: Mapping[str, int] | None = None) -> frozenset[str]:
+        """Take the end of each service's newest bucket (Unix seconds); returns whose delay is another one now.
+
+        `rows` counts each service's rows since a moment that stays the same from look to look, for the most part.
+        """
         changed: set[str] = set()
         for service, end in newest.items():
             source = self._sources.setdefault(service, _Source(newest=end, first_at=now))
             if end <= source.newest:
+                self._watch_stuck(service, source, (rows or {}).get(service), changed)
                 continue
+            source.stuck, source.rows = 0, (rows or {}).get(service)
             source.newest, source.advanced_at = end, now
             source.delays.append(now - end)
             if len(source.delays) == SAMPLES and max(source.delays) - min(source.delays) <= AGREE_S:
-                self._settle(service, max(source.delays, key=abs), changed)
+                self._settle(service, max(source.delays), now, changed)
         for service in self._sources.keys() - newest.keys():  # nothing within reach any more: it is gone, not late
             del self._sources[service]
             self.beyond.pop(service, None)
-            if self.delays.pop(service, 0):
-                changed.add(service)
+            self.delays.pop(service, None)  # there is nothing to read anew
+        if changed:
+            self._moved_at = now
         LATE.labels(self._signal).set(len(self.delays))
         LARGEST.labels(self._signal).set(max(self.delays.values(), default=0))
         return frozenset(changed)
 
-    def _settle(self, service: str, delay: float, changed: set[str]) -> None:
+    def _watch_stuck(self, service: str, source: _Source, rows: int | None, changed: set[str]) -> None:
+        """A service whose rows go on behind its newest one: its clock was ahead, and somebody has set it."""
+        if rows is not None and source.rows is not None and rows > source.rows:
+            source.stuck += 1
+        source.rows = rows
+        if source.stuck >= STUCK and self.delays.get(service, 0) < 0:
+            del self.delays[service]
+            source.delays.clear()
+            changed.add(service)
+
+    def _settle(self, service: str, delay: float, now: float, changed: set[str]) -> None:
         self.beyond.pop(service, None)
         wanted = 0
         if abs(delay) > self._bound_s:
@@ -101,8 +123,11 @@ class Lateness:
             wanted = -int(-delay // STEP_S) * STEP_S
         known = self.delays.get(service, 0)
         # One step less is no reason to read everything again: it would come and go.
-        if wanted == known or (0 < wanted < known and known - wanted <= STEP_S):
+        is_little_less = 0 <= wanted < known and known - wanted <= STEP_S
+        if wanted == known or (is_little_less and delay > PUNCTUAL_S - 5.0):
             return
+        if 0 <= now - self._moved_at < MOVES_EVERY_S:
+            return  # it is measured again when it advances
         if wanted and wanted not in self.delays.values() and len(set(self.delays.values())) >= MOST_DELAYS:
             later = [used for used in self.delays.values() if used >= wanted > 0]
             if not later:

@@ -15,6 +15,7 @@ import json
 import os
 import threading
 import time
+from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -34,7 +35,7 @@ PROBLEMS = Gauge("watchkeeper_problems", "Problems that stand now, by loop.", ["
 FORGOTTEN_AFTER_S: Final = 24 * 3600.0
 # A problem of the last minutes makes `/readyz` say so; an older one is shown by `doctor` and the overview only.
 FRESH_S: Final = 300.0
-MOST: Final = 200  # problems that one role keeps: the ones that came last
+MOST: Final = 200  # problems that one role keeps: the ones that came last, of the loop with the most the fewest
 WRITE_EVERY_S: Final = 0.5
 SUFFIX: Final = ".problems.json"
 
@@ -96,7 +97,9 @@ class Problems:
                 count=(known.count if known else 0) + 1,
             )
             while len(self._known) > MOST:
-                del self._known[next(iter(self._known))]
+                # A loop with a flood of them must not hide what the others set aside.
+                (fullest, _) = Counts(loop for loop, _ in self._known).most_common(1)[0]
+                del self._known[next(key for key in self._known if key[0] == fullest)]
         SET_ASIDE.labels(loop).inc()
         if known is None:
             self._logger.warning("problem.new", loop=loop, subject=key[1], reason=one_line(reason), exc_info=unexpected)

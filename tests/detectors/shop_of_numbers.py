@@ -50,6 +50,7 @@ class Shop:
         # Seconds by which a service's rows come later than that; what lies in the future came early.
         self.late: dict[str, float] = {}
         self.ahead: dict[str, float] = {}
+        self.set_right_at: dict[str, float] = {}  # from this second on a clock that was ahead is right
 
     def rows(self, service: str) -> list[int]:
         return [i for i, one in enumerate(self.series) if one[0] == service]
@@ -96,7 +97,7 @@ class Shop:
         row, column = self._inside(window, self.calls > 0)
         return pa.table(
             {
-                "bucket": pa.array(START + column * STEP + self.shift()[row], pa.timestamp("s", "UTC")),
+                "bucket": pa.array(START + column * STEP + self.shift(row, column), pa.timestamp("s", "UTC")),
                 "service": pa.array([self.series[i][0] for i in row], pa.string()),
                 "operation": [self.series[i][1] for i in row],
                 "calls": self.calls[row, column].astype(np.int64),
@@ -118,13 +119,16 @@ class Shop:
             return row, column
         late = np.array([self.late.get(name, 0.0) for name, *_ in self.series])[row]
         has_come = (column + 1) * STEP <= self.now - START - self.lag_s - late
-        stamp = START + column * STEP + self.shift()[row]
+        stamp = START + column * STEP + self.shift(row, column)
         inside = has_come & (stamp >= window.start.timestamp()) & (stamp < window.end.timestamp())
         return row[inside], column[inside]
 
-    def shift(self) -> Any:
-        """Seconds by which each row's clock is ahead."""
-        return np.array([self.ahead.get(name, 0.0) for name, *_ in self.series]).astype(int)
+    def shift(self, row: Any, column: Any) -> Any:
+        """Seconds by which the clock of each of these was ahead."""
+        names = [name for name, *_ in self.series]
+        ahead = np.array([self.ahead.get(name, 0.0) for name in names]).astype(int)[row]
+        right = np.array([self.set_right_at.get(name, np.inf) for name in names])[row]
+        return np.where(column * STEP < right, ahead, 0)
 
     def log_counts(self, window: Window, step_s: int = 5) -> pa.Table:
         return empty("service", "severity", lines=pa.int64())
@@ -144,18 +148,20 @@ class Shop:
 
     def newest(self, signal: str, window: Window) -> pa.Table:
         found: dict[str, int] = {}
+        rows: dict[str, int] = {}
         if signal == "spans":
             row, column = self._inside(window, self.calls > 0)
-            shift, last = self.shift(), np.full(len(self.series), -1)
-            np.maximum.at(last, row, column)
-            for i, (name, *_) in enumerate(self.series):
-                if last[i] >= 0:
-                    end = START + int(last[i] + 1) * STEP + int(shift[i])
-                    found[name] = max(found.get(name, 0), end)
+            ends = START + (column + 1) * STEP + self.shift(row, column)
+            for name in {name for name, *_ in self.series}:
+                mine = np.isin(row, self.rows(name))
+                if mine.any():
+                    found[name] = int(ends[mine].max())
+                    rows[name] = int(self.calls[row[mine], column[mine]].sum())
         return pa.table(
             {
                 "service": pa.array(list(found), pa.string()),
                 "newest": pa.array(list(found.values()), pa.timestamp("s", "UTC")),
+                "rows": pa.array(list(rows.values()), pa.int64()),
             }
         )
 

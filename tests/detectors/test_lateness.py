@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import numpy as np
 import pytest
 from shop_of_numbers import START, Shop
 
@@ -77,6 +78,79 @@ def test_a_clock_ahead_is_judged_and_is_a_ticket() -> None:
     (ticket,) = [finding for finding in shop.tick(live, 1202) if finding.signal == "clock"]
     assert (ticket.severity, ticket.service) == ("ticket", "money")
     assert ticket.summary.startswith("money's clock is 29")
+
+
+@pytest.mark.parametrize("ahead_s", [60.0, 150.0, 300.0])
+def test_a_clock_that_is_set_right_is_no_silence(ahead_s: float) -> None:
+    """A service restarts with a right clock: its rows go on behind its newest, are judged, and the ticket ends."""
+    shop = Shop(seed=11, seconds=2400)
+    shop.ahead["money"], shop.set_right_at["money"] = ahead_s, 900.0
+    live = Live(history_s=1800)
+    assert pages(shop, live, 600, 1000 + ahead_s) == {}
+    assert "judged so much later" not in live.readiness()["money"].reason
+    shop.fail("money", 1200 + int(ahead_s), 1260 + int(ahead_s), 0.6)
+    found = pages(shop, live, 1000 + ahead_s, 1500 + ahead_s)
+    assert set(found) == {"red:errors:money"}
+    assert found["red:errors:money"][0] <= 1245 + ahead_s
+    assert [finding for finding in shop.tick(live, 1502 + ahead_s) if finding.signal == "clock"] == []
+
+
+def test_a_service_with_a_wrong_clock_that_stops_is_silent() -> None:
+    """Nothing of it comes any more: that is told apart from a clock that was set."""
+    shop = Shop(seed=12, seconds=1500)
+    shop.ahead["money"] = 300.0
+    shop.stop("money", 900, 1500)
+    assert pages(shop, Live(history_s=1800), 600, 1000)["red:silence:money"][0] <= 975
+
+
+def test_the_ticket_of_a_clock_ends_with_its_service() -> None:
+    """Whoever was ahead and is gone has no clock to look after."""
+    shop = Shop(seed=13, seconds=3000)
+    shop.ahead["money"] = 100.0
+    shop.stop("money", 800, 3000)
+    live = Live(history_s=1800)
+    pages(shop, live, 600, 700)
+    assert [finding.service for finding in shop.tick(live, 702) if finding.signal == "clock"] == ["money"]
+    assert [finding for finding in shop.tick(live, 1800) if finding.signal == "clock"] == []
+
+
+def test_delays_that_come_and_go_read_the_history_again_once_a_minute_at_most() -> None:
+    """A thousand services at the edge of being late, each at another moment, for an hour."""
+    lateness, at, moves = Lateness("spans", 600.0), float(START), 0
+    dice = np.random.default_rng(1)
+    for look in range(360):
+        at += 10
+        delays = np.where((np.arange(1000) + look) % 40 < 20, 14.0, 28.0) + dice.random(1000)
+        newest = {f"s{number}": at - delay for number, delay in enumerate(delays)}
+        moves += bool(lateness.observe(newest, at))
+    assert 0 < moves <= 60
+
+
+def test_services_that_vanish_cost_no_read() -> None:
+    """What is gone from the reach of any read has nothing to be read again."""
+    lateness, at = Lateness("spans", 600.0), float(START)
+    for _ in range(8):
+        at += 10
+        lateness.observe({"a": at - 100}, at)
+    assert lateness.delays == {"a": 120}
+    assert lateness.observe({}, at + 1000) == frozenset()
+    assert lateness.delays == {}
+
+
+def test_a_flood_of_late_services_is_told_in_few_words() -> None:
+    """Three hundred services beyond the bound do not push out what else was set aside."""
+    series = tuple((f"s{number}", "GET /", 1.0, 5.0) for number in range(300))
+    shop = Shop(seed=14, seconds=600, series=series)
+    shop.late = {name: 150.0 for name, *_ in series}
+    problems = Problems(None)
+    problems.report("timers", "escalate of inc-1", "it cannot be read")
+    live = Live(history_s=600, problems=problems, late_s=60)
+    for at in range(400, 480, 5):
+        shop.tick(live, at)
+    subjects = [one.subject for one in problems.current()]
+    assert "escalate of inc-1" in subjects
+    assert "spans of others" in subjects
+    assert len(subjects) <= 25
 
 
 def test_later_than_the_bound_is_said_and_not_judged() -> None:

@@ -90,3 +90,15 @@ def test_the_last_count_of_a_burst_reaches_the_file(tmp_path: Path) -> None:
     problems.flush()
     (known,) = read_problems(tmp_path)["watch"]
     assert known.count == 41
+
+
+def test_a_flood_in_one_loop_hides_no_other_loop() -> None:
+    """A thousand bad alerts: the store that is away is still told."""
+    problems = Problems(None)
+    problems.report("tick", "the telemetry store", "it is away")
+    for number in range(1000):
+        problems.report("alerts", f"alert {number}", "bad")
+    current = problems.current()
+    assert len(current) == 200
+    assert current[0].subject == "the telemetry store"
+    assert current[-1].subject == "alert 999"

@@ -110,11 +110,14 @@ class Telemetry:
         ).rename_columns({"step": "bucket"})
 
     def newest(self, signal: str, window: Window) -> pa.Table:
-        """The end of each service's newest data: service, newest (timestamp, UTC); `signal` is spans, logs or metrics."""
+        """The end of each service's newest data: service, newest (timestamp, UTC), rows (int64) in the window.
+
+        `signal` is spans, logs or metrics.
+        """
         if signal in ("spans", "logs"):
-            table = "red" if signal == "spans" else "log_counts"
+            table, rows = ("red", "calls") if signal == "spans" else ("log_counts", "lines")
             return self.query(
-                f"SELECT service, toDateTime64(max(bucket) + {BUCKET_S}, 0, 'UTC') AS newest FROM {table} "
+                f"SELECT service, toDateTime64(max(bucket) + {BUCKET_S}, 0, 'UTC') AS newest, toInt64(sum({rows})) AS rows FROM {table} "
                 f"WHERE {_BETWEEN} GROUP BY service",
                 _seconds(window),
             )
@@ -123,7 +126,7 @@ class Telemetry:
             for kind in ("gauge", "sum", "histogram", "exponential_histogram")
         )
         return self.query(
-            f"SELECT ServiceName AS service, toDateTime64(max(TimeUnix), 0, 'UTC') AS newest FROM ({kinds}) GROUP BY service",
+            f"SELECT ServiceName AS service, toDateTime64(max(TimeUnix), 0, 'UTC') AS newest, toInt64(count()) AS rows FROM ({kinds}) GROUP BY service",
             _nanos(window),
         )
 
