@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from watchkeeper.doors.plain import NotPlainError, plain_object
 from watchkeeper.vocabulary import MECHANISMS
 
-REFUSED = Counter("watchkeeper_dashboard_refused_total", "Requests of pages that were refused as senseless.")
+REFUSED = Counter("watchkeeper_dashboard_refused_total", "Requests to pages that were refused as malformed.")
 PATH: Final = "/_dash-update-component"
 MOST_BUTTONS: Final = 2000  # of one kind on one page
 

@@ -26,7 +26,7 @@ from detectors.history import History
 from detectors.series.bank import PRIOR_TICKS, SHIFT_TICKS, SeriesBank
 from watchkeeper.vocabulary import Finding, utc
 
-STAGES = Gauge("watchkeeper_metric_series", "Metric series by how far they are learnt.", ["stage"])
+STAGES = Gauge("watchkeeper_metric_series", "Metric series, by how far their baseline is ready.", ["stage"])
 
 VERSION: Final = "2"
 JUDGED: Final = 6  # buckets

@@ -30,7 +30,7 @@ from watchkeeper.store.otlp import METRIC_KINDS, Destination, inserts
 from watchkeeper.store.statements import RefusedError, Statements
 
 LOADED = Counter("watchkeeper_loader_segments_total", "Segments that reached the store.", ["signal"])
-FAILED = Counter("watchkeeper_loader_failures_total", "Tries that failed.", ["signal"])
+FAILED = Counter("watchkeeper_loader_failures_total", "Attempts that failed.", ["signal"])
 SPLIT = Counter("watchkeeper_loader_split_total", "Segments that were divided.", ["signal"])
 REFUSALS = Counter("watchkeeper_loader_refused_total", "Segments quarantined as *.refused.", ["signal"])
 OUT_OF_RANGE = Counter(

@@ -36,7 +36,9 @@ from watchkeeper.state.models import ModelVersion, at_stage, put_model, stage, v
 from watchkeeper.state.schema import shadow_verdicts
 from watchkeeper.vocabulary import ChangeEvent, Finding, Label, Window
 
-HELD_BACK = Counter("watchkeeper_findings_held_back_total", "Findings that a model turned into tickets.", ["stage"])
+HELD_BACK = Counter(
+    "watchkeeper_findings_held_back_total", "Findings that a model suppressed: tickets instead of pages.", ["stage"]
+)
 PREDICTION_SECONDS = Histogram("watchkeeper_model_prediction_seconds", "Time to judge one tick's findings.")
 UNREADABLE = Counter("watchkeeper_model_unreadable_total", "Versions that could not be read: they decide nothing.")
 
