@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from chaos.faults.fault import Effect, Fault, measure_baseline, prove
+from chaos.faults.fault import Effect, Fault, Truth, measure_baseline, prove
 from chaos.record import Journal, Status, keep
 from chaos.target import Target
 from watchkeeper.errors import ChaosError
@@ -118,11 +118,14 @@ def run(
     during: Callable[[Effect], None],
     *,
     injected: Callable[[], None] = lambda: None,
+    tell: Callable[[Truth], None] = lambda _: None,
     steady_within_s: float = 15.0,
 ) -> Journal:
     """Run it once. `during` is called while the fault holds, with the proof of its effect.
 
-    `during` may return at any time; a fault that somebody else mended in the meantime is not mended twice.
+    `tell` gets what is true as it is known: before anything is broken (if it raises then, nothing is), when the effect
+    is proved, and at the end. `during` may return at any time; a fault that somebody else mended in the meantime is not
+    mended twice.
 
     Raises:
         ChaosError: refused (see `validate`), the steady state did not hold before, or another experiment runs.
@@ -155,14 +158,14 @@ def run(
         status: Status = "interrupted"
         deviations: dict[str, None] = {}
         steady = False
-        keep(target.data_dir, journal, experiment.fault.mechanism)
+        tell(keep(target.data_dir, journal, experiment.fault.mechanism))
         try:
             with experiment.fault.inject(target, experiment.service, experiment.bound_s):
                 injected()
                 with _watching(experiment, target, deviations):
                     effect = prove(experiment.fault, target, experiment.service, before)
                     journal = replace(journal, effect=effect)
-                    keep(target.data_dir, journal, experiment.fault.mechanism)
+                    tell(keep(target.data_dir, journal, experiment.fault.mechanism))
                     during(effect)
             status = "completed" if effect.proved else "no effect"
         finally:
@@ -182,7 +185,7 @@ def run(
                     deviations=tuple(deviations),
                     steady_again=steady,
                 )
-                keep(target.data_dir, journal, experiment.fault.mechanism)
+                tell(keep(target.data_dir, journal, experiment.fault.mechanism))
         return journal
 
 

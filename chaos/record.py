@@ -42,7 +42,7 @@ class Journal:
     steady_again: bool
 
 
-def keep(data_dir: Path, journal: Journal, mechanism: Mechanism) -> None:
+def keep(data_dir: Path, journal: Journal, mechanism: Mechanism) -> Truth:
     """Write, or replace, an experiment's row in the journal and in the truth. On the disk before this returns."""
     truth = Truth(
         id=journal.id,
@@ -58,6 +58,19 @@ def keep(data_dir: Path, journal: Journal, mechanism: Mechanism) -> None:
     )
     _replace(data_dir / JOURNAL_FILE, asdict(journal))
     _replace(data_dir / TRUTH_FILE, asdict(truth))
+    return truth
+
+
+def truths(data_dir: Path) -> tuple[Truth, ...]:
+    """What was true of every experiment against a target, oldest first. Rows that cannot be read are left out."""
+    known = {field.name for field in fields(Truth)}
+    found = []
+    for row in _rows(data_dir / TRUTH_FILE):
+        try:
+            found.append(Truth(**{name: value for name, value in row.items() if name in known}))
+        except TypeError:
+            continue
+    return tuple(found)
 
 
 def history(data_dir: Path) -> tuple[Journal, ...]:

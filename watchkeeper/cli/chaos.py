@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from watchkeeper.cli.options import AsJson
+from watchkeeper.cli.options import AsJson, ConfigPath
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 ShopDir = Annotated[Path, typer.Option("--shop", help="Data directory of the running shop (python -m chaos.shop).")]
@@ -34,7 +35,7 @@ def list_faults(as_json: AsJson = False) -> None:
 
 
 @app.command(
-    epilog="Example: watchkeeper chaos run latency payments --shop watchkeeper-data/demo/shop --seconds 30\n\n"
+    epilog="Example: watchkeeper chaos run latency payments --shop /tmp/shop --config watchkeeper.yaml\n\n"
     "Exit status: 0 the fault took effect and the target is steady again; 1 refused, or it did not."
 )
 def run(
@@ -42,9 +43,14 @@ def run(
     service: Annotated[str, typer.Argument(help="The service to break.")],
     shop: ShopDir,
     seconds: Annotated[float, typer.Option(help="How long the fault holds after its effect is proved.")] = 20.0,
+    config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run one experiment: check the steady state, inject, prove the effect, hold, mend, check again."""
+    """Run one experiment: check the steady state, inject, prove the effect, hold, mend, check again.
+
+    With --config, the installation that watches the target learns from it: the watch role labels the incidents that
+    the fault caused, or counts a miss.
+    """
     from chaos.experiment import Experiment
     from chaos.experiment import run as run_experiment
     from chaos.faults import FAULTS
@@ -64,7 +70,18 @@ def run(
 
     experiment = Experiment(fault=FAULTS[fault], service=service, bound_s=seconds + 30)
     say(experiment.title)
-    journal = run_experiment(experiment, Target.at(shop), hold)
+    target = Target.at(shop)
+    if config is None:
+        say("not recorded: --config names the installation that shall learn from it")
+        journal = run_experiment(experiment, target, hold)
+    else:
+        from watchkeeper.config import load
+        from watchkeeper.roles.experiments import Recorder
+        from watchkeeper.state.database import Database
+
+        recorder = Recorder(Database.open(load(config)), target, say)
+        recorder.catch_up()
+        journal = run_experiment(experiment, target, hold, tell=recorder)
     if as_json:
         print(json.dumps(asdict(journal), indent=2))
     else:
@@ -73,15 +90,30 @@ def run(
 
 
 @app.command(epilog="Example: watchkeeper chaos history --shop watchkeeper-data/demo/shop")
-def history(shop: ShopDir, as_json: AsJson = False) -> None:
-    """List the experiments against a target, oldest first; `cut short`: its injector was killed, or it runs."""
+def history(shop: ShopDir, config: ConfigPath = None, as_json: AsJson = False) -> None:
+    """List the experiments against a target, oldest first; `cut short`: its injector was killed, or it runs.
+
+    With --config also what became of each: found, missed, joined (see docs/chaos-and-runbooks.md).
+    """
     from chaos.record import history as read_history
 
-    found = read_history(shop)
+    found, became = read_history(shop), _outcomes(config)
     if as_json:
-        print(json.dumps([asdict(journal) for journal in found], indent=2))
+        print(json.dumps([{**asdict(one), "outcome": became.get(one.id)} for one in found], indent=2))
         return
     for one in found:
-        print(f"{datetime.fromtimestamp(one.start, UTC):%Y-%m-%d %H:%M:%S}  {one.status:13}  {one.title}")
+        at, outcome = datetime.fromtimestamp(one.start, UTC), became.get(one.id) or ""
+        print(f"{at:%Y-%m-%d %H:%M:%S}  {one.status:13}  {outcome:9}  {one.title}")
     if not found:
         print("No experiment yet.")
+
+
+def _outcomes(config: Path | None) -> Mapping[str, str | None]:
+    """What the installation knows of each experiment; nothing where none is named."""
+    if config is None:
+        return {}
+    from watchkeeper.config import load
+    from watchkeeper.state.database import Database
+    from watchkeeper.state.experiments import outcomes
+
+    return outcomes(Database.open(load(config)))

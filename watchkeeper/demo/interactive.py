@@ -123,10 +123,15 @@ def _break(loop: Loop, target: Target, story: Story, patience: Patience, screen:
             if screen.incident and screen.incident.human_state == "resolved":
                 return
 
-    journal = run_experiment(Experiment(fault=plan.fault, service=plan.service, bound_s=FAULT_BOUND_S), target, follow)
+    journal = run_experiment(
+        Experiment(fault=plan.fault, service=plan.service, bound_s=FAULT_BOUND_S),
+        target,
+        follow,
+        tell=story.truth_kept(),
+    )
     incident = story.first(since)
     if incident:
-        loop.record_truth(incident.id, plan.service, plan.fault.mechanism, plan.fault.says)
+        loop.settle()
         if journal.effect.proved:
             screen.steps.append(f"chaos' own label: the cause was {plan.service} ({plan.fault.mechanism})")
         label = loop.human_label(incident.id)

@@ -15,10 +15,12 @@ from chaos.record import Journal
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config
 from watchkeeper.demo.report import FaultReport, ranked
+from watchkeeper.problems import Problems
+from watchkeeper.roles.experiments import settle
 from watchkeeper.state.database import Database
-from watchkeeper.state.labels import labels, record_label
+from watchkeeper.state.labels import labels
 from watchkeeper.state.schema import models, postmortems, shadow_verdicts
-from watchkeeper.vocabulary import Diagnosis, Label, LabelSource, Mechanism, utc
+from watchkeeper.vocabulary import Diagnosis, LabelSource, utc
 
 
 class Loop:
@@ -84,20 +86,9 @@ class Loop:
         """How many incidents that source has judged."""
         return len({label.incident_id for label in labels(self.db, source=source)})
 
-    def record_truth(self, incident_id: str, cause: str | None, mechanism: Mechanism | None, note: str) -> None:
-        """Keep chaos' own label of an incident, beside the human's and never mixed with it."""
-        label = Label(
-            id=f"chaos-{incident_id}",
-            incident_id=incident_id,
-            source="chaos",
-            author="chaos",
-            at=datetime.now(UTC),
-            warranted=cause is not None,
-            cause=cause,
-            mechanism=mechanism,
-            note=note,
-        )
-        record_label(self.db, label)
+    def settle(self) -> None:
+        """Chaos' own labels of the incidents so far; the watch role does the same in its own time."""
+        settle(self.db, datetime.now(UTC), Problems(None))
 
     def report(self, journal: Journal, incident: Incident | None, seen: Diagnosis | None, opened: int) -> FaultReport:
         """One fault and what became of it; `seen` is the diagnosis that the human acted on."""

@@ -17,9 +17,10 @@ from watchkeeper.demo.loop import Loop, paged_at
 from watchkeeper.demo.processes import Patience
 from watchkeeper.demo.report import FaultReport
 from watchkeeper.errors import ChaosError
+from watchkeeper.roles.experiments import Recorder
 from watchkeeper.roles.starting import STILL_S
 from watchkeeper.state.readiness import read_readiness
-from watchkeeper.vocabulary import Diagnosis, Mechanism
+from watchkeeper.vocabulary import Diagnosis
 
 WARM_UP_S = 45.0
 CONTROL_S = 122.0
@@ -126,9 +127,13 @@ class Story:
         self.patience.sleep(seconds)
         self.control_pages = self.loop.pages_between(since, time.time())
         self.control_minutes = round(seconds / 60, 2)
-        for incident in self.loop.opened_since(since):
-            self.loop.record_truth(incident.id, None, None, "no fault was injected")
+        self.truth_kept().control(since, time.time(), "no fault was injected")
+        self.loop.settle()
         self.say(f"control window: {self.control_pages} pages")
+
+    def truth_kept(self) -> Recorder:
+        """Who keeps what is true of the target in the state database."""
+        return Recorder(self.loop.db, self.target, self.say)
 
     def break_one(self, plan: Plan) -> FaultReport:
         """Break one service, watch the loop, mend what is left, and report.
@@ -143,16 +148,17 @@ class Story:
         self.remember(plan, since)
         try:
             journal = run(
-                experiment, self.target, lambda effect: self._follow(effect, since, seen), steady_within_s=20.0
+                experiment,
+                self.target,
+                lambda effect: self._follow(effect, since, seen),
+                tell=self.truth_kept(),
+                steady_within_s=20.0,
             )
         finally:
             self._truths[-1] = (since, time.time(), plan)
         incident = self._await_resolved(since)
         opened = self.loop.opened_since(since)
-        for one in opened:
-            cause: str | None = plan.service if journal.effect.proved else None
-            mechanism: Mechanism | None = plan.fault.mechanism if cause else None
-            self.loop.record_truth(one.id, cause, mechanism, f"{plan.fault.name}: {journal.effect.detail}")
+        self.loop.settle()
         self._await_postmortem(incident)
         report = self.loop.report(journal, incident, seen[0] if seen else None, len(opened))
         self.say(_line(report))

@@ -228,8 +228,8 @@ class _Trial:
             if all(one.human_state == "resolved" or not one.thread for one in story.loop.opened_since(since)):
                 break
         opened = story.loop.opened_since(since)
-        for one in opened:
-            story.loop.record_truth(one.id, None, None, f"{step.name} in {step.service}: customers stayed well")
+        story.truth_kept().control(since, time.time(), f"{step.name} in {step.service}: customers stayed well")
+        story.loop.settle()
         paged = [one for one in opened if paged_at(one)]
         report = DisturbanceReport(
             name=step.name,

@@ -42,6 +42,7 @@ from watchkeeper.learning.suppression import reopenings
 from watchkeeper.problems import Problems
 from watchkeeper.roles import aside, ready
 from watchkeeper.roles.acting import Acting
+from watchkeeper.roles.experiments import settle
 from watchkeeper.roles.life import Life, alive
 from watchkeeper.roles.loops import Job, Loops
 from watchkeeper.roles.paging import Paging
@@ -285,6 +286,7 @@ class Watch:
     def learn(self) -> None:
         """Labels into a new version when there are new ones; serve what was promoted."""
         now = self._clock.now()
+        settle(self._db, now, self._problems)
         known = self._learner.run(now)
         self._about_ourselves = watch_the_watcher(
             known,

@@ -147,6 +147,17 @@ postmortems = Table(
     Column("at", BigInteger, nullable=False),
     Column("markdown", Text, nullable=False),
 )
+experiments = Table(
+    "experiments",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("target", String(255), nullable=False),
+    Column("began", BigInteger, nullable=False),
+    Column("ended", BigInteger, nullable=False),
+    Column("outcome", String(16)),
+    Column("body", Text, nullable=False),
+    Index("experiments_by_outcome", "outcome", "ended"),
+)
 models = Table(
     "models",
     metadata,

@@ -1,0 +1,85 @@
+"""What experiments and control windows made true, and what became of it: a label of an incident, or a miss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import Connection, func, select, update
+
+from watchkeeper.state.codec import dump, parse
+from watchkeeper.state.database import Database, from_micros, to_micros
+from watchkeeper.state.insert import upsert
+from watchkeeper.state.schema import experiments as table
+from watchkeeper.vocabulary import Mechanism, require_text, require_utc
+
+# `joined`: it showed in an incident that was open before. `unknown`: whoever injected it was killed before the proof.
+Outcome = Literal["found", "missed", "joined", "no effect", "unknown", "false page", "quiet"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExperimentTruth:
+    """What was true of a target from `began` to `ended`; a control window has no fault and no service.
+
+    `services` are all of the target's, so that others' incidents are not taken for its own. `took_effect` None: not
+    known yet, or never. Until the end is known, `ended` is when the fault ends by itself at the latest.
+    """
+
+    id: str
+    target: str
+    fault: str = ""
+    service: str = ""
+    mechanism: Mechanism | None = None
+    services: tuple[str, ...]
+    began: datetime
+    ended: datetime
+    took_effect: bool | None = None
+    detail: str = ""
+
+    def __post_init__(self) -> None:
+        require_text("ExperimentTruth.id", self.id)
+        require_utc("ExperimentTruth.began", self.began)
+        require_utc("ExperimentTruth.ended", self.ended)
+
+
+def record_experiment(db: Database, truth: ExperimentTruth) -> None:
+    """Keep what is known of an experiment. The same again changes nothing; what is new is settled anew."""
+    with db.write() as connection:
+        body = dump(truth)
+        if connection.scalar(select(table.c.body).where(table.c.id == truth.id)) == body:
+            return
+        times = {"began": to_micros(truth.began), "ended": to_micros(truth.ended)}
+        upsert(connection, table, {"id": truth.id, "target": truth.target, **times, "outcome": None, "body": body})
+
+
+def outcomes(db: Database) -> dict[str, Outcome | None]:
+    """What became of each experiment, oldest first; None where that is not settled yet."""
+    with db.read() as connection:
+        return {row.id: row.outcome for row in connection.execute(select(table).order_by(table.c.began, table.c.id))}
+
+
+def ended_unsettled(db: Database, now: datetime) -> tuple[str, ...]:
+    """Experiments that have ended and wait for their outcome, oldest first."""
+    waits = select(table.c.id).where(table.c.outcome.is_(None), table.c.ended <= to_micros(now))
+    with db.read() as connection:
+        return tuple(connection.scalars(waits.order_by(table.c.began, table.c.id)))
+
+
+def read_experiment(connection: Connection, experiment_id: str) -> ExperimentTruth:
+    """One experiment, inside somebody else's transaction."""
+    return parse(
+        ExperimentTruth, connection.execute(select(table.c.body).where(table.c.id == experiment_id)).scalar_one()
+    )
+
+
+def next_began(connection: Connection, truth: ExperimentTruth) -> datetime | None:
+    """When the next experiment against the same target began."""
+    later = (table.c.target == truth.target) & (table.c.began > to_micros(truth.began))
+    at = connection.scalar(select(func.min(table.c.began)).where(later))
+    return None if at is None else from_micros(at)
+
+
+def settle_as(connection: Connection, experiment_id: str, outcome: Outcome) -> None:
+    """Keep what became of an experiment, inside somebody else's transaction."""
+    connection.execute(update(table).where(table.c.id == experiment_id).values(outcome=outcome))
