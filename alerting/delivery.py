@@ -82,7 +82,7 @@ class Delivery:
             taken: list[Pending] = []
             ready: list[_Page] = []
             for row in pages:
-                page = self._attempt(row, lambda row=row: self._prepare(row, now), now)  # type: ignore[misc]
+                page = self._attempt(row, lambda row=row: self._prepare(row, now), now, is_send=False)  # type: ignore[misc]
                 if page and page.incident.human_state in ("acknowledged", "resolved"):
                     taken.append(row)  # wakes nobody any more; it still shows
                 elif page:
@@ -323,7 +323,9 @@ class Delivery:
         with self.db.read() as connection:
             return outbox.others_were_tried(connection, row)
 
-    def _attempt(self, rows: Pending | Sequence[Pending], send: Callable[[], T], now: datetime) -> T | None:
+    def _attempt(
+        self, rows: Pending | Sequence[Pending], send: Callable[[], T], now: datetime, *, is_send: bool = True
+    ) -> T | None:
         """What `send` gives, or None after putting its messages off: whatever a channel dies of, others must go out."""
         mine = [rows] if isinstance(rows, Pending) else list(rows)
         try:
@@ -331,8 +333,12 @@ class Delivery:
         except Exception as error:  # noqa: BLE001
             self._failed(mine, error, now)
             return None
-        self._failures = 0
-        self.problems.solved(outbox.LOOP, mine[0].key)
+        if is_send:  # that it could be prepared says nothing of the channel
+            self._failures = 0
+            told = {problem.subject for problem in self.problems.current() if problem.loop == outbox.LOOP}
+            for row in mine:
+                if row.key in told:
+                    self.problems.solved(outbox.LOOP, row.key)
         return result
 
     def _failed(self, rows: Sequence[Pending], error: Exception, now: datetime) -> None:

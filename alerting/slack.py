@@ -391,6 +391,6 @@ def _delivery_error(error: SlackApiError) -> DeliveryError:
 def _seconds(header: Any) -> float:
     """How long to wait, from a header that may be anything; never long enough to make a page late for good."""
     try:
-        return min(max(float(header), 0.5), 60.0)
+        return max(0.5, min(60.0, float(header)))  # in this order, which leaves no NaN
     except (TypeError, ValueError):
         return 1.0

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from protocol import EDGES, Recorder, finding, turn, unsent
+from protocol import EDGES, Recorder, delivery, finding, turn, unsent
 from structlog.testing import capture_logs
 
 from alerting.incidents import Incidents
 from watchkeeper.clock import FrozenClock
 from watchkeeper.config import OnCallConfig
+from watchkeeper.problems import Problems
 from watchkeeper.state.database import Database
 from watchkeeper.vocabulary import Actor
 
@@ -108,3 +111,20 @@ def test_the_incident_knows_its_thread(
     thread = incidents.get(paged).thread
     assert thread is not None
     assert (thread.room, thread.ts) == ("C1", paged)
+
+
+def test_a_page_that_fails_again_and_again_is_one_problem_until_it_is_sent(
+    paged: str, db: Database, incidents: Incidents, oncall: OnCallConfig, clock: FrozenClock
+) -> None:
+    """What is told counts the tries; that a page can be prepared does not mean that it went out."""
+    channel, problems = Recorder(), Problems(None)
+    worker = replace(delivery(db, incidents, oncall, channel), problems=problems)
+    channel.broken = "refuses"
+    with capture_logs():
+        for _ in range(3):
+            worker.run(clock.advance(70))
+    (problem,) = problems.current()
+    assert (problem.loop, problem.count) == ("outbox", 3)
+    channel.broken = ""
+    worker.run(clock.advance(70))
+    assert problems.current() == ()

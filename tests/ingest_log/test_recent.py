@@ -69,6 +69,7 @@ def test_the_same_request_again_is_appended_once(tmp_path: Path, request_: tuple
     "requests",
     [
         [("logs", line()), ("logs", line())],
+        [("logs", line(1_700_000_000 * 10**9)), ("logs", line(1_700_000_000 * 10**9))],
         [("metrics", point(0)), ("metrics", point(0))],
         [("traces", spans(0)), ("traces", spans(0))],
         [("traces", spans()), ("traces", spans(count=3))],
@@ -78,7 +79,7 @@ def test_the_same_request_again_is_appended_once(tmp_path: Path, request_: tuple
     ],
 )
 def test_what_only_looks_the_same_is_appended_each_time(tmp_path: Path, requests: list[tuple[str, bytes]]) -> None:
-    """Items without a time, other batches, other signals, and what can't be read."""
+    """Items without a time, lines of whole seconds, other batches, other signals, and what cannot be read."""
     assert append(tmp_path, *requests) == len(requests)
 
 

@@ -125,6 +125,21 @@ def test_an_alert_joins_by_the_call_graph_that_was_known_before(watch: Watch, db
     ]
 
 
+def test_an_alert_that_became_unreadable_ends_its_incident_when_it_ends(watch: Watch, db: Database) -> None:
+    """While nobody can read it, it fires on; once somebody ended it, its incident recovers."""
+    record_alerts(db, [finding("cart")])
+    watch.alerts()
+    with db.write() as connection:
+        connection.execute(alerts_table.update().values(body="damaged"))
+    watch.alerts()
+    (incident,) = watch.incidents.list("open")
+    assert incident.system_state == "firing"
+    with db.write() as connection:
+        connection.execute(alerts_table.update().values(ended_at=to_micros(datetime.now(UTC)), ended_by="Ana"))
+    watch.alerts()
+    assert watch.incidents.get(incident.id).system_state == "recovered"
+
+
 def test_a_judgement_that_fails_pages_more_and_never_less(
     watch: Watch, problems: Problems, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,6 +30,7 @@ REMEMBERED_S: Final = 600.0
 MOST: Final = 100_000  # requests that are remembered, some 20 MB
 FILE: Final = "recent"
 _HASH: Final = 16
+_SECOND_NS: Final = 1_000_000_000
 
 
 class RecentRequests:
@@ -122,11 +123,14 @@ def _failed(done: Future[None]) -> bool:
 def _is_unmistakable(signal: str, payload: bytes) -> bool:
     """Whether two such requests can only be one that was sent twice: each of its items has a time of its own.
 
-    A line without a time may well be written twice. Asked only of requests with equal bytes, so its cost is rare.
+    A line without a time may well be written twice, or, where times are whole seconds, within one of them. Asked only
+    of requests with equal bytes, so its cost is rare.
     """
     try:
         items = list(_items(signal, MESSAGES[signal].FromString(payload)))
     except (DecodeError, KeyError):
+        return False
+    if signal == "logs" and not any(_has_fine_time(item) for item in items):
         return False
     return bool(items) and all(_has_time(item) for item in items)
 
@@ -134,6 +138,10 @@ def _is_unmistakable(signal: str, payload: bytes) -> bool:
 def _has_time(item: Any) -> bool:
     names = ("time_unix_nano", "observed_time_unix_nano", "start_time_unix_nano", "end_time_unix_nano")
     return any(getattr(item, name, 0) for name in names)
+
+
+def _has_fine_time(line: Any) -> bool:
+    return bool(line.time_unix_nano % _SECOND_NS or line.observed_time_unix_nano % _SECOND_NS)
 
 
 def _items(signal: str, message: Any) -> Iterator[Any]:

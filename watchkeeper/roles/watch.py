@@ -131,7 +131,8 @@ class Watch:
         self._rounds: dict[str, int] = {}
         self._seen: dict[str, float] = {}
         self._about_ourselves: list[Finding] = []
-        self._outside: list[Finding] | None = None
+        self._outside: list[Finding] = []
+        self._outside_is_over = False  # nothing fires, and the last round has cleared whatever did
         self._store_is_away = False
         self.ticked_at: float | None = None  # by the clock that nobody can set
 
@@ -150,12 +151,13 @@ class Watch:
             self._problems.report("alerts", "changes before alerts", error)
             followed = list(firing)
         findings = [*followed, *self._about_ourselves]
-        if not findings and self._outside == []:
-            return  # nothing fires, and nothing did
+        nothing_fires = not findings and not unreadable
+        if nothing_fires and self._outside_is_over:
+            return
         opened = self.incidents.observe(
             findings, edges=self._edges, now=now, judged=lambda one: _is_outside(one) and one.key not in unreadable
         )
-        self._outside = findings
+        self._outside, self._outside_is_over = findings, nothing_fires
         self._announce(opened)
 
     def tick(self) -> None:
@@ -178,7 +180,7 @@ class Watch:
             kept, edges=self._edges, now=now, judged=lambda one: not _is_outside(one) and self._live.judged(one)
         )
         TICKS.labels("ok").inc()
-        fire = [*kept, *(self._outside or ())]
+        fire = [*kept, *self._outside]
         for severity in ("page", "ticket"):
             FIRING.labels(severity).set(sum(finding.severity == severity for finding in fire))
         self._announce(opened)
