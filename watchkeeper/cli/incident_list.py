@@ -78,10 +78,12 @@ def _ask_web(config: Path | None, state: str | None, limit: int) -> list[Tree] |
     query = f"?limit={limit}" + (f"&state={state}" if state else "")
     try:
         port = int(json.loads((folder / "run" / "web.json").read_text())["ports"]["http"])
-        token = (folder / "secrets" / "commands").read_text().strip()
+        secret = folder / "secrets" / "commands"
+        # Reading on loopback needs no token, and there may be none yet.
+        headers = {"Authorization": f"Bearer {secret.read_text().strip()}"} if secret.exists() else {}
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=WEB_WITHIN_S)
         try:
-            connection.request("GET", f"/api/v1/incidents{query}", headers={"Authorization": f"Bearer {token}"})
+            connection.request("GET", f"/api/v1/incidents{query}", headers=headers)
             answer = connection.getresponse()
             found = json.loads(answer.read())
         finally:
