@@ -266,11 +266,11 @@ async def test_an_incident_that_is_labelled_again_and_again_does_not_fill_memory
     applications: Applications, doors: Doors, result: Result
 ) -> None:
     """Each label makes another state of it; the large ones are not all kept."""
-    body = {"label": {"warranted": True, "note": "x" * 4000}}
     for number in range(40):
+        body = {"key": f"again-{number}", "label": {"warranted": True, "note": f"{number:02}" + "x" * 3998}}
         payload = Payload(
             door="api", port="web", method="POST", path=f"/api/v1/incidents/{doors._incident_id}/label",
-            headers=JSON | doors._authorized(), body=json.dumps(body | {"key": f"again-{number}"}).encode(),
+            headers=JSON | doors._authorized(), body=json.dumps(body).encode(),
         )  # fmt: skip
         assert await status(applications, payload) == 200
     gc.collect()
