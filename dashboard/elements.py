@@ -92,12 +92,12 @@ def picture(source: str, words: str) -> html.Img:
 
 
 def table(heads: Sequence[str], rows: Sequence[Part], *, caption: str, kind: str = "") -> html.Div:
-    """A plain table that scrolls sideways on its own when the screen is narrow."""
+    """A plain table that scrolls sideways on its own when the screen is narrow. A column of names may have no head."""
     return html.Div(
         html.Table(
             [
                 html.Caption(caption, className="unseen"),
-                html.Thead(html.Tr([html.Th(h, scope="col") for h in heads])),
+                html.Thead(html.Tr([html.Th(h, scope="col") if h else html.Td() for h in heads])),
                 html.Tbody(list(rows)),
             ],
             className=f"table {kind}".strip(),

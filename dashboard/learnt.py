@@ -65,9 +65,10 @@ def held(sources: Sources, viewer: Viewer) -> Part:
     found = sources.held_back()
     if not found:
         return card(
-            "Held back",
+            "Suppressed",
             empty(
-                "Nothing was held back", "A version that serves makes tickets of findings like labelled false pages."
+                "Nothing was suppressed",
+                "The serving version makes tickets of findings similar to labelled false pages.",
             ),
         )
     rows = []
@@ -87,8 +88,8 @@ def held(sources: Sources, viewer: Viewer) -> Part:
             )
         )
     heads = ["Finding, and why it woke nobody", "Last seen", "Incident", "Now", ""]
-    shown = table(heads, rows, caption="Findings held back, newest first")
-    return card("Held back", shown, aside=count(len(found), "finding"))
+    shown = table(heads, rows, caption="Suppressed findings, newest first")
+    return card("Suppressed", shown, aside=count(len(found), "finding"))
 
 
 def records(sources: Sources, viewer: Viewer) -> Part:  # noqa: ARG001 - every part of a page is drawn alike
@@ -128,7 +129,7 @@ def fairness(sources: Sources, viewer: Viewer) -> Part:  # noqa: ARG001
     if any(case.bad for case in missed):
         parts += [_shares(f"Misses by {name}", missed, by) for name, by in ways(teams).items()]
     else:
-        words = f"No miss: of {count(len(missed), 'trouble')}, none was held back until somebody reopened it."
+        words = f"No miss: of {count(len(missed), 'trouble')}, none was suppressed until somebody reopened it."
         parts.append(html.P(words, className="shares"))
     differ = disagreements(known)
     judged_twice = len({e.incident_id for e in known if e.source == "human"} & _by_chaos(known))

@@ -39,7 +39,7 @@ def why_held_back(finding: Finding, *, reopened: bool) -> Part:
     """The reason, the version, and a way to disagree."""
     return html.Div(
         [
-            pill("held back", "degraded", "▽"),
+            pill("suppressed", "degraded", "▽"),
             html.Span(f" by version {finding.attributes.get(BY, '?')}: {finding.attributes[REASON]} "),
             pill("reopened", "accent", "↺") if reopened else reopen_button(finding),
         ],
@@ -56,7 +56,7 @@ def doubt(sources: Sources, key: str) -> Part:
     """What reopening a finding means, for the one who is to confirm it."""
     held = find(sources.db, key)
     if held is None:
-        return html.P("It is not held back any more.")
+        return html.P("It is not suppressed any more.")
     finding = held.finding
     fires = held.cleared_at is None
     return html.Div(
@@ -64,7 +64,7 @@ def doubt(sources: Sources, key: str) -> Part:
             html.P(html.Strong(finding.summary)),
             html.P(f"Version {held.version} held it back: {held.reason}."),
             html.P(
-                f"From now on no version holds back {finding.detector} on {finding.service}. "
+                f"From now on no version suppresses {finding.detector} on {finding.service}. "
                 + ("It still fires, so it pages now." if fires else "This one has cleared; the next one pages.")
             ),
         ],

@@ -246,7 +246,7 @@ def _findings(sources: Sources, incident: Incident, viewer: Viewer) -> Part:
                             else None,
                         ]
                         if finding.value is not None
-                        else percent(finding.score)
+                        else html.Span(["score ", percent(finding.score)], className="number")
                     ),
                     html.Td(moment(finding.onset, viewer)),
                     html.Td(pill("firing", "failing", "◆") if finding.key in firing else pill("cleared", "ok", "●")),

@@ -30,7 +30,7 @@ def render(sources: Sources, _view: View, viewer: Viewer) -> Part:
                 html.Div(
                     [
                         attempt("What decides", lambda: deciding(sources, viewer)),
-                        attempt("What was held back", lambda: held(sources, viewer)),
+                        attempt("What was suppressed", lambda: held(sources, viewer)),
                         attempt("The track record", lambda: records(sources, viewer)),
                         attempt("The labels", lambda: _labels(sources, viewer)),
                         attempt("The models", lambda: _models(sources, viewer)),

@@ -302,11 +302,11 @@ def _itself(sources: Sources, viewer: Viewer) -> Part:
         )
     except StoreError as error:
         rows.append(("Store", pill("cannot be read", "failing", "✕")))
-        rows.append(("", error.message))
+        rows.append(("Why", error.message))
     held = [one for one in sources.held_back() if viewer.now - one.finding.seen_at < timedelta(days=1)]
     firing = sum(one.cleared_at is None and not one.reopened for one in held)
     words = f"{count(len(held), 'finding')} in a day" + (f", {firing} of them firing" if firing else "")
-    rows.append(("Held back", dcc.Link(words, href="/learning") if held else "nothing in a day"))
+    rows.append(("Suppressed", dcc.Link(words, href="/learning") if held else "nothing in a day"))
     return card(
         "Watchkeeper itself",
         facts(*rows),

@@ -198,7 +198,7 @@ def test_what_was_held_back_can_be_reopened(page: Page, site: Site, signed_in: N
         assert barred(site.database) == frozenset()
         row.get_by_role("button", name="Reopen").click()
         dialog = page.get_by_role("dialog")
-        expect(dialog).to_contain_text("no version holds back red.latency on depot-99")
+        expect(dialog).to_contain_text("no version suppresses red.latency on depot-99")
         dialog.locator("#reopen-note").fill("customers called")
         dialog.get_by_role("button", name=button).click()
         expect(dialog).to_have_count(0)

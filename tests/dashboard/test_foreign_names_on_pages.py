@@ -15,6 +15,7 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from dashboard.commands import notice, plan
+from dashboard.elements import table
 from dashboard.figures.evidence import Signal, evidence_figure
 from dashboard.figures.frame import Moment
 from dashboard.figures.handoffs import Shift, handoff_figure
@@ -84,6 +85,12 @@ def test_a_name_that_looks_like_nothing_is_written_as_blank() -> None:
     """A link, a head or a cell whose text is blank can still be seen; the blanks between words stay."""
     page = inert(html.Div([dcc.Link("  ", href="/x"), " ", html.Strong("\u200b"), html.Th("cart")]))
     assert [text for text in strings(page) if text != " "] == ["(blank)", "\\u200b", "cart"]
+
+
+def test_a_column_without_a_head_is_not_named_blank() -> None:
+    """What Watchkeeper itself leaves empty is no name."""
+    page = inert(table(["", "Bad"], [html.Tr([html.Th("cart"), html.Td("1 of 2")])], caption="Misses"))
+    assert "(blank)" not in list(strings(page))
 
 
 @pytest.mark.parametrize("which", sorted(EVERY))

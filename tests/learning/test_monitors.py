@@ -52,7 +52,7 @@ def test_a_broken_upgrade_is_caught_in_shadow(scene: Scene) -> None:
     """Both monitors name what it would do: miss pages by label, and hold back nearly all that was worth one."""
     label_seven(scene)
     model = put_model(scene.db, registry.NAME, broken().to_bytes(), {}, scene.clock.now())
-    with pytest.raises(StateError, match=r"by chaos labels it would miss 3 page\(s\).*holds back 100%"):
+    with pytest.raises(StateError, match=r"by chaos labels it would miss 3 page\(s\).*suppresses 100%"):
         registry.promote(scene.db, model.version, actor="ana", now=scene.clock.now(), rules=QUICK)
     learner = Learner(scene.db, scene.clock, LearningConfig(gate=QUICK))
     for _ in range(3):
@@ -83,7 +83,7 @@ def test_each_monitor_catches_it_and_nothing_else_would(
         promote()
         assert at_stage(scene.db, registry.NAME, "serving") is not None
         return
-    with pytest.raises(StateError, match="would miss" if watched == "labels" else "holds back"):
+    with pytest.raises(StateError, match="would miss" if watched == "labels" else "suppresses"):
         promote()
     assert at_stage(scene.db, registry.NAME, "canary") is None
 

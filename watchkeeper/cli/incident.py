@@ -75,7 +75,7 @@ def show(incident: IncidentId, config: ConfigPath = None, as_json: AsJson = Fals
         print(f"  {mark}  {prose(finding.summary)}  (score {finding.score:.2f})")
         print(f"           {track_record(known, finding).sentence()}")
         if REASON in finding.attributes:
-            print(f"           held back: {prose(finding.attributes[REASON])}")
+            print(f"           suppressed: {prose(finding.attributes[REASON])}")
             print(f"           `watchkeeper model reopen {finding.key}` if it should have paged")
     if one.diagnosis:
         print(f"\nSuspects: {one.diagnosis.reason}")

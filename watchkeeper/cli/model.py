@@ -167,7 +167,7 @@ def list_held_back(
         print(json.dumps([_held(one) for one in found], indent=2))
         return
     if not found:
-        print("Nothing was held back.")
+        print("Nothing was suppressed.")
     for one in found:
         state = "reopened" if one.reopened else "fires" if one.cleared_at is None else "cleared"
         print(f"{one.finding.seen_at:%Y-%m-%d %H:%M} UTC  {state:8}  {one.finding.key}  {prose(one.finding.summary)}")
@@ -182,7 +182,7 @@ def reopen_finding(
     why: Why = "",
     as_json: AsJson = False,
 ) -> None:
-    """Say that a finding should have woken somebody. Its detector on its service is never held back again; if it still
+    """Say that a finding should have woken somebody. Its detector on its service is never suppressed again; if it still
     fires, it pages. Exit status 4 if somebody reopened it before.
     """
     _, db = _open(config)

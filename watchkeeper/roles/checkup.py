@@ -157,6 +157,8 @@ def slack(config: Config) -> list[Result]:
         config.slack_signing_secret()
     except (httpx.HTTPError, ValueError) as error:
         advice = "Check the network and proxy settings between here and Slack."
+        if not config.slack_is_real:
+            advice = "Look at its log; `watchkeeper up` starts it again if it hangs."
         return [Result(check="slack", status="problem", found=f"{where} cannot be reached: {error}", advice=advice)]
     except WatchkeeperError as error:
         return [Result(check="slack", status="problem", found=error.message, advice="Set it and start again.")]
