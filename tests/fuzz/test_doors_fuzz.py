@@ -14,9 +14,11 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
+from alerting.human_labels import Judgement
 from alerting.machine import Incident
 from tests.fuzz.doors import Doors, Payload
 from tests.fuzz.run import Applications, Result, ask, callbacks_of_pages, fuzz, watched
+from watchkeeper.vocabulary import Actor
 
 SEED = 20261129
 PAYLOADS = 20_000
@@ -265,7 +267,10 @@ async def test_twenty_thousand_senseless_payloads_break_nothing(applications: Ap
 async def test_an_incident_that_is_labelled_again_and_again_does_not_fill_memory(
     applications: Applications, doors: Doors, result: Result
 ) -> None:
-    """Each label makes another state of it; the large ones are not all kept."""
+    """Each label makes another state of it; the large ones, of many people's labels, are not all kept."""
+    for number in range(9):
+        judgement = Judgement(warranted=True, note="x" * 4000)
+        applications.incidents.judge(doors._incident_id, Actor(name=f"p{number}", via="cli"), f"{number}", judgement)
     for number in range(40):
         body = {"key": f"again-{number}", "label": {"warranted": True, "note": f"{number:02}" + "x" * 3998}}
         payload = Payload(
