@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import secrets
 import shutil
 import socket
@@ -117,10 +118,14 @@ def _free_ports(wanted: dict[str, int]) -> dict[str, int]:
             listener = socket.socket()
             held.append(listener)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                listener.bind(("127.0.0.1", port))
-            except OSError:
-                listener.bind(("127.0.0.1", 0))
+            # Below the range from which the kernel takes ports for connections: one of those may be in use by the time
+            # that a role binds it.
+            for candidate in (*([port] if port else []), *random.sample(range(15_000, 32_000), 100), 0):
+                try:
+                    listener.bind(("127.0.0.1", candidate))
+                    break
+                except OSError:
+                    continue
             chosen[name] = listener.getsockname()[1]
     finally:
         for listener in held:
