@@ -1,4 +1,4 @@
-"""What tests of several rooms share: a real PostgreSQL server."""
+"""What tests of several rooms share: a real PostgreSQL server, and an empty state database of each kind."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import subprocess
 import time
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from watchkeeper.state.database import Database
+from watchkeeper.state.schema import metadata
 
 # How long one example takes says how busy the machine is, and nothing else.
 settings.register_profile("any machine", deadline=None)
@@ -35,3 +39,17 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield server.get_uri()
     finally:
         server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """An empty state database of each kind."""
+    if request.param == "sqlite":
+        database = Database.open(f"sqlite:///{tmp_path / 'state.db'}")
+    else:
+        database = Database.open(request.getfixturevalue("postgres_url"))
+        with database.write() as connection:
+            for table in reversed(metadata.sorted_tables):
+                connection.execute(table.delete())
+    yield database
+    database.close()

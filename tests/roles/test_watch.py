@@ -23,22 +23,7 @@ from watchkeeper.state.database import Database, to_micros
 from watchkeeper.state.findings import findings_between
 from watchkeeper.state.schema import alerts as alerts_table
 from watchkeeper.state.schema import findings as findings_table
-from watchkeeper.state.schema import metadata
 from watchkeeper.vocabulary import AlertNotice, Finding, Window
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """An empty state database of each kind."""
-    if request.param == "sqlite":
-        database = Database.open(f"sqlite:///{tmp_path / 'state.db'}")
-    else:
-        database = Database.open(request.getfixturevalue("postgres_url"))
-        with database.write() as connection:
-            for table in reversed(metadata.sorted_tables):
-                connection.execute(table.delete())
-    yield database
-    database.close()
 
 
 @pytest.fixture(params=["nobody listens", "it accepts and never answers"])
