@@ -42,14 +42,19 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+def state_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a state database of each kind is."""
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("postgres_url"))
+    return f"sqlite:///{tmp_path / 'state.db'}"
+
+
+@pytest.fixture
+def db(state_url: str) -> Iterator[Database]:
     """An empty state database of each kind."""
-    if request.param == "sqlite":
-        database = Database.open(f"sqlite:///{tmp_path / 'state.db'}")
-    else:
-        database = Database.open(request.getfixturevalue("postgres_url"))
-        with database.write() as connection:
-            for table in reversed(metadata.sorted_tables):
-                connection.execute(table.delete())
+    database = Database.open(state_url)
+    with database.write() as connection:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(table.delete())
     yield database
     database.close()

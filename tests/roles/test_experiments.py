@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,24 +19,12 @@ from watchkeeper.roles.experiments import OPENS_WITHIN, control_window, settle, 
 from watchkeeper.state.database import Database
 from watchkeeper.state.experiments import ExperimentTruth, outcomes, record_experiment
 from watchkeeper.state.labels import labels
-from watchkeeper.state.schema import experiments, metadata
+from watchkeeper.state.schema import experiments
 from watchkeeper.vocabulary import Actor, Finding
 
 SERVICES = ("cart", "orders", "payments", "web")
 SHOP = Path("/shop")
 BEGAN = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """An empty state database of each kind."""
-    url = f"sqlite:///{tmp_path / 'state.db'}"
-    database = Database.open(url if request.param == "sqlite" else request.getfixturevalue("postgres_url"))
-    with database.write() as connection:
-        for table in reversed(metadata.sorted_tables):
-            connection.execute(table.delete())
-    yield database
-    database.close()
 
 
 class Scene:
