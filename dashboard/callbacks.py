@@ -17,8 +17,9 @@ from prometheus_client import Counter
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from watchkeeper.doors.door import replayed
 from watchkeeper.doors.plain import NotPlainError, plain_object
 from watchkeeper.vocabulary import MECHANISMS
 
@@ -116,16 +117,7 @@ class CheckedCallbacks:
         headers = MutableHeaders(raw=list(scope["headers"]))
         headers["content-type"] = "application/json"
         headers["content-length"] = str(len(body))
-        given = False
-
-        async def again() -> Message:
-            nonlocal given
-            if given:
-                return await receive()
-            given = True
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        await self._app({**scope, "headers": headers.raw}, again, send)
+        await self._app({**scope, "headers": headers.raw}, replayed(body, receive), send)
 
 
 def _place(entry: Mapping[str, str]) -> Place:

@@ -77,7 +77,7 @@ class Door:
             return
         except Gone:
             return
-        await self._app(scope, _replayed(body, receive), protected)
+        await self._app(scope, replayed(body, receive), protected)
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         """The status and the words with which a request is refused by its head alone."""
@@ -116,7 +116,7 @@ def _values(scope: Scope, name: bytes) -> list[str]:
     return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
 
 
-def _replayed(body: bytes, receive: Receive) -> Receive:
+def replayed(body: bytes, receive: Receive) -> Receive:
     """A `receive` that gives the whole body once, and then whatever the server says."""
     given = False
 
