@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,15 +10,12 @@ import pytest
 from protocol import EDGES, finding
 
 from alerting.incidents import Incidents
-from watchkeeper.cli import main as front
+from tests.front_door import Run, front_door
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import load
 from watchkeeper.state.alerts import record_alerts
 from watchkeeper.state.database import Database
 from watchkeeper.vocabulary import AlertNotice, Diagnosis, Proposal
-
-Said = tuple[int, str, str]
-Run = Callable[..., Said]
 
 
 @pytest.fixture
@@ -30,18 +26,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.setenv("WATCHKEEPER_CONFIG", str(config))
     monkeypatch.chdir(tmp_path)
 
-    def command(*words: str) -> Said:
-        monkeypatch.setattr("sys.argv", ["watchkeeper", *words])
-        capsys.readouterr()
-        status = 0
-        try:
-            front.main()
-        except SystemExit as left:
-            status = int(left.code or 0)
-        said = capsys.readouterr()
-        return status, said.out, said.err
-
-    return command
+    return front_door(monkeypatch, capsys)
 
 
 @pytest.fixture

@@ -6,21 +6,16 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Callable
 from datetime import UTC, datetime
-from io import StringIO
 from pathlib import Path
 
 import pytest
 
 from alerting.schedule import who_has_it
-from watchkeeper.cli import main as front
+from tests.front_door import Run, front_door
 from watchkeeper.config import load, read
 from watchkeeper.first_config import system_zone
 from watchkeeper.roles.foresight import mistakes, notes
-
-Said = tuple[int, str, str]
-Run = Callable[..., Said]
 
 
 @pytest.fixture
@@ -29,19 +24,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.delenv("WATCHKEEPER_CONFIG", raising=False)
     monkeypatch.chdir(tmp_path)
 
-    def command(*words: str, typed: str = "") -> Said:
-        monkeypatch.setattr("sys.argv", ["watchkeeper", *words])
-        monkeypatch.setattr("sys.stdin", StringIO(typed))
-        capsys.readouterr()
-        status = 0
-        try:
-            front.main()
-        except SystemExit as left:
-            status = int(left.code or 0)
-        said = capsys.readouterr()
-        return status, said.out, said.err
-
-    return command
+    command = front_door(monkeypatch, capsys)
+    return lambda *words, typed="": command(*words, typed=typed)
 
 
 def test_the_defaults_are_a_right_file(run: Run, tmp_path: Path) -> None:

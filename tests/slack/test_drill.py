@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.front_door import Run, front_door
 from tests.slack.running_site import Site
-from watchkeeper.cli import main as front
 from watchkeeper.state.audit import audit_trail
-
-Said = tuple[int, str, str]
-Run = Callable[..., Said]
 
 
 @pytest.fixture
@@ -31,18 +27,7 @@ def run(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyt
     file.write_text(yaml.safe_dump(tree))
     monkeypatch.setenv("WATCHKEEPER_CONFIG", str(file))
 
-    def command(*words: str) -> Said:
-        monkeypatch.setattr("sys.argv", ["watchkeeper", *words])
-        capsys.readouterr()
-        status = 0
-        try:
-            front.main()
-        except SystemExit as left:
-            status = int(left.code or 0)
-        said = capsys.readouterr()
-        return status, said.out, said.err
-
-    return command
+    return front_door(monkeypatch, capsys)
 
 
 @pytest.mark.parametrize("given", ["ben", "Ben", "UBEN"])
