@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +18,6 @@ from watchkeeper.problems import Problems
 from watchkeeper.store.otlp import Destination
 from watchkeeper.store.statements import Statements
 
-DEADLINE_S: Final = 60
 QUICK: Final = Patience(first_s=0.002, longest_s=0.02, store_longest_s=0.02)
 
 
@@ -76,14 +74,6 @@ def loading(
     finally:
         loader.stop()
         thread.join()
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Return when it holds; fail when it does not in a minute."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def open_log(folder: Path, segment_bytes: int = 1) -> IngestLog:

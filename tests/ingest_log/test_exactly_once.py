@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import until
 from watchkeeper.bench.own_roles import OwnRoles
 from watchkeeper.bench.span_load import SPANS, SpanLoad
 from watchkeeper.errors import StoreError
@@ -85,16 +86,17 @@ def stored(roles: OwnRoles) -> tuple[int, int, int, int]:
 
 
 def wait_until_loaded(roles: OwnRoles, spans: int) -> None:
-    """Return when so many are stored and nothing waits, or when there has been no progress for a minute."""
-    seen, since = -1, time.monotonic()
-    while time.monotonic() - since < STALLED_S:
+    """Return when so many are stored and nothing waits, or when there has been no progress for a while."""
+    found = [0]
+
+    def is_loaded() -> bool:
         with contextlib.suppress(StoreError):
-            found = stored(roles)[0]
-            if found >= spans and not list(roles.config.ingest_log_dir.glob("*.ready")):
-                return
-            if found > seen:
-                seen, since = found, time.monotonic()
-        time.sleep(0.1)
+            found[0] = stored(roles)[0]
+            return found[0] >= spans and not list(roles.config.ingest_log_dir.glob("*.ready"))
+        return False
+
+    with contextlib.suppress(AssertionError):  # the test says what is missing
+        until(is_loaded, moving=lambda: found[0], every_s=0.1, stalled_s=STALLED_S)
 
 
 @pytest.mark.parametrize("victim", ["store", "ingest"])

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from scripted_store import QUICK, is_empty, open_log, wait_until
+from scripted_store import QUICK, is_empty, open_log
 
+from tests.waiting import until
 from watchkeeper.bench.own_roles import OwnRoles
 from watchkeeper.ingest_log import quarantine
 from watchkeeper.ingest_log.framing import framed, records
@@ -93,7 +94,7 @@ class Loading:
         thread = threading.Thread(target=self._loader.run)
         thread.start()
         try:
-            wait_until(lambda: is_empty(self.folder))
+            until(lambda: is_empty(self.folder))
         finally:
             self._loader.stop()
             thread.join()
@@ -186,9 +187,9 @@ def test_a_running_installation_goes_on_past_a_bad_segment(tmp_path: Path) -> No
                 )["n"][0].as_py()
             )
 
-        wait_until(lambda: (stored("before"), stored("after")) == (12, 3))
-        wait_until(lambda: len(quarantine.listed(folder)) == 1)
-        wait_until(lambda: [p.loop for p in read_problems(tmp_path / "data" / "run").get("ingest", ())] == ["loader"])
+        until(lambda: (stored("before"), stored("after")) == (12, 3))
+        until(lambda: len(quarantine.listed(folder)) == 1)
+        until(lambda: [p.loop for p in read_problems(tmp_path / "data" / "run").get("ingest", ())] == ["loader"])
 
 
 def test_what_was_quarantined_by_an_earlier_version_can_be_retried(small_store: OwnRoles, tmp_path: Path) -> None:

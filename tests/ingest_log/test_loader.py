@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from scripted_store import Answers, is_empty, loading, open_log, scripted_store, stored_records, wait_until
+from scripted_store import Answers, is_empty, loading, open_log, scripted_store, stored_records
 
+from tests.waiting import until
 from watchkeeper.ingest_log import quarantine
 from watchkeeper.ingest_log.framing import framed, records
 from watchkeeper.ingest_log.loader import PROBE
@@ -40,7 +41,7 @@ def test_only_the_guilty_requests_of_a_segment_are_quarantined(tmp_path: Path, g
     log.close()
     problems = Problems(None)
     with scripted_store(answers) as store, loading(log, store, problems):
-        wait_until(lambda: is_empty(tmp_path))
+        until(lambda: is_empty(tmp_path))
     assert sorted(stored_records(answers)) == sorted(each for each in requests if b"good" in each)
     assert sorted(refused(tmp_path)) == sorted(each for each in requests if b"poison" in each)
     assert log.backlog_bytes == 0
@@ -58,7 +59,7 @@ def test_a_quarantined_request_names_its_sender_and_the_reason(tmp_path: Path) -
     append(log, b"good 2", sender="10.0.0.3")
     log.close()
     with scripted_store(answers) as store, loading(log, store):
-        wait_until(lambda: is_empty(tmp_path))
+        until(lambda: is_empty(tmp_path))
     (path,) = tmp_path.glob("*.refused.json")
     note = json.loads(path.read_text())
     assert (note["senders"], note["requests"], note["code"]) == (["10.0.0.2 forged"], 1, 444)
@@ -76,9 +77,9 @@ def test_what_passes_is_waited_for(tmp_path: Path, code: str) -> None:
     append(log, b"one", b"two", b"three")
     log.close()
     with scripted_store(answers) as store, loading(log, store):
-        wait_until(lambda: answers.tries >= 15)
+        until(lambda: answers.tries >= 15)
         answers.rule = lambda *_: (200, "", "")
-        wait_until(lambda: is_empty(tmp_path))
+        until(lambda: is_empty(tmp_path))
     assert sorted(stored_records(answers)) == [b"one", b"three", b"two"]
     assert list(tmp_path.glob("*.refused*")) == []
 
@@ -91,11 +92,11 @@ def test_nothing_is_quarantined_while_the_store_reads_nothing_at_all(tmp_path: P
     append(log, b"one", b"two")
     log.close()
     with scripted_store(answers) as store, loading(log, store, problems):
-        wait_until(lambda: answers.tries >= 15)
+        until(lambda: answers.tries >= 15)
         assert [problem.subject for problem in problems.current()] == ["the telemetry store"]
         answers.rule = lambda *_: (200, "", "")
-        wait_until(lambda: is_empty(tmp_path))
-        wait_until(lambda: problems.current() == ())
+        until(lambda: is_empty(tmp_path))
+        until(lambda: problems.current() == ())
     assert sorted(stored_records(answers)) == [b"one", b"two"]
 
 
@@ -110,13 +111,13 @@ def test_a_segment_that_fails_holds_up_no_other(tmp_path: Path, code: str) -> No
     with scripted_store(answers) as store, loading(log, store, problems):
         for index in range(15):
             append(log, b"later %d" % index)
-            wait_until(lambda: len(answers.stored) > index)  # noqa: B023 - called at once
-            wait_until(lambda: bool(answers.tries) and not [s for s in log.sealed() if s.size > 6])
-        wait_until(lambda: any("kept" in problem.reason for problem in problems.current()))
+            until(lambda: len(answers.stored) > index)  # noqa: B023 - called at once
+            until(lambda: bool(answers.tries) and not [s for s in log.sealed() if s.size > 6])
+        until(lambda: any("kept" in problem.reason for problem in problems.current()))
         assert log.complete_until("traces", 9e9) == 9e9
         answers.rule = lambda *_: (200, "", "")
-        wait_until(lambda: is_empty(tmp_path))
-        wait_until(lambda: problems.current() == ())
+        until(lambda: is_empty(tmp_path))
+        until(lambda: problems.current() == ())
     assert (len(answers.stored), len(set(answers.stored))) == (16, 16)
     assert list(tmp_path.glob("*.refused*")) == []
     log.close()
@@ -139,10 +140,10 @@ def test_a_segment_that_failed_late_is_not_divided(tmp_path: Path) -> None:
     with scripted_store(answers) as store, loading(log, store):
         for index in range(10):
             append(log, b"\x0a\x00" * (2 + index))
-            wait_until(lambda: len(answers.stored) > index)  # noqa: B023 - called at once
-        wait_until(lambda: len(log.sealed()) == 1)
+            until(lambda: len(answers.stored) > index)  # noqa: B023 - called at once
+        until(lambda: len(log.sealed()) == 1)
         answers.rule = lambda *_: (200, "", "")
-        wait_until(lambda: is_empty(tmp_path))
+        until(lambda: is_empty(tmp_path))
     assert answers.stored[-1] == segment
     log.close()
 
@@ -154,13 +155,13 @@ def test_a_retry_is_noticed_while_the_loader_runs(tmp_path: Path) -> None:
     log = open_log(tmp_path)
     append(log, b"poison", b"good")
     with scripted_store(answers) as store, loading(log, store, problems):
-        wait_until(lambda: bool(list(tmp_path.glob("*.refused"))) and len(answers.stored) == 1)
+        until(lambda: bool(list(tmp_path.glob("*.refused"))) and len(answers.stored) == 1)
         answers.rule = lambda *_: (200, "", "")
         (found,) = quarantine.listed(tmp_path)
         quarantine.retry(tmp_path, found.name)
-        wait_until(lambda: len(answers.stored) == 2)
-        wait_until(lambda: problems.current() == ())
-        wait_until(lambda: log.backlog_bytes == 0)
+        until(lambda: len(answers.stored) == 2)
+        until(lambda: problems.current() == ())
+        until(lambda: log.backlog_bytes == 0)
     assert list(tmp_path.glob("*.refused*")) == []
     log.close()
 
@@ -176,7 +177,7 @@ def test_kinds_of_metric_that_are_stored_are_not_sent_again(tmp_path: Path) -> N
         done.result(60)
     log.close()
     with scripted_store(answers) as store, loading(log, store):
-        wait_until(lambda: is_empty(tmp_path))
+        until(lambda: is_empty(tmp_path))
     (path,) = tmp_path.glob("*.refused")
     assert (path.name.split(".")[2], records(path.read_bytes())) == ("sum", [b"poison"])
     stored = stored_records(answers)
@@ -196,8 +197,8 @@ def test_a_segment_that_cannot_be_read_from_disk_holds_up_no_other(tmp_path: Pat
     append(log, b"good 1", b"good 2")
     log.close()
     with scripted_store(answers) as store, loading(log, store, problems):
-        wait_until(lambda: sorted(stored_records(answers)) == [b"good 1", b"good 2"])
-        wait_until(lambda: bool(problems.current()))
+        until(lambda: sorted(stored_records(answers)) == [b"good 1", b"good 2"])
+        until(lambda: bool(problems.current()))
     (problem,) = problems.current()
     assert problem.subject == "00000000000000000001-0badb10c"
     assert "Is a directory" in problem.reason

@@ -12,8 +12,9 @@ import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from scripted_store import is_empty, open_log, wait_until
+from scripted_store import is_empty, open_log
 
+from tests.waiting import until
 from watchkeeper.bench.own_roles import OwnRoles
 from watchkeeper.ingest_log.framing import records
 from watchkeeper.ingest_log.recent import REMEMBERED_S, RecentRequests
@@ -126,13 +127,13 @@ def test_a_batch_that_is_sent_again_is_counted_once(tmp_path: Path) -> None:
 
         send()
         send()
-        wait_until(lambda: counted() == (2, 2))
+        until(lambda: counted() == (2, 2))
         roles.kill("ingest")
         roles.start("ingest")
         send()
         assert roles.stop("ingest") == 0
         roles.start("ingest")
-        wait_until(lambda: is_empty(tmp_path / "data" / "ingest-log"))
+        until(lambda: is_empty(tmp_path / "data" / "ingest-log"))
         assert counted() == (2, 2)
 
 

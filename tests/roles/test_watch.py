@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from sqlalchemy import insert, select
 
 from alerting.incidents import Incidents
+from tests.waiting import until
 from watchkeeper.clock import FrozenClock
 from watchkeeper.config import Config, WatchConfig
 from watchkeeper.problems import Problems
@@ -203,10 +203,3 @@ def test_a_round_that_fails_is_told_and_the_next_one_comes(problems: Problems) -
     until(lambda: not problems.current())
     stopping.set()
     loops.join()
-
-
-def until(true: object, within_s: float = 60.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not true():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
