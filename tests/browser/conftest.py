@@ -12,12 +12,13 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from alerting.incidents import Incidents
-from watchkeeper.bench.own_roles import OwnRoles, free_port
+from watchkeeper.bench.own_roles import OwnRoles
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import GateConfig, LearningConfig
 from watchkeeper.learning import registry
 from watchkeeper.learning.loop import Learner
 from watchkeeper.roles import ready
+from watchkeeper.roles.ports import free_port
 from watchkeeper.state.changes import record_change
 from watchkeeper.state.database import Database
 from watchkeeper.state.labels import record_label

@@ -16,6 +16,7 @@ import yaml
 from tests.waiting import until
 from watchkeeper.config import Config, load
 from watchkeeper.roles import ready
+from watchkeeper.roles.ports import free_port
 
 
 @dataclass
@@ -37,12 +38,6 @@ class Port:
     def connect(self) -> socket.socket:
         """A connection, with a generous time-out."""
         return socket.create_connection(("127.0.0.1", self.number), timeout=60)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

@@ -19,11 +19,11 @@ from alerting.incidents import Incidents
 from alerting.machine import Incident
 from tests.end_to_end.troubles import Addresses, BadTargets, Night, alert
 from tests.waiting import until
-from watchkeeper.bench.own_roles import free_port
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config, load
 from watchkeeper.errors import StoreError
 from watchkeeper.roles import ready
+from watchkeeper.roles.ports import free_port
 from watchkeeper.state.database import Database
 from watchkeeper.store.telemetry import Telemetry
 

@@ -9,7 +9,6 @@ import itertools
 import json
 import random
 import secrets
-import socket
 import struct
 import threading
 import time
@@ -330,12 +329,3 @@ class _Target(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Silent."""
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nothing listens on."""
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 
 import grpc
@@ -13,29 +12,24 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
 from watchkeeper.config import load
+from watchkeeper.roles.ports import free_port
 from watchkeeper.roles.up import Supervisor
 
 pytestmark = [pytest.mark.slow, pytest.mark.end_to_end, pytest.mark.timeout(240)]
 
 
-def free_port() -> int:
-    with socket.socket(socket.AF_INET6) as probe:
-        probe.bind(("::1", 0))
-        return int(probe.getsockname()[1])
-
-
 def test_every_role_serves_on_ipv6(tmp_path: Path) -> None:
     """Store, receivers, dashboard and stand-in on ::1 become ready, and answer there."""
     try:
-        free_port()
+        free_port("::1")
     except OSError:
         pytest.skip("this machine has no IPv6")
     tree = {
         "data_dir": "data",
-        "store": {"host": "::1", "port": free_port()},
-        "ingest": {"host": "::1", "otlp_http_port": free_port(), "otlp_grpc_port": free_port()},
-        "web": {"host": "::1", "port": free_port()},
-        "slack": {"stand_in": {"host": "::1", "port": free_port()}},
+        "store": {"host": "::1", "port": free_port("::1")},
+        "ingest": {"host": "::1", "otlp_http_port": free_port("::1"), "otlp_grpc_port": free_port("::1")},
+        "web": {"host": "::1", "port": free_port("::1")},
+        "slack": {"stand_in": {"host": "::1", "port": free_port("::1")}},
     }
     path = tmp_path / "w.yaml"
     path.write_text(yaml.safe_dump(tree))

@@ -22,18 +22,13 @@ from watchkeeper.config import Config, load
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.roles import ready, up
 from watchkeeper.roles.checkup import roles as roles_check
+from watchkeeper.roles.ports import free_port
 from watchkeeper.roles.readiness import ROLES, hung_roles
 from watchkeeper.roles.up import Supervisor
 from watchkeeper.state.database import Database
 from watchkeeper.vocabulary import Finding
 
 pytestmark = [pytest.mark.slow, pytest.mark.end_to_end]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

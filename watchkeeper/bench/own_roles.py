@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,22 +16,11 @@ import yaml
 from watchkeeper.config import load
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.roles import ready
+from watchkeeper.roles.ports import free_port
 from watchkeeper.store.telemetry import Telemetry
 
 STALLED_S = 60.0  # a role that starts and does nothing for so long will not come
 STOP_WITHIN_S = 20.0
-
-
-def free_port() -> int:
-    """A port that nothing listens on."""
-    while True:
-        # Below the range from which the kernel takes ports for connections: nobody gets this one by chance.
-        port = random.randint(15_000, 32_000)
-        try:
-            with socket.create_server(("127.0.0.1", port)):
-                return port
-        except OSError:
-            continue
 
 
 class OwnRoles:

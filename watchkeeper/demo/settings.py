@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import random
 import secrets
 import shutil
-import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +15,7 @@ import yaml
 from chaos.shop.topology import PLANS
 from runbooks.runbook import BUILT_IN
 from watchkeeper.config import Config, load
+from watchkeeper.roles.ports import free_port, is_free
 
 KEPT_RUNS = 5
 TARGET_TOKEN_ENV = "WATCHKEEPER_DEMO_TARGET_TOKEN"  # noqa: S105 - the name of a variable, not a secret
@@ -110,26 +109,10 @@ def _write_runbooks(folder: Path) -> None:
 
 
 def _free_ports(wanted: dict[str, int]) -> dict[str, int]:
-    """Each wanted port where it is free, else any free one. All are held until all are chosen."""
-    held: list[socket.socket] = []
-    chosen = {}
-    try:
-        for name, port in wanted.items():
-            listener = socket.socket()
-            held.append(listener)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            # Below the range from which the kernel takes ports for connections: one of those may be in use by the time
-            # that a role binds it.
-            for candidate in (*([port] if port else []), *random.sample(range(15_000, 32_000), 100), 0):
-                try:
-                    listener.bind(("127.0.0.1", candidate))
-                    break
-                except OSError:
-                    continue
-            chosen[name] = listener.getsockname()[1]
-    finally:
-        for listener in held:
-            listener.close()
+    """Each wanted port where it is free, else any free one; 0 wants any."""
+    chosen: dict[str, int] = {}
+    for name, port in wanted.items():
+        chosen[name] = port if port and is_free(port) else free_port(besides=chosen.values())
     return chosen
 
 
