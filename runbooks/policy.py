@@ -7,12 +7,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
+from runbooks.document import read_as
 from runbooks.runbook import BUILT_IN, Runbook
-from watchkeeper.config_messages import plain
-from watchkeeper.errors import ConfigError, RunbookError
-from watchkeeper.yaml_file import read_document
+from watchkeeper.errors import RunbookError
 
 
 class _File(BaseModel):
@@ -46,13 +45,5 @@ def read_policy(folder: Path | None = None) -> Policy:
     path = (folder or BUILT_IN) / "policy.yaml"
     if not path.exists():
         return Policy(services=(), free=frozenset())
-    try:
-        document = read_document(path)
-    except ConfigError as error:
-        raise RunbookError(error.message) from error
-    try:
-        file = _File.model_validate({} if document.data is None else document.data)
-    except ValidationError as error:
-        told = "\n".join(f"{document.where(each['loc'])}: {plain(each)}" for each in error.errors())
-        raise RunbookError(told) from error
+    file, _ = read_as(_File, path)
     return Policy(services=file.services, free=frozenset(k for k, v in file.approval.items() if v == "none"))

@@ -8,13 +8,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from runbooks.document import read_as
 from runbooks.steps import STEPS
-from watchkeeper.config_messages import plain
-from watchkeeper.errors import ConfigError, RunbookError
+from watchkeeper.errors import RunbookError
 from watchkeeper.vocabulary import Mechanism
-from watchkeeper.yaml_file import read_document
 
 BUILT_IN = Path(__file__).with_name("books")
 
@@ -58,15 +57,7 @@ def read_runbook(path: Path) -> Runbook:
     Raises:
         RunbookError: names the file, the key and what is wrong with it.
     """
-    try:
-        document = read_document(path)
-    except ConfigError as error:
-        raise RunbookError(error.message) from error
-    try:
-        file = _File.model_validate({} if document.data is None else document.data)
-    except ValidationError as error:
-        told = "\n".join(f"{document.where(each['loc'])}: {plain(each)}" for each in error.errors())
-        raise RunbookError(told) from error
+    file, document = read_as(_File, path)
     for number, step in enumerate(file.steps):
         if step not in STEPS:
             raise RunbookError(f"{document.where(('steps', number))}: no step {step!r}; there are {', '.join(STEPS)}")
