@@ -27,13 +27,14 @@ from alerting.timers import set_timer
 from watchkeeper.clock import Clock
 from watchkeeper.config import OnCallConfig
 from watchkeeper.errors import Conflict
-from watchkeeper.problems import Problems, one_line
+from watchkeeper.problems import Problems
 from watchkeeper.state import runs
 from watchkeeper.state.alerts import end_alerts
 from watchkeeper.state.database import Database
 from watchkeeper.state.findings import clear_findings, keys_of_incident, store_findings
 from watchkeeper.state.labels import store_label
 from watchkeeper.state.models import deciding_version
+from watchkeeper.text import one_line
 from watchkeeper.vocabulary import Actor, Diagnosis, Finding, Proposal
 
 EVENTS: Final = Counter("watchkeeper_incident_events_total", "Events of incidents, by type.", ["type"])

@@ -18,10 +18,10 @@ from sqlalchemy import Connection, Select, insert, select, update
 
 from alerting.machine import Event, Incident, Thread, replay
 from watchkeeper.errors import Conflict, NotFound, StateError
-from watchkeeper.problems import one_line
 from watchkeeper.state.codec import dump, parse
 from watchkeeper.state.database import to_micros
 from watchkeeper.state.schema import incident_events, incidents, messages
+from watchkeeper.text import one_line
 
 # So long after its end an incident may still explain findings that began before it.
 REMEMBERED: Final = timedelta(minutes=10)

@@ -16,7 +16,7 @@ from typing import Any, Final
 from collectors.instants import EARLIEST, EPOCH, parse_instant
 from collectors.otlp import MalformedError
 from watchkeeper.names import bounded, shortened
-from watchkeeper.problems import one_line
+from watchkeeper.text import one_line
 from watchkeeper.vocabulary import AlertNotice, Finding
 
 # Severities that wake nobody. Anything else pages, since a rule's author chose to send it.

@@ -19,7 +19,7 @@ from prometheus_client.parser import text_fd_to_metric_families as parse_text
 
 from watchkeeper.errors import CollectorError
 from watchkeeper.names import storable
-from watchkeeper.problems import one_line
+from watchkeeper.text import one_line
 
 CUMULATIVE: Final = 2
 # 2000-01-01: a sample's time before it is a zero time, seconds taken for milliseconds, or another number altogether.

@@ -13,7 +13,7 @@ import httpx
 
 from watchkeeper import __version__
 from watchkeeper.errors import CollectorError
-from watchkeeper.problems import one_line
+from watchkeeper.text import one_line
 
 ACCEPT: Final = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
 MOST_HOPS: Final = 10

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from detectors.openslo_documents import SliDocument, SloDocument, WatchkeeperEvents, follows, plain
 from watchkeeper.errors import ConfigError
-from watchkeeper.problems import one_line
+from watchkeeper.text import one_line
 from watchkeeper.yaml_file import Document, Location, read_documents
 
 KINDS: Final[Mapping[str, type[SloDocument | SliDocument]]] = {"SLO": SloDocument, "SLI": SliDocument}

@@ -26,7 +26,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from watchkeeper.errors import WatchkeeperError
-from watchkeeper.text import one_line as one_line
+from watchkeeper.text import one_line
 
 SET_ASIDE = Counter("watchkeeper_set_aside_total", "Items that a loop set aside, by loop.", ["loop"])
 PROBLEMS = Gauge("watchkeeper_problems", "Problems that stand now, by loop.", ["loop"])

@@ -25,7 +25,7 @@ from watchkeeper.doors.bodies import Limits
 from watchkeeper.doors.door import Door
 from watchkeeper.doors.hosts import Names
 from watchkeeper.doors.plain import plain_json, plain_object
-from watchkeeper.problems import one_line
+from watchkeeper.text import one_line
 
 LIMITS: Final = Limits(otherwise=64 << 10, paths={"/api/": 1 << 20})
 PROTECTION: Final = {

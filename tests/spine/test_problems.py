@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from watchkeeper.errors import CollectorError
-from watchkeeper.problems import FORGOTTEN_AFTER_S, FRESH_S, MOST, SUFFIX, Problems, one_line, read_problems
+from watchkeeper.problems import FORGOTTEN_AFTER_S, FRESH_S, MOST, SUFFIX, Problems, read_problems
+from watchkeeper.text import one_line
 
 
 def test_a_bad_item_stops_no_other(tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ from watchkeeper.cli.columns import print_columns
 from watchkeeper.cli.options import AsJson, ConfigPath
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import load
-from watchkeeper.problems import one_line
 from watchkeeper.state.alerts import AlertState, all_alerts, end_alert
 from watchkeeper.state.audit import record_audit
 from watchkeeper.state.database import Database
+from watchkeeper.text import one_line
 from watchkeeper.vocabulary import Actor
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from watchkeeper.problems import one_line
+from watchkeeper.text import one_line
 
 LARGEST_NUMBER: Final = 2**53  # up to here every reader of JSON agrees on a whole number
 DEEPEST: Final = 24

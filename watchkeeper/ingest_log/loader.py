@@ -25,9 +25,10 @@ from watchkeeper.ingest_log.segments import IngestLog, Segment
 from watchkeeper.ingest_log.senders import read_senders
 from watchkeeper.ingest_log.splitting import split_records, split_request
 from watchkeeper.ingest_log.verdict import Verdict, backoff, is_before_storing, judge
-from watchkeeper.problems import Problems, one_line
+from watchkeeper.problems import Problems
 from watchkeeper.store.otlp import METRIC_KINDS, Destination, inserts
 from watchkeeper.store.statements import RefusedError, Statements
+from watchkeeper.text import one_line
 
 LOADED = Counter("watchkeeper_loader_segments_total", "Segments that reached the store.", ["signal"])
 FAILED = Counter("watchkeeper_loader_failures_total", "Attempts that failed.", ["signal"])

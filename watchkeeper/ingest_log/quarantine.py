@@ -19,7 +19,7 @@ from watchkeeper.errors import IngestLogError, NotFound
 from watchkeeper.ingest_log.attributes import MESSAGES
 from watchkeeper.ingest_log.framing import records
 from watchkeeper.ingest_log.senders import read_senders, senders_path
-from watchkeeper.problems import one_line
+from watchkeeper.text import one_line
 
 REFUSED: Final = ".refused"
 MOST_NAMES: Final = 20  # services and senders that are named

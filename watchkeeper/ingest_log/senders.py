@@ -11,7 +11,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final
 
-from watchkeeper.problems import one_line
+from watchkeeper.text import one_line
 
 SUFFIX: Final = ".senders"
 LONGEST_SENDER: Final = 200

@@ -16,9 +16,10 @@ import psutil
 
 from watchkeeper.config import Config
 from watchkeeper.errors import WatchkeeperError
-from watchkeeper.problems import Problem, one_line, read_problems
+from watchkeeper.problems import Problem, read_problems
 from watchkeeper.roles import heart, ready
 from watchkeeper.roles.up import roles_for
+from watchkeeper.text import one_line
 
 Status = Literal["ok", "warning", "problem"]
 FREE_WARNING_BYTES = 5 << 30

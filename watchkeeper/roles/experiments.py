@@ -19,7 +19,7 @@ from chaos.faults.fault import Truth
 from chaos.record import truths
 from chaos.target import Target
 from watchkeeper.errors import WatchkeeperError
-from watchkeeper.problems import Problems, one_line
+from watchkeeper.problems import Problems
 from watchkeeper.state.database import Database, to_micros
 from watchkeeper.state.experiments import (
     ExperimentTruth,
@@ -33,6 +33,7 @@ from watchkeeper.state.experiments import (
 )
 from watchkeeper.state.labels import store_label
 from watchkeeper.state.schema import findings, incidents, labels
+from watchkeeper.text import one_line
 from watchkeeper.vocabulary import Label, content_key, utc
 
 AUTHOR: Final = "chaos"

@@ -20,9 +20,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from watchkeeper.config import Config, is_loopback
-from watchkeeper.problems import one_line
 from watchkeeper.roles.credentials import Credential, Denied, check, fingerprints, from_header
 from watchkeeper.roles.slowing import Slowing
+from watchkeeper.text import one_line
 from watchkeeper.vocabulary import Actor
 
 COOKIE: Final = "watchkeeper_session"

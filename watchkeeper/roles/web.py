@@ -22,7 +22,6 @@ from watchkeeper.doors.door import Door
 from watchkeeper.doors.hosts import Names
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.learning.question import best_question
-from watchkeeper.problems import one_line
 from watchkeeper.roles import api, calendar_feed, ready
 from watchkeeper.roles.life import Life, alive
 from watchkeeper.roles.readiness import hung_roles, missing, noted
@@ -32,6 +31,7 @@ from watchkeeper.roles.state_file import look_after_as
 from watchkeeper.roles.up import roles_for
 from watchkeeper.state.database import Database
 from watchkeeper.store.telemetry import Telemetry
+from watchkeeper.text import one_line
 
 # Bytes. Slack's largest payload holds a whole message; a page's callback sends a few choices.
 LIMITS: Final = Limits(

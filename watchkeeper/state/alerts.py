@@ -16,11 +16,11 @@ from typing import Any, Final
 from sqlalchemy import Connection, and_, delete, or_, select, update
 
 from watchkeeper.errors import NotFound
-from watchkeeper.problems import one_line
 from watchkeeper.state.codec import dump, parse
 from watchkeeper.state.database import Database, from_micros, to_micros
 from watchkeeper.state.insert import upsert_many
 from watchkeeper.state.schema import alerts
+from watchkeeper.text import one_line
 from watchkeeper.vocabulary import AlertNotice, Finding
 
 SENDER: Final = "its sender"

@@ -26,9 +26,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from watchkeeper.config import is_loopback
 from watchkeeper.doors.hosts import Names, name_of
-from watchkeeper.problems import one_line
 from watchkeeper.store.engine import Engine, QueryError, is_kill
 from watchkeeper.store.request_body import BodyError, RequestBody
+from watchkeeper.text import one_line
 
 # Rows of the loader go through a file; a statement is held in memory.
 LARGEST_ROWS: Final = 256 << 20
