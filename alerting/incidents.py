@@ -127,7 +127,7 @@ class Incidents:
 
         Raises:
             NotFound: no such incident.
-        StateError: its record cannot be read.
+            StateError: its record cannot be read.
         """
         with self._db.read() as connection:
             return journal.load(connection, incident_id)

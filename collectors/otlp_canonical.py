@@ -94,7 +94,7 @@ def _canonical(signal: str, payload: bytes, limits: Limits, now_ns: int) -> Cano
     told = "; ".join(filter(None, (judged.message(signal), mended.message)))
     if judged.rejected and judged.rejected == census.rows:
         raise MalformedError(f"nothing was taken: {told}")
-    # In one order of keys: a batch that is sent again is known by its bytes, also after a restart.
+    # In one order of keys: the store tells series apart by their attributes as a map, in which the order counts.
     body = message.SerializeToString(deterministic=True)
     service = _service(signal, message)
     return Canonical(body=body, kinds=seen.kinds, service=service, rejected=judged.rejected, message=told)

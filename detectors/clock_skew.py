@@ -51,7 +51,7 @@ def skews(offsets: Sequence[Offset], delays: Mapping[str, float]) -> dict[str, f
     found: dict[str, float] = {}
     left = set(near)
     while left:
-        island = _reached(next(iter(sorted(left))), near, within_s=float("inf"))
+        island = _reached(min(left), near, within_s=float("inf"))
         left -= island
         right = _most_trusted(island, near, calls, delays)
         ahead = dict.fromkeys(right, 0.0)
@@ -73,7 +73,7 @@ def _most_trusted(
     groups = []
     left = set(island)
     while left:
-        group = _reached(next(iter(sorted(left))), near, within_s=AGREE_S)
+        group = _reached(min(left), near, within_s=AGREE_S)
         left -= group
         groups.append(group)
 

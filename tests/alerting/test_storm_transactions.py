@@ -9,7 +9,7 @@ from sqlalchemy import event
 from alerting.incidents import MOST_CHANGES, MOST_FINDINGS, Incidents
 from watchkeeper.clock import FrozenClock
 from watchkeeper.config import OnCallConfig
-from watchkeeper.state.alerts import firing_alerts, record_alerts
+from watchkeeper.state.alerts import read_alerts, record_alerts
 from watchkeeper.state.database import Database
 from watchkeeper.vocabulary import Actor, AlertNotice, Finding
 
@@ -59,10 +59,10 @@ def test_a_storm_on_one_service_is_one_incident_that_a_human_ends_whole(db: Data
     storm = [finding(number, "payments") for number in range(MOST_FINDINGS + 30)]
     record_alerts(db, [AlertNotice(finding=one, resolved=False) for one in storm], NOW, timedelta(days=1))
     for _ in range(20):
-        incidents.observe(firing_alerts(db, NOW), now=NOW)
+        incidents.observe(read_alerts(db, NOW)[0], now=NOW)
     (incident,) = incidents.list()
     assert len(incident.findings) == MOST_FINDINGS
     incidents.resolve(incident.id, Actor(name="ana", via="cli"), "over")
-    assert firing_alerts(db, NOW) == ()
+    assert read_alerts(db, NOW)[0] == ()
     later = clock.advance(600)
-    assert incidents.observe(firing_alerts(db, later), now=later) == ()
+    assert incidents.observe(read_alerts(db, later)[0], now=later) == ()

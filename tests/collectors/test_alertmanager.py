@@ -20,7 +20,7 @@ from watchkeeper.clock import FrozenClock
 from watchkeeper.config import OnCallConfig
 from watchkeeper.names import LONGEST_NAME
 from watchkeeper.problems import read_problems
-from watchkeeper.state.alerts import firing_alerts, record_alerts
+from watchkeeper.state.alerts import read_alerts, record_alerts
 from watchkeeper.state.database import Database
 from watchkeeper.state.schema import metadata
 from watchkeeper.vocabulary import Actor, AlertNotice, Finding
@@ -259,7 +259,7 @@ def test_a_body_with_too_many_alerts_is_read_as_far_as_allowed() -> None:
 
 
 def firing(db: Database, mark: str) -> list[Finding]:
-    return [finding for finding in firing_alerts(db, datetime.now(UTC)) if finding.signal.startswith(mark)]
+    return [finding for finding in read_alerts(db, datetime.now(UTC))[0] if finding.signal.startswith(mark)]
 
 
 @pytest.mark.xdist_group("collectors")
@@ -393,7 +393,7 @@ def test_a_human_resolve_ends_an_alert_whose_own_resolve_was_lost(
     record_alerts(db, notices, NOW, timedelta(hours=36))
 
     def observe() -> tuple[str, ...]:
-        return incidents.observe(firing_alerts(db, clock.now()), now=clock.now())
+        return incidents.observe(read_alerts(db, clock.now())[0], now=clock.now())
 
     (opened,) = observe()
     incidents.resolve(opened, Actor(name="ana", via="cli"), "over")

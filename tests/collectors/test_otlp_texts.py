@@ -194,3 +194,16 @@ def test_the_same_request_is_the_same_bytes_in_any_process() -> None:
         subprocess.run([sys.executable, "-c", script], input=payload, capture_output=True, check=True) for _ in "123"
     ]
     assert {run.stdout for run in runs} == {canonical("traces", payload, Limits(), NOW).body}
+
+
+def test_points_whose_attributes_come_in_another_order_are_of_one_series() -> None:
+    """The store compares maps with their order: what is stored has one, whichever the sender's was."""
+    bodies = set()
+    for keys in (("zone", "host", "app", "job"), ("job", "app", "host", "zone"), ("host", "zone", "job", "app")):
+        whole = ExportMetricsServiceRequest()
+        metric = whole.resource_metrics.add().scope_metrics.add().metrics.add(name="heat")
+        point = metric.gauge.data_points.add(as_double=1.0, time_unix_nano=NOW)
+        for key in keys:
+            point.attributes.add(key=key).value.string_value = key.upper()
+        bodies.add(take("metrics", whole.SerializeToString()).body)
+    assert len(bodies) == 1

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from watchkeeper.errors import NotFound
-from watchkeeper.state.alerts import Recorded, all_alerts, end_alert, firing_alerts, read_alerts, record_alerts
+from watchkeeper.state.alerts import Recorded, all_alerts, end_alert, read_alerts, record_alerts
 from watchkeeper.state.codec import dump
 from watchkeeper.state.database import Database, to_micros
 from watchkeeper.state.insert import upsert
@@ -51,7 +51,7 @@ def record(db: Database, at: datetime, *notices: AlertNotice) -> Recorded:
 
 
 def firing(db: Database, at: datetime) -> list[str]:
-    return sorted(finding.summary for finding in firing_alerts(db, at))
+    return sorted(finding.summary for finding in read_alerts(db, at)[0])
 
 
 def test_an_alert_fires_until_its_sender_resolves_it(db: Database) -> None:
@@ -59,7 +59,7 @@ def test_an_alert_fires_until_its_sender_resolves_it(db: Database) -> None:
     first = notice(started=None)
     record(db, NOW, first)
     record(db, minutes(1), notice(started=None, heard=minutes(1)))
-    assert firing_alerts(db, minutes(2)) == (first.finding,)
+    assert read_alerts(db, minutes(2))[0] == (first.finding,)
     assert record(db, minutes(3), notice(resolved=True)).resolved == 1
     assert firing(db, minutes(3)) == []
 
@@ -174,7 +174,7 @@ def test_a_row_that_cannot_be_read_stops_nobody(db: Database, body: str) -> None
 def test_a_stored_onset_is_one_that_a_diagnosis_can_look_back_to(db: Database, onset: str) -> None:
     """Within a week before the alert was heard of, whatever an older version kept."""
     stored(db, "old", older(onset=onset))
-    (finding,) = firing_alerts(db, NOW)
+    (finding,) = read_alerts(db, NOW)[0]
     assert NOW - timedelta(days=7) <= finding.onset <= NOW
 
 
@@ -182,9 +182,9 @@ def test_a_storm_is_kept_and_read_whole(db: Database) -> None:
     """More rows than a statement takes values; the same again changes nothing."""
     storm = [notice(f"A{number}") for number in range(33_000)]
     assert record(db, NOW, *storm).firing == 33_000
-    assert len(firing_alerts(db, NOW)) == 33_000
+    assert len(read_alerts(db, NOW)[0]) == 33_000
     assert record(db, minutes(1), *[notice(f"A{number}", resolved=True) for number in range(33_000)]).resolved == 33_000
-    assert firing_alerts(db, minutes(1)) == ()
+    assert read_alerts(db, minutes(1))[0] == ()
 
 
 def test_what_ended_long_ago_is_forgotten(db: Database) -> None:

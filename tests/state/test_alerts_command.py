@@ -8,7 +8,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from watchkeeper.state.alerts import firing_alerts, record_alerts
+from watchkeeper.state.alerts import read_alerts, record_alerts
 from watchkeeper.state.audit import audit_trail
 from watchkeeper.state.database import Database
 from watchkeeper.vocabulary import AlertNotice, Finding
@@ -43,7 +43,7 @@ def test_an_alert_is_listed_and_ended_by_its_key(tmp_path: Path) -> None:
     assert "[bold]Disk" in " ".join(shown.split())
     assert not any(mark in shown for mark in ("\x1b[31m", "\u202e"))
     assert "ended" in run("end", finding.key, "--as", "ana").stdout
-    assert firing_alerts(db, datetime.now(UTC)) == ()
+    assert read_alerts(db, datetime.now(UTC))[0] == ()
     assert [(entry.action, entry.actor.name) for entry in audit_trail(db)] == [("alert.end", "ana")]
     assert json.loads(run("list", "--json").stdout) == []
     assert json.loads(run("list", "--all", "--json").stdout)[0]["state"] == "ended by ana"

@@ -11,7 +11,7 @@ from sqlalchemy import String as PlainString
 from sqlalchemy import Text as PlainText
 
 from watchkeeper.names import LONGEST_NAME, bounded, shortened, storable
-from watchkeeper.state.alerts import firing_alerts, record_alerts
+from watchkeeper.state.alerts import read_alerts, record_alerts
 from watchkeeper.state.audit import audit_trail, record_audit
 from watchkeeper.state.changes import changes_between, record_change
 from watchkeeper.state.database import Database
@@ -61,7 +61,7 @@ def test_any_text_is_kept_everywhere_it_comes_in(db: Database, text: str) -> Non
     record_findings(db, [given])
     assert [found.summary for found in findings_between(db, HOUR)] == [storable(given.summary)]
     record_alerts(db, [AlertNotice(finding=finding(text), resolved=False)], NOW, timedelta(days=1))
-    assert [alert.service for alert in firing_alerts(db, NOW)] == [storable(given.service)]
+    assert [alert.service for alert in read_alerts(db, NOW)[0]] == [storable(given.service)]
     change = ChangeEvent(
         id=text, at=NOW, kind="deploy", service=text, title=text, files=(text,), attributes={text: text}
     )

@@ -195,11 +195,6 @@ def read_alerts(db: Database, now: datetime) -> tuple[tuple[Finding, ...], dict[
     return tuple(firing), unreadable
 
 
-def firing_alerts(db: Database, now: datetime) -> tuple[Finding, ...]:
-    """The alerts from outside that fire now and can be read, oldest first."""
-    return read_alerts(db, now)[0]
-
-
 def all_alerts(db: Database, limit: int, firing_at: datetime | None = None) -> tuple[AlertState, ...]:
     """The alerts that are kept (only those that fire at a time, if one is given), those heard of last first."""
     query = select(alerts).order_by(alerts.c.heard_at.desc(), alerts.c.key).limit(limit)
