@@ -20,9 +20,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from chaos.faults.fault import Effect, Fault, Truth, measure_baseline, prove
+from chaos.fault import Effect, Fault, Truth, measure_baseline, prove
 from chaos.record import Journal, Status, keep
-from chaos.target import Target
+from chaos.targets.shop import Target
 from watchkeeper.errors import ChaosError
 
 LONGEST_BOUND_S = 300.0

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from chaos.faults.fault import TRUTH_FILE, Effect, Truth
+from chaos.fault import TRUTH_FILE, Effect, Truth
 from watchkeeper.vocabulary import Mechanism
 
 JOURNAL_FILE = "chaos-journal.jsonl"

@@ -12,12 +12,13 @@ from dash import ClientsideFunction, Dash, Input, Output, State, set_props
 from dash.fingerprint import check_fingerprint
 from fastapi import FastAPI
 
-from alerting.incidents import Incidents
-from dashboard import commands, pages, shell, suppressed
-from dashboard.callbacks import CheckedCallbacks, registered
-from dashboard.headers import SecureHeaders
-from dashboard.sources import Role, Sources
-from dashboard.statics import CompressedStatics
+from alerting.incidents.commands import Incidents
+from dashboard import commands, pages, shell
+from dashboard.reads import suppressed
+from dashboard.reads.sources import Role, Sources
+from dashboard.web.callbacks import CheckedCallbacks, registered
+from dashboard.web.headers import SecureHeaders
+from dashboard.web.statics import CompressedStatics
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config
 from watchkeeper.errors import WatchkeeperError

@@ -14,11 +14,11 @@ import dash_mantine_components as dmc
 import structlog
 from dash import ALL, Input, Output, State, ctx, html, no_update
 
-from alerting.human_labels import Judgement, read_form
-from alerting.incidents import Incidents
-from alerting.machine import Incident, Outcome
-from dashboard.inert import inert
-from dashboard.sources import Sources
+from alerting.incidents.commands import Incidents
+from alerting.incidents.human_labels import Judgement, read_form
+from alerting.incidents.machine import Incident, Outcome
+from dashboard.components.escaping import inert
+from dashboard.reads.sources import Sources
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.text import page_text, seen_name
 from watchkeeper.vocabulary import Actor

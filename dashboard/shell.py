@@ -7,7 +7,7 @@ from typing import Any
 import dash_mantine_components as dmc
 from dash import dcc, html
 
-from alerting.human_labels import ANSWERS
+from alerting.incidents.human_labels import ANSWERS
 from dashboard.urls import RANGES
 from watchkeeper.vocabulary import MECHANISMS
 

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from dashboard.components.wording import zone_named
 from dashboard.palette import Palette, palette
-from dashboard.wording import zone_named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

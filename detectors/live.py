@@ -18,23 +18,23 @@ import pyarrow as pa
 import structlog
 from prometheus_client import Histogram
 
-from detectors.arrivals import Arrivals
-from detectors.drift import ServiceDrift
-from detectors.fan_out import CallsPerRequest
+from detectors.arrivals.delays import Arrivals
+from detectors.arrivals.lateness import Signal, as_it_was
+from detectors.drift.services import ServiceDrift
 from detectors.history import History
-from detectors.latency_shape import QUANTILES, LatencyShape
-from detectors.latency_shape import STEP_S as SHAPE_STEP_S
-from detectors.lateness import Signal, as_it_was
-from detectors.log_templates import BUCKETS as LOG_BUCKETS
-from detectors.log_templates import STEP_S as LOG_STEP_S
-from detectors.log_templates import LogTemplates
-from detectors.logs import ErrorLines
-from detectors.metrics import MetricLevels
-from detectors.openslo import Slo
+from detectors.levels.metrics import MetricLevels
+from detectors.logs.error_lines import ErrorLines
+from detectors.logs.new_templates import BUCKETS as LOG_BUCKETS
+from detectors.logs.new_templates import STEP_S as LOG_STEP_S
+from detectors.logs.new_templates import LogTemplates
 from detectors.readiness import readiness
-from detectors.red import RedDetector, RedThresholds
-from detectors.slo import SloBurn
-from detectors.topology import CallEdges
+from detectors.red.latency_shape import QUANTILES, LatencyShape
+from detectors.red.latency_shape import STEP_S as SHAPE_STEP_S
+from detectors.red.requests import RedDetector, RedThresholds
+from detectors.slo.burn import SloBurn
+from detectors.slo.openslo import Slo
+from detectors.traces.edges import CallEdges
+from detectors.traces.fan_out import CallsPerRequest
 from watchkeeper.errors import StoreError
 from watchkeeper.problems import Problems
 from watchkeeper.vocabulary import Finding, Readiness, Window, utc
@@ -99,7 +99,7 @@ class Live:
         history_s: how much of the past the baselines use.
         version: the serving model's version, shown with each finding.
         clear_s: how long a series is normal before its finding ends; at least two buckets.
-        slos: objectives whose budgets are followed (`detectors.openslo.read`).
+        slos: objectives whose budgets are followed (`detectors.slo.openslo.read`).
         problems: where a detector that cannot judge is told.
         late_s: telemetry that comes later than this is not judged.
     """

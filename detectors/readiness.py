@@ -1,6 +1,6 @@
 """How far the detectors have learnt each service, and why no further: what a human must know before trusting silence.
 
-A service whose requests were seen in fewer than `detectors.red.WARM` buckets is not judged at all. Then its level is
+A service whose requests were seen in fewer than `red.requests.WARM` buckets is not judged at all. Then its level is
 known; the shape of its latency and the ranks of its metrics take some minutes more.
 """
 
@@ -11,9 +11,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from detectors import latency_shape, red
 from detectors.history import History
-from detectors.metrics import MetricLevels
+from detectors.levels.metrics import MetricLevels
+from detectors.red import latency_shape
+from detectors.red import requests as red
 from watchkeeper.vocabulary import Readiness
 
 

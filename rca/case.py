@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from watchkeeper.vocabulary import ChangeEvent
 
 if TYPE_CHECKING:
-    from rca.past_incidents import PastIncidents
+    from rca.evidence.past_incidents import PastIncidents
     from rca.spans import SpanLogs, Spans
 
 F64 = NDArray[np.float64]

@@ -11,26 +11,26 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from rca.calibration import chances
 from rca.case import Case
-from rca.chances import chances
-from rca.change_events import change_events
-from rca.code_change import NO_COMMIT, code_change
-from rca.cut_short import cut_short
-from rca.errors import errors
+from rca.evidence.change_events import change_events
+from rca.evidence.code_change import NO_COMMIT, code_change
+from rca.evidence.cut_short import cut_short
+from rca.evidence.errors import errors
+from rca.evidence.log_change import log_change
+from rca.evidence.metric_change import metric_change
+from rca.evidence.onset_order import onset_order
+from rca.evidence.operation_change import operation_change
+from rca.evidence.operation_lines import operation_lines
+from rca.evidence.outlier import outlier
+from rca.evidence.rarity import rarity
+from rca.evidence.reach import reach
+from rca.evidence.silence import silence, unanswered
+from rca.evidence.unlinked import unlinked
 from rca.excess import excess
 from rca.ledger import Ledger, book
-from rca.log_change import log_change
 from rca.mechanism import mechanism
-from rca.metric_change import metric_change
-from rca.onset_order import onset_order
-from rca.operation_change import operation_change
-from rca.operation_lines import operation_lines
-from rca.outlier import outlier
-from rca.rarity import rarity
-from rca.reach import reach
-from rca.silence import silence, unanswered
 from rca.terms import Term
-from rca.unlinked import unlinked
 from rca.weights import NEGLIGIBLE, weight_of
 from watchkeeper.vocabulary import Evidence, Mechanism, Suspect
 

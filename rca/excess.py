@@ -12,9 +12,9 @@ import re
 from collections import defaultdict
 
 from rca.case import Case
+from rca.evidence.silence import reachable, silent_nodes
 from rca.ledger import Entry, Ledger
 from rca.levels import shares
-from rca.silence import reachable, silent_nodes
 from rca.terms import Term, count, duration
 
 # Values of OpenTelemetry's `db.system` that name the kind of database in an edge.

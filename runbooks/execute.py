@@ -19,9 +19,9 @@ from prometheus_client import Counter
 
 from runbooks.journal import Journal
 from runbooks.library import Library
+from runbooks.step import Step
 from runbooks.steps import STEPS
-from runbooks.steps.step import Step
-from runbooks.target import Services
+from runbooks.targets.shop import Services
 from watchkeeper.errors import RunbookError
 from watchkeeper.state.runs import Run, RunStep
 from watchkeeper.vocabulary import Proposal

@@ -22,9 +22,9 @@ from opentelemetry import trace
 from runbooks.execute import Result, carry_out, told
 from runbooks.journal import Journal
 from runbooks.library import Library
+from runbooks.step import Step
 from runbooks.steps import STEPS
-from runbooks.steps.step import Step
-from runbooks.target import Services
+from runbooks.targets.shop import Services
 from watchkeeper.clock import Clock, SystemClock
 from watchkeeper.errors import Conflict, RunbookError, StateError
 from watchkeeper.problems import Problems

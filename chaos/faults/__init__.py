@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from chaos.fault import Fault
 from chaos.faults.bad_deploy import BadDeploy
 from chaos.faults.cpu_hog import CpuHog
 from chaos.faults.db_lock import DatabaseLock
-from chaos.faults.fault import Fault
 from chaos.faults.hang import Hang
 from chaos.faults.kill import Kill
 from chaos.faults.latency import Latency

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from chaos.faults.fault import Baseline, lease
-from chaos.target import ProbeSample, Target
+from chaos.fault import Baseline, lease
+from chaos.targets.shop import ProbeSample, Target
 from watchkeeper.vocabulary import Mechanism
 
 

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaos.faults.fault import Baseline
-from chaos.target import ProbeSample, Target
+from chaos.fault import Baseline
+from chaos.targets.shop import ProbeSample, Target
 from watchkeeper.errors import ChaosError
 from watchkeeper.vocabulary import Mechanism
 

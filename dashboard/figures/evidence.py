@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from dashboard.figures.frame import Figure, Moment, layout, mark, numbers, time_axis, value_axis
-from dashboard.series import Floats
+from dashboard.reads.series import Floats
 from dashboard.viewer import Viewer
 from watchkeeper.text import plot_text
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from dashboard.palette import Palette
-from dashboard.series import Floats
+from dashboard.reads.series import Floats
 from dashboard.viewer import Viewer
 from watchkeeper.text import plot_text
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from dashboard.figures.frame import Figure, Moment, layout, mark, numbers, time_axis, value_axis
-from dashboard.series import RedSeries
+from dashboard.reads.series import RedSeries
 from dashboard.viewer import Viewer
 
 

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from dashboard.series import Floats
+from dashboard.reads.series import Floats
 
 WIDTH, HEIGHT, PAD = 132, 28, 3.0
 

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dashboard.health import MARKS, SHAPES, Health, colour
+from dashboard.components.wording import likely, milliseconds, per_second, percent
 from dashboard.palette import Palette
-from dashboard.wording import likely, milliseconds, per_second, percent
+from dashboard.reads.health import MARKS, SHAPES, Health, colour
 from watchkeeper.text import BLANK, seen_name
 
 COLUMN, ROW = 150, 92

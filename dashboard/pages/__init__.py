@@ -11,16 +11,16 @@ from dash import ctx, html, no_update
 from dash.exceptions import PreventUpdate
 from prometheus_client import Histogram
 
-from dashboard.attempts import attempt
 from dashboard.commands import Who
-from dashboard.elements import Part
-from dashboard.incident_words import cause_text, is_open
-from dashboard.inert import inert, named
+from dashboard.components.attempts import attempt
+from dashboard.components.elements import Part
+from dashboard.components.escaping import inert, named
+from dashboard.components.incident_words import cause_text, is_open
+from dashboard.components.wording import clock_text
 from dashboard.pages import incident, incidents, learning, missing, oncall, overview, services, trace
-from dashboard.sources import Sources
+from dashboard.reads.sources import Sources
 from dashboard.urls import RANGES, View, incident_path, parse
 from dashboard.viewer import Viewer, viewer
-from dashboard.wording import clock_text
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.text import page_text, seen_name
 from watchkeeper.vocabulary import Actor

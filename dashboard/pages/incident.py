@@ -7,19 +7,19 @@ from datetime import timedelta
 
 from dash import dcc, html
 
-from alerting.machine import Incident
-from dashboard.attempts import attempt
+from alerting.incidents.machine import Incident
 from dashboard.commands import command_button
-from dashboard.elements import Part, card, empty, facts, moment, pill, table
-from dashboard.incident_plots import evidence_plots, requests_plot
-from dashboard.incident_words import is_open, is_unanswered, lasted, owner, state_pills, why_notified
-from dashboard.service_panel import examples
-from dashboard.signals import accused, since
-from dashboard.sources import Sources
-from dashboard.suppressed import is_held_back, is_reopened, why_held_back
+from dashboard.components.attempts import attempt
+from dashboard.components.elements import Part, card, empty, facts, moment, pill, table
+from dashboard.components.incident_plots import evidence_plots, requests_plot
+from dashboard.components.incident_words import is_open, is_unanswered, lasted, owner, state_pills, why_notified
+from dashboard.components.service_panel import examples
+from dashboard.components.wording import amount, duration, likely, listed, percent, utc_text
+from dashboard.reads.signals import accused, since
+from dashboard.reads.sources import Sources
+from dashboard.reads.suppressed import is_held_back, is_reopened, why_held_back
 from dashboard.urls import View
 from dashboard.viewer import Viewer
-from dashboard.wording import amount, duration, likely, listed, percent, utc_text
 from watchkeeper.errors import NotFound
 from watchkeeper.vocabulary import ChangeEvent, Suspect, Window
 

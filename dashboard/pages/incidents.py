@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 from dash import dcc, html
 
-from alerting.machine import Incident
-from dashboard.elements import Part, card, empty, moment, table
-from dashboard.incident_words import cause, is_open, lasted, link, owner, state_pills
-from dashboard.sources import Sources
+from alerting.incidents.machine import Incident
+from dashboard.components.elements import Part, card, empty, moment, table
+from dashboard.components.incident_words import cause, is_open, lasted, link, owner, state_pills
+from dashboard.components.wording import count
+from dashboard.reads.sources import Sources
 from dashboard.urls import View
 from dashboard.viewer import Viewer
-from dashboard.wording import count
 
 FILTERS = (("", "All"), ("open", "Open"), ("resolved", "Resolved"))
 

@@ -6,13 +6,13 @@ from collections import Counter
 
 from dash import dcc, html
 
-from dashboard.attempts import attempt
-from dashboard.elements import Part, card, empty, facts, moment, pill, table
-from dashboard.learnt import deciding, fairness, held, learnt_from, numbers, records
-from dashboard.sources import Sources
+from dashboard.components.attempts import attempt
+from dashboard.components.elements import Part, card, empty, facts, moment, pill, table
+from dashboard.components.wording import count, percent
+from dashboard.reads.learning import deciding, fairness, held, learnt_from, numbers, records
+from dashboard.reads.sources import Sources
 from dashboard.urls import View, incident_path
 from dashboard.viewer import Viewer
-from dashboard.wording import count, percent
 from watchkeeper.state.labels import labels
 from watchkeeper.state.models import Promotion, promotion_records, versions
 from watchkeeper.vocabulary import Label

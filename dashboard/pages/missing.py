@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dash import dcc, html
 
-from dashboard.elements import Part, empty
-from dashboard.sources import Sources
+from dashboard.components.elements import Part, empty
+from dashboard.reads.sources import Sources
 from dashboard.urls import View
 from dashboard.viewer import Viewer
 

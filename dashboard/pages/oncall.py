@@ -8,17 +8,17 @@ from itertools import pairwise
 
 from dash import html
 
-from alerting.escalation import person_at
-from alerting.schedule import Override, Shift, stored_overrides
-from dashboard.attempts import attempt
-from dashboard.elements import Part, card, empty, moment, pill, plot, table
+from alerting.oncall.escalation import person_at
+from alerting.oncall.schedule import Override, Shift, stored_overrides
+from dashboard.components.attempts import attempt
+from dashboard.components.elements import Part, card, empty, moment, pill, plot, table
+from dashboard.components.wording import ago, count, duration, zone_named
 from dashboard.figures.handoffs import Shift as Bar
 from dashboard.figures.handoffs import handoff_figure
-from dashboard.onduty import HORIZON, Duty, on_duty, shifts
-from dashboard.sources import Sources
+from dashboard.reads.oncall import HORIZON, Duty, on_duty, shifts
+from dashboard.reads.sources import Sources
 from dashboard.urls import View
 from dashboard.viewer import Viewer
-from dashboard.wording import ago, count, duration, zone_named
 from watchkeeper.config import ScheduleConfig
 from watchkeeper.vocabulary import Window
 

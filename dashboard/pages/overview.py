@@ -7,18 +7,28 @@ from datetime import datetime, timedelta
 
 from dash import dcc, html
 
-from alerting.machine import Incident
-from dashboard.attempts import attempt
+from alerting.incidents.machine import Incident
 from dashboard.commands import command_button
-from dashboard.elements import Part, card, empty, facts, health_pill, moment, picture, pill, table
+from dashboard.components.attempts import attempt
+from dashboard.components.elements import Part, card, empty, facts, health_pill, moment, picture, pill, table
+from dashboard.components.incident_words import (
+    cause,
+    is_open,
+    is_unanswered,
+    lasted,
+    link,
+    opened_by,
+    owner,
+    state_pills,
+    urgency,
+)
+from dashboard.components.wording import ago, count, duration, likely, milliseconds, per_second, percent
 from dashboard.figures.sparkline import sparkline
-from dashboard.fleet import Member, fleet
-from dashboard.incident_words import cause, is_open, is_unanswered, lasted, link, opened_by, owner, state_pills, urgency
-from dashboard.onduty import on_duty
-from dashboard.sources import STALE_AFTER, Role, Sources
+from dashboard.reads.fleet import Member, fleet
+from dashboard.reads.oncall import on_duty
+from dashboard.reads.sources import STALE_AFTER, Role, Sources
 from dashboard.urls import View
 from dashboard.viewer import Viewer
-from dashboard.wording import ago, count, duration, likely, milliseconds, per_second, percent
 from watchkeeper.config_values import bracketed
 from watchkeeper.errors import StoreError
 from watchkeeper.vocabulary import utc

@@ -9,18 +9,18 @@ import dash_ag_grid as dag
 import dash_cytoscape as cyto
 from dash import html
 
-from dashboard.attempts import attempt
-from dashboard.elements import Part, card, empty, pill
+from dashboard.components.attempts import attempt
+from dashboard.components.elements import Part, card, empty, pill
+from dashboard.components.service_panel import service_panel
+from dashboard.components.wording import count, milliseconds, per_second, percent
 from dashboard.figures.sparkline import sparkline
 from dashboard.figures.topology import topology
-from dashboard.fleet import Member, fleet
-from dashboard.health import MARKS, MEANINGS, WORST_FIRST
 from dashboard.palette import Palette
-from dashboard.service_panel import service_panel
-from dashboard.sources import Sources
+from dashboard.reads.fleet import Member, fleet
+from dashboard.reads.health import MARKS, MEANINGS, WORST_FIRST
+from dashboard.reads.sources import Sources
 from dashboard.urls import View
 from dashboard.viewer import Viewer
-from dashboard.wording import count, milliseconds, per_second, percent
 from watchkeeper.vocabulary import Window
 
 NOW_S = 120.0

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 from dash import dcc, html
 
-from dashboard.elements import Part, card, empty, moment, pill
+from dashboard.components.elements import Part, card, empty, moment, pill
+from dashboard.components.wording import count, milliseconds
 from dashboard.palette import Palette
-from dashboard.sources import Sources
-from dashboard.traces import MOST_SPANS, Step, steps
+from dashboard.reads.sources import Sources
+from dashboard.reads.traces import MOST_SPANS, Step, steps
 from dashboard.urls import View
 from dashboard.viewer import Viewer
-from dashboard.wording import count, milliseconds
 
 INDENT_PX = 14
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runbooks.target import Services, ServiceStatus
+from runbooks.targets.shop import Services, ServiceStatus
 
 
 class Start:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from runbooks.target import Services, ServiceStatus
+from runbooks.targets.shop import Services, ServiceStatus
 from watchkeeper.errors import RunbookError
 
 WITHIN_S = 10.0

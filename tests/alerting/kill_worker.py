@@ -12,13 +12,13 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
-from alerting import outbox
-from alerting.channel import Digest, Message, Thread
-from alerting.delivery import Delivery
-from alerting.escalation import effects
-from alerting.incidents import Incidents
-from alerting.recipients import recipients
-from alerting.timers import run_due
+from alerting.channels import outbox
+from alerting.channels.channel import Digest, Message, Thread
+from alerting.channels.delivery import Delivery
+from alerting.incidents.commands import Incidents
+from alerting.oncall.escalation import effects
+from alerting.oncall.recipients import recipients
+from alerting.oncall.timers import run_due
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import EscalationStep, OnCallConfig
 from watchkeeper.state.database import Database

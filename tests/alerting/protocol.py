@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
-from alerting import timers
-from alerting.channel import Digest, Message, MessageKind, Thread
-from alerting.delivery import Delivery
-from alerting.escalation import effects
-from alerting.incidents import Incidents
-from alerting.recipients import recipients
-from alerting.schedule import stored_overrides
+from alerting.channels.channel import Digest, Message, MessageKind, Thread
+from alerting.channels.delivery import Delivery
+from alerting.incidents.commands import Incidents
+from alerting.oncall import timers
+from alerting.oncall.escalation import effects
+from alerting.oncall.recipients import recipients
+from alerting.oncall.schedule import stored_overrides
 from watchkeeper.config import OnCallConfig
 from watchkeeper.errors import DeliveryError
 from watchkeeper.state.database import Database

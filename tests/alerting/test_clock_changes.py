@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from icalendar import Calendar
 from typer.testing import CliRunner
 
-from alerting.escalation import whom
-from alerting.schedule import (
+from alerting.commands.oncall import app
+from alerting.oncall.escalation import whom
+from alerting.oncall.schedule import (
     Override,
     feed,
     final_schedule,
@@ -27,7 +28,6 @@ from alerting.schedule import (
     to_ical,
     who_is_on_call,
 )
-from watchkeeper.cli.oncall import app
 from watchkeeper.config import EscalationStep, LayerConfig, OnCallConfig, PersonConfig, ScheduleConfig
 from watchkeeper.state.database import Database
 from watchkeeper.vocabulary import Actor, Window

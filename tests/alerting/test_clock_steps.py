@@ -8,10 +8,10 @@ import pytest
 from protocol import EDGES, Recorder, delivery, finding, unsent
 from structlog.testing import capture_logs
 
-from alerting import timers
-from alerting.clock_steps import ClockSteps
-from alerting.escalation import effects
-from alerting.incidents import PAGE_WITHIN, Incidents
+from alerting.incidents.commands import PAGE_WITHIN, Incidents
+from alerting.oncall import timers
+from alerting.oncall.clock_steps import ClockSteps
+from alerting.oncall.escalation import effects
 from watchkeeper.clock import FrozenClock
 from watchkeeper.config import OnCallConfig
 from watchkeeper.state.database import Database

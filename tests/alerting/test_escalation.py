@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from protocol import EDGES, Recorder, finding, turn, unsent
 
-from alerting import timers
-from alerting.escalation import LAST_WAIT, effects
-from alerting.incidents import PAGE_WITHIN, Incidents
-from alerting.machine import Incident
+from alerting.incidents.commands import PAGE_WITHIN, Incidents
+from alerting.incidents.machine import Incident
+from alerting.oncall import timers
+from alerting.oncall.escalation import LAST_WAIT, effects
 from tests.waiting import calls_of
 from watchkeeper.clock import FrozenClock
 from watchkeeper.config import OnCallConfig

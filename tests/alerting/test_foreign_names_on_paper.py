@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from icalendar import Calendar
 from markdown_it import MarkdownIt
-
-from alerting import postmortem, schedule
-from alerting.incidents import Incidents
-from tests.hostile import EVERY, HOSTILE
 from tests.slack.test_foreign_names_in_slack import hostile
+
+from alerting.incidents.commands import Incidents
+from alerting.oncall import schedule
+from alerting.postmortems import postmortem
+from tests.hostile import EVERY, HOSTILE
 from watchkeeper.cli import main as front
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import LayerConfig, OnCallConfig, PersonConfig, ScheduleConfig, load

@@ -7,10 +7,10 @@ from datetime import timedelta
 from protocol import EDGES, finding
 from sqlalchemy import insert
 
-from alerting.human_labels import Judgement, read_form
-from alerting.incidents import Incidents
+from alerting.incidents.commands import Incidents
+from alerting.incidents.human_labels import Judgement, read_form
+from detectors.learning.examples import examples
 from watchkeeper.clock import FrozenClock
-from watchkeeper.learning.examples import examples
 from watchkeeper.state.codec import dump
 from watchkeeper.state.database import Database, to_micros
 from watchkeeper.state.labels import labels

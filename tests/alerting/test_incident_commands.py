@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from protocol import EDGES, finding
 
-from alerting.incidents import Incidents
+from alerting.incidents.commands import Incidents
 from tests.front_door import Run, front_door
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import load

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from protocol import finding
 
-from alerting.incidents import Incidents
-from watchkeeper.cli import incident_list
+from alerting.commands import incident_list
+from alerting.incidents.commands import Incidents
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import load
 from watchkeeper.config_glance import sqlite_file

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from protocol import finding
 
-from alerting.machine import Command, Event, EventType, Incident, Refusal, begin, decide, fold, replay
+from alerting.incidents.machine import Command, Event, EventType, Incident, Refusal, begin, decide, fold, replay
 from watchkeeper.state.codec import dump, parse
 from watchkeeper.vocabulary import Actor, Diagnosis, Label, Proposal, Suspect, utc
 

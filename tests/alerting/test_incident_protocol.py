@@ -15,9 +15,9 @@ from protocol import EDGES, Recorder, finding, turn, unsent
 from sqlalchemy import select
 from structlog.testing import capture_logs
 
-from alerting import journal
-from alerting.escalation import LAST_WAIT
-from alerting.incidents import Incidents
+from alerting.incidents import journal
+from alerting.incidents.commands import Incidents
+from alerting.oncall.escalation import LAST_WAIT
 from watchkeeper.clock import FrozenClock
 from watchkeeper.config import EscalationStep, LayerConfig, OnCallConfig, PersonConfig, ScheduleConfig
 from watchkeeper.state.database import Database, from_micros

@@ -8,8 +8,8 @@ from datetime import timedelta
 
 import pytest
 
-from alerting.human_labels import Judgement
-from alerting.incidents import Incidents
+from alerting.incidents.commands import Incidents
+from alerting.incidents.human_labels import Judgement
 from watchkeeper.clock import FrozenClock
 from watchkeeper.errors import NotFound
 from watchkeeper.state.database import Database

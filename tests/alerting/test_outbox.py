@@ -8,7 +8,7 @@ import pytest
 from protocol import EDGES, Recorder, delivery, finding, turn, unsent
 from structlog.testing import capture_logs
 
-from alerting.incidents import Incidents
+from alerting.incidents.commands import Incidents
 from watchkeeper.clock import FrozenClock
 from watchkeeper.config import OnCallConfig
 from watchkeeper.problems import Problems

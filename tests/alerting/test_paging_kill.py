@@ -13,7 +13,7 @@ from kill_worker import ONCALL
 from protocol import finding, unsent
 from sqlalchemy import func, select
 
-from alerting.incidents import Incidents
+from alerting.incidents.commands import Incidents
 from tests.waiting import until
 from watchkeeper.clock import SystemClock
 from watchkeeper.state.database import Database

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from protocol import EDGES, finding
 
-from alerting.grouping import AFTERMATH, CLOSE, FLAP, Neighbourhood
-from alerting.incidents import Incidents
+from alerting.incidents.commands import Incidents
+from alerting.incidents.grouping import AFTERMATH, CLOSE, FLAP, Neighbourhood
 from tests.waiting import calls_of
 from watchkeeper.clock import FrozenClock
 from watchkeeper.state.database import Database

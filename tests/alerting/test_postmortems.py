@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from protocol import EDGES, finding
 
-from alerting import postmortem
-from alerting.human_labels import Judgement
-from alerting.incidents import Incidents
-from alerting.machine import Event, begin
+from alerting.incidents.commands import Incidents
+from alerting.incidents.human_labels import Judgement
+from alerting.incidents.machine import Event, begin
+from alerting.postmortems import postmortem
 from watchkeeper.clock import FrozenClock
 from watchkeeper.errors import NotFound
 from watchkeeper.state.changes import record_change

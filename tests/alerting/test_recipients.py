@@ -6,8 +6,8 @@ import pytest
 from protocol import EDGES, Recorder, delivery, finding
 from structlog.testing import capture_logs
 
-from alerting.incidents import Incidents
-from alerting.recipients import EVERYBODY, recipients
+from alerting.incidents.commands import Incidents
+from alerting.oncall.recipients import EVERYBODY, recipients
 from watchkeeper.clock import FrozenClock
 from watchkeeper.config import EscalationStep, LayerConfig, OnCallConfig, PersonConfig, ScheduleConfig
 from watchkeeper.state.database import Database

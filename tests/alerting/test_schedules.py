@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from icalendar import Calendar
 
-from alerting.escalation import whom
-from alerting.schedule import (
+from alerting.oncall.escalation import whom
+from alerting.oncall.schedule import (
     Override,
     final_schedule,
     gaps,

@@ -9,10 +9,11 @@ from protocol import Recorder, delivery, finding, unsent
 from sqlalchemy import insert, update
 from structlog.testing import capture_logs
 
-from alerting import slack_blocks, timers
-from alerting.channel import Digest, Message, Thread
-from alerting.escalation import effects
-from alerting.incidents import Incidents
+from alerting.channels.channel import Digest, Message, Thread
+from alerting.channels.slack import blocks as slack_blocks
+from alerting.incidents.commands import Incidents
+from alerting.oncall import timers
+from alerting.oncall.escalation import effects
 from watchkeeper.clock import FrozenClock
 from watchkeeper.config import OnCallConfig
 from watchkeeper.errors import DeliveryError

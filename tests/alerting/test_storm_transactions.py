@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import event
 
-from alerting.incidents import MOST_CHANGES, MOST_FINDINGS, Incidents
+from alerting.incidents.commands import MOST_CHANGES, MOST_FINDINGS, Incidents
 from watchkeeper.clock import FrozenClock
 from watchkeeper.config import OnCallConfig
 from watchkeeper.state.alerts import read_alerts, record_alerts

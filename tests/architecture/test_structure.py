@@ -49,7 +49,7 @@ def test_the_wheel_holds_exactly_the_spine_and_the_seven_rooms(tmp_path: Path) -
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_command_has_a_module_with_help_and_an_example(command: str) -> None:
     """`--help` of every command works and shows how to use it."""
-    app = import_module(f"watchkeeper.cli.{COMMANDS[command][0]}").app
+    app = import_module(COMMANDS[command][0]).app
     commands = app.registered_commands
     assert commands or app.registered_groups
     for one in commands:

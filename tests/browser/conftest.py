@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from alerting.incidents import Incidents
-from watchkeeper.bench.own_roles import OwnRoles
+from alerting.incidents.commands import Incidents
+from bench.own_roles import OwnRoles
+from detectors.learning import versions as registry
+from detectors.learning.loop import Learner
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import GateConfig, LearningConfig
-from watchkeeper.learning import registry
-from watchkeeper.learning.loop import Learner
 from watchkeeper.roles import ready
 from watchkeeper.roles.ports import free_port
 from watchkeeper.state.changes import record_change

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from detectors.learning.suppression import barred
 from tests.browser.conftest import Site, open_incident
-from watchkeeper.learning.suppression import barred
 from watchkeeper.problems import SUFFIX, Problems
-from watchkeeper.roles.heart import Heart
+from watchkeeper.roles.heartbeat import Heart
 from watchkeeper.state.audit import audit_trail
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from chaos.target import Target
+from chaos.targets.shop import Target
 from tests.waiting import until
 
 

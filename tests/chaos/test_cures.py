@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from chaos.fault import measure_baseline, prove
 from chaos.faults import FAULTS
-from chaos.faults.fault import measure_baseline, prove
-from chaos.target import Target as Shop
+from chaos.targets.shop import Target as Shop
 from runbooks.execute import carry_out, dry_run
 from runbooks.journal import Journal
 from runbooks.library import load_runbooks
 from runbooks.policy import Policy
 from runbooks.runner import LEASE
-from runbooks.target import Target
+from runbooks.targets.shop import Target
 from tests.waiting import until
 from watchkeeper.clock import SystemClock
 from watchkeeper.state.database import Database

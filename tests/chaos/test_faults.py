@@ -15,10 +15,10 @@ import psutil
 import pytest
 
 from chaos.experiment import Experiment, run, validate
+from chaos.fault import Effect
 from chaos.faults import FAULTS
-from chaos.faults.fault import Effect
 from chaos.record import Journal, history, keep
-from chaos.target import Target
+from chaos.targets.shop import Target
 from tests.waiting import STALLED_S, until
 from watchkeeper.errors import ChaosError
 
@@ -64,7 +64,8 @@ def test_the_journal_is_kept_when_the_hold_fails(shop: Target) -> None:
 def test_the_supervisor_mends_when_the_injector_is_killed(shop: Target) -> None:
     """A fault ends by itself within its bound, even after kill -9 of whoever injected it."""
     script = (
-        "import sys, time; from pathlib import Path; from chaos.faults import FAULTS; from chaos.target import Target\n"
+        "import sys, time; from pathlib import Path; from chaos.faults import FAULTS\n"
+        "from chaos.targets.shop import Target\n"
         "with FAULTS['hang'].inject(Target.at(Path(sys.argv[1])), 'inventory', 4.0):\n"
         "    print('broken', flush=True); time.sleep(60)"
     )

@@ -12,20 +12,20 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from alerting.incidents import Incidents
+from alerting.incidents.commands import Incidents
 from chaos.experiment import Experiment, run
+from chaos.fault import Truth
 from chaos.faults import FAULTS
-from chaos.faults.fault import Truth
-from chaos.target import Target
+from chaos.journal import ExperimentTruth, outcomes
+from chaos.targets.shop import Target
+from chaos.truth import OPENS_WITHIN, Recorder, settle
 from tests.waiting import until
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config, OnCallConfig, load
 from watchkeeper.errors import StateError
 from watchkeeper.problems import Problems
-from watchkeeper.roles.experiments import OPENS_WITHIN, Recorder, settle
 from watchkeeper.state.codec import parse
 from watchkeeper.state.database import Database
-from watchkeeper.state.experiments import ExperimentTruth, outcomes
 from watchkeeper.state.labels import labels
 from watchkeeper.state.schema import experiments
 from watchkeeper.vocabulary import Finding

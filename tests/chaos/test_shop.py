@@ -5,9 +5,9 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from chaos.disturbances import DISTURBANCES
+from chaos.benign_changes import DISTURBANCES
 from chaos.shop.topology import PLANS
-from chaos.target import Target
+from chaos.targets.shop import Target
 from tests.waiting import until
 from watchkeeper.errors import ChaosError
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
+from bench.own_roles import OwnRoles
 from tests.waiting import until
-from watchkeeper.bench.own_roles import OwnRoles
 
 
 @pytest.fixture(scope="session")

@@ -12,10 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
-from alerting.incidents import Incidents
-from collectors.alertmanager import LONGEST_SUMMARY, parse_webhook
-from collectors.otlp import MalformedError
-from watchkeeper.bench.own_roles import OwnRoles
+from alerting.incidents.commands import Incidents
+from bench.own_roles import OwnRoles
+from collectors.receivers.otlp import MalformedError
+from collectors.webhooks.alertmanager import LONGEST_SUMMARY, parse_webhook
 from watchkeeper.clock import FrozenClock
 from watchkeeper.config import OnCallConfig
 from watchkeeper.names import LONGEST_NAME

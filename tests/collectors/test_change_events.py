@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import httpx
 import pytest
 
-from watchkeeper.bench.own_roles import OwnRoles
+from bench.own_roles import OwnRoles
 from watchkeeper.state.changes import changes_between
 from watchkeeper.state.database import Database
 from watchkeeper.vocabulary import Window

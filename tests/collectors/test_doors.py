@@ -25,9 +25,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from collectors.callers import Callers, Held, Rates
-from collectors.refusals import BusyError, TooFastError
-from watchkeeper.bench.own_roles import OwnRoles
+from bench.own_roles import OwnRoles
+from collectors.receivers.callers import Callers, Held, Rates
+from collectors.receivers.rejections import BusyError, TooFastError
 from watchkeeper.config import Config
 
 pytestmark = pytest.mark.xdist_group("collectors")

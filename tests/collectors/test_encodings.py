@@ -10,8 +10,8 @@ from collections.abc import Callable
 import pytest
 from backports import zstd
 
-from collectors.encodings import MOST_MEMBERS, unpacked
-from collectors.refusals import MalformedError, TooLargeError, UnsupportedError
+from collectors.receivers.encodings import MOST_MEMBERS, unpacked
+from collectors.receivers.rejections import MalformedError, TooLargeError, UnsupportedError
 
 LIMIT = 1 << 20
 PACKERS: dict[str, Callable[[bytes], bytes]] = {

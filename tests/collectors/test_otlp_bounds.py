@@ -10,10 +10,10 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from collectors.otlp_canonical import Canonical, canonical
-from collectors.otlp_limits import DAY_S, Limits
-from collectors.refusals import MalformedError, TooLargeError
-from watchkeeper.ingest_log.segments import varint
+from collectors.ingest_log.segments import varint
+from collectors.receivers.otlp_canonical import Canonical, canonical
+from collectors.receivers.otlp_limits import DAY_S, Limits
+from collectors.receivers.rejections import MalformedError, TooLargeError
 
 NOW = 1_800_000_000_000_000_000
 DAY = DAY_S * 10**9

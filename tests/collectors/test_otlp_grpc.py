@@ -16,7 +16,7 @@ from opentelemetry.proto.collector.logs.v1 import logs_service_pb2, logs_service
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
-from watchkeeper.bench.own_roles import OwnRoles
+from bench.own_roles import OwnRoles
 
 pytestmark = pytest.mark.xdist_group("collectors")
 Rows = Callable[..., list[dict[str, Any]]]

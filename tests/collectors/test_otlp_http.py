@@ -22,7 +22,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from watchkeeper.bench.own_roles import OwnRoles
+from bench.own_roles import OwnRoles
 from watchkeeper.errors import WatchkeeperError
 
 pytestmark = pytest.mark.xdist_group("collectors")

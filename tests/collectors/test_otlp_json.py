@@ -13,8 +13,8 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from collectors.otlp_json import from_json, json_object
-from collectors.refusals import MalformedError, TooLargeError
+from collectors.receivers.otlp_json import from_json, json_object
+from collectors.receivers.rejections import MalformedError, TooLargeError
 
 CASES = Path(__file__).resolve().parents[2].parent / "shared" / "cases"
 MESSAGES: dict[str, Any] = {

@@ -13,10 +13,10 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from collectors.otlp_canonical import Canonical, canonical
-from collectors.otlp_limits import Limits
-from collectors.otlp_texts import mend
-from collectors.refusals import MalformedError, TooLargeError
+from collectors.receivers.otlp_canonical import Canonical, canonical
+from collectors.receivers.otlp_limits import Limits
+from collectors.receivers.otlp_texts import mend
+from collectors.receivers.rejections import MalformedError, TooLargeError
 
 NOW = 1_800_000_000_000_000_000
 LIMITS = Limits(value_bytes=1024)
@@ -187,7 +187,8 @@ def test_the_same_request_is_the_same_bytes_in_any_process() -> None:
             place.add(key=f"key {number}").value.int_value = number
     payload = whole.SerializeToString()
     script = (
-        "import sys; from collectors.otlp_canonical import canonical; from collectors.otlp_limits import Limits; "
+        "import sys; from collectors.receivers.otlp_canonical import canonical\n"
+        "from collectors.receivers.otlp_limits import Limits\n"
         f"sys.stdout.buffer.write(canonical('traces', sys.stdin.buffer.read(), Limits(), {NOW}).body)"
     )
     runs = [

@@ -19,16 +19,16 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from collectors.exposition import LONGEST_LINE, Exposition, parts
-from collectors.otlp import Intake, Taken
-from collectors.otlp_limits import Limits
-from collectors.prometheus import Scraper, scrape
+from collectors.ingest_log.attributes import MESSAGES
+from collectors.ingest_log.segments import IngestLog
+from collectors.receivers.otlp import Intake, Taken
+from collectors.receivers.otlp_limits import Limits
+from collectors.scrape.exposition import LONGEST_LINE, Exposition, parts
+from collectors.scrape.prometheus import Scraper, scrape
 from tests.collectors.pages import Target, drip
 from tests.waiting import until
 from watchkeeper.config import ScrapeConfig
 from watchkeeper.errors import CollectorError
-from watchkeeper.ingest_log.attributes import MESSAGES
-from watchkeeper.ingest_log.segments import IngestLog
 from watchkeeper.problems import Problems
 
 CASES = Path(__file__).resolve().parents[2].parent / "shared" / "cases"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from alerting.incidents import Incidents
+from alerting.incidents.commands import Incidents
 from dashboard.viewer import Viewer, viewer
 from tests.dashboard.values import NOW
 from watchkeeper.clock import FrozenClock

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from alerting.human_labels import Judgement, read_form
-from alerting.incidents import Incidents
-from alerting.machine import Incident
+from alerting.incidents.commands import Incidents
+from alerting.incidents.human_labels import Judgement, read_form
+from alerting.incidents.machine import Incident
 from dashboard.commands import give
-from dashboard.incident_words import cause_text, urgency, why_notified
-from dashboard.sources import Sources
-from dashboard.suppressed import doubt, reopened
+from dashboard.components.incident_words import cause_text, urgency, why_notified
+from dashboard.reads.sources import Sources
+from dashboard.reads.suppressed import doubt, reopened
+from detectors.learning.examples import examples
+from detectors.learning.suppression import BY, REASON
+from detectors.learning.track_record import track_record
 from tests.dashboard.values import NOW, diagnosis, finding
 from watchkeeper.clock import FrozenClock
 from watchkeeper.config import Config
-from watchkeeper.learning.examples import examples
-from watchkeeper.learning.suppression import BY, REASON
-from watchkeeper.learning.track_record import track_record
 from watchkeeper.state.database import Database
 from watchkeeper.vocabulary import Actor
 

@@ -16,9 +16,9 @@ from dashboard.figures.handoffs import Shift, handoff_figure
 from dashboard.figures.red import red_figure
 from dashboard.figures.sparkline import sparkline
 from dashboard.figures.topology import Call, topology
-from dashboard.health import Health
 from dashboard.palette import DARK, LIGHT, Palette
-from dashboard.series import RedSeries
+from dashboard.reads.health import Health
+from dashboard.reads.series import RedSeries
 from dashboard.viewer import Viewer
 
 START = datetime(2026, 3, 1, 2, 50, tzinfo=UTC)

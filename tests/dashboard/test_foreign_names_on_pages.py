@@ -13,20 +13,20 @@ import numpy as np
 import pytest
 from dash import dcc, html
 from dash.development.base_component import Component
+from tests.slack.test_foreign_names_in_slack import hostile
 
 from dashboard.commands import notice, plan
-from dashboard.elements import table
+from dashboard.components.elements import table
+from dashboard.components.escaping import inert
 from dashboard.figures.evidence import Signal, evidence_figure
 from dashboard.figures.frame import Moment
 from dashboard.figures.handoffs import Shift, handoff_figure
 from dashboard.figures.topology import Call, topology
-from dashboard.inert import inert
 from dashboard.pages.incident import _diagnosis, _facts, _head, _proposal, _timeline
 from dashboard.urls import View
 from dashboard.viewer import Viewer
 from tests.dashboard.values import NOW
 from tests.hostile import EVERY
-from tests.slack.test_foreign_names_in_slack import hostile
 
 
 def strings(part: Any) -> Iterator[str]:

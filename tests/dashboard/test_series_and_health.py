@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dashboard.cache import Cache
-from dashboard.fleet import unjudged
-from dashboard.health import MARKS, SHAPES, WORST_FIRST, judge
-from dashboard.series import by_service
+from dashboard.reads.cache import Cache
+from dashboard.reads.fleet import unjudged
+from dashboard.reads.health import MARKS, SHAPES, WORST_FIRST, judge
+from dashboard.reads.series import by_service
 from tests.dashboard.values import NOW, finding
 from watchkeeper.vocabulary import Readiness, Window
 

@@ -9,8 +9,8 @@ import pytest
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
-from dashboard.cache import MOST, Cache
-from dashboard.statics import CompressedStatics
+from dashboard.reads.cache import MOST, Cache
+from dashboard.web.statics import CompressedStatics
 from watchkeeper.errors import StoreError
 
 

@@ -8,8 +8,17 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from dashboard.components.wording import (
+    ago,
+    clock_text,
+    duration,
+    likely,
+    milliseconds,
+    per_second,
+    percent,
+    zone_named,
+)
 from dashboard.urls import View, parse, step_for
-from dashboard.wording import ago, clock_text, duration, likely, milliseconds, per_second, percent, zone_named
 from watchkeeper.vocabulary import Window
 
 NOW = datetime(2026, 3, 1, 3, 0, 7, tzinfo=UTC)

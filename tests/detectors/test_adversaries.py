@@ -10,10 +10,10 @@ import pytest
 from shop_of_numbers import START, Shop
 
 from detectors.history import History
+from detectors.levels.metrics import MetricLevels
 from detectors.live import Live
-from detectors.metrics import MetricLevels
-from detectors.openslo import Slo
-from detectors.slo import SloBurn
+from detectors.slo.burn import SloBurn
+from detectors.slo.openslo import Slo
 from watchkeeper.vocabulary import utc
 
 

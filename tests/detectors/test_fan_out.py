@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 from shop_of_numbers import START
 
-from detectors.fan_out import CallsPerRequest
 from detectors.history import History
+from detectors.traces.fan_out import CallsPerRequest
 from watchkeeper.vocabulary import Finding, utc
 
 STEP = 10

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from detectors.history import History
-from detectors.latency_shape import QUANTILES, STEP_S, LatencyShape
+from detectors.red.latency_shape import QUANTILES, STEP_S, LatencyShape
 from watchkeeper.vocabulary import Finding, utc
 
 START = 1_800_000_000 // STEP_S * STEP_S

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from shop_of_numbers import START, Shop
 
-from detectors.clock_skew import Offset, skews
-from detectors.lateness import Lateness
+from detectors.arrivals.clock_skew import Offset, skews
+from detectors.arrivals.lateness import Lateness
 from detectors.live import Live
 from watchkeeper.problems import Problems
 from watchkeeper.vocabulary import Finding, utc

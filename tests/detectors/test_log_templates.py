@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from detectors.log_templates import BUCKETS, MOST_ROWS, STEP_S, LogTemplates
+from detectors.logs.new_templates import BUCKETS, MOST_ROWS, STEP_S, LogTemplates
 from watchkeeper.vocabulary import Finding, utc
 
 START = 1_800_000_000

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.history import History
-from detectors.metrics import MetricLevels
+from detectors.levels.metrics import MetricLevels
 from watchkeeper.vocabulary import Finding, utc
 
 START = 1_800_000_000

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from detectors.openslo import read
+from detectors.slo.openslo import read
 from watchkeeper.errors import ConfigError
 
 CASES = Path(__file__).resolve().parents[2].parent / "shared" / "cases" / "34-openslo"

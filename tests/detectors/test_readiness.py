@@ -7,8 +7,8 @@ import pyarrow as pa
 from shop_of_numbers import STEP, Shop, empty
 
 from detectors.history import History
+from detectors.levels.metrics import MetricLevels
 from detectors.live import Live
-from detectors.metrics import MetricLevels
 from detectors.readiness import readiness
 from watchkeeper.vocabulary import utc
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.openslo import Slo, read
-from detectors.slo import SloBurn, forecast_exhaustion
+from detectors.slo.burn import SloBurn, forecast_exhaustion
+from detectors.slo.openslo import Slo, read
 from watchkeeper.errors import ConfigError
 from watchkeeper.vocabulary import Finding, utc
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 from shop_of_numbers import START
 
 from detectors.history import History
-from detectors.topology import CallEdges
+from detectors.traces.edges import CallEdges
 from watchkeeper.vocabulary import Finding, utc
 
 

@@ -15,8 +15,8 @@ import httpx
 import pytest
 import yaml
 
-from alerting.incidents import Incidents
-from alerting.machine import Incident
+from alerting.incidents.commands import Incidents
+from alerting.incidents.machine import Incident
 from tests.end_to_end.troubles import Addresses, BadTargets, Night, alert
 from tests.waiting import until
 from watchkeeper.clock import SystemClock

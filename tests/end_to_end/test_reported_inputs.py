@@ -16,9 +16,9 @@ from typing import Any
 import httpx
 import pytest
 
+from bench.own_roles import OwnRoles
 from detectors.templates.miner import TemplateMiner
 from tests.waiting import until
-from watchkeeper.bench.own_roles import OwnRoles
 
 CASES = Path(__file__).parents[3] / "shared" / "cases"
 pytestmark = [

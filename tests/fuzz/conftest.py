@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from watchkeeper.bench.own_roles import OwnRoles
+from bench.own_roles import OwnRoles
 
 
 @pytest.fixture(scope="session")

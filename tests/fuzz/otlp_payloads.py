@@ -15,7 +15,7 @@ from backports import zstd
 from google.protobuf import json_format
 from wire import damage, tree
 
-from watchkeeper.ingest_log.attributes import MESSAGES
+from collectors.ingest_log.attributes import MESSAGES
 
 SIGNALS: Final = ("traces", "logs", "metrics")
 IDS: Final = ("traceId", "spanId", "parentSpanId")

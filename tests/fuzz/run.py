@@ -25,19 +25,19 @@ from typing import Any
 
 import psutil
 import structlog
-
-from alerting.incidents import Incidents
-from alerting.standin.app import StandIn
-from collectors.http import HttpReceiver, JsonSink
-from tests.fuzz.doors import Doors, Payload
 from tests.slack.running_site import PEOPLE, PROPOSAL, diagnosis, finding, serving
+
+from alerting.channels.slack.standin.app import StandIn
+from alerting.incidents.commands import Incidents
+from collectors.ingest_log.segments import IngestLog
+from collectors.receivers.http import HttpReceiver, JsonSink
+from collectors.webhooks.sinks import StateSinks
+from dashboard.web.credentials import fingerprints
+from dashboard.web.session import COOKIE, Sessions
+from tests.fuzz.doors import Doors, Payload
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config, OnCallConfig, SlackConfig, SlackStandInConfig, StateConfig
-from watchkeeper.ingest_log.segments import IngestLog
 from watchkeeper.problems import Problems
-from watchkeeper.roles.credentials import fingerprints
-from watchkeeper.roles.session import COOKIE, Sessions
-from watchkeeper.roles.sinks import StateSinks
 from watchkeeper.roles.web import build
 from watchkeeper.state.database import Database
 from watchkeeper.store.statements import Statements
@@ -324,7 +324,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         if given.store:
-            from watchkeeper.bench.own_roles import OwnRoles
+            from bench.own_roles import OwnRoles
 
             with OwnRoles(Path(folder)) as own:
                 own.start("store")

@@ -14,8 +14,8 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from alerting.human_labels import Judgement
-from alerting.machine import Incident
+from alerting.incidents.human_labels import Judgement
+from alerting.incidents.machine import Incident
 from tests.fuzz.doors import Doors, Payload
 from tests.fuzz.run import Applications, Result, ask, callbacks_of_pages, fuzz, watched
 from watchkeeper.vocabulary import Actor

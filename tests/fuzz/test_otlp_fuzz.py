@@ -15,15 +15,15 @@ import grpc
 import pytest
 from otlp_payloads import SIGNALS, payload, protobuf
 
-from collectors.otlp_canonical import canonical
-from collectors.otlp_grpc import SERVICES
-from collectors.otlp_limits import Limits
-from collectors.otlp_survey import ROWS
-from collectors.refusals import MalformedError
+from bench.own_roles import OwnRoles
+from collectors.ingest_log.attributes import MESSAGES
+from collectors.ingest_log.segments import varint
+from collectors.receivers.otlp_canonical import canonical
+from collectors.receivers.otlp_grpc import SERVICES
+from collectors.receivers.otlp_limits import Limits
+from collectors.receivers.otlp_survey import ROWS
+from collectors.receivers.rejections import MalformedError
 from tests.waiting import until
-from watchkeeper.bench.own_roles import OwnRoles
-from watchkeeper.ingest_log.attributes import MESSAGES
-from watchkeeper.ingest_log.segments import varint
 from watchkeeper.store.otlp import Destination, inserts
 from watchkeeper.store.statements import RefusedError, Statements
 

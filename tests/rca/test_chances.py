@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rca.chances import chances
+from bench.rca_calibration import reliability
+from rca.calibration import chances
 from rca.terms import Term
-from watchkeeper.bench.rca_calibration import reliability
 
 SCORES = st.dictionaries(st.sampled_from("abcdefgh"), st.floats(-5, 8), min_size=1)
 

@@ -8,7 +8,7 @@ import pytest
 from rca_chdb_reader import ChdbReader
 from rca_shop import ONSET, OUTSIDE, Fault, Simulation
 
-from rca.live import diagnose
+from rca.live.diagnose import diagnose
 from watchkeeper.vocabulary import ChangeEvent, Diagnosis, Finding, Mechanism, utc
 
 ALERT = Finding(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from watchkeeper.bench import rca_live
+from bench import rca_live
 
 
 def test_the_culprit_is_first_among_fifty_services_in_the_real_store() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rca.case import text
-from rca.live_instances import Odd, Served, odd_one
+from rca.live.instances import Odd, Served, odd_one
 
 ONSET = 1_790_000_000.0
 Row = tuple[str, bool, float, float, float, float]  # instance, late, calls, errors, seconds a call, last

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rca.case import Case
-from rca.change_events import change_events
+from rca.evidence.change_events import change_events
 from rca.mechanism import mechanism
 from rca.terms import Term
 from watchkeeper.vocabulary import ChangeEvent, Mechanism, utc

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rca.edge_metrics import metric_links
+from bench.rca import robust_z
+from bench.rca_simulated import FAULTS, SERVICES, VARIANTS, Variant, incident, incidents
 from rca.engine import rank
-from watchkeeper.bench.rca import robust_z
-from watchkeeper.bench.rca_simulated import FAULTS, SERVICES, VARIANTS, Variant, incident, incidents
+from rca.evidence.edge_metrics import metric_links
 
 PLAIN, BLANK = Variant(name="plain"), Variant(name="blank", told=False)
 CULPRITS = (0, 2, 5, 8)

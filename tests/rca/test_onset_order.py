@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rca.case import Case, Series
-from rca.onset_order import onset_order
+from rca.evidence.onset_order import onset_order
 
 STEP_S = 5.0
 

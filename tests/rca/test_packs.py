@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rca.pack import Pack
-from rca.predict import predict
+from rca.packs.predict import predict
+from rca.packs.reader import Pack
 from watchkeeper.errors import DiagnosisError
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "rca"

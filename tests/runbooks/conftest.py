@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from alerting.incidents import Incidents
+from alerting.incidents.commands import Incidents
 from watchkeeper.clock import FrozenClock
 from watchkeeper.config import OnCallConfig
 from watchkeeper.state.database import Database

@@ -8,12 +8,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from alerting.incidents import Incidents
+from alerting.incidents.commands import Incidents
 from runbooks.library import Library
 from runbooks.policy import Policy
 from runbooks.runbook import Runbook
-from runbooks.steps.step import Step
-from runbooks.target import Services, ServiceStatus
+from runbooks.step import Step
+from runbooks.targets.shop import Services, ServiceStatus
 from watchkeeper.errors import RunbookError
 from watchkeeper.vocabulary import Actor, Diagnosis, Finding, Proposal, Suspect
 

@@ -11,9 +11,9 @@ from datetime import timedelta
 
 from run_parts import LIBRARY, UNDOABLE
 
-from alerting.incidents import Incidents
+from alerting.incidents.commands import Incidents
 from runbooks.runner import Runner
-from runbooks.target import Target
+from runbooks.targets.shop import Target
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import OnCallConfig
 from watchkeeper.state.database import Database

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from run_parts import VERBS, World, approved, is_whole
 
-from alerting.incidents import Incidents
+from alerting.incidents.commands import Incidents
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import OnCallConfig
 from watchkeeper.state.database import Database

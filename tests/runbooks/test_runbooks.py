@@ -16,7 +16,7 @@ from runbooks.library import Library, load_runbooks
 from runbooks.policy import Policy
 from runbooks.propose import propose
 from runbooks.runbook import read_runbook
-from runbooks.target import Target
+from runbooks.targets.shop import Target
 from watchkeeper.errors import RunbookError
 from watchkeeper.vocabulary import ChangeEvent, Diagnosis, Mechanism, Proposal, Suspect
 

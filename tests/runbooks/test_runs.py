@@ -14,7 +14,7 @@ from run_parts import ANA, BOOK, LIBRARY, UNDOABLE, VERBS, World, approved, diag
 from run_parts import without_policy as forbidding
 from sqlalchemy import Connection, update
 
-from alerting.incidents import Incidents
+from alerting.incidents.commands import Incidents
 from runbooks.journal import Journal
 from runbooks.library import Library
 from runbooks.runner import Runner

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from watchkeeper.cli.options import AsJson
+from watchkeeper.command_options import AsJson
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -42,7 +42,7 @@ def demo(
     disturbances, and promotes what was learnt half way. Progress goes to stderr. Everything that was
     started is stopped at the end. Nothing leaves this machine.
     """
-    from watchkeeper.demo.processes import Stopped
+    from chaos.demo.processes import Stopped
 
     started = time.monotonic()
 
@@ -51,27 +51,27 @@ def demo(
 
     try:
         if trial:
-            from watchkeeper.demo.trial import run as run_trial
+            from chaos.demo.trial import run as run_trial
 
             tried = run_trial(data_dir.absolute(), seed, say, faults=faults, disturbances=disturbances)
             if as_json:
                 print(json.dumps(tried.as_json(), indent=2))
             else:
-                from watchkeeper.demo.screen import print_trial
+                from chaos.demo.screen import print_trial
 
                 print_trial(tried)
         elif headless:
-            from watchkeeper.demo.headless import run
+            from chaos.demo.headless import run
 
             report = run(data_dir.absolute(), seed, say)
             if as_json:
                 print(json.dumps(report.as_json(), indent=2))
             else:
-                from watchkeeper.demo.screen import print_report
+                from chaos.demo.screen import print_report
 
                 print_report(report)
         else:
-            from watchkeeper.demo.interactive import run as run_interactive
+            from chaos.demo.interactive import run as run_interactive
 
             run_interactive(data_dir.absolute(), seed, auto=auto)
     except Stopped as error:

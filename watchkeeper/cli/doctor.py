@@ -7,7 +7,7 @@ import json
 
 import typer
 
-from watchkeeper.cli.options import AsJson, ConfigPath
+from watchkeeper.command_options import AsJson, ConfigPath
 from watchkeeper.config import load
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -18,7 +18,7 @@ MARKS = {"ok": "✓", "warning": "!", "problem": "✗"}
 @app.command(epilog="Example: watchkeeper doctor --config watchkeeper.yaml")
 def doctor(config: ConfigPath = None, as_json: AsJson = False) -> None:
     """Check ports, disk, clock, store, state and Slack, and say what to do. Exit status 1 on a problem."""
-    from watchkeeper.roles.checkup import examine
+    from watchkeeper.roles.doctor import examine
 
     results = examine(load(config))
     if as_json:

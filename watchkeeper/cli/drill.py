@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from watchkeeper.cli.options import AsJson, ConfigPath, hint_at_unused_file
 from watchkeeper.clock import SystemClock
+from watchkeeper.command_options import AsJson, ConfigPath, hint_at_unused_file
 from watchkeeper.config import Config
 from watchkeeper.errors import DeliveryError, StateError
 from watchkeeper.vocabulary import Actor
@@ -28,8 +28,8 @@ def drill(
 
     It opens no incident and teaches the detectors nothing. Exit status 1 if the channel does not accept it.
     """
-    from alerting.drill import page, whom
-    from watchkeeper.roles.foresight import load_for
+    from alerting.oncall.drill import page, whom
+    from watchkeeper.roles.preflight import load_for
 
     hint_at_unused_file(config)
     tree = load_for(config, "watch")

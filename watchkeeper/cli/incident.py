@@ -11,17 +11,17 @@ from uuid import uuid4
 import typer
 from pydantic import TypeAdapter
 
-from alerting.human_labels import Judgement
-from alerting.incidents import Incidents
-from alerting.machine import Incident, Outcome
-from watchkeeper.cli import incident_list
-from watchkeeper.cli.options import AsJson, ConfigPath
+from alerting.commands import incident_list
+from alerting.incidents.commands import Incidents
+from alerting.incidents.human_labels import Judgement
+from alerting.incidents.machine import Incident, Outcome
+from detectors.learning.examples import examples
+from detectors.learning.suppression import REASON
+from detectors.learning.track_record import track_record
 from watchkeeper.clock import SystemClock
+from watchkeeper.command_options import AsJson, ConfigPath
 from watchkeeper.config import load
 from watchkeeper.errors import ConfigError, Conflict
-from watchkeeper.learning.examples import examples
-from watchkeeper.learning.suppression import REASON
-from watchkeeper.learning.track_record import track_record
 from watchkeeper.state.codec import dump
 from watchkeeper.state.database import Database
 from watchkeeper.state.runs import runs_of

@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
-from watchkeeper.cli.options import ConfigPath
+from watchkeeper.command_options import ConfigPath
 from watchkeeper.config import load
-from watchkeeper.roles.foresight import load_for
+from watchkeeper.roles.preflight import load_for
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 refused = typer.Typer(
@@ -37,7 +37,7 @@ def ingest(context: typer.Context, config: ConfigPath = None) -> None:
 @refused.command("list", epilog="Example: watchkeeper ingest refused list --json")
 def list_refused(context: typer.Context, config: ConfigPath = None, as_json: AsJson = False) -> None:
     """List quarantined telemetry, oldest first: when, how much, whose, and why."""
-    from watchkeeper.ingest_log.quarantine import listed
+    from collectors.ingest_log.quarantine import listed
 
     found = listed(_folder(context, config))
     if as_json:
@@ -54,7 +54,7 @@ def list_refused(context: typer.Context, config: ConfigPath = None, as_json: AsJ
 @refused.command(epilog="Example: watchkeeper ingest refused show NAME")
 def show(context: typer.Context, name: str, config: ConfigPath = None, as_json: AsJson = False) -> None:
     """Show one quarantined segment, and the start of each request in it in hex."""
-    from watchkeeper.ingest_log.quarantine import read_requests
+    from collectors.ingest_log.quarantine import read_requests
 
     note, requests = read_requests(_folder(context, config), name)
     if as_json:
@@ -77,7 +77,7 @@ def retry(
     config: ConfigPath = None,
 ) -> None:
     """Load quarantined telemetry again: at once if the ingest role runs, else at its next start."""
-    from watchkeeper.ingest_log import quarantine
+    from collectors.ingest_log import quarantine
 
     folder = _folder(context, config)
     chosen = _chosen(folder, names, everything=everything)
@@ -95,7 +95,7 @@ def drop(
     config: ConfigPath = None,
 ) -> None:
     """Delete quarantined telemetry for good."""
-    from watchkeeper.ingest_log import quarantine
+    from collectors.ingest_log import quarantine
 
     folder = _folder(context, config)
     chosen = _chosen(folder, names, everything=everything)
@@ -111,7 +111,7 @@ def _folder(context: typer.Context, config: Path | None) -> Path:
 
 
 def _chosen(folder: Path, names: list[str] | None, *, everything: bool) -> list[str]:
-    from watchkeeper.ingest_log.quarantine import listed
+    from collectors.ingest_log.quarantine import listed
 
     if everything == bool(names):
         raise typer.BadParameter("give either names or --all.")

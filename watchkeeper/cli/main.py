@@ -6,42 +6,43 @@ import sys
 from difflib import get_close_matches
 from importlib import import_module
 from io import TextIOWrapper
+from types import ModuleType
 
 from watchkeeper import __version__
 from watchkeeper.errors import WatchkeeperError
 
-# Command → its module under watchkeeper.cli (which holds a Typer named `app`) and its line in the help.
+# Command → its module (which holds a Typer named `app`) and its line in the help.
 # A module is imported only when its command is asked for, so that `watchkeeper --help` answers at once.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("demo", "Start a shop, Watchkeeper and a fault, and show the whole loop."),
-    "init": ("init", "Write a first configuration file, and say what to do next."),
-    "up": ("up", "Start every role in this terminal."),
-    "store": ("store", "Serve the embedded telemetry store."),
-    "ingest": ("ingest", "Receive telemetry, alerts and change events."),
-    "watch": ("watch", "Detect, diagnose, page and learn."),
-    "web": ("web", "Serve the dashboard, the API and Slack's endpoint."),
-    "validate": ("validate", "Check a configuration file."),
-    "test-page": ("drill", "Send one person a page that says it is a test."),
-    "traces": ("traces", "Show the newest traces that arrived."),
-    "doctor": ("doctor", "Check ports, disk, clock, Slack and store, and say what to do."),
-    "incident": ("incident", "List, show, acknowledge, resolve and label incidents."),
-    "alerts": ("alerts", "List alerts from outside, and end one."),
-    "oncall": ("oncall", "Who is on call."),
-    "backup": ("backup", "Copy the state database while the roles run."),
-    "restore": ("restore", "Put a copy of the state database back."),
-    "postmortem": ("postmortem", "Draft and show postmortems."),
-    "model": ("model", "List, promote and roll back detector models."),
-    "chaos": ("chaos", "Break the target on purpose, and score the loop."),
-    "token": ("token", "Make a credential for a writer."),
-    "rca": ("rca", "Rank suspects for a pack of recorded incidents."),
-    "detect": ("detect", "Score recorded series for anomalies."),
-    "templates": ("templates", "Mine the templates of a log file."),
-    "standin": ("standin", "Serve the local stand-in for Slack."),
-    "bench": ("bench", "Measure against a baseline in the same run."),
+    "demo": ("watchkeeper.cli.demo", "Start a shop, Watchkeeper and a fault, and show the whole loop."),
+    "init": ("watchkeeper.cli.init", "Write a first configuration file, and say what to do next."),
+    "up": ("watchkeeper.cli.up", "Start every role in this terminal."),
+    "store": ("watchkeeper.cli.store", "Serve the embedded telemetry store."),
+    "ingest": ("watchkeeper.cli.ingest", "Receive telemetry, alerts and change events."),
+    "watch": ("watchkeeper.cli.watch", "Detect, diagnose, page and learn."),
+    "web": ("watchkeeper.cli.web", "Serve the dashboard, the API and Slack's endpoint."),
+    "validate": ("watchkeeper.cli.validate", "Check a configuration file."),
+    "test-page": ("watchkeeper.cli.drill", "Send one person a page that says it is a test."),
+    "traces": ("watchkeeper.cli.traces", "Show the newest traces that arrived."),
+    "doctor": ("watchkeeper.cli.doctor", "Check ports, disk, clock, Slack and store, and say what to do."),
+    "incident": ("watchkeeper.cli.incident", "List, show, acknowledge, resolve and label incidents."),
+    "alerts": ("alerting.commands.alerts", "List alerts from outside, and end one."),
+    "oncall": ("alerting.commands.oncall", "Who is on call."),
+    "backup": ("watchkeeper.cli.backup", "Copy the state database while the roles run."),
+    "restore": ("watchkeeper.cli.restore", "Put a copy of the state database back."),
+    "postmortem": ("alerting.commands.postmortem", "Draft and show postmortems."),
+    "model": ("detectors.learning.commands.model", "List, promote and roll back detector models."),
+    "chaos": ("chaos.commands.experiment", "Break the target on purpose, and score the loop."),
+    "token": ("watchkeeper.cli.token", "Make a credential for a writer."),
+    "rca": ("rca.commands.rank", "Rank suspects for a pack of recorded incidents."),
+    "detect": ("detectors.commands.detect", "Score recorded series for anomalies."),
+    "templates": ("detectors.commands.templates", "Mine the templates of a log file."),
+    "standin": ("watchkeeper.cli.standin", "Serve the local stand-in for Slack."),
+    "bench": ("bench.command", "Measure against a baseline in the same run."),
 }
 # What must answer at once has a module of its own, without the libraries of its neighbours. It declines (False)
 # what it would have to explain: help, and mistakes.
-QUICK: dict[tuple[str, str], str] = {("incident", "list"): "incident_list"}
+QUICK: dict[tuple[str, str], str] = {("incident", "list"): "alerting.commands.incident_list"}
 
 
 HELP = """Usage: watchkeeper COMMAND [OPTIONS]
@@ -59,6 +60,23 @@ Examples:
 
 `watchkeeper COMMAND --help` shows a command's options and examples.
 `watchkeeper --version` prints the version."""
+
+
+def _command(name: str) -> ModuleType:
+    """The module of a command.
+
+    Raises:
+        WatchkeeperError: it is not part of an installation from the wheel.
+    """
+    module = COMMANDS[name][0]
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module.partition(".")[0]:
+            raise
+        raise WatchkeeperError(
+            f"`watchkeeper {name}` is for developers and not installed: run it in a clone, after `make dev`"
+        ) from error
 
 
 def main() -> None:
@@ -83,9 +101,9 @@ def main() -> None:
         sys.exit(2)
     try:
         quick = QUICK.get((name, rest[0] if rest else ""))
-        if quick and import_module(f"watchkeeper.cli.{quick}").run(rest[1:]):
+        if quick and import_module(quick).run(rest[1:]):
             return
-        import_module(f"watchkeeper.cli.{COMMANDS[name][0]}").app(args=rest, prog_name=f"watchkeeper {name}")
+        _command(name).app(args=rest, prog_name=f"watchkeeper {name}")
     except WatchkeeperError as error:
         print(f"watchkeeper: {error.message}", file=sys.stderr)
         sys.exit(error.exit_code)

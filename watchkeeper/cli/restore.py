@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from watchkeeper.cli.options import ConfigPath
+from watchkeeper.command_options import ConfigPath
 from watchkeeper.config import load
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from watchkeeper.cli.options import ConfigPath
-from watchkeeper.roles.foresight import load_for
+from watchkeeper.command_options import ConfigPath
+from watchkeeper.roles.preflight import load_for
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from watchkeeper.cli.options import AsJson, ConfigPath
+from watchkeeper.command_options import AsJson, ConfigPath
 from watchkeeper.errors import StoreError, WatchkeeperError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import typer
 
-from watchkeeper.cli.options import ConfigPath, hint_at_unused_file
-from watchkeeper.roles.foresight import SUPERVISED, load_for
+from watchkeeper.command_options import ConfigPath, hint_at_unused_file
+from watchkeeper.roles.preflight import SUPERVISED, load_for
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from watchkeeper.cli.options import AsJson, ConfigPath
+from watchkeeper.command_options import AsJson, ConfigPath
 from watchkeeper.config import read
 from watchkeeper.errors import ConfigError
 
@@ -29,7 +29,7 @@ def validate(
 
     Exit status 2 and one line per mistake (file, line, key) if something is wrong; nothing is changed.
     """
-    from watchkeeper.roles.foresight import mistakes, notes
+    from watchkeeper.roles.preflight import mistakes, notes
 
     path = file or config
     if path is None:

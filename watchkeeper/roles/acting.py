@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from alerting.incidents import Incidents
+from alerting.incidents.commands import Incidents
 from runbooks.feasible import weighed
 from runbooks.propose import propose
 from runbooks.runner import Runner
-from runbooks.target import Target
+from runbooks.targets.shop import Target
 from watchkeeper.config import Config
 from watchkeeper.problems import Problems
-from watchkeeper.roles import aside
+from watchkeeper.roles import optional_files as aside
 from watchkeeper.state.backup import restored_marker
 from watchkeeper.state.database import Database
 from watchkeeper.vocabulary import ChangeEvent, Diagnosis, Proposal

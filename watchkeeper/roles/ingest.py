@@ -14,20 +14,20 @@ import uvloop
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from urllib3.exceptions import HTTPError
 
-from collectors.http import HttpReceiver, JsonSink
-from collectors.otlp import Intake, is_valid
-from collectors.otlp_grpc import serve as serve_grpc
-from collectors.otlp_limits import Limits
-from collectors.prometheus import Scraper
+from collectors.ingest_log.loader import Loader
+from collectors.ingest_log.segments import IngestLog
+from collectors.receivers.http import HttpReceiver, JsonSink
+from collectors.receivers.otlp import Intake, is_valid
+from collectors.receivers.otlp_grpc import serve as serve_grpc
+from collectors.receivers.otlp_limits import Limits
+from collectors.scrape.prometheus import Scraper
+from collectors.webhooks.sinks import StateSinks
+from watchkeeper.asgi.connections import MOST_CONNECTIONS, BoundedHttp
 from watchkeeper.config import Config
-from watchkeeper.doors.connections import MOST_CONNECTIONS, BoundedHttp
-from watchkeeper.ingest_log.loader import Loader
-from watchkeeper.ingest_log.segments import IngestLog
 from watchkeeper.roles import ready
-from watchkeeper.roles.life import Life, alive
+from watchkeeper.roles.lifecycle import Life, alive
 from watchkeeper.roles.readiness import noted
 from watchkeeper.roles.serving import bind
-from watchkeeper.roles.sinks import StateSinks
 from watchkeeper.roles.state_file import look_after_as
 from watchkeeper.store.edges import EdgeRefresh
 from watchkeeper.store.preparation import prepare

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from alerting.clock_steps import ClockSteps
-from alerting.delivery import Delivery
-from alerting.escalation import effects
-from alerting.incidents import Incidents
-from alerting.machine import Incident
-from alerting.outbox import Draft
-from alerting.recipients import Recipient, recipients
-from alerting.schedule import stored_overrides
-from alerting.slack import SlackChannel
-from alerting.timers import run_due
+from alerting.channels.delivery import Delivery
+from alerting.channels.outbox import Draft
+from alerting.channels.slack.channel import SlackChannel
+from alerting.incidents.commands import Incidents
+from alerting.incidents.machine import Incident
+from alerting.oncall.clock_steps import ClockSteps
+from alerting.oncall.escalation import effects
+from alerting.oncall.recipients import Recipient, recipients
+from alerting.oncall.schedule import stored_overrides
+from alerting.oncall.timers import run_due
+from detectors.learning.examples import examples
+from detectors.learning.track_record import track_record
 from watchkeeper.config import Config
-from watchkeeper.learning.examples import examples
-from watchkeeper.learning.track_record import track_record
 from watchkeeper.problems import Problems
 from watchkeeper.state.database import Database
 

@@ -10,8 +10,8 @@ import time
 from typing import Final
 
 from watchkeeper.config import Config
-from watchkeeper.roles import heart
-from watchkeeper.roles.life import Life
+from watchkeeper.roles import heartbeat as heart
+from watchkeeper.roles.lifecycle import Life
 
 ROLES: Final = ("store", "ingest", "watch", "web", "standin")
 # A load balancer asks these, and they must go on receiving while another role hangs.

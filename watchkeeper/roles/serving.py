@@ -10,11 +10,11 @@ from typing import Any
 import structlog
 import uvicorn
 
-from watchkeeper.doors.connections import MOST_CONNECTIONS, BoundedHttp
+from watchkeeper.asgi.connections import MOST_CONNECTIONS, BoundedHttp
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.roles import ready
-from watchkeeper.roles.checkup import port_owner
-from watchkeeper.roles.life import Life
+from watchkeeper.roles.doctor import port_owner
+from watchkeeper.roles.lifecycle import Life
 
 
 def bind(host: str, port: int, key: str) -> socket.socket:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from alerting.standin.app import StandIn
-from alerting.standin.limits import RateLimits
+from alerting.channels.slack.standin.app import StandIn
+from alerting.channels.slack.standin.limits import RateLimits
 from watchkeeper.config import Config, is_loopback
 from watchkeeper.config_values import bracketed
 from watchkeeper.errors import ConfigError
 from watchkeeper.roles import ready
-from watchkeeper.roles.life import alive
+from watchkeeper.roles.lifecycle import alive
 from watchkeeper.roles.serving import bind, serve
 
 

@@ -10,7 +10,7 @@ import structlog
 
 from watchkeeper.config import Config
 from watchkeeper.problems import Problems
-from watchkeeper.roles.life import Life
+from watchkeeper.roles.lifecycle import Life
 from watchkeeper.state.backup import back_up_daily, backups, file_of
 from watchkeeper.state.sqlite_file import Repair, notes, repair
 

@@ -14,8 +14,8 @@ from watchkeeper.config import Config
 from watchkeeper.config_values import bracketed
 from watchkeeper.errors import StoreError
 from watchkeeper.roles import ready
-from watchkeeper.roles.checkup import port_owner
-from watchkeeper.roles.life import Life, alive
+from watchkeeper.roles.doctor import port_owner
+from watchkeeper.roles.lifecycle import Life, alive
 from watchkeeper.roles.readiness import noted
 from watchkeeper.store.chdb_server import ChdbServer, User
 from watchkeeper.store.engine import Engine

@@ -20,9 +20,9 @@ from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from watchkeeper import __version__
+from watchkeeper.asgi.hosts import Names, is_foreign
+from watchkeeper.asgi.middleware import PROTECTION
 from watchkeeper.config import Config
-from watchkeeper.doors.door import PROTECTION
-from watchkeeper.doors.hosts import Names, is_foreign
 
 HEALTH_NAMES: Final = Names(listens="127.0.0.1")
 MOST_AT_ONCE: Final = 32

@@ -24,9 +24,10 @@ from watchkeeper.config import Config
 from watchkeeper.config_values import bracketed
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.private_files import private_folder, unusable
-from watchkeeper.roles import heart, ready
-from watchkeeper.roles.claim import SUPERVISOR, claimed
-from watchkeeper.roles.starting import LONGEST_BETWEEN_S, STILL_S, Movement, mark_of
+from watchkeeper.roles import heartbeat as heart
+from watchkeeper.roles import ready
+from watchkeeper.roles.role_lock import SUPERVISOR, claimed
+from watchkeeper.roles.startup import LONGEST_BETWEEN_S, STILL_S, Movement, mark_of
 from watchkeeper.roles.state_file import look_after
 
 FIRST_BACKOFF_S: Final = 0.5

@@ -29,21 +29,22 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from opentelemetry import trace
 from prometheus_client import Counter, Gauge, Histogram
 
-from alerting.incidents import Incidents
-from alerting.machine import Incident
+from alerting.incidents.commands import Incidents
+from alerting.incidents.machine import Incident
+from chaos.truth import settle
+from detectors.learning.loop import Learner
+from detectors.learning.monitors import WATCHER, watch_the_watcher
+from detectors.learning.suppression import reopenings
 from detectors.live import Live
-from rca.live import diagnose
+from rca.live.diagnose import diagnose
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config
 from watchkeeper.errors import StoreError, WatchkeeperError
-from watchkeeper.learning.loop import Learner
-from watchkeeper.learning.monitors import WATCHER, watch_the_watcher
-from watchkeeper.learning.suppression import reopenings
 from watchkeeper.problems import Problems
-from watchkeeper.roles import aside, ready
+from watchkeeper.roles import optional_files as aside
+from watchkeeper.roles import ready
 from watchkeeper.roles.acting import Acting
-from watchkeeper.roles.experiments import settle
-from watchkeeper.roles.life import Life, alive
+from watchkeeper.roles.lifecycle import Life, alive
 from watchkeeper.roles.loops import Job, Loops
 from watchkeeper.roles.paging import Paging
 from watchkeeper.roles.readiness import missing, noted

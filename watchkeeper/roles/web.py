@@ -11,22 +11,23 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from alerting.incidents import Incidents
-from alerting.slack_events import LARGEST_BODY, SlackEvents
+from alerting.channels.slack.events import LARGEST_BODY, SlackEvents
+from alerting.incidents.commands import Incidents
 from dashboard.app import mount
-from dashboard.sources import Role
+from dashboard.reads.sources import Role
+from dashboard.web import api, calendar_feed
+from dashboard.web.session import Sessions, guard, onward_of, who
+from detectors.learning.question import best_question
+from watchkeeper.asgi.bodies import Limits
+from watchkeeper.asgi.hosts import Names
+from watchkeeper.asgi.middleware import Door
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config
-from watchkeeper.doors.bodies import Limits
-from watchkeeper.doors.door import Door
-from watchkeeper.doors.hosts import Names
 from watchkeeper.errors import WatchkeeperError
-from watchkeeper.learning.question import best_question
-from watchkeeper.roles import api, calendar_feed, ready
-from watchkeeper.roles.life import Life, alive
+from watchkeeper.roles import ready
+from watchkeeper.roles.lifecycle import Life, alive
 from watchkeeper.roles.readiness import hung_roles, missing, noted
 from watchkeeper.roles.serving import bind, serve
-from watchkeeper.roles.session import Sessions, guard, onward_of, who
 from watchkeeper.roles.state_file import look_after_as
 from watchkeeper.roles.up import roles_for
 from watchkeeper.state.database import Database

@@ -1,6 +1,6 @@
 """Incidents for a list, read in milliseconds: for commands that somebody types while being paged.
 
-The same rows as `alerting.journal.newest` reads, without the libraries behind it, and without writing anything.
+The same rows as `incidents.journal.newest` reads, without the libraries behind it, and without writing anything.
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ import structlog
 from prometheus_client import Counter, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from watchkeeper.asgi.hosts import Names, name_of
 from watchkeeper.config import is_loopback
-from watchkeeper.doors.hosts import Names, name_of
 from watchkeeper.store.engine import Engine, QueryError, is_kill
 from watchkeeper.store.request_body import BodyError, RequestBody
 from watchkeeper.text import one_line

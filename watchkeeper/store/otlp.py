@@ -3,7 +3,7 @@
 A segment is a run of length-delimited export requests. The engine reads it with the Protobuf format and
 the schema below, which follows opentelemetry-proto 1.x field by field but declares array and key-value
 attributes as bytes: those are rare, and are rewritten to JSON text before they get here
-(watchkeeper/ingest_log/attributes.py), so that the common case stays flat and fast.
+(collectors/ingest_log/attributes.py), so that the common case stays flat and fast.
 """
 
 from __future__ import annotations

@@ -1,0 +1,377 @@
+"""Sends what the outbox holds: pages first, a few one by one, a storm of them gathered; then what only shows news.
+
+A message that fails is put off and tried again, ever more slowly, and holds up no other. A page counts as delivered
+when the channel took it and it names somebody whom the channel knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
+
+import structlog
+from prometheus_client import Counter, Histogram
+
+from alerting.channels import outbox
+from alerting.channels.channel import Channel, Digest, Message, Thread
+from alerting.channels.outbox import Draft, Pending
+from alerting.channels.pace import Pace
+from alerting.incidents.machine import Incident
+from alerting.oncall.recipients import Recipient
+from watchkeeper.errors import DeliveryError, WatchkeeperError
+from watchkeeper.problems import Problems
+from watchkeeper.state.database import Database, from_micros, to_micros
+
+SENT = Counter("watchkeeper_messages_total", "Messages to humans, by kind and outcome.", ["kind", "outcome"])
+SECONDS = Histogram("watchkeeper_message_seconds", "From the decision to the delivery of a page.")
+# After so many failures one after the other the channel is taken to be down: the next round goes on.
+GIVES_UP_AFTER: Final = 3
+# So many incidents at most are told of by one gathered message, and read for it.
+GATHERED: Final = 2000
+T = TypeVar("T")
+
+
+class _Stop(Exception):
+    """The channel asked to wait, or is down: the rest of the round makes no sense."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Page:
+    """A page that is ready to go."""
+
+    row: Pending
+    incident: Incident
+    recipients: tuple[Recipient, ...]
+
+    @property
+    def mention(self) -> str:
+        return self.recipients[0].mention
+
+
+@dataclass(kw_only=True)
+class Delivery:
+    """One worker's way to a channel.
+
+    `read` gives an incident by id, `recipients` whom a draft reaches now, best first. `delivered` is told the incident
+    and the key of each page that reached its channel, `undelivered` those of a page that did not, and why. Both may be
+    told the same twice.
+    """
+
+    db: Database
+    channel: Channel
+    channel_name: str
+    read: Callable[[str], Incident]
+    recipients: Callable[[Draft, datetime], tuple[Recipient, ...]]
+    delivered: Callable[[Sequence[tuple[str, str]]], object]
+    undelivered: Callable[[Sequence[tuple[str, str]], str], object]
+    problems: Problems = field(default_factory=lambda: Problems(None))
+    pace: Pace = field(default_factory=Pace)
+    _failures: int = 0
+
+    def run(self, now: datetime) -> int:
+        """Send every message whose time it is; returns how many were sent."""
+        self.pace.begin(now)
+        if self.pace.pages_wait(now):
+            return 0
+        self._failures = 0
+        sent = 0
+        try:
+            pages, _ = outbox.due(self.db, now, self.problems)
+            taken: list[Pending] = []
+            ready: list[_Page] = []
+            for row in pages:
+                page = self._attempt(row, lambda row=row: self._prepare(row, now), now, is_send=False)  # type: ignore[misc]
+                if page and page.incident.human_state in ("acknowledged", "resolved"):
+                    taken.append(row)  # wakes nobody any more; it still shows
+                elif page:
+                    ready.append(page)
+            sent += self._pages(ready, now)
+            pages, updates = outbox.due(self.db, now, self.problems)
+            # An incident whose page still waits is shown by that page.
+            waiting = {row.incident_id for row in pages} - {row.incident_id for row in taken}
+            rest = [row for row in updates if row.incident_id not in waiting]
+            sent += self._updates([*taken, *rest], now)
+        except _Stop:
+            pass
+        return sent
+
+    def _prepare(self, row: Pending, now: datetime) -> _Page:
+        return _Page(row=row, incident=self._incident(row), recipients=self.recipients(row.draft, now))
+
+    def _incident(self, row: Pending) -> Incident:
+        """The incident of a page; where it cannot be read, the page goes out all the same and says so."""
+        try:
+            return self.read(row.incident_id)
+        except WatchkeeperError as error:
+            if row.draft.kind != "page":
+                raise
+            self.problems.report(outbox.LOOP, row.incident_id, error)
+            at = from_micros(row.created_at)
+            title = f"an incident whose record cannot be read: see `watchkeeper doctor` ({row.draft.text})"
+            return Incident(
+                id=row.incident_id, title=title, severity="page", service="unknown service", opened_at=at, onset=at
+            )
+
+    # Pages
+
+    def _pages(self, pages: Sequence[_Page], now: datetime) -> int:
+        sent = 0
+        for batch in sorted({page.row.batch for page in pages if page.row.batch}):
+            # They may have gone out together already: only as the same message can the channel recognise them.
+            sent += self._gather([page for page in pages if page.row.batch == batch], now, batch)
+        for page in pages:
+            if page.row.batch is None and page.row.attempts:
+                sent += self._one(page, now)
+        fresh = [page for page in pages if page.row.batch == "" or (page.row.batch is None and not page.row.attempts)]
+        if len(fresh) <= self.pace.singles_left():
+            alone, rest = fresh, []
+        elif self.pace.singles_left():
+            alone, rest = fresh[:1], fresh[1:]
+        else:
+            alone, rest = [], fresh
+        for page in alone:
+            sent += self._one(page, now)
+        if rest and self.pace.may_gather(now):
+            for mention in dict.fromkeys(page.mention for page in rest):
+                mine = [page for page in rest if page.mention == mention][:GATHERED]
+                sent += self._one(mine[0], now) if len(mine) == 1 else self._gather(mine, now, None)
+            self.pace.gathered(now)
+        return sent
+
+    def _one(self, page: _Page, now: datetime) -> int:
+        if not outbox.claim(self.db, [page.row], now):
+            return 0  # another worker has it
+        self.pace.single(now)
+        before = self._thread(page.row)
+        where = self._attempt(page.row, lambda: self._send_page(page, before), now)
+        if where is None:
+            return 0
+        if before and where != before:
+            outbox.move_thread(self.db, page.row.incident_id, where, self.channel_name)
+        return self._record_pages([page.row], where, now)
+
+    def _send_page(self, page: _Page, thread: Thread | None) -> Thread:
+        """Send to the first recipient whom the channel knows; every further one is told why it is them."""
+        first_try = _is_new(page.row) and (thread is not None or not self._others_were_tried(page.row))
+
+        def send(number: int, recipient: Recipient, before: Thread | None) -> Thread:
+            message = Message(
+                key=page.row.key + (f":{number}" if number else ""),
+                kind="page",
+                incident=page.incident,
+                mention=recipient.mention,
+                text=_text(page.row.draft, recipient),
+                thread=before or thread,
+                first_try=first_try,
+            )
+            return self.channel.send(message)
+
+        return self._until_reached(page.recipients, send)
+
+    def _until_reached(
+        self, recipients: Sequence[Recipient], send: Callable[[int, Recipient, Thread | None], Thread]
+    ) -> Thread:
+        """Send to one after the other, until the channel knows whom it wakes."""
+        where: Thread | None = None
+        for number, recipient in enumerate(recipients):
+            try:
+                where = send(number, recipient, where)
+            except DeliveryError as error:
+                error.unsent = error.unsent and where is None
+                raise
+            if self._reaches(recipient):
+                break
+        if where is None:
+            raise DeliveryError("nobody is configured who could be paged", retry=False, unsent=True)
+        return where
+
+    def _gather(self, pages: Sequence[_Page], now: datetime, batch: str | None) -> int:
+        """Several pages for one person as one message."""
+        first_try = batch is None
+        key = batch or outbox.new_batch()
+        claimed = {row.id for row in outbox.claim(self.db, [page.row for page in pages], now, batch=key)}
+        mine = [page for page in pages if page.row.id in claimed]
+        if not mine:
+            return 0
+        rows = [page.row for page in mine]
+        where = self._attempt(rows, lambda: self._send_digest(mine, key, first_try=first_try), now)
+        return self._record_pages(rows, where, now) if where else 0
+
+    def _send_digest(self, pages: Sequence[_Page], key: str, *, first_try: bool) -> Thread:
+        incidents = tuple({page.incident.id: page.incident for page in pages}.values())
+
+        def send(number: int, recipient: Recipient, _: Thread | None) -> Thread:
+            # Its button acts on what the key names: the incidents of this batch, whoever is told of them.
+            text = _text(pages[0].row.draft, recipient)
+            part = f"{key}:{number}" if number else key
+            return self.channel.send_digest(
+                Digest(
+                    key=key, part=part, incidents=incidents, mention=recipient.mention, text=text, first_try=first_try
+                )
+            )
+
+        return self._until_reached(pages[0].recipients, send)
+
+    def _reaches(self, recipient: Recipient) -> bool:
+        """Whether a mention wakes somebody, as far as the channel knows."""
+        if recipient.instead:
+            self.problems.report("paging", recipient.name, recipient.instead)
+        why = self.channel.unreachable(recipient.mention)
+        if why:
+            self.problems.report("paging", recipient.name, f"a page for them reaches nobody: {why}; check `slack_id`")
+        return not why
+
+    def _record_pages(self, rows: Sequence[Pending], where: Thread, now: datetime) -> int:
+        # Before the record of the send: a kill in between repeats the send, never loses the delivery.
+        with next(self.problems.each(outbox.LOOP, [rows], lambda rows: f"delivery of {rows[0].key}")) as sent:
+            self.delivered([(row.incident_id, row.key) for row in sent])
+        outbox.record_sent(self.db, rows, where, self.channel_name, now)
+        for row in rows:
+            SECONDS.observe(max(0.0, (to_micros(now) - row.created_at) / 1e6))
+            SENT.labels("page", "sent").inc()
+        return len(rows)
+
+    # Updates
+
+    def _updates(self, rows: Sequence[Pending], now: datetime) -> int:
+        sent, left = 0, self.pace.updates_a_round()
+        seen: set[tuple[str, str]] = set()
+        for row in rows:
+            if left <= 0 or self.pace.updates_wait(now):
+                break
+            thread = self._thread(row)
+            if thread and (thread.room, thread.ts) in seen:
+                continue
+            members = self._members(thread)
+            if thread and len(members) > 1:
+                seen.add((thread.room, thread.ts))
+                together = [one for one in rows if one.incident_id in members]
+                sent += self._refresh(together, members, thread, now)
+            else:
+                sent += self._update(row, thread, now)
+            left -= 1
+        return sent
+
+    def _update(self, row: Pending, thread: Thread | None, now: datetime) -> int:
+        first_try = _is_new(row) and (thread is not None or not self._others_were_tried(row))
+        if not outbox.claim(self.db, [row], now):
+            return 0
+
+        def send() -> Thread:
+            draft = row.draft
+            message = Message(
+                key=row.key,
+                kind="update",
+                incident=self._incident(row),
+                text=draft.text,
+                thread=thread,
+                first_try=first_try,
+            )
+            return self.channel.send(message)
+
+        where = self._attempt(row, send, now)
+        if where is None:
+            return 0
+        if row.draft.kind == "page":
+            return self._record_pages([row], where, now)
+        outbox.record_sent(self.db, [row], where, self.channel_name, now)
+        if thread and where != thread:
+            outbox.move_thread(self.db, row.incident_id, where, self.channel_name)
+        SENT.labels("update", "sent").inc()
+        return 1
+
+    def _refresh(self, rows: Sequence[Pending], members: Sequence[str], thread: Thread, now: datetime) -> int:
+        """Show a gathered message anew: once for all the news of its incidents."""
+        claimed = outbox.claim(self.db, rows, now)
+        if not claimed:
+            return 0
+
+        def send() -> Thread:
+            incidents: list[Incident] = []
+            for attempt in self.problems.each(outbox.LOOP, members[:GATHERED], str):
+                with attempt as incident_id:
+                    incidents.append(self.read(incident_id))
+            with self.db.read() as connection:
+                key = outbox.batch_of(connection, rows[0].incident_id)
+            return self.channel.send_digest(Digest(key=key, part=key, incidents=tuple(incidents), thread=thread))
+
+        where = self._attempt(claimed, send, now)
+        if where is None:
+            return 0
+        outbox.record_sent(self.db, claimed, where, self.channel_name, now)
+        if where != thread:
+            for incident_id in members:
+                outbox.move_thread(self.db, incident_id, where, self.channel_name)
+        SENT.labels("update", "sent").inc(len(claimed))
+        return len(claimed)
+
+    # How
+
+    def _thread(self, row: Pending) -> Thread | None:
+        with self.db.read() as connection:
+            return outbox.thread_of(connection, row.incident_id, self.channel_name)
+
+    def _members(self, thread: Thread | None) -> tuple[str, ...]:
+        if thread is None:
+            return ()
+        with self.db.read() as connection:
+            return outbox.incidents_at(connection, thread)
+
+    def _others_were_tried(self, row: Pending) -> bool:
+        with self.db.read() as connection:
+            return outbox.others_were_tried(connection, row)
+
+    def _attempt(
+        self, rows: Pending | Sequence[Pending], send: Callable[[], T], now: datetime, *, is_send: bool = True
+    ) -> T | None:
+        """What `send` gives, or None after putting its messages off: whatever a channel dies of, others must go out."""
+        mine = [rows] if isinstance(rows, Pending) else list(rows)
+        try:
+            result = send()
+        except Exception as error:  # noqa: BLE001
+            self._failed(mine, error, now)
+            return None
+        if is_send:  # that it could be prepared says nothing of the channel
+            self._failures = 0
+            told = {problem.subject for problem in self.problems.current() if problem.loop == outbox.LOOP}
+            for row in mine:
+                if row.key in told:
+                    self.problems.solved(outbox.LOOP, row.key)
+        return result
+
+    def _failed(self, rows: Sequence[Pending], error: Exception, now: datetime) -> None:
+        kind = rows[0].draft.kind
+        SENT.labels(kind, "failed").inc(len(rows))
+        wait: float | None = None
+        unsent = isinstance(error, DeliveryError) and error.unsent
+        if isinstance(error, DeliveryError):
+            # A human may repair the token meanwhile.
+            wait = outbox.LONGEST_BACKOFF_S if not error.retry else error.retry_after_s
+            structlog.get_logger().warning(
+                "message.failed", key=rows[0].key, kind=kind, error=error.message, retry=error.retry, again_s=wait
+            )
+        self.problems.report(outbox.LOOP, rows[0].key, error)
+        for row in rows:
+            outbox.put_off(self.db, row.id, row.attempts, now, str(error), after_s=wait, unsent=unsent)
+        if kind == "page":
+            why = f"the page could not be delivered yet: {error}"
+            with next(self.problems.each(outbox.LOOP, [rows], lambda rows: f"delivery of {rows[0].key}")) as lost:
+                self.undelivered([(row.incident_id, row.key) for row in lost], why)
+        self._failures += 1
+        if isinstance(error, DeliveryError) and error.retry:
+            if error.retry_after_s is not None:
+                self.pace.wait(now + timedelta(seconds=error.retry_after_s), pages=kind == "page")
+                raise _Stop
+            if self._failures >= GIVES_UP_AFTER:
+                raise _Stop
+
+
+def _is_new(row: Pending) -> bool:
+    """Whether the channel can have nothing of a message."""
+    return row.attempts == 0 or row.batch == ""
+
+
+def _text(draft: Draft, recipient: Recipient) -> str:
+    return f"{draft.text} ({recipient.instead})" if recipient.instead else draft.text

@@ -1,0 +1,251 @@
+"""Messages that were decided in a transaction and still have to be sent: how they are kept.
+
+At least once, with a key that the channel knows again: a kill between the send and its record leads to a
+second try, which the channel recognises. A failure is tried again, ever more slowly; a page is never given up.
+`alerting.channels.delivery` sends them.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal
+
+from sqlalchemy import Connection, func, select, update
+
+from alerting.channels.channel import Thread
+from alerting.incidents.machine import Event, Incident
+from watchkeeper.problems import Problems
+from watchkeeper.state.codec import dump, parse
+from watchkeeper.state.database import Database, to_micros
+from watchkeeper.state.insert import insert_new
+from watchkeeper.state.schema import messages, outbox
+
+LOOP: Final = "outbox"
+# How long a worker has for one send; a channel's own time-outs must be shorter. After a kill it is the delay.
+LEASE: Final = timedelta(seconds=20)
+LONGEST_BACKOFF_S: Final = 60.0
+# So many statements' worth of keys go into one query.
+CHUNK: Final = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A message as the outbox keeps it: what is current is read when it is sent."""
+
+    kind: Literal["page", "update"]
+    person: str = ""
+    text: str = ""
+    step: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """A message that waits.
+
+    `batch` names the gathered message that it was part of at an earlier try; empty where the channel certainly has
+    nothing of it, whatever was tried.
+    """
+
+    id: int
+    key: str
+    incident_id: str
+    draft: Draft
+    created_at: int
+    attempts: int
+    batch: str | None
+
+
+def put_page(connection: Connection, incident: Incident, event: Event, *, also: str = "") -> None:
+    """Page the person of an event about an incident; `also` names somebody else for the same event."""
+    draft = Draft(kind="page", person=also or event.person, text=event.text, step=event.step)
+    _put(connection, incident, event, draft, suffix=f":{also}" if also else "")
+
+
+def put_update(connection: Connection, incident: Incident, event: Event) -> None:
+    """Show what is new in the incident's message."""
+    _put(connection, incident, event, Draft(kind="update", text=event.text))
+
+
+def _put(connection: Connection, incident: Incident, event: Event, draft: Draft, suffix: str = "") -> None:
+    _insert(connection, f"{incident.id}:{incident.version}{suffix}", incident.id, draft, event.at)
+
+
+def _insert(connection: Connection, key: str, incident_id: str, draft: Draft, at: datetime) -> None:
+    row = {
+        "key": key,
+        "incident_id": incident_id,
+        "body": dump(draft),
+        "created_at": to_micros(at),
+        "due_at": to_micros(at),
+        "leased_until": 0,
+        "attempts": 0,
+    }
+    insert_new(connection, outbox, row)
+
+
+def thread_of(connection: Connection, incident_id: str, channel: str) -> Thread | None:
+    """Where an incident's messages are in a channel."""
+    query = select(messages).where(messages.c.incident_id == incident_id, messages.c.channel == channel)
+    row = connection.execute(query).first()
+    return Thread(room=row.room, ts=row.ts) if row else None
+
+
+def incidents_at(connection: Connection, thread: Thread) -> tuple[str, ...]:
+    """The incidents that one message tells of: one, or those that were gathered in it."""
+    query = select(messages.c.incident_id).where(messages.c.room == thread.room, messages.c.ts == thread.ts)
+    return tuple(connection.scalars(query.order_by(messages.c.incident_id)))
+
+
+def incidents_of_batch(connection: Connection, batch: str) -> tuple[str, ...]:
+    """The incidents whose pages went out together."""
+    query = select(outbox.c.incident_id).where(outbox.c.batch == batch).distinct()
+    return tuple(connection.scalars(query.order_by(outbox.c.incident_id)))
+
+
+def batch_of(connection: Connection, incident_id: str) -> str:
+    """The first gathered message that an incident's page was part of, or nothing."""
+    query = select(outbox.c.batch).where(outbox.c.incident_id == incident_id, outbox.c.batch > "")
+    return str(connection.scalar(query.order_by(outbox.c.id).limit(1)) or "")
+
+
+def others_were_tried(connection: Connection, row: Pending) -> bool:
+    """Whether another message of an incident may have reached the channel without our having written it down."""
+    query = select(outbox.c.id).where(
+        outbox.c.incident_id == row.incident_id,
+        outbox.c.id != row.id,
+        outbox.c.sent_at.is_(None),
+        outbox.c.attempts > 0,
+        func.coalesce(outbox.c.batch, "-") != "",
+    )
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def due(db: Database, now: datetime, problems: Problems) -> tuple[list[Pending], list[Pending]]:
+    """What waits and is due and free, oldest first: pages, and the updates that still say something.
+
+    Each message shows what is current, so of an incident's updates only the newest says anything; those that a newer
+    message overtakes are dropped. Its text, a line in the thread, goes with it: the timeline has them all. A row that
+    cannot be read is set aside and put off; the others go on.
+    """
+    moment = to_micros(now)
+    waiting = outbox.c.sent_at.is_(None)
+    query = select(outbox).where(waiting, outbox.c.due_at <= moment, outbox.c.leased_until <= moment)
+    with db.read() as connection:
+        rows = list(connection.execute(query.order_by(outbox.c.id)))
+        if not rows:
+            return [], []
+        last = select(outbox.c.incident_id, func.max(outbox.c.id).label("last")).where(waiting)
+        newest = {row.incident_id: row.last for row in connection.execute(last.group_by(outbox.c.incident_id))}
+    pages: list[Pending] = []
+    updates: list[Pending] = []
+    overtaken: list[int] = []
+    for row in rows:
+        try:
+            pending = _pending(row)
+        except ValueError as error:
+            problems.report(LOOP, row.key, f"it cannot be read: {error}")
+            put_off(db, row.id, row.attempts, now, f"unreadable: {error}")
+            continue
+        if pending.draft.kind == "page":
+            pages.append(pending)
+        elif newest[row.incident_id] == row.id:
+            updates.append(pending)
+        else:
+            overtaken.append(row.id)
+    _drop(db, overtaken, now)
+    return pages, updates
+
+
+def _pending(row: Any) -> Pending:
+    return Pending(
+        id=row.id,
+        key=row.key,
+        incident_id=row.incident_id,
+        draft=parse(Draft, row.body),
+        created_at=row.created_at,
+        attempts=row.attempts,
+        batch=row.batch,
+    )
+
+
+def _drop(db: Database, overtaken: Sequence[int], now: datetime) -> None:
+    if overtaken:
+        values = {"sent_at": to_micros(now), "error": "overtaken by a newer update"}
+        with db.write() as connection:
+            for ids in _chunks(overtaken):
+                mine = outbox.c.id.in_(ids) & (outbox.c.leased_until <= to_micros(now))
+                connection.execute(update(outbox).where(mine).values(**values))
+
+
+def claim(db: Database, rows: Sequence[Pending], now: datetime, *, batch: str | None = None) -> list[Pending]:
+    """Take messages for a while, all that no other worker has; with `batch` they are remembered as gathered."""
+    moment = to_micros(now)
+    values: dict[str, Any] = {"leased_until": to_micros(now + LEASE), "attempts": outbox.c.attempts + 1}
+    if batch:
+        values["batch"] = batch
+    taken: set[int] = set()
+    with db.write() as connection:
+        for ids in _chunks([row.id for row in rows]):
+            free = outbox.c.id.in_(ids) & outbox.c.sent_at.is_(None) & (outbox.c.leased_until <= moment)
+            taken.update(connection.scalars(update(outbox).where(free).values(**values).returning(outbox.c.id)))
+    return [row for row in rows if row.id in taken]
+
+
+def record_sent(db: Database, rows: Sequence[Pending], where: Thread, channel_name: str, now: datetime) -> None:
+    """What was sent, and where; a page's details follow as an update of their own.
+
+    An incident that has a message already keeps it: a gathered page is one more place that tells of it.
+    """
+    moment = to_micros(now)
+    with db.write() as connection:
+        for ids in _chunks([row.id for row in rows]):
+            done = update(outbox).where(outbox.c.id.in_(ids))
+            connection.execute(done.values(sent_at=moment, error=None))
+        for row in rows:
+            place = {"incident_id": row.incident_id, "channel": channel_name, "room": where.room, "ts": where.ts}
+            insert_new(connection, messages, place)
+            if row.draft.kind == "page" and len(rows) == 1:
+                _insert(connection, f"{row.key}:show", row.incident_id, Draft(kind="update"), now)
+
+
+def move_thread(db: Database, incident_id: str, where: Thread, channel_name: str) -> None:
+    """An incident's message is somewhere else now: somebody deleted the one before."""
+    mine = (messages.c.incident_id == incident_id) & (messages.c.channel == channel_name)
+    with db.write() as connection:
+        connection.execute(update(messages).where(mine).values(room=where.room, ts=where.ts))
+
+
+def put_off(
+    db: Database,
+    row_id: int,
+    attempts: int,
+    now: datetime,
+    why: str,
+    *,
+    after_s: float | None = None,
+    unsent: bool = False,
+) -> None:
+    """Try a message again later: after `after_s`, or ever more slowly. `unsent`: the channel has nothing of it."""
+    backoff = min(2.0 ** min(attempts, 10), LONGEST_BACKOFF_S) if after_s is None else after_s
+    again: dict[str, Any] = {
+        "due_at": to_micros(now + timedelta(seconds=backoff)),
+        "leased_until": 0,
+        "error": why[:1000],
+        "attempts": attempts + 1,
+    }
+    if unsent:
+        again["batch"] = ""
+    with db.write() as connection:
+        connection.execute(update(outbox).where(outbox.c.id == row_id, outbox.c.sent_at.is_(None)).values(**again))
+
+
+def new_batch() -> str:
+    """A name for messages that go out together."""
+    return f"batch-{secrets.token_hex(8)}"
+
+
+def _chunks(ids: Sequence[int]) -> list[Sequence[int]]:
+    return [ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK)]

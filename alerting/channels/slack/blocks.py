@@ -1,0 +1,358 @@
+"""What a page says, as Slack's blocks: calm, short, true, and why. Pure: an incident in, blocks out."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from alerting.incidents.human_labels import ANSWERS
+from alerting.incidents.machine import Incident
+from watchkeeper.text import one_line, seen_name, slack_plain, slack_text
+from watchkeeper.vocabulary import MECHANISMS, Evidence, Suspect, content_key
+
+HEADER_LIMIT: Final = 150
+SECTION_LIMIT: Final = 2900
+FIELD_LIMIT: Final = 1900
+# Of single texts, in characters, so that what stands together fits into a section.
+TITLE_LIMIT: Final = 2400
+LINE_LIMIT: Final = 400
+FINDING_LIMIT: Final = 220
+STEP_LIMIT: Final = 200
+STEPS: Final = 10
+SUSPECTS: Final = 3
+REASONS: Final = 3
+LISTED: Final = 15  # incidents that a gathered message names one by one
+NAMED: Final = 12  # services that it names
+_PART_OF_SIGN: Final = re.compile(r"&[a-z]{0,3}$")
+_NUMBER: Final = re.compile(r"\d+")
+MARKS: Final = {"page": ":red_circle:", "ticket": ":large_yellow_circle:"}
+
+Blocks = list[dict[str, Any]]
+
+
+def fallback(incident: Incident) -> str:
+    """The line of a notification, and of a client that shows no blocks: what, since when, and why."""
+    cause = ""
+    if incident.diagnosis and not incident.diagnosis.abstained and incident.diagnosis.suspects:
+        cause = f" · likely cause: {_name(incident.diagnosis.suspects[0].service)}"
+    return f"{slack_text(_state(incident), 150).capitalize()}: {slack_text(incident.title, 300)}{cause}"
+
+
+def line(text: str) -> str:
+    """A line for the thread: whatever a log line or an alert says, it mentions nobody."""
+    return slack_text(text, SECTION_LIMIT) if text else ""
+
+
+def wake(mention: str) -> str:
+    """What makes Slack wake somebody: a user's id, or `!channel`."""
+    return f"<{mention}>" if mention.startswith("!") else f"<@{mention}>"
+
+
+def digest_line(incidents: Sequence[Incident]) -> str:
+    """The line of a notification about several incidents."""
+    firing = sum(_state(incident) == "firing" for incident in incidents)
+    return f"{len(incidents)} incidents, {firing} of them firing: {_services_of(incidents, 5)}"
+
+
+def digest(incidents: Sequence[Incident], *, key: str, url: str, mention: str = "", why: str = "") -> Blocks:
+    """One message about many incidents, as they stand now.
+
+    `key` names the gathered message (its button acts on all of them), `url` is the list of incidents, `mention` a Slack
+    id to wake, `why` the sentence that says why it was them.
+    """
+    states = Counter(_state(incident).partition(" by ")[0] for incident in incidents)
+    told = ", ".join(f"{count} {state}" for state, count in states.most_common())
+    open_ones = [one for one in incidents if one.human_state not in ("acknowledged", "resolved")]
+    kinds = _kinds(incidents)
+    lines = [
+        f"{_mark(one)} <{url}/{one.id}|{one.id}> {slack_text(one.title, 140)} · since {_time(one.onset)}"
+        + ("" if _state(one) == "firing" else f" · {slack_text(_state(one), 150)}")
+        + (f" · and {similar} similar" if similar else "")
+        for one, similar in kinds[:LISTED]
+    ]
+    more = sum(1 + similar for _, similar in kinds[LISTED:])
+    if more > 0:
+        lines.append(f"and {more} more: <{url}|all incidents>")
+    blocks: Blocks = [{"type": "header", "text": _plain(f"{len(incidents)} incidents: {one_line(told, 120)}")}]
+    if mention:
+        reason = f"{wake(mention)} {len(incidents)} pages were due at once; this message gathers them."
+        blocks.append(_section(reason + (f"\nWhy you: {slack_text(why)}" if why else "")))
+    blocks.append(_section(f"*Services:* {_services_of(incidents, NAMED)}"))
+    blocks += [_section("\n".join(lines[start : start + 5])) for start in range(0, len(lines), 5)]
+    if open_ones and key:
+        every = _button("acknowledge_all", f"Acknowledge all {len(open_ones)}", key, style="primary")
+        blocks.append({"type": "actions", "block_id": f"actions:{key}", "elements": [every]})
+    return blocks
+
+
+def _kinds(incidents: Sequence[Incident]) -> list[tuple[Incident, int]]:
+    """The first incident of each kind, and how many similar ones there are; what stands alone comes first.
+
+    Titles that differ in their numbers alone are of one kind: two hundred hosts that are down must not hide the one
+    trouble that is another.
+    """
+    groups: dict[tuple[bool, str], list[Incident]] = defaultdict(list)
+    for one in incidents:
+        groups[_state(one) != "firing", _NUMBER.sub("#", one.title)].append(one)
+
+    def rank(group: list[Incident]) -> tuple[bool, bool, int, datetime, str]:
+        first = group[0]
+        return (_state(first) != "firing", first.severity != "page", len(group), first.opened_at, first.id)
+
+    for group in groups.values():
+        group.sort(key=lambda one: (one.severity != "page", one.opened_at, one.id))
+    return [(group[0], len(group) - 1) for group in sorted(groups.values(), key=rank)]
+
+
+def _services_of(incidents: Sequence[Incident], limit: int) -> str:
+    """`payments (12), cart (9), and 30 more services`, those with most incidents first."""
+    counts = Counter(incident.service for incident in incidents)
+    named = [f"{_name(one)} ({count})" for one, count in counts.most_common(limit)]
+    more = len(counts) - limit
+    return ", ".join(named) + (f", and {more} more services" if more > 0 else "")
+
+
+def message(
+    incident: Incident, *, url: str, mention: str = "", record: str = "", names: Mapping[str, str] | None = None
+) -> Blocks:
+    """The one message of an incident, as it stands now.
+
+    `url` is the incident's page, `mention` a Slack id to wake, `record` what the detector's past says of it, `names`
+    what people are called, by their id.
+    """
+    blocks: Blocks = [
+        {"type": "header", "text": _plain(f"{seen_name(incident.service)}: {_state(incident)}", HEADER_LIMIT)},
+        _section(
+            f"{_mark(incident)} *{slack_text(incident.title, TITLE_LIMIT)}*" + (f"\n{wake(mention)}" if mention else "")
+        ),
+        {"type": "section", "fields": [_field(head, text) for head, text in _facts(incident, names or {})]},
+    ]
+    cause = _cause(incident)
+    if cause:
+        blocks.append(_section(cause))
+    if incident.proposal and incident.proposal_state != "none":
+        blocks.append(_section(_proposal(incident)))
+    buttons = _buttons(incident, url)
+    if buttons:
+        blocks.append({"type": "actions", "block_id": f"actions:{incident.id}", "elements": buttons})
+    notes = [
+        f"<{url}|{incident.id}>",
+        f"grouped from {len(incident.findings)} finding{'s'[: len(incident.findings) != 1]}",
+    ]
+    if record:
+        notes.append(slack_text(record))
+    blocks.append({"type": "context", "elements": [_marked(" · ".join(notes), SECTION_LIMIT)]})
+    return blocks
+
+
+def details(incident: Incident) -> Blocks:
+    """The diagnosis and the evidence, for the thread below the message."""
+    blocks: Blocks = []
+    if incident.diagnosis:
+        blocks.append(_section(f"*Diagnosis*\n{slack_text(incident.diagnosis.reason, TITLE_LIMIT)}"))
+        for number, suspect in enumerate(incident.diagnosis.suspects[:5], 1):
+            lines = [f"*{number}. {_name(suspect.service)}* · {suspect.mechanism} · {_percent(suspect)}"]
+            lines += [f"{_sign(reason)} {slack_text(reason.sentence, LINE_LIMIT)}" for reason in suspect.evidence[:6]]
+            blocks.append(_section("\n".join(lines)))
+    if incident.findings:
+        lines = [f"• {slack_text(finding.summary, FINDING_LIMIT)}" for finding in incident.findings[:12]]
+        more = len(incident.findings) - 12
+        blocks.append(_section("*What was noticed*\n" + "\n".join(lines) + (f"\nand {more} more" if more > 0 else "")))
+    return blocks
+
+
+def _percent(suspect: Suspect) -> str:
+    return f"{suspect.probability * 100:.0f} %"
+
+
+def _sign(reason: Evidence) -> str:
+    """Whether a piece of evidence speaks for the suspect or against it."""
+    return "+" if reason.weight >= 0 else "−"
+
+
+def resolve_view(incident: Incident, question: str = "") -> dict[str, Any]:
+    """The form that ends an incident and asks what it was; `question` is one more, worth asking.
+
+    Nothing is chosen beforehand: a judgement that the machine filled in would only be the machine's own.
+    """
+    blocks: Blocks = [
+        _input("warranted", "Was waking you right?", _choice("warranted", ANSWERS)),
+        _input(
+            "cause",
+            "Which service was at fault?",
+            _choice(
+                "cause",
+                [(value, seen_name(one, 70)) for value, one in causes(incident).items()] + [("-", "None of these")],
+            ),
+            optional=True,
+        ),
+        _input(
+            "mechanism",
+            "What went wrong with it?",
+            _choice("mechanism", [(one, one) for one in MECHANISMS]),
+            optional=True,
+        ),
+        _input("note", "Anything the next person should know?", _free("note", 2000), optional=True),
+    ]
+    if question:
+        blocks.append(_input("answer", question, _free("answer", 1000), optional=True))
+    return {
+        "type": "modal",
+        "callback_id": "resolve",
+        "private_metadata": incident.id,
+        "title": _plain("Resolve"),
+        "submit": _plain("Resolve"),
+        "close": _plain("Cancel"),
+        "blocks": blocks,
+    }
+
+
+def _mark(incident: Incident) -> str:
+    over = incident.human_state == "resolved" or incident.system_state == "recovered"
+    return ":white_check_mark:" if over else MARKS[incident.severity]
+
+
+def _state(incident: Incident) -> str:
+    if incident.human_state == "resolved":
+        return "resolved"
+    if incident.system_state == "recovered":
+        return "recovered"
+    by = f" by {one_line(incident.acknowledged_by.name, 60)}" if incident.acknowledged_by else ""
+    return f"acknowledged{by}" if incident.human_state == "acknowledged" else "firing"
+
+
+def _facts(incident: Incident, names: Mapping[str, str]) -> list[tuple[str, str]]:
+    facts = [("Since", _time(incident.onset))]
+    if incident.human_state == "resolved" and incident.resolved_by:
+        facts.append(("Resolved", f"{_name(incident.resolved_by.name)}, {_time(incident.resolved_at)}"))
+    elif incident.acknowledged_by:
+        facts.append(("Has it", f"{_name(incident.acknowledged_by.name)}, {_time(incident.acknowledged_at)}"))
+    elif incident.paged_person:
+        who = _name(names.get(incident.paged_person, incident.paged_person))
+        facts.append(("Paged", f"{who}, {_time(incident.paged_at)}"))
+    others = sorted({finding.service for finding in incident.findings} - {incident.service})
+    if others:
+        facts.append(("Also affected", ", ".join(_name(other) for other in others[:6])))
+    return facts
+
+
+def _cause(incident: Incident) -> str:
+    diagnosis = incident.diagnosis
+    if diagnosis is None:
+        return ""
+    if diagnosis.abstained or not diagnosis.suspects:
+        leads = ", ".join(_name(suspect.service) for suspect in diagnosis.suspects[:SUSPECTS])
+        return f"*No clear cause:* {slack_text(diagnosis.reason, TITLE_LIMIT)}" + (f"\nLeads: {leads}" if leads else "")
+    first = diagnosis.suspects[0]
+    lines = [f"*Likely cause: {_name(first.service)}* ({first.mechanism}, {_percent(first)})"]
+    lines += [f"• {slack_text(reason.sentence, LINE_LIMIT)}" for reason in _reasons(first)]
+    rest = diagnosis.suspects[1:SUSPECTS]
+    if rest:
+        lines.append("Then: " + ", ".join(f"{_name(s.service)} ({_percent(s)})" for s in rest))
+    return "\n".join(lines)
+
+
+def _reasons(suspect: Suspect) -> Sequence[Evidence]:
+    speaking = [reason for reason in suspect.evidence if reason.weight > 0]
+    return sorted(speaking, key=lambda reason: -reason.weight)[:REASONS]
+
+
+def _proposal(incident: Incident) -> str:
+    proposal = incident.proposal
+    if proposal is None:
+        return ""
+    shown = proposal.steps[:STEPS]
+    steps = "\n".join(f"{number}. {slack_text(step, STEP_LIMIT)}" for number, step in enumerate(shown, 1))
+    if len(proposal.steps) > STEPS:
+        steps += f"\nand {len(proposal.steps) - STEPS} more: see {incident.id}"
+    by = f" by {_name(incident.approved_by.name)}" if incident.approved_by else ""
+    state = "" if incident.proposal_state == "proposed" else f" — {incident.proposal_state}{by}"
+    if proposal.blocked and incident.proposal_state == "proposed":
+        steps += f"\nIt cannot be run from here: {slack_text(proposal.blocked, 300)}"
+    return (
+        f"*Runbook: {slack_text(proposal.title, 200)}*{state}\n{steps}\n"
+        f"_Touches:_ {slack_text(proposal.blast_radius, 300)} · _Undo:_ {slack_text(proposal.undo, 300)}"
+    )
+
+
+def _buttons(incident: Incident, url: str) -> Blocks:
+    if incident.human_state == "resolved":
+        return []
+    buttons: Blocks = []
+    if incident.human_state != "acknowledged":
+        buttons.append(_button("acknowledge", "Acknowledge", incident.id, style="primary"))
+    buttons.append(_button("resolve", "Resolve", incident.id, style="primary"))
+    if incident.proposal_state == "proposed" and incident.proposal and not incident.proposal.blocked:
+        # A press approves what this message shows, and nothing that came to stand in its place.
+        value = f"{incident.id} {incident.proposal.id}"
+        buttons.append(_button("approve", "Approve runbook", value, style="primary"))
+        buttons.append(_button("decline", "Decline runbook", value))
+    page = {"text": _plain("Open in Watchkeeper"), "value": "open", "url": url}
+    buttons.append({"type": "overflow", "action_id": "more", "options": [page]})
+    return buttons
+
+
+def causes(incident: Incident) -> dict[str, str]:
+    """The services that the form offers as the cause: what Slack gives back, and the name, by that."""
+    suspects = [suspect.service for suspect in incident.diagnosis.suspects] if incident.diagnosis else []
+    found = list(dict.fromkeys([*suspects, *(finding.service for finding in incident.findings)]))[:90]
+    return {one if one == seen_name(one) and len(one) <= 75 and one != "-" else content_key(one): one for one in found}
+
+
+def _time(at: datetime | None) -> str:
+    """A time in the reader's own zone, with UTC where Slack can't tell it."""
+    return f"<!date^{int(at.timestamp())}^{{time_secs}}|{at:%H:%M:%S} UTC>" if at else "unknown"
+
+
+def _name(text: str) -> str:
+    """A name as it can be seen, in Slack's markup."""
+    return slack_text(seen_name(text), 150)
+
+
+def _cut(text: str, limit: int) -> str:
+    """Cut markup to what Slack takes, never within an escaped sign."""
+    return text if len(text) <= limit else _PART_OF_SIGN.sub("", text[: limit - 1]) + "…"
+
+
+def _plain(text: str, longest: int = 150) -> dict[str, Any]:
+    return {"type": "plain_text", "text": slack_plain(text, longest), "emoji": False}
+
+
+def _marked(text: str, longest: int) -> dict[str, Any]:
+    """Slack's markup, as it is: nothing else becomes a link or a mention."""
+    return {"type": "mrkdwn", "text": _cut(text, longest), "verbatim": True}
+
+
+def _section(text: str) -> dict[str, Any]:
+    return {"type": "section", "text": _marked(text, SECTION_LIMIT)}
+
+
+def _field(head: str, text: str) -> dict[str, Any]:
+    return _marked(f"*{head}*\n{text}", FIELD_LIMIT)
+
+
+def _button(action: str, text: str, value: str, *, style: str | None = None) -> dict[str, Any]:
+    button = {"type": "button", "action_id": action, "text": _plain(text), "value": value}
+    return button | ({"style": style} if style else {})
+
+
+def _input(block: str, label: str, element: dict[str, Any], *, optional: bool = False) -> dict[str, Any]:
+    return {
+        "type": "input",
+        "block_id": block,
+        "label": _plain(label, FIELD_LIMIT),
+        "element": element,
+        "optional": optional,
+    }
+
+
+def _choice(action: str, options: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    choices = [{"text": _plain(text, 75), "value": value} for value, text in options]
+    return {"type": "static_select", "action_id": action, "options": choices}
+
+
+def _free(action: str, longest: int) -> dict[str, Any]:
+    return {"type": "plain_text_input", "action_id": action, "multiline": True, "max_length": longest}

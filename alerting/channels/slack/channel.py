@@ -1,0 +1,396 @@
+"""Slack as a channel: one message an incident, edited in place, with what is new in its thread.
+
+A page is one call, `chat.postMessage`; nothing that may fail comes before it. Every post carries its key as message
+metadata. Before a post that may be a repeat, the channel's own history is searched for the key, so that a kill between
+the send and its record shows a human nothing twice; where the history cannot be read, the page goes out all the same:
+a doubled page beats none. What only helps (history, user and channel look-ups, details) may fail: that is reported, and
+the rest goes on.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TypeVar
+
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError, SlackClientError
+
+from alerting.channels.channel import Digest, Message, Thread
+from alerting.channels.slack import blocks as slack_blocks
+from alerting.incidents.machine import Incident
+from watchkeeper.config import Config
+from watchkeeper.errors import DeliveryError
+from watchkeeper.problems import Problems
+from watchkeeper.vocabulary import content_key
+
+EVENT_TYPE: Final = "watchkeeper_incident"
+LOOP: Final = "slack"
+HISTORY: Final = 100
+# A page must fail well within the outbox's lease.
+TIMEOUT_S: Final = 6
+# What no second try mends: a human must look at the token, the channel or the app.
+NO_CHANNEL: Final = frozenset(
+    {"channel_not_found", "not_in_channel", "is_archived", "restricted_action", "ekm_access_denied"}
+)
+HOPELESS: Final = NO_CHANNEL | {"invalid_auth", "not_authed", "account_inactive", "token_revoked", "missing_scope"}
+# Slack does not like what is in the message: said more plainly, it takes it.
+TOO_MUCH: Final = frozenset(
+    {
+        "invalid_blocks",
+        "invalid_blocks_format",
+        "msg_too_long",
+        "msg_blocks_too_long",
+        "invalid_metadata_format",
+        "invalid_metadata_schema",
+        "metadata_too_large",
+        "metadata_must_be_sent_from_app",
+        "invalid_arguments",
+    }
+)
+# The incident's message is no longer there to be edited.
+GONE: Final = frozenset({"message_not_found", "thread_not_found", "cant_update_message", "edit_window_closed"})
+NOBODY: Final = frozenset({"user_not_found", "users_not_found", "user_not_visible"})
+# So long it is believed that Slack knows a user, or does not.
+KNOWN_FOR_S: Final = 600.0
+CHANNEL_ID: Final = re.compile(r"[CGD][A-Z0-9]{7,}")
+Posts = list[dict[str, Any]]
+T = TypeVar("T")
+
+
+class SlackChannel:
+    """Sends through Slack's Web API, or through the stand-in that speaks it."""
+
+    def __init__(
+        self, config: Config, record: Callable[[Incident], str] = lambda _: "", problems: Problems | None = None
+    ) -> None:
+        """`record` says how often the detector behind an incident was right so far, for the foot of the message."""
+        self._config = config
+        self._record = record
+        self._problems = problems or Problems(None)
+        self._room = config.slack.channel
+        self._room_id = self._room if CHANNEL_ID.fullmatch(self._room) else None
+        self._names = {person.id: person.name for person in config.oncall.people}
+        self._ids = {person.id: person.slack_id for person in config.oncall.people}
+        self._users: dict[str, tuple[float, str | None]] = {}
+        self._details: dict[tuple[str, str], tuple[str, str]] = {}
+        self._client: WebClient | None = None
+
+    def send(self, message: Message) -> Thread:
+        """Post, reply or edit; see alerting.channels.channel.Channel."""
+        return self._clearly(lambda: self._page(message) if message.kind == "page" else self._update(message))
+
+    def send_digest(self, digest: Digest) -> Thread:
+        """Post one message about several incidents, or edit it; see alerting.channels.channel.Channel."""
+        return self._clearly(lambda: self._digest(digest))
+
+    def unreachable(self, mention: str) -> str | None:
+        """Why Slack wakes nobody by a mention; None where it does, or does not tell."""
+        if mention.startswith("!"):
+            return None
+        known = self._users.get(mention)
+        if known is None or time.monotonic() - known[0] > KNOWN_FOR_S:
+            known = time.monotonic(), self._unknown_user(mention)
+            self._users[mention] = known
+        return known[1]
+
+    def _unknown_user(self, user: str) -> str | None:
+        try:
+            answer = self._api().users_info(user=user)
+        except SlackApiError as error:
+            if _reason(error) in NOBODY:
+                return f"Slack knows no user {user!r}"
+            self._note("users.info", error)
+            return None
+        except (SlackClientError, OSError) as error:
+            self._note("users.info", error)
+            return None
+        return f"Slack user {user!r} is deactivated" if (answer.get("user") or {}).get("deleted") else None
+
+    # A page: one call
+
+    def _page(self, message: Message) -> Thread:
+        thread = message.thread
+        if not message.first_try:
+            thread = thread or self._find("incident", message.incident.id, message.incident.opened_at.timestamp())
+            if thread and message.key in self._told(thread):
+                return thread
+        if thread:
+            try:
+                self._reply(message, thread)
+            except SlackApiError as error:
+                if _reason(error) not in GONE | NO_CHANNEL:
+                    raise
+            else:
+                return thread
+        return self._post_root(message)
+
+    def _digest(self, digest: Digest) -> Thread:
+        url = f"{self._config.web_url}/incidents"
+        text = slack_blocks.digest_line(digest.incidents)
+        blocks = slack_blocks.digest(
+            digest.incidents,
+            key=digest.key,
+            url=url,
+            mention=digest.mention or self._waited_for(*digest.incidents),
+            why=digest.text,
+        )
+        if digest.thread:
+            try:
+                self._api().chat_update(channel=digest.thread.room, ts=digest.thread.ts, text=text, blocks=blocks)
+            except SlackApiError as error:
+                if _reason(error) not in GONE:
+                    raise
+            else:
+                return digest.thread
+        elif not digest.first_try:
+            opened = min(incident.opened_at.timestamp() for incident in digest.incidents)
+            if posted := self._find("key", digest.part, opened):
+                return posted
+        payload = {"key": digest.part, "part": "digest", "first": digest.part}
+        metadata = {"event_type": EVENT_TYPE, "event_payload": payload}
+        return self._post(digest.mention, text, blocks=blocks, metadata=metadata)
+
+    # An update: the message, its details, a line
+
+    def _update(self, message: Message) -> Thread:
+        thread = message.thread
+        if thread is None and not message.first_try:
+            thread = self._find("incident", message.incident.id, message.incident.opened_at.timestamp())
+        if thread is not None:
+            try:
+                self._edit_root(message, thread)
+            except SlackApiError as error:
+                if _reason(error) not in GONE:
+                    raise
+                thread = None  # somebody deleted the message: tell the incident anew
+        # The message itself says what its first key says; only later keys are told again in the thread.
+        fresh = thread is None
+        thread = thread or self._post_root(message)
+        self._show_details(message, thread)
+        if not fresh and message.text and (message.first_try or message.key not in self._told(thread)):
+            self._reply(message, thread)
+        return thread
+
+    def _edit_root(self, message: Message, thread: Thread) -> None:
+        self._api().chat_update(
+            channel=thread.room,
+            ts=thread.ts,
+            text=slack_blocks.fallback(message.incident),
+            blocks=self._blocks(message, self._waited_for(message.incident)),
+        )
+
+    def _show_details(self, message: Message, thread: Thread) -> None:
+        """Diagnosis and evidence: one reply, edited when they change."""
+        blocks = slack_blocks.details(message.incident)
+        if not blocks:
+            return
+        version = content_key(repr(blocks))
+        place = (thread.room, thread.ts)
+        shown = self._details.get(place) or self._best_effort(
+            "conversations.replies", lambda: self._shown_details(thread)
+        )
+        content: dict[str, Any] = {
+            "text": "Diagnosis and evidence",
+            "blocks": blocks,
+            "metadata": self._metadata(message, "details", version),
+        }
+        if shown is None:
+            answer = self._post_to(thread.room, "", thread_ts=thread.ts, **content)
+            self._details[place] = str(answer["ts"]), version
+        elif shown[1] != version:
+            self._api().chat_update(channel=thread.room, ts=shown[0], **content)
+            self._details[place] = shown[0], version
+
+    def _shown_details(self, thread: Thread) -> tuple[str, str] | None:
+        """The reply with the details that an earlier process posted, and what it stands for."""
+        for post in self._replies(thread):
+            if _payload(post).get("part") == "details":
+                return str(post["ts"]), str(_payload(post).get("first"))
+        return None
+
+    # Posts
+
+    def _post_root(self, message: Message) -> Thread:
+        text = slack_blocks.fallback(message.incident)
+        blocks = self._blocks(message, message.mention)
+        return self._post(message.mention, text, blocks=blocks, metadata=self._metadata(message, "root", message.key))
+
+    def _post(self, mention: str, text: str, **content: Any) -> Thread:
+        """A new message in the channel; where the channel refuses it, straight to whom it is to wake."""
+        try:
+            answer = self._post_to(self._room, mention, text, **content)
+            self._room_id = str(answer["channel"])
+            self._problems.solved(LOOP, self._room)
+        except SlackApiError as error:
+            if _reason(error) not in NO_CHANNEL or not mention or mention.startswith("!"):
+                raise
+            why = f"Slack refuses the channel: {_reason(error)}; pages go to the person directly; check `slack.channel`"
+            self._problems.report(LOOP, self._room, why)
+            answer = self._post_to(mention, mention, text, **content)
+        return Thread(room=str(answer["channel"]), ts=str(answer["ts"]))
+
+    def _post_to(self, room: str, mention: str, text: str, **content: Any) -> Any:
+        try:
+            return self._api().chat_postMessage(channel=room, text=text, unfurl_links=False, **content)
+        except SlackApiError as error:
+            if _reason(error) not in TOO_MUCH:
+                raise
+            self._note("chat.postMessage", error)
+            plain = f"{slack_blocks.wake(mention)} {text}" if mention else text
+            where = {"thread_ts": content["thread_ts"]} if "thread_ts" in content else {}
+            return self._api().chat_postMessage(
+                channel=room, text=f"{plain}\n{self._config.web_url}/incidents", **where
+            )
+
+    def _reply(self, message: Message, thread: Thread) -> None:
+        """What is new, in the thread; a page mentions whom it wakes, and shows in the channel too."""
+        wakes = message.kind == "page" and message.mention
+        text = slack_blocks.line(message.text)
+        if wakes:
+            text = f"{slack_blocks.wake(message.mention)} {text or slack_blocks.fallback(message.incident)}"
+        if text:
+            self._post_to(
+                thread.room,
+                "",
+                text,
+                thread_ts=thread.ts,
+                metadata=self._metadata(message, "line", message.key),
+                reply_broadcast=bool(wakes),
+            )
+
+    def _waited_for(self, *incidents: Incident) -> str:
+        """Whom an unanswered page waits for: an edit must not take the mention back. It wakes nobody a second time."""
+        waited = next((incident.paged_person for incident in incidents if incident.human_state == "paged"), "")
+        return self._ids.get(waited, "")
+
+    def _blocks(self, message: Message, mention: str = "") -> slack_blocks.Blocks:
+        incident = message.incident
+        return slack_blocks.message(
+            incident, url=self._url(message), mention=mention, record=self._record(incident), names=self._names
+        )
+
+    # What Slack remembers: helps, and may fail
+
+    def _find(self, name: str, value: str, since: float) -> Thread | None:
+        """The message whose metadata has a value, if one was posted and a kill kept us from remembering."""
+        return self._best_effort("conversations.history", lambda: self._look_for(name, value, since))
+
+    def _look_for(self, name: str, value: str, since: float) -> Thread | None:
+        room = self._id_of_room()
+        if room is None:
+            return None
+        # Slack's clock and ours may differ by a minute; no message can be older than its incident otherwise.
+        oldest = f"{since - 60:.6f}"
+        for post in self._pages(self._api().conversations_history, channel=room, oldest=oldest):
+            payload = _payload(post)
+            if payload.get(name) == value and payload.get("part") in ("root", "digest"):
+                return Thread(room=room, ts=str(post["ts"]))
+        return None
+
+    def _told(self, thread: Thread) -> set[str]:
+        """The keys of what is in a thread already, as far as it can be read."""
+        posts = self._best_effort("conversations.replies", lambda: self._replies(thread))
+        return {str(_payload(post).get("first")) for post in posts or ()}
+
+    def _replies(self, thread: Thread) -> Posts:
+        """The message and everything in its thread, oldest first."""
+        return list(self._pages(self._api().conversations_replies, channel=thread.room, ts=thread.ts))
+
+    def _pages(self, method: Callable[..., Any], **arguments: Any) -> Iterator[dict[str, Any]]:
+        cursor = ""
+        while True:
+            page = method(limit=HISTORY, include_all_metadata=True, cursor=cursor or None, **arguments)
+            yield from page["messages"]
+            cursor = (page.get("response_metadata") or {}).get("next_cursor", "")
+            if not cursor:
+                return
+
+    def _id_of_room(self) -> str | None:
+        """The channel's id: configured, known from a post, or looked up."""
+        cursor = ""
+        while self._room_id is None:
+            page = self._api().conversations_list(limit=500, cursor=cursor, exclude_archived=True)
+            for room in page["channels"]:
+                if self._room.lstrip("#") in (room["name"], room["id"]):
+                    self._room_id = str(room["id"])
+            cursor = (page.get("response_metadata") or {}).get("next_cursor", "")
+            if not cursor:
+                break
+        return self._room_id
+
+    def _best_effort(self, what: str, call: Callable[[], T]) -> T | None:
+        try:
+            result = call()
+        except (SlackClientError, OSError) as error:
+            self._note(what, error)
+            return None
+        self._problems.solved(LOOP, what)
+        return result
+
+    def _note(self, what: str, error: Exception) -> None:
+        reason = _reason(error) if isinstance(error, SlackApiError) else str(error)
+        self._problems.report(LOOP, what, f"Slack refused or did not answer: {reason}; pages go out all the same")
+
+    # How
+
+    def _clearly(self, send: Callable[[], Thread]) -> Thread:
+        try:
+            return send()
+        except SlackApiError as error:
+            raise _delivery_error(error) from error
+        except (SlackClientError, OSError) as error:
+            nobody_there = isinstance(getattr(error, "reason", error), ConnectionRefusedError | socket.gaierror)
+            raise DeliveryError(f"Slack cannot be reached: {error}", retry=True, unsent=nobody_there) from error
+
+    def _api(self) -> WebClient:
+        if self._client is None:
+            # No retries here: the outbox tries again, and its lease must not end while a send goes on.
+            self._client = WebClient(
+                token=self._config.slack_token(),
+                base_url=self._config.slack_api_url(),
+                timeout=TIMEOUT_S,
+                retry_handlers=[],
+            )
+        return self._client
+
+    def _url(self, message: Message) -> str:
+        return f"{self._config.web_url}/incidents/{message.incident.id}"
+
+    @staticmethod
+    def _metadata(message: Message, part: str, first: str) -> dict[str, Any]:
+        """What a post is known by: its part (root, details, line), its key, and what its content stands for."""
+        payload = {"key": message.key, "incident": message.incident.id, "part": part, "first": first}
+        return {"event_type": EVENT_TYPE, "event_payload": payload}
+
+
+def _payload(post: dict[str, Any]) -> dict[str, Any]:
+    metadata = post.get("metadata") or {}
+    return metadata.get("event_payload") or {} if metadata.get("event_type") == EVENT_TYPE else {}
+
+
+def _reason(error: SlackApiError) -> str:
+    response: Any = error.response
+    return str(response.get("error", "unknown")) if hasattr(response, "get") else "unknown"
+
+
+def _delivery_error(error: SlackApiError) -> DeliveryError:
+    response: Any = error.response
+    reason = _reason(error)
+    if reason == "ratelimited" or getattr(response, "status_code", 0) == 429:
+        wait = _seconds(response.headers.get("Retry-After"))
+        return DeliveryError(f"Slack asks to wait {wait:g} s", retry=True, retry_after_s=wait, unsent=True)
+    if reason in HOPELESS:
+        advice = "check the token, the app's scopes and that it is in the channel: `watchkeeper doctor`"
+        return DeliveryError(f"Slack refused: {reason}; {advice}", retry=False, unsent=True)
+    return DeliveryError(f"Slack failed: {reason}", retry=True)
+
+
+def _seconds(header: Any) -> float:
+    """How long to wait, from a header that may be anything; never long enough to make a page late for good."""
+    try:
+        return max(0.5, min(60.0, float(header)))  # in this order, which leaves no NaN
+    except (TypeError, ValueError):
+        return 1.0

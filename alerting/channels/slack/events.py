@@ -1,0 +1,252 @@
+"""What Slack sends back: presses and forms, each one command on an incident.
+
+The signature is checked on the raw body before anything is parsed; Bolt routes; a repeat of a request carries the
+same key and changes nothing. Slack is answered at once, and what was refused is told to whoever pressed, alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import structlog
+from prometheus_client import Counter
+from slack_bolt.adapter.starlette.async_handler import to_starlette_response
+from slack_bolt.async_app import AsyncApp
+from slack_bolt.request.async_request import AsyncBoltRequest
+from slack_sdk.errors import SlackClientError
+from slack_sdk.web.async_client import AsyncWebClient
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from alerting.channels.slack import blocks as slack_blocks
+from alerting.channels.slack.payloads import UNHEARD, NotUnderstoodError, challenge, read_payload
+from alerting.incidents.commands import Incidents
+from alerting.incidents.human_labels import Judgement, read_form
+from alerting.incidents.machine import Outcome
+from watchkeeper.config import Config
+from watchkeeper.errors import WatchkeeperError
+from watchkeeper.text import one_line, slack_text
+from watchkeeper.vocabulary import Actor
+
+REQUESTS = Counter("watchkeeper_slack_requests_total", "Requests from Slack, by outcome.", ["outcome"])
+REPEATS = Counter("watchkeeper_slack_repeats_total", "Requests that Slack sent again, having had no answer in time.")
+FAILED = Counter("watchkeeper_slack_failures_total", "Presses and forms whose command failed after the answer.")
+UNKNOWN = Counter("watchkeeper_slack_unknown_users_total", "Presses by users who are not, or not alone, configured.")
+LARGEST_BODY: Final = 1 << 20
+WINDOW_S: Final = 300.0
+NONE_OF_THESE: Final = "-"
+
+
+def sign(secret: str, stamp: str, body: bytes) -> str:
+    """Slack's signature of a body, version 0 (docs.slack.dev, Verifying requests from Slack).
+
+    The SDK's own verifier decodes the body first, and so fails on bytes that are no text.
+    """
+    return "v0=" + hmac.new(secret.encode(), f"v0:{stamp}:".encode() + body, hashlib.sha256).hexdigest()
+
+
+class SlackEvents:
+    """The endpoint. `question` gives one more thing worth asking when an incident ends, or nothing."""
+
+    def __init__(self, config: Config, incidents: Incidents, question: Callable[[str], str] = lambda _: "") -> None:
+        self._config = config
+        self._incidents = incidents
+        self._question = question
+        self._secret = config.slack_signing_secret()
+        self._people: dict[str, list[str]] = {}
+        for person in config.oncall.people:
+            self._people.setdefault(person.slack_id, []).append(person.name)
+        self._app = AsyncApp(
+            client=AsyncWebClient(token=config.slack_token(), base_url=config.slack_api_url(), timeout=5),
+            signing_secret=config.slack_signing_secret(),
+            request_verification_enabled=False,  # done here, on the raw body, before Bolt parses it
+        )
+        for action in ("acknowledge", "approve", "decline"):
+            self._app.action(action)(self._press)
+        self._app.action("acknowledge_all")(self._acknowledge_all)
+        self._app.action("resolve")(self._ask)
+        self._app.action("more")(_only_ack)
+        self._app.view("resolve")(self._resolve)
+        self._app.error(_failed)
+
+    async def handle(self, request: Request) -> Response:
+        """Answer one request from Slack."""
+        body = await request.body()
+        if len(body) > LARGEST_BODY:
+            return _refuse("too large", 413)
+        REPEATS.inc("x-slack-retry-num" in request.headers)
+        stamp = request.headers.get("x-slack-request-timestamp", "")
+        signature = request.headers.get("x-slack-signature", "")
+        # Slack's own check takes any age below five minutes, and times in the future too: both ends count here.
+        fresh = stamp.isascii() and stamp.isdigit() and abs(time.time() - int(stamp[:12])) <= WINDOW_S
+        if not fresh or not hmac.compare_digest(sign(self._secret, stamp, body).encode(), signature.encode()):
+            return _refuse("the signature does not match, or the request is older than five minutes", 401)
+        if (asked := challenge(body)) is not None:
+            return PlainTextResponse(asked)
+        try:
+            payload = read_payload(body)
+        except NotUnderstoodError as error:
+            return _refuse(f"not an interaction that is understood here: {one_line(error, 200)}", 400)
+        if payload["type"] in UNHEARD:
+            REQUESTS.labels("ok").inc()
+            return PlainTextResponse("")
+        # Bolt reads it once more, from bytes: those of what was checked.
+        checked = urlencode({"payload": json.dumps(payload)})
+        headers: dict[str, str | Sequence[str]] = {"content-type": "application/x-www-form-urlencoded"}
+        answer = await self._app.async_dispatch(AsyncBoltRequest(body=checked, headers=headers))
+        if answer.status >= 400:
+            return _refuse("this interaction is not understood", 400)
+        REQUESTS.labels("ok").inc()
+        return to_starlette_response(answer)
+
+    async def _press(self, ack: Any, body: dict[str, Any], action: dict[str, Any], client: AsyncWebClient) -> None:
+        await ack()
+        actor = await self._actor(client, body)
+        if actor is None:
+            return
+        key = f"slack:{action['action_id']}:{body['user']['id']}:{action['action_ts']}"
+        incident_id, _, seen = _value_of(action).partition(" ")
+        commands: dict[str, Callable[[], Outcome]] = {
+            "acknowledge": lambda: self._incidents.acknowledge(incident_id, actor, key),
+            "approve": lambda: self._incidents.approve(incident_id, actor, key, seen),
+            "decline": lambda: self._incidents.decline(incident_id, actor, key, seen),
+        }
+        await self._run(client, body, commands[action["action_id"]], action["action_id"])
+
+    async def _ask(self, ack: Any, body: dict[str, Any], action: dict[str, Any], client: AsyncWebClient) -> None:
+        await ack()
+        if await self._actor(client, body) is None:
+            return
+        incident_id = _value_of(action)
+        try:
+            incident = await asyncio.to_thread(self._incidents.get, incident_id)
+            if not incident.is_open:
+                by = incident.resolved_by.name if incident.resolved_by else "somebody"
+                await self._tell(client, body, f"Already resolved by {by} at {incident.resolved_at:%H:%M:%S} UTC.")
+                return
+            question = await asyncio.to_thread(self._question, incident_id)
+            await client.views_open(
+                trigger_id=body.get("trigger_id", ""), view=slack_blocks.resolve_view(incident, question)
+            )
+        except WatchkeeperError as error:
+            await self._tell(client, body, error.message)
+        except (SlackClientError, OSError, TimeoutError) as error:
+            structlog.get_logger().warning("slack.form_failed", incident=incident_id, error=str(error))
+
+    async def _resolve(self, ack: Any, body: dict[str, Any], view: dict[str, Any], client: AsyncWebClient) -> None:
+        incident_id, values = view["private_metadata"], view["state"]["values"]
+        await ack()
+        actor = await self._actor(client, body)
+        if actor is None:
+            return
+        key = f"slack:resolve:{body['user']['id']}:{view['id']}"
+
+        def resolve() -> Outcome:
+            # Slack gives back what the form offered, which for a name that Slack cannot hold is not the name itself.
+            judgement = _judgement(values, slack_blocks.causes(self._incidents.get(incident_id)))
+            return self._incidents.resolve(incident_id, actor, key, judgement)
+
+        await self._run(client, body, resolve, "resolve")
+
+    async def _run(
+        self, client: AsyncWebClient, body: dict[str, Any], command: Callable[[], Outcome], name: str
+    ) -> None:
+        """Give a command; tell whoever pressed when it changed nothing, and why."""
+        try:
+            outcome = await asyncio.to_thread(command)
+        except WatchkeeperError as error:
+            await self._tell(client, body, error.message)
+            return
+        structlog.get_logger().info(
+            "slack.command", command=name, incident=outcome.incident.id, changed=outcome.changed
+        )
+        if not outcome.changed:
+            thread = outcome.incident.thread
+            room = thread.room if thread else ""
+            await self._tell(client, body, outcome.message[:1].upper() + outcome.message[1:] + ".", room)
+
+    async def _tell(self, client: AsyncWebClient, body: dict[str, Any], text: str, room: str = "") -> None:
+        """Words for one person only: whoever pressed."""
+        room = (body.get("channel") or {}).get("id") or room or self._config.slack.channel
+        try:
+            await client.chat_postEphemeral(channel=room, user=body["user"]["id"], text=slack_text(text, 2900))
+        except (SlackClientError, OSError) as error:
+            structlog.get_logger().warning("slack.reply_failed", error=str(error))
+
+    async def _acknowledge_all(
+        self, ack: Any, body: dict[str, Any], action: dict[str, Any], client: AsyncWebClient
+    ) -> None:
+        """Take every incident of a gathered message that nobody has."""
+        await ack()
+        actor = await self._actor(client, body)
+        if actor is None:
+            return
+        key = f"slack:acknowledge_all:{body['user']['id']}:{action['action_ts']}"
+        taken, others = await asyncio.to_thread(self._incidents.acknowledge_all, _value_of(action), actor, key)
+        structlog.get_logger().info("slack.command", command="acknowledge_all", changed=len(taken), refused=len(others))
+        if others or not taken:
+            words = f"; {len(others)} were taken or resolved before" if others else "; there was nothing left to take"
+            await self._tell(client, body, f"You acknowledged {len(taken)} incidents{words}.")
+
+    async def _actor(self, client: AsyncWebClient, body: dict[str, Any]) -> Actor | None:
+        """Who presses; None, and they are told, where the configuration knows nobody, or more than one, by that id."""
+        user = body["user"]["id"]
+        names = self._people.get(user, [])
+        if len(names) == 1:
+            return Actor(name=names[0], via="slack")
+        if names:
+            text = (
+                f"Nothing was changed: {' and '.join(names)} have the same Slack id {user} in oncall.people, so nobody "
+                "can say which of them pressed. Whoever runs Watchkeeper must correct `slack_id`."
+            )
+        else:
+            text = (
+                f"Nothing was changed: you may look, but Watchkeeper does not know you. Whoever runs it can add you to "
+                f"oncall.people with slack_id {user} and start it again."
+            )
+        UNKNOWN.inc()
+        await self._tell(client, body, text)
+        return None
+
+
+async def _failed(error: Exception) -> None:
+    """After Slack has its answer, a failure is ours to see."""
+    FAILED.inc()
+    structlog.get_logger().error("slack.command_failed", error=repr(error), exc_info=error)
+
+
+async def _only_ack(ack: Any) -> None:
+    """A link needs no more than an answer."""
+    await ack()
+
+
+def _value_of(action: dict[str, Any]) -> str:
+    return str(action.get("value") or "")
+
+
+def _refuse(why: str, status: int) -> Response:
+    REQUESTS.labels("refused").inc()
+    return JSONResponse({"error": why}, status_code=status)
+
+
+def _judgement(values: dict[str, Any], causes: Mapping[str, str]) -> Judgement | None:
+    """A form's answers. `causes` are the names that the form offered, by what Slack gives back for them."""
+
+    def chosen(name: str) -> str | None:
+        option = values[name][name].get("selected_option")
+        return option["value"] if option else None
+
+    def written(name: str) -> str:
+        return str(values.get(name, {}).get(name, {}).get("value") or "")
+
+    cause = chosen("cause")
+    named = None if cause in (None, NONE_OF_THESE) else causes.get(cause, cause)
+    note = "\n".join(text for text in (written("note"), written("answer")) if text)
+    return read_form(chosen("warranted"), named, chosen("mechanism"), note)

@@ -1,0 +1,142 @@
+"""What a signed body from Slack says: the parts that are read here, each of its kind, and nothing else.
+
+A signature says who sent a body, not that it has the shape of one. Bolt and the listeners take parts of any kind for
+granted, so they are given a payload that is made anew from what was checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+from watchkeeper.asgi.plain import NotPlainError, plain_object
+
+LONGEST: Final = 3000  # Slack's own limit for the longest of these texts
+# Objects that are taken with these texts alone.
+RECORDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "user": ("id", "username", "name", "team_id"),
+    "team": ("id", "domain"),
+    "channel": ("id", "name"),
+    "container": ("type", "message_ts", "channel_id", "thread_ts"),
+    "message": ("ts", "thread_ts"),
+}
+TEXTS: Final = ("api_app_id", "trigger_id", "response_url")
+ACTION: Final = ("action_id", "action_ts", "block_id", "type", "value")
+VIEW: Final = ("id", "type", "callback_id", "private_metadata", "hash", "team_id")
+UNHEARD: Final = ("view_closed", "shortcut", "message_action", "block_suggestion")  # nothing of ours listens
+
+
+class NotUnderstoodError(ValueError):
+    """A body that Slack would not send; the text names the field."""
+
+
+def read_payload(body: bytes) -> dict[str, Any]:
+    """The payload of a press or of a form.
+
+    Raises:
+        NotUnderstoodError: it has another shape.
+    """
+    try:
+        fields = parse_qs(body.decode(), max_num_fields=50)
+        given = fields.get("payload", [])
+        if len(given) != 1:
+            raise NotUnderstoodError("payload: must stand in the form, once")
+        tree = plain_object(given[0])
+    except NotPlainError as error:
+        raise NotUnderstoodError(f"payload: {error}") from error
+    except ValueError as error:
+        raise error if isinstance(error, NotUnderstoodError) else NotUnderstoodError("the body is no form") from error
+    kind = tree.get("type")
+    payload: dict[str, Any] = {"type": kind}
+    for name, keys in RECORDS.items():
+        if tree.get(name) is not None:
+            payload[name] = _record(name, tree[name], keys)
+    payload |= _record("payload", tree, TEXTS)
+    if not payload.get("user", {}).get("id"):
+        raise NotUnderstoodError("user.id: is missing")
+    match kind:
+        case "block_actions":
+            payload["actions"] = _actions(tree.get("actions"))
+        case "view_submission":
+            payload["view"] = _view(tree.get("view"))
+        case str() if kind in UNHEARD:
+            pass
+        case _:
+            raise NotUnderstoodError("type: is no interaction that is understood here")
+    return payload
+
+
+def challenge(body: bytes) -> str | None:
+    """What Slack wants to read back when the request URL is configured, or None where it asks for something else."""
+    try:
+        event = plain_object(body)
+    except NotPlainError:
+        return None
+    answer = event.get("challenge")
+    return answer[:1000] if event.get("type") == "url_verification" and isinstance(answer, str) else None
+
+
+def _record(where: str, given: Any, keys: tuple[str, ...]) -> dict[str, str]:
+    """The texts of an object; what is absent, null or blank stays out."""
+    if not isinstance(given, dict):
+        raise NotUnderstoodError(f"{where}: must be an object")
+    found = {}
+    for key in keys:
+        value = given.get(key)
+        if value is None:
+            continue
+        if not isinstance(value, str) or len(value) > LONGEST:
+            raise NotUnderstoodError(f"{where}.{key}: must be a text of at most {LONGEST} characters")
+        if value.strip():
+            found[key] = value
+    return found
+
+
+def _actions(given: Any) -> list[dict[str, str]]:
+    if not isinstance(given, list) or not 0 < len(given) <= 25:
+        raise NotUnderstoodError("actions: must be a list of 1 to 25")
+    actions = [_record(f"actions.{number}", one, ACTION) for number, one in enumerate(given)]
+    for number, action in enumerate(actions):
+        for key in ("action_id", "action_ts"):
+            if not action.get(key):
+                raise NotUnderstoodError(f"actions.{number}.{key}: is missing")
+        # Bolt tells kinds of requests apart by these.
+        action.setdefault("type", "button")
+        action.setdefault("block_id", "")
+    return actions
+
+
+def _view(given: Any) -> dict[str, Any]:
+    view: dict[str, Any] = {"type": "modal"} | _record("view", given, VIEW)
+    for key in ("id", "callback_id"):
+        if not view.get(key):
+            raise NotUnderstoodError(f"view.{key}: is missing")
+    if view["callback_id"] != "resolve":
+        return view  # nothing of ours listens
+    if "private_metadata" not in view:
+        raise NotUnderstoodError("view.private_metadata: is missing")
+    state = given.get("state")
+    values = state.get("values") if isinstance(state, dict) else None
+    if not isinstance(values, dict) or len(values) > 100:
+        raise NotUnderstoodError("view.state.values: must be an object of at most 100")
+    view["state"] = {"values": {name: _block(f"view.state.values.{name}", one) for name, one in values.items()}}
+    for name in ("warranted", "cause", "mechanism", "note"):
+        if name not in view["state"]["values"].get(name, {}):
+            raise NotUnderstoodError(f"view.state.values.{name}: is missing")
+    return view
+
+
+def _block(where: str, given: Any) -> dict[str, dict[str, Any]]:
+    """One field of a form: what was written, or what was chosen."""
+    if not isinstance(given, dict) or len(given) > 10:
+        raise NotUnderstoodError(f"{where}: must be an object")
+    found: dict[str, dict[str, Any]] = {}
+    for name, one in given.items():
+        found[name] = dict(_record(f"{where}.{name}", one, ("type", "value")))
+        chosen = one.get("selected_option")
+        option = _record(f"{where}.{name}.selected_option", chosen, ("value",)) if chosen is not None else None
+        if option is not None and "value" not in option:
+            raise NotUnderstoodError(f"{where}.{name}.selected_option.value: is missing")
+        found[name]["selected_option"] = option
+    return found

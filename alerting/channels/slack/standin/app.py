@@ -1,0 +1,373 @@
+"""The stand-in as an application: Slack's Web API under /api/, a page at /, and presses under /standin/."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from alerting.channels.slack.standin.interactions import Interactions
+from alerting.channels.slack.standin.limits import RateLimits
+from alerting.channels.slack.standin.rules import RuleError, check_blocks
+from alerting.channels.slack.standin.troubles import Trouble, Troubles
+from alerting.channels.slack.standin.workspace import BOT, Workspace
+from watchkeeper.asgi.bodies import Limits
+from watchkeeper.asgi.hosts import Names
+from watchkeeper.asgi.middleware import Door
+from watchkeeper.asgi.plain import plain_json, plain_object
+from watchkeeper.config import Config
+from watchkeeper.text import one_line
+
+LIMITS: Final = Limits(otherwise=64 << 10, paths={"/api/": 1 << 20})
+PROTECTION: Final = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+}
+PAGE: Final = Path(__file__).with_name("page.html")
+STATIC: Final = {"page.js": "text/javascript", "page.css": "text/css"}
+TEXT_LIMIT: Final = 40_000
+Arguments = dict[str, Any]
+
+
+class StandIn:
+    """Slack's methods, as far as the program and its tests use them."""
+
+    def __init__(self, config: Config, request_url: Callable[[], str], limits: RateLimits | None = None) -> None:
+        """`limits` makes it refuse what is too much, as Slack does; without, it takes everything."""
+        self.limits = limits
+        self._token = config.slack_token()
+        users = [person.slack_id for person in config.oncall.people]
+        self.workspace = Workspace(config.data_dir / "standin" / "messages.db", config.slack.channel, users)
+        self.interactions = Interactions(self.workspace, config.slack_signing_secret(), request_url)
+        self.troubles = Troubles()
+        self._people = {
+            person.slack_id: {"id": person.slack_id, "name": person.id, "real_name": person.name, "tz": person.timezone}
+            for person in config.oncall.people
+        }
+        self._methods: dict[str, Callable[[Arguments], dict[str, Any]]] = {
+            "auth.test": self._auth_test,
+            "api.test": lambda _: {},
+            "chat.postMessage": self._post_message,
+            "chat.update": self._update,
+            "chat.postEphemeral": self._post_ephemeral,
+            "views.open": self._views_open,
+            "views.push": self._views_open,
+            "views.update": self._views_update,
+            "reactions.add": self._react,
+            "conversations.list": self._conversations_list,
+            "conversations.history": self._history,
+            "conversations.replies": self._replies,
+            "users.info": self._users_info,
+        }
+
+    def application(self) -> Starlette:
+        """The ASGI application."""
+        return Starlette(
+            routes=[
+                Route("/", self._page),
+                Route("/healthz", _ok),
+                Route("/readyz", _ok),
+                Route("/api/{method}", self._api, methods=["GET", "POST"]),
+                Route("/standin/messages", self._messages),
+                Route("/standin/press", self._press, methods=["POST"]),
+                Route("/standin/submit", self._submit, methods=["POST"]),
+                Route("/standin/trouble", self._trouble, methods=["POST"]),
+                Route("/standin/delete", self._delete, methods=["POST"]),
+                Route("/metrics", _metrics),
+                Route("/{name}", _static),
+            ],
+            # It has no sign-in, so only this machine's own names reach it, and only its own page may write.
+            middleware=[
+                Middleware(Door, names=Names(listens="127.0.0.1"), limits=LIMITS, protection=PROTECTION),
+            ],
+        )
+
+    # Slack's Web API
+
+    async def _api(self, request: Request) -> Response:
+        method = self._methods.get(request.path_params["method"])
+        if method is None:
+            return JSONResponse({"ok": False, "error": "unknown_method", "req_method": request.path_params["method"]})
+        try:
+            arguments = await _arguments(request)
+        except ValueError:
+            return JSONResponse({"ok": False, "error": "invalid_json"})
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        given = token if scheme.lower() == "bearer" else str(arguments.pop("token", ""))
+        if not given:
+            return JSONResponse({"ok": False, "error": "not_authed"})
+        if not secrets.compare_digest(given, self._token):
+            return JSONResponse({"ok": False, "error": "invalid_auth"})
+        name = request.path_params["method"]
+        wait_s = self.limits.wait_s(name, str(arguments.get("channel", "")).lstrip("#")) if self.limits else 0.0
+        if wait_s:
+            return _too_fast(wait_s)
+        trouble = self.troubles.of(name)
+        if trouble and (refusal := _refusal(trouble)):
+            return refusal
+        try:
+            answer = method(arguments)
+            if trouble:  # lost_answer: done, but the caller never hears of it
+                return JSONResponse({"ok": False, "error": "internal_error"}, status_code=500)
+            return JSONResponse({"ok": True} | answer)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            if not isinstance(error, RuleError):
+                return JSONResponse({"ok": False, "error": "invalid_arguments"})
+            refused: dict[str, Any] = {"ok": False, "error": error.code}
+            return JSONResponse(refused | ({"response_metadata": {"messages": error.details}} if error.details else {}))
+
+    def _auth_test(self, _: Arguments) -> dict[str, Any]:
+        return {"url": "http://127.0.0.1/", "team": "Local", "user": "watchkeeper", **BOT}
+
+    def _post_message(self, arguments: Arguments) -> dict[str, Any]:
+        room = self.workspace.room(_required(arguments, "channel", "channel_not_found"))
+        content = _content(arguments)
+        if str(arguments.get("reply_broadcast", "")).lower() in ("true", "1"):
+            content["reply_broadcast"] = True
+        thread_ts = arguments.get("thread_ts")
+        message = self.workspace.post(room, content, str(thread_ts) if thread_ts else None)
+        return {"channel": room, "ts": message["ts"], "message": message}
+
+    def _update(self, arguments: Arguments) -> dict[str, Any]:
+        room = self.workspace.room(_required(arguments, "channel", "channel_not_found"))
+        ts = _required(arguments, "ts", "message_not_found")
+        message = self.workspace.edit(room, ts, _content(arguments))
+        return {"channel": room, "ts": ts, "text": message["text"], "message": message}
+
+    def _post_ephemeral(self, arguments: Arguments) -> dict[str, Any]:
+        room = self.workspace.room(_required(arguments, "channel", "channel_not_found"))
+        user = _required(arguments, "user", "user_not_in_channel")
+        ts = self.workspace.whisper(room, user, str(arguments.get("text", "")))
+        self.interactions.told(user)
+        return {"message_ts": ts}
+
+    def _views_open(self, arguments: Arguments) -> dict[str, Any]:
+        view = arguments.get("view")
+        view = plain_json(view) if isinstance(view, str) else view
+        return {"view": self.interactions.open(_required(arguments, "trigger_id", "invalid_trigger_id"), view or {})}
+
+    def _views_update(self, arguments: Arguments) -> dict[str, Any]:
+        view = arguments.get("view")
+        view = plain_json(view) if isinstance(view, str) else view
+        view_id = _required(arguments, "view_id", "not_found")
+        return {"view": self.interactions.replace(view_id, view or {}, str(arguments.get("hash") or ""))}
+
+    def _react(self, arguments: Arguments) -> dict[str, Any]:
+        room = self.workspace.room(_required(arguments, "channel", "channel_not_found"))
+        ts = _required(arguments, "timestamp", "no_item_specified")
+        self.workspace.react(room, ts, BOT["user_id"], _required(arguments, "name", "invalid_name").strip(":"))
+        return {}
+
+    def _conversations_list(self, _: Arguments) -> dict[str, Any]:
+        return {"channels": [self.workspace.channel], "response_metadata": {"next_cursor": ""}}
+
+    def _history(self, arguments: Arguments) -> dict[str, Any]:
+        room = self.workspace.room(_required(arguments, "channel", "channel_not_found"))
+        limit, cursor = _limit(arguments), str(arguments.get("cursor") or "")
+        oldest = str(arguments.get("oldest") or "0")
+        found = self.workspace.messages(room, limit + 1, oldest=oldest, before=cursor)
+        return _page_of([_without_metadata(message, arguments) for message in found], limit)
+
+    def _replies(self, arguments: Arguments) -> dict[str, Any]:
+        room = self.workspace.room(_required(arguments, "channel", "channel_not_found"))
+        limit, cursor = _limit(arguments), str(arguments.get("cursor") or "0")
+        ts = _required(arguments, "ts", "thread_not_found")
+        found = self.workspace.thread(room, ts, limit + 1, after=cursor)
+        return _page_of([_without_metadata(message, arguments) for message in found], limit)
+
+    def _users_info(self, arguments: Arguments) -> dict[str, Any]:
+        person = self._people.get(_required(arguments, "user", "user_not_found"))
+        if person is None:
+            raise RuleError("user_not_found")
+        return {"user": person}
+
+    # The page, and whoever presses its buttons
+
+    async def _page(self, _: Request) -> Response:
+        return HTMLResponse(PAGE.read_text(encoding="utf-8"))
+
+    async def _messages(self, request: Request) -> Response:
+        room = str(self.workspace.channel["id"])
+        messages = self.workspace.messages(room)
+        for message in messages:
+            message["replies"] = self.workspace.thread(room, message["ts"])[1:]
+        return JSONResponse(
+            {
+                "channel": self.workspace.channel,
+                "messages": messages[::-1],
+                "direct": {user: self.workspace.messages(room) for user, room in self.workspace.direct.items()},
+                "whispers": self.workspace.whispers(room, request.query_params.get("since", "0")),
+                "people": list(self._people.values()),
+            }
+        )
+
+    async def _press(self, request: Request) -> Response:
+        async def act(body: dict[str, Any], user: dict[str, str]) -> dict[str, Any]:
+            room, ts, action_id = _texts(body, "channel", "ts", "action_id")
+            return await self.interactions.press(room, ts, action_id, user)
+
+        return await self._act(request, act)
+
+    async def _submit(self, request: Request) -> Response:
+        async def act(body: dict[str, Any], user: dict[str, str]) -> dict[str, Any]:
+            values = {name: value for name, value in body["values"].items() if isinstance(value, str)}
+            (view_id,) = _texts(body, "view_id")
+            return await self.interactions.submit(view_id, values, user)
+
+        return await self._act(request, act)
+
+    async def _trouble(self, request: Request) -> Response:
+        """Make the next calls of a method fail: `{method, kind, times, retry_after_s}`."""
+
+        async def act(body: dict[str, Any], _: dict[str, str]) -> dict[str, Any]:
+            _texts(body, "method")
+            self.troubles.add(Trouble(**{key: body[key] for key in Trouble.__slots__ if key in body}))
+            return {}
+
+        return await self._act(request, act, signed_in=False)
+
+    async def _delete(self, request: Request) -> Response:
+        async def act(body: dict[str, Any], _: dict[str, str]) -> dict[str, Any]:
+            self.workspace.delete(*_texts(body, "channel", "ts"))
+            return {}
+
+        return await self._act(request, act, signed_in=False)
+
+    def _user(self, slack_id: str) -> dict[str, str]:
+        person = self._people.get(slack_id)
+        if person is None:
+            raise RuleError("user_not_found")
+        return {"id": person["id"], "username": person["name"], "name": person["name"]}
+
+    async def _act(
+        self,
+        request: Request,
+        act: Callable[[dict[str, Any], dict[str, str]], Awaitable[dict[str, Any]]],
+        *,
+        signed_in: bool = True,
+    ) -> Response:
+        # A form of another site can't send this content type without asking first, so it can't press buttons.
+        if request.headers.get("content-type", "").partition(";")[0] != "application/json":
+            return JSONResponse({"ok": False, "error": "send application/json"}, status_code=415)
+        try:
+            body = plain_object(await request.body())
+            user = self._user(body.get("user", "")) if signed_in else {}
+            return JSONResponse({"ok": True} | await act(body, user))
+        except RuleError as error:
+            return JSONResponse({"ok": False, "error": error.code, "details": error.details}, status_code=409)
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            return JSONResponse({"ok": False, "error": f"malformed: {one_line(error)}"}, status_code=400)
+
+
+def _too_fast(wait_s: float) -> Response:
+    """Slack says whole seconds."""
+    headers = {"Retry-After": f"{math.ceil(wait_s)}"}
+    return JSONResponse({"ok": False, "error": "ratelimited"}, status_code=429, headers=headers)
+
+
+def _refusal(trouble: Trouble) -> Response | None:
+    """What Slack answers where it does nothing; None for a thing that is done, but of which the caller never hears."""
+    match trouble.kind:
+        case "ratelimited":
+            headers = {"Retry-After": f"{trouble.retry_after_s:g}"}
+            return JSONResponse({"ok": False, "error": "ratelimited"}, status_code=429, headers=headers)
+        case "unavailable":
+            return JSONResponse({"ok": False, "error": "service_unavailable"}, status_code=503)
+        case "refused":
+            return JSONResponse({"ok": False, "error": trouble.error})
+    return None
+
+
+async def _metrics(_: Request) -> Response:
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _static(request: Request) -> Response:
+    """The page's own style and script, and nothing else that lies beside them."""
+    name = request.path_params["name"]
+    if name not in STATIC:
+        return JSONResponse({"error": f"no such path /{name}"}, status_code=404)
+    return Response(PAGE.with_name(name).read_bytes(), media_type=STATIC[name], headers={"Cache-Control": "no-cache"})
+
+
+async def _ok(_: Request) -> Response:
+    return PlainTextResponse("ok")
+
+
+async def _arguments(request: Request) -> Arguments:
+    """A call's arguments: JSON, a form, or the query string."""
+    found: Arguments = dict(request.query_params)
+    if request.headers.get("content-type", "").startswith("application/json"):
+        found |= plain_object(await request.body())
+    elif request.method == "POST":
+        found |= {key: str(value) for key, value in (await request.form(max_files=0, max_fields=50)).items()}
+    return found
+
+
+def _texts(body: dict[str, Any], *names: str) -> list[str]:
+    """The texts that a press consists of."""
+    for name in names:
+        if not isinstance(body[name], str):
+            raise TypeError(f"{name} must be a text")
+    return [body[name] for name in names]
+
+
+def _limit(arguments: Arguments) -> int:
+    limit = int(arguments.get("limit") or 100)
+    if not 0 < limit <= 1000:
+        raise RuleError("invalid_limit")
+    return limit
+
+
+def _page_of(found: list[dict[str, Any]], limit: int) -> dict[str, Any]:
+    """A page of messages; the cursor of the next is the timestamp of this one's last."""
+    more = len(found) > limit
+    cursor = found[limit - 1]["ts"] if more else ""
+    return {"messages": found[:limit], "has_more": more, "response_metadata": {"next_cursor": cursor}}
+
+
+def _without_metadata(message: dict[str, Any], arguments: Arguments) -> dict[str, Any]:
+    """Slack shows metadata only to those who ask for it."""
+    asked = str(arguments.get("include_all_metadata", "")).lower() in ("true", "1")
+    return message if asked else {key: value for key, value in message.items() if key != "metadata"}
+
+
+def _required(arguments: Arguments, name: str, error: str) -> str:
+    value = arguments.get(name)
+    if not value:
+        raise RuleError(error)
+    return str(value)
+
+
+def _content(arguments: Arguments) -> dict[str, Any]:
+    """Text, blocks and metadata of a message, checked."""
+    text = str(arguments.get("text") or "")
+    blocks = arguments.get("blocks")
+    blocks = plain_json(blocks) if isinstance(blocks, str) else blocks
+    if not text and not blocks:
+        raise RuleError("no_text")
+    if len(text) > TEXT_LIMIT:
+        raise RuleError("msg_too_long")
+    content: dict[str, Any] = {"text": text}
+    if blocks is not None:
+        check_blocks(blocks)
+        content["blocks"] = blocks
+    metadata = arguments.get("metadata")
+    metadata = plain_json(metadata) if isinstance(metadata, str) else metadata
+    if metadata:
+        if not isinstance(metadata, dict) or set(metadata) < {"event_type", "event_payload"}:
+            raise RuleError("invalid_metadata_format")
+        content["metadata"] = metadata
+    return content

@@ -1,0 +1,182 @@
+"""Presses and submitted forms, sent to the program's request URL as Slack sends them: signed, within three seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import httpx
+from slack_sdk.signature import SignatureVerifier
+
+from alerting.channels.slack.standin.rules import RuleError, check_view
+from alerting.channels.slack.standin.workspace import BOT, Workspace
+
+TRIGGER_S: Final = 3.0
+TRIES: Final = 3
+
+
+class Interactions:
+    """The half of Slack that calls back."""
+
+    def __init__(self, workspace: Workspace, signing_secret: str, request_url: Callable[[], str]) -> None:
+        self._workspace = workspace
+        self._verifier = SignatureVerifier(signing_secret)
+        self._request_url = request_url
+        self._triggers: dict[str, tuple[float, str]] = {}
+        self._views: dict[str, dict[str, Any]] = {}
+        self._waiting: dict[str, asyncio.Event] = {}  # presses that may still open a form, by trigger
+        self._by_trigger: dict[str, str] = {}
+
+    async def press(self, room: str, ts: str, action_id: str, user: dict[str, str]) -> dict[str, Any]:
+        """Press a button of a message; returns the form that it opened, if it did.
+
+        Raises:
+            RuleError: no such message or button, or the program did not answer.
+        """
+        message = self._workspace.thread(room, ts)[0]
+        action = _find(message, action_id)
+        trigger = self._trigger(user["id"])
+        payload = {
+            "type": "block_actions",
+            "user": user | {"team_id": BOT["team_id"]},
+            "api_app_id": BOT["app_id"],
+            "team": {"id": BOT["team_id"], "domain": "local"},
+            "channel": {"id": room, "name": self._workspace.channel["name"]},
+            "container": {"type": "message", "message_ts": ts, "channel_id": room},
+            "message": message,
+            "trigger_id": trigger,
+            "response_url": "",
+            "actions": [action | {"action_ts": f"{time.time():.6f}"}],
+        }
+        self._waiting[trigger] = asyncio.Event()
+        try:
+            await self._deliver(payload)
+            # A handler opens its form after the answer, while the trigger lives.
+            wait_s = TRIGGER_S if action_id == "resolve" else 0.05
+            await asyncio.wait_for(self._waiting[trigger].wait(), wait_s)
+        except TimeoutError:
+            pass
+        finally:
+            del self._waiting[trigger]
+        view_id = self._by_trigger.pop(trigger, None)
+        return {"view": self._views[view_id]} if view_id else {}
+
+    def told(self, user: str) -> None:
+        """Somebody was told something instead of shown a form: their press need not wait for one."""
+        for trigger, waiting in self._waiting.items():
+            if self._triggers.get(trigger, (0.0, ""))[1] == user:
+                waiting.set()
+
+    def open(self, trigger: str, view: dict[str, Any]) -> dict[str, Any]:
+        """views.open: show a form to whoever pressed.
+
+        Raises:
+            RuleError: the form is wrong, or the trigger is unknown, used or too old.
+        """
+        check_view(view)
+        issued = self._triggers.pop(trigger, None)
+        if issued is None:
+            raise RuleError("exchanged_trigger_id")
+        if time.monotonic() - issued[0] > TRIGGER_S:
+            raise RuleError("expired_trigger_id")
+        view_id = f"V{secrets.token_hex(5).upper()}"
+        whole = view | {"id": view_id, "team_id": BOT["team_id"], "state": {"values": {}}, "hash": secrets.token_hex(8)}
+        self._views[view_id] = whole
+        self._by_trigger[trigger] = view_id
+        if trigger in self._waiting:
+            self._waiting[trigger].set()
+        return whole
+
+    def replace(self, view_id: str, view: dict[str, Any], seen: str = "") -> dict[str, Any]:
+        """views.update: change a form that is open; `seen` is the hash of what the caller last saw.
+
+        Raises:
+            RuleError: the form is wrong or unknown, or somebody changed it since.
+        """
+        check_view(view)
+        old = self._views.get(view_id)
+        if old is None:
+            raise RuleError("not_found")
+        if seen and seen != old["hash"]:
+            raise RuleError("hash_conflict")
+        self._views[view_id] = view | {k: old[k] for k in ("id", "team_id", "state")} | {"hash": secrets.token_hex(8)}
+        return self._views[view_id]
+
+    async def submit(self, view_id: str, values: dict[str, str], user: dict[str, str]) -> dict[str, Any]:
+        """Submit a form. `values` gives each block's value; the program's answer is returned.
+
+        Raises:
+            RuleError: no such form, or the program did not answer.
+        """
+        view = self._views.get(view_id)
+        if view is None:
+            raise RuleError("view_not_found")
+        state = {block["block_id"]: _state(block, values.get(block["block_id"])) for block in view["blocks"]}
+        missing = [b["block_id"] for b in view["blocks"] if not b.get("optional") and not values.get(b["block_id"])]
+        if missing:
+            raise RuleError("missing_input", *missing)
+        payload = {
+            "type": "view_submission",
+            "team": {"id": BOT["team_id"], "domain": "local"},
+            "user": user | {"team_id": BOT["team_id"]},
+            "api_app_id": BOT["app_id"],
+            "trigger_id": self._trigger(user["id"]),
+            "view": view | {"state": {"values": state}},
+        }
+        answer = await self._deliver(payload)
+        if not answer.get("errors"):
+            self._views.pop(view_id, None)
+        return answer
+
+    def _trigger(self, user: str) -> str:
+        trigger = f"{time.time_ns() // 1000}.{secrets.token_hex(8)}"
+        self._triggers = {t: i for t, i in self._triggers.items() if time.monotonic() - i[0] < 60}
+        self._triggers[trigger] = (time.monotonic(), user)
+        return trigger
+
+    async def _deliver(self, payload: dict[str, Any]) -> dict[str, Any]:
+        """POST with a signature; Slack tries again when there is no answer within three seconds."""
+        body = urlencode({"payload": json.dumps(payload)})
+        async with httpx.AsyncClient(timeout=TRIGGER_S, trust_env=False) as client:
+            for number in range(TRIES):
+                stamp = str(int(time.time()))
+                headers = {
+                    "Content-Type": "application/x-www-form-urlencoded",
+                    "X-Slack-Request-Timestamp": stamp,
+                    "X-Slack-Signature": self._verifier.generate_signature(timestamp=stamp, body=body) or "",
+                }
+                if number:
+                    headers |= {"X-Slack-Retry-Num": str(number), "X-Slack-Retry-Reason": "http_timeout"}
+                try:
+                    answer = await client.post(self._request_url(), content=body, headers=headers)
+                except httpx.HTTPError:
+                    await asyncio.sleep(0.5 * (number + 1))
+                    continue
+                if answer.status_code == 200:
+                    result: dict[str, Any] = answer.json() if answer.text.startswith("{") else {}
+                    return result
+                raise RuleError("dispatch_failed", f"HTTP {answer.status_code}: {answer.text[:200]}")
+        raise RuleError("dispatch_failed", "the program did not answer: is the web role running?")
+
+
+def _find(message: dict[str, Any], action_id: str) -> dict[str, Any]:
+    for block in message.get("blocks") or []:
+        for element in block.get("elements") or [] if block["type"] == "actions" else []:
+            if element.get("action_id") == action_id:
+                found: dict[str, Any] = element | {"block_id": block.get("block_id", "")}
+                return found
+    raise RuleError("no_such_action", action_id)
+
+
+def _state(block: dict[str, Any], value: str | None) -> dict[str, Any]:
+    """A block's value in the shape that Slack gives it."""
+    element = block["element"]
+    if element["type"] == "static_select":
+        chosen = next((option for option in element["options"] if option["value"] == value), None)
+        return {element["action_id"]: {"type": "static_select", "selected_option": chosen}}
+    return {element["action_id"]: {"type": element["type"], "value": value or None}}

@@ -1,0 +1,165 @@
+"""`watchkeeper oncall`: who is on call, the final schedule with its gaps, overrides, and a calendar file."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from alerting.oncall import schedule as schedules
+from alerting.oncall.escalation import whom
+from watchkeeper.clock import SystemClock
+from watchkeeper.command_options import AsJson, ConfigPath, hint_at_unused_file
+from watchkeeper.config import Config, load
+from watchkeeper.errors import ConfigError
+from watchkeeper.state.database import Database
+from watchkeeper.text import seen_name
+from watchkeeper.vocabulary import Actor, Window
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+
+At = Annotated[str | None, typer.Option("--at", help="An ISO time; without a zone it is UTC. Default: now.")]
+Schedule = Annotated[str | None, typer.Option("--schedule", help="The schedule's id. Default: the first one.")]
+Days = Annotated[int, typer.Option("--days", min=1, max=366, help="How far ahead.")]
+
+
+@app.command(epilog="Example: watchkeeper oncall who --at 2026-03-29T02:30 --json")
+def who(config: ConfigPath = None, at: At = None, as_json: AsJson = False) -> None:
+    """Whom each step of the escalation would page, and why them."""
+    hint_at_unused_file(config)
+    tree = load(config)
+    overrides = schedules.stored_overrides(Database.open(tree))
+    moment = _time(at)
+    steps: list[dict[str, Any]] = []
+    for number, step in enumerate(tree.oncall.escalation):
+        called = whom(tree.oncall, number, moment, overrides)
+        steps.append({"step": number + 1, "after_s": step.after_s, "notify": step.notify, "person": called.id})
+        steps[-1] |= {"name": called.name, "why": called.why}
+    if as_json:
+        print(json.dumps({"at": moment.isoformat(), "steps": steps}, indent=2))
+        return
+    for step_ in steps:
+        when = "at once" if not step_["after_s"] else f"after {step_['after_s']:g} s without an answer"
+        print(f"{seen_name(step_['name'])}  {when}  ({step_['why']})")
+
+
+@app.command(epilog="Example: watchkeeper oncall schedule --days 14")
+def schedule(config: ConfigPath = None, schedule: Schedule = None, days: Days = 7, as_json: AsJson = False) -> None:
+    """The schedule as it comes out: rotations, overrides, gaps."""
+    hint_at_unused_file(config)
+    tree = load(config)
+    name, window = _named(tree, schedule), _ahead(days)
+    overrides = schedules.stored_overrides(Database.open(tree))
+    shifts = schedules.final_schedule(tree.oncall, name, window, overrides)
+    made = {o.id: o for o in overrides if o.schedule == name and o.end > window.start}
+    if as_json:
+        rows = [
+            {
+                "start": shift.start.isoformat(),
+                "end": shift.end.isoformat(),
+                "person": shift.person.id if shift.person else None,
+                "source": shift.source,
+            }
+            for shift in shifts
+        ]
+        listed = [
+            {"id": key, "person": o.person, "start": o.start.isoformat(), "end": o.end.isoformat(), "author": o.author}
+            for key, o in made.items()
+        ]
+        print(json.dumps({"schedule": name, "shifts": rows, "overrides": listed}, indent=2))
+        return
+    for shift in shifts:
+        holder = seen_name(shift.person.name) if shift.person else "NOBODY"
+        print(f"{shift.start:%a %Y-%m-%d %H:%M} to {shift.end:%a %Y-%m-%d %H:%M} UTC  {holder}  ({shift.source})")
+    for key, o in made.items():
+        span = f"{o.start:%Y-%m-%d %H:%M} to {o.end:%Y-%m-%d %H:%M} UTC"
+        print(f"override {key}: {seen_name(o.person)}, {span}, by {seen_name(o.author)}")
+    if any(shift.person is None for shift in shifts):
+        print("There is a gap: then the first person of oncall.people is paged. Set the schedule's `fallback`.")
+
+
+@app.command(epilog="Example: watchkeeper oncall ical --days 60 > oncall.ics")
+def ical(
+    config: ConfigPath = None,
+    schedule: Schedule = None,
+    days: Days = 30,
+    url: Annotated[bool, typer.Option("--url", help="Print the secret address of the feed instead.")] = False,
+) -> None:
+    """The final schedule as an iCalendar file, on stdout; or the address to which a calendar subscribes."""
+    tree = load(config)
+    if url:
+        print(tree.calendar_url(_named(tree, schedule)))
+        return
+    overrides = schedules.stored_overrides(Database.open(tree))
+    print(
+        schedules.to_ical(
+            tree.oncall, _named(tree, schedule), _ahead(days), overrides, now=SystemClock().now()
+        ).decode(),
+        end="",
+    )
+
+
+@app.command(epilog="Example: watchkeeper oncall override ana --from 2026-03-01T18:00 --to 2026-03-02T09:00")
+def override(
+    person: Annotated[str, typer.Argument(help="Who takes over: an id from oncall.people.")],
+    start: Annotated[str, typer.Option("--from", help="An ISO time; without a zone it is UTC.")],
+    end: Annotated[str, typer.Option("--to", help="An ISO time; without a zone it is UTC.")],
+    config: ConfigPath = None,
+    schedule: Schedule = None,
+) -> None:
+    """Let somebody take over for a while. It beats the rotation wherever on-call is read."""
+    hint_at_unused_file(config)
+    tree = load(config)
+    actor = Actor(name=getpass.getuser(), via="cli")
+    name = _named(tree, schedule)
+    try:
+        made = schedules.Override(schedule=name, person=person, start=_time(start), end=_time(end), author=actor.name)
+    except ValueError as error:
+        raise ConfigError(f"{error}; check --from and --to") from error
+    key, new = schedules.record_override(Database.open(tree), tree.oncall, made, SystemClock().now(), actor)
+    holder = seen_name(schedules.person(tree.oncall, person).name)
+    span = f"{made.start:%Y-%m-%d %H:%M} to {made.end:%Y-%m-%d %H:%M} UTC"
+    print(f"{key}: {holder} is on call in {name!r} from {span}{'' if new else ' (was there already)'}")
+    if made.end <= SystemClock().now():
+        print("note: that time is over, so nothing changes; check --from and --to", file=sys.stderr)
+
+
+@app.command(epilog="Example: watchkeeper oncall remove-override 1f2e3d4c5b6a7980")
+def remove_override(
+    override: Annotated[str, typer.Argument(help="The override's id, from `oncall schedule`.")],
+    config: ConfigPath = None,
+) -> None:
+    """Take an override back; one that has begun ends now."""
+    actor = Actor(name=getpass.getuser(), via="cli")
+    schedules.remove_override(Database.open(load(config)), override, SystemClock().now(), actor)
+    print(f"{override}: removed")
+
+
+def _named(config: Config, schedule: str | None) -> str:
+    if schedule:
+        return schedule
+    if not config.oncall.schedules:
+        raise ConfigError("oncall.schedules is empty; add a schedule")
+    return config.oncall.schedules[0].id
+
+
+def _ahead(days: int) -> Window:
+    return Window.last(days * 86_400, until=datetime.fromtimestamp(_midnight() + days * 86_400, UTC))
+
+
+def _midnight() -> int:
+    return int(SystemClock().now().timestamp()) // 86_400 * 86_400
+
+
+def _time(text: str | None) -> datetime:
+    if text is None:
+        return SystemClock().now()
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(f"{text!r} is not a time; write it like 2026-03-01T18:00") from error
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)

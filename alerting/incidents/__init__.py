@@ -1,0 +1,1 @@
+"""Incidents: state machine, commands, journal, grouping."""

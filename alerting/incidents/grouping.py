@@ -1,0 +1,159 @@
+"""Which incident a finding belongs to: one trouble, one incident, and a sentence that says why.
+
+A finding joins an incident when it is close in time and connected in the call graph, within two calls in either
+direction: trouble spreads from callee to caller, so that one cause shows in several services. What began before an
+incident was resolved is that incident's aftermath: it wakes nobody, for a while, and reopens nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+from alerting.incidents.machine import Incident
+from watchkeeper.vocabulary import Finding
+
+CLOSE: Final = timedelta(minutes=5)
+HOPS: Final = 2
+# A finding that comes back this soon after its incident recovered is a flap of it, not a new trouble.
+FLAP: Final = timedelta(minutes=2)
+# While its page waits for an answer it is the same trouble for longer: a new incident would begin the escalation anew.
+UNANSWERED: Final = timedelta(minutes=10)
+# Neighbours' findings that begin this soon after the recovery are its backlog being worked off.
+BACKLOG: Final = timedelta(seconds=45)
+# An onset is an estimate: it may lie this much after the resolve and still be the old trouble's.
+ONSET_ERROR: Final = timedelta(seconds=15)
+# Whatever still fires this long after a resolve was not over: it opens a new incident.
+AFTERMATH: Final = timedelta(minutes=5)
+
+Edges = Iterable[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """What to do with a finding: open an incident, join one, or count it to one that is resolved; and why."""
+
+    how: Literal["open", "join", "aftermath"]
+    reason: str
+    incident_id: str | None = None
+
+
+class Neighbourhood:
+    """Which services are within two calls of each other."""
+
+    def __init__(self, edges: Edges) -> None:
+        self._next: dict[str, set[str]] = {}
+        self._near: dict[str, dict[str, int]] = {}
+        for caller, callee in edges:
+            self._next.setdefault(caller, set()).add(callee)
+            self._next.setdefault(callee, set()).add(caller)
+
+    def near(self, service: str) -> dict[str, int]:
+        """The services within two calls of one, each with its distance; itself included, at 0."""
+        known = self._near.get(service)
+        if known is None:
+            known = {service: 0}
+            frontier = {service}
+            for hop in range(1, HOPS + 1):
+                frontier = {other for one in frontier for other in self._next.get(one, ())} - known.keys()
+                known.update(dict.fromkeys(frontier, hop))
+            self._near[service] = known
+        return known
+
+
+class Recent:
+    """The incidents that are not over, or over only a few minutes ago: found by their findings, however many."""
+
+    def __init__(self, incidents: Iterable[Incident]) -> None:
+        self._incidents: dict[str, Incident] = {}
+        self._ranks: dict[str, int] = {}
+        self._by_key: dict[str, set[str]] = {}
+        self._by_service: dict[str, set[str]] = {}
+        for incident in incidents:
+            self.put(incident)
+
+    def put(self, incident: Incident) -> None:
+        """Add the newest incident, or what became of one."""
+        known = self._incidents.get(incident.id)
+        self._ranks.setdefault(incident.id, len(self._ranks))
+        self._incidents[incident.id] = incident
+        known_keys = {finding.key for finding in known.findings} if known else frozenset()
+        for finding in incident.findings:
+            if finding.key not in known_keys:
+                self._by_key.setdefault(finding.key, set()).add(incident.id)
+                self._by_service.setdefault(finding.service, set()).add(incident.id)
+
+    def get(self, incident_id: str) -> Incident | None:
+        return self._incidents.get(incident_id)
+
+    def all(self) -> tuple[Incident, ...]:
+        """Every incident, the newest last."""
+        return tuple(self._incidents.values())
+
+    def with_key(self, key: str) -> list[Incident]:
+        """The incidents that a finding is in, the newest first."""
+        return self._newest_first(self._by_key.get(key, set()))
+
+    def with_services(self, services: Iterable[str]) -> list[Incident]:
+        """The incidents that have a finding of one of the services, the newest first."""
+        return self._newest_first({name for service in services for name in self._by_service.get(service, ())})
+
+    def _newest_first(self, names: Iterable[str]) -> list[Incident]:
+        return [self._incidents[name] for name in sorted(names, key=lambda name: -self._ranks[name])]
+
+
+def place(finding: Finding, incidents: Recent | Sequence[Incident], near: Neighbourhood, now: datetime) -> Placement:
+    """Where a finding belongs.
+
+    `incidents` are those that are not over, or over only a few minutes ago; the newest last, which is tried first.
+    """
+    recent = incidents if isinstance(incidents, Recent) else Recent(incidents)
+    for incident in recent.with_key(finding.key):
+        if _is_aftermath(finding, incident, now):
+            return _aftermath(incident)
+        if incident.is_open and _is_flap_or_firing(finding, incident):
+            return Placement(how="join", incident_id=incident.id, reason="the same finding")
+    around = near.near(finding.service)
+    for incident in recent.with_services(around):
+        shared = around.keys() & {known.service for known in incident.findings}
+        if _is_aftermath(finding, incident, now):
+            return _aftermath(incident)
+        if incident.is_open and _is_close(finding, incident):
+            nearest = min(shared, key=lambda service: (around[service], service))
+            return Placement(how="join", incident_id=incident.id, reason=_why(around[nearest], nearest, incident))
+    return Placement(how="open", reason="no open incident is near in time and calls")
+
+
+def _aftermath(incident: Incident) -> Placement:
+    reason = f"it began before {incident.id} was resolved"
+    return Placement(how="aftermath", incident_id=incident.id, reason=reason)
+
+
+def _why(distance: int, other: str, incident: Incident) -> str:
+    if distance == 0:
+        where = "the same service"
+    else:
+        where = f"{other} is {'one call' if distance == 1 else f'{distance} calls'} away"
+    when = "and it began before the recovery" if incident.recovered_at else "and they began within minutes"
+    return f"{where}, {when}"
+
+
+def _is_flap_or_firing(finding: Finding, incident: Incident) -> bool:
+    within = UNANSWERED if incident.human_state == "paged" else FLAP
+    return incident.recovered_at is None or finding.onset <= incident.recovered_at + within
+
+
+def _is_close(finding: Finding, incident: Incident) -> bool:
+    if incident.recovered_at is not None:
+        return incident.onset - CLOSE <= finding.onset <= incident.recovered_at + BACKLOG
+    latest = max(known.onset for known in incident.findings)
+    return incident.onset - CLOSE <= finding.onset <= max(latest, incident.opened_at) + CLOSE
+
+
+def _is_aftermath(finding: Finding, incident: Incident, now: datetime) -> bool:
+    """Whether a finding is what a resolved incident left behind."""
+    if incident.resolved_at is None or now > incident.resolved_at + AFTERMATH:
+        return False
+    return finding.onset <= incident.resolved_at + ONSET_ERROR

@@ -1,0 +1,1 @@
+"""Schedules, escalation and timers."""

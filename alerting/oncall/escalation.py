@@ -1,0 +1,173 @@
+"""Who is paged next when nobody acknowledges, on durable timers.
+
+Kinds of timers: `page` (the first page, should whoever opened the incident die before sending it), `escalate` (the
+next step), `expire` (nobody is left to ask), `ack_timeout` (somebody took it and was not heard of since).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+from sqlalchemy import Connection
+
+from alerting.incidents.machine import Command, Event, EventType, Incident
+from alerting.oncall.schedule import Override, person, stored_overrides, who_has_it
+from alerting.oncall.timers import Effect, Timer, cancel_timers, pending_kinds, set_timer
+from watchkeeper.config import OnCallConfig, PersonConfig
+from watchkeeper.state.database import Database
+from watchkeeper.text import one_line
+from watchkeeper.vocabulary import Actor
+
+MACHINE: Final = Actor(name="Watchkeeper", via="system")
+# After the last step, this long for an answer before the incident counts as expired.
+LAST_WAIT: Final = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Called:
+    """Whom a step of the escalation pages, and why: a human asks at once why it was them."""
+
+    person: PersonConfig | None
+    why: str
+
+    @property
+    def id(self) -> str:
+        return self.person.id if self.person else "nobody"
+
+    @property
+    def name(self) -> str:
+        return self.person.name if self.person else "nobody (no person is configured)"
+
+
+def whom(oncall: OnCallConfig, step: int, at: datetime, overrides: Sequence[Override]) -> Called:
+    """Whom a step pages: never nowhere while anybody is configured."""
+    if not oncall.escalation:
+        return Called(person=oncall.people[0] if oncall.people else None, why="no escalation is configured")
+    notify = oncall.escalation[min(step, len(oncall.escalation) - 1)].notify
+    where = f"step {step + 1} of {len(oncall.escalation)}"
+    if all(schedule.id != notify for schedule in oncall.schedules):
+        return Called(person=person(oncall, notify), why=f"named in {where}")
+    found, source = who_has_it(oncall, notify, at, overrides)
+    if found and source == "fallback":
+        return Called(person=found, why=f"nobody is on call in {notify!r}: its fallback; {where}")
+    if found:
+        by = "by an override" if source == "override" else "by rotation"
+        return Called(person=found, why=f"on call in {notify!r} {by}; {where}")
+    last = oncall.people[0] if oncall.people else None
+    return Called(person=last, why=f"nobody is on call in {notify!r} and it has no fallback; {where}")
+
+
+def person_at(oncall: OnCallConfig, step: int, at: datetime, overrides: Sequence[Override] = ()) -> PersonConfig | None:
+    """The person whom a step pages at a time; None only where nobody is configured at all."""
+    return whom(oncall, step, at, overrides).person
+
+
+def known_person(oncall: OnCallConfig, actor: Actor | None) -> PersonConfig | None:
+    """The configured person behind an actor: Slack knows ids, a command line names. A program's token is nobody."""
+    if actor is None or actor.via == "api":
+        return None
+    for one in oncall.people:
+        if actor.name.casefold() in (one.id.casefold(), one_line(one.name, 100).casefold(), one.slack_id.casefold()):
+            return one
+    return None
+
+
+def steps_follow(connection: Connection, oncall: OnCallConfig, incident: Incident, at: datetime) -> None:
+    """After a page: wait for the next step, or for the end."""
+    following = incident.escalation_step + 1
+    cancel_timers(connection, incident.id, at, "page", "escalate", "expire", "ack_timeout")
+    # What has recovered wakes nobody else: its page waits for an answer, or expires.
+    if following < len(oncall.escalation) and incident.system_state == "firing":
+        # Counted from the page that was really sent: after an outage of ours everybody still gets their time.
+        gap = oncall.escalation[following].after_s - oncall.escalation[incident.escalation_step].after_s
+        due = at + timedelta(seconds=max(gap, 0))
+        set_timer(connection, incident.id, "escalate", due, version=incident.version, step=following, at=at)
+    else:
+        set_timer(connection, incident.id, "expire", at + LAST_WAIT, version=incident.version, at=at)
+
+
+def consequences(
+    connection: Connection, oncall: OnCallConfig, incident: Incident, event: Event, ack_timeout_s: float
+) -> None:
+    """The waits that an event begins and ends, in the event's own transaction.
+
+    A recovery ends no wait and a refiring begins none anew: what flaps would else never reach the next person. A wait
+    that ends while the incident is recovered wakes nobody; should it fire again, `overdue` says what is due at once.
+    """
+    match event.type:
+        case "paged" | "escalated" | "ack_timed_out":
+            steps_follow(connection, oncall, incident, event.at)
+        case "acknowledged":
+            cancel_timers(connection, incident.id, event.at)
+            due = event.at + timedelta(seconds=ack_timeout_s)
+            set_timer(connection, incident.id, "ack_timeout", due, version=incident.version, at=event.at)
+        case "recovered" if incident.human_state == "paged":
+            # Nobody else is woken for what is over, yet the page must still end: answered, or expired.
+            if "expire" not in pending_kinds(connection, incident.id):
+                set_timer(
+                    connection, incident.id, "expire", event.at + LAST_WAIT, version=incident.version, at=event.at
+                )
+        case "refired" if incident.human_state == "paged" and "escalate" in pending_kinds(connection, incident.id):
+            cancel_timers(connection, incident.id, event.at, "expire")
+        case "resolved" | "expired":
+            cancel_timers(connection, incident.id, event.at)
+
+
+def overdue(connection: Connection, oncall: OnCallConfig, incident: Incident) -> tuple[EventType, int] | None:
+    """What an incident that fires again owes at once, and for which step: its wait ended while it was recovered."""
+    pending = pending_kinds(connection, incident.id)
+    match incident.human_state:
+        case "expired":
+            return "paged", 0  # nobody ever answered, and now it is back: ask again
+        case "paged" if "escalate" not in pending and incident.escalation_step + 1 < len(oncall.escalation):
+            return "escalated", incident.escalation_step + 1
+        case "paged" if not pending:
+            return "expired", 0
+        case "acknowledged" if "ack_timeout" not in pending:
+            return "ack_timed_out", 0
+    return None
+
+
+def page_command(
+    kind: EventType, oncall: OnCallConfig, step: int, at: datetime, overrides: Sequence[Override], key: str
+) -> Command:
+    """The command that pages whom a step names. `kind` is paged, escalated or ack_timed_out."""
+    called = whom(oncall, step, at, overrides)
+    words: dict[EventType, str] = {
+        "paged": "paged {name}: {why}",
+        "escalated": "no answer; paged {name}: {why}",
+        "ack_timed_out": "no news since the acknowledgement; paged {name}: {why}",
+    }
+    text = words[kind].format(name=called.name, why=called.why)
+    return Command(type=kind, at=at, actor=MACHINE, key=key, person=called.id, step=step, text=text)
+
+
+class Applies(Protocol):
+    """Decides on a command and records it, inside a transaction: `Incidents` does."""
+
+    def apply(self, connection: Connection, incident_id: str, command: Command) -> object: ...
+
+
+def effects(incidents: Applies, oncall: OnCallConfig, db: Database) -> Mapping[str, Effect]:
+    """What each kind of timer does, inside the timer's own transaction."""
+    overrides = stored_overrides(db)
+
+    def pages(kind: EventType) -> Effect:
+        def effect(connection: Connection, timer: Timer, now: datetime) -> None:
+            command = page_command(kind, oncall, timer.step, now, overrides, timer.id)
+            incidents.apply(connection, timer.incident_id, command)
+
+        return effect
+
+    def expire(connection: Connection, timer: Timer, now: datetime) -> None:
+        incidents.apply(connection, timer.incident_id, Command(type="expired", at=now, actor=MACHINE, key=timer.id))
+
+    return {
+        "page": pages("paged"),
+        "escalate": pages("escalated"),
+        "ack_timeout": pages("ack_timed_out"),
+        "expire": expire,
+    }

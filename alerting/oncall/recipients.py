@@ -1,0 +1,68 @@
+"""Who a page reaches: decided anew when it is sent, since people leave between the decision and the send.
+
+Nobody is ever paged as nobody. Whoever was decided comes first; should they be gone, or unknown to the channel,
+whoever is on call now, the schedule's fallback, everybody in the escalation, everybody configured, and at the very
+last the channel itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from alerting.oncall.schedule import Override, who_has_it
+from watchkeeper.config import OnCallConfig, PersonConfig
+from watchkeeper.errors import NotFound
+
+# Slack's way to wake everybody in the channel.
+EVERYBODY: Final = "!channel"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipient:
+    """Somebody to wake: their id in the channel, their name, and why it is them where it was to be somebody else."""
+
+    mention: str
+    name: str
+    instead: str = ""
+
+
+def recipients(
+    oncall: OnCallConfig, person_id: str, step: int, at: datetime, overrides: Sequence[Override]
+) -> tuple[Recipient, ...]:
+    """Whom to page, best first; each is tried when the one before cannot be reached. Never empty."""
+    decided = next((one for one in oncall.people if one.id == person_id), None)
+    gone = f"{person_id} is no longer configured" if decided is None else f"{decided.name} cannot be reached"
+    chosen: list[Recipient] = []
+    for person, why in _candidates(oncall, decided, step, at, overrides):
+        if person.slack_id and all(person.slack_id != known.mention for known in chosen):
+            instead = "" if person == decided else f"{gone}; paged {person.name}: {why}"
+            chosen.append(Recipient(mention=person.slack_id, name=person.name, instead=instead))
+    last = Recipient(mention=EVERYBODY, name="everybody in the channel", instead=f"{gone}, and so is everybody else")
+    return (*chosen, last)
+
+
+def _candidates(
+    oncall: OnCallConfig, decided: PersonConfig | None, step: int, at: datetime, overrides: Sequence[Override]
+) -> Iterator[tuple[PersonConfig, str]]:
+    if decided:
+        yield decided, "decided"
+    people = {one.id: one for one in oncall.people}
+    order = [*oncall.escalation[step : step + 1], *oncall.escalation]
+    for each in order:
+        if each.notify in people:
+            yield people[each.notify], "named in the escalation"
+            continue
+        try:
+            found, source = who_has_it(oncall, each.notify, at, overrides)
+        except NotFound:  # the schedule is gone, too
+            continue
+        if found:
+            yield found, f"on call in {each.notify!r} now" if source != "fallback" else f"fallback of {each.notify!r}"
+    for schedule in oncall.schedules:
+        if schedule.fallback in people:
+            yield people[schedule.fallback], f"fallback of {schedule.id!r}"
+    for person in oncall.people:
+        yield person, "configured"

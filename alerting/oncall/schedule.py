@@ -1,0 +1,353 @@
+"""Who is on call: layers of rotations in a zone of their own, overrides on top, and a fallback below.
+
+Everything is decided by instants, in one place: paging, `oncall who`, `oncall schedule` and calendars agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal
+from zoneinfo import ZoneInfo
+
+from icalendar import Calendar, Event
+from sqlalchemy import delete, select, update
+
+from alerting.oncall.turns import instant, local_start, turn_at
+from watchkeeper.config import OnCallConfig, PersonConfig, ScheduleConfig
+from watchkeeper.errors import NotFound, StateError
+from watchkeeper.state.audit import record_audit
+from watchkeeper.state.database import Database, from_micros, to_micros
+from watchkeeper.state.insert import insert_new
+from watchkeeper.state.schema import overrides as table
+from watchkeeper.text import seen_name
+from watchkeeper.vocabulary import Actor, Window, content_key, require_utc
+
+FEED_BACK: Final = timedelta(days=7)
+FEED_AHEAD: Final = timedelta(days=60)
+WEEK: Final = timedelta(days=7)
+# Two overrides that are made at once are made one after the other (PostgreSQL; any number that is ours).
+OVERRIDING: Final = 8_274_003
+Source = Literal["override", "rotation", "fallback", "gap"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Override:
+    """Somebody takes over a schedule for a while; beats every layer, and an override that was made before it."""
+
+    schedule: str
+    person: str
+    start: datetime
+    end: datetime
+    author: str = ""
+    key: str = ""
+
+    def __post_init__(self) -> None:
+        require_utc("Override.start", self.start)
+        require_utc("Override.end", self.end)
+        if self.end <= self.start:
+            raise ValueError(f"an override must end after it starts: {self.start} to {self.end}")
+
+    @property
+    def id(self) -> str:
+        """The id under which it is kept; of one that is not kept yet, the one that it will usually have."""
+        return self.key or content_key(self.schedule, self.person, self.start.isoformat(), self.end.isoformat())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shift:
+    """Somebody is on call from `start` to `end`; `person` is None in a gap."""
+
+    start: datetime
+    end: datetime
+    person: PersonConfig | None
+    source: Source
+
+
+def _schedule(oncall: OnCallConfig, schedule_id: str) -> ScheduleConfig:
+    for schedule in oncall.schedules:
+        if schedule.id == schedule_id:
+            return schedule
+    known = ", ".join(schedule.id for schedule in oncall.schedules)
+    raise NotFound(f"no schedule {schedule_id!r}; there are: {known}")
+
+
+def person(oncall: OnCallConfig, person_id: str) -> PersonConfig:
+    """A person by id."""
+    for one in oncall.people:
+        if one.id == person_id:
+            return one
+    known = ", ".join(one.id for one in oncall.people)
+    raise NotFound(f"no person {person_id!r} among oncall.people; there are: {known}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cover:
+    """Who has a schedule at a time, by what, and until when that can be said.
+
+    `origin` names the turn or override that covers it, and `begins` when that begins by itself, whatever covers it.
+    """
+
+    person: str | None
+    source: Source
+    origin: str
+    begins: datetime
+    until: datetime
+
+
+def _at(oncall: OnCallConfig, schedule: ScheduleConfig, at: datetime, overrides: Sequence[Override]) -> _Cover:
+    """Who has a schedule at an instant: the override that was made last, else the highest layer, else the fallback."""
+    zone = ZoneInfo(schedule.timezone)
+    # Somebody who left the configuration can't be paged: their overrides must not swallow a page.
+    known = {one.id for one in oncall.people}
+    mine = [override for override in overrides if override.schedule == schedule.id and override.person in known]
+    until = min((o.start for o in mine if o.start > at), default=at + timedelta(days=400))
+    for override in reversed(mine):
+        if override.start <= at < override.end:
+            return _Cover(
+                person=override.person,
+                source="override",
+                origin=f"override {override.start.isoformat()} {override.person}",
+                begins=override.start,
+                until=min(override.end, until),
+            )
+    for number, layer in reversed(list(enumerate(schedule.layers))):
+        start = local_start(layer.start, zone)
+        turn = turn_at(start, timedelta(hours=layer.turn_hours), zone, at) if layer.people else None
+        if turn is None:
+            begins = instant(start, zone)
+            until = min(until, begins) if layer.people and begins > at else until
+            continue
+        name = layer.people[turn[0] % len(layer.people)]
+        origin = f"layer {number} turn {turn[0]}"
+        return _Cover(person=name, source="rotation", origin=origin, begins=turn[1], until=min(turn[2], until))
+    source: Source = "fallback" if schedule.fallback else "gap"
+    return _Cover(person=schedule.fallback, source=source, origin=source, begins=at, until=until)
+
+
+def who_has_it(
+    oncall: OnCallConfig, schedule_id: str, at: datetime, overrides: Sequence[Override] = ()
+) -> tuple[PersonConfig | None, Source]:
+    """Who has the schedule at `at` (UTC), and by what: override, else the highest layer, else the fallback."""
+    require_utc("at", at)
+    cover = _at(oncall, _schedule(oncall, schedule_id), at, overrides)
+    return (person(oncall, cover.person) if cover.person else None), cover.source
+
+
+def who_is_on_call(
+    oncall: OnCallConfig, schedule_id: str, at: datetime, overrides: Sequence[Override] = ()
+) -> PersonConfig | None:
+    """Who has the schedule at `at` (UTC); None in a gap without a fallback."""
+    return who_has_it(oncall, schedule_id, at, overrides)[0]
+
+
+def final_schedule(
+    oncall: OnCallConfig, schedule_id: str, window: Window, overrides: Sequence[Override] = ()
+) -> tuple[Shift, ...]:
+    """The schedule as it comes out: shifts one after the other over a window, gaps included."""
+    schedule = _schedule(oncall, schedule_id)
+    shifts: list[Shift] = []
+    at = window.start
+    while at < window.end:
+        cover = _at(oncall, schedule, at, overrides)
+        end = min(cover.until, window.end)
+        who = person(oncall, cover.person) if cover.person else None
+        if shifts and (shifts[-1].person, shifts[-1].source) == (who, cover.source):
+            shifts[-1] = replace(shifts[-1], end=end)
+        else:
+            shifts.append(Shift(start=at, end=end, person=who, source=cover.source))
+        at = end
+    return tuple(shifts)
+
+
+def gaps(
+    oncall: OnCallConfig, schedule_id: str, window: Window, overrides: Sequence[Override] = ()
+) -> tuple[Shift, ...]:
+    """When nobody, or only the fallback, would be paged."""
+    shifts = final_schedule(oncall, schedule_id, window, overrides)
+    return tuple(shift for shift in shifts if shift.source in ("gap", "fallback"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    """One entry of a calendar: a turn, an override or a week of the fallback, or what others leave of it."""
+
+    uid: str
+    start: datetime
+    end: datetime
+    person: PersonConfig
+
+
+def _entries(
+    oncall: OnCallConfig, schedule_id: str, window: Window, overrides: Sequence[Override]
+) -> tuple[_Entry, ...]:
+    """The entries that touch a window, each whole: what an entry is does not depend on when it is asked for.
+
+    Calendars know an entry again by its `uid`; so it comes from the turn or override and the entry's own begin.
+    """
+    schedule = _schedule(oncall, schedule_id)
+    # From where whatever covers the window's begin begins by itself: all that follows is then seen whole.
+    at = min(_week_of(window.start), _at(oncall, schedule, window.start, overrides).begins)
+    pieces: list[tuple[_Cover, datetime, datetime]] = []
+    while at < window.end:
+        cover = _at(oncall, schedule, at, overrides)
+        # The fallback has no turns: a week each, so that an entry of its has a begin and an end.
+        has_turns = cover.source in ("override", "rotation")
+        end = cover.until if has_turns else min(cover.until, _week_of(at) + WEEK)
+        if pieces and has_turns and pieces[-1][0].origin == cover.origin:
+            pieces[-1] = (pieces[-1][0], pieces[-1][1], end)
+        else:
+            pieces.append((cover, at, end))
+        at = end
+    return tuple(
+        _Entry(
+            uid=content_key(schedule_id, cover.person, cover.origin, start.isoformat()) + "@watchkeeper",
+            start=start,
+            end=end,
+            person=person(oncall, cover.person),
+        )
+        for cover, start, end in pieces
+        if cover.person and end > window.start
+    )
+
+
+def _week_of(at: datetime) -> datetime:
+    """The Monday, midnight UTC, at or before an instant."""
+    midnight = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return midnight - timedelta(days=midnight.weekday())
+
+
+def to_ical(
+    oncall: OnCallConfig, schedule_id: str, window: Window, overrides: Sequence[Override] = (), *, now: datetime
+) -> bytes:
+    """The final schedule as an iCalendar file, written at `now` (UTC)."""
+    calendar = Calendar()
+    calendar.add("prodid", "-//Watchkeeper//On call//EN")
+    calendar.add("version", "2.0")
+    calendar.add("x-wr-calname", f"On call: {seen_name(schedule_id)}")
+    for each in _entries(oncall, schedule_id, window, overrides):
+        entry = Event()
+        entry.add("uid", each.uid)
+        entry.add("summary", f"{seen_name(each.person.name)} is on call ({seen_name(schedule_id)})")
+        entry.add("dtstart", each.start)
+        entry.add("dtend", each.end)
+        entry.add("dtstamp", now)
+        calendar.add_component(entry)
+    return bytes(calendar.to_ical())
+
+
+def feed(oncall: OnCallConfig, schedule_id: str | None, now: datetime, overrides: Sequence[Override] = ()) -> bytes:
+    """A schedule, by default the first, from last week to two months ahead, for calendars that subscribe.
+
+    Raises:
+        NotFound: no such schedule.
+    """
+    if schedule_id is None and not oncall.schedules:
+        raise NotFound("oncall.schedules is empty; add a schedule")
+    name = oncall.schedules[0].id if schedule_id is None else schedule_id
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    return to_ical(oncall, name, Window(start=midnight - FEED_BACK, end=midnight + FEED_AHEAD), overrides, now=now)
+
+
+def record_override(
+    db: Database, oncall: OnCallConfig, override: Override, now: datetime, actor: Actor
+) -> tuple[str, bool]:
+    """Keep an override: its id, and False when the same one is in force already.
+
+    One that was taken back and is made again counts from now on: what was before stays as it was. One that another was
+    put over comes to the top.
+
+    Raises:
+        NotFound: no such schedule or person.
+        StateError: it was taken back, and would be over by now.
+    """
+    _schedule(oncall, override.schedule)
+    who = person(oncall, override.person)
+    with db.write() as connection:
+        db.one_at_a_time(connection, OVERRIDING)
+        rows = connection.execute(
+            select(table).where(table.c.schedule == override.schedule).order_by(table.c.at, table.c.id)
+        ).all()
+        if there := _in_force(rows, override):
+            return there, False
+        override = _from_now_on(override, rows, now)
+        if there := _in_force(rows, override):
+            return there, False
+        start, end = to_micros(override.start), to_micros(override.end)
+        taken = {row.id for row in rows}
+        made_at = max([to_micros(now), *(row.at + 1 for row in rows)])  # the later made wins, whatever the clock does
+        row = {
+            "id": override.id if override.id not in taken else content_key(override.id, str(made_at)),
+            "schedule": override.schedule,
+            "person": override.person,
+            "start": start,
+            "end": end,
+            "author": override.author or actor.name,
+            "at": made_at,
+        }
+        insert_new(connection, table, row)
+        detail = f"{who.name} from {override.start:%Y-%m-%d %H:%M} to {override.end:%Y-%m-%d %H:%M} UTC"
+        record_audit(connection, now, actor, "override.add", override.schedule, detail)
+    return str(row["id"]), True
+
+
+def _in_force(rows: Sequence[Any], override: Override) -> str:
+    """The override that makes another one needless: the same person, all the time, and nobody put over them."""
+    start, end = to_micros(override.start), to_micros(override.end)
+    touching = [row for row in rows if row.start < end and row.end > start]
+    if not touching or touching[-1].person != override.person:
+        return ""
+    return str(touching[-1].id) if touching[-1].start <= start and touching[-1].end >= end else ""
+
+
+def _from_now_on(override: Override, rows: Sequence[Any], now: datetime) -> Override:
+    """An override that was taken back after it had begun, made again: it begins now."""
+    start = to_micros(override.start)
+    again = any(row.person == override.person and row.start == start and row.end <= to_micros(now) for row in rows)
+    if not again or override.start >= now:
+        return override
+    if override.end <= now:
+        raise StateError(
+            f"this override was taken back, and {override.end:%Y-%m-%d %H:%M} UTC has passed: choose --to later"
+        )
+    return replace(override, start=now)
+
+
+def remove_override(db: Database, override_id: str, now: datetime, actor: Actor) -> None:
+    """End an override; one that has begun ends now, so that history stays as it was.
+
+    Raises:
+        NotFound: no such override.
+        StateError: it is over already.
+    """
+    with db.write() as connection:
+        row = connection.execute(select(table).where(table.c.id == override_id)).first()
+        if row is None:
+            raise NotFound(f"no override {override_id!r}; `watchkeeper oncall schedule` lists them")
+        moment = to_micros(now)
+        if row.end <= moment:
+            raise StateError(f"override {override_id} ended at {from_micros(row.end):%Y-%m-%d %H:%M} UTC already")
+        mine = table.c.id == override_id
+        if row.start >= moment:
+            connection.execute(delete(table).where(mine))
+        else:
+            connection.execute(update(table).where(mine).values(end=moment))
+        record_audit(connection, now, actor, "override.remove", row.schedule, f"{row.person} ({override_id})")
+
+
+def stored_overrides(db: Database) -> tuple[Override, ...]:
+    """Every override, in the order in which they were made: a later one beats an earlier one."""
+    with db.read() as connection:
+        rows = connection.execute(select(table).order_by(table.c.at, table.c.id)).all()
+    return tuple(
+        Override(
+            key=row.id,
+            schedule=row.schedule,
+            person=row.person,
+            start=from_micros(row.start),
+            end=from_micros(row.end),
+            author=row.author,
+        )
+        for row in rows
+    )

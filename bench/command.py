@@ -1,0 +1,49 @@
+"""`watchkeeper bench`: measure against a baseline in the same run."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from watchkeeper.command_options import AsJson
+
+app = typer.Typer(
+    add_completion=False, pretty_exceptions_enable=False, help="Measure against a baseline in the same run."
+)
+
+Data = Annotated[Path | None, typer.Option("--data", help="Folder with the recorded data.")]
+
+
+@app.command(epilog="Example: watchkeeper bench ingest --seconds 60 --json")
+def ingest(
+    seconds: Annotated[float, typer.Option(help="How long to send.", min=2)] = 60,
+    rate: Annotated[int, typer.Option(help="Spans offered a second.", min=500)] = 84_000,
+    as_json: AsJson = False,
+) -> None:
+    """Spans from the socket to queryable: OTLP/HTTP protobuf, 500 a request, with a query every 200 ms."""
+    import_module("bench.ingest").run(seconds=seconds, rate=rate, as_json=as_json)
+
+
+@app.command(epilog="Example: watchkeeper bench detect --json")
+def detect(
+    data: Data = None,
+    longest: Annotated[int | None, typer.Option(help="Leave out series with more rows: quicker.", min=1)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Detection beside other libraries: recorded series, speed, drift and log templates."""
+    import_module("bench.detect").run(data=data, as_json=as_json, longest=longest)
+
+
+@app.command(epilog="Examples: watchkeeper bench rca --json    watchkeeper bench rca --live-spans 5000000")
+def rca(
+    data: Data = None,
+    live_spans: Annotated[
+        int, typer.Option(help="Instead, time a live diagnosis with so many spans in a store of its own.", min=0)
+    ] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Diagnosis beside published methods on recorded incidents, or live over millions of spans."""
+    import_module("bench.rca").run(data=data, as_json=as_json, live_spans=live_spans)

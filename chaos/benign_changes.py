@@ -1,0 +1,68 @@
+"""Things that happen and should wake nobody: a deploy, a cold cache after one, a busy hour, a nightly job.
+
+Each may be seen by a detector; whether it is benign is not assumed but measured, by the steady-state hypothesis
+of `chaos.experiment`: customers must stay well all the while.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from types import MappingProxyType
+
+from chaos.targets.shop import Target
+
+BATCH_EVERY_S = 0.25
+BUSY_HOUR = 1.7
+
+
+@contextmanager
+def harmless_deploy(target: Target, service: str, seconds: float) -> Iterator[None]:  # noqa: ARG001 - all take the same
+    """A new version that behaves like the old one. It stays."""
+    target.act(service, "deploy", {"title": "Update dependencies"})
+    yield
+
+
+@contextmanager
+def cold_deploy(target: Target, service: str, seconds: float) -> Iterator[None]:  # noqa: ARG001 - all take the same
+    """A new version whose cache is empty: its first requests take a little longer, then it is as before. It stays."""
+    target.act(service, "deploy", {"title": "Larger cache", "defect": "cold"})
+    yield
+
+
+@contextmanager
+def load_wave(target: Target, service: str, seconds: float) -> Iterator[None]:  # noqa: ARG001 - all take the same
+    """A busy hour: more customers for a while; ends by itself."""
+    target.set_load(BUSY_HOUR, seconds)
+    try:
+        yield
+    finally:
+        target.set_load(1.0, 1.0)
+
+
+@contextmanager
+def batch_job(target: Target, service: str, seconds: float) -> Iterator[None]:
+    """A nightly job inside one service: it computes, and asks for work a few times a second. Ends by itself."""
+    stop = threading.Event()
+    target.burn(service, seconds, 1)
+
+    def work() -> None:
+        for _ in range(int(seconds / BATCH_EVERY_S)):
+            if stop.wait(BATCH_EVERY_S):
+                return
+            target.ask(service)
+
+    thread = threading.Thread(target=work, name="batch-job", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(5)
+
+
+Disturbance = Callable[[Target, str, float], AbstractContextManager[None]]
+DISTURBANCES: Mapping[str, Disturbance] = MappingProxyType(
+    {"harmless_deploy": harmless_deploy, "cold_deploy": cold_deploy, "load_wave": load_wave, "batch_job": batch_job}
+)

@@ -1,0 +1,61 @@
+"""`watchkeeper demo --headless`: the whole loop with a scripted human, measured, in at most ten minutes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from chaos.demo.processes import Stopped
+from chaos.demo.report import FaultReport, Report
+from chaos.demo.stage import Say, perform
+from chaos.demo.story import Story, run_course
+from chaos.scorecard import Scored, score
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Played:
+    """What the course itself saw."""
+
+    faults: tuple[FaultReport, ...]
+    problems: tuple[str, ...]
+    control: dict[str, Any]
+    models: dict[str, Any]
+    extra_pages: int
+
+
+def run(root: Path, seed: int, say: Say) -> Report:
+    """Six faults and a control window. Raises Stopped on Ctrl-C."""
+    played, measured = perform(root, seed, say, lambda story: _play(story, seed, say))
+    return Report(
+        seed=seed,
+        faults=played.faults,
+        control=played.control,
+        models=played.models,
+        scorecard=asdict(score([Scored.read(asdict(report)) for report in played.faults])),
+        extra_pages=played.extra_pages,
+        problems=played.problems,
+        measured=measured,
+    )
+
+
+def _play(story: Story, seed: int, say: Say) -> _Played:
+    loop = story.loop
+    before = loop.model_versions()
+    faults, problems = run_course(story, seed)
+    after = story.learn(before)
+    shadow = loop.would_have_changed()
+    silent = [verdict["incident"] for verdict in shadow if not verdict["would_page"]]
+    say(f"learnt: {len(after)} model versions; the newest would not have paged for {silent or 'none'}")
+    own = {report.incident for report in faults}
+    extra = [one for one in loop.incidents.list(limit=200) if one.thread and one.id not in own]
+    return _Played(
+        faults=tuple(faults),
+        problems=tuple(problems),
+        control={"minutes": story.control_minutes, "pages": story.control_pages},
+        models={"before": before, "after": after, "shadow_verdicts": shadow},
+        extra_pages=len(extra) - story.control_pages,
+    )
+
+
+__all__ = ["Stopped", "run"]

@@ -1,0 +1,98 @@
+"""The demo on a terminal: a report as a table, and live progress of one incident."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from alerting.incidents.machine import Incident
+from chaos.demo.report import Report
+from chaos.demo.trial import TrialReport
+
+MARKS = {
+    "opened": "yellow",
+    "paged": "yellow",
+    "escalated": "red",
+    "acknowledged": "cyan",
+    "approved": "cyan",
+    "run_finished": "green",
+    "recovered": "green",
+    "resolved": "green",
+}
+LINES = 14
+
+
+def print_report(report: Report) -> None:
+    """The run as a table on stdout."""
+    console = Console()
+    table = Table(title=f"Six faults, seed {report.seed}")
+    for column in ("fault", "target", "took effect", "detected", "paged", "truth ranked", "acked", "resolved"):
+        table.add_column(column)
+    for fault in report.faults:
+        seconds = (fault.detected_s, fault.paged_s, fault.acknowledged_s, fault.resolved_s)
+        detected, paged, acked, resolved = ("never" if s is None else f"{s:.1f} s" for s in seconds)
+        table.add_row(
+            fault.fault,
+            fault.target,
+            "yes" if fault.took_effect else "no",
+            detected,
+            paged,
+            str(fault.rank_of_truth or "not named"),
+            acked,
+            resolved,
+        )
+    console.print(table)
+    console.print(f"Control window: {report.control['pages']} pages in {report.control['minutes']} minutes")
+    cost = report.measured
+    console.print(f"Peak memory of all roles together: {cost.roles_together_mib:.0f} MiB; {cost.seconds:.0f} s in all")
+
+
+def print_trial(trial: TrialReport) -> None:
+    """The trial's two halves side by side on stdout, then what root-cause analysis did."""
+    console = Console()
+    table = Table(title=f"Before and after learning, seed {trial.seed}")
+    for column in ("", "benign disturbances", "false pages", "a disturbance", "faults", "recall"):
+        table.add_column(column)
+    for name, half in (("before", trial.before), ("after", trial.after)):
+        table.add_row(
+            name,
+            f"{half.benign} of {half.disturbances}",
+            str(half.false_pages),
+            f"{half.false_page_rate:.2f}",
+            f"{half.took_effect} of {half.faults}",
+            f"{half.recall:.2f}",
+        )
+    console.print(table)
+    card = trial.scorecard
+    console.print(f"True service first {card['first']:.0%}, mechanism right {card['mechanism']:.0%}")
+    console.print(f"Version {trial.promotion.version} served after the promotion: {trial.promotion.reason}")
+    console.print(f"Rolled back to {trial.promotion.rolled_back_to}; same decisions: {trial.promotion.same_decisions}")
+
+
+def progress(headline: str, incident: Incident | None, links: Mapping[str, str], steps: list[str]) -> Panel:
+    """What the terminal shows while a fault holds: what was done, what the incident says, where to look."""
+    parts: list[Any] = [Text(headline, style="bold")]
+    parts += [Text(f"· {step}") for step in steps[-6:]]
+    if incident:
+        parts.append(Text(""))
+        parts.append(Text(f"{incident.id}  {incident.title}", style="bold yellow"))
+        for entry in incident.timeline[-LINES:]:
+            parts.append(Text(f"  {_time(entry.at)} {entry.who}: {entry.text}", style=MARKS.get(entry.kind, "")))
+        if incident.diagnosis and incident.diagnosis.suspects:
+            parts.append(Text(""))
+            for number, suspect in enumerate(incident.diagnosis.suspects[:3], 1):
+                parts.append(Text(f"  {number}. {suspect.service} ({suspect.mechanism}) {suspect.probability:.0%}"))
+                parts += [Text(f"     {e.sentence}", style="dim") for e in suspect.evidence[:2]]
+    parts.append(Text(""))
+    parts += [Text(f"{name:<10} {url}", style="blue") for name, url in links.items()]
+    return Panel(Group(*parts), title="Watchkeeper demo", border_style="blue")
+
+
+def _time(at: datetime) -> str:
+    return at.astimezone().strftime("%H:%M:%S")

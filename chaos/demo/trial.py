@@ -1,0 +1,261 @@
+"""`watchkeeper demo --trial`: many faults and as many harmless disturbances, before and after labels were learnt.
+
+    warm-up ─► before: one fault of each kind and half of the disturbances, and more faults until there are ten labels;
+               every page is labelled, by a human and by chaos
+            ─► an operator promotes the newest version, through the gate, and again after every five further labels
+            ─► after: the other faults and disturbances, on other services
+            ─► roll back, and compare every decision with the one before the promotion
+
+A disturbance counts as benign only where customers stayed well through it (chaos' steady-state hypothesis).
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from chaos.benign_changes import DISTURBANCES
+from chaos.demo.loop import paged_at
+from chaos.demo.promotion import Operator, Promotion
+from chaos.demo.report import FaultReport, Measured
+from chaos.demo.stage import Say, perform
+from chaos.demo.story import LATE_RESOLVE_S, Plan, Story, choose
+from chaos.experiment import STEADY_STATE
+from chaos.faults import FAULTS
+from chaos.scorecard import Scored, score
+from chaos.shop.topology import PLANS
+from watchkeeper.errors import ChaosError
+
+DISTURBED_S = 30.0
+HURT_SECONDS_AT_MOST = 3
+PAGE_MAY_COME_S = 12.0
+# A cold cache is what wakes somebody for nothing most often, so it comes most often.
+MIX = ("cold_deploy", "batch_job", "cold_deploy", "harmless_deploy", "cold_deploy", "load_wave")
+LABELS = 10  # before anything is promoted
+MORE_LABELS = 5  # before the next version is
+Phase = Literal["before", "after"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disturb:
+    """Which harmless thing happens to which service."""
+
+    name: str
+    service: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisturbanceReport:
+    """One disturbance. `benign`: customers stayed well; `paged`: the incidents that woke somebody for it."""
+
+    name: str
+    service: str
+    phase: Phase
+    benign: bool
+    hurt_seconds: int
+    opened: int
+    paged: tuple[str, ...]
+    titles: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Half:
+    """One phase's counts. `false_pages` are the pages during benign disturbances."""
+
+    disturbances: int
+    benign: int
+    disturbances_paged: int
+    false_pages: int
+    false_page_rate: float
+    faults: int
+    took_effect: int
+    recall: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialReport:
+    """The whole trial, for `--json`."""
+
+    seed: int
+    before: Half
+    after: Half
+    labels_before: int
+    scorecard: dict[str, Any]
+    promotion: Promotion
+    faults: tuple[FaultReport, ...]
+    disturbances: tuple[DisturbanceReport, ...]
+    problems: tuple[str, ...]
+    measured: Measured
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def run(root: Path, seed: int, say: Say, *, faults: int, disturbances: int) -> TrialReport:
+    """Play the trial. Raises Stopped on Ctrl-C."""
+    played, measured = perform(root, seed, say, lambda story: _Trial(story, seed).play(faults, disturbances))
+    return TrialReport(
+        seed=seed,
+        before=played.halves[0],
+        after=played.halves[1],
+        labels_before=played.labels_before,
+        scorecard=asdict(score([Scored.read(asdict(report)) for report in played.faults])),
+        promotion=played.promotion,
+        faults=played.faults,
+        disturbances=played.disturbances,
+        problems=played.problems,
+        measured=measured,
+    )
+
+
+def steps(seed: int, faults: int, disturbances: int) -> tuple[list[Plan | Disturb], list[Plan | Disturb]]:
+    """What happens before and after the promotion, shuffled: the same kinds in both, on other services.
+
+    Each round of faults is that of one seed of the headless demo; disturbances come in the order of `MIX`.
+    One round of faults comes before, so that some ten labels have to be enough.
+    """
+    plans = [plan for number in range(math.ceil(faults / len(FAULTS))) for plan in choose(seed + number)][:faults]
+    dice = random.Random(seed)
+    names = [plan.name for plan in PLANS]
+    dealt = {kind: dice.sample(names, len(names)) for kind in DISTURBANCES}
+    middle = disturbances // 2
+
+    def deal(count: int, first: int) -> list[Plan | Disturb]:
+        kinds = [MIX[i % len(MIX)] for i in range(count)]
+        turns = [first + kinds[:i].count(kind) for i, kind in enumerate(kinds)]
+        return [
+            Disturb(name=kind, service=dealt[kind][turn % len(names)]) for kind, turn in zip(kinds, turns, strict=True)
+        ]
+
+    first = min(len(FAULTS), faults // 2)
+    halves: tuple[list[Plan | Disturb], list[Plan | Disturb]] = (
+        [*plans[:first], *deal(middle, 0)],
+        [*plans[first:], *deal(disturbances - middle, len(names) // 2)],
+    )
+    for half in halves:
+        dice.shuffle(half)
+    return halves
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Played:
+    halves: tuple[Half, Half]
+    labels_before: int
+    promotion: Promotion
+    faults: tuple[FaultReport, ...]
+    disturbances: tuple[DisturbanceReport, ...]
+    problems: tuple[str, ...]
+
+
+class _Trial:
+    """The course: what happens, and what is kept of it."""
+
+    def __init__(self, story: Story, seed: int) -> None:
+        self._story = story
+        self._seed = seed
+        self._problems: list[str] = []
+        self._done = self._all = 0
+        story.whole_run_s = float("inf")
+
+    def play(self, faults: int, disturbances: int) -> _Played:
+        story = self._story
+        before, after = steps(self._seed, faults, disturbances)
+        self._all = len(before) + len(after)
+        story.warm_up()
+        first = self._half("before", before)
+        while self._labels() < LABELS and (more := next((step for step in after if isinstance(step, Plan)), None)):
+            after.remove(more)
+            extra = self._half("before", [more])
+            first[0].extend(extra[0])
+        labels_before = self._labels()
+        operator = Operator(story.loop.db, story.patience, story.say, story.loop.gate)
+        operator.promote()
+        second: tuple[list[FaultReport], list[DisturbanceReport]] = ([], [])
+        promoted_at = labels_before
+        for step in after:
+            part = self._half("after", [step])
+            second[0].extend(part[0])
+            second[1].extend(part[1])
+            if self._labels() >= promoted_at + MORE_LABELS:
+                operator.promote()
+                promoted_at = self._labels()
+        return _Played(
+            halves=(_half(*first), _half(*second)),
+            labels_before=labels_before,
+            promotion=operator.roll_back(),
+            faults=(*first[0], *second[0]),
+            disturbances=(*first[1], *second[1]),
+            problems=tuple(self._problems),
+        )
+
+    def _labels(self) -> int:
+        return self._story.loop.labelled_incidents("human")
+
+    def _half(
+        self, phase: Phase, course: Sequence[Plan | Disturb]
+    ) -> tuple[list[FaultReport], list[DisturbanceReport]]:
+        faults: list[FaultReport] = []
+        disturbances: list[DisturbanceReport] = []
+        for step in course:
+            self._done += 1
+            self._story.say(f"{phase}, {self._done} of {self._all}")
+            try:
+                if isinstance(step, Plan):
+                    faults.append(self._story.break_one(step))
+                else:
+                    disturbances.append(self._disturb(phase, step))
+            except ChaosError as error:
+                self._problems.append(f"{step}: {error.message}")
+                self._story.say(f"  refused: {error.message}")
+            self._story.settle()
+        return faults, disturbances
+
+    def _disturb(self, phase: Phase, step: Disturb) -> DisturbanceReport:
+        """Let it happen, watch customers, wait for a page, and label what was opened."""
+        story = self._story
+        story.say(f"○ {step.name} in {step.service}")
+        since, hurt = time.time(), 0
+        with DISTURBANCES[step.name](story.target, step.service, DISTURBED_S):
+            for _ in story.patience.every(1.0, DISTURBED_S):
+                hurt += not all(probe.holds(story.target)[0] for probe in STEADY_STATE)
+        story.patience.sleep(PAGE_MAY_COME_S)
+        for _ in story.patience.every(0.5, LATE_RESOLVE_S + DISTURBED_S):
+            if all(one.human_state == "resolved" or not one.thread for one in story.loop.opened_since(since)):
+                break
+        opened = story.loop.opened_since(since)
+        story.truth_kept().control(since, time.time(), f"{step.name} in {step.service}: customers stayed well")
+        story.loop.settle()
+        paged = [one for one in opened if paged_at(one)]
+        report = DisturbanceReport(
+            name=step.name,
+            service=step.service,
+            phase=phase,
+            benign=hurt <= HURT_SECONDS_AT_MOST,
+            hurt_seconds=hurt,
+            opened=len(opened),
+            paged=tuple(one.id for one in paged),
+            titles=tuple(one.title for one in opened),
+        )
+        story.say(f"● {step.name} in {step.service}: {len(paged)} pages, {len(opened)} incidents, hurt {hurt} s")
+        return report
+
+
+def _half(faults: Sequence[FaultReport], disturbances: Sequence[DisturbanceReport]) -> Half:
+    benign = [one for one in disturbances if one.benign]
+    real = [one for one in faults if one.took_effect]
+    pages = sum(len(one.paged) for one in benign)
+    return Half(
+        disturbances=len(disturbances),
+        benign=len(benign),
+        disturbances_paged=sum(bool(one.paged) for one in benign),
+        false_pages=pages,
+        false_page_rate=round(pages / max(len(benign), 1), 3),
+        faults=len(faults),
+        took_effect=len(real),
+        recall=round(sum(one.paged_s is not None for one in real) / max(len(real), 1), 3),
+    )

@@ -1,0 +1,180 @@
+"""Experiments become labels: each incident that one caused, or a miss where none came.
+
+Whoever runs an experiment records what is true before anything breaks. Settling is a pass over what has ended, each in
+one transaction, and may be repeated by anybody: the watch role does it, so that a killed injector loses nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Connection, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from chaos.fault import Truth
+from chaos.journal import (
+    ExperimentTruth,
+    Outcome,
+    ended_unsettled,
+    next_began,
+    outcomes,
+    read_experiment,
+    record_experiment,
+    settle_as,
+)
+from chaos.record import truths
+from chaos.targets.shop import Target
+from watchkeeper.errors import WatchkeeperError
+from watchkeeper.problems import Problems
+from watchkeeper.state.database import Database, to_micros
+from watchkeeper.state.labels import store_label
+from watchkeeper.state.schema import findings, incidents, labels
+from watchkeeper.text import one_line
+from watchkeeper.vocabulary import Label, content_key, utc
+
+AUTHOR: Final = "chaos"
+# An incident that opens so long after the end of a fault is still its own: telemetry is late by seconds, and detectors
+# wait for a few ticks. After that it was missed.
+OPENS_WITHIN: Final = timedelta(minutes=2)
+
+
+def truth_of(row: Truth, target: Path, services: Collection[str]) -> ExperimentTruth:
+    """An experiment's truth as the state database keeps it."""
+    return ExperimentTruth(
+        id=row.id,
+        target=str(target),
+        fault=row.fault,
+        service=row.target,
+        mechanism=row.mechanism,
+        services=tuple(sorted(services)),
+        began=utc(row.injected_at),
+        ended=utc(row.ended_at),
+        took_effect=True if row.took_effect else None if row.cut_short else False,
+        detail=row.detail,
+    )
+
+
+def control_window(target: Path, services: Collection[str], began: float, ended: float, detail: str) -> ExperimentTruth:
+    """A span (Unix seconds) in which nothing was wrong with a target: a page about it is a false one."""
+    return ExperimentTruth(
+        id=f"control-{content_key(str(target), repr(began))}",
+        target=str(target),
+        services=tuple(sorted(services)),
+        began=utc(began),
+        ended=utc(ended),
+        took_effect=False,
+        detail=detail,
+    )
+
+
+def settle(db: Database, now: datetime, problems: Problems) -> None:
+    """Label the incidents of the experiments that have ended, and close those whose time is over."""
+    for attempt in problems.each("experiments", ended_unsettled(db, now), str):
+        with attempt as experiment_id, db.write() as connection:
+            _settle(connection, read_experiment(connection, experiment_id), now)
+
+
+def _settle(connection: Connection, truth: ExperimentTruth, now: datetime) -> None:
+    following = next_began(connection, truth)
+    # After a control window something else may begin at once: what opens later says nothing of it.
+    last = truth.ended + (OPENS_WITHIN if truth.fault else timedelta(0))
+    until = min(last, following) if following else last
+    caused = _opened(connection, truth, until)
+    if truth.took_effect or not truth.fault:
+        for incident_id in caused:
+            _label(connection, truth, incident_id, now)
+    if now >= until:
+        joined = bool(_joined(connection, truth, until))
+        settle_as(connection, truth.id, outcome_of(truth, found=bool(caused), joined=joined))
+
+
+def outcome_of(truth: ExperimentTruth, *, found: bool, joined: bool) -> Outcome:
+    """What became of an experiment whose time is over. Pure."""
+    if not truth.fault:
+        return "false page" if found else "quiet"
+    if not truth.took_effect:
+        return "unknown" if truth.took_effect is None else "no effect"
+    if found:
+        return "found"
+    return "joined" if joined else "missed"
+
+
+def _opened(connection: Connection, truth: ExperimentTruth, until: datetime) -> list[str]:
+    """Incidents about the target that were opened in time."""
+    span = (incidents.c.opened_at >= to_micros(truth.began)) & (incidents.c.opened_at < to_micros(until))
+    query = select(incidents.c.id, incidents.c.body).where(span).order_by(incidents.c.opened_at)
+    mine = set(truth.services)
+    return [
+        incident_id
+        for incident_id, body in connection.execute(query)
+        if mine & {finding["service"] for finding in json.loads(body)["findings"]}
+    ]
+
+
+def _joined(connection: Connection, truth: ExperimentTruth, until: datetime) -> list[str]:
+    """Incidents in which the target's findings began in time, whenever they were opened."""
+    span = (findings.c.onset >= to_micros(truth.began)) & (findings.c.onset < to_micros(until))
+    query = select(findings.c.incident_id).where(
+        span, findings.c.service.in_(truth.services), findings.c.incident_id.is_not(None)
+    )
+    return [str(one) for one in connection.scalars(query.distinct())]
+
+
+def _label(connection: Connection, truth: ExperimentTruth, incident_id: str, now: datetime) -> None:
+    """Chaos' own label of an incident, once: beside the humans', and never mixed with them."""
+    label_id = f"chaos-{incident_id}"
+    if connection.scalar(select(labels.c.id).where(labels.c.id == label_id)):
+        return
+    store_label(
+        connection,
+        Label(
+            id=label_id,
+            incident_id=incident_id,
+            source="chaos",
+            author=AUTHOR,
+            at=now,
+            warranted=bool(truth.fault),
+            cause=truth.service or None,
+            mechanism=truth.mechanism,
+            note=f"{truth.fault}: {truth.detail}" if truth.fault else truth.detail,
+        ),
+    )
+
+
+class Recorder:
+    """Keeps what one target's experiments make true; called with each truth as it becomes known."""
+
+    def __init__(self, db: Database, target: Target, say: Callable[[str], None]) -> None:
+        self._db = db
+        self._target = target
+        self._say = say
+        self._services = tuple(target.services())
+        self._began: set[str] = set()
+
+    def __call__(self, row: Truth) -> None:
+        """Keep an experiment's truth. Raises only before anything is broken: later, mending comes first."""
+        truth = truth_of(row, self._target.data_dir.resolve(), self._services)
+        if row.id not in self._began:
+            record_experiment(self._db, truth)
+            self._began.add(row.id)
+            return
+        try:
+            record_experiment(self._db, truth)
+        except (WatchkeeperError, SQLAlchemyError) as error:
+            self._say(f"not recorded yet, the next experiment does it: {one_line(error)}")
+
+    def catch_up(self) -> None:
+        """Record what an earlier injector wrote beside the target and could not record any more."""
+        known = outcomes(self._db)
+        for row in truths(self._target.data_dir):
+            if row.id in known:
+                record_experiment(self._db, truth_of(row, self._target.data_dir.resolve(), self._services))
+
+    def control(self, began: float, ended: float, detail: str) -> None:
+        """Keep a span (Unix seconds) in which nothing was wrong with the target."""
+        window = control_window(self._target.data_dir.resolve(), self._services, began, ended, detail)
+        record_experiment(self._db, window)

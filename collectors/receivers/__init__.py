@@ -1,0 +1,1 @@
+"""Receivers of telemetry, over HTTP and gRPC."""

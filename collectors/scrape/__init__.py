@@ -1,0 +1,1 @@
+"""Prometheus endpoints, scraped."""

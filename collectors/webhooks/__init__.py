@@ -1,0 +1,1 @@
+"""Alerts and change events that other systems post."""

@@ -1,0 +1,25 @@
+"""A part of a page that cannot be read says so in its place; the rest of the page stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+from dash import html
+
+from dashboard.components.elements import Part, trouble
+from watchkeeper.errors import WatchkeeperError
+
+
+def attempt(what: str, draw: Callable[[], Part]) -> Part:
+    """What `draw` gives, or in its place what is wrong. `what` names the part at the start of a sentence."""
+    try:
+        part = draw()
+        # Dash knows no list within a list of children.
+        return html.Div(part, className="stack") if isinstance(part, list) else part
+    except WatchkeeperError as error:
+        structlog.get_logger().warning("dashboard.part_failed", part=what, error=error.message)
+        return trouble(what, error.message)
+    except Exception:  # noqa: BLE001 - one part that fails must not take the incidents off the screen
+        structlog.get_logger().exception("dashboard.part_failed", part=what)
+        return trouble(what, "This is a defect of the dashboard; the web role's log holds its trace.")

@@ -1,0 +1,109 @@
+"""The elements that every page is built from: cards, pills, moments, facts, and what to say when there is nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from dash import dcc, html
+
+from dashboard.components.wording import ago, clock_text, utc_text
+from dashboard.figures.frame import CONFIG, Figure
+from dashboard.reads.health import MARKS, Health
+from dashboard.viewer import Viewer
+
+Part = Any  # a Dash component, text, or a list of them
+
+
+def card(title: str, *children: Part, aside: Part = None, kind: str = "", level: int = 2) -> html.Section:
+    """A titled surface; `aside` stands at the right of its title."""
+    heading = html.H2 if level == 2 else html.H3
+    head = html.Div(
+        [heading(title), html.Div(aside, className="card-aside") if aside is not None else None], className="card-head"
+    )
+    return html.Section([head, *children], className=f"card {kind}".strip())
+
+
+def pill(text: str, tone: str, mark: str = "") -> html.Span:
+    """A word in a tone (`failing`, `degraded`, `ok`, `silent`, `unknown`, `accent`), with a shape before it."""
+    return html.Span(
+        [html.Span(mark + " ", **{"aria-hidden": "true"}) if mark else None, text], className=f"pill {tone}"
+    )
+
+
+def health_pill(health: Health) -> html.Span:
+    return pill(health.state, health.state, MARKS[health.state])
+
+
+def moment(at: datetime, viewer: Viewer, *, relative: bool = False, seconds: bool = True) -> html.Time:
+    """A time in the reader's zone, with UTC on hover."""
+    shown = clock_text(at, viewer.zone, viewer.now, seconds=seconds)
+    return html.Time(
+        ago(at, viewer.now) if relative else shown,
+        dateTime=at.isoformat(),
+        title=f"{shown} {viewer.zone_label} · {utc_text(at)}" if relative else utc_text(at),
+    )
+
+
+def facts(*pairs: tuple[str, Part]) -> html.Dl:
+    """Names and values, one pair a row."""
+    return html.Dl([part for name, value in pairs for part in (html.Dt(name), html.Dd(value))], className="facts")
+
+
+def empty(title: str, *advice: Part) -> html.Div:
+    """Nothing to show, and what that means or what to do about it."""
+    return html.Div([html.P(title, className="empty-title"), *(html.P(line) for line in advice)], className="empty")
+
+
+def trouble(what: str, why: str) -> html.Div:
+    """A part of the page could not be read: what, why, and that it tries again."""
+    return html.Div(
+        [
+            html.P(f"{what} cannot be shown", className="empty-title"),
+            html.P(why),
+            html.P(
+                [
+                    "The page tries again by itself. ",
+                    html.Code("watchkeeper doctor"),
+                    " says what is wrong and what to do.",
+                ]
+            ),
+        ],
+        className="empty trouble",
+        role="alert",
+    )
+
+
+def plot(name: str, figure: Figure, words: str) -> html.Div:
+    """A plotly figure with a sentence for who cannot see it."""
+    height = figure["layout"]["height"]
+    return html.Div(
+        dcc.Graph(id={"plot": name}, figure=figure, config=CONFIG, style={"height": f"{height}px"}),
+        role="img",
+        className="plot",
+        **{"aria-label": words},
+    )
+
+
+def picture(source: str, words: str) -> html.Img:
+    """A sparkline; `words` say what it shows."""
+    return html.Img(src=source, alt=words, className="spark", title=words)
+
+
+def table(heads: Sequence[str], rows: Sequence[Part], *, caption: str, kind: str = "") -> html.Div:
+    """A plain table that scrolls sideways on its own when the screen is narrow. A column of names may have no head."""
+    return html.Div(
+        html.Table(
+            [
+                html.Caption(caption, className="unseen"),
+                html.Thead(html.Tr([html.Th(h, scope="col") if h else html.Td() for h in heads])),
+                html.Tbody(list(rows)),
+            ],
+            className=f"table {kind}".strip(),
+        ),
+        className="scroll",
+        tabIndex=0,
+        role="region",
+        **{"aria-label": caption},
+    )

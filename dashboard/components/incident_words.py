@@ -1,0 +1,127 @@
+"""An incident in words: what state it is in, who has it, what caused it, and why somebody was woken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dash import dcc, html
+
+from alerting.incidents.machine import Incident
+from dashboard.components.elements import Part, moment, pill
+from dashboard.components.wording import count, duration, likely, listed
+from dashboard.urls import incident_path
+from dashboard.viewer import Viewer
+from watchkeeper.vocabulary import Actor, Finding
+
+# word, tone and shape of each half of the state
+SYSTEM = {"firing": ("firing", "failing", "◆"), "recovered": ("recovered", "ok", "●")}
+HUMAN = {
+    "waiting": ("about to page", "unknown", "…"),
+    "paged": ("unacknowledged", "failing", "!"),
+    "acknowledged": ("acknowledged", "accent", "✓"),
+    "resolved": ("resolved", "ok", "✓"),
+    "expired": ("nobody answered", "failing", "✕"),
+}
+
+
+def is_open(incident: Incident) -> bool:
+    """Whether a human still has something to do with it."""
+    return incident.is_open
+
+
+def is_unanswered(incident: Incident) -> bool:
+    """Whether it waits for somebody to take it."""
+    return incident.human_state in ("waiting", "paged", "expired")
+
+
+def urgency(incident: Incident) -> tuple[int, float]:
+    """Sorts what needs a human first: unanswered, then firing, then the newest."""
+    waits = {"expired": 0, "paged": 1, "waiting": 2, "acknowledged": 3, "resolved": 5}[incident.human_state]
+    return waits + (incident.system_state == "recovered"), -incident.opened_at.timestamp()
+
+
+def state_pills(incident: Incident) -> list[Part]:
+    """Both halves of the state: the system's and the human's."""
+    system, human = SYSTEM[incident.system_state], HUMAN[incident.human_state]
+    severity = [pill("ticket", "unknown", "▫")] if incident.severity == "ticket" else []
+    return [pill(*system), " ", pill(*human), *([" ", *severity] if severity else [])]
+
+
+def owner(incident: Incident, viewer: Viewer, people: Mapping[str, str]) -> Part:
+    """Who has it, or how long it has been waiting for somebody. `people` maps ids to names."""
+    if incident.human_state == "resolved" and incident.resolved_at:
+        return html.Span(["resolved by ", _name(incident.resolved_by), " ", moment(incident.resolved_at, viewer)])
+    if incident.human_state == "acknowledged" and incident.acknowledged_at:
+        return html.Span(
+            [html.Strong(_name(incident.acknowledged_by)), " has it, since ", moment(incident.acknowledged_at, viewer)]
+        )
+    if incident.human_state == "expired":
+        return html.Span("Nobody answered: the escalation chain is at its end.")
+    if incident.paged_at:
+        person = people.get(incident.paged_person, incident.paged_person) or "the person on call"
+        return html.Span(
+            ["Nobody yet: paged ", html.Strong(person), " ", moment(incident.paged_at, viewer, relative=True)]
+        )
+    return html.Span("Nobody yet: about to page")
+
+
+def cause(incident: Incident) -> Part:
+    """The likeliest cause with its probability, or what is known instead."""
+    diagnosis = incident.diagnosis
+    if diagnosis is None:
+        return html.Span("Diagnosis is on its way", className="muted")
+    if diagnosis.abstained or not diagnosis.suspects:
+        return html.Span(["No cause named: ", diagnosis.reason], className="muted")
+    first = diagnosis.suspects[0]
+    how = f", {first.mechanism}" if first.mechanism != "unknown" else ""
+    return html.Span([html.Strong(first.service), f"{how}, {likely(first.probability)} likely"])
+
+
+def cause_text(incident: Incident) -> str:
+    """The same, for a title."""
+    diagnosis = incident.diagnosis
+    if diagnosis is None or diagnosis.abstained or not diagnosis.suspects:
+        return "no cause named yet"
+    first = diagnosis.suspects[0]
+    return f"{first.service} ({likely(first.probability)})"
+
+
+def lasted(incident: Incident, viewer: Viewer) -> str:
+    """How long it went on, from onset to its end or to now."""
+    end = incident.resolved_at or viewer.now
+    return duration(end - incident.onset)
+
+
+def why_notified(incident: Incident) -> str:
+    """One sentence that answers the question of whoever was woken."""
+    findings = incident.findings
+    if not findings:
+        return "It was opened without a finding of a detector."
+    pages = [f for f in findings if f.severity == "page"] or list(findings)
+    services = sorted({f.service for f in pages})
+    detectors = sorted({f.detector for f in pages})
+    first = min(pages, key=lambda f: f.onset)
+    together = (
+        " They are one incident because they began close together and the services call each other."
+        if len(services) > 1
+        else ""
+    )
+    were = "was" if len(pages) == 1 else "were"
+    return (
+        f"{count(len(pages), 'finding')} on {listed(services)} by {listed(detectors)} {were} "
+        f"bad enough to wake somebody. First: {first.summary}.{together}"
+    )
+
+
+def opened_by(incident: Incident) -> Finding | None:
+    """The finding that woke somebody first."""
+    pages = [finding for finding in incident.findings if finding.severity == "page"]
+    return min(pages, key=lambda finding: (finding.onset, finding.key), default=None)
+
+
+def link(incident: Incident, text: str | None = None) -> Part:
+    return dcc.Link(text or incident.title, href=incident_path(incident.id), className="incident-link")
+
+
+def _name(actor: Actor | None) -> str:
+    return actor.name if actor else "somebody"

@@ -1,0 +1,239 @@
+"""One service under the map: its plots, neighbours, incidents, changes, operations, requests and log lines."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from dash import dcc, html
+
+from dashboard.components.attempts import attempt
+from dashboard.components.elements import Part, card, facts, health_pill, moment, pill, plot, table
+from dashboard.components.incident_words import cause_text, is_open, link, state_pills
+from dashboard.components.wording import milliseconds, per_second, percent
+from dashboard.figures.frame import Moment
+from dashboard.figures.red import red_figure
+from dashboard.reads.fleet import Member
+from dashboard.reads.sources import Sources
+from dashboard.urls import View, trace_path
+from dashboard.viewer import Viewer
+from detectors.learning.track_record import all_records
+from watchkeeper.vocabulary import Window
+
+NOW_S = 120.0
+STAGES = {
+    "learning": ("learning", "unknown", "?"),
+    "level": ("level learnt", "ok", "◐"),
+    "ready": ("ready", "ok", "●"),
+}
+
+
+def service_panel(sources: Sources, name: str, member: Member, view: View, viewer: Viewer) -> Part:
+    """The panel of a chosen service, over the time range of the page."""
+    window = view.window(viewer.now)
+    changes = [c for c in sources.changes(window) if c.service == name]
+    incidents = [i for i in sources.listed() if i.service == name or any(f.service == name for f in i.findings)]
+    marks = [Moment(at=c.at, text=f"{c.kind} {c.version}".strip(), kind="change") for c in changes]
+    marks += [Moment(at=i.onset, text="onset", kind="onset") for i in incidents]
+    recent = member.recent
+    summary = (
+        f"{name} serves {per_second(recent.per_second)}, of which {percent(recent.error_ratio)} fail, "
+        f"with a p95 latency of {milliseconds(recent.p95_ms)}"
+    )
+    return html.Section(
+        [
+            html.Div(
+                [
+                    html.H2([name, " ", health_pill(member.health)]),
+                    html.Span(member.health.reason, className="muted"),
+                    dcc.Link("Close", href=view.link(service=None), className="close", title="Esc"),
+                ],
+                className="page-head",
+            ),
+            html.Div(
+                [
+                    html.Div(
+                        card(
+                            "Requests, failures and latency",
+                            plot("red", red_figure(member.series, viewer, marks), summary),
+                            level=3,
+                        ),
+                        className="wide",
+                    ),
+                    html.Div(
+                        [
+                            _neighbours(sources, name, window, view),
+                            attempt("The detectors’ record", lambda: _records(sources, name)),
+                            card(
+                                "Incidents",
+                                html.Ul(
+                                    [
+                                        html.Li(
+                                            [
+                                                link(i),
+                                                html.Span([*state_pills(i), f" {cause_text(i)}"], className="line"),
+                                            ]
+                                        )
+                                        for i in incidents[:5]
+                                    ],
+                                    className="events stacked",
+                                )
+                                if incidents
+                                else html.P("None among the newest.", className="muted"),
+                                aside=f"{sum(1 for i in incidents if is_open(i))} open" if incidents else None,
+                                level=3,
+                            ),
+                            card(
+                                "Changes",
+                                html.Ul(
+                                    [
+                                        html.Li([moment(c.at, viewer), html.Span(f"{c.kind}: {c.title}")])
+                                        for c in changes[:8]
+                                    ],
+                                    className="events",
+                                )
+                                if changes
+                                else html.P("None in this time.", className="muted"),
+                                level=3,
+                            ),
+                        ],
+                        className="narrow",
+                    ),
+                ],
+                className="columns",
+            ),
+            html.Div(
+                [
+                    html.Div(attempt("The operations", lambda: _operations(sources, name, window)), className="half"),
+                    html.Div(
+                        attempt("The requests", lambda: examples(sources, name, window, viewer)), className="half"
+                    ),
+                ],
+                className="columns even",
+            ),
+            html.Div(
+                [
+                    html.Div(attempt("The log lines", lambda: _logs(sources, name, window, viewer)), className="wide"),
+                ],
+                className="columns even",
+            ),
+        ],
+        className="panel",
+        id="service-panel",
+        **{"aria-label": f"Service {name}"},
+    )
+
+
+def _neighbours(sources: Sources, name: str, window: Window, view: View) -> Part:
+    near = Window.last(min(window.seconds, NOW_S), until=window.end)
+    calls = sources.calls(near)
+
+    def names(pairs: list[tuple[str, str]]) -> Part:
+        parts: list[Part] = []
+        for other, words in pairs:
+            parts += [html.Li([dcc.Link(other, href=view.link(service=other)), html.Span(words, className="muted")])]
+        return html.Ul(parts, className="events") if parts else html.Span("nobody", className="muted")
+
+    def words(call: Any) -> str:
+        return f"{per_second(call.per_second)}, {percent(call.error_ratio)} failed, {milliseconds(call.mean_ms)}"
+
+    return card(
+        "Calls",
+        facts(
+            ("Called by", names([(c.caller, words(c)) for c in calls if c.callee == name])),
+            ("Calls", names([(c.callee, words(c)) for c in calls if c.caller == name])),
+        ),
+        level=3,
+    )
+
+
+def _records(sources: Sources, name: str) -> Part:
+    """How far the detectors have learnt this service, and how often each was right on it."""
+    stage = _stage(sources, name)
+    known = [record for record in all_records(sources.labelled()) if record.service == name]
+    if not known:
+        return card(
+            "Detectors here",
+            stage,
+            html.P("None was judged on this service yet: labels do that.", className="muted"),
+            level=3,
+        )
+    sentences = html.Ul([html.Li(html.Span(record.sentence())) for record in known[:6]], className="events stacked")
+    return card("Detectors here", stage, sentences, level=3)
+
+
+def _stage(sources: Sources, name: str) -> Part:
+    found = sources.readiness().get(name)
+    if found is None:
+        return html.P([pill("unknown", "unknown", "?"), " no detector has met it yet"])
+    return html.P([pill(*STAGES[found.stage]), f" {found.reason}"])
+
+
+def _operations(sources: Sources, name: str, window: Window) -> Part:
+    operations = sources.operations(window, name)
+    if not operations:
+        return card("Operations", html.P("It served nothing in this time.", className="muted"), level=3)
+    rows = [
+        html.Tr(
+            [
+                html.Th(o.name, scope="row", className="mono"),
+                html.Td(f"{o.calls:,.0f}", className="number"),
+                html.Td(percent(o.error_ratio), className="number bad" if o.error_ratio > 0.01 else "number"),
+                html.Td(milliseconds(o.p50_ms), className="number"),
+                html.Td(milliseconds(o.p95_ms), className="number"),
+                html.Td(milliseconds(o.max_ms), className="number"),
+            ]
+        )
+        for o in operations
+    ]
+    heads = ["Operation", "Requests", "Failed", "p50", "p95", "Slowest"]
+    return card("Operations", table(heads, rows, caption=f"Operations of {name}, busiest first"), level=3)
+
+
+def examples(sources: Sources, name: str, window: Window, viewer: Viewer) -> Part:
+    """Requests worth opening, failed ones first; each leads to its trace."""
+    found = sources.examples(window, name)
+    if not found:
+        return card(
+            "Requests worth a look", html.P("No request was recorded in this time.", className="muted"), level=3
+        )
+    rows = [
+        html.Tr(
+            [
+                html.Th(moment(e.at, viewer), scope="row"),
+                html.Td(dcc.Link(e.operation, href=trace_path(e.trace_id), title=e.trace_id), className="mono"),
+                html.Td(pill("failed", "failing", "✕") if e.failed else pill("slow", "unknown")),
+                html.Td(milliseconds(e.duration_ms), className="number"),
+            ]
+        )
+        for e in found
+    ]
+    heads = ["When", "Trace", "Why", "Took"]
+    caption = f"Requests to {name} that failed, then the slowest"
+    return card("Requests worth a look", table(heads, rows, caption=caption), aside="failed, then slowest", level=3)
+
+
+def _logs(sources: Sources, name: str, window: Window, viewer: Viewer) -> Part:
+    near = Window(start=max(window.start, window.end - timedelta(hours=1)), end=window.end)
+    lines = sources.log_lines(near, name)
+    if not lines:
+        return card("Warnings and errors", html.P("Nothing logged at WARN or above.", className="muted"), level=3)
+    items = [
+        html.Li(
+            [
+                moment(line["timestamp"], viewer),
+                html.Span(
+                    [
+                        pill(line["severity"], "failing" if line["severity"] in ("ERROR", "FATAL") else "degraded"),
+                        " ",
+                        html.Span(str(line["body"])[:300], className="mono"),
+                        dcc.Link(" trace", href=trace_path(line["trace_id"]), title=line["trace_id"])
+                        if line["trace_id"]
+                        else None,
+                    ]
+                ),
+            ]
+        )
+        for line in lines
+    ]
+    return card("Warnings and errors", html.Ul(items, className="events"), aside="newest first", level=3)

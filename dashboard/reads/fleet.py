@@ -1,0 +1,101 @@
+"""Every service with its numbers and its health: read once, shown on the overview, on the map and in the table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from alerting.incidents.machine import Incident
+from dashboard.components.incident_words import is_open
+from dashboard.reads.health import Health, judge
+from dashboard.reads.series import Recent, RedSeries
+from dashboard.reads.sources import Sources
+from dashboard.urls import View, step_for, whole
+from watchkeeper.errors import StateError
+from watchkeeper.vocabulary import Finding, Readiness, Window
+
+RECENT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Member:
+    """One service: its RED over the window, what it does now, and how it is."""
+
+    health: Health
+    series: RedSeries
+    recent: Recent
+
+
+def fleet(sources: Sources, view: View) -> Mapping[str, Member]:
+    """All services seen in the window or in the last half hour, worst first, then by name.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    now = sources.now()
+    window = view.window(now)
+    step = step_for(window)
+    series = dict(sources.red(window, step))
+    near = Window.last(1800, until=whole(now))
+    present = sources.red(near, 15)
+    judged = sources.watching() if view.is_live else "this is the past; states are shown for now only"
+    findings, unread = _findings(sources)
+    learnt = sources.readiness() if not unread else {}
+    members: dict[str, Member] = {}
+    for name in sorted({*series, *(present if view.is_live else ())}):
+        own = series.get(name) or present[name]
+        live = present.get(name)
+        incident = _incident_of(sources, name) if not unread else None
+        health = judge(
+            name,
+            last_served=live.last_served if live else None,
+            findings=findings.get(name, ()) if view.is_live and not judged else (),
+            judged=judged or unread or unjudged(learnt.get(name)),
+            now=now,
+            incident_id=incident.id if incident else None,
+            suspected=_suspicion(incident, name),
+        )
+        recent = live.recent(RECENT_S) if view.is_live and live else own.recent(window.seconds)
+        members[name] = Member(health=health, series=own, recent=recent)
+    return dict(sorted(members.items(), key=lambda item: (item[1].health.rank, item[0])))
+
+
+def unjudged(readiness: Readiness | None) -> str:
+    """Why the detectors' silence about a service says nothing yet; empty where it does."""
+    if readiness is None:
+        return "no detector has met it yet"
+    return f"the detectors still learn it: {readiness.reason}" if readiness.stage == "learning" else ""
+
+
+def _findings(sources: Sources) -> tuple[Mapping[str, list[Finding]], str]:
+    """What fires now, by service; with the reason when it cannot be read."""
+    by_service: dict[str, list[Finding]] = {}
+    try:
+        for finding in sources.firing():
+            by_service.setdefault(finding.service, []).append(finding)
+    except StateError as error:
+        return {}, f"findings cannot be read: {error.message}"
+    return by_service, ""
+
+
+def _incident_of(sources: Sources, service: str) -> Incident | None:
+    """The newest open incident that this service is part of."""
+    for incident in sources.listed():
+        if is_open(incident) and (
+            incident.service == service
+            or any(f.service == service for f in incident.findings)
+            or _suspicion(incident, service)
+        ):
+            return incident
+    return None
+
+
+def _suspicion(incident: Incident | None, service: str) -> float | None:
+    """How likely this service is the cause, if it is the first suspect of the incident."""
+    if incident is None or incident.diagnosis is None or incident.system_state != "firing":
+        return None
+    diagnosis = incident.diagnosis
+    if diagnosis.abstained or not diagnosis.suspects:
+        return None
+    first = diagnosis.suspects[0]
+    return first.probability if first.service == service else None

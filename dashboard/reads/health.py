@@ -1,0 +1,90 @@
+"""Is a service well? Answered from what the detectors hold against it, and never by silence.
+
+A state has a word, a shape and a colour; the first two are enough to tell them apart. Nothing unknown
+is shown as healthy: without fresh telemetry, or without a watch that judges it, a service is `unknown`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from dashboard.components.wording import duration
+from dashboard.palette import Palette
+from watchkeeper.vocabulary import Finding
+
+State = Literal["failing", "silent", "degraded", "unknown", "ok"]
+SILENT_AFTER = timedelta(seconds=90)
+WORST_FIRST: tuple[State, ...] = ("failing", "silent", "degraded", "unknown", "ok")
+MARKS: Mapping[State, str] = {"failing": "◆", "silent": "□", "degraded": "▲", "unknown": "?", "ok": "●"}
+SHAPES: Mapping[State, str] = {
+    "failing": "diamond",
+    "silent": "rectangle",
+    "degraded": "triangle",
+    "unknown": "round-rectangle",
+    "ok": "ellipse",
+}
+MEANINGS: Mapping[State, str] = {
+    "failing": "a detector says its users are hurt",
+    "silent": "it served before, and now it does not",
+    "degraded": "a detector noticed something that wakes nobody",
+    "unknown": "nothing fresh to judge it by",
+    "ok": "it serves, and no detector has anything against it",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """One service's state with the reason in words. `suspected` marks the likeliest cause of an open incident."""
+
+    service: str
+    state: State
+    reason: str
+    incident_id: str | None = None
+    suspected: float | None = None
+
+    @property
+    def rank(self) -> int:
+        """0 is worst."""
+        return WORST_FIRST.index(self.state)
+
+
+def colour(state: State, palette: Palette) -> str:
+    return str(getattr(palette, state))
+
+
+def judge(
+    service: str,
+    *,
+    last_served: datetime | None,
+    findings: Sequence[Finding],
+    judged: str,
+    now: datetime,
+    incident_id: str | None = None,
+    suspected: float | None = None,
+) -> Health:
+    """The state of one service.
+
+    Args:
+        last_served: when it last served a request, None if never in the window.
+        findings: what detectors hold against it now.
+        judged: empty when the watch role judges fresh telemetry, else the reason why nothing is judged.
+    """
+
+    def health(state: State, reason: str) -> Health:
+        return Health(service=service, state=state, reason=reason, incident_id=incident_id, suspected=suspected)
+
+    worst = max(findings, key=lambda f: (f.severity == "page", f.score), default=None)
+    if worst is not None and worst.severity == "page":
+        return health("silent" if worst.kind == "silence" else "failing", worst.summary)
+    if worst is not None:
+        return health("degraded", worst.summary)
+    if judged:
+        return health("unknown", judged)
+    if last_served is None:
+        return health("unknown", "it served no request in this time")
+    if now - last_served > SILENT_AFTER:
+        return health("silent", f"it served nothing for {duration(now - last_served)}")
+    return health("ok", "no detector has anything against it")

@@ -1,0 +1,126 @@
+"""Findings that a version held back: why they woke nobody, and the button with which a human disagrees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+import dash_mantine_components as dmc
+import structlog
+from dash import ALL, Input, Output, State, ctx, html, no_update
+
+from dashboard.commands import NO_SESSION, Who, notice
+from dashboard.components.elements import Part, pill
+from dashboard.reads.sources import Sources
+from detectors.learning.suppression import BY, REASON, find, reopen
+from watchkeeper.errors import WatchkeeperError
+from watchkeeper.vocabulary import Actor, Finding
+
+
+def reopen_button(finding: Finding) -> Any:
+    """Opens the dialog that asks whether this should have woken somebody."""
+    return dmc.Button(
+        "Reopen",
+        id={"reopen": finding.key},
+        n_clicks=0,
+        size="compact-sm",
+        variant="default",
+    )
+
+
+def is_held_back(finding: Finding) -> bool:
+    """Whether a version made a ticket of it."""
+    return finding.severity == "ticket" and REASON in finding.attributes
+
+
+def why_held_back(finding: Finding, *, reopened: bool) -> Part:
+    """The reason, the version, and a way to disagree."""
+    return html.Div(
+        [
+            pill("suppressed", "degraded", "▽"),
+            html.Span(f" by version {finding.attributes.get(BY, '?')}: {finding.attributes[REASON]} "),
+            pill("reopened", "accent", "↺") if reopened else reopen_button(finding),
+        ],
+        className="held-back",
+    )
+
+
+def is_reopened(sources: Sources, finding: Finding) -> bool:
+    """Whether somebody said that its detector on its service may not be held back."""
+    return f"{finding.detector}|{finding.service}" in sources.barred()
+
+
+def doubt(sources: Sources, key: str) -> Part:
+    """What reopening a finding means, for the one who is to confirm it."""
+    held = find(sources.db, key)
+    if held is None:
+        return html.P("It is not suppressed any more.")
+    finding = held.finding
+    fires = held.cleared_at is None
+    return html.Div(
+        [
+            html.P(html.Strong(finding.summary)),
+            html.P(f"Version {held.version} held it back: {held.reason}."),
+            html.P(
+                f"From now on no version suppresses {finding.detector} on {finding.service}. "
+                + ("It still fires, so it pages now." if fires else "This one has cleared; the next one pages.")
+            ),
+        ],
+        className="stack",
+    )
+
+
+def reopened(sources: Sources, actor: Actor | None, key: str, note: str | None, now: datetime) -> tuple[str, str, bool]:
+    """Reopen one finding. Returns what to tell the reader: a title, a sentence, and whether all went well."""
+    if actor is None:
+        return "Not signed in", NO_SESSION, False
+    try:
+        changed, message = reopen(sources.db, key, actor, now, (note or "").strip())
+    except WatchkeeperError as error:
+        return "That did not work", error.message, False
+    structlog.get_logger().info("dashboard.reopened", finding=key, actor=actor.name, changed=changed)
+    return "Reopened" if changed else "Nothing changed", message[:1].upper() + message[1:], True
+
+
+def register(dash: Any, sources: Sources, who: Who, off_loop: Callable[[Callable[..., Any]], Any]) -> None:
+    """Add the callbacks of the button and its dialog."""
+    once = {"prevent_initial_call": True}
+
+    def pressed(clicks: list[int | None]) -> Any:
+        button = ctx.triggered_id
+        if not button or not any(clicks) or not ctx.triggered[0]["value"]:
+            return (no_update,) * 4  # the page was drawn anew; nobody pressed anything
+        if not isinstance(button["reopen"], str):
+            return (no_update,) * 4  # no button of ours
+        if who() is None:
+            return notice("Not signed in", NO_SESSION, False), no_update, no_update, no_update
+        return no_update, {"finding": button["reopen"]}, True, doubt(sources, button["reopen"])
+
+    dash.callback(
+        Output("notices", "sendNotifications", allow_duplicate=True),
+        Output("asked", "data", allow_duplicate=True),
+        Output("reopen-dialog", "opened"),
+        Output("reopen-plan", "children"),
+        Input({"reopen": ALL}, "n_clicks"),
+        **once,
+    )(off_loop(pressed))
+
+    def confirmed(clicks: int, asked: Any, note: str | None) -> Any:
+        if not clicks or not isinstance(asked, dict) or not isinstance(asked.get("finding"), str):
+            return (no_update,) * 4
+        said = reopened(sources, who(), asked["finding"], note, sources.now())
+        sources.forget()
+        return notice(*said), False, uuid4().hex, ""
+
+    dash.callback(
+        Output("notices", "sendNotifications", allow_duplicate=True),
+        Output("reopen-dialog", "opened", allow_duplicate=True),
+        Output("tick", "data", allow_duplicate=True),
+        Output("reopen-note", "value"),
+        Input("reopen-submit", "n_clicks"),
+        State("asked", "data"),
+        State("reopen-note", "value"),
+        **once,
+    )(off_loop(confirmed))

@@ -1,0 +1,1 @@
+"""The HTTP side: API, sessions, headers and files."""

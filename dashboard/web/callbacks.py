@@ -1,0 +1,225 @@
+"""What a browser may ask of a callback: one that exists, for exactly its inputs, with values of the right kind.
+
+Dash takes a request as it comes: an unknown output, a missing input or a list where a text belongs ends in an exception
+far inside. Here the request is read once, checked against the callbacks that were registered, and made anew from what
+is known; anything else is refused with a sentence.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from prometheus_client import Counter
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from watchkeeper.asgi.middleware import replayed
+from watchkeeper.asgi.plain import NotPlainError, plain_object
+from watchkeeper.vocabulary import MECHANISMS
+
+REFUSED = Counter("watchkeeper_dashboard_refused_total", "Requests to pages that were refused as malformed.")
+PATH: Final = "/_dash-update-component"
+MOST_BUTTONS: Final = 2000  # of one kind on one page
+
+
+class SenselessRequest(ValueError):
+    """A request that no page of ours sends; the text says what is wrong with which part."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A property of a component; `keys` are those of a pattern's id, None for a plain id."""
+
+    component: str
+    attribute: str
+    keys: tuple[str, ...] | None
+
+    @property
+    def name(self) -> str:
+        return f"{self.component}.{self.attribute}"
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """What a registered callback reads and writes."""
+
+    inputs: tuple[Place, ...]
+    state: tuple[Place, ...]
+    outputs: tuple[tuple[str, str], ...]
+
+
+def registered(callback_map: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Callback]:
+    """The callbacks that run here and not in the browser, by output."""
+    return {
+        output: Callback(
+            inputs=tuple(_place(one) for one in entry["inputs"]),
+            state=tuple(_place(one) for one in entry["state"]),
+            outputs=tuple((one.component_id, one.component_property) for one in entry["output"]),
+        )
+        for output, entry in callback_map.items()
+        if "callback" in entry
+    }
+
+
+def checked(body: bytes, callbacks: Mapping[str, Callback]) -> dict[str, Any]:
+    """The request as Dash may have it.
+
+    Raises:
+        SenselessRequest: it is not JSON, names no callback, or does not fit the one that it names.
+    """
+    try:
+        tree = plain_object(body)
+    except NotPlainError as error:
+        raise SenselessRequest(str(error)) from error
+    output = tree.get("output")
+    callback = callbacks.get(output) if isinstance(output, str) else None
+    if callback is None:
+        raise SenselessRequest("output: names no callback; load the page again")
+    inputs = _values("inputs", tree.get("inputs", []), callback.inputs)
+    state = _values("state", tree.get("state", []), callback.state)
+    asked = {_prop_id(one) for group in (*inputs, *state) for one in (group if isinstance(group, list) else [group])}
+    changed = tree.get("changedPropIds", [])
+    if not isinstance(changed, list) or not all(isinstance(one, str) and one in asked for one in changed):
+        raise SenselessRequest("changedPropIds: names what is none of the inputs")
+    return {
+        "output": output,
+        "outputs": [{"id": name, "property": kept.partition("@")[0]} for name, kept in callback.outputs],
+        "inputs": inputs,
+        "state": state,
+        "changedPropIds": changed,
+    }
+
+
+class CheckedCallbacks:
+    """Lets only sensible requests reach Dash."""
+
+    def __init__(self, app: ASGIApp, *, callbacks: Mapping[str, Callback]) -> None:
+        self._app = app
+        self._callbacks = callbacks
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] != PATH or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        try:
+            body = json.dumps(checked(await Request(scope, receive).body(), self._callbacks)).encode()
+        except SenselessRequest as error:
+            REFUSED.inc()
+            structlog.get_logger().info("dashboard.request_refused", reason=str(error))
+            await JSONResponse({"error": str(error)}, 400)(scope, receive, send)
+            return
+        headers = MutableHeaders(raw=list(scope["headers"]))
+        headers["content-type"] = "application/json"
+        headers["content-length"] = str(len(body))
+        await self._app({**scope, "headers": headers.raw}, replayed(body, receive), send)
+
+
+def _place(entry: Mapping[str, str]) -> Place:
+    name = entry["id"]
+    return Place(name, entry["property"], tuple(sorted(json.loads(name))) if name.startswith("{") else None)
+
+
+def _values(part: str, given: Any, places: Sequence[Place]) -> list[Any]:
+    """The values of a callback's inputs or state, in order, each with the id that it must have."""
+    if not isinstance(given, list) or len(given) != len(places):
+        raise SenselessRequest(f"{part}: must be a list of {len(places)}")
+    return [
+        _value(f"{part}.{number}", one, place) if place.keys is None else _matches(f"{part}.{number}", one, place)
+        for number, (one, place) in enumerate(zip(given, places, strict=True))
+    ]
+
+
+def _value(where: str, given: Any, place: Place) -> dict[str, Any]:
+    if not isinstance(given, dict) or given.get("id") != place.component or given.get("property") != place.attribute:
+        raise SenselessRequest(f"{where}: must be {place.name}")
+    value = given.get("value")
+    if not KINDS.get(place.name, KINDS_OF_PROPERTIES.get(place.attribute, _is_shallow))(value):
+        raise SenselessRequest(f"{where}: {place.name} has no such value")
+    return {"id": place.component, "property": place.attribute, "value": value}
+
+
+def _matches(where: str, given: Any, place: Place) -> list[dict[str, Any]]:
+    """What fits a pattern: any number of components whose ids have the pattern's keys."""
+    if not isinstance(given, list) or len(given) > MOST_BUTTONS:
+        raise SenselessRequest(f"{where}: must be a list of at most {MOST_BUTTONS}")
+    found = []
+    for one in given:
+        name = one.get("id") if isinstance(one, dict) else None
+        fits = isinstance(name, dict) and tuple(sorted(name)) == place.keys and all(map(_is_label, name.values()))
+        if not fits or one.get("property") != place.attribute:
+            raise SenselessRequest(f"{where}: must be {place.name}")
+        if not KINDS_OF_PROPERTIES.get(place.attribute, _is_shallow)(one.get("value")):
+            raise SenselessRequest(f"{where}: {place.name} has no such value")
+        found.append({"id": name, "property": place.attribute, "value": one.get("value")})
+    return found
+
+
+def _prop_id(given: Mapping[str, Any]) -> str:
+    """`id.property` as the browser writes it: a pattern's id is JSON with sorted keys and no blanks."""
+    name = given["id"]
+    text = name if isinstance(name, str) else json.dumps(name, sort_keys=True, separators=(",", ":"))
+    return f"{text}.{given['property']}"
+
+
+# The kinds of values. None is what an empty field holds.
+
+
+def _is_text(longest: int) -> Callable[[Any], bool]:
+    return lambda value: value is None or (isinstance(value, str) and len(value) <= longest)
+
+
+def _is_count(value: Any) -> bool:
+    return value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0)
+
+
+def _is_scalar(value: Any) -> bool:
+    return value is None or isinstance(value, (bool, int, float)) or _is_text(300)(value)
+
+
+def _is_label(value: Any) -> bool:
+    return value is not None and _is_scalar(value)
+
+
+def _is_record(longest: int = 300) -> Callable[[Any], bool]:
+    """A few named scalars, as our own stores hold them."""
+    fits = _is_text(longest)
+
+    def holds(value: Any) -> bool:
+        return value is None or (
+            isinstance(value, dict)
+            and len(value) <= 16
+            and all(isinstance(one, (bool, int, float)) or fits(one) for one in value.values())
+        )
+
+    return holds
+
+
+def _is_shallow(value: Any, depth: int = 3) -> bool:
+    """Anything small: the rule for what has no rule of its own."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return depth > 0 and len(value) <= 500 and all(_is_shallow(one, depth - 1) for one in value)
+    return _is_scalar(value) or _is_text(4000)(value)
+
+
+KINDS: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "url.pathname": _is_text(2000),
+    "url.search": _is_text(4000),
+    "viewer.data": _is_record(),
+    "tick.data": _is_scalar,
+    "pulse.data": _is_record(8000),
+    "asked.data": lambda value: not value or _is_record(1000)(value),
+    "label-cause.value": _is_text(300),
+    "label-mechanism.value": lambda value: not value or value in MECHANISMS,
+    "label-warranted.value": lambda value: value in (None, "", "yes", "no", "unsure"),
+    "label-note.value": _is_text(4000),
+    "reopen-note.value": _is_text(4000),
+}
+KINDS_OF_PROPERTIES: Final[Mapping[str, Callable[[Any], bool]]] = {"n_clicks": _is_count}

@@ -1,0 +1,1 @@
+"""How late telemetry arrives, and clocks that disagree."""

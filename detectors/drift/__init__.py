@@ -1,0 +1,1 @@
+"""Slow changes of a service."""

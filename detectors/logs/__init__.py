@@ -1,0 +1,1 @@
+"""Log lines: error counts and new templates."""

@@ -1,0 +1,1 @@
+"""Requests, errors and durations of each service and operation."""

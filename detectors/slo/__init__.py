@@ -1,0 +1,1 @@
+"""Objectives in OpenSLO files, and the burn of their budgets."""

@@ -1,0 +1,273 @@
+"""Burn of error budgets by several windows at once, and what is left of each budget, exactly.
+
+Idea: an alert needs a long window (it matters) and a short one (it still goes on) to burn; the factors are those of
+the SRE Workbook, ch. 5: 2 % of the budget in an hour, 5 % in six, 10 % in a day and in three. Counts are kept by the
+minute from the same roll-ups that everything else reads. A budget is never above 100 %; what cannot be measured says
+so and freezes. A minimum of bad events keeps a lonely failure at night from waking anybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from detectors.slo.openslo import Slo
+from watchkeeper.vocabulary import Finding, Severity, utc
+
+VERSION: Final = "1"
+STEP_S: Final = 60
+FRESH_S: Final = 180  # read again at each round: what came late still counts
+HOUR: Final = 3600
+LEAST_BAD: Final = 10.0
+LEAST_TOTAL: Final = 50.0
+BLIND_AFTER_S: Final = 900
+
+Floats = npt.NDArray[np.float64]
+State = Literal["measured", "no data", "impossible"]
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One pair of windows: burning `share` of the budget within `long_s`, and still so over `short_s`."""
+
+    long_s: int
+    short_s: int
+    share: float
+    severity: Severity
+
+
+ALERTS: Final = (
+    Alert(HOUR, 300, 0.02, "page"),
+    Alert(6 * HOUR, 1800, 0.05, "page"),
+    Alert(24 * HOUR, 2 * HOUR, 0.10, "ticket"),
+    Alert(72 * HOUR, 6 * HOUR, 0.10, "ticket"),
+)
+
+
+class Counts(Protocol):
+    """What answers SQL: watchkeeper.store.telemetry.Telemetry."""
+
+    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What is left of an objective's error budget over its window.
+
+    `left` is 1 for an untouched budget and below 0 when overdrawn; never above 1. Meaningless unless `state` is
+    "measured": then it is frozen at the last known value.
+    """
+
+    slo: Slo
+    state: State
+    good: float
+    total: float
+    left: float
+    reason: str = ""
+
+
+class SloBurn:
+    """Follows every objective's good and total events by the minute."""
+
+    def __init__(self, slos: tuple[Slo, ...], version: str = VERSION) -> None:
+        self._slos = slos
+        self.version = version
+        self._series = {slo.name: _Minutes(slo.window_s) for slo in slos}
+        self._read_until: datetime | None = None
+        self._budgets: dict[str, Budget] = {}
+
+    @property
+    def objectives(self) -> tuple[Slo, ...]:
+        """What is followed."""
+        return self._slos
+
+    def read(self, counts: Counts, now: datetime) -> None:
+        """Take in what is new; the whole window at first."""
+        for slo in self._slos:
+            back = slo.window_s if self._read_until is None else FRESH_S + (now - self._read_until).total_seconds()
+            since = now.timestamp() - min(back, slo.window_s)
+            start = int(since // STEP_S) * STEP_S
+            table = counts.query(
+                "SELECT intDiv(toUnixTimestamp(bucket), 60) * 60 AS minute, toFloat64(sum(calls)) AS total, "
+                "toFloat64(sum(errors)) AS bad FROM red WHERE service = {service:String} "
+                "AND ({operation:String} = '' OR operation = {operation:String}) AND kind IN ('Server', 'Consumer') "
+                "AND bucket >= toDateTime({start:UInt32}, 'UTC') AND bucket <= toDateTime({end:UInt32}, 'UTC') "
+                "GROUP BY minute ORDER BY minute",
+                {"service": slo.service, "operation": slo.operation, "start": start, "end": int(now.timestamp())},
+            )
+            minutes = self._series[slo.name]
+            minutes.advance(now)
+            minutes.place(
+                table["minute"].to_numpy().astype(np.int64),
+                table["total"].to_numpy() - table["bad"].to_numpy(),
+                table["total"].to_numpy(),
+            )
+        self._read_until = now
+
+    def place(self, name: str, now: datetime, minute: npt.NDArray[np.int64], good: Floats, total: Floats) -> None:
+        """Take in counts from elsewhere: events by minute (Unix seconds)."""
+        self._series[name].advance(now)
+        self._series[name].place(minute, good, total)
+
+    def budgets(self) -> tuple[Budget, ...]:
+        """Every objective's budget, as of the last round."""
+        return tuple(self._budgets[slo.name] for slo in self._slos if slo.name in self._budgets)
+
+    def judge(self, now: datetime) -> list[Finding]:
+        """Burning budgets, and objectives that cannot be measured."""
+        found: list[Finding] = []
+        for slo in self._slos:
+            minutes = self._series[slo.name]
+            told: set[Severity] = set()
+            minutes.advance(now)
+            budget = self._budget(slo, minutes)
+            self._budgets[slo.name] = budget
+            if budget.state != "measured":
+                found.append(self._finding(slo, "ticket", "unmeasured", budget.reason, now, now, None, None))
+                continue
+            for alert in ALERTS:
+                finding = self._burns(slo, minutes, alert, budget, now)
+                if finding and finding.severity not in told:
+                    told.add(finding.severity)
+                    found.append(finding)
+        return found
+
+    def _budget(self, slo: Slo, minutes: _Minutes) -> Budget:
+        good, total = minutes.sums(slo.window_s)
+        before = self._budgets.get(slo.name)
+        state, reason = minutes.state()
+        if state != "measured":
+            left = before.left if before else 1.0
+            words = f"{slo.title}: {reason}; its budget stays at {left:.1%}"
+            return Budget(slo=slo, state=state, good=good, total=total, left=left, reason=words)
+        allowed = total * (1 - slo.target)
+        left = 1.0 - (total - good) / allowed if allowed else 1.0
+        return Budget(slo=slo, state="measured", good=good, total=total, left=min(1.0, left))
+
+    def _burns(self, slo: Slo, minutes: _Minutes, alert: Alert, budget: Budget, now: datetime) -> Finding | None:
+        if alert.long_s > slo.window_s:
+            return None
+        factor = alert.share * slo.window_s / alert.long_s
+        burns = []
+        for seconds in (alert.long_s, alert.short_s):
+            good, total = minutes.sums(seconds)
+            burns.append((total - good) / total / (1 - slo.target) if total else 0.0)
+        good, total = minutes.sums(alert.long_s)
+        if min(burns) < factor or total - good < LEAST_BAD or total < LEAST_TOTAL:
+            return None
+        onset = minutes.first_bad(alert.long_s, factor * (1 - slo.target), now)
+        words = (
+            f"{slo.title} burns its budget {burns[0]:.1f} times too fast over {_span(alert.long_s)} "
+            f"({burns[1]:.1f} over {_span(alert.short_s)}); {max(budget.left, 0):.1%} is left"
+        )
+        return self._finding(slo, alert.severity, _span(alert.long_s), words, onset, now, burns[0], 1.0)
+
+    def _finding(
+        self,
+        slo: Slo,
+        severity: Severity,
+        what: str,
+        words: str,
+        onset: datetime,
+        now: datetime,
+        value: float | None,
+        expected: float | None,
+    ) -> Finding:
+        score = 0.5 if value is None else min(0.99, value / (value + 5.0))
+        return Finding(
+            detector="slo.burn" if value is not None else "slo.unmeasured",
+            detector_version=self.version,
+            kind="slo",
+            service=slo.service,
+            operation=slo.operation or None,
+            summary=words,
+            onset=min(onset, now),
+            seen_at=now,
+            score=score,
+            severity=severity,
+            signal="error budget",
+            value=value,
+            expected=expected,
+            unit="× budget",
+            attributes={"slo": slo.name, "window": what},
+            key=f"slo:{slo.name}:{severity}",
+        )
+
+
+class _Minutes:
+    """Good and total events by the minute over one window; a minute without a row had no event."""
+
+    def __init__(self, window_s: int) -> None:
+        self._size = max(5, window_s // STEP_S)
+        self._good: Floats = np.zeros(self._size)
+        self._total: Floats = np.zeros(self._size)
+        self._newest = 0
+
+    def advance(self, now: datetime) -> None:
+        target = int(now.timestamp()) // STEP_S * STEP_S
+        shift = (target - self._newest) // STEP_S
+        if self._newest and shift > 0:
+            for array in (self._good, self._total):
+                array[:] = np.concatenate([array[min(shift, self._size) :], np.zeros(min(shift, self._size))])
+        if shift > 0 or not self._newest:
+            self._newest = target
+
+    def place(self, minute: npt.NDArray[np.int64], good: Floats, total: Floats) -> None:
+        column = self._size - 1 - (self._newest - minute) // STEP_S
+        inside = (column >= 0) & (column < self._size) & np.isfinite(good) & np.isfinite(total)
+        self._good[column[inside]] = good[inside]
+        self._total[column[inside]] = total[inside]
+
+    def sums(self, seconds: int) -> tuple[float, float]:
+        last = max(1, min(self._size, seconds // STEP_S))
+        return float(self._good[-last:].sum()), float(self._total[-last:].sum())
+
+    def state(self) -> tuple[State, str]:
+        if (self._good > self._total).any() or (self._good < 0).any():
+            return "impossible", "it reports more good events than events"
+        if not self._total.any():
+            return "no data", "no event was ever reported"
+        silent = int(np.argmax(self._total[::-1] > 0)) * STEP_S
+        if silent > BLIND_AFTER_S:
+            return "no data", f"no event was reported for {_span(silent)}"
+        return "measured", ""
+
+    def first_bad(self, seconds: int, ratio: float, now: datetime) -> datetime:
+        """The first minute, within the window, that failed more than `ratio` of its events."""
+        last = max(1, min(self._size, seconds // STEP_S))
+        bad = self._total[-last:] - self._good[-last:] > ratio * np.maximum(self._total[-last:], 1)
+        index = int(np.argmax(bad)) if bad.any() else last - 1
+        return min(now, utc(float(self._newest - (last - 1 - index) * STEP_S)))
+
+
+def forecast_exhaustion(left_by_hour: Floats, hours_ahead: int = 168) -> float | None:
+    """In how many hours a budget runs out, by Holt's damped trend over its last hours; None: not in `hours_ahead`.
+
+    `left_by_hour` (n,) is what was left at each hour's end, oldest first, n >= 8. Imports statsmodels, which takes
+    seconds, so no tick calls this. Source: Gardner and McKenzie, Management Science 31 (1985).
+    """
+    if left_by_hour.size < 8:
+        return None
+    if left_by_hour[-1] <= 0:
+        return 0.0
+    if np.ptp(left_by_hour) < 1e-9:
+        return None
+    from statsmodels.tsa.holtwinters import ExponentialSmoothing
+
+    # The budget's own fall is steady when the burn is: a trend, lightly damped.
+    model = ExponentialSmoothing(left_by_hour, trend="add", damped_trend=True, initialization_method="estimated")
+    future = np.asarray(model.fit().forecast(hours_ahead))
+    over = np.flatnonzero(future <= 0)
+    return float(over[0] + 1) if over.size else None
+
+
+def _span(seconds: int) -> str:
+    if seconds >= 2 * 86400:
+        return f"{seconds // 86400} days"
+    return f"{seconds // HOUR} h" if seconds >= HOUR else f"{seconds // 60} min"

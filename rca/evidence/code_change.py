@@ -1,0 +1,184 @@
+"""Which commit, if any: what it took away, whether that is what is complained of, where and when it went live.
+
+Harmful commits tend to remove something that the system relied on (a lock, a retry, a field, a margin).
+So a commit is compared with the complaints since the onset by the words that it touches, and above all by
+words that it removed and did not put back, directly or through what software does against such trouble.
+Documentation, tests and styles cannot have done it; what went live after the onset neither. Complaints
+about machines, platforms and other people's services speak for no commit at all. A text heuristic: it
+fails where the complaint and the code share no words.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rca.case import Case
+from rca.terms import Term, clock, duration
+from rca.trouble_words import ELSEWHERE, linked, stems
+from watchkeeper.vocabulary import ChangeEvent
+
+NO_COMMIT = "none"
+HARMLESS = re.compile(
+    r"(^|/)(docs?|documentation|tests?|testdata|fixtures|__tests__)/|_test\.|\.test\.|test_|"
+    r"\.(md|rst|txt|css|scss|svg|png|golden)$|"
+    r"(^|/)(readme|changelog|license|codeowners|\.github|\.golangci|\.editorconfig)|\.lock$|\.sum$",
+    re.IGNORECASE,
+)
+DEPENDENCIES = re.compile(
+    r"(^|/)(go\.mod|go\.sum|package(-lock)?\.json|requirements[^/]*\.txt|pom\.xml|build\.gradle|cargo\.toml)$",
+    re.IGNORECASE,
+)
+HALF_LIFE_S = 1800.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Complaints:
+    """What is said to be wrong: stems with their weight, and the services that say it."""
+
+    words: Mapping[str, float]
+    services: frozenset[str]
+    elsewhere: float  # share of the complaints that blame what no commit changes
+
+
+def complaints(case: Case, said: Sequence[str] = ()) -> Complaints:
+    """The words of log lines that grew since the onset, and of the alert."""
+    words: dict[str, float] = {}
+    services: set[str] = set()
+    elsewhere = total = 0.0
+    lines = case.logs
+    if lines is not None:
+        seconds = max(case.end - case.onset, 1.0)
+        for node, severity, before, after, sample in zip(
+            lines.node, lines.severity, lines.before, lines.after, lines.sample, strict=True
+        ):
+            grown = after - before * seconds
+            if grown <= 0 or str(severity).upper() in ("INFO", "DEBUG", "TRACE", "UNSET"):
+                continue
+            weight = math.log1p(grown)
+            total += weight
+            services.add(str(node))
+            if ELSEWHERE.search(f"{node} {sample}"):
+                elsewhere += weight
+            for word in stems(str(sample)):
+                words[word] = max(weight, words.get(word, 0.0))
+    for text in said:
+        for word in stems(text):
+            words[word] = max(2.0, words.get(word, 0.0))
+    return Complaints(
+        words=words,
+        services=frozenset(services) | frozenset(case.alerts),
+        elsewhere=elsewhere / total if total else 0.0,
+    )
+
+
+def code_change(case: Case) -> list[Term]:
+    """Terms per commit of the case, and for `none`: candidates are commit ids, not services."""
+    commits = [change for change in case.changes if change.kind == "commit"]
+    if not commits:
+        return []
+    said = complaints(case, case.said)
+    spread = Counter(word for change in commits for word in set(stems(_text(change))))
+    rare = {word: math.log((len(commits) + 1) / (count + 0.5)) for word, count in spread.items()}
+    terms: list[Term] = []
+    for change in commits:
+        terms += _terms(case, change, said, rare)
+    terms.append(
+        Term(
+            kind="not a commit",
+            candidate=NO_COMMIT,
+            strength=1.0,
+            sentence="most incidents are no commit's doing, unless one stands out",
+        )
+    )
+    terms.append(
+        Term(
+            kind="commit elsewhere",
+            candidate=NO_COMMIT,
+            strength=said.elsewhere,
+            sentence=f"{said.elsewhere:.0%} of the complaints are about machines, platforms or services of others",
+        )
+    )
+    return terms
+
+
+def _text(change: ChangeEvent) -> str:
+    return f"{change.title} {' '.join(change.files)} {change.attributes.get('diff', '')}"
+
+
+def _terms(case: Case, change: ChangeEvent, said: Complaints, rare: Mapping[str, float]) -> list[Term]:
+    diff = change.attributes.get("diff", "")
+    words, cures = frozenset(stems(_text(change))), linked(said.words)
+    lost = _lost(diff)
+    whole = sum(weight * min(rare.get(word, 0.0), 3.0) for word, weight in said.words.items() if word in rare) or 1.0
+
+    def overlap(with_words: frozenset[str]) -> float:
+        return sum(said.words[word] * min(rare.get(word, 0.0), 3.0) for word in with_words & set(said.words)) / whole
+
+    touched, direct = overlap(words), overlap(lost)
+    indirect = min(len(lost & cures) / 2.0, 1.0)
+    deployed = _live_at(case, change)
+    live = deployed if deployed is not None else change.at.timestamp()
+    ahead = case.onset - live
+    name, complained = change.id[:8], set(said.words)
+    fresh = 0.5 ** (ahead / HALF_LIFE_S) if deployed is not None and ahead >= 0 else 0.0
+    removed, safeguards = _quote(lost & complained, said, rare), ", ".join(sorted(lost & cures)[:5])
+    rows = [
+        ("commit words", touched, f"{name} touches what is complained of: {_quote(words & complained, said, rare)}"),
+        ("commit removed", min(direct * 2.0, 1.0), f"{name} removed, and did not put back: {removed}"),
+        ("commit safeguard", indirect, f"{name} removed a safeguard against this trouble: {safeguards}"),
+        ("commit live", fresh, f"{name} went live {duration(max(ahead, 0.0))} before the onset"),
+        ("commit service", float(_belongs(change, said.services)), f"{name} belongs to a service that complains"),
+        ("commit too late", float(ahead < 0), f"{name} came at {clock(live)}, after the onset"),
+        ("commit harmless", _harmless(change), f"{name} changes only documentation, tests, styles or versions"),
+    ]
+    return [
+        Term(
+            kind=kind, candidate=change.id, strength=strength, sentence=sentence, signal="changes", change_id=change.id
+        )
+        for kind, strength, sentence in rows
+        if strength > 0.0
+    ]
+
+
+def _live_at(case: Case, change: ChangeEvent) -> float | None:
+    """When the commit went live: by its own deploy, or by one that took in a new version of its folder."""
+    if "live_at" in change.attributes:
+        return float(change.attributes["live_at"])
+    folders = {name.rsplit("/", 2)[0] for name in change.files if name.count("/") >= 2}
+    for other in case.changes:
+        if "live_at" not in other.attributes or other.at < change.at or not any(map(DEPENDENCIES.search, other.files)):
+            continue
+        if any(folder in other.attributes.get("diff", "") for folder in folders):
+            return float(other.attributes["live_at"])
+    return None
+
+
+def _lost(diff: str) -> frozenset[str]:
+    """Stems in removed lines that no added line has."""
+    removed = " ".join(line[1:] for line in diff.splitlines() if line.startswith("-") and not line.startswith("---"))
+    added = " ".join(line[1:] for line in diff.splitlines() if line.startswith("+") and not line.startswith("+++"))
+    return frozenset(stems(removed)) - frozenset(stems(added))
+
+
+def _harmless(change: ChangeEvent) -> float:
+    if not change.files:
+        return 0.0
+    harmless = sum(1.0 if HARMLESS.search(name) else 0.7 if DEPENDENCIES.search(name) else 0.0 for name in change.files)
+    return harmless / len(change.files)
+
+
+def _belongs(change: ChangeEvent, services: frozenset[str]) -> bool:
+    """The commit was deployed to a complaining service, or one of its files lies in a folder of its name."""
+    if change.service in services:
+        return True
+    folders = {stem for name in change.files for stem in stems(name.rsplit("/", 1)[0])}
+    return any(set(stems(service)) and set(stems(service)) <= folders for service in services)
+
+
+def _quote(words: frozenset[str], said: Complaints, rare: Mapping[str, float]) -> str:
+    best = sorted(words, key=lambda word: (-said.words.get(word, 0.0) * rare.get(word, 0.0), word))
+    return ", ".join(best[:5])

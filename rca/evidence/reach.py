@@ -1,0 +1,29 @@
+"""Callers suffer from callees: what the alerted node does not depend on can hardly have hurt it."""
+
+from __future__ import annotations
+
+from rca.case import Case
+from rca.evidence.silence import reachable
+from rca.terms import Term
+
+
+def reach(case: Case) -> list[Term]:
+    """One term against each node that the alerted one does not reach through calls (none without a call graph)."""
+    within: set[str] = set()
+    for alert in case.alerts:
+        if not case.callees(alert):
+            return []
+        within |= reachable(case, alert) | {alert}
+    if not within:
+        return []
+    who = ", ".join(case.alerts)
+    return [
+        Term(
+            kind="out_of_reach",
+            candidate=node,
+            strength=1.0,
+            sentence=f"{who}, which alerted, does not depend on {node}",
+        )
+        for node in case.candidates
+        if node not in within
+    ]

@@ -1,0 +1,1 @@
+"""Diagnosis of a live incident from the store."""

@@ -1,0 +1,140 @@
+"""Diagnose a live incident from the store: the same engine as offline, over the last minutes' roll-ups."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+import numpy as np
+
+from rca.case import Case, Links
+from rca.engine import ENGINE_VERSION, Ranked, rank, suspect
+from rca.live import reading
+from rca.live.instances import Odd, odd_one
+from rca.live.reading import Reader
+from watchkeeper.vocabulary import ChangeEvent, Diagnosis, Finding, Suspect, Window, utc
+
+BASELINE_S = 600.0
+SHORT_BASELINE_S = 180.0  # for what is many rows: metrics, heartbeats, logs, raw spans
+INSTANCE_BASELINE_S = 120.0
+MARGIN_S = 5.0  # a detector's onset is right to about a bucket
+ENOUGH = 0.5  # below this chance, the first suspect is a lead and not an answer
+
+
+# A name that is longer cannot be handed to the store in a query; it is ranked all the same.
+LONGEST_ASKED: Final = 1000
+
+
+def diagnose(
+    telemetry: Reader,
+    changes: Sequence[ChangeEvent],
+    findings: Sequence[Finding],
+    onset: datetime,
+    now: datetime,
+    weights: Mapping[str, float] | None = None,
+) -> Diagnosis:
+    """Rank every service for an incident that began at `onset`, as seen at `now`.
+
+    Reads the last ten minutes of roll-ups and a few minutes of raw rows. Raises StoreError.
+    """
+    case = read_case(telemetry, changes, findings, onset, now)
+    ranked = rank(case, weights)
+    enough, reason = verdict(ranked)
+    behind = now.timestamp() - seen_until(case)
+    if behind > case.end - case.onset - MARGIN_S:
+        enough, reason = False, f"telemetry is {behind:.0f} s behind: nothing recorded since the onset can be seen yet"
+    suspects = tuple(suspect(one) for one in ranked)
+    if suspects and suspects[0].evidence and len(suspects[0].service) <= LONGEST_ASKED:
+        began, end = case.onset, case.end
+        served = reading.instances(telemetry, suspects[0].service, began - INSTANCE_BASELINE_S, began + MARGIN_S, end)
+        suspects = (with_instance(suspects[0], odd_one(served)), *suspects[1:])
+    if enough:
+        reason = suspects[0].evidence[0].sentence
+    return Diagnosis(
+        onset=onset,
+        made_at=now,
+        suspects=suspects,
+        abstained=not enough,
+        reason=reason,
+        engine_version=ENGINE_VERSION,
+    )
+
+
+def read_case(
+    telemetry: Reader, changes: Sequence[ChangeEvent], findings: Sequence[Finding], onset: datetime, now: datetime
+) -> Case:
+    """Everything the engine needs of the window, read from the store."""
+    began = onset.timestamp() - MARGIN_S
+    end = max(now.timestamp(), onset.timestamp() + 1.0)
+    window = Window(start=utc(began - BASELINE_S), end=utc(end))
+    recent = Window(start=utc(began - SHORT_BASELINE_S), end=utc(end))
+    flows = reading.flows(telemetry, window)
+    heartbeats = reading.heartbeats(telemetry, recent.start.timestamp(), end)
+    owner, usual = reading.addresses(telemetry, recent.start.timestamp(), began)
+    services = frozenset(map(str, flows.node)) | frozenset(map(str, heartbeats.node)) | frozenset(owner.values())
+    links = reading.links(telemetry, window, owner, services)
+    called = frozenset(zip(map(str, links.caller), map(str, links.callee), strict=True))
+    candidates = services | frozenset(map(str, links.caller)) | shared_dependencies(links)
+    return Case(
+        id=f"live-{onset:%Y%m%dT%H%M%S}",
+        onset=began,
+        end=end,
+        candidates=tuple(sorted(candidates | {finding.service for finding in findings})),
+        calls=called,
+        flows=flows,
+        links=links,
+        unanswered=reading.unanswered(telemetry, began, end, owner, usual, candidates),
+        series=reading.resources(telemetry, recent),
+        heartbeats=heartbeats,
+        logs=reading.log_lines(telemetry, recent.start.timestamp(), began, end),
+        changes=tuple(change for change in changes if change.at <= onset + timedelta(minutes=5)),
+    )
+
+
+def with_instance(found: Suspect, odd: Odd | None) -> Suspect:
+    """The suspect with the instance that differs from its others; its first evidence says so.
+
+    A service that goes on with its other instances looks slow where one of them hangs: that one serves no more.
+    """
+    if odd is None:
+        return found
+    first = replace(found.evidence[0], sentence=f"{found.evidence[0].sentence}; {odd.sentence}")
+    hangs = odd.gone and found.mechanism == "latency"
+    return replace(
+        found,
+        instance=odd.instance,
+        mechanism="hung" if hangs else found.mechanism,
+        evidence=(first, *found.evidence[1:]),
+    )
+
+
+def seen_until(case: Case) -> float:
+    """The newest moment of which anything is stored, Unix seconds: of requests to a bucket, of metrics to a second."""
+    served = case.flows.time + case.flows.step if case.flows is not None else np.empty(0)
+    heard = case.heartbeats.horizon if case.heartbeats is not None else 0.0
+    return min(max(float(served.max(initial=0.0)), heard), case.end)
+
+
+def shared_dependencies(links: Links) -> frozenset[str]:
+    """Callees that report nothing themselves and have two callers or more: to blame on their own."""
+    callers: defaultdict[str, set[str]] = defaultdict(set)
+    for caller, callee in zip(links.caller, links.callee, strict=True):
+        callers[str(callee)].add(str(caller))
+    return frozenset(callee for callee, who in callers.items() if len(who) > 1)
+
+
+def verdict(ranked: Sequence[Ranked]) -> tuple[bool, str]:
+    """Whether the first suspect deserves to be named, and if not, one sentence why."""
+    if not ranked or not ranked[0].terms:
+        return False, "no service shows any change around the onset: the cause is outside of what is observed"
+    first = ranked[0]
+    if first.probability < ENOUGH:
+        rivals = ", ".join(one.candidate for one in ranked[1:3] if one.score > 0.5 * first.score)
+        return False, (
+            f"the evidence is thin: {first.candidate} leads with a chance of {first.probability:.0%}"
+            + (f", close to {rivals}" if rivals else "")
+        )
+    return True, ""

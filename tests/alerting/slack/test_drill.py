@@ -1,0 +1,105 @@
+"""`watchkeeper test-page`: a page to one person through the real channel; no incident, on record, and never silent."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.slack.running_site import Site
+
+from tests.front_door import Run, front_door
+from watchkeeper.state.audit import audit_trail
+
+
+@pytest.fixture
+def run(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Give a command through the front door, with the running site's configuration."""
+    config = site.config
+    file = tmp_path / "w.yaml"
+    tree = {
+        "data_dir": str(config.data_dir),
+        "web": {"port": config.web.port},
+        "slack": {"stand_in": {"port": config.slack.stand_in.port}},
+        "oncall": {"people": [one.model_dump() for one in config.oncall.people]},
+    }
+    file.write_text(yaml.safe_dump(tree))
+    monkeypatch.setenv("WATCHKEEPER_CONFIG", str(file))
+
+    return front_door(monkeypatch, capsys)
+
+
+@pytest.mark.parametrize("given", ["ben", "Ben", "UBEN"])
+def test_it_pages_one_person_and_says_where(run: Run, site: Site, given: str) -> None:
+    """By id, name or Slack id: one message that mentions them, says it is a test, and is on record."""
+    status, out, err = run("test-page", given)
+    assert (status, err) == (0, "")
+    assert out.startswith("Ben (UBEN) was paged in #incidents: the local stand-in for Slack accepted it.\n")
+    (message,) = site.board()["messages"]
+    assert message["text"].startswith("<@UBEN> Test page for Ben: nothing is wrong")
+    (entry,) = audit_trail(site.db)
+    assert (entry.action, entry.subject, entry.detail.split()[0]) == ("page.test", "ben", "accepted")
+
+
+def test_it_opens_no_incident(run: Run, site: Site) -> None:
+    """Nothing to acknowledge, nothing to learn from, and the next real page is not taken for a repeat."""
+    run("test-page", "ben")
+    assert site.incidents.list() == ()
+
+
+def test_a_file_that_is_not_used_is_told(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whoever wrote watchkeeper.yaml and forgot --config hears that its people are not those who would be paged."""
+    monkeypatch.delenv("WATCHKEEPER_CONFIG")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "watchkeeper.yaml").write_text("{}")
+    assert "note: watchkeeper.yaml in this folder is not used" in run("test-page", "nobody")[2]
+
+
+def test_a_script_reads_json(run: Run) -> None:
+    """Who, where, and that it was accepted."""
+    facts = json.loads(run("test-page", "ben", "--json")[1])
+    assert (facts["person"], facts["room"], facts["accepted"]) == ("ben", "C0INCIDENTS", True)
+
+
+def test_an_unknown_person_is_told_who_there_is(run: Run, site: Site) -> None:
+    """And nobody is paged."""
+    status, _, err = run("test-page", "zoe")
+    assert (status, "there are: oncall, ben" in err) == (3, True)
+    assert site.board()["messages"] == []
+
+
+@pytest.mark.parametrize(("kind", "says"), [("ratelimited", "ratelimited"), ("unavailable", "service_unavailable")])
+def test_a_channel_that_refuses_is_told(run: Run, site: Site, kind: str, says: str) -> None:
+    """Exit status 1, the channel's own word, and a line on record."""
+    trouble = {"kind": kind, "method": "chat.postMessage", "times": 1, "retry_after_s": 1}
+    assert site.slack.post("/standin/trouble", json=trouble).status_code == 200
+    status, _, err = run("test-page", "ben")
+    assert (status, says in err, "Traceback" in err) == (1, True, False), err
+    assert audit_trail(site.db)[0].detail.startswith("not accepted")
+
+
+def test_a_wrong_token_is_told(run: Run, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As real Slack would: the token in the environment is not the workspace's."""
+    monkeypatch.setattr("watchkeeper.config.Config.slack_token", lambda _: "xoxb-wrong")
+    status, _, err = run("test-page", "ben")
+    assert (status, "refused the page to Ben: invalid_auth" in err) == (1, True), err
+    assert site.board()["messages"] == []
+
+
+def test_a_channel_that_is_away_is_told(tmp_path: Path, run: Run) -> None:
+    """Nobody listens: what to start."""
+    (tmp_path / "w.yaml").write_text(f"data_dir: {tmp_path}/d\nslack: {{stand_in: {{port: 1}}}}\n")
+    status, _, err = run("test-page", "oncall")
+    assert (status, "cannot be reached" in err, "watchkeeper up" in err) == (1, True, True), err
+
+
+def test_traces_say_what_to_start_where_no_store_is(tmp_path: Path, run: Run) -> None:
+    """One line, and nothing of the libraries below."""
+    (tmp_path / "w.yaml").write_text(f"data_dir: {tmp_path}/d\nstore: {{port: 1}}\n")
+    status, _, err = run("traces")
+    assert status == 1
+    assert err == (
+        "watchkeeper: the store at http://127.0.0.1:1 does not answer: "
+        "is `watchkeeper up` running, with this configuration?\n"
+    )

@@ -1,0 +1,169 @@
+"""What a role will need is looked at by `validate` and at its start: one line a mistake, and no traceback."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runbooks.runbook import BUILT_IN
+from watchkeeper.config import read
+from watchkeeper.roles.preflight import mistakes, notes
+
+SLO = """apiVersion: openslo/v1
+kind: SLO
+metadata: {name: checkout}
+spec:
+  timeWindow: [{duration: 28d, isRolling: false}]
+  indicatorRef: nothing
+  objectives: [{target: 0.99}]
+"""
+
+
+def told(folder: Path, text: str, *roles: str) -> list[str]:
+    """The mistakes of a file, without its name."""
+    file = folder / "w.yaml"
+    file.write_text(text)
+    return [line.removeprefix(f"{file}:") for line in mistakes(read(file), roles or None)]
+
+
+def command(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run `watchkeeper` as a user would."""
+    return subprocess.run(
+        [sys.executable, "-m", "watchkeeper.cli.main", *words], capture_output=True, text=True, cwd=folder, timeout=100
+    )
+
+
+def test_objectives_are_read(tmp_path: Path) -> None:
+    """A missing file, a broken one and one in another encoding: where they are named, and where they are wrong."""
+    (tmp_path / "slo.yaml").write_text(SLO)
+    (tmp_path / "latin.yaml").write_bytes("metadata: f\xfcr".encode("latin-1"))
+    lines = told(tmp_path, "data_dir: d\nslo:\n  - nowhere.yaml\n  - slo.yaml\n  - latin.yaml\n")
+    assert [line.split(": ")[:2] for line in lines] == [["5", "slo.2"], ["3", "slo.0"], ["4", "slo.1"]]
+    assert f"{tmp_path}/slo.yaml:5: spec.timeWindow.0.isRolling" in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        (None, "cannot be read"),
+        ({}, "holds no runbook"),
+        ({"policy.yaml": "services: []\n"}, "holds no runbook"),
+        ({"restart.yml": "id: a\n"}, "rename it to restart.yaml"),
+        ({"a.yaml": "id: [\n"}, "a.yaml:2: is not YAML"),
+        ({"a.yaml": ""}, "a.yaml:1: id: is required"),
+        ({"a.yaml": "- x\n"}, "a.yaml:1: file: must hold keys and values"),
+        ({"a.yaml": "id: a\ntitle: \xfc\n"}, "a.yaml:2: is not UTF-8"),
+        ({"a.yaml": "id: a\nsteps: [explode]\n"}, "a.yaml:1: title: is required"),
+    ],
+)
+def test_runbooks_are_read(tmp_path: Path, files: dict[str, str] | None, says: str) -> None:
+    """A folder that is not there or holds none, and files that are no runbooks, name file, line and key."""
+    if files is not None:
+        (tmp_path / "books").mkdir()
+        for name, text in files.items():
+            (tmp_path / "books" / name).write_bytes(text.encode("latin-1"))
+    lines = told(tmp_path, "runbooks:\n  dir: books\n")
+    assert all(line.startswith("2: runbooks.dir: ") for line in lines)
+    assert any(says in line for line in lines), lines
+
+
+def test_a_broken_policy_is_told(tmp_path: Path) -> None:
+    """What runbooks may touch is read with them."""
+    shutil.copytree(BUILT_IN, tmp_path / "books")
+    (tmp_path / "books" / "policy.yaml").write_text("services: all\n")
+    assert any("policy.yaml:1: services: must be a list" in line for line in told(tmp_path, "runbooks: {dir: books}\n"))
+
+
+def test_variables_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unset, empty, or with a line's end that came along: each names the key, and no secret is shown."""
+    text = "store: {password_env: W_A}\nstate: {url_env: W_B}\nrunbooks:\n  target: {token_env: W_C}\n"
+    for name in ("W_A", "W_B", "W_C"):
+        monkeypatch.delenv(name, raising=False)
+    assert [line.split(": ")[:2] for line in told(tmp_path, text)] == [
+        ["1", "store.password_env"],
+        ["2", "state.url_env"],
+        ["4", "runbooks.target.token_env"],
+    ]
+    monkeypatch.setenv("W_A", "hush\n")
+    monkeypatch.setenv("W_B", "mysql://me:hush@host/db")
+    monkeypatch.setenv("W_C", "h\xfcsh")
+    lines = told(tmp_path, text)
+    assert len(lines) == 3
+    assert not any("hush" in line or "h\xfcsh" in line for line in lines)
+    assert mistakes(read(tmp_path / "w.yaml"), environment=False) == []
+
+
+def test_real_slack_needs_its_signing_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a token alone, pages would go out and no answer would ever be believed."""
+    monkeypatch.setenv("W_TOKEN", "xoxb-1")
+    monkeypatch.delenv("W_SIGNING", raising=False)
+    (line,) = told(tmp_path, "slack:\n  token_env: W_TOKEN\n  signing_secret_env: W_SIGNING\n")
+    assert line.startswith("3: slack.signing_secret_env: ")
+
+
+def test_a_folder_that_can_not_be_is_told(tmp_path: Path) -> None:
+    """A file where a folder should be, below a device, and a state database below a file."""
+    (tmp_path / "file").write_text("")
+    for path in ("file", "file/deeper", "/dev/null/x"):
+        assert told(tmp_path, f"data_dir: {path}\n")[0].startswith("1: data_dir: ")
+    for path in ("file/state.db", "."):
+        assert told(tmp_path, f"state: {{url: 'sqlite:///{path}'}}\n")[0].startswith("1: state.url: ")
+
+
+def test_a_role_is_kept_from_starting_by_its_own_needs_only(tmp_path: Path) -> None:
+    """Where the dashboard can't listen, people are paged all the same."""
+    text = "web: {host: 0.0.0.0}\nslo: [nowhere.yaml]\n"
+    assert told(tmp_path, text, "ingest") == []
+    assert [line.split(": ")[1] for line in told(tmp_path, text, "watch")] == ["slo.0"]
+    assert [line.split(": ")[1] for line in told(tmp_path, text, "web")] == ["web.host"]
+
+
+def test_what_is_perhaps_not_meant_is_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token that is named and not set, and a rota with a gap, work; whoever validates is told."""
+    monkeypatch.delenv("W_TOKEN", raising=False)
+    file = tmp_path / "w.yaml"
+    file.write_text(
+        "slack: {token_env: W_TOKEN}\noncall:\n  people: [{id: ana, name: Ana, slack_id: U0ANA}]\n"
+        "  schedules: [{id: primary, layers: [{people: [ana], start: 2150-01-01}]}]\n"
+    )
+    found = read(file)
+    assert mistakes(found) == []
+    assert [line.removeprefix(f"{file}:").split(": ")[:2] for line in notes(found)] == [
+        ["1", "slack.token_env"],
+        ["4", "oncall.schedules.0"],
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [["validate", "w.yaml"], ["validate", "--config", "w.yaml"], ["up", "-c", "w.yaml"]])
+def test_a_command_says_it_and_ends(tmp_path: Path, words: list[str]) -> None:
+    """Exit status 2, a line a mistake on stderr, and nothing was started or written."""
+    (tmp_path / "w.yaml").write_text("slo: [nowhere.yaml]\nrunbooks: {dir: nowhere}\n")
+    done = command(*words, folder=tmp_path)
+    assert done.returncode == 2
+    assert "w.yaml:1: slo.0: " in done.stderr
+    assert "w.yaml:2: runbooks.dir: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert os.listdir(tmp_path) == ["w.yaml"]  # noqa: PTH208 - hidden files count too
+
+
+@pytest.mark.slow
+def test_a_role_refuses_to_start_on_what_it_needs(tmp_path: Path) -> None:
+    """`watchkeeper watch` by itself says the same as `validate`."""
+    (tmp_path / "w.yaml").write_text("slo: [nowhere.yaml]\n")
+    done = command("watch", "-c", "w.yaml", folder=tmp_path)
+    assert (done.returncode, "w.yaml:1: slo.0: " in done.stderr) == (2, True)
+
+
+@pytest.mark.slow
+def test_a_right_file_is_valid(tmp_path: Path) -> None:
+    """Exit status 0, one line, and nothing is written beside it."""
+    (tmp_path / "w.yaml").write_text("web: {port: 8051}\n")
+    done = command("validate", "w.yaml", folder=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "w.yaml: valid\n", "")
+    assert os.listdir(tmp_path) == ["w.yaml"]  # noqa: PTH208 - hidden files count too

@@ -1,0 +1,249 @@
+"""Everything that a role will need is looked at before it starts, and by `watchkeeper validate`.
+
+The configuration file itself is checked as it is read. Here is what lies outside of it: objectives, runbooks,
+variables of the environment, folders, hosts; and the rota is worked out, as it will be when somebody must be paged.
+Each mistake is one line: file, line, key, and what to do.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from watchkeeper.config import Config, ReadConfig, read
+from watchkeeper.config_values import check_state_url
+from watchkeeper.errors import ConfigError, WatchkeeperError
+from watchkeeper.vocabulary import Window
+
+Lines = Iterator[str]
+Check = Callable[[ReadConfig], Lines]
+ROTA_DAYS: Final = 60
+SUPERVISED: Final = "WATCHKEEPER_SUPERVISED"
+
+
+def supervised() -> bool:
+    """Whether `watchkeeper up`, which looked at every file before it started anything, started this role."""
+    return bool(os.environ.get(SUPERVISED))
+
+
+def load_for(path: Path | None, *roles: str, optional: bool = True) -> Config:
+    """The configuration for roles that are about to start; without any, for all of them.
+
+    Without `optional`, objectives and runbooks are not looked at: the role sets aside what is wrong (see `aside`).
+
+    Raises:
+        ConfigError: the file is wrong, or something that one of the roles needs is; one line a mistake.
+    """
+    found = read(path)
+    if told := mistakes(found, roles or None, optional=optional):
+        raise ConfigError("\n".join(told))
+    return found.config
+
+
+def mistakes(
+    found: ReadConfig, roles: Sequence[str] | None = None, *, environment: bool = True, optional: bool = True
+) -> list[str]:
+    """What would fail later; of all roles, or of some. Without `environment`, variables are not looked at."""
+    told: list[str] = []
+    for needed_by, is_environment, check in CHECKS:
+        wanted = (environment or not is_environment) and (optional or check not in OPTIONAL)
+        if wanted and (roles is None or set(roles) & needed_by):
+            told += check(found)
+    return told
+
+
+def notes(found: ReadConfig) -> list[str]:
+    """What works, and is perhaps not what was meant."""
+    config, told = found.config, []
+    if not config.slack_is_real:
+        name = config.slack.token_env
+        if "token_env" in config.slack.model_fields_set:
+            told.append(
+                f"{found.where('slack', 'token_env')}: {name} is not set: pages go to the local stand-in for Slack only"
+            )
+        if not config.slack.stand_in.enabled:
+            told.append(
+                f"{found.where('slack', 'stand_in', 'enabled')}: no token in {name} and no stand-in: "
+                "pages reach somebody only where a stand-in runs on its own"
+            )
+    told += _gaps(found)
+    return told
+
+
+def _objectives(found: ReadConfig) -> Lines:
+    """Objectives are read as the detectors will."""
+    from detectors.slo.openslo import read as read_objectives
+
+    paths = found.config.slo
+    try:
+        read_objectives(paths)
+    except ConfigError as error:
+        for line in error.message.splitlines():
+            number = next((i for i, path in enumerate(paths) if line.startswith(f"{path}:")), 0)
+            yield f"{found.where('slo', number)}: {line}"
+
+
+def _runbooks(found: ReadConfig) -> Lines:
+    """Runbooks and their policy are read as they will be when one is proposed."""
+    from runbooks.library import load_runbooks
+
+    try:
+        load_runbooks(found.config.runbooks.dir)
+    except WatchkeeperError as error:
+        for line in error.message.splitlines():
+            yield f"{found.where('runbooks', 'dir')}: {line}"
+
+
+def _rota(found: ReadConfig) -> Lines:
+    """Each schedule is worked out for the weeks to come, and each step of the escalation for now."""
+    from alerting.oncall.escalation import whom
+    from alerting.oncall.schedule import final_schedule
+
+    oncall, now = found.config.oncall, datetime.now(UTC)
+    rounds: dict[tuple[str | int, ...], Callable[[], object]] = {}
+    for number, schedule in enumerate(oncall.schedules):
+        rounds["oncall", "schedules", number] = partial(final_schedule, oncall, schedule.id, _ahead(now))
+    for number in range(len(oncall.escalation)):
+        rounds["oncall", "escalation", number] = partial(whom, oncall, number, now, ())
+    for where, work_out in rounds.items():
+        try:
+            work_out()
+        except (ArithmeticError, LookupError, TypeError, ValueError, WatchkeeperError) as error:
+            yield f"{found.where(*where)}: cannot be worked out: {error}"
+
+
+def _ahead(now: datetime) -> Window:
+    return Window(start=now, end=now + timedelta(days=ROTA_DAYS))
+
+
+def _gaps(found: ReadConfig) -> Lines:
+    from alerting.oncall.schedule import gaps
+
+    oncall = found.config.oncall
+    for number, schedule in enumerate(oncall.schedules):
+        shifts = gaps(oncall, schedule.id, _ahead(datetime.now(UTC)))
+        first = next((shift.start for shift in shifts if shift.source == "gap"), None)
+        if first:
+            then = f"then {oncall.people[0].name} is paged. Set a fallback."
+            where = found.where("oncall", "schedules", number)
+            yield f"{where}: nobody is on call from {first:%Y-%m-%d %H:%M} UTC; {then}"
+
+
+def _data_dir(found: ReadConfig) -> Lines:
+    """The folder is there and can be written, or can be made."""
+    if problem := _unusable(found.config.data_dir):
+        yield f"{found.where('data_dir')}: {problem}"
+
+
+def _unusable(folder: Path) -> str | None:
+    """Why nothing can be kept in a folder that is there or will be made."""
+    there = folder
+    try:
+        while not there.exists():
+            there = there.parent
+        if not there.is_dir():
+            return f"{there} is not a folder; choose another path"
+    except OSError as error:
+        return f"{folder} cannot be used ({error.strerror}); choose another path"
+    if not os.access(there, os.W_OK | os.X_OK):
+        return f"{there} cannot be written by this user; change its owner, or choose another path"
+    return None
+
+
+def _state(found: ReadConfig) -> Lines:
+    """The state database's address can be one, also where a variable holds it."""
+    state = found.config.state
+    where = found.where("state", "url_env" if state.url_env else "url")
+    url = (os.environ.get(state.url_env) if state.url_env else state.url) or ""
+    if not url:
+        return  # a variable that is not set is told once, with the others
+    try:
+        check_state_url(url)
+    except ValueError as error:
+        yield f"{where}: {error}"
+        return
+    if url.startswith("sqlite:///"):
+        file = Path(url.removeprefix("sqlite:///").split("?")[0])
+        if file.is_dir():
+            yield f"{where}: {file} is a folder; name a file in it"
+        elif problem := _unusable(file.parent):
+            yield f"{where}: {problem}"
+
+
+def _variables(*keys: tuple[str, ...]) -> Check:
+    """Each variable that one of these keys names holds something that can be sent."""
+
+    def check(found: ReadConfig) -> Lines:
+        for key in keys:
+            if key[0] == "slack" and not found.config.slack_is_real:
+                continue
+            holder: Any = found.config
+            for part in key:
+                holder = getattr(holder, part)
+            yield from _variable(found, holder, *key)
+
+    return check
+
+
+def _variable(found: ReadConfig, name: str | None, *key: str) -> Lines:
+    if name is None:
+        return
+    value = os.environ.get(name)
+    if not value:
+        yield f"{found.where(*key)}: names the environment variable {name}, which is not set; set it and start again"
+    elif value != value.strip() or not value.isprintable():
+        yield f"{found.where(*key)}: {name} holds a blank at an end, or a control character; set it without"
+    elif not value.isascii() and key[-1] == "token_env":
+        yield f"{found.where(*key)}: {name} holds a character that no token has; copy the token again"
+
+
+def _binding(role: Literal["ingest", "web"]) -> Check:
+    """A role listens where this machine can, and beyond loopback only with a credential."""
+
+    def check(found: ReadConfig) -> Lines:
+        where, config = found.where(role, "host"), found.config
+        try:
+            config.require_safe_binding(role)
+        except ConfigError as error:
+            yield f"{where}: {error.message}"
+        yield from _resolves(where, config.ingest.host if role == "ingest" else config.web.host)
+
+    return check
+
+
+def _store_host(found: ReadConfig) -> Lines:
+    if found.config.store.url is None:
+        yield from _resolves(found.where("store", "host"), found.config.store.host)
+
+
+def _resolves(where: str, host: str) -> Lines:
+    try:
+        socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        yield f"{where}: {host} is no address and no name that this machine can resolve ({error})"
+
+
+STORE, INGEST, WATCH, WEB, STAND_IN = "store", "ingest", "watch", "web", "standin"
+# The roles that need it, whether it is about the environment, and the check. A role is kept from starting by its
+# own needs only: where the dashboard can't listen, people are paged all the same.
+CHECKS: Final[tuple[tuple[frozenset[str], bool, Check], ...]] = (
+    (frozenset({STORE, INGEST, WATCH, WEB, STAND_IN}), False, _data_dir),
+    (frozenset({STORE, INGEST, WATCH, WEB}), True, _variables(("store", "password_env"))),
+    (frozenset({STORE}), False, _store_host),
+    (frozenset({INGEST}), False, _binding("ingest")),
+    (frozenset({WEB}), False, _binding("web")),
+    (frozenset({INGEST, WATCH, WEB}), True, _variables(("state", "url_env"))),
+    (frozenset({INGEST, WATCH, WEB}), True, _state),
+    (frozenset({WATCH, WEB}), True, _variables(("slack", "token_env"), ("slack", "signing_secret_env"))),
+    (frozenset({WATCH}), True, _variables(("runbooks", "target", "token_env"))),
+    (frozenset({WATCH, WEB}), False, _rota),
+    (frozenset({WATCH}), False, _objectives),
+    (frozenset({WATCH}), False, _runbooks),
+)
+# What a role can do without.
+OPTIONAL: Final = (_objectives, _runbooks)
