@@ -8,15 +8,20 @@ loaded is named with its reason and left out; the others are not affected.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
 from typing import Final, Generic, TypeVar
 
+from watchkeeper.text import one_line
+
 T = TypeVar("T")
 
 OWN_DISTRIBUTION: Final = "watchkeeper"
+# Names stand in configuration files, commands and addresses of pages.
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 # The kinds of part, each with its entry point group.
 GROUPS: Final[Mapping[str, str]] = MappingProxyType(
@@ -89,18 +94,17 @@ def read_registry(
     points = entry_points(group=GROUPS[kind]) if declared is None else declared
     parts: dict[str, Part[T]] = {}
     broken: list[BrokenPart] = []
-    for point in sorted(points, key=lambda point: (_distribution(point) != OWN_DISTRIBUTION, point.name)):
+    for point in sorted(points, key=_order):
         origin = _origin(point)
-        if point.name in parts:
-            reason = f"the name {point.name!r} is taken by {parts[point.name].origin}; choose another"
-            broken.append(BrokenPart(kind=kind, name=point.name, origin=origin, reason=reason))
-            continue
-        try:
-            loaded = point.load()
-            value = accept(point.name, loaded)
-        except Exception as error:  # noqa: BLE001 - whatever a stranger's package dies of, the others are needed
-            reason = f"{point.value}: {type(error).__name__}: {error}"
-            broken.append(BrokenPart(kind=kind, name=point.name, origin=origin, reason=reason))
+        reason = _refused_name(point.name, parts)
+        if not reason:
+            try:
+                loaded = point.load()
+                value = accept(point.name, loaded)
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a package dies of, the others are needed
+                reason = one_line(f"{point.value}: {type(error).__name__}: {error}")
+        if reason:
+            broken.append(BrokenPart(kind=kind, name=one_line(point.name), origin=origin, reason=reason))
             continue
         parts[point.name] = Part(
             kind=kind,
@@ -113,8 +117,19 @@ def read_registry(
     return Registry(kind=kind, parts=MappingProxyType(parts), broken=tuple(broken))
 
 
-def _distribution(point: EntryPoint) -> str:
-    return point.dist.name if point.dist else ""
+def _order(point: EntryPoint) -> tuple[bool, str, str]:
+    """Watchkeeper's own parts first; then by name, and by distribution where two have the same name."""
+    distribution = point.dist.name if point.dist else ""
+    return (distribution != OWN_DISTRIBUTION, point.name, distribution)
+
+
+def _refused_name(name: str, taken: Mapping[str, Part[T]]) -> str:
+    """Why a part cannot have its name; empty if it can."""
+    if not _NAME.fullmatch(name):
+        return f"the name {one_line(name)!r} may hold letters, digits, `.`, `_` and `-` only; choose another"
+    if name in taken:
+        return f"the name {name!r} is taken by {taken[name].origin}; choose another"
+    return ""
 
 
 def _origin(point: EntryPoint) -> str:
@@ -125,4 +140,5 @@ def _summary(loaded: object) -> str:
     """The first line of an object's docstring; of a record's, its function's or its module's."""
     described = getattr(loaded, "described_by", loaded)
     text = inspect.getdoc(described) or ""
-    return text.partition("\n")[0]
+    first = text.strip().partition("\n")[0]
+    return one_line(first) if first else ""
