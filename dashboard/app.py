@@ -89,14 +89,14 @@ def _is_component(dash: Dash, path: str) -> bool:
 
 
 def _log_callback_error(error: Exception) -> None:
-    """What goes wrong is told to the reader, who keeps what was there before; a defect leaves its trace in the log."""
+    """Show the error as a notification; the page stays as it was. A defect is logged with its traceback."""
     if isinstance(error, WatchkeeperError):
         structlog.get_logger().warning("dashboard.callback_refused", error=error.message)
-        said = error.message
+        message = error.message
     else:
         structlog.get_logger().error("dashboard.callback_failed", error=repr(error), exc_info=error)
-        said = "This is a defect of the dashboard; the web role's log holds its trace."
-    set_props("notices", {"sendNotifications": commands.notice("That did not work", said, good=False)})
+        message = "This is a defect in the dashboard. The web role's log has the traceback."
+    set_props("notices", {"sendNotifications": commands.notice("Command failed", message, good=False)})
 
 
 def _off_loop(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -127,7 +127,7 @@ def _client_callbacks(dash: Dash) -> None:
     )
     client("range", Output("url", "search"), Input("range", "value"), State("url", "search"), **once)
     client(
-        "found",
+        "search",
         Output("url", "pathname"),
         Output("url", "search", allow_duplicate=True),
         Output("search", "value"),

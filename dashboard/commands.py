@@ -26,9 +26,7 @@ from watchkeeper.vocabulary import Actor
 Who = Callable[[], Actor | None]
 WORDS = {"acknowledge": "Acknowledge", "resolve": "Resolve", "approve": "Review and approve", "decline": "Decline"}
 DIRECT = ("acknowledge", "decline")
-NO_SESSION = (
-    "You can look, but not act: this browser has no session. Sign in, or acknowledge in Slack or on the command line."
-)
+NO_SESSION = "This browser has no session, so it can only read. Sign in, or use Slack or the command line."
 
 
 def command_button(command: str, incident: Incident, *, small: bool = False, quiet: bool = False) -> Any:
@@ -43,7 +41,7 @@ def command_button(command: str, incident: Incident, *, small: bool = False, qui
 
 
 def _seen(incident: Incident) -> str:
-    """The proposal that a page shows: a word on it is no word on another."""
+    """The proposal that a page shows: a decision on it does not apply to another."""
     return incident.proposal.id if incident.proposal else ""
 
 
@@ -56,13 +54,13 @@ def give(
     judgement: Judgement | None = None,
     seen: str = "",
 ) -> tuple[str, str, bool]:
-    """Give one command. Returns what to tell the reader: a title, a sentence, and whether all went well."""
+    """Give one command. Returns the notification: a title, a sentence, and whether it succeeded."""
     if actor is None:
         return "Not signed in", NO_SESSION, False
     try:
         outcome = _run(incidents, actor, command, incident_id, key, judgement, seen)
     except WatchkeeperError as error:
-        return "That did not work", error.message, False
+        return "Command failed", error.message, False
     log = structlog.get_logger()
     log.info("dashboard.command", command=command, incident=incident_id, actor=actor.name, changed=outcome.changed)
     return outcome.incident.title, outcome.message, True
@@ -111,7 +109,7 @@ def plan(incident: Incident) -> Any:
     """What a runbook would do, for the one who is to approve it."""
     proposal = incident.proposal
     if proposal is None:
-        return html.P("No runbook is proposed any more.")
+        return html.P("No runbook is proposed now.")
     return html.Div(
         [
             html.P([html.Strong(proposal.title), f" on {proposal.service}"]),
@@ -143,9 +141,9 @@ def register(dash: Any, sources: Sources, who: Who, off_loop: Callable[[Callable
             return (notice("Not signed in", NO_SESSION, False), *nothing[1:])
         asked = {"incident": incident_id, "key": f"dashboard:{command}:{incident_id}:{version}:{actor.name}"}
         if command in DIRECT:
-            said = give(sources.incidents, actor, command, incident_id, asked["key"], seen=str(button["seen"]))
+            result = give(sources.incidents, actor, command, incident_id, asked["key"], seen=str(button["seen"]))
             sources.forget()
-            return (notice(*said), uuid4().hex, *nothing[2:])
+            return (notice(*result), uuid4().hex, *nothing[2:])
         incident = sources.incident(incident_id)
         if command == "approve":
             asked["seen"] = _seen(incident)  # the dialog shows this one, whatever the page showed
@@ -181,9 +179,9 @@ def register(dash: Any, sources: Sources, who: Who, off_loop: Callable[[Callable
         if actor is None:
             return notice("Not signed in", NO_SESSION, False), no_update, no_update, no_update
         judgement = read_form(warranted, cause, mechanism, note)
-        said = give(sources.incidents, actor, "resolve", asked["incident"], asked["key"], judgement)
+        result = give(sources.incidents, actor, "resolve", asked["incident"], asked["key"], judgement)
         sources.forget()
-        return notice(*said), False, uuid4().hex, ""
+        return notice(*result), False, uuid4().hex, ""
 
     dash.callback(
         Output("notices", "sendNotifications", allow_duplicate=True),
@@ -202,11 +200,11 @@ def register(dash: Any, sources: Sources, who: Who, off_loop: Callable[[Callable
     def approve(clicks: int, asked: Any) -> Any:
         if not clicks or not _names_incident(asked):
             return no_update, no_update, no_update
-        said = give(
+        result = give(
             sources.incidents, who(), "approve", asked["incident"], asked["key"], seen=str(asked.get("seen", ""))
         )
         sources.forget()
-        return notice(*said), False, uuid4().hex
+        return notice(*result), False, uuid4().hex
 
     dash.callback(
         Output("notices", "sendNotifications", allow_duplicate=True),

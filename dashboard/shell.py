@@ -115,7 +115,7 @@ def _header() -> Any:
                         placeholder="Search",
                         searchable=True,
                         clearable=False,
-                        nothingFoundMessage="Nothing of that name",
+                        nothingFoundMessage="No match",
                         maxDropdownHeight=360,
                         size="sm",
                         className="search",
@@ -177,8 +177,8 @@ def _dialogs() -> list[Any]:
                     className="keys",
                 ),
                 html.P(
-                    "Times are in your own zone; hover one for UTC. The address holds time range and selection: "
-                    "the button beside it copies it with fixed times.",
+                    "Times are in your own time zone. Hover over a time for UTC. The address contains the time range "
+                    "and the selection. The link button copies it with a fixed time range.",
                     className="muted",
                 ),
             ],
@@ -189,8 +189,8 @@ def _dialogs() -> list[Any]:
             size="lg",
             children=[
                 html.P(
-                    "What you say here is a label: it teaches the detectors and the diagnosis. "
-                    "Leave open what you do not know.",
+                    "Your answers become a label. Labels train the detectors and the diagnosis. "
+                    "Leave a field empty if you do not know.",
                     className="muted",
                 ),
                 dmc.Stack(
@@ -205,7 +205,7 @@ def _dialogs() -> list[Any]:
                         ),
                         dmc.Select(
                             id="label-mechanism",
-                            label="How did it hurt?",
+                            label="What was the mechanism?",
                             placeholder="I don’t know",
                             data=[{"value": m, "label": m} for m in MECHANISMS if m != "unknown"],
                             clearable=True,
@@ -213,7 +213,7 @@ def _dialogs() -> list[Any]:
                         dmc.RadioGroup(
                             dmc.Group([dmc.Radio(label=words, value=answer) for answer, words in ANSWERS]),
                             id="label-warranted",
-                            label="Was it right to wake somebody?",
+                            label="Was the page warranted?",
                         ),
                         dmc.Textarea(id="label-note", label="Note", autosize=True, minRows=2, maxRows=6),
                         dmc.Group(
@@ -246,15 +246,15 @@ def _dialogs() -> list[Any]:
         ),
         dmc.Modal(
             id="reopen-dialog",
-            title="Should this have woken somebody?",
+            title="Should this finding have paged?",
             size="lg",
             children=[
                 html.Div(id="reopen-plan", className="stack"),
-                dmc.Textarea(id="reopen-note", label="Why", autosize=True, minRows=2, maxRows=6, mt="md"),
+                dmc.Textarea(id="reopen-note", label="Reason", autosize=True, minRows=2, maxRows=6, mt="md"),
                 dmc.Group(
                     [
                         dmc.Button("Cancel", id="reopen-cancel", variant="default", n_clicks=0),
-                        dmc.Button("Never hold it back again", id="reopen-submit", n_clicks=0),
+                        dmc.Button("Never suppress it again", id="reopen-submit", n_clicks=0),
                     ],
                     justify="flex-end",
                     mt="md",

@@ -51,7 +51,7 @@ class View:
         """The span of time on show. When live it ends at the last whole five seconds, so that viewers share answers."""
         if self.start is not None and self.end is not None:
             return Window(start=self.start, end=self.end)
-        return Window.last(RANGES[self.range], until=whole(now))
+        return Window.last(RANGES[self.range], until=floor_5s(now))
 
     def step_s(self, now: datetime) -> int:
         """Seconds a bucket, so that about 120 buckets fill the window."""
@@ -84,12 +84,12 @@ class View:
 
 
 def parse(path: str | None, search: str | None) -> View:
-    """Read an address. What cannot be read is left at its default, and `problem` says so."""
+    """Read an address. What cannot be read is left at its default, and `problem` names it."""
     choices = dict(parse_qsl((search or "").removeprefix("?")))
     problems: list[str] = []
     span = choices.get("range", DEFAULT_RANGE)
     if span not in RANGES:
-        problems.append(f"range={span} is none of {', '.join(RANGES)}")
+        problems.append(f"range={span} is not one of {', '.join(RANGES)}")
         span = DEFAULT_RANGE
     start = end = None
     if "from" in choices or "to" in choices:
@@ -111,7 +111,7 @@ def parse(path: str | None, search: str | None) -> View:
     )
 
 
-def whole(now: datetime) -> datetime:
+def floor_5s(now: datetime) -> datetime:
     """The last whole five seconds: the store's buckets are that long."""
     return datetime.fromtimestamp(int(now.timestamp()) // 5 * 5, UTC)
 

@@ -1,4 +1,4 @@
-// What the page does by itself, without the server: refresh, keys, sharing, and saying when it is cut off.
+// What the page does by itself, without the server: refresh, keys, sharing, and the warning when it is cut off.
 window.dash_clientside = window.dash_clientside || {};
 window.dash_clientside.watchkeeper = (function () {
   const skip = () => window.dash_clientside.no_update;
@@ -26,7 +26,7 @@ window.dash_clientside.watchkeeper = (function () {
       const text = query.toString();
       return text ? "?" + text : "";
     },
-    found: (value) => {
+    search: (value) => {
       if (!value) return [skip(), skip(), skip()];
       const to = new URL(value, window.location.origin);
       const input = document.getElementById("search");
@@ -57,11 +57,11 @@ window.dash_clientside.watchkeeper = (function () {
     share: (clicks, pulse) => {
       if (!clicks || !pulse) return skip();
       const address = window.location.origin + pulse.share;
-      const said = (words) => [{ action: "show", title: words, message: address, color: "harbor", autoClose: 6000 }];
+      const notice = (words) => [{ action: "show", title: words, message: address, color: "harbor", autoClose: 6000 }];
       if (navigator.clipboard && window.isSecureContext) {
-        return navigator.clipboard.writeText(address).then(() => said("Link copied"), () => said("Copy this link"));
+        return navigator.clipboard.writeText(address).then(() => notice("Link copied"), () => notice("Copy this link"));
       }
-      return said("Copy this link");
+      return notice("Copy this link");
     },
   };
 
@@ -73,7 +73,7 @@ window.dash_clientside.watchkeeper = (function () {
     const seconds = Math.round((Date.now() - received) / 1000);
     const cut = !document.hidden && seconds > 20;
     banner.hidden = !cut;
-    if (cut) banner.textContent = "No answer from Watchkeeper's web role for " + seconds + " s. What you see is that old. Trying again.";
+    if (cut) banner.textContent = "No response from Watchkeeper's web role for " + seconds + " s. This page is that old. Retrying.";
   }, 1000);
   document.addEventListener("visibilitychange", function () {
     if (document.hidden) return;

@@ -1,4 +1,4 @@
-"""A part of a page that cannot be read says so in its place; the rest of the page stays."""
+"""A part of a page that fails shows its error in its place; the rest of the page stays."""
 
 from __future__ import annotations
 
@@ -22,4 +22,4 @@ def attempt(what: str, draw: Callable[[], Part]) -> Part:
         return trouble(what, error.message)
     except Exception:  # noqa: BLE001 - one part that fails must not take the incidents off the screen
         structlog.get_logger().exception("dashboard.part_failed", part=what)
-        return trouble(what, "This is a defect of the dashboard; the web role's log holds its trace.")
+        return trouble(what, "This is a defect in the dashboard. The web role's log has the traceback.")

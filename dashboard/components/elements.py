@@ -1,4 +1,4 @@
-"""The elements that every page is built from: cards, pills, moments, facts, and what to say when there is nothing."""
+"""The elements that every page is built from: cards, pills, moments, facts, and empty states."""
 
 from __future__ import annotations
 
@@ -57,16 +57,16 @@ def empty(title: str, *advice: Part) -> html.Div:
 
 
 def trouble(what: str, why: str) -> html.Div:
-    """A part of the page could not be read: what, why, and that it tries again."""
+    """A part of the page could not be read: what, why, and that the page retries."""
     return html.Div(
         [
             html.P(f"{what} cannot be shown", className="empty-title"),
             html.P(why),
             html.P(
                 [
-                    "The page tries again by itself. ",
+                    "The page retries by itself. Run ",
                     html.Code("watchkeeper doctor"),
-                    " says what is wrong and what to do.",
+                    " to see the cause and the fix.",
                 ]
             ),
         ],
@@ -87,7 +87,7 @@ def plot(name: str, figure: Figure, words: str) -> html.Div:
 
 
 def picture(source: str, words: str) -> html.Img:
-    """A sparkline; `words` say what it shows."""
+    """A sparkline; `words` describe what it shows."""
     return html.Img(src=source, alt=words, className="spark", title=words)
 
 

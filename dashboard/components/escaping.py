@@ -26,7 +26,7 @@ def inert(part: Any) -> Any:
     if isinstance(part, str):
         return page_text(part, LONGEST_TEXT)
     if isinstance(part, (list, tuple)):
-        return [inert(one) for one in part]
+        return [inert(child) for child in part]
     if not isinstance(part, Component) or isinstance(part, (dcc.Markdown, dcc.Graph)):
         return part
     for word in _SHOWN_WORDS:
@@ -41,5 +41,5 @@ def inert(part: Any) -> Any:
 
 
 def named(text: str) -> str:
-    """A text that stands alone: never without anything to see."""
+    """A text that stands alone: never invisible."""
     return page_text(text, LONGEST_NAME) if text.strip() else BLANK

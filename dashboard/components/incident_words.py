@@ -1,4 +1,4 @@
-"""An incident in words: what state it is in, who has it, what caused it, and why somebody was woken."""
+"""An incident in words: its state, its owner, its likely cause, and why it paged."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def owner(incident: Incident, viewer: Viewer, people: Mapping[str, str]) -> Part
             [html.Strong(_name(incident.acknowledged_by)), " has it, since ", moment(incident.acknowledged_at, viewer)]
         )
     if incident.human_state == "expired":
-        return html.Span("Nobody answered: the escalation chain is at its end.")
+        return html.Span("Nobody answered. The escalation chain has ended.")
     if incident.paged_at:
         person = people.get(incident.paged_person, incident.paged_person) or "the person on call"
         return html.Span(
@@ -66,10 +66,10 @@ def owner(incident: Incident, viewer: Viewer, people: Mapping[str, str]) -> Part
 
 
 def cause(incident: Incident) -> Part:
-    """The likeliest cause with its probability, or what is known instead."""
+    """The likeliest cause with its probability, or why there is none."""
     diagnosis = incident.diagnosis
     if diagnosis is None:
-        return html.Span("Diagnosis is on its way", className="muted")
+        return html.Span("Diagnosis pending", className="muted")
     if diagnosis.abstained or not diagnosis.suspects:
         return html.Span(["No cause named: ", diagnosis.reason], className="muted")
     first = diagnosis.suspects[0]
@@ -93,7 +93,7 @@ def lasted(incident: Incident, viewer: Viewer) -> str:
 
 
 def why_notified(incident: Incident) -> str:
-    """One sentence that answers the question of whoever was woken."""
+    """One sentence that answers "Why was I notified?"."""
     findings = incident.findings
     if not findings:
         return "It was opened without a finding of a detector."
@@ -102,19 +102,18 @@ def why_notified(incident: Incident) -> str:
     detectors = sorted({f.detector for f in pages})
     first = min(pages, key=lambda f: f.onset)
     together = (
-        " They are one incident because they began close together and the services call each other."
+        " They form one incident because they began close together and the services call each other."
         if len(services) > 1
         else ""
     )
-    were = "was" if len(pages) == 1 else "were"
     return (
-        f"{count(len(pages), 'finding')} on {listed(services)} by {listed(detectors)} {were} "
-        f"bad enough to wake somebody. First: {first.summary}.{together}"
+        f"{listed(detectors)} reported {count(len(pages), 'finding')} on {listed(services)} that warranted a page. "
+        f"First: {first.summary}.{together}"
     )
 
 
 def opened_by(incident: Incident) -> Finding | None:
-    """The finding that woke somebody first."""
+    """The first finding that paged."""
     pages = [finding for finding in incident.findings if finding.severity == "page"]
     return min(pages, key=lambda finding: (finding.onset, finding.key), default=None)
 

@@ -23,8 +23,8 @@ from watchkeeper.vocabulary import Window
 NOW_S = 120.0
 STAGES = {
     "learning": ("learning", "unknown", "?"),
-    "level": ("level learnt", "ok", "◐"),
-    "ready": ("ready", "ok", "●"),
+    "level": ("level baseline ready", "ok", "◐"),
+    "ready": ("baseline ready", "ok", "●"),
 }
 
 
@@ -79,7 +79,7 @@ def service_panel(sources: Sources, name: str, member: Member, view: View, viewe
                                     className="events stacked",
                                 )
                                 if incidents
-                                else html.P("None among the newest.", className="muted"),
+                                else html.P("None among the newest incidents.", className="muted"),
                                 aside=f"{sum(1 for i in incidents if is_open(i))} open" if incidents else None,
                                 level=3,
                             ),
@@ -93,7 +93,7 @@ def service_panel(sources: Sources, name: str, member: Member, view: View, viewe
                                     className="events",
                                 )
                                 if changes
-                                else html.P("None in this time.", className="muted"),
+                                else html.P("None in this time range.", className="muted"),
                                 level=3,
                             ),
                         ],
@@ -132,7 +132,7 @@ def _neighbours(sources: Sources, name: str, window: Window, view: View) -> Part
         parts: list[Part] = []
         for other, words in pairs:
             parts += [html.Li([dcc.Link(other, href=view.link(service=other)), html.Span(words, className="muted")])]
-        return html.Ul(parts, className="events") if parts else html.Span("nobody", className="muted")
+        return html.Ul(parts, className="events") if parts else html.Span("none", className="muted")
 
     def words(call: Any) -> str:
         return f"{per_second(call.per_second)}, {percent(call.error_ratio)} failed, {milliseconds(call.mean_ms)}"
@@ -148,31 +148,31 @@ def _neighbours(sources: Sources, name: str, window: Window, view: View) -> Part
 
 
 def _records(sources: Sources, name: str) -> Part:
-    """How far the detectors have learnt this service, and how often each was right on it."""
+    """Whether the detectors' baselines of this service are ready, and how often each detector was right on it."""
     stage = _stage(sources, name)
-    known = [record for record in all_records(sources.labelled()) if record.service == name]
-    if not known:
+    records = [record for record in all_records(sources.labelled()) if record.service == name]
+    if not records:
         return card(
             "Detectors here",
             stage,
-            html.P("None was judged on this service yet: labels do that.", className="muted"),
+            html.P("No detector has been judged on this service yet. Labels judge them.", className="muted"),
             level=3,
         )
-    sentences = html.Ul([html.Li(html.Span(record.sentence())) for record in known[:6]], className="events stacked")
+    sentences = html.Ul([html.Li(html.Span(record.sentence())) for record in records[:6]], className="events stacked")
     return card("Detectors here", stage, sentences, level=3)
 
 
 def _stage(sources: Sources, name: str) -> Part:
-    found = sources.readiness().get(name)
-    if found is None:
-        return html.P([pill("unknown", "unknown", "?"), " no detector has met it yet"])
-    return html.P([pill(*STAGES[found.stage]), f" {found.reason}"])
+    readiness = sources.readiness().get(name)
+    if readiness is None:
+        return html.P([pill("unknown", "unknown", "?"), " no detector has seen it yet"])
+    return html.P([pill(*STAGES[readiness.stage]), f" {readiness.reason}"])
 
 
 def _operations(sources: Sources, name: str, window: Window) -> Part:
     operations = sources.operations(window, name)
     if not operations:
-        return card("Operations", html.P("It served nothing in this time.", className="muted"), level=3)
+        return card("Operations", html.P("It served no request in this time range.", className="muted"), level=3)
     rows = [
         html.Tr(
             [
@@ -191,11 +191,11 @@ def _operations(sources: Sources, name: str, window: Window) -> Part:
 
 
 def examples(sources: Sources, name: str, window: Window, viewer: Viewer) -> Part:
-    """Requests worth opening, failed ones first; each leads to its trace."""
-    found = sources.examples(window, name)
-    if not found:
+    """Failed requests, then the slowest; each links to its trace."""
+    requests = sources.examples(window, name)
+    if not requests:
         return card(
-            "Requests worth a look", html.P("No request was recorded in this time.", className="muted"), level=3
+            "Notable requests", html.P("No request was recorded in this time range.", className="muted"), level=3
         )
     rows = [
         html.Tr(
@@ -206,18 +206,18 @@ def examples(sources: Sources, name: str, window: Window, viewer: Viewer) -> Par
                 html.Td(milliseconds(e.duration_ms), className="number"),
             ]
         )
-        for e in found
+        for e in requests
     ]
     heads = ["When", "Trace", "Why", "Took"]
     caption = f"Requests to {name} that failed, then the slowest"
-    return card("Requests worth a look", table(heads, rows, caption=caption), aside="failed, then slowest", level=3)
+    return card("Notable requests", table(heads, rows, caption=caption), aside="failed, then slowest", level=3)
 
 
 def _logs(sources: Sources, name: str, window: Window, viewer: Viewer) -> Part:
     near = Window(start=max(window.start, window.end - timedelta(hours=1)), end=window.end)
     lines = sources.log_lines(near, name)
     if not lines:
-        return card("Warnings and errors", html.P("Nothing logged at WARN or above.", className="muted"), level=3)
+        return card("Warnings and errors", html.P("No log line at WARN or above.", className="muted"), level=3)
     items = [
         html.Li(
             [

@@ -17,7 +17,8 @@ from dashboard.components.elements import Part
 from dashboard.components.escaping import inert, named
 from dashboard.components.incident_words import cause_text, is_open
 from dashboard.components.wording import clock_text
-from dashboard.pages import incident, incidents, learning, missing, oncall, overview, services, trace
+from dashboard.pages import incident, learning, missing, oncall, overview, services, trace
+from dashboard.pages import incidents as incidents_page
 from dashboard.reads.sources import Sources
 from dashboard.urls import RANGES, View, incident_path, parse
 from dashboard.viewer import Viewer, viewer
@@ -40,7 +41,7 @@ class Page:
 
 PAGES: Mapping[str, Page] = {
     "/": Page(nav="overview", title="Overview", render=overview.render),
-    "/incidents": Page(nav="incidents", title="Incidents", render=incidents.render),
+    "/incidents": Page(nav="incidents", title="Incidents", render=incidents_page.render),
     "/services": Page(nav="services", title="Services", render=services.render),
     "/oncall": Page(nav="oncall", title="On call", render=oncall.render),
     "/learning": Page(nav="learning", title="Learning", render=learning.render),
@@ -48,7 +49,7 @@ PAGES: Mapping[str, Page] = {
 
 
 def find(path: str) -> Page:
-    """The page of an address; one that says so where there is none."""
+    """The page of an address, or the page for an unknown address."""
     plain = path.rstrip("/") or "/"
     if plain.startswith("/incidents/"):
         incident_id = unquote(plain.removeprefix("/incidents/"))
@@ -69,20 +70,20 @@ def renderer(sources: Sources, who: Who) -> Callable[..., Any]:
         path: str | None, search: str | None, stored: Mapping[str, Any] | None, _tick: object, _pulse: object
     ) -> Any:
         if not stored:
-            raise PreventUpdate  # the browser has not said yet which theme and zone it has
+            raise PreventUpdate  # the browser has not sent its theme and time zone yet
         refreshed = set(ctx.triggered_prop_ids) == {"tick.data"}
         view = parse(path, search)
         reader = viewer(stored, sources.now())
         page = find(view.path)
         with DRAWN.labels(page=page.nav or "none").time():
             shown = inert(attempt("This page", lambda: page.render(sources, view, reader)))
-        found, opened = _chrome(sources, view)
+        choices, opened = _chrome(sources, view)
         pulse = {"title": page_text(page.title, 100), "nav": page.nav, "open": opened, "share": view.frozen(reader.now)}
         if refreshed:
             fresh = {"at": f"{path}{search or ''}", "tree": shown}
             return no_update, fresh, pulse, _reader(who()), no_update, no_update, no_update
-        choices, chosen = range_choices(view, reader)
-        return shown, no_update, pulse, _reader(who()), found, choices, chosen
+        ranges, chosen = range_choices(view, reader)
+        return shown, no_update, pulse, _reader(who()), choices, ranges, chosen
 
     return draw
 
@@ -107,11 +108,11 @@ def _chrome(sources: Sources, view: View) -> tuple[list[dict[str, Any]], int]:
     groups: list[dict[str, Any]] = []
     opened = 0
     try:
-        known = sources.listed()
-        opened = sum(1 for i in known if is_open(i))
+        incidents = sources.listed()
+        opened = sum(1 for i in incidents if is_open(i))
         items = [
             {"value": incident_path(i.id), "label": page_text(f"{i.title} · {cause_text(i)} · {i.id}", 300)}
-            for i in known[:60]
+            for i in incidents[:60]
         ]
         groups.append({"group": "Incidents", "items": items})
     except WatchkeeperError:

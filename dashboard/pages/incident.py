@@ -1,4 +1,4 @@
-"""One incident: what is known, why somebody was woken, who has it, what may be done, and its story."""
+"""One incident: its diagnosis, why it paged, its owner, the proposed runbook, and its timeline."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dashboard.components.service_panel import examples
 from dashboard.components.wording import amount, duration, likely, listed, percent, utc_text
 from dashboard.reads.signals import accused, since
 from dashboard.reads.sources import Sources
-from dashboard.reads.suppressed import is_held_back, is_reopened, why_held_back
+from dashboard.reads.suppressed import is_reopened, is_suppressed, suppression_note
 from dashboard.urls import View
 from dashboard.viewer import Viewer
 from watchkeeper.errors import NotFound
@@ -143,14 +143,14 @@ def _diagnosis(incident: Incident, view: View, viewer: Viewer) -> Part:
             "Likely cause",
             empty(
                 "Not diagnosed yet",
-                "The first diagnosis comes some seconds after the incident opened, and again while it is open.",
+                "The first diagnosis appears a few seconds after the incident opens, and is updated while it is open.",
             ),
         )
     made = html.Span(["made ", moment(diagnosis.made_at, viewer)])
     if not diagnosis.suspects:
         return card("Likely cause", empty("No cause named", diagnosis.reason), aside=made)
     verdict = html.P(
-        [html.Strong("No answer, only leads: "), diagnosis.reason] if diagnosis.abstained else diagnosis.reason,
+        [html.Strong("No cause named. Leads: "), diagnosis.reason] if diagnosis.abstained else diagnosis.reason,
         className="verdict abstained" if diagnosis.abstained else "verdict",
     )
     shown = [s for rank, s in enumerate(diagnosis.suspects) if rank < SUSPECTS and (rank == 0 or s.evidence)]
@@ -159,7 +159,7 @@ def _diagnosis(incident: Incident, view: View, viewer: Viewer) -> Part:
         "Likely cause",
         verdict,
         html.Ol([_suspect(s, rank, view) for rank, s in enumerate(shown)], className="suspects"),
-        html.P(f"Also looked at, without evidence that counts: {listed(rest[:8])}.", className="muted rest")
+        html.P(f"Also considered, without significant evidence: {listed(rest[:8])}.", className="muted rest")
         if rest
         else None,
         aside=made,
@@ -226,7 +226,7 @@ def _findings(sources: Sources, incident: Incident, viewer: Viewer) -> Part:
                     html.Th(
                         [
                             finding.summary,
-                            why_held_back(finding, reopened=reopened) if is_held_back(finding) else None,
+                            suppression_note(finding, reopened=reopened) if is_suppressed(finding) else None,
                             html.Div(sources.record(finding), className="reason"),
                         ],
                         scope="row",
@@ -256,7 +256,7 @@ def _findings(sources: Sources, incident: Incident, viewer: Viewer) -> Part:
     heads = ["Finding", "Service", "Detector", "Seen", "Onset", "Now"]
     return card(
         "Findings",
-        table(heads, rows, caption="What the detectors noticed, in order of onset"),
+        table(heads, rows, caption="Findings, in order of onset"),
         aside=f"{len(firing)} of {len(incident.findings)} firing",
     )
 
@@ -305,7 +305,7 @@ def _proposal(incident: Incident) -> Part:
             [command_button("approve", incident), command_button("decline", incident, quiet=True)], className="actions"
         )
         if waits and not blocked
-        else html.P(["It cannot be run from here: ", blocked], className="muted")
+        else html.P(["Watchkeeper cannot run it: ", blocked], className="muted")
         if blocked
         else None,
         aside=pill("advice" if blocked else incident.proposal_state, tone),
@@ -334,7 +334,7 @@ def _changes(incident: Incident, changes: Sequence[ChangeEvent], viewer: Viewer)
     if not changes:
         return card(
             "Changes near the onset",
-            html.P("No deploy, flag or configuration change in the half hour before.", className="muted"),
+            html.P("No deploy, flag or configuration change in the 30 minutes before.", className="muted"),
         )
     accused = incident.diagnosis.suspects[0].change_id if incident.diagnosis and incident.diagnosis.suspects else None
     items = [
@@ -358,7 +358,7 @@ def _changes(incident: Incident, changes: Sequence[ChangeEvent], viewer: Viewer)
 
 
 def _afterwards(sources: Sources, incident: Incident) -> Part:
-    said = [
+    judgements = [
         html.Li(
             [
                 html.Span(label.source, className="muted"),
@@ -378,18 +378,18 @@ def _afterwards(sources: Sources, incident: Incident) -> Part:
         for label in incident.labels
     ]
     text = sources.postmortem(incident.id)
-    if not said and not text:
+    if not judgements and not text:
         if is_open(incident):
             return None
         return card(
             "Postmortem",
             html.P(
-                ["None yet: ", html.Code(f"watchkeeper postmortem new {incident.id}"), " drafts one."],
+                ["None yet. To draft one, run ", html.Code(f"watchkeeper postmortem new {incident.id}"), "."],
                 className="muted",
             ),
         )
     return [
-        card("Labels", html.Ul(said, className="events stacked")) if said else None,
+        card("Labels", html.Ul(judgements, className="events stacked")) if judgements else None,
         card(
             "Postmortem",
             html.Details(

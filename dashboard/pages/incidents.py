@@ -19,8 +19,8 @@ FILTERS = (("", "All"), ("open", "Open"), ("resolved", "Resolved"))
 
 def render(sources: Sources, view: View, viewer: Viewer) -> Part:
     """A filter and a table; the filter stands in the address."""
-    known = sources.listed()
-    shown = [i for i in known if not view.state or (view.state == "open") == is_open(i)]
+    newest = sources.listed()
+    shown = [i for i in newest if not view.state or (view.state == "open") == is_open(i)]
     choices = html.Div(
         [
             dcc.Link(words, href=view.link(state=value), className="choice on" if view.state == value else "choice")
@@ -28,10 +28,10 @@ def render(sources: Sources, view: View, viewer: Viewer) -> Part:
         ],
         className="choices",
     )
-    if not known:
+    if not newest:
         body: Part = empty(
             "No incident so far",
-            "When a detector finds something that hurts users, one incident opens here, with its likely cause.",
+            "When a detector reports harm to users, an incident opens here with its likely cause.",
         )
     elif not shown:
         body = empty(f"No {view.state} incident", "Choose another filter above.")

@@ -1,4 +1,4 @@
-"""What the loop has learnt: labels of both sources, and every version of every model with its record."""
+"""Learning: labels of both sources, and every version of every model with its record."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from dash import dcc, html
 from dashboard.components.attempts import attempt
 from dashboard.components.elements import Part, card, empty, facts, moment, pill, table
 from dashboard.components.wording import count, percent
-from dashboard.reads.learning import deciding, fairness, held, learnt_from, numbers, records
+from dashboard.reads.learning import (
+    deciding,
+    fairness,
+    numbers,
+    suppressed_findings,
+    track_records,
+    trained_on,
+)
 from dashboard.reads.sources import Sources
 from dashboard.urls import View, incident_path
 from dashboard.viewer import Viewer
@@ -22,16 +29,16 @@ STAGES = {"serving": ("ok", "●"), "canary": ("accent", "◐"), "shadow": ("unk
 
 
 def render(sources: Sources, _view: View, viewer: Viewer) -> Part:
-    """What decides and what it holds back; the records; two label sources, never mixed; every version."""
+    """The serving version and what it suppresses; track records; two label sources, never mixed; every version."""
     return [
         html.H1("Learning"),
         html.Div(
             [
                 html.Div(
                     [
-                        attempt("What decides", lambda: deciding(sources, viewer)),
-                        attempt("What was suppressed", lambda: held(sources, viewer)),
-                        attempt("The track record", lambda: records(sources, viewer)),
+                        attempt("The serving version", lambda: deciding(sources, viewer)),
+                        attempt("The suppressed findings", lambda: suppressed_findings(sources, viewer)),
+                        attempt("The track record", lambda: track_records(sources, viewer)),
                         attempt("The labels", lambda: _labels(sources, viewer)),
                         attempt("The models", lambda: _models(sources, viewer)),
                     ],
@@ -53,37 +60,36 @@ def render(sources: Sources, _view: View, viewer: Viewer) -> Part:
 def _record(sources: Sources) -> Part:
     human, chaos = labels(sources.db, "human"), labels(sources.db, "chaos")
     return [
+        card("Human labels", _tally(human, "Resolve an incident and answer the form. Each answer is counted here.")),
         card(
-            "What people said", _tally(human, "Resolve an incident and answer the form: each answer is counted here.")
-        ),
-        card(
-            "What chaos knew",
+            "Chaos labels",
             _tally(
-                chaos, ["Run ", html.Code("watchkeeper chaos run"), " or the demo: each fault leaves its truth here."]
+                chaos,
+                ["Run ", html.Code("watchkeeper chaos run"), " or the demo. Each fault records its ground truth here."],
             ),
         ),
     ]
 
 
-def _tally(found: tuple[Label, ...], advice: Part) -> Part:
-    judged = [label for label in found if label.warranted is not None]
-    if not found:
+def _tally(labelled: tuple[Label, ...], advice: Part) -> Part:
+    judged = [label for label in labelled if label.warranted is not None]
+    if not labelled:
         return empty("No label yet", advice)
     right = sum(1 for label in judged if label.warranted)
-    causes = Counter(label.cause for label in found if label.cause)
+    causes = Counter(label.cause for label in labelled if label.cause)
     return facts(
-        ("Labels", str(len(found))),
+        ("Labels", str(len(labelled))),
         ("Pages warranted", f"{right} of {len(judged)} ({percent(right / len(judged))})" if judged else "not judged"),
         ("Causes", ", ".join(f"{cause} {n}×" for cause, n in causes.most_common(5)) or "none named"),
     )
 
 
 def _labels(sources: Sources, viewer: Viewer) -> Part:
-    found = sorted(labels(sources.db), key=lambda label: label.at, reverse=True)
-    if not found:
+    newest = sorted(labels(sources.db), key=lambda label: label.at, reverse=True)
+    if not newest:
         return card(
             "Labels",
-            empty("No label yet", "A label comes from a person who resolves an incident, or from a chaos experiment."),
+            empty("No label yet", "People add labels when they resolve an incident. Chaos experiments add theirs."),
         )
     words = {
         True: pill("warranted", "ok", "✓"),
@@ -104,22 +110,22 @@ def _labels(sources: Sources, viewer: Viewer) -> Part:
                 html.Td(label.note or "–"),
             ]
         )
-        for label in found[:50]
+        for label in newest[:50]
     ]
     heads = ["When", "Source", "Author", "Incident", "Page", "Cause", "Note"]
-    return card("Labels", table(heads, rows, caption="Labels, newest first"), aside=count(len(found), "label"))
+    return card("Labels", table(heads, rows, caption="Labels, newest first"), aside=count(len(newest), "label"))
 
 
 def _models(sources: Sources, viewer: Viewer) -> Part:
-    known = versions(sources.db, newest=SHOWN)[::-1]
-    if not known:
+    newest = versions(sources.db, newest=SHOWN)[::-1]
+    if not newest:
         return card(
             "Models",
-            empty("No model yet", "Detectors start with their built-in settings; labels train the first version."),
+            empty("No model yet", "Detectors start with built-in settings. Labels train the first version."),
         )
     moves = {(move.name, move.version): move for move in promotion_records(sources.db)}
     rows = []
-    for version in known:
+    for version in newest:
         move = moves.get((version.name, version.version))
         rows.append(
             html.Tr(
@@ -127,26 +133,26 @@ def _models(sources: Sources, viewer: Viewer) -> Part:
                     html.Th([version.name, html.Span(f" v{version.version}", className="muted")], scope="row"),
                     html.Td(pill(version.stage, *STAGES[version.stage])),
                     html.Td(moment(version.created_at, viewer)),
-                    html.Td(learnt_from(version.lineage)),
-                    html.Td(_why(move, viewer) if move else "new: it only watches"),
+                    html.Td(trained_on(version.lineage)),
+                    html.Td(_why(move, viewer) if move else "new: not promoted yet"),
                 ]
             )
         )
-    heads = ["Model", "Stage", "Made", "Learnt from", "Why at this stage"]
+    heads = ["Model", "Stage", "Made", "Trained on", "Why at this stage"]
     return card(
         "Models",
         table(heads, rows, caption="Model versions, newest first"),
-        aside="serving decides; shadow only watches",
+        aside="serving decides; shadow is only scored",
     )
 
 
 def _why(move: Promotion, viewer: Viewer) -> Part:
     """Who moved a version to its stage, when, and by which numbers or for which reason."""
-    kept = move.record
+    record = move.record
     lines: list[Part] = [html.Div([move.actor, " ", moment(move.at, viewer)])]
-    if kept.get("forced"):
-        lines.append(html.Div("forced, although the gate refused"))
-    if kept.get("why"):
-        lines.append(html.Div(str(kept["why"]), className="reason"))
+    if record.get("forced"):
+        lines.append(html.Div("forced: the gate had rejected it"))
+    if record.get("why"):
+        lines.append(html.Div(str(record["why"]), className="reason"))
     lines += [html.Div(f"{source}: {line}", className="reason") for source, line in numbers(move).items()]
     return lines

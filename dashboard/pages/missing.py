@@ -14,7 +14,7 @@ def render(_sources: Sources, view: View, _viewer: Viewer) -> Part:
     return [
         html.H1("No such page"),
         empty(
-            f"There is nothing at {view.path}",
+            f"There is no page at {view.path}",
             html.Span(["Try the ", dcc.Link("overview", href="/"), ", or press / to search."]),
         ),
     ]

@@ -1,4 +1,4 @@
-"""Who is on call now, who follows, where nobody is, and who is paged when nobody answers."""
+"""Who is on call now, who follows, where the gaps are, and the escalation chain."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def _handoffs(sources: Sources, window: Window, viewer: Viewer) -> Part:
     coming.sort(key=lambda each: each[0])
     if not coming:
         return card(
-            "Next handoffs", html.P("None in the next two weeks: the same people stay on call.", className="muted")
+            "Next handoffs", html.P("None in the next two weeks. The same people stay on call.", className="muted")
         )
     rows = [
         html.Tr(
@@ -144,7 +144,7 @@ def _chain(sources: Sources, now: datetime) -> Part:
     steps = []
     for number, step in enumerate(sources.config.oncall.escalation):
         person = person_at(sources.config.oncall, number, now, overrides)
-        when = "at once" if step.after_s == 0 else f"after {duration(step.after_s)} without an answer"
+        when = "immediately" if step.after_s == 0 else f"after {duration(step.after_s)} without acknowledgement"
         steps.append(
             html.Li(
                 [
@@ -157,7 +157,7 @@ def _chain(sources: Sources, now: datetime) -> Part:
     return card(
         "Who is paged now",
         html.Ol(steps, className="chain"),
-        html.P("An acknowledgement halts the chain.", className="muted"),
+        html.P("An acknowledgement stops the escalation.", className="muted"),
     )
 
 
@@ -191,15 +191,13 @@ def _gaps(sources: Sources, window: Window, viewer: Viewer) -> Part:
     if not items:
         return card(
             "Gaps",
-            html.P(
-                "None: somebody from a rotation is on call at every moment of the next two weeks.", className="muted"
-            ),
+            html.P("None. A rotation covers every moment of the next two weeks.", className="muted"),
         )
     return card(
         "Gaps",
         html.Ul(items[:8], className="events"),
         html.P(
-            "A page in a gap goes to the fallback, else to the first person of the file; never nowhere.",
+            "A page in a gap goes to the fallback, else to the first person in the configuration.",
             className="muted",
         ),
         aside=count(len(items), "gap"),
@@ -212,7 +210,10 @@ def _overrides(overrides: Sequence[Override], sources: Sources, viewer: Viewer) 
     if not coming:
         return card(
             "Overrides",
-            empty("None now or to come", "An override beats every rotation for a while, and never rewrites what was."),
+            empty(
+                "No current or future override",
+                "An override replaces every rotation for its time. It does not change the past.",
+            ),
         )
     rows = [
         html.Tr(
@@ -227,5 +228,5 @@ def _overrides(overrides: Sequence[Override], sources: Sources, viewer: Viewer) 
         for o in coming
     ]
     return card(
-        "Overrides", table(["Schedule", "Person", "From", "To", "By"], rows, caption="Overrides now and to come")
+        "Overrides", table(["Schedule", "Person", "From", "To", "By"], rows, caption="Current and future overrides")
     )

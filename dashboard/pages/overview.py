@@ -37,7 +37,7 @@ SHOWN = 5
 
 
 def render(sources: Sources, view: View, viewer: Viewer) -> Part:
-    """Incidents over the whole width; services beside what Watchkeeper says of itself."""
+    """Incidents over the full width; then services beside Watchkeeper's own state."""
     return [
         html.H1("Overview", className="unseen"),
         html.Div(view.problem, className="note", role="status") if view.problem else None,
@@ -113,7 +113,7 @@ def _incident(incident: Incident, sources: Sources, viewer: Viewer) -> Part:
 
 
 def _quiet(sources: Sources, incidents: Sequence[Incident], viewer: Viewer) -> Part:
-    """Quiet is said only when somebody is watching."""
+    """`All quiet` is shown only while the watch role judges fresh telemetry."""
     try:
         unwatched = sources.watching()
     except StoreError as error:
@@ -124,15 +124,15 @@ def _quiet(sources: Sources, incidents: Sequence[Incident], viewer: Viewer) -> P
                 html.Span("?", className="quiet-mark unknown", **{"aria-hidden": "true"}),
                 html.Div(
                     [
-                        html.H2("No open incident, but that says little now"),
+                        html.H2("No open incident, but no service is judged"),
                         html.P(f"Watchkeeper judges no service at the moment: {unwatched}."),
                         html.P(
                             [
                                 "Start it with ",
                                 html.Code("watchkeeper up"),
-                                "; ",
+                                ". Run ",
                                 html.Code("watchkeeper doctor"),
-                                " says what is wrong.",
+                                " to see the cause.",
                             ]
                         ),
                     ]
@@ -149,9 +149,9 @@ def _quiet(sources: Sources, incidents: Sequence[Incident], viewer: Viewer) -> P
                 [
                     html.H2(["All quiet since ", moment(since, viewer)] if since else "All quiet"),
                     html.P(
-                        f"For {duration(viewer.now - since)} no detector has had a reason to wake anybody."
+                        f"No incident for {duration(viewer.now - since)}."
                         if since
-                        else "No incident so far. Every service below is judged at each tick."
+                        else "No incident so far. The detectors judge every service below continuously."
                     ),
                 ]
             ),
@@ -162,9 +162,9 @@ def _quiet(sources: Sources, incidents: Sequence[Incident], viewer: Viewer) -> P
 
 
 def _set_aside(sources: Sources, viewer: Viewer) -> Part:
-    """What does not work while the rest does: no reason to wake anybody, and nothing to miss either."""
-    found = sources.set_aside()
-    if not found:
+    """Items that a role set aside so that the others continue: visible here, and they do not page."""
+    problems = sources.set_aside()
+    if not problems:
         return None
     items = [
         html.Li(
@@ -180,15 +180,15 @@ def _set_aside(sources: Sources, viewer: Viewer) -> Part:
                 ),
             ]
         )
-        for role, problem in found[:SHOWN]
+        for role, problem in problems[:SHOWN]
     ]
-    rest = f"{count(len(found) - SHOWN, 'other')} in the last day; " if len(found) > SHOWN else ""
+    rest = f"{count(len(problems) - SHOWN, 'other')} in the last day. " if len(problems) > SHOWN else ""
     return html.Section(
         [
             html.Div(
                 [
-                    html.H2(f"Set aside: {count(len(found), 'item')}, while the rest goes on"),
-                    html.Span([rest, html.Code("watchkeeper doctor"), " tells more"], className="card-aside"),
+                    html.H2(f"Set aside: {count(len(problems), 'item')}"),
+                    html.Span([rest, "Details: ", html.Code("watchkeeper doctor")], className="card-aside"),
                 ],
                 className="card-head",
             ),
@@ -208,17 +208,17 @@ def _services(sources: Sources, view: View, viewer: Viewer) -> Part:
                 "No service has reported yet",
                 html.Span(
                     [
-                        "Point an OpenTelemetry exporter at ",
+                        "Send telemetry with an OpenTelemetry exporter to ",
                         html.Code(
                             f"http://{bracketed(sources.config.ingest.host)}:{sources.config.ingest.otlp_http_port}"
                         ),
-                        " (OTLP over HTTP). Services appear by themselves with their first request.",
+                        " (OTLP over HTTP). A service appears with its first request.",
                     ]
                 ),
-                html.Span(["To see a live system first: ", html.Code("watchkeeper demo")]),
+                html.Span(["To try Watchkeeper on a demo system, run ", html.Code("watchkeeper demo"), "."]),
             ),
         )
-    ill = sum(1 for m in members.values() if m.health.state in ("failing", "silent"))
+    unhealthy = sum(1 for m in members.values() if m.health.state in ("failing", "silent"))
     return card(
         "Services",
         table(
@@ -227,9 +227,9 @@ def _services(sources: Sources, view: View, viewer: Viewer) -> Part:
             caption="Every service, worst first",
             kind="services-table",
         ),
-        aside=f"{ill} of {len(members)} in trouble"
-        if ill
-        else f"all {len(members)} well"
+        aside=f"{unhealthy} of {len(members)} failing or silent"
+        if unhealthy
+        else f"all {len(members)} ok"
         if all(m.health.state == "ok" for m in members.values())
         else count(len(members), "service"),
     )
@@ -313,32 +313,32 @@ def _itself(sources: Sources, viewer: Viewer) -> Part:
     except StoreError as error:
         rows.append(("Store", pill("cannot be read", "failing", "✕")))
         rows.append(("Why", error.message))
-    held = [one for one in sources.held_back() if viewer.now - one.finding.seen_at < timedelta(days=1)]
-    firing = sum(one.cleared_at is None and not one.reopened for one in held)
-    words = f"{count(len(held), 'finding')} in a day" + (f", {firing} of them firing" if firing else "")
-    rows.append(("Suppressed", dcc.Link(words, href="/learning") if held else "nothing in a day"))
+    recent = [s for s in sources.suppressed() if viewer.now - s.finding.seen_at < timedelta(days=1)]
+    firing = sum(s.cleared_at is None and not s.reopened for s in recent)
+    words = f"{count(len(recent), 'finding')} in a day" + (f", {firing} firing" if firing else "")
+    rows.append(("Suppressed", dcc.Link(words, href="/learning") if recent else "none in a day"))
     return card(
         "Watchkeeper itself",
         facts(*rows),
         html.P(
-            [f"{', '.join(down)} not running here. ", html.Code("watchkeeper up"), " starts every role."],
+            [f"{', '.join(down)} not running here. Start every role with ", html.Code("watchkeeper up"), "."],
             className="note",
         )
         if down
         else None,
-        *[html.P(f"{words}. Its supervisor starts it again.", className="note") for words in hung],
+        *[html.P(f"{words}. Its supervisor restarts it.", className="note") for words in hung],
         aside=pill(f"{len(down)} down", "failing", "✕")
         if down
         else pill(f"{len(hung)} hung", "failing", "✕")
         if hung
-        else "all roles run",
+        else "all roles running",
     )
 
 
 def _role(role: Role) -> Part:
     if not role.running:
         return pill(role.name, "failing", "✕")
-    return pill(f"{role.name} hangs", "failing", "✕") if role.hung else pill(role.name, "ok", "●")
+    return pill(f"{role.name} hung", "failing", "✕") if role.hung else pill(role.name, "ok", "●")
 
 
 def _freshness(at: datetime | None, viewer: Viewer) -> Part:
@@ -379,8 +379,8 @@ def _recent(sources: Sources, viewer: Viewer) -> Part:
         )
         for at, i in closed[:SHOWN]
     ]
-    return card("Resolved lately", html.Ul(items, className="events"))
+    return card("Resolved recently", html.Ul(items, className="events"))
 
 
 def _span(view: View) -> str:
-    return f"the last {view.range}" if view.is_live else "this span of time"
+    return f"the last {view.range}" if view.is_live else "this time range"

@@ -42,13 +42,13 @@ def _all(sources: Sources, view: View, viewer: Viewer) -> Part:
         return card(
             "Services",
             empty(
-                "No service has reported in this time",
-                "Choose a longer time range above, or point an OpenTelemetry exporter at the ingest role.",
+                "No service has reported in this time range",
+                "Choose a longer time range above, or send telemetry to the ingest role.",
             ),
         )
     chosen = view.service if view.service in members else None
     unknown = (
-        html.Div(f"No service called {view.service} reported in this time.", className="note", role="status")
+        html.Div(f"No service named {view.service} reported in this time range.", className="note", role="status")
         if view.service and not chosen
         else None
     )
@@ -64,7 +64,7 @@ def _all(sources: Sources, view: View, viewer: Viewer) -> Part:
         attempt(f"The service {chosen}", lambda: service_panel(sources, chosen, members[chosen], view, viewer))
         if chosen
         else html.P(
-            "Choose a service, on the map or in the table, to see its requests, operations, changes and incidents.",
+            "Choose a service on the map or in the table to see its requests, operations, changes and incidents.",
             className="hint",
         ),
     ]
@@ -101,7 +101,7 @@ def _map(sources: Sources, members: Mapping[str, Member], view: View, viewer: Vi
             ),
             role="img",
             className="map",
-            **{"aria-label": f"{count(len(members), 'service')} and their calls. The table beside it holds the same."},
+            **{"aria-label": f"{count(len(members), 'service')} and their calls. The table beside it shows the same."},
         ),
         legend,
         aside=f"calls of the last {int(near.seconds)} s" if view.is_live else None,

@@ -1,4 +1,4 @@
-"""One trace: every call of one request as a bar on its time, and what was logged meanwhile."""
+"""One trace: every call of one request as a bar on its time, and its log lines."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def renderer(trace_id: str) -> Callable[[Sources, View, Viewer], Part]:
             return [
                 html.H1("No such trace"),
                 empty(
-                    f"The store holds no span of trace {trace_id}",
-                    f"It keeps traces for {sources.config.store.retention_days:g} days; this one may be older, "
-                    "or not have been sampled.",
+                    f"The store has no span of trace {trace_id}",
+                    f"It keeps traces for {sources.config.store.retention_days:g} days. This trace may be older, "
+                    "or it was not sampled.",
                 ),
             ]
         return _page(sources, trace_id, spans, view, viewer)
@@ -50,7 +50,7 @@ def _page(sources: Sources, trace_id: str, spans: list[dict[str, object]], view:
                 html.H1(f"{root.service}: {root.operation}"),
                 html.Div(
                     [
-                        pill(f"{failed} failed", "failing", "✕") if failed else pill("all well", "ok", "●"),
+                        pill(f"{failed} failed", "failing", "✕") if failed else pill("no failure", "ok", "●"),
                         html.Span([moment(started, viewer), f", {milliseconds(root.duration_ms)}"]),  # type: ignore[arg-type]
                         html.Span(trace_id, className="muted mono"),
                     ],
@@ -65,7 +65,7 @@ def _page(sources: Sources, trace_id: str, spans: list[dict[str, object]], view:
             aside=f"{count(len(spans), 'span')}, {count(len(services), 'service')}",
         ),
         card(
-            "Logged meanwhile",
+            "Log lines of this trace",
             html.Ul(
                 [
                     html.Li(
@@ -87,7 +87,7 @@ def _page(sources: Sources, trace_id: str, spans: list[dict[str, object]], view:
                 className="events",
             )
             if lines
-            else html.P("No log line carries this trace’s id.", className="muted"),
+            else html.P("No log line has this trace id.", className="muted"),
         ),
     ]
 

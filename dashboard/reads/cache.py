@@ -28,9 +28,9 @@ class Cache:
             loading = self._loading.setdefault(key, threading.Lock())
         try:
             with loading:
-                found = self._entries.get(key)
-                if found and self._monotonic() - found[0] < self._ttl_s:
-                    return found[1]  # type: ignore[return-value]
+                entry = self._entries.get(key)
+                if entry and self._monotonic() - entry[0] < self._ttl_s:
+                    return entry[1]  # type: ignore[return-value]
                 value = load()
                 with self._lock:
                     self._entries[key] = (self._monotonic(), value)

@@ -10,7 +10,7 @@ from dashboard.components.incident_words import is_open
 from dashboard.reads.health import Health, judge
 from dashboard.reads.series import Recent, RedSeries
 from dashboard.reads.sources import Sources
-from dashboard.urls import View, step_for, whole
+from dashboard.urls import View, floor_5s, step_for
 from watchkeeper.errors import StateError
 from watchkeeper.vocabulary import Finding, Readiness, Window
 
@@ -36,11 +36,13 @@ def fleet(sources: Sources, view: View) -> Mapping[str, Member]:
     window = view.window(now)
     step = step_for(window)
     series = dict(sources.red(window, step))
-    near = Window.last(1800, until=whole(now))
+    near = Window.last(1800, until=floor_5s(now))
     present = sources.red(near, 15)
-    judged = sources.watching() if view.is_live else "this is the past; states are shown for now only"
+    judged = (
+        sources.watching() if view.is_live else "this time range is in the past; states are shown for the present only"
+    )
     findings, unread = _findings(sources)
-    learnt = sources.readiness() if not unread else {}
+    readiness = sources.readiness() if not unread else {}
     members: dict[str, Member] = {}
     for name in sorted({*series, *(present if view.is_live else ())}):
         own = series.get(name) or present[name]
@@ -50,7 +52,7 @@ def fleet(sources: Sources, view: View) -> Mapping[str, Member]:
             name,
             last_served=live.last_served if live else None,
             findings=findings.get(name, ()) if view.is_live and not judged else (),
-            judged=judged or unread or unjudged(learnt.get(name)),
+            judged=judged or unread or unjudged(readiness.get(name)),
             now=now,
             incident_id=incident.id if incident else None,
             suspected=_suspicion(incident, name),
@@ -61,10 +63,10 @@ def fleet(sources: Sources, view: View) -> Mapping[str, Member]:
 
 
 def unjudged(readiness: Readiness | None) -> str:
-    """Why the detectors' silence about a service says nothing yet; empty where it does."""
+    """Why no finding about a service does not mean that it is healthy; empty if it does."""
     if readiness is None:
-        return "no detector has met it yet"
-    return f"the detectors still learn it: {readiness.reason}" if readiness.stage == "learning" else ""
+        return "no detector has seen it yet"
+    return f"the detectors are learning its baseline: {readiness.reason}" if readiness.stage == "learning" else ""
 
 
 def _findings(sources: Sources) -> tuple[Mapping[str, list[Finding]], str]:

@@ -1,6 +1,6 @@
-"""Is a service well? Answered from what the detectors hold against it, and never by silence.
+"""The health of a service, judged from the findings of its detectors, and never from silence.
 
-A state has a word, a shape and a colour; the first two are enough to tell them apart. Nothing unknown
+A state has a word, a shape and a colour; the first two are enough to distinguish them. Nothing unknown
 is shown as healthy: without fresh telemetry, or without a watch that judges it, a service is `unknown`.
 """
 
@@ -27,11 +27,11 @@ SHAPES: Mapping[State, str] = {
     "ok": "ellipse",
 }
 MEANINGS: Mapping[State, str] = {
-    "failing": "a detector says its users are hurt",
-    "silent": "it served before, and now it does not",
-    "degraded": "a detector noticed something that wakes nobody",
-    "unknown": "nothing fresh to judge it by",
-    "ok": "it serves, and no detector has anything against it",
+    "failing": "a detector reports harm to its users",
+    "silent": "it has stopped serving requests",
+    "degraded": "a detector reports something that does not page",
+    "unknown": "no fresh telemetry to judge it by",
+    "ok": "it serves requests, and no detector reports a finding",
 }
 
 
@@ -69,7 +69,7 @@ def judge(
 
     Args:
         last_served: when it last served a request, None if never in the window.
-        findings: what detectors hold against it now.
+        findings: its firing findings.
         judged: empty when the watch role judges fresh telemetry, else the reason why nothing is judged.
     """
 
@@ -84,7 +84,7 @@ def judge(
     if judged:
         return health("unknown", judged)
     if last_served is None:
-        return health("unknown", "it served no request in this time")
+        return health("unknown", "it served no request in this time range")
     if now - last_served > SILENT_AFTER:
-        return health("silent", f"it served nothing for {duration(now - last_served)}")
-    return health("ok", "no detector has anything against it")
+        return health("silent", f"it served no request for {duration(now - last_served)}")
+    return health("ok", "no detector reports a finding")

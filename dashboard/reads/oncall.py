@@ -39,10 +39,10 @@ def shifts(sources: Sources, schedule_id: str, window: Window) -> Sequence[Shift
 def on_duty(sources: Sources, now: datetime) -> Sequence[Duty]:
     """One entry for each schedule, in the order of the configuration."""
     window = Window(start=now, end=now + HORIZON)
-    found = []
+    duties = []
     for schedule in sources.config.oncall.schedules:
         first = shifts(sources, schedule.id, window)[0]
         until = first.end if first.end < window.end else None
         name = first.person.name if first.person else "nobody"
-        found.append(Duty(schedule=schedule.id, name=name, source=first.source, until=until))
-    return found
+        duties.append(Duty(schedule=schedule.id, name=name, source=first.source, until=until))
+    return duties

@@ -14,7 +14,7 @@ from dashboard.figures.evidence import Signal
 from dashboard.figures.frame import Moment
 from dashboard.reads.series import grid, placed, positions
 from dashboard.reads.sources import Sources
-from dashboard.urls import step_for, whole
+from dashboard.urls import floor_5s, step_for
 from dashboard.viewer import Viewer
 from watchkeeper.vocabulary import ChangeEvent, Evidence, Window
 
@@ -28,15 +28,17 @@ def around(incident: Incident, viewer: Viewer) -> Window:
     """Ten minutes before the onset until ten minutes after its end, or until now."""
     end = incident.resolved_at or incident.recovered_at or viewer.now
     return Window(
-        start=whole(incident.onset - BEFORE),
-        end=max(whole(min(viewer.now, end + AFTER)), incident.onset + timedelta(minutes=1)),
+        start=floor_5s(incident.onset - BEFORE),
+        end=max(floor_5s(min(viewer.now, end + AFTER)), incident.onset + timedelta(minutes=1)),
     )
 
 
 def since(incident: Incident, viewer: Viewer) -> Window:
     """From the onset until its end, or until now, an hour at most."""
     end = min(incident.resolved_at or incident.recovered_at or viewer.now, incident.onset + timedelta(hours=1))
-    return Window(start=whole(incident.onset), end=max(whole(end), whole(incident.onset) + timedelta(minutes=1)))
+    return Window(
+        start=floor_5s(incident.onset), end=max(floor_5s(end), floor_5s(incident.onset) + timedelta(minutes=1))
+    )
 
 
 def accused(incident: Incident) -> str:

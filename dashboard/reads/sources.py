@@ -88,7 +88,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Role:
-    """One of Watchkeeper's processes: running, or not seen; `hung` says which of its loops does not turn."""
+    """One of Watchkeeper's processes: running, or not seen; `hung` names the loop that is stuck."""
 
     name: str
     running: bool
@@ -241,7 +241,7 @@ class Sources:
         return self._cache.get("firing", load)
 
     def readiness(self) -> Mapping[str, Readiness]:
-        """How far the detectors have learnt each service, by service."""
+        """Whether the detectors' baselines are ready, by service."""
         return self._cache.get("readiness", lambda: read_readiness(self.db))
 
     def changes(self, window: Window) -> Sequence[ChangeEvent]:
@@ -255,10 +255,10 @@ class Sources:
     def postmortem(self, incident_id: str) -> str:
         """The stored draft, as Markdown; empty where there is none."""
         with self.db.read() as connection:
-            found = connection.scalar(select(postmortems.c.markdown).where(postmortems.c.incident_id == incident_id))
-        return found or ""
+            query = select(postmortems.c.markdown).where(postmortems.c.incident_id == incident_id)
+            return connection.scalar(query) or ""
 
-    # ---- what was learnt -----------------------------------------------------------------------------------
+    # ---- learning -----------------------------------------------------------------------------------
 
     def labelled(self) -> tuple[Labelled, ...]:
         """Every finding of a judged incident, with the judgement."""
@@ -268,17 +268,17 @@ class Sources:
         """How often the detector of a finding was right on its service, in a sentence."""
         return track_record(self.labelled(), finding).sentence()
 
-    def held_back(self, limit: int = 30) -> tuple[HeldBack, ...]:
-        """What a version held back, newest first."""
-        return self._cache.get(("held-back", limit), lambda: held_back(self.db, limit))
+    def suppressed(self, limit: int = 30) -> tuple[HeldBack, ...]:
+        """Findings that a version suppressed, newest first."""
+        return self._cache.get(("suppressed", limit), lambda: held_back(self.db, limit))
 
     def reopened(self) -> tuple[Reopening, ...]:
-        """What people said should not have been held back."""
+        """Suppressed findings that people reopened."""
         return self._cache.get("reopened", lambda: reopenings(self.db))
 
     def barred(self) -> frozenset[str]:
-        """What may not be held back, as `detector|service`."""
-        return frozenset(one.group for one in self.reopened())
+        """What may not be suppressed, as `detector|service`."""
+        return frozenset(reopening.group for reopening in self.reopened())
 
     # ---- Watchkeeper itself ----------------------------------------------------------------------------
 
@@ -291,8 +291,8 @@ class Sources:
 
         def read() -> Sequence[tuple[str, Problem]]:
             by_role = read_problems(self.config.data_dir / "run")
-            found = [(role, problem) for role, problems in by_role.items() for problem in problems]
-            return sorted(found, key=lambda pair: pair[1].last_at, reverse=True)
+            problems = [(role, problem) for role, found in by_role.items() for problem in found]
+            return sorted(problems, key=lambda pair: pair[1].last_at, reverse=True)
 
         return self._cache.get(("set aside",), read)
 
@@ -304,9 +304,9 @@ class Sources:
         """
         watch = next((role for role in self.roles() if role.name == "watch" and role.running), None)
         if watch is None:
-            return "the watch role is not running, so nobody judges it"
+            return "the watch role is not running"
         if watch.hung:
-            return f"{watch.hung}, so nobody judges it"
+            return watch.hung
         newest = [at for at in self.newest().values() if at]
         if not newest:
             return "no telemetry has arrived yet"

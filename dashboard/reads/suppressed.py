@@ -1,4 +1,4 @@
-"""Findings that a version held back: why they woke nobody, and the button with which a human disagrees."""
+"""Findings that a version suppressed: why they did not page, and the button to reopen one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from watchkeeper.vocabulary import Actor, Finding
 
 
 def reopen_button(finding: Finding) -> Any:
-    """Opens the dialog that asks whether this should have woken somebody."""
+    """Opens the dialog that asks whether this finding should have paged."""
     return dmc.Button(
         "Reopen",
         id={"reopen": finding.key},
@@ -30,12 +30,12 @@ def reopen_button(finding: Finding) -> Any:
     )
 
 
-def is_held_back(finding: Finding) -> bool:
-    """Whether a version made a ticket of it."""
+def is_suppressed(finding: Finding) -> bool:
+    """Whether a version turned it into a ticket."""
     return finding.severity == "ticket" and REASON in finding.attributes
 
 
-def why_held_back(finding: Finding, *, reopened: bool) -> Part:
+def suppression_note(finding: Finding, *, reopened: bool) -> Part:
     """The reason, the version, and a way to disagree."""
     return html.Div(
         [
@@ -43,29 +43,29 @@ def why_held_back(finding: Finding, *, reopened: bool) -> Part:
             html.Span(f" by version {finding.attributes.get(BY, '?')}: {finding.attributes[REASON]} "),
             pill("reopened", "accent", "↺") if reopened else reopen_button(finding),
         ],
-        className="held-back",
+        className="suppressed",
     )
 
 
 def is_reopened(sources: Sources, finding: Finding) -> bool:
-    """Whether somebody said that its detector on its service may not be held back."""
+    """Whether somebody reopened findings of its detector on its service."""
     return f"{finding.detector}|{finding.service}" in sources.barred()
 
 
 def doubt(sources: Sources, key: str) -> Part:
     """What reopening a finding means, for the one who is to confirm it."""
-    held = find(sources.db, key)
-    if held is None:
-        return html.P("It is not suppressed any more.")
-    finding = held.finding
-    fires = held.cleared_at is None
+    suppressed = find(sources.db, key)
+    if suppressed is None:
+        return html.P("This finding is not suppressed now.")
+    finding = suppressed.finding
+    fires = suppressed.cleared_at is None
     return html.Div(
         [
             html.P(html.Strong(finding.summary)),
-            html.P(f"Version {held.version} held it back: {held.reason}."),
+            html.P(f"Version {suppressed.version} suppressed it: {suppressed.reason}."),
             html.P(
                 f"From now on no version suppresses {finding.detector} on {finding.service}. "
-                + ("It still fires, so it pages now." if fires else "This one has cleared; the next one pages.")
+                + ("It is still firing, so it pages now." if fires else "This one has cleared. The next one pages.")
             ),
         ],
         className="stack",
@@ -73,13 +73,13 @@ def doubt(sources: Sources, key: str) -> Part:
 
 
 def reopened(sources: Sources, actor: Actor | None, key: str, note: str | None, now: datetime) -> tuple[str, str, bool]:
-    """Reopen one finding. Returns what to tell the reader: a title, a sentence, and whether all went well."""
+    """Reopen one finding. Returns the notification: a title, a sentence, and whether it succeeded."""
     if actor is None:
         return "Not signed in", NO_SESSION, False
     try:
         changed, message = reopen(sources.db, key, actor, now, (note or "").strip())
     except WatchkeeperError as error:
-        return "That did not work", error.message, False
+        return "Command failed", error.message, False
     structlog.get_logger().info("dashboard.reopened", finding=key, actor=actor.name, changed=changed)
     return "Reopened" if changed else "Nothing changed", message[:1].upper() + message[1:], True
 
@@ -110,9 +110,9 @@ def register(dash: Any, sources: Sources, who: Who, off_loop: Callable[[Callable
     def confirmed(clicks: int, asked: Any, note: str | None) -> Any:
         if not clicks or not isinstance(asked, dict) or not isinstance(asked.get("finding"), str):
             return (no_update,) * 4
-        said = reopened(sources, who(), asked["finding"], note, sources.now())
+        result = reopened(sources, who(), asked["finding"], note, sources.now())
         sources.forget()
-        return notice(*said), False, uuid4().hex, ""
+        return notice(*result), False, uuid4().hex, ""
 
     dash.callback(
         Output("notices", "sendNotifications", allow_duplicate=True),

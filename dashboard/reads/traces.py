@@ -45,11 +45,11 @@ def steps(spans: Sequence[Mapping[str, Any]]) -> list[Step]:
     if not spans:
         return []
     first = min(span["timestamp"] for span in spans)
-    whole_ns = max(_after(first, span["timestamp"]) + span["duration_ns"] for span in spans) or 1
+    total_ns = max(_after(first, span["timestamp"]) + span["duration_ns"] for span in spans) or 1
     children: dict[str, list[Mapping[str, Any]]] = {}
-    known = {span["span_id"] for span in spans}
+    span_ids = {span["span_id"] for span in spans}
     for span in sorted(spans, key=lambda s: (s["timestamp"], s["span_id"])):
-        parent = span["parent_span_id"] if span["parent_span_id"] in known else ""
+        parent = span["parent_span_id"] if span["parent_span_id"] in span_ids else ""
         children.setdefault(parent, []).append(span)
     taken: set[str] = set()
     result: list[Step] = []
@@ -65,8 +65,8 @@ def steps(spans: Sequence[Mapping[str, Any]]) -> list[Step]:
                 operation=span["operation"],
                 kind=span["kind"],
                 depth=depth,
-                offset=_after(first, span["timestamp"]) / whole_ns,
-                share=span["duration_ns"] / whole_ns,
+                offset=_after(first, span["timestamp"]) / total_ns,
+                share=span["duration_ns"] / total_ns,
                 duration_ms=span["duration_ns"] / 1e6,
                 failed=span["status"] == "Error",
                 message=span["message"],

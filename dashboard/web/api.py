@@ -84,7 +84,7 @@ def router(incidents: Incidents) -> APIRouter:
         """Acknowledge, resolve, label, approve or decline. 401 without a session or token.
 
         Approve and decline need `proposal`, the `proposal.id` of the incident as it was read; if another runbook is
-        proposed by now, the answer is 409 and says so.
+        proposed by now, the response is 409 with the reason.
         """
         actor = who()
         if actor is None:

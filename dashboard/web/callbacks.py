@@ -28,8 +28,8 @@ PATH: Final = "/_dash-update-component"
 MOST_BUTTONS: Final = 2000  # of one kind on one page
 
 
-class SenselessRequest(ValueError):
-    """A request that no page of ours sends; the text says what is wrong with which part."""
+class MalformedRequest(ValueError):
+    """A malformed request; the message names the part and what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +57,12 @@ class Callback:
 def registered(callback_map: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Callback]:
     """The callbacks that run here and not in the browser, by output."""
     return {
-        output: Callback(
-            inputs=tuple(_place(one) for one in entry["inputs"]),
-            state=tuple(_place(one) for one in entry["state"]),
-            outputs=tuple((one.component_id, one.component_property) for one in entry["output"]),
+        name: Callback(
+            inputs=tuple(_place(dependency) for dependency in entry["inputs"]),
+            state=tuple(_place(dependency) for dependency in entry["state"]),
+            outputs=tuple((output.component_id, output.component_property) for output in entry["output"]),
         )
-        for output, entry in callback_map.items()
+        for name, entry in callback_map.items()
         if "callback" in entry
     }
 
@@ -71,25 +71,25 @@ def checked(body: bytes, callbacks: Mapping[str, Callback]) -> dict[str, Any]:
     """The request as Dash may have it.
 
     Raises:
-        SenselessRequest: it is not JSON, names no callback, or does not fit the one that it names.
+        MalformedRequest: it is not JSON, names no callback, or does not fit the one that it names.
     """
     try:
         tree = plain_object(body)
     except NotPlainError as error:
-        raise SenselessRequest(str(error)) from error
+        raise MalformedRequest(str(error)) from error
     output = tree.get("output")
     callback = callbacks.get(output) if isinstance(output, str) else None
     if callback is None:
-        raise SenselessRequest("output: names no callback; load the page again")
+        raise MalformedRequest("output: no such callback; reload the page")
     inputs = _values("inputs", tree.get("inputs", []), callback.inputs)
     state = _values("state", tree.get("state", []), callback.state)
-    asked = {_prop_id(one) for group in (*inputs, *state) for one in (group if isinstance(group, list) else [group])}
+    given = {_prop_id(item) for group in (*inputs, *state) for item in (group if isinstance(group, list) else [group])}
     changed = tree.get("changedPropIds", [])
-    if not isinstance(changed, list) or not all(isinstance(one, str) and one in asked for one in changed):
-        raise SenselessRequest("changedPropIds: names what is none of the inputs")
+    if not isinstance(changed, list) or not all(isinstance(name, str) and name in given for name in changed):
+        raise MalformedRequest("changedPropIds: names a property that is not an input")
     return {
         "output": output,
-        "outputs": [{"id": name, "property": kept.partition("@")[0]} for name, kept in callback.outputs],
+        "outputs": [{"id": name, "property": attribute.partition("@")[0]} for name, attribute in callback.outputs],
         "inputs": inputs,
         "state": state,
         "changedPropIds": changed,
@@ -97,7 +97,7 @@ def checked(body: bytes, callbacks: Mapping[str, Callback]) -> dict[str, Any]:
 
 
 class CheckedCallbacks:
-    """Lets only sensible requests reach Dash."""
+    """Passes only well-formed requests to Dash."""
 
     def __init__(self, app: ASGIApp, *, callbacks: Mapping[str, Callback]) -> None:
         self._app = app
@@ -109,7 +109,7 @@ class CheckedCallbacks:
             return
         try:
             body = json.dumps(checked(await Request(scope, receive).body(), self._callbacks)).encode()
-        except SenselessRequest as error:
+        except MalformedRequest as error:
             REFUSED.inc()
             structlog.get_logger().info("dashboard.request_refused", reason=str(error))
             await JSONResponse({"error": str(error)}, 400)(scope, receive, send)
@@ -128,36 +128,36 @@ def _place(entry: Mapping[str, str]) -> Place:
 def _values(part: str, given: Any, places: Sequence[Place]) -> list[Any]:
     """The values of a callback's inputs or state, in order, each with the id that it must have."""
     if not isinstance(given, list) or len(given) != len(places):
-        raise SenselessRequest(f"{part}: must be a list of {len(places)}")
+        raise MalformedRequest(f"{part}: must be a list of {len(places)}")
     return [
-        _value(f"{part}.{number}", one, place) if place.keys is None else _matches(f"{part}.{number}", one, place)
-        for number, (one, place) in enumerate(zip(given, places, strict=True))
+        _value(f"{part}.{number}", value, place) if place.keys is None else _matches(f"{part}.{number}", value, place)
+        for number, (value, place) in enumerate(zip(given, places, strict=True))
     ]
 
 
 def _value(where: str, given: Any, place: Place) -> dict[str, Any]:
     if not isinstance(given, dict) or given.get("id") != place.component or given.get("property") != place.attribute:
-        raise SenselessRequest(f"{where}: must be {place.name}")
+        raise MalformedRequest(f"{where}: must be {place.name}")
     value = given.get("value")
     if not KINDS.get(place.name, KINDS_OF_PROPERTIES.get(place.attribute, _is_shallow))(value):
-        raise SenselessRequest(f"{where}: {place.name} has no such value")
+        raise MalformedRequest(f"{where}: {place.name} has no such value")
     return {"id": place.component, "property": place.attribute, "value": value}
 
 
 def _matches(where: str, given: Any, place: Place) -> list[dict[str, Any]]:
     """What fits a pattern: any number of components whose ids have the pattern's keys."""
     if not isinstance(given, list) or len(given) > MOST_BUTTONS:
-        raise SenselessRequest(f"{where}: must be a list of at most {MOST_BUTTONS}")
-    found = []
-    for one in given:
-        name = one.get("id") if isinstance(one, dict) else None
+        raise MalformedRequest(f"{where}: must be a list of at most {MOST_BUTTONS}")
+    matches = []
+    for item in given:
+        name = item.get("id") if isinstance(item, dict) else None
         fits = isinstance(name, dict) and tuple(sorted(name)) == place.keys and all(map(_is_label, name.values()))
-        if not fits or one.get("property") != place.attribute:
-            raise SenselessRequest(f"{where}: must be {place.name}")
-        if not KINDS_OF_PROPERTIES.get(place.attribute, _is_shallow)(one.get("value")):
-            raise SenselessRequest(f"{where}: {place.name} has no such value")
-        found.append({"id": name, "property": place.attribute, "value": one.get("value")})
-    return found
+        if not fits or item.get("property") != place.attribute:
+            raise MalformedRequest(f"{where}: must be {place.name}")
+        if not KINDS_OF_PROPERTIES.get(place.attribute, _is_shallow)(item.get("value")):
+            raise MalformedRequest(f"{where}: {place.name} has no such value")
+        matches.append({"id": name, "property": place.attribute, "value": item.get("value")})
+    return matches
 
 
 def _prop_id(given: Mapping[str, Any]) -> str:
@@ -194,7 +194,7 @@ def _is_record(longest: int = 300) -> Callable[[Any], bool]:
         return value is None or (
             isinstance(value, dict)
             and len(value) <= 16
-            and all(isinstance(one, (bool, int, float)) or fits(one) for one in value.values())
+            and all(isinstance(item, (bool, int, float)) or fits(item) for item in value.values())
         )
 
     return holds
@@ -205,7 +205,7 @@ def _is_shallow(value: Any, depth: int = 3) -> bool:
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list):
-        return depth > 0 and len(value) <= 500 and all(_is_shallow(one, depth - 1) for one in value)
+        return depth > 0 and len(value) <= 500 and all(_is_shallow(item, depth - 1) for item in value)
     return _is_scalar(value) or _is_text(4000)(value)
 
 

@@ -1,4 +1,4 @@
-"""What a caller shows: a bearer token, read with patience and judged with words that say what is wrong with it."""
+"""Bearer tokens: checked in constant time, with a message that names what is wrong."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LONGEST: Final = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credential:
-    """A token that is known here: its configured name, and a fingerprint that tells nothing of it."""
+    """A configured token: its name, and a fingerprint that reveals nothing about it."""
 
     name: str
     fingerprint: str
@@ -24,7 +24,7 @@ class Credential:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Denied:
-    """Why a token is not enough: 401 where it is none that is known, 403 where it may do other things only."""
+    """Why a token is rejected: 401 if it is unknown, 403 if its scope does not allow the request."""
 
     status: int
     text: str
@@ -34,22 +34,22 @@ def check(config: Config, token: str, scope: str) -> Credential | Denied:
     """Judge a token as it was pasted: blanks and line breaks around it do no harm. Takes as long for every token."""
     plain = token.strip()
     digest = hashlib.sha256(plain[:LONGEST].encode("utf-8", "surrogatepass")).hexdigest()
-    found: tuple[str, str, tuple[str, ...]] | None = None
-    for name, known, scopes in _known(config, scope):
-        # No early exit: how long this takes must not tell which token came close.
-        if secrets.compare_digest(digest, known) and plain and (found is None or scope in scopes):
-            found = (name, known, scopes)
-    if found is None:
+    match: tuple[str, str, tuple[str, ...]] | None = None
+    for name, configured, scopes in _configured(config, scope):
+        # No early exit: how long this takes must not reveal which token came close.
+        if secrets.compare_digest(digest, configured) and plain and (match is None or scope in scopes):
+            match = (name, configured, scopes)
+    if match is None:
         return Denied(status=401, text=_unknown(plain, scope))
-    name, known, scopes = found
+    name, configured, scopes = match
     if scope not in scopes:
         can = " and ".join(scopes) or "nothing"
         return Denied(
             status=403,
-            text=f"the token {name!r} has the scope {can}; this needs the scope {scope}: "
+            text=f"the token {name!r} has the scope {can}; this request needs the scope {scope}: "
             f"make a token with `watchkeeper token new --scope {scope}`",
         )
-    return Credential(name=name, fingerprint=fingerprint(known))
+    return Credential(name=name, fingerprint=fingerprint(configured))
 
 
 def from_header(config: Config, header: str | None, scope: str) -> Credential | Denied | None:
@@ -58,7 +58,9 @@ def from_header(config: Config, header: str | None, scope: str) -> Credential | 
         return None
     scheme, _, token = header.strip().partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
-        return Denied(status=401, text="the Authorization header holds no bearer token; send `Bearer` and the token")
+        return Denied(
+            status=401, text="the Authorization header has no bearer token; send `Authorization: Bearer <token>`"
+        )
     return check(config, token, scope)
 
 
@@ -69,10 +71,10 @@ def fingerprint(digest: str) -> str:
 
 def fingerprints(config: Config, scope: str) -> frozenset[str]:
     """Of every token that may do `scope` now."""
-    return frozenset(fingerprint(digest) for _, digest, scopes in _known(config, scope) if scope in scopes)
+    return frozenset(fingerprint(digest) for _, digest, scopes in _configured(config, scope) if scope in scopes)
 
 
-def _known(config: Config, scope: str) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+def _configured(config: Config, scope: str) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     local = config.secret("commands")
     if local:  # a secret file that was emptied makes no token good enough
         yield LOCAL, hashlib.sha256(local.encode()).hexdigest(), (scope,)
@@ -85,7 +87,7 @@ def _unknown(token: str, scope: str) -> str:
     if not token:
         return f"the token is empty; {make}"
     if any(character.isspace() for character in token):
-        return "the token holds a blank or a line break inside; paste it in one piece"
+        return "the token contains a space or a line break; paste it in one piece"
     if len(token) == 64 and all(character in "0123456789abcdef" for character in token):
         return "this looks like a token's SHA-256 from the configuration; send the token itself"
-    return f"this token is not known here; check that it is whole, or {make}"
+    return f"unknown token; check that it is complete, or {make}"

@@ -1,4 +1,4 @@
-"""What every answer tells the browser: run only our own scripts, load nothing from elsewhere, be framed by nobody."""
+"""Security headers of every response: only our own scripts, nothing from other hosts, no framing."""
 
 from __future__ import annotations
 

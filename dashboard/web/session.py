@@ -26,12 +26,12 @@ from watchkeeper.text import one_line
 from watchkeeper.vocabulary import Actor
 
 COOKIE: Final = "watchkeeper_session"
-SHOWN: Final = "watchkeeper_token_shown"  # the token was right, and who it is still has to be said
+SHOWN: Final = "watchkeeper_token_shown"  # the token was right; the person is still to be chosen
 LIFE_S: Final = 12 * 3600
 SHOWN_LIFE_S: Final = 300
 # What may be asked for without a session, wherever the role listens.
 PUBLIC: Final = ("/healthz", "/readyz", "/slack/events", "/sign-in", "/assets/", "/calendar/")
-TOO_MANY: Final = "Too many wrong tokens came from this address; wait a moment and try again."
+TOO_MANY: Final = "Too many wrong tokens from this address. Wait a moment, then try again."
 
 Judged = TypeVar("Judged", bound=Credential | Denied | None)
 _who: ContextVar[Actor | None] = ContextVar("who", default=None)
@@ -64,12 +64,12 @@ class Sessions:
         return Actor(name=self._people[person_id], via="dashboard")
 
     async def sign_in(self, request: Request, token: str, person_id: str, onward: str) -> Response:
-        """Sign in with the token, or the cookie that says it was shown; else the form again, with what is wrong."""
+        """Sign in with the token, or with the cookie of a token shown before; else the form again, with the error."""
         fingerprint = self._shown(request)
         if token.strip() or not fingerprint:
             checked = await self.judged(request, lambda: check(self._config, token, "commands"))
             if isinstance(checked, Denied):
-                wrong = TOO_MANY if checked.status == 429 else f"That token does not fit: {checked.text}."
+                wrong = TOO_MANY if checked.status == 429 else f"Sign-in failed: {checked.text}."
                 return self.form(onward=onward, wrong=wrong, status=checked.status)
             fingerprint = checked.fingerprint
         if person_id not in self._people:
@@ -104,7 +104,7 @@ class Sessions:
 
     def asked(self, request: Request) -> Response:
         """The form, as a browser asks for it."""
-        wrong = "That token does not fit." if "wrong" in request.query_params else ""
+        wrong = "Sign-in failed: wrong token." if "wrong" in request.query_params else ""
         return self.form(wrong=wrong, shown=bool(self._shown(request)), who=self.actor(request.cookies.get(COOKIE)))
 
     def form(
@@ -136,16 +136,16 @@ class Sessions:
         return await self.judged(request, lambda: from_header(self._config, header, "commands"))
 
     async def judged(self, request: Request, judge: Callable[[], Judged]) -> Judged | Denied:
-        """What `judge` says of a token, after the wait that earlier failures of the same address cost."""
+        """The result of `judge` for a token, after the delay that earlier failures of the same address cost."""
         source = self._source(request)
         if not await self._slowing.wait(source):
-            return Denied(status=429, text="too many wrong tokens came from this address; wait and try again")
-        found = judge()
-        if isinstance(found, Credential):
+            return Denied(status=429, text="too many wrong tokens from this address; wait a moment, then try again")
+        result = judge()
+        if isinstance(result, Credential):
             self._slowing.succeeded(source)
-        elif isinstance(found, Denied) and found.status == 401:
+        elif isinstance(result, Denied) and result.status == 401:
             self._slowing.failed(source)
-        return found
+        return result
 
     def _source(self, request: Request) -> str:
         """The address that a try comes from; behind our own proxy, the one that the proxy saw."""
@@ -209,7 +209,7 @@ def guard(config: Config, sessions: Sessions) -> Callable[[Request, Callable[[Re
     return middleware
 
 
-NO_CREDENTIAL: Final = "a session, or a bearer token with the scope commands, is needed"
+NO_CREDENTIAL: Final = "sign in, or send a bearer token with the scope commands"
 
 
 def denied(why: Denied) -> Response:

@@ -23,7 +23,7 @@ class CompressedStatics:
     """Keeps gzip of static files in memory (2.5 MB in all) and compresses other answers as they come."""
 
     def __init__(self, app: ASGIApp, *, is_component: Callable[[str], bool] = lambda _: True) -> None:
-        """`is_component` says whether a path below `COMPONENTS` is a file that Dash serves; Dash fails on others."""
+        """`is_component`: whether a path below `COMPONENTS` is a file that Dash serves; Dash fails on others."""
         self._app = app
         self._is_component = is_component
         self._other = GZipMiddleware(app, minimum_size=SMALLEST, compresslevel=4)
@@ -46,7 +46,7 @@ class CompressedStatics:
             return
         key = scope["path"]  # a query only makes browsers ask anew: the file is the same
         if key not in self._kept:
-            start, body = await self._whole(scope, receive)
+            start, body = await self._complete(scope, receive)
             if start["status"] != 200 or len(body) < SMALLEST:
                 await send(start)
                 await send({"type": "http.response.body", "body": body})
@@ -62,7 +62,7 @@ class CompressedStatics:
         await send({**start, "headers": list(start["headers"])})  # others add headers to what they are given
         await send({"type": "http.response.body", "body": packed})
 
-    async def _whole(self, scope: Scope, receive: Receive) -> tuple[Any, bytes]:
+    async def _complete(self, scope: Scope, receive: Receive) -> tuple[Any, bytes]:
         """The complete answer of the app beneath."""
         start: Message = {"type": "http.response.start", "status": 500, "headers": []}
         parts: list[bytes] = []

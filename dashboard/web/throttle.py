@@ -40,43 +40,43 @@ class Slowing:
 
     def delay_s(self, source: str) -> float:
         """How long the next try of an address waits."""
-        known = self._records.get(source)
-        if known is None or self._clock() - known.last > FORGOTTEN_AFTER_S or known.failures < FREE:
+        record = self._records.get(source)
+        if record is None or self._clock() - record.last > FORGOTTEN_AFTER_S or record.failures < FREE:
             return 0.0
-        return float(min(LONGEST_S, FIRST_S * 2 ** min(known.failures - FREE, 16)))
+        return float(min(LONGEST_S, FIRST_S * 2 ** min(record.failures - FREE, 16)))
 
     async def wait(self, source: str) -> bool:
         """Wait as long as this address must; False where too many wait already, and this one must come back later."""
         delay = self.delay_s(source)
         if not delay:
             return True
-        known = self._records[source]
-        if known.waiting >= MOST_WAITING or self._waiting >= MOST_WAITING_IN_ALL:
+        record = self._records[source]
+        if record.waiting >= MOST_WAITING or self._waiting >= MOST_WAITING_IN_ALL:
             return False
-        known.waiting += 1
+        record.waiting += 1
         self._waiting += 1
         try:
             await asyncio.sleep(delay)
         finally:
-            known.waiting -= 1
+            record.waiting -= 1
             self._waiting -= 1
         return True
 
     def failed(self, source: str) -> None:
         """A wrong token came from this address."""
         now = self._clock()
-        known = self._records.pop(source, None)
-        if known is None or now - known.last > FORGOTTEN_AFTER_S:
-            known = _Record(waiting=known.waiting if known else 0)
-        known.failures += 1
-        known.last = now
-        self._records[source] = known  # the latest is last
+        record = self._records.pop(source, None)
+        if record is None or now - record.last > FORGOTTEN_AFTER_S:
+            record = _Record(waiting=record.waiting if record else 0)
+        record.failures += 1
+        record.last = now
+        self._records[source] = record  # the latest is last
         if len(self._records) > MOST:
             oldest = next(iter(self._records))
             del self._records[oldest]
 
     def succeeded(self, source: str) -> None:
         """The right token came from this address: what failed before was a slip."""
-        known = self._records.get(source)
-        if known and not known.waiting:
+        record = self._records.get(source)
+        if record and not record.waiting:
             del self._records[source]

@@ -92,7 +92,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def teach(database: Database, incidents: Incidents) -> None:
-    """Ten incidents that people and chaos judged, a version that learnt from them, and what it holds back."""
+    """Ten incidents that people and chaos judged, a version trained on them, and what it suppresses."""
     now = datetime.now(UTC)
     who = Actor(name="Ana Sousa", via="slack")
     for number in range(10):

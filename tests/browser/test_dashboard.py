@@ -25,19 +25,19 @@ Show = Callable[[str], None]
         ("/incidents", "payments: 33 % of requests fail"),
         ("/services?service=payments", "POST /charge"),
         ("/oncall", "The next two weeks"),
-        ("/learning", "What people said"),
-        ("/nowhere", "There is nothing at /nowhere"),
+        ("/learning", "Human labels"),
+        ("/nowhere", "There is no page at /nowhere"),
         ("/incidents/inc-none", "There is no incident inc-none"),
     ],
 )
-def test_every_page_loads_and_complains_of_nothing(page: Page, show: Show, path: str, words: str) -> None:
+def test_every_page_loads_without_errors(page: Page, show: Show, path: str, words: str) -> None:
     """Nothing on the console, nothing from another host, and the words that the page is for."""
     show(path)
     expect(page.locator("#live")).to_contain_text(words)
 
 
-def test_an_incident_tells_its_story(page: Page, site: Site, show: Show) -> None:
-    """Cause with evidence and plot, why somebody was woken, the change before it, and the timeline."""
+def test_an_incident_shows_cause_change_and_timeline(page: Page, site: Site, show: Show) -> None:
+    """Cause with evidence and plot, why it paged, the change before it, and the timeline."""
     show(f"/incidents/{site.incident_id}")
     live = page.locator("#live")
     for words in (
@@ -52,7 +52,7 @@ def test_an_incident_tells_its_story(page: Page, site: Site, show: Show) -> None
 
 
 def test_without_a_session_a_button_changes_nothing(page: Page, site: Site, show: Show) -> None:
-    """The page says how to sign in."""
+    """The page explains how to sign in."""
     show(f"/incidents/{site.incident_id}")
     page.get_by_role("button", name="Decline").click()
     expect(page.get_by_text("Not signed in")).to_be_visible()
@@ -127,7 +127,7 @@ def test_keys_search_help_move_and_close(page: Page, show: Show) -> None:
 
 
 def test_the_address_holds_range_and_selection(page: Page, show: Show) -> None:
-    """What is chosen is in the address; what the address says is chosen; a fixed span stays fixed."""
+    """The address contains every choice and restores it; a fixed time range stays fixed."""
     show("/services?service=web&range=15m")
     expect(page.locator("#range")).to_have_value("Last 15m")
     expect(page.locator("#service-panel")).to_contain_text("GET /checkout")
@@ -139,7 +139,7 @@ def test_the_address_holds_range_and_selection(page: Page, show: Show) -> None:
     page.wait_for_url("**service=payments**")
     show("/services?from=2026-01-01T00:00:00Z&to=2026-01-01T01:00:00Z")
     expect(page.locator("#range")).to_have_value("Thu 1 Jan 09:00 – 10:00")  # Tokyo's wall clock
-    expect(page.locator("#live")).to_contain_text("No service has reported in this time")
+    expect(page.locator("#live")).to_contain_text("No service has reported in this time range")
 
 
 def test_times_are_the_readers_with_utc_on_hover(page: Page, site: Site, show: Show) -> None:
@@ -189,12 +189,12 @@ def test_ages_grow_while_somebody_watches(page: Page, show: Show) -> None:
     expect(age).not_to_have_text(before)
 
 
-def test_what_was_held_back_can_be_reopened(page: Page, site: Site, signed_in: None) -> None:
-    """The reason is on the page; a confirmed press bars it for good, in that person's name; Cancel changes nothing."""
+def test_a_suppressed_finding_can_be_reopened(page: Page, site: Site, signed_in: None) -> None:
+    """The page shows the reason; a confirmed press ends suppression in that person's name; Cancel changes nothing."""
     page.goto(f"{site.url}/learning")
     row = page.get_by_role("row", name="depot-99 GET /stock")
     expect(row).to_contain_text("judged false")
-    for button in ("Cancel", "Never hold it back again"):
+    for button in ("Cancel", "Never suppress it again"):
         assert barred(site.database) == frozenset()
         row.get_by_role("button", name="Reopen").click()
         dialog = page.get_by_role("dialog")
@@ -204,7 +204,7 @@ def test_what_was_held_back_can_be_reopened(page: Page, site: Site, signed_in: N
         expect(dialog).to_have_count(0)
     expect(row).to_contain_text("reopened")
     assert barred(site.database) == {"red.latency|depot-99"}
-    (entry,) = [one for one in audit_trail(site.database) if one.action == "finding.reopened"]
+    (entry,) = [entry for entry in audit_trail(site.database) if entry.action == "finding.reopened"]
     assert (entry.actor.name, entry.actor.via, entry.detail) == ("Ana Sousa", "dashboard", "customers called")
 
 
@@ -238,22 +238,22 @@ def test_the_services_table_shows_its_last_column(page: Page, show: Show, width:
     )
 
 
-def test_the_overview_shows_what_was_set_aside_and_who_hangs(page: Page, site: Site, show: Show) -> None:
-    """As it is, whatever is in its name; and both are gone when they are over."""
+def test_the_overview_shows_problems_and_hung_roles(page: Page, site: Site, show: Show) -> None:
+    """Hostile names are shown as text; both disappear when they are over."""
     run_dir = Path(str(site.database.engine.url.database)).parent / "run"
     problems, signs = Problems(run_dir / f"watch{SUFFIX}"), Heart(run_dir / "watch.heart")
     problems.report("timers", "<img src=x onerror=alert(1)>", ValueError("no such zone"))
     signs.expect("tick", 0.001)
     show("/")
     aside = page.locator(".set-aside")
-    expect(aside).to_contain_text("Set aside: 1 item, while the rest goes on")
+    expect(aside).to_contain_text("Set aside: 1 item")
     expect(aside).to_contain_text("timers set aside <img src=x onerror=alert(1)>")
     expect(aside).to_contain_text("ValueError: no such zone")
-    expect(page.locator("#live")).to_contain_text("watch hangs")
+    expect(page.locator("#live")).to_contain_text("watch hung")
     problems.solved("timers")
     signs.rest("tick")
     show("/services")
     show("/")
     expect(page.locator("#live")).to_contain_text("Watchkeeper itself")
     expect(aside).to_have_count(0)
-    expect(page.locator("#live")).not_to_contain_text("watch hangs")
+    expect(page.locator("#live")).not_to_contain_text("watch hung")

@@ -1,4 +1,4 @@
-"""What a reader may do from a page, and what an incident says of itself."""
+"""Commands given from a page, and the sentences about an incident."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def incident(incidents: Incidents) -> Incident:
 
 
 def test_without_a_session_nothing_happens(incidents: Incidents, incident: Incident) -> None:
-    """The reader is told where to sign in, and the incident stays as it was."""
+    """The message explains how to sign in, and the incident stays as it was."""
     title, sentence, good = give(incidents, None, "acknowledge", incident.id, "key")
     assert not good
     assert title == "Not signed in"
@@ -52,7 +52,7 @@ def test_a_double_click_acknowledges_once(incidents: Incidents, incident: Incide
     assert after.acknowledged_by == ANA
 
 
-def test_a_late_acknowledgement_says_who_was_first(incidents: Incidents, incident: Incident) -> None:
+def test_a_late_acknowledgement_names_who_was_first(incidents: Incidents, incident: Incident) -> None:
     """It neither reopens the incident nor pretends to have done something."""
     give(incidents, Actor(name="Ben Okoro", via="slack"), "resolve", incident.id, "slack:1")
     _, sentence, _ = give(incidents, ANA, "acknowledge", incident.id, "dashboard:2")
@@ -69,9 +69,9 @@ def test_the_resolve_form_becomes_a_human_label(incidents: Incidents, incident: 
     """Cause, mechanism, verdict and note are kept, with who judged which version of the detectors' model."""
     judgement = read_form("no", "payments", "deploy", " too eager ")
     give(incidents, ANA, "resolve", incident.id, "dashboard:3", judgement)
-    (kept,) = incidents.get(incident.id).labels
-    assert (kept.source, kept.author, kept.cause, kept.mechanism) == ("human", "Ana Sousa", "payments", "deploy")
-    assert (kept.warranted, kept.note, kept.model_version) == (False, "too eager", "detectors 0")
+    (label,) = incidents.get(incident.id).labels
+    assert (label.source, label.author, label.cause, label.mechanism) == ("human", "Ana Sousa", "payments", "deploy")
+    assert (label.warranted, label.note, label.model_version) == (False, "too eager", "detectors 0")
 
 
 def test_what_a_person_leaves_open_stays_unknown() -> None:
@@ -80,11 +80,11 @@ def test_what_a_person_leaves_open_stays_unknown() -> None:
     assert read_form(None, "", None, "  ") is None
 
 
-def test_an_incident_says_why_it_woke_somebody(incident: Incident) -> None:
+def test_an_incident_explains_why_it_paged(incident: Incident) -> None:
     """One sentence with the services, the detector, the first finding, and why they are one incident."""
     sentence = why_notified(incident)
-    assert sentence.startswith("2 findings on orders and payments by red were bad enough to wake somebody.")
-    assert "They are one incident because" in sentence
+    assert sentence.startswith("red reported 2 findings on orders and payments that warranted a page.")
+    assert "They form one incident because" in sentence
     assert cause_text(incident) == "payments (82 %)"
 
 
@@ -98,19 +98,21 @@ def test_what_waits_for_a_human_comes_first(incidents: Incidents, incident: Inci
 
 
 def test_a_detectors_record_counts_incidents(db: Database, incidents: Incidents, incident: Incident) -> None:
-    """Before the first label it says so; then it counts incidents, not findings."""
+    """Before the first label the record is empty; then it counts incidents, not findings."""
     seen = incident.findings[0]
     assert track_record(examples(db), seen).sentence().endswith("has not been judged yet")
     judgement = read_form("yes", "payments", None, "")
     give(incidents, ANA, "resolve", incident.id, "dashboard:6", judgement)
-    told = track_record(examples(db), seen).sentence()
-    assert told == "This detector (red), version 3, was right 1 of 1 time here"
+    sentence = track_record(examples(db), seen).sentence()
+    assert sentence == "This detector (red), version 3, was right 1 of 1 time here"
 
 
 def test_reopening_needs_a_session_and_counts_once(db: Database, incidents: Incidents, clock: FrozenClock) -> None:
-    """Nobody in particular changes nothing; the second press says who was first; an unknown finding is a sentence."""
-    held = finding("cart", severity="ticket", attributes={REASON: "like two false pages", BY: "7"}, key="red:cart")
-    incidents.observe([held], now=NOW)
+    """Without a session nothing changes; the second press names who was first; an unknown finding is a sentence."""
+    suppressed = finding(
+        "cart", severity="ticket", attributes={REASON: "like two false pages", BY: "7"}, key="red:cart"
+    )
+    incidents.observe([suppressed], now=NOW)
     sources = Sources(
         telemetry=None,  # type: ignore[arg-type] - nothing here reads telemetry
         incidents=incidents,

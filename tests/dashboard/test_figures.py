@@ -85,7 +85,7 @@ def test_evidence_shows_what_was_expected(reader: Viewer) -> None:
     assert figure["layout"]["annotations"][0]["text"] == "expected"
 
 
-def test_handoffs_are_cut_to_the_plot_and_gaps_say_nobody(reader: Viewer) -> None:
+def test_handoffs_are_cut_to_the_plot_and_gaps_name_nobody(reader: Viewer) -> None:
     """A shift that began last week starts at the axis; a gap has words and a pattern."""
     end = START + timedelta(days=2)
     shifts = [
@@ -133,8 +133,8 @@ def test_a_cycle_of_calls_still_gets_a_place() -> None:
     assert len(places) == 3
 
 
-def test_the_map_tells_states_by_word_and_shape() -> None:
-    """A failing service is a diamond that says so; an uninstrumented one is dashed and says that."""
+def test_the_map_shows_states_by_word_and_shape() -> None:
+    """A failing service is a diamond with its state; an uninstrumented one is dashed and labelled."""
     health = well("web") | {"cart": Health(service="cart", state="failing", reason="", suspected=0.82)}
     elements = topology([call("web", "cart", error_ratio=0.4), call("cart", "db", instrumented=False)], health, DARK)
     data = {e["data"]["id"]: e["data"] for e in elements}
@@ -170,8 +170,8 @@ def test_text_colours_have_enough_contrast(palette: Palette) -> None:
         assert _contrast(getattr(palette, name), palette.surface) >= 4.5, name
 
 
-def _contrast(one: str, other: str) -> float:
-    light, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
+def _contrast(first: str, second: str) -> float:
+    light, dark = sorted((_luminance(first), _luminance(second)), reverse=True)
     return (light + 0.05) / (dark + 0.05)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from dash import dcc, html
 from dash.development.base_component import Component
-from tests.slack.test_foreign_names_in_slack import hostile
+from tests.alerting.slack.test_foreign_names_in_slack import hostile
 
 from dashboard.commands import notice, plan
 from dashboard.components.elements import table
@@ -34,8 +34,8 @@ def strings(part: Any) -> Iterator[str]:
     if isinstance(part, str):
         yield part
     elif isinstance(part, (list, tuple)):
-        for one in part:
-            yield from strings(one)
+        for child in part:
+            yield from strings(child)
     elif isinstance(part, Component):
         for word in ("children", "title", "aria-label", "alt"):
             yield from strings(getattr(part, word, None))
@@ -43,8 +43,8 @@ def strings(part: Any) -> Iterator[str]:
 
 def addresses(part: Any) -> Iterator[str]:
     if isinstance(part, (list, tuple)):
-        for one in part:
-            yield from addresses(one)
+        for child in part:
+            yield from addresses(child)
     elif isinstance(part, Component):
         if getattr(part, "href", None):
             yield part.href
@@ -108,10 +108,10 @@ def test_a_plot_only_shows_foreign_names(reader: Viewer, which: str) -> None:
         ),
     ]
     for figure in figures:
-        whole = json.dumps(figure)
-        own = whole.replace("<extra></extra>", "").replace("<br>", "").replace("%{y:,.4~g}", "")
+        text = json.dumps(figure)
+        own = text.replace("<extra></extra>", "").replace("<br>", "").replace("%{y:,.4~g}", "")
         assert not re.search(r"[<>]|%\{", own)
-        assert len(whole) < 20_000
+        assert len(text) < 20_000
 
 
 @pytest.mark.parametrize("which", sorted(EVERY))
@@ -120,10 +120,10 @@ def test_a_map_shows_a_service_of_any_name(reader: Viewer, which: str) -> None:
     name = EVERY[which]
     call = Call(caller=name, callee="", per_second=1.0, error_ratio=0.0, mean_ms=1.0, instrumented=True)
     elements = topology([call], {}, reader.palette)
-    nodes = {one["data"]["id"] for one in elements if "source" not in one["data"]}
-    edges = [one["data"] for one in elements if "source" in one["data"]]
+    nodes = {element["data"]["id"] for element in elements if "source" not in element["data"]}
+    edges = [element["data"] for element in elements if "source" in element["data"]]
     assert all(nodes)
     assert all({edge["source"], edge["target"]} <= nodes for edge in edges)
-    for one in elements:
-        assert unseen(one["data"]["label"]) == set()
-        assert len(one["data"]["label"]) < 200
+    for element in elements:
+        assert unseen(element["data"]["label"]) == set()
+        assert len(element["data"]["label"]) < 200

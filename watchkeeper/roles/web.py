@@ -34,7 +34,7 @@ from watchkeeper.state.database import Database
 from watchkeeper.store.telemetry import Telemetry
 from watchkeeper.text import one_line
 
-# Bytes. Slack's largest payload holds a whole message; a page's callback sends a few choices.
+# Bytes. Slack's largest payload holds a complete message; a page's callback sends a few choices.
 LIMITS: Final = Limits(
     otherwise=64 << 10,
     paths={"/slack/events": LARGEST_BODY, "/sign-in": 16 << 10, "/_dash-update-component": 256 << 10},
@@ -42,13 +42,13 @@ LIMITS: Final = Limits(
 
 
 def build(config: Config, telemetry: Telemetry, db: Database, life: Life | None = None) -> FastAPI:
-    """The application; with `life`, `/readyz` tells of the other roles and of what was set aside."""
+    """The application; with `life`, `/readyz` reports the other roles and the items that were set aside."""
     clock = SystemClock()
     incidents = Incidents(db, clock, config.oncall, ack_timeout_s=config.watch.ack_timeout_s)
 
     def question(incident_id: str) -> str:
-        found = best_question(db, incidents.get(incident_id))
-        return found.text if found else ""
+        best = best_question(db, incidents.get(incident_id))
+        return best.text if best else ""
 
     events = SlackEvents(config, incidents, question)
     sessions = Sessions(config)
