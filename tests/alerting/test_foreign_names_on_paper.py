@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from icalendar import Calendar
 from markdown_it import MarkdownIt
-from tests.slack.test_foreign_names_in_slack import hostile
 
 from alerting.incidents.commands import Incidents
 from alerting.oncall import schedule
 from alerting.postmortems import postmortem
+from tests.alerting.slack.test_foreign_names_in_slack import hostile
 from tests.hostile import EVERY, HOSTILE
 from watchkeeper.cli import main as front
 from watchkeeper.clock import SystemClock

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.slack.running_site import PEOPLE, Site, serving
 
 from alerting.channels.slack.channel import SlackChannel
 from alerting.channels.slack.standin.app import StandIn
 from alerting.incidents.commands import Incidents
+from tests.alerting.slack.running_site import PEOPLE, Site, serving
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config, OnCallConfig, SlackConfig, SlackStandInConfig, WebConfig
 from watchkeeper.roles.web import build

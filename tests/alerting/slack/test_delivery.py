@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.slack.running_site import Site, finding
 
 from alerting.channels.channel import Message
 from alerting.channels.slack.channel import SlackChannel
+from tests.alerting.slack.running_site import Site, finding
 from watchkeeper.errors import DeliveryError
 from watchkeeper.vocabulary import Actor
 

@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from tests.slack.running_site import PROPOSAL, Site, diagnosis, finding
 
 from alerting.channels.slack import blocks as slack_blocks
 from alerting.channels.slack.standin.rules import check_blocks, check_view
 from alerting.incidents.machine import Command, Event, Incident, begin, decide, fold
+from tests.alerting.slack.running_site import PROPOSAL, Site, diagnosis, finding
 from tests.hostile import EVERY, HOSTILE
 from watchkeeper.names import storable
 from watchkeeper.vocabulary import Actor

@@ -12,13 +12,13 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route
 from structlog.testing import capture_logs
-from tests.slack.running_site import Site, finding, form, pressed, serving
 
 from alerting.channels.channel import Message
 from alerting.channels.slack.channel import SlackChannel
 from alerting.channels.slack.events import SlackEvents
 from alerting.channels.slack.standin.limits import RateLimits
 from alerting.incidents.commands import Incidents
+from tests.alerting.slack.running_site import Site, finding, form, pressed, serving
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config, PersonConfig
 from watchkeeper.problems import Problems

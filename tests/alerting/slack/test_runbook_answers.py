@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.slack.running_site import PROPOSAL, Site, diagnosis, finding, form, pressed
+
+from tests.alerting.slack.running_site import PROPOSAL, Site, diagnosis, finding, form, pressed
 
 OTHER = replace(PROPOSAL, title="Restart orders-db", steps=("Restart it",))
 

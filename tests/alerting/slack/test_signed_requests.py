@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from tests.slack.running_site import Site, form, pressed
+
+from tests.alerting.slack.running_site import Site, form, pressed
 
 
 def test_a_wrong_signature_is_refused(site: Site) -> None:

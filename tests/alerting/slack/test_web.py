@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 from icalendar import Calendar
-from tests.slack.running_site import Site
 
 from alerting.commands import incident_list
+from tests.alerting.slack.running_site import Site
 from watchkeeper.config import Config, SlackConfig, SlackStandInConfig, WebConfig
 from watchkeeper.errors import ConfigError
 from watchkeeper.roles import ready, standin, web
