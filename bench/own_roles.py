@@ -13,10 +13,10 @@ from typing import Any, Self
 import psutil
 import yaml
 
+from chaos.demo.ports import free_port
 from watchkeeper.config import load
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.roles import ready
-from watchkeeper.roles.ports import free_port
 from watchkeeper.store.telemetry import Telemetry
 
 STALLED_S = 60.0  # a role that starts and does nothing for so long will not come

@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from alerting.channels import outbox
 from alerting.incidents import journal
+from alerting.incidents.findings import clear_findings, keys_of_incident, store_findings
 from alerting.incidents.grouping import Edges, Neighbourhood, Recent, place
 from alerting.incidents.human_labels import Judgement, human_label
 from alerting.incidents.machine import Command, Event, EventType, Incident, Outcome, Refusal, begin, decide, fold, knows
@@ -34,7 +35,6 @@ from watchkeeper.problems import Problems
 from watchkeeper.state import runs
 from watchkeeper.state.alerts import end_alerts
 from watchkeeper.state.database import Database
-from watchkeeper.state.findings import clear_findings, keys_of_incident, store_findings
 from watchkeeper.state.labels import store_label
 from watchkeeper.state.models import deciding_version
 from watchkeeper.text import one_line

@@ -17,9 +17,9 @@ from chaos.fault import Effect, Fault
 from chaos.faults import FAULTS
 from chaos.targets.shop import Target
 from chaos.truth import Recorder
+from detectors.recorded_readiness import read_readiness
 from watchkeeper.errors import ChaosError
 from watchkeeper.roles.startup import STILL_S
-from watchkeeper.state.readiness import read_readiness
 from watchkeeper.vocabulary import Diagnosis
 
 WARM_UP_S = 45.0

@@ -21,13 +21,13 @@ from detectors.learning.examples import Example as Labelled
 from detectors.learning.examples import examples
 from detectors.learning.suppression import HeldBack, Reopening, held_back, reopenings
 from detectors.learning.track_record import track_record
+from detectors.recorded_readiness import read_readiness
 from watchkeeper.clock import Clock
 from watchkeeper.config import Config
 from watchkeeper.problems import Problem, read_problems
 from watchkeeper.state.changes import changes_between
 from watchkeeper.state.codec import parse
 from watchkeeper.state.database import Database
-from watchkeeper.state.readiness import read_readiness
 from watchkeeper.state.schema import findings, postmortems
 from watchkeeper.store.schema import SEVERITY_SQL
 from watchkeeper.store.telemetry import Telemetry

@@ -14,12 +14,12 @@ import pytest
 from protocol import finding
 
 from alerting.commands import incident_list
+from alerting.commands.state_location import sqlite_file
+from alerting.incidents import quick_read
 from alerting.incidents.commands import Incidents
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import load
-from watchkeeper.config_glance import sqlite_file
 from watchkeeper.errors import ConfigError
-from watchkeeper.state import quick_read
 from watchkeeper.state.codec import dump
 from watchkeeper.state.database import Database
 from watchkeeper.state.revision import MIGRATIONS, newest_revision

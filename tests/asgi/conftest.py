@@ -13,10 +13,10 @@ import psutil
 import pytest
 import yaml
 
+from chaos.demo.ports import free_port
 from tests.waiting import until
 from watchkeeper.config import Config, load
 from watchkeeper.roles import ready
-from watchkeeper.roles.ports import free_port
 
 
 @dataclass

@@ -13,12 +13,12 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from alerting.incidents.commands import Incidents
 from bench.own_roles import OwnRoles
+from chaos.demo.ports import free_port
 from detectors.learning import versions as registry
 from detectors.learning.loop import Learner
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import GateConfig, LearningConfig
 from watchkeeper.roles import ready
-from watchkeeper.roles.ports import free_port
 from watchkeeper.state.changes import record_change
 from watchkeeper.state.database import Database
 from watchkeeper.state.labels import record_label

@@ -17,13 +17,13 @@ import yaml
 
 from alerting.incidents.commands import Incidents
 from alerting.incidents.machine import Incident
+from chaos.demo.ports import free_port
 from tests.end_to_end.troubles import Addresses, BadTargets, Night, alert
 from tests.waiting import until
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config, load
 from watchkeeper.errors import StoreError
 from watchkeeper.roles import ready
-from watchkeeper.roles.ports import free_port
 from watchkeeper.state.database import Database
 from watchkeeper.store.telemetry import Telemetry
 

@@ -1,72 +1,31 @@
-"""`watchkeeper incident`: the same commands as in Slack and on the dashboard."""
+"""`watchkeeper incident`: the commands of alerting, and `show`, which adds what learning and runbooks know."""
 
 from __future__ import annotations
 
-import getpass
 import json
-import sys
-from typing import Annotated, Any
-from uuid import uuid4
 
-import typer
 from pydantic import TypeAdapter
 
-from alerting.commands import incident_list
-from alerting.incidents.commands import Incidents
-from alerting.incidents.human_labels import Judgement
-from alerting.incidents.machine import Incident, Outcome
+from alerting.commands.incident import IncidentId, app, human, open_incidents, print_proposal
+from alerting.incidents.machine import Incident
 from detectors.learning.examples import examples
 from detectors.learning.suppression import REASON
 from detectors.learning.track_record import track_record
-from watchkeeper.clock import SystemClock
 from watchkeeper.command_options import AsJson, ConfigPath
 from watchkeeper.config import load
-from watchkeeper.errors import ConfigError, Conflict
-from watchkeeper.state.codec import dump
 from watchkeeper.state.database import Database
 from watchkeeper.state.runs import runs_of
 from watchkeeper.text import prose, seen_name
-from watchkeeper.vocabulary import MECHANISMS, Actor, Mechanism, Proposal
-
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
-
-IncidentId = Annotated[str, typer.Argument(help="The incident's id, such as inc-7f3a01.")]
-Who = Annotated[str | None, typer.Option("--as", help="Your name. Default: the user of this terminal.")]
-Key = Annotated[
-    str | None, typer.Option("--key", help="Idempotency key: the same key again changes nothing. Default: a new one.")
-]
-Seen = Annotated[
-    str | None,
-    typer.Option(
-        "--proposal", help="The id of the proposal that you looked at, as `show` prints it. Default: shown, and asked."
-    ),
-]
-Cause = Annotated[str | None, typer.Option("--cause", help="The service at fault; `none` if there was none.")]
-Warranted = Annotated[bool | None, typer.Option("--warranted/--unwarranted", help="Was waking somebody right?")]
-Unsure = Annotated[bool, typer.Option("--unsure", help="Not sure whether waking somebody was right.")]
-How = Annotated[str | None, typer.Option("--mechanism", help=f"How it hurt: {', '.join(MECHANISMS)}.")]
-Note = Annotated[str, typer.Option("--note", help="A line for whoever reads this later.")]
-
-
-@app.command("list", epilog="Example: watchkeeper incident list --state open --json")
-def list_incidents(
-    config: ConfigPath = None,
-    state: Annotated[str | None, typer.Option(help=f"One of {', '.join(incident_list.STATES)}. Default: all.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=incident_list.MOST, help="At most so many.")] = 50,
-    as_json: AsJson = False,
-) -> None:
-    """Incidents, newest first."""
-    incident_list.show(config, state, limit, as_json=as_json)
 
 
 @app.command(epilog="Example: watchkeeper incident show inc-7f3a01 --json")
 def show(incident: IncidentId, config: ConfigPath = None, as_json: AsJson = False) -> None:
     """One incident: findings, suspects, the proposed runbook and the timeline."""
-    one = _incidents(config).get(incident)
+    one = open_incidents(config).get(incident)
     if as_json:
         print(json.dumps(TypeAdapter(Incident).dump_python(one, mode="json"), indent=2))
         return
-    print(f"{one.id}  {prose(one.title)}\n{one.system_state}, {_human(one)}; onset {one.onset:%Y-%m-%d %H:%M:%S} UTC")
+    print(f"{one.id}  {prose(one.title)}\n{one.system_state}, {human(one)}; onset {one.onset:%Y-%m-%d %H:%M:%S} UTC")
     db = Database.open(load(config))
     known = examples(db)
     print("\nFindings")
@@ -85,7 +44,7 @@ def show(incident: IncidentId, config: ConfigPath = None, as_json: AsJson = Fals
                 print(f"       {evidence.weight:+.1f}  {prose(evidence.sentence)}")
     if one.proposal:
         print(f"\nRunbook, {one.proposal_state}: {prose(one.proposal.title)}")
-        _print_proposal(one.proposal)
+        print_proposal(one.proposal)
         if one.proposal_state == "proposed" and not one.proposal.blocked:
             print(f"  `watchkeeper incident approve {one.id} --proposal {one.proposal.id}` runs it")
         for run in runs_of(db, one.id):
@@ -95,175 +54,3 @@ def show(incident: IncidentId, config: ConfigPath = None, as_json: AsJson = Fals
     print("\nTimeline (UTC)")
     for entry in one.timeline:
         print(f"  {entry.at:%H:%M:%S}  {prose(entry.text, 2400)}  [{seen_name(entry.who)}, {entry.via}]")
-
-
-@app.command(epilog="Example: watchkeeper incident ack inc-7f3a01")
-def ack(
-    incident: IncidentId, config: ConfigPath = None, who: Who = None, key: Key = None, as_json: AsJson = False
-) -> None:
-    """Take an incident: nobody else is paged. Exit status 4 if somebody else was first."""
-    actor = _actor(who)
-    _tell(_incidents(config).acknowledge(incident, actor, _key(key)), as_json)
-
-
-@app.command(epilog="Example: watchkeeper incident resolve inc-7f3a01 --cause payments --warranted")
-def resolve(
-    incident: IncidentId,
-    config: ConfigPath = None,
-    who: Who = None,
-    cause: Cause = None,
-    warranted: Warranted = None,
-    unsure: Unsure = False,
-    mechanism: How = None,
-    note: Note = "",
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
-    """End an incident, with your judgement if you have one. Exit status 4 if somebody else was first."""
-    judgement = _judgement(cause, warranted, unsure, mechanism, note)
-    _tell(_incidents(config).resolve(incident, _actor(who), _key(key), judgement), as_json)
-
-
-@app.command(epilog="Example: watchkeeper incident label inc-7f3a01 --cause payments --mechanism latency --warranted")
-def label(
-    incident: IncidentId,
-    config: ConfigPath = None,
-    who: Who = None,
-    cause: Cause = None,
-    warranted: Warranted = None,
-    unsure: Unsure = False,
-    mechanism: How = None,
-    note: Note = "",
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
-    """Say what it was: the cause, and whether waking somebody was right. Detectors learn from this.
-
-    It takes the place of what you said before of the same incident. Exit status 4 if you said just that already.
-    """
-    judgement = _judgement(cause, warranted, unsure, mechanism, note)
-    if judgement is None:
-        raise ConfigError("say at least one of --cause, --warranted, --unwarranted or --unsure, --mechanism, --note")
-    _tell(_incidents(config).judge(incident, _actor(who), _key(key), judgement), as_json)
-
-
-@app.command(epilog="Example: watchkeeper incident approve inc-7f3a01 --proposal 5d2f0c9be41a7730")
-def approve(
-    incident: IncidentId,
-    config: ConfigPath = None,
-    proposal: Seen = None,
-    who: Who = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
-    """Let the proposed runbook run; `show` tells what it would do. Exit status 4 if there is nothing to approve."""
-    incidents = _incidents(config)
-    seen = proposal or _shown(incidents.get(incident), "Run this?")
-    _tell(incidents.approve(incident, _actor(who), _key(key), seen), as_json)
-
-
-@app.command(epilog="Example: watchkeeper incident decline inc-7f3a01 --proposal 5d2f0c9be41a7730")
-def decline(
-    incident: IncidentId,
-    config: ConfigPath = None,
-    proposal: Seen = None,
-    who: Who = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
-    """Don't run the proposed runbook. Exit status 4 if there is nothing to decline."""
-    incidents = _incidents(config)
-    seen = proposal or _shown(incidents.get(incident), "Decline this?")
-    _tell(incidents.decline(incident, _actor(who), _key(key), seen), as_json)
-
-
-@app.command(epilog='Example: watchkeeper incident note inc-7f3a01 "called the bank: they see it too"')
-def note(
-    incident: IncidentId,
-    text: Annotated[str, typer.Argument(help="What to write into the timeline.")],
-    config: ConfigPath = None,
-    who: Who = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
-    """Add a line to the timeline, and to the postmortem."""
-    if not text.strip():
-        raise ConfigError("the note is empty")
-    _tell(_incidents(config).note(incident, _actor(who), text, _key(key)), as_json)
-
-
-def _print_proposal(proposal: Proposal) -> None:
-    for step in proposal.steps:
-        print(f"  - {prose(step)}")
-    print(f"  acts on: {seen_name(proposal.service)}")
-    print(f"  blast radius: {prose(proposal.blast_radius)}; undo: {prose(proposal.undo)}")
-    if proposal.blocked:
-        print(f"  cannot be run from here: {prose(proposal.blocked)}")
-
-
-def _shown(incident: Incident, question: str) -> str:
-    """The id of the current proposal, after whoever sits at the terminal has looked at it."""
-    proposal = incident.proposal
-    if proposal is None or incident.proposal_state != "proposed" or proposal.blocked:
-        return proposal.id if proposal else ""  # refused in words anyway
-    if not sys.stdin.isatty():
-        raise ConfigError(
-            f"--proposal is missing: `watchkeeper incident show {incident.id}` tells what would run, and its id"
-        )
-    print(prose(proposal.title))
-    _print_proposal(proposal)
-    typer.confirm(question, abort=True)
-    return proposal.id
-
-
-def _incidents(config_path: Any) -> Incidents:
-    config = load(config_path)
-    db = Database.open(config)
-    return Incidents(db, SystemClock(), config.oncall, ack_timeout_s=config.watch.ack_timeout_s)
-
-
-def _actor(name: str | None) -> Actor:
-    return Actor(name=name or getpass.getuser(), via="cli")
-
-
-def _key(key: str | None) -> str:
-    return f"cli:{key or uuid4().hex}"
-
-
-def _judgement(
-    cause: str | None, warranted: bool | None, unsure: bool, mechanism: str | None, note: str
-) -> Judgement | None:
-    """What the options say; None where they say nothing."""
-    if mechanism is not None and mechanism not in MECHANISMS:
-        raise ConfigError(f"--mechanism {mechanism}: must be one of {', '.join(MECHANISMS)}")
-    if unsure and warranted is not None:
-        raise ConfigError("--unsure: says the opposite of --warranted and of --unwarranted; give one of the three")
-    if not (cause or warranted is not None or unsure or mechanism or note.strip()):
-        return None
-    known: dict[str, Mechanism] = {name: name for name in MECHANISMS}
-    return Judgement(
-        warranted=warranted,
-        cause=None if cause == "none" else cause,
-        mechanism=known[mechanism] if mechanism else None,
-        note=note,
-    )
-
-
-def _tell(outcome: Outcome, as_json: bool) -> None:
-    """Say what came of a command. A refusal is exit status 4, so that a script notices."""
-    if as_json:
-        facts = {"changed": outcome.changed, "message": outcome.message, "incident": _facts(outcome.incident)}
-        print(json.dumps(facts, indent=2))
-    else:
-        print(f"{outcome.incident.id}: {prose(outcome.message, 2400)}")
-    if not outcome.changed:
-        raise typer.Exit(Conflict.exit_code)
-
-
-def _human(incident: Incident) -> str:
-    return incident_list.human(json.loads(dump(incident)))
-
-
-def _facts(incident: Incident) -> dict[str, object]:
-    """What a script needs of an incident; `show --json` has all of it."""
-    return incident_list.facts(json.loads(dump(incident)))

@@ -14,7 +14,7 @@ from watchkeeper.errors import WatchkeeperError
 # Command → its module (which holds a Typer named `app`) and its line in the help.
 # A module is imported only when its command is asked for, so that `watchkeeper --help` answers at once.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("watchkeeper.cli.demo", "Start a shop, Watchkeeper and a fault, and show the whole loop."),
+    "demo": ("chaos.demo.command", "Start a shop, Watchkeeper and a fault, and show the whole loop."),
     "init": ("watchkeeper.cli.init", "Write a first configuration file, and say what to do next."),
     "up": ("watchkeeper.cli.up", "Start every role in this terminal."),
     "store": ("watchkeeper.cli.store", "Serve the embedded telemetry store."),
@@ -23,7 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "web": ("watchkeeper.cli.web", "Serve the dashboard, the API and Slack's endpoint."),
     "validate": ("watchkeeper.cli.validate", "Check a configuration file."),
     "test-page": ("watchkeeper.cli.drill", "Send one person a page that says it is a test."),
-    "traces": ("watchkeeper.cli.traces", "Show the newest traces that arrived."),
+    "traces": ("collectors.commands.traces", "Show the newest traces that arrived."),
     "doctor": ("watchkeeper.cli.doctor", "Check ports, disk, clock, Slack and store, and say what to do."),
     "incident": ("watchkeeper.cli.incident", "List, show, acknowledge, resolve and label incidents."),
     "alerts": ("alerting.commands.alerts", "List alerts from outside, and end one."),

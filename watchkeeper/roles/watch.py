@@ -36,6 +36,7 @@ from detectors.learning.loop import Learner
 from detectors.learning.monitors import WATCHER, watch_the_watcher
 from detectors.learning.suppression import reopenings
 from detectors.live import Live
+from detectors.recorded_readiness import record_readiness
 from rca.live.diagnose import diagnose
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config
@@ -53,7 +54,6 @@ from watchkeeper.roles.telemetry import HealthServer, trace_role
 from watchkeeper.state.alerts import read_alerts
 from watchkeeper.state.changes import changes_between
 from watchkeeper.state.database import Database
-from watchkeeper.state.readiness import record_readiness
 from watchkeeper.store.telemetry import Telemetry
 from watchkeeper.vocabulary import Diagnosis, Finding, Window
 

@@ -13,8 +13,8 @@ from chaos.demo import story as stories
 from chaos.demo.loop import Loop
 from chaos.demo.processes import Patience
 from chaos.demo.story import Story
+from detectors.recorded_readiness import record_readiness
 from watchkeeper.config import Config
-from watchkeeper.state.readiness import record_readiness
 from watchkeeper.vocabulary import Readiness
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from collectors.commands.refused import app
 from collectors.ingest_log import quarantine
 from collectors.ingest_log.framing import framed
 from collectors.ingest_log.senders import write_senders
-from watchkeeper.cli.ingest import app
 
 NAME = f"{1_700_000_000_000_000_000:020d}-0badc0de.traces.all"
 
@@ -33,7 +33,7 @@ def config(tmp_path: Path) -> Path:
 
 def run(config: Path, *arguments: str, answer: str | None = None) -> Result:
     """One command."""
-    return CliRunner().invoke(app, ["refused", *arguments, "--config", str(config)], input=answer)
+    return CliRunner().invoke(app, [*arguments, "--config", str(config)], input=answer)
 
 
 def names(config: Path) -> list[str]:

@@ -11,8 +11,8 @@ import yaml
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
+from chaos.demo.ports import free_port
 from watchkeeper.config import load
-from watchkeeper.roles.ports import free_port
 from watchkeeper.roles.up import Supervisor
 
 pytestmark = [pytest.mark.slow, pytest.mark.end_to_end, pytest.mark.timeout(240)]

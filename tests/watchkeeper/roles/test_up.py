@@ -16,13 +16,13 @@ import pytest
 import yaml
 
 from alerting.incidents.commands import Incidents
+from chaos.demo.ports import free_port
 from tests.waiting import until
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config, load
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.roles import ready, up
 from watchkeeper.roles.doctor import roles as roles_check
-from watchkeeper.roles.ports import free_port
 from watchkeeper.roles.readiness import ROLES, hung_roles
 from watchkeeper.roles.up import Supervisor
 from watchkeeper.state.database import Database

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import insert, select
 
 from alerting.incidents.commands import Incidents
+from alerting.incidents.findings import findings_between
 from tests.waiting import until
 from watchkeeper.clock import FrozenClock
 from watchkeeper.config import Config, WatchConfig
@@ -20,7 +21,6 @@ from watchkeeper.roles.loops import Job, Loops
 from watchkeeper.roles.watch import Reader, Watch
 from watchkeeper.state.alerts import record_alerts as record_notices
 from watchkeeper.state.database import Database, to_micros
-from watchkeeper.state.findings import findings_between
 from watchkeeper.state.schema import alerts as alerts_table
 from watchkeeper.state.schema import findings as findings_table
 from watchkeeper.vocabulary import AlertNotice, Finding, Window

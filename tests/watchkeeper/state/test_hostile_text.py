@@ -10,14 +10,14 @@ from sqlalchemy import BigInteger as PlainBigInteger
 from sqlalchemy import String as PlainString
 from sqlalchemy import Text as PlainText
 
+from alerting.incidents.findings import findings_between, record_findings
+from detectors.recorded_readiness import read_readiness, record_readiness
 from watchkeeper.names import LONGEST_NAME, bounded, shortened, storable
 from watchkeeper.state.alerts import read_alerts, record_alerts
 from watchkeeper.state.audit import audit_trail, record_audit
 from watchkeeper.state.changes import changes_between, record_change
 from watchkeeper.state.database import Database
-from watchkeeper.state.findings import findings_between, record_findings
 from watchkeeper.state.insert import upsert
-from watchkeeper.state.readiness import read_readiness, record_readiness
 from watchkeeper.state.schema import metadata, outbox, timers
 from watchkeeper.vocabulary import Actor, AlertNotice, ChangeEvent, Finding, Readiness, Window
 

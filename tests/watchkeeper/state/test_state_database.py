@@ -13,13 +13,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect
 
+from alerting.incidents.findings import findings_between, record_findings
+from detectors.recorded_readiness import read_readiness, record_readiness
 from watchkeeper.errors import NotFound, StateError
 from watchkeeper.state.changes import changes_between, record_change
 from watchkeeper.state.database import Database, from_micros, to_micros
-from watchkeeper.state.findings import findings_between, record_findings
 from watchkeeper.state.labels import labels, record_label
 from watchkeeper.state.models import at_stage, promotion_records, put_model, serving, stage, versions
-from watchkeeper.state.readiness import read_readiness, record_readiness
 from watchkeeper.state.schema import metadata
 from watchkeeper.vocabulary import ChangeEvent, Finding, Label, Readiness, Window
 
