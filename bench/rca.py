@@ -129,14 +129,14 @@ def summary(scored: Sequence[Scored]) -> dict[str, dict[str, dict[str, float]]]:
     """AC@1 and AC@3 by system and method."""
     out: dict[str, dict[str, dict[str, float]]] = {}
     for system in dict.fromkeys(one.system for one in scored):
-        mine = [one for one in scored if one.system == system]
+        of_system = [one for one in scored if one.system == system]
         out[system] = {
             method: {
-                "cases": len(mine),
-                "AC@1": float(np.mean([one.ranks[method] < 1 for one in mine])),
-                "AC@3": float(np.mean([one.ranks[method] < 3 for one in mine])),
+                "cases": len(of_system),
+                "AC@1": float(np.mean([one.ranks[method] < 1 for one in of_system])),
+                "AC@3": float(np.mean([one.ranks[method] < 3 for one in of_system])),
             }
-            for method in mine[0].ranks
+            for method in of_system[0].ranks
         }
     return out
 
@@ -198,7 +198,7 @@ def _times(scored: Sequence[Scored]) -> None:
 
 
 def label_curve(root: Path, counts: Sequence[int] = (0, 5, 10, 20, 50), repeats: int = 5) -> None:
-    """AC@1 and AC@3 of weights learnt from other systems' labels and some own ones, on the rest."""
+    """AC@1 and AC@3 of weights learned from other systems' labels and some own ones, on the rest."""
     pack = Pack(root)
     labels = {row["id"]: row for row in map(json.loads, (root / "labels.jsonl").read_text().splitlines())}
     systems = list(dict.fromkeys(header.system for header in pack.headers if header.instances))

@@ -25,7 +25,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reliability:
-    """`error` is the expected calibration error; `rows` are (mean chance said, cases, share right) by tenths."""
+    """`error` is the expected calibration error; `rows` are (mean stated chance, cases, share right) by tenths."""
 
     error: float
     rows: tuple[tuple[float, int, float], ...]
@@ -38,9 +38,9 @@ def reliability(chance: F64, right: F64) -> Reliability:
     for low, high in itertools.pairwise(edges.tolist()):
         inside = (chance >= low) & ((chance < high) | (high == 1.0))
         if inside.any():
-            said, was = float(chance[inside].mean()), float(right[inside].mean())
-            error += float(inside.mean()) * abs(said - was)
-            rows.append((said, int(inside.sum()), was))
+            stated, was = float(chance[inside].mean()), float(right[inside].mean())
+            error += float(inside.mean()) * abs(stated - was)
+            rows.append((stated, int(inside.sum()), was))
     return Reliability(error=error, rows=tuple(rows))
 
 
@@ -72,21 +72,21 @@ def print_calibration(judged: Sequence[Judged]) -> None:
     """Reliability as shipped and left out, by system, and what fitting on all of these cases would give."""
     right = np.array([one.right for one in judged], dtype=np.float64)
     shipped = np.array([chance_of_first(one.signs) for one in judged])
-    print("\nreliability of the first suspect's chance (all systems)\nchance said   cases   right")
+    print("\nreliability of the first suspect's chance (all systems)\nstated chance   cases   right")
     found = reliability(shipped, right)
-    for said, cases, was in found.rows:
-        print(f"{said:>11.2f} {cases:>7} {was:>7.2f}")
+    for stated, cases, was in found.rows:
+        print(f"{stated:>11.2f} {cases:>7} {was:>7.2f}")
     print(f"expected calibration error as shipped: {found.error:.3f}")
     systems = list(dict.fromkeys(one.system for one in judged))
     if len(systems) < 3 or len(set(right.tolist())) < 2:
         return
-    held = left_out(judged)
-    print(f"fitted on the other systems: {reliability(held, right).error:.3f}")
+    estimated = left_out(judged)
+    print(f"fitted on the other systems: {reliability(estimated, right).error:.3f}")
     print(f"{'system':<32} {'cases':>5} {'right':>6} {'shipped':>8} {'left out':>8}   (mean chance)")
     for system in systems:
-        mine = np.array([one.system == system for one in judged])
-        means = f"{right[mine].mean():>6.2f} {shipped[mine].mean():>8.2f} {held[mine].mean():>8.2f}"
-        print(f"{system:<32} {int(mine.sum()):>5} {means}")
+        rows = np.array([one.system == system for one in judged])
+        means = f"{right[rows].mean():>6.2f} {shipped[rows].mean():>8.2f} {estimated[rows].mean():>8.2f}"
+        print(f"{system:<32} {int(rows.sum()):>5} {means}")
     intercept, coefficients = fitted(judged)
     print(f"constants shipped {INTERCEPT} {COEFFICIENTS}; fitted on these cases alone ", end="")
     print(f"{intercept:.2f} ({', '.join(f'{one:.2f}' for one in coefficients)})")

@@ -100,7 +100,7 @@ def rows(spans: int, rounds: int = ROUNDS) -> list[dict[str, Any]]:
             found = live.diagnose(telemetry, (), (), utc(float(onset)), utc(float(AT)))
             seconds.append(time.perf_counter() - began)
             first = found.suspects[0].service
-            _say(f"diagnosis {number + 1} of {rounds}: {seconds[-1]:.2f} s")
+            _report(f"diagnosis {number + 1} of {rounds}: {seconds[-1]:.2f} s")
         store = psutil.Process(roles.processes["store"].pid)
         return [
             {
@@ -132,8 +132,8 @@ def _fill(loader: Statements, database: str, spans: int, onset: int) -> None:
                 count=min(CHUNK, total - first),
             )
         )
-        _say(f"filled {min(first + CHUNK, total):,} of {total:,}")
+        _report(f"filled {min(first + CHUNK, total):,} of {total:,}")
 
 
-def _say(text: str) -> None:
+def _report(text: str) -> None:
     print(text, file=sys.stderr, flush=True)

@@ -1,8 +1,8 @@
 """Incidents of made-up systems that record metrics alone: what public packs of that kind look like, made at will.
 
-Ten services, a call graph that nobody is told, seven metrics each, one fault whose effect its callers feel. Every
+Ten services, a call graph that is not recorded, seven metrics each, one fault whose effect its callers feel. Every
 variant makes another thing hard. They are no benchmark of the real world: they show that nothing depends on names,
-and that restless or faint series don't fool the engine where the largest spread does.
+and that noisy or faint series don't fool the engine where the largest spread does.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rca.case import F64, Case, Series
 SERVICES = tuple(f"s{number}" for number in range(10))
 FAULTS = ("latency", "errors", "cpu", "memory", "disk", "handles")
 CALLS = {0: (1, 2, 3), 1: (4, 5), 2: (5, 6), 3: (7,), 6: (8,), 7: (9,)}
-TOLD = {
+MEANINGFUL = {
     "cpu": "cpu_usage_percent",
     "memory": "memory_usage_bytes",
     "disk": "disk_written_bytes",
@@ -26,29 +26,29 @@ TOLD = {
     "requests": "requests_per_second",
     "errors": "errors_per_second",
 }
-BLANK = {metric: f"m{number}" for number, metric in enumerate(TOLD)}
+BLANK = {metric: f"m{number}" for number, metric in enumerate(MEANINGFUL)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """What is hard. `restless`: share of samples with a burst that has no meaning; `faint`: how strong faults are."""
+    """What is hard. `noisy`: share of samples with a burst that has no meaning; `faint`: how strong faults are."""
 
     name: str
     before: int = 40
     after: int = 20
     step_s: float = 15.0
-    restless: float = 0.0
+    noisy: float = 0.0
     faint: float = 1.0
-    told: bool = True
+    meaningful: bool = True
 
 
 VARIANTS = (
     Variant(name="plain"),
-    Variant(name="restless", restless=0.03),
+    Variant(name="noisy", noisy=0.03),
     Variant(name="faint", faint=0.35),
-    Variant(name="faint and restless", faint=0.35, restless=0.03),
+    Variant(name="faint and noisy", faint=0.35, noisy=0.03),
     Variant(name="seven samples", before=3, after=4, step_s=300.0),
-    Variant(name="names that say nothing", told=False),
+    Variant(name="meaningless names", meaningful=False),
 )
 
 
@@ -85,14 +85,14 @@ def incident(variant: Variant, fault: str, culprit: int, seed: int) -> Case:
             own[caller] = own[caller] + 0.8 * own[callee]
             values["errors"][caller] += 0.6 * values["errors"][callee]
     values["latency"] = own
-    if variant.restless:
+    if variant.noisy:
         for metric, table in values.items():
-            bursts = (dice.random(table.shape) < variant.restless) * np.abs(dice.standard_t(1.5, table.shape))
+            bursts = (dice.random(table.shape) < variant.noisy) * np.abs(dice.standard_t(1.5, table.shape))
             moved = dice.choice(count, 2, replace=False)  # services whose level happens to move at the onset
             shifted = table + bursts * 0.5 * np.median(table, axis=1, keepdims=True)
             shifted[moved] *= 1 + (on > 0) * dice.uniform(0.1, 0.4)
             values[metric] = shifted
-    return _case(variant, f"{fault}-{culprit}", values, TOLD if variant.told else BLANK)
+    return _case(variant, f"{fault}-{culprit}", values, MEANINGFUL if variant.meaningful else BLANK)
 
 
 def _calm(dice: np.random.Generator, count: int, steps: int) -> dict[str, F64]:

@@ -1,9 +1,9 @@
-"""Scores as chances: how often a first suspect with such a score, and such a lead, turned out to be the cause.
+"""Scores as chances: how often a first suspect with such a score and such a lead was the cause.
 
 The chance of the first suspect is a logistic function of three plain signs: how strong its evidence is, how far it
-leads the second, and how much of the evidence is rarity alone (events without sizes say less). The constants are
-fitted on labelled cases, some of them with the culprit hidden from the telemetry, so that thin evidence stays thin;
-`watchkeeper bench rca` fits them again with each system left out in turn, and docs/benchmarks.md holds the record.
+leads the second, and how much of the evidence is rarity alone (events without sizes are weaker evidence). The
+constants are fitted on labelled cases, some of them with the culprit hidden from the telemetry, so that thin evidence
+stays thin; `watchkeeper bench rca` fits them again with each system left out in turn. Figures: docs/benchmarks.md.
 The order of suspects is that of their scores: chances never change it.
 """
 
@@ -38,10 +38,10 @@ def signs(scores: Sequence[float], first: Sequence[tuple[float, Term]]) -> Signs
     """The signs of a ranking: `scores` best first, `first` the weighed terms of the first suspect."""
     best = max(scores[0], 1e-3)
     second = max(scores[1], 0.0) if len(scores) > 1 else 0.0
-    whole = sum(abs(weight) for weight, _ in first)
+    total = sum(abs(weight) for weight, _ in first)
     rare = sum(abs(weight) for weight, term in first if term.kind.startswith("rare "))
     return Signs(
-        strength=math.log(best + 0.1), lead=max(best - second, 0.0) / best, rare=rare / whole if whole > 0 else 0.0
+        strength=math.log(best + 0.1), lead=max(best - second, 0.0) / best, rare=rare / total if total > 0 else 0.0
     )
 
 

@@ -1,7 +1,7 @@
 """One incident as the engine sees it: small columnar tables around an onset, whatever their source.
 
 The live path fills a `Case` from the store's roll-ups, the offline path from a pack's files. Every
-table is optional; a kind of evidence that finds its table missing says nothing. Times are Unix
+table is optional; evidence whose table is missing gives no terms. Times are Unix
 seconds (float64), durations seconds. Nodes are what can be blamed: services or instances.
 """
 
@@ -101,17 +101,17 @@ class Links:
     step: float
 
 
-def joined(one: Links, other: Links) -> Links:
-    """The rows of both, those of `one` first."""
+def joined(first: Links, second: Links) -> Links:
+    """The rows of both, those of `first` before those of `second`."""
     return Links(
-        time=np.r_[one.time, other.time],
-        caller=np.r_[one.caller, other.caller],
-        callee=np.r_[one.callee, other.callee],
-        calls=np.r_[one.calls, other.calls],
-        errors=np.r_[one.errors, other.errors],
-        waited=np.r_[one.waited, other.waited],
-        served=np.r_[one.served, other.served],
-        step=one.step,
+        time=np.r_[first.time, second.time],
+        caller=np.r_[first.caller, second.caller],
+        callee=np.r_[first.callee, second.callee],
+        calls=np.r_[first.calls, second.calls],
+        errors=np.r_[first.errors, second.errors],
+        waited=np.r_[first.waited, second.waited],
+        served=np.r_[first.served, second.served],
+        step=first.step,
     )
 
 
@@ -120,7 +120,7 @@ class Unanswered:
     """Failed calls without any reply, after the onset: one row per caller and callee. All columns `(n,)`.
 
     `usual` is the mean duration of a call to that callee before the onset (NaN where unknown).
-    `refused` and `timed_out` count calls by what the caller's client said.
+    `refused` and `timed_out` count calls by the error of the caller's client.
     """
 
     caller: Text
@@ -196,7 +196,7 @@ class Case:
     past: PastIncidents | None = None
     changes: tuple[ChangeEvent, ...] = ()
     alerts: tuple[str, ...] = ()  # the nodes at which the alarm went off
-    said: tuple[str, ...] = ()  # what the alert says, in words
+    alert_texts: tuple[str, ...] = ()  # the texts of the alert
     notes: tuple[str, ...] = field(default=())
 
     def callees(self, node: str) -> set[str]:

@@ -1,7 +1,7 @@
 """One engine, one configuration: the kinds of evidence, fused into a ranking that can be read.
 
 A candidate's score is the sum over kinds of `weight × strength`, each a named term that is shown. Kinds
-find their own table missing and say nothing, so the same configuration serves a live system with traces
+whose tables are missing give no terms, so the same configuration serves a live system with traces
 and a recorded one with five metric samples.
 """
 
@@ -73,7 +73,7 @@ def rank(case: Case, weights: Mapping[str, float] | None = None) -> tuple[Ranked
 
 
 def gather_terms(case: Case) -> list[Term]:
-    """What every kind of evidence says of the candidates, before it is weighed."""
+    """The terms of every kind of evidence on the candidates, before they are weighed."""
     ledger = book(case)
     known = set(case.candidates)
     return [term for kind in KINDS for term in kind(case, ledger) if term.candidate in known]

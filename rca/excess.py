@@ -31,7 +31,7 @@ def own_seconds(case: Case, ledger: Ledger) -> dict[str, float]:
         pulled[caller] += link.extra_seconds
     for caller, seconds in _vain(case):
         pulled[caller] += seconds
-    if not ledger.links:  # no call was measured: a callee that moved up pulls with its whole mass
+    if not ledger.links:  # no call was measured: a callee that moved up explains its full mass
         for node in ledger.nodes:
             pulled[node] += sum(entry.extra_seconds for entry in ledger.callees(case, node))
     return ledger.settled(case, {n: max(entry.extra_seconds - pulled[n], 0.0) for n, entry in ledger.nodes.items()})
@@ -109,7 +109,7 @@ def _self_time(node: str, share: float, entry: Entry, own: float) -> Term:
 
 
 def _call_gap(case: Case, ledger: Ledger, node: str, share: float) -> Term:
-    """The gap before `node`, told by its worst caller: slow replies, or none at all."""
+    """The gap before `node`, as its worst caller measured it: slow replies, or none at all."""
     worst, seconds = None, 0.0
     for (caller, callee), link in ledger.links.items():
         if callee == node and link.extra_seconds > seconds:

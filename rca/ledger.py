@@ -36,7 +36,7 @@ class Entry:
     worst_seconds: float = 0.0
 
 
-UNFELT = 0.3  # what evidence of a symptom is worth that the alerted node does not show
+UNFELT = 0.3  # factor on evidence of a symptom that the alerted node does not show
 
 
 @dataclass(slots=True)
@@ -47,11 +47,11 @@ class Ledger:
     links: dict[tuple[str, str], Entry] = field(default_factory=dict)
 
     def callees(self, case: Case, node: str) -> list[Entry]:
-        """The entries of what `node` calls; a callee that nobody called before is its own doing and left out."""
+        """The entries of what `node` calls; a callee that is new since the onset is left out."""
         return [self.nodes[name] for name in case.callees(node) if name in self.nodes and not self.nodes[name].new]
 
     def settled(self, case: Case, amounts: dict[str, float]) -> dict[str, float]:
-        """`amounts` without nodes that are new since the onset: their trouble is their callers' doing."""
+        """`amounts` without nodes that are new since the onset: their callers cause what they show."""
         return {node: amount for node, amount in amounts.items() if not (self.nodes[node].new and case.callers(node))}
 
     def felt(self, alerts: tuple[str, ...], symptom: Literal["seconds", "errors"]) -> float:
@@ -125,7 +125,7 @@ def _nodes(flows: Flows, reference: Flows | None, onset: float) -> dict[str, Ent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """What the reference window knows of one operation: mean durations by step, failures, their unrest."""
+    """What the reference window knows of one operation: mean durations by step, failures, and how much these vary."""
 
     means: F64 = field(default_factory=lambda: np.empty(0))
     calls: float = 0.0
@@ -151,10 +151,10 @@ def _histories(reference: Flows) -> dict[tuple[str, ...], History]:
 
 
 def _error_rate(flows: Flows, rows: I64, history: History) -> float:
-    """The usual share of failures: what came before the onset, held up by the reference where that is little."""
+    """The usual share of failures: that before the onset, with the reference as prior where that is little."""
     calls = float(np.nansum(flows.calls[rows]))
     errors = float(np.nansum(flows.errors[rows]))
-    # The reference speaks for as many calls as the case itself saw, so that yesterday does not drown today.
+    # The reference counts for as many calls as the case itself has, so that yesterday does not outweigh today.
     borrowed = min(history.calls, max(calls, 1.0))
     if history.calls > 0:
         errors += borrowed * history.errors / history.calls

@@ -23,13 +23,13 @@ def mechanism(terms: Sequence[tuple[float, Term]]) -> Mechanism:
 
     Slowness and errors are symptoms. Where a cause is seen beside them that brings them about (`CAUSES`),
     their votes are the cause's. A deploy alone is no symptom of anything: it takes over votes, or has none. What
-    evidence cannot tell (`unknown`) is the answer only where nothing else is voted for.
+    evidence cannot decide (`unknown`) is the answer only without any other vote.
     """
     votes: defaultdict[Mechanism, float] = defaultdict(float)
     for weight, term in terms:
-        whole = max(sum(term.hints.values()), 1e-9)
+        total = max(sum(term.hints.values()), 1e-9)
         for name, vote in term.hints.items():
-            votes[name] += max(weight, 0.0) * vote / whole
+            votes[name] += max(weight, 0.0) * vote / total
     votes.pop("unknown", None)
     for cause, symptoms in CAUSES:
         if votes.get(cause, 0.0) >= SEEN:

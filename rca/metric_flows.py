@@ -13,7 +13,7 @@ Cell = tuple[str, float]
 def metric_flows(series: Series) -> Flows | None:
     """One row per node and time that has a request count; None if no metric counts requests.
 
-    Where nothing tells of latency or of failures, the time spent or the errors are zero.
+    Without a metric of latency or of failures, the time spent or the errors are zero.
     """
     _, names = codes(series.metric)
     meanings = {name: found for (name,) in names if (found := meaning(name)) is not None}
@@ -26,7 +26,7 @@ def metric_flows(series: Series) -> Flows | None:
     latency = _cells(series, chosen["latency"])
     success = _cells(series, chosen["success"])
     failed = _cells(series, chosen["errors"])
-    if max(success.values(), default=0.0) > 1.5:  # a share in percent, whatever its name says
+    if max(success.values(), default=0.0) > 1.5:  # a share in percent, whatever its name
         success = {row: share / 100.0 for row, share in success.items()}
     if not any(success.values()):  # a success rate that is zero everywhere is not measured
         success = {}

@@ -24,7 +24,7 @@ UNITS: tuple[tuple[re.Pattern[str], float], ...] = (
 PER_SECOND = re.compile(r"per_?second|rate|\bqps|\brps|/s\b", re.IGNORECASE)
 # Averages add up to seconds spent; a quantile is the next best thing, the lower the better.
 PREFERENCE = (re.compile(r"average|mean|avg", re.IGNORECASE), re.compile(r"p50|median", re.IGNORECASE))
-OUTSIDE = re.compile(r"client|entry|node_", re.IGNORECASE)  # seen by the caller, the whole system or the host
+OUTSIDE = re.compile(r"client|entry|node_", re.IGNORECASE)  # measured at the caller, the entire system or the host
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +38,12 @@ class Meaning:
 
 
 def meaning(metric: str) -> Meaning | None:
-    """What the metric says of the requests that its node served, or None if it says nothing of them."""
+    """What the metric measures of the requests that its node served; None if it measures none."""
     return None if OUTSIDE.search(metric) else measured(metric)
 
 
 def measured(metric: str) -> Meaning | None:
-    """What the metric says of requests, whoever saw them; None if it says nothing of any."""
+    """What the metric measures of requests, at whichever side; None if it measures none."""
     for measure, words in MEASURES:
         if words.search(metric):
             return Meaning(
@@ -68,5 +68,5 @@ CONCEPTS: tuple[tuple[str, re.Pattern[str]], ...] = (
 
 
 def concept_of(metric: str) -> str:
-    """The kind of thing that a metric measures, `other` if its name does not tell."""
+    """The kind of thing that a metric measures, `other` if its name does not contain it."""
     return next((concept for concept, words in CONCEPTS if words.search(metric)), "other")

@@ -1,4 +1,4 @@
-"""What a kind of evidence says about one candidate, before the engine weighs it."""
+"""What a kind of evidence contributes to one candidate, before the engine weighs it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Term:
 
 
 def duration(seconds: float) -> str:
-    """A duration as a human says it: `14 ms`, `2.1 s`, `3 min`."""
+    """A duration in the unit that reads best: `14 ms`, `2.1 s`, `3 min`."""
     if seconds < 0.0995:
         return f"{seconds * 1000:.2g} ms" if seconds < 0.00995 else f"{seconds * 1000:.0f} ms"
     if seconds < 0.9995:

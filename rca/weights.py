@@ -1,4 +1,4 @@
-"""The one configuration: what the whole of each kind's signal is worth.
+"""The one configuration: what all of a kind's signal adds to a score.
 
 Chosen on the development packs and checked across systems: docs/benchmarks.md holds the record. Symptoms
 at their origin weigh most; a busy processor or a surge of log lines tips the scale. The same numbers
@@ -53,5 +53,5 @@ NEGLIGIBLE = 0.02  # a smaller share of a kind's signal is noise: it is neither 
 
 
 def weight_of(kind: str, weights: Mapping[str, float]) -> float:
-    """What the whole of a kind's signal is worth."""
+    """What all of a kind's signal adds to a score."""
     return weights.get(kind, WEIGHTS.get(kind, RARE))

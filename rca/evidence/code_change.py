@@ -1,10 +1,10 @@
-"""Which commit, if any: what it took away, whether that is what is complained of, where and when it went live.
+"""Which commit, if any: what it removed, whether the complaints are about that, where and when it went live.
 
 Harmful commits tend to remove something that the system relied on (a lock, a retry, a field, a margin).
 So a commit is compared with the complaints since the onset by the words that it touches, and above all by
-words that it removed and did not put back, directly or through what software does against such trouble.
-Documentation, tests and styles cannot have done it; what went live after the onset neither. Complaints
-about machines, platforms and other people's services speak for no commit at all. A text heuristic: it
+words that it removed and did not put back, directly or through the safeguards that code has against such a
+fault. Documentation, tests and styles cannot be the cause; nor can what went live after the onset. Complaints
+about machines, platforms and external services are evidence against every commit. A text heuristic: it
 fails where the complaint and the code share no words.
 """
 
@@ -17,8 +17,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rca.case import Case
+from rca.complaint_words import ELSEWHERE, linked, stems
 from rca.terms import Term, clock, duration
-from rca.trouble_words import ELSEWHERE, linked, stems
 from watchkeeper.vocabulary import ChangeEvent
 
 NO_COMMIT = "none"
@@ -37,14 +37,14 @@ HALF_LIFE_S = 1800.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Complaints:
-    """What is said to be wrong: stems with their weight, and the services that say it."""
+    """Stems of the complaints with their weight, and the services that complain."""
 
     words: Mapping[str, float]
     services: frozenset[str]
-    elsewhere: float  # share of the complaints that blame what no commit changes
+    elsewhere: float  # share of the complaints about what no commit changes
 
 
-def complaints(case: Case, said: Sequence[str] = ()) -> Complaints:
+def complaints(case: Case, alert_texts: Sequence[str] = ()) -> Complaints:
     """The words of log lines that grew since the onset, and of the alert."""
     words: dict[str, float] = {}
     services: set[str] = set()
@@ -65,7 +65,7 @@ def complaints(case: Case, said: Sequence[str] = ()) -> Complaints:
                 elsewhere += weight
             for word in stems(str(sample)):
                 words[word] = max(weight, words.get(word, 0.0))
-    for text in said:
+    for text in alert_texts:
         for word in stems(text):
             words[word] = max(2.0, words.get(word, 0.0))
     return Complaints(
@@ -80,26 +80,26 @@ def code_change(case: Case) -> list[Term]:
     commits = [change for change in case.changes if change.kind == "commit"]
     if not commits:
         return []
-    said = complaints(case, case.said)
+    complained = complaints(case, case.alert_texts)
     spread = Counter(word for change in commits for word in set(stems(_text(change))))
     rare = {word: math.log((len(commits) + 1) / (count + 0.5)) for word, count in spread.items()}
     terms: list[Term] = []
     for change in commits:
-        terms += _terms(case, change, said, rare)
+        terms += _terms(case, change, complained, rare)
     terms.append(
         Term(
             kind="not a commit",
             candidate=NO_COMMIT,
             strength=1.0,
-            sentence="most incidents are no commit's doing, unless one stands out",
+            sentence="most incidents are not caused by a commit",
         )
     )
     terms.append(
         Term(
             kind="commit elsewhere",
             candidate=NO_COMMIT,
-            strength=said.elsewhere,
-            sentence=f"{said.elsewhere:.0%} of the complaints are about machines, platforms or services of others",
+            strength=complained.elsewhere,
+            sentence=f"{complained.elsewhere:.0%} of the complaints are about machines, platforms or external services",
         )
     )
     return terms
@@ -109,29 +109,34 @@ def _text(change: ChangeEvent) -> str:
     return f"{change.title} {' '.join(change.files)} {change.attributes.get('diff', '')}"
 
 
-def _terms(case: Case, change: ChangeEvent, said: Complaints, rare: Mapping[str, float]) -> list[Term]:
+def _terms(case: Case, change: ChangeEvent, complained: Complaints, rare: Mapping[str, float]) -> list[Term]:
     diff = change.attributes.get("diff", "")
-    words, cures = frozenset(stems(_text(change))), linked(said.words)
+    words, safeguards = frozenset(stems(_text(change))), linked(complained.words)
     lost = _lost(diff)
-    whole = sum(weight * min(rare.get(word, 0.0), 3.0) for word, weight in said.words.items() if word in rare) or 1.0
+    total = (
+        sum(weight * min(rare.get(word, 0.0), 3.0) for word, weight in complained.words.items() if word in rare) or 1.0
+    )
 
     def overlap(with_words: frozenset[str]) -> float:
-        return sum(said.words[word] * min(rare.get(word, 0.0), 3.0) for word in with_words & set(said.words)) / whole
+        common = with_words & set(complained.words)
+        return sum(complained.words[word] * min(rare.get(word, 0.0), 3.0) for word in common) / total
 
     touched, direct = overlap(words), overlap(lost)
-    indirect = min(len(lost & cures) / 2.0, 1.0)
+    indirect = min(len(lost & safeguards) / 2.0, 1.0)
     deployed = _live_at(case, change)
     live = deployed if deployed is not None else change.at.timestamp()
     ahead = case.onset - live
-    name, complained = change.id[:8], set(said.words)
+    name, stems_complained = change.id[:8], set(complained.words)
     fresh = 0.5 ** (ahead / HALF_LIFE_S) if deployed is not None and ahead >= 0 else 0.0
-    removed, safeguards = _quote(lost & complained, said, rare), ", ".join(sorted(lost & cures)[:5])
+    removed = _quote(lost & stems_complained, complained, rare)
+    removed_safeguards = ", ".join(sorted(lost & safeguards)[:5])
+    touched_words = _quote(words & stems_complained, complained, rare)
     rows = [
-        ("commit words", touched, f"{name} touches what is complained of: {_quote(words & complained, said, rare)}"),
+        ("commit words", touched, f"{name} touches what the complaints are about: {touched_words}"),
         ("commit removed", min(direct * 2.0, 1.0), f"{name} removed, and did not put back: {removed}"),
-        ("commit safeguard", indirect, f"{name} removed a safeguard against this trouble: {safeguards}"),
+        ("commit safeguard", indirect, f"{name} removed a safeguard against such a fault: {removed_safeguards}"),
         ("commit live", fresh, f"{name} went live {duration(max(ahead, 0.0))} before the onset"),
-        ("commit service", float(_belongs(change, said.services)), f"{name} belongs to a service that complains"),
+        ("commit service", float(_belongs(change, complained.services)), f"{name} belongs to a service that complains"),
         ("commit too late", float(ahead < 0), f"{name} came at {clock(live)}, after the onset"),
         ("commit harmless", _harmless(change), f"{name} changes only documentation, tests, styles or versions"),
     ]
@@ -179,6 +184,6 @@ def _belongs(change: ChangeEvent, services: frozenset[str]) -> bool:
     return any(set(stems(service)) and set(stems(service)) <= folders for service in services)
 
 
-def _quote(words: frozenset[str], said: Complaints, rare: Mapping[str, float]) -> str:
-    best = sorted(words, key=lambda word: (-said.words.get(word, 0.0) * rare.get(word, 0.0), word))
+def _quote(words: frozenset[str], complained: Complaints, rare: Mapping[str, float]) -> str:
+    best = sorted(words, key=lambda word: (-complained.words.get(word, 0.0) * rare.get(word, 0.0), word))
     return ", ".join(best[:5])

@@ -2,7 +2,7 @@
 
 For each kind of step inside an operation: the share of its occurrences after which nothing more was done.
 Where it rises, the operation's node broke off by itself, or on what the step brought back. One caller
-cannot tell; several callers that all break off after calling the same node point at that node.
+is not enough to decide; several callers that all break off after calling the same node point at that node.
 Needs spans of steps on both sides of the onset, or a reference.
 """
 
@@ -17,7 +17,7 @@ from rca.levels import change_of_share
 from rca.spans import Spans
 from rca.terms import Term
 
-WORTH_A_VOICE = 0.25  # a caller that broke off this clearly counts as a witness against the node it called
+WITNESS = 0.25  # a caller that broke off this clearly counts as a witness against the node it called
 
 
 def cut_short(case: Case) -> list[Term]:
@@ -28,7 +28,7 @@ def cut_short(case: Case) -> list[Term]:
     found = _steps(spans)
     witnesses: defaultdict[str, dict[str, float]] = defaultdict(dict)
     for caller, callee, _, _, strength, *_ in found:
-        if callee != caller and strength > WORTH_A_VOICE:
+        if callee != caller and strength > WITNESS:
             witnesses[callee][caller] = max(strength, witnesses[callee].get(caller, 0.0))
     best: dict[str, Term] = {}
     for caller, callee, operation, step, strength, before, after, seen in found:

@@ -1,4 +1,4 @@
-"""Calls put together from metrics of call edges: how long callers waited, and how long the callee says it took."""
+"""Calls put together from metrics of call edges: how long callers waited, and how long the callee reports."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from rca.terms import Term, count
 from watchkeeper.vocabulary import Mechanism
 
 WEIGHTS = {"FATAL": 1.0, "ERROR": 1.0, "WARN": 0.4, "WARNING": 0.4}
-# Words by which software of any make says what is wrong with its database.
+# Phrases in which common software reports that something is wrong with its database.
 DATABASE_WORDS = (
     "database is locked", "deadlock", "lock wait", "lock timeout", "too many connections", "could not obtain lock",
     "connection pool", "operationalerror", "sqlstate", "database",

@@ -33,7 +33,7 @@ CONCEPTS: tuple[tuple[str, re.Pattern[str], Mechanism | None], ...] = (
 )
 # Fewer samples before the onset than this, and the reference helps out.
 ENOUGH_SAMPLES = 4
-# What the other nodes' unrest of the same metric counts for, in samples.
+# The weight of the other nodes' noise of the same metric, in samples.
 POOLED_SAMPLES = 2.0
 # A host's resources belong to all that run on it.
 HOST = re.compile(r"^(node|host|machine|system|instance)[._]", re.IGNORECASE)
@@ -120,7 +120,7 @@ def changes(series: Series, reference: Series | None, onset: float) -> dict[str,
 
 
 def _steadied(moved: list[Change]) -> list[Change]:
-    """Spreads of few samples, held near what is usual for that metric: three samples that agree prove little."""
+    """Spreads of few samples, shrunk towards what is usual for that metric: three samples that agree prove little."""
     relative = np.array([c.spread / abs(c.usual) for c in moved if c.usual])
     usual = float(np.median(relative)) if len(relative) else 0.0
     return [

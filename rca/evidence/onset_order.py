@@ -2,7 +2,7 @@
 
 For each node the earliest step, from the onset on, at which one of its series is clearly out of its past and stays
 there for another step. The first to move share the credit; each step later halves it. Works from samples that are
-finer than the spread of the trouble: where all move within one step, all share, and it says nothing.
+finer than the spread of the trouble: where all move within one step, all share, and no order is known.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A series of unknown meaning that left its own past more clearly than those of other nodes did.
 
-What a name does not tell can still stand out: each metric's nodes share its signal by how far they moved, shrunk by
-how unusual that is for them. Speaks of a metric only if no other kind of evidence reads it. Fails where what moves is
+A metric whose name is not understood can still stand out: each metric's nodes share its signal by how far they moved,
+shrunk by how unusual that is for them. Reads a metric only if no other kind of evidence does. Fails where what moves is
 the traffic: then every node's series move.
 """
 
@@ -16,7 +16,7 @@ from rca.metric_words import measured
 from rca.terms import Term
 
 HALF_AT = 6.0
-HALF_KNOWN = 10.0  # samples of a past; by fewer nobody knows how restless a series of unknown meaning is
+HALF_KNOWN = 10.0  # samples before the onset at which the noise of a series of unknown meaning is half known
 
 
 def outlier(case: Case) -> list[Term]:

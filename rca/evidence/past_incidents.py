@@ -1,7 +1,7 @@
 """How often each node showed each anomaly in past incidents: the measure of what is unusual even in trouble.
 
-No label is needed. Frequencies of a node are held up by those of its siblings (instances of one service),
-and these by all nodes, as if `HELD_UP_BY` incidents had shown it; so a handful of incidents already helps.
+No label is needed. The prior of a node's frequencies are those of its siblings (instances of one service), and
+the prior of these all nodes, each with the weight of `PRIOR_INCIDENTS`; so a handful of incidents already helps.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from rca.case import F64, I64, Text, codes
 
-HELD_UP_BY = 1.0
+PRIOR_INCIDENTS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,10 +54,10 @@ class PastIncidents:
             others = self.siblings[node]
             prior = everywhere
             if len(others):
-                prior = (self.counts[others].sum(axis=0) + HELD_UP_BY * everywhere) / (
-                    self.incidents * len(others) + HELD_UP_BY
+                prior = (self.counts[others].sum(axis=0) + PRIOR_INCIDENTS * everywhere) / (
+                    self.incidents * len(others) + PRIOR_INCIDENTS
                 )
-            out[node] = (counts[node] + HELD_UP_BY * prior) / (incidents + HELD_UP_BY)
+            out[node] = (counts[node] + PRIOR_INCIDENTS * prior) / (incidents + PRIOR_INCIDENTS)
         return np.clip(out, 1e-6, 1.0 - 1e-6)
 
 

@@ -3,7 +3,7 @@
 Every incident has the same loud victims; the culprit stands out by what is unusual for it even then. The
 surprise of an anomaly is -log of its frequency at that node in past incidents (without labels), at most
 `MOST_SURPRISE`, because past incidents cannot prove more; a part of the node's usual surprise is taken
-off, so that restless nodes do not win by number. Fails for nodes that show nothing at all.
+off, so that noisy nodes do not win by number. Fails for nodes that show nothing at all.
 """
 
 from __future__ import annotations

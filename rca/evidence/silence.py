@@ -108,10 +108,10 @@ def idle(case: Case, node: str) -> float:
     flows = case.flows
     if flows is None or len(flows.time) == 0:
         return 1.0
-    mine = flows.node == node
+    served = flows.node == node
     newest = float(flows.time.max())
-    last = mine & (flows.time >= newest - 2 * flows.step) & (flows.time < newest)
-    early = mine & (flows.time + flows.step <= case.onset)
+    last = served & (flows.time >= newest - 2 * flows.step) & (flows.time < newest)
+    early = served & (flows.time + flows.step <= case.onset)
     if not early.any():
         return 1.0
     span = max(case.onset - float(flows.time[early].min()), flows.step)
@@ -121,7 +121,7 @@ def idle(case: Case, node: str) -> float:
 
 def _how(refused: float, timed_out: float, silent: float) -> dict[Mechanism, float]:
     """Where nobody listens, the process was gone, even if another took over since; who lets calls time out hangs where
-    it is silent, and is slow where it serves others. A connection that broke off tells nothing: both ends do that.
+    it is silent, and is slow where it serves others. A connection that broke off decides nothing: both ends do that.
     """
     return {
         "killed": refused,

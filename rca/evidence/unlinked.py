@@ -3,8 +3,8 @@
 Without a call graph, added seconds can't be booked where they arose: every caller shows them again. But a caller's
 own work dilutes what it waits for, so the same delay is a larger share of the culprit's time than of any caller's.
 The ratio after to before, shrunk by how unusual it is for the node, therefore points at the origin; for failures it
-is the share of requests that fail. Silent as soon as requests and calls are known: then excess tells more. Fails
-where a caller has hardly any work of its own.
+is the share of requests that fail. No terms as soon as requests and calls are known: then excess is better evidence.
+Fails where a caller has hardly any work of its own.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from rca.levels import shares, trust
 from rca.metric_words import meaning
 from rca.terms import Term
 
-DOUBT = 0.7  # in logarithms of a ratio: what got less than twice as slow is not sure to be worth a name
+DOUBT = 0.7  # in logarithms of a ratio: a node that got less than twice as slow stays in doubt
 HALF_AT = 4.0
-LEAST_FAILURES = 0.01  # of requests, or of the failures that others see: less is not worth a ratio
+LEAST_FAILURES = 0.01  # of requests, or of the failures that others see: less gives no ratio
 
 
 def unlinked(case: Case, ledger: Ledger) -> list[Term]:

@@ -95,9 +95,9 @@ def read_case(
 
 
 def with_instance(found: Suspect, odd: Odd | None) -> Suspect:
-    """The suspect with the instance that differs from its others; its first evidence says so.
+    """The suspect with the instance that differs from its others; its first evidence names it.
 
-    A service that goes on with its other instances looks slow where one of them hangs: that one serves no more.
+    A service whose other instances go on looks slow while one of them hangs: that one serves no more.
     """
     if odd is None:
         return found
@@ -127,7 +127,7 @@ def shared_dependencies(links: Links) -> frozenset[str]:
 
 
 def verdict(ranked: Sequence[Ranked]) -> tuple[bool, str]:
-    """Whether the first suspect deserves to be named, and if not, one sentence why."""
+    """Whether the first suspect is named as the cause, and if not, one sentence why."""
     if not ranked or not ranked[0].terms:
         return False, "no service shows any change around the onset: the cause is outside of what is observed"
     first = ranked[0]

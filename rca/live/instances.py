@@ -1,9 +1,9 @@
 """Which instance of a suspect hurts, where one of several differs from the others.
 
 Instances of a service share its code, its callers and its callees; what one of them alone shows is its own. Each is
-held against the others since the onset, operation by operation, and against its own difference from them before.
+compared with the others since the onset, operation by operation, and with its own difference from them before.
 Three ways to differ: it fails more, it takes longer, or it serves nothing while others that served beside it still do.
-Says nothing of a service with one instance, or whose instances all changed alike.
+No answer for a service with one instance, or whose instances all changed in the same way.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rca.levels import trust
 from rca.terms import clock, duration
 
 HALF_AT = 4.0  # standard errors
-LEAST = 0.2  # a fainter difference is not worth a name
+LEAST = 0.2  # a fainter difference is not named
 BESIDE_S = 10.0  # for how long another must have served beside it: a successor overlaps for a moment only
 MISSED = 5.0  # calls that an instance should have served by now, before it counts as gone
 
@@ -59,18 +59,18 @@ def odd_one(served: Served) -> Odd | None:
     names = sorted(set(map(str, served.instance)) - {""})
     if len(names) < 2:
         return None
-    found = [*_gone(served, names), *(odd for name in names for odd in (_fails(served, name), _slow(served, name)))]
-    best = max((odd for odd in found if odd), key=lambda odd: (odd.strength, odd.instance), default=None)
+    differing = [*_gone(served, names), *(odd for name in names for odd in (_fails(served, name), _slow(served, name)))]
+    best = max((odd for odd in differing if odd), key=lambda odd: (odd.strength, odd.instance), default=None)
     return best if best and best.strength >= LEAST else None
 
 
 def _fails(served: Served, name: str) -> Odd | None:
-    mine = served.late & (served.instance == name)
+    own = served.late & (served.instance == name)
     others = served.late & (served.instance != name)
-    n1, n2 = float(served.calls[mine].sum()), float(served.calls[others].sum())
+    n1, n2 = float(served.calls[own].sum()), float(served.calls[others].sum())
     if not n1 or not n2:
         return None
-    share, usual = float(served.errors[mine].sum()) / n1, float(served.errors[others].sum()) / n2
+    share, usual = float(served.errors[own].sum()) / n1, float(served.errors[others].sum()) / n2
     pooled = (share * n1 + usual * n2 + 0.5) / (n1 + n2 + 1.0)
     error = math.sqrt(pooled * (1.0 - pooled) * (1.0 / n1 + 1.0 / n2))
     return Odd(
@@ -88,8 +88,8 @@ def _slow(served: Served, name: str) -> Odd | None:
     early = _beyond_others(served, name, ~served.late) or (0.0, 0.0)
     longer = late[0] - early[0]
     error = math.sqrt(late[1] + early[1]) + 1e-3
-    mine, others = (served.late & side for side in (served.instance == name, served.instance != name))
-    means = [float(served.busy[rows].sum() / served.calls[rows].sum()) for rows in (mine, others)]
+    own, others = (served.late & side for side in (served.instance == name, served.instance != name))
+    means = [float(served.busy[rows].sum() / served.calls[rows].sum()) for rows in (own, others)]
     return Odd(
         instance=name,
         strength=(1.0 - math.exp(-max(longer, 0.0))) * trust(longer / error, HALF_AT),
@@ -102,12 +102,12 @@ def _beyond_others(served: Served, name: str, side: Mask) -> tuple[float, float]
     weights, means, variances = [], [], []
     for operation in sorted(set(map(str, served.operation[side & (served.instance == name)]))):
         rows = side & (served.operation == operation)
-        mine, others = rows & (served.instance == name), rows & (served.instance != name)
-        n1, n2 = float(served.calls[mine].sum()), float(served.calls[others].sum())
+        own, others = rows & (served.instance == name), rows & (served.instance != name)
+        n1, n2 = float(served.calls[own].sum()), float(served.calls[others].sum())
         if n1 < 3 or n2 < 3:
             continue
-        m1, m2 = (float(np.average(served.log_mean[part], weights=served.calls[part])) for part in (mine, others))
-        v1, v2 = (float(np.average(served.log_var[part], weights=served.calls[part])) for part in (mine, others))
+        m1, m2 = (float(np.average(served.log_mean[part], weights=served.calls[part])) for part in (own, others))
+        v1, v2 = (float(np.average(served.log_var[part], weights=served.calls[part])) for part in (own, others))
         weights.append(n1)
         means.append(m1 - m2)
         variances.append(v1 / n1 + v2 / n2)

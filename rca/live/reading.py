@@ -1,6 +1,6 @@
 """What the live path asks of the store: roll-ups, and the few raw rows that no roll-up holds.
 
-Every query names the window; none reads spans that succeeded, except a bounded sample that tells which
+Every query names the window; none reads spans that succeeded, except a bounded sample that shows which
 service answers at which address.
 """
 

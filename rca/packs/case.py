@@ -62,7 +62,7 @@ def pack_case(pack: Pack, tables: Tables) -> Case:
         series=series,
         series_reference=before.resources,
         changes=changes,
-        said=tuple(str(header.alert[name]) for name in ("summary", "metric") if header.alert.get(name)),
+        alert_texts=tuple(str(header.alert[name]) for name in ("summary", "metric") if header.alert.get(name)),
         logs=read_log_lines(
             tables.own.get("logs")
             if spans is None or not len(spans.identity) or "patterns" in tables.documents
@@ -80,21 +80,21 @@ def pack_case(pack: Pack, tables: Tables) -> Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceMetrics:
-    """What fault-free metrics say, made once for all cases that share them."""
+    """The fault-free metrics of a reference, prepared once for all cases that share them."""
 
     flows: Flows | None
     resources: Series | None
 
 
 def reference_metrics(tables: Tables) -> ReferenceMetrics:
-    series = _series(_read_by_engine(tables.reference.get("metrics")))
+    series = _series(_of_known_meaning(tables.reference.get("metrics")))
     if series is None:
         return ReferenceMetrics(flows=None, resources=None)
     return ReferenceMetrics(flows=metric_flows(series), resources=resources(series))
 
 
-def _read_by_engine(table: pa.Table | None) -> pa.Table | None:
-    """The rows of metrics whose names say what they measure: a reference holds a whole day of all the others too."""
+def _of_known_meaning(table: pa.Table | None) -> pa.Table | None:
+    """The rows of metrics whose names tell what they measure: a reference also has a day of all the others."""
     if table is None:
         return None
     names = table.column("metric").unique().to_pylist()
@@ -150,7 +150,7 @@ def _series(table: pa.Table | None) -> Series | None:
 def anomalies(table: pa.Table) -> Anomalies:
     """The anomaly events of a system's incidents. A trace event counts for the callee, and as a caller's for the peer.
 
-    The caller's side is kept by kind alone: which operation of another node it met says little about itself.
+    The caller's side is kept by kind alone: which operation of another node failed is little evidence about the caller.
     """
     incident, node, event, concept = [], [], [], []
     for row in table.to_pylist():
@@ -177,7 +177,7 @@ def anomalies(table: pa.Table) -> Anomalies:
 def past_incidents(pack: Pack, header: Header) -> PastIncidents | None:
     """What all incidents of the case's system showed, from its events file; None if it has none."""
     name = next((name for name in header.files if name.rsplit("/", 1)[-1] == "events.parquet"), None)
-    if name is None or (table := pack.whole(name)) is None:
+    if name is None or (table := pack.shared_table(name)) is None:
         return None
     services = dict(zip(table.column("instance").to_pylist(), table.column("service").to_pylist(), strict=True))
     members = frozenset(one.id for one in pack.headers if name in one.files)

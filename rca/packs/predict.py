@@ -19,7 +19,7 @@ Field = Literal["service", "instance", "commit"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """The ranking of one case, with what was wrong with its data; `failed` says why there is no ranking."""
+    """The ranking of one case, with notes on its data; `failed` is the reason where there is no ranking."""
 
     id: str
     ranking: tuple[str, ...] = ()

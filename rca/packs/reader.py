@@ -162,7 +162,7 @@ class Pack:
             self._split[key] = {case: table.take(numbers) for case, numbers in rows.items()}
         return self._split[key]
 
-    def whole(self, name: str) -> pa.Table | None:
+    def shared_table(self, name: str) -> pa.Table | None:
         """A shared file with the rows of all cases, such as the events of every incident of a system."""
         if name not in self._shared:
             self._shared[name] = self._load(name)

@@ -63,8 +63,8 @@ class Simulation:
             self.serve("web", at, "", "GET /")
         for service in CALLS:
             for second in range(int(ONSET - before_s), int(ONSET + after_s)):
-                whole = self.fault is None or self.fault.instance is None
-                if whole and self.broken(service, second, "killed", "hung"):
+                everywhere = self.fault is None or self.fault.instance is None
+                if everywhere and self.broken(service, second, "killed", "hung"):
                     continue
                 busy = 0.9 if self.broken(service, second, "cpu") else 0.05
                 self.shop.metrics.append(
@@ -130,7 +130,7 @@ class Simulation:
         return took, locked
 
     def outside(self, caller: str, at: float, parent: str) -> float:
-        """A call to somebody else's system, of which only the caller tells."""
+        """A call to somebody else's system, that only the caller records."""
         took = 0.7 if self.broken(OUTSIDE, at, "network") else self.random.lognormvariate(0, 0.3) * 0.005
         self.span(
             service=caller, name="GET", kind="Client", at=at, duration=took, parent=parent,

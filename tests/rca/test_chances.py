@@ -40,12 +40,12 @@ def test_plain_evidence_is_believed_and_thin_evidence_is_not() -> None:
 
 
 def test_rarity_alone_is_less_certain() -> None:
-    """Events without sizes say less than measured seconds and failures."""
+    """Events without sizes are weaker evidence than measured seconds and failures."""
     scores = {"a": 3.0, "b": 1.0}
     assert chances(scores, _alone(scores, "rare cpu up"))["a"] < chances(scores, _alone(scores))["a"] - 0.05
 
 
 def test_the_calibration_error_is_the_mean_gap() -> None:
-    """Half of what is said to be certain being wrong is an error of one half; what is said rightly adds none."""
+    """Half of the certain being wrong is an error of one half; a right chance adds none."""
     assert reliability(np.ones(4), np.array([1.0, 0.0, 1.0, 0.0])).error == pytest.approx(0.5)
     assert reliability(np.full(4, 0.5), np.array([1.0, 0.0, 1.0, 0.0])).error == pytest.approx(0.0)

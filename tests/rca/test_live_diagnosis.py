@@ -25,7 +25,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChdbReader]:
     found.close()
 
 
-def told(reader: ChdbReader, fault: Fault | None, *changes: ChangeEvent, after_s: float = 20.0) -> Diagnosis:
+def diagnosed(reader: ChdbReader, fault: Fault | None, *changes: ChangeEvent, after_s: float = 20.0) -> Diagnosis:
     reader.fill(Simulation(fault, seed=7).run(before_s=90.0, after_s=after_s))
     return diagnose(reader, (DECOY, *changes), (), utc(ONSET + 3), utc(ONSET + after_s))
 
@@ -46,7 +46,7 @@ def test_it_names_the_broken_service_first_and_how_it_hurts(
     reader: ChdbReader, kind: str, service: str, mechanism: Mechanism
 ) -> None:
     """Twenty seconds of faulty data are enough to tell the culprit from its callers, silent or not."""
-    first = told(reader, Fault(kind, service)).suspects[0]
+    first = diagnosed(reader, Fault(kind, service)).suspects[0]
     assert (first.service, first.mechanism) == (service, mechanism)
     assert first.evidence
 
@@ -54,14 +54,14 @@ def test_it_names_the_broken_service_first_and_how_it_hurts(
 def test_a_deploy_that_errors_follow_is_the_mechanism(reader: ChdbReader) -> None:
     """The change event of the failing service is evidence, and is linked to the suspect."""
     deploy = ChangeEvent(id="d1", at=utc(ONSET - 5), kind="deploy", service="payments", title="Version 2")
-    first = told(reader, Fault("errors", "payments"), deploy).suspects[0]
+    first = diagnosed(reader, Fault("errors", "payments"), deploy).suspects[0]
     assert (first.service, first.mechanism, first.change_id) == ("payments", "deploy", "d1")
 
 
 def test_a_deploy_that_ran_well_for_minutes_is_not_how_it_hurts(reader: ChdbReader) -> None:
-    """It stays in the evidence, but the slowness that came much later is told as what it is."""
+    """It stays in the evidence, but the slowness that came much later is reported as what it is."""
     deploy = ChangeEvent(id="d1", at=utc(ONSET - 80), kind="deploy", service="payments", title="Version 2")
-    first = told(reader, Fault("network", "payments"), deploy).suspects[0]
+    first = diagnosed(reader, Fault("network", "payments"), deploy).suspects[0]
     assert (first.service, first.mechanism, first.change_id) == ("payments", "latency", "d1")
 
 
@@ -69,7 +69,7 @@ def test_calls_that_the_roll_up_does_not_hold_yet_are_no_callers_own_time(reader
     """Ten seconds after the onset, edges end before it: the newest calls are joined from both of their sides."""
     reader.edges_behind_s = 12.0
     try:
-        first = told(reader, Fault("network", "payments"), after_s=12.0).suspects[0]
+        first = diagnosed(reader, Fault("network", "payments"), after_s=12.0).suspects[0]
     finally:
         reader.edges_behind_s = 0.0
     assert (first.service, first.mechanism) == ("payments", "latency")
@@ -93,27 +93,27 @@ def test_no_instance_is_named_where_all_are_broken(reader: ChdbReader) -> None:
     assert (first.service, first.instance) == ("catalogue", None)
 
 
-def test_a_process_that_was_killed_is_told_even_after_another_took_over(reader: ChdbReader) -> None:
+def test_a_process_that_was_killed_is_recognised_even_after_another_took_over(reader: ChdbReader) -> None:
     """For nine seconds nobody listened; since then, requests are served and metrics come again."""
-    first = told(reader, Fault("killed", "cart", lasts_s=9.0), after_s=28.0).suspects[0]
+    first = diagnosed(reader, Fault("killed", "cart", lasts_s=9.0), after_s=28.0).suspects[0]
     assert (first.service, first.mechanism) == ("cart", "killed")
 
 
 def test_connections_that_break_off_do_not_hide_slowness(reader: ChdbReader) -> None:
     """A slow path drops a few connections: that is neither a killed process nor a service that errs."""
-    first = told(reader, Fault("network", "cart", broken_off=0.08)).suspects[0]
+    first = diagnosed(reader, Fault("network", "cart", broken_off=0.08)).suspects[0]
     assert (first.service, first.mechanism) == ("cart", "latency")
 
 
 def test_what_is_outside_of_the_observed_system_is_named_if_several_depend_on_it(reader: ChdbReader) -> None:
     """Two services wait for a host that reports nothing: it is the first suspect, and neither of them is."""
-    first = told(reader, Fault("network", OUTSIDE)).suspects[0]
+    first = diagnosed(reader, Fault("network", OUTSIDE)).suspects[0]
     assert first.service == OUTSIDE
     assert "reports nothing" in first.evidence[0].sentence
 
 
 def test_it_abstains_when_telemetry_is_behind(reader: ChdbReader) -> None:
-    """Whatever was stored ends before the onset: that is said, with by how much."""
+    """Whatever was stored ends before the onset: the reason contains by how much."""
     reader.fill(Simulation(None, seed=7).run(before_s=90.0, after_s=-12.0))
     diagnosis = diagnose(reader, (DECOY,), (), utc(ONSET), utc(ONSET + 20))
     assert diagnosis.abstained
@@ -131,12 +131,12 @@ def test_an_alert_about_something_without_telemetry_is_outside_of_what_is_observ
 
 def test_it_abstains_when_nothing_changed(reader: ChdbReader) -> None:
     """A deploy alone, without any symptom, accuses nobody."""
-    diagnosis = told(reader, None)
+    diagnosis = diagnosed(reader, None)
     assert diagnosis.abstained
     assert diagnosis.reason
 
 
 def test_the_score_is_the_sum_of_the_evidence(reader: ChdbReader) -> None:
     """What a human sees adds up to the score that ranks."""
-    for suspect in told(reader, Fault("killed", "catalogue")).suspects:
+    for suspect in diagnosed(reader, Fault("killed", "catalogue")).suspects:
         assert suspect.score == pytest.approx(sum(e.weight for e in suspect.evidence), abs=0.01)

@@ -32,7 +32,7 @@ def odd(*rows: Row) -> Odd | None:
 
 
 def test_the_one_that_serves_no_more_is_gone() -> None:
-    """Two others go on; the sentence says since when."""
+    """Two others go on; the sentence contains since when."""
     found = odd(
         ("a", False, 400, 0, 0.01, 0),
         ("b", False, 400, 0, 0.01, 0),

@@ -27,7 +27,7 @@ def test_only_a_deploy_right_before_the_onset_is_the_mechanism(before_s: float, 
 
 
 def test_a_deploy_without_a_symptom_is_no_mechanism() -> None:
-    """A change is how something hurts only where something hurts, and a broken connection does not say how."""
+    """A change is how something hurts only where something hurts, and a broken connection does not show how."""
     assert mechanism([(0.4, _term("change", "deploy")), (2.0, _term("unanswered", "unknown"))]) == "unknown"
 
 
@@ -37,5 +37,5 @@ def test_a_busy_processor_explains_slowness() -> None:
 
 
 def test_without_hints_the_mechanism_is_unknown() -> None:
-    """No evidence says how it hurts."""
+    """No evidence shows how it hurts."""
     assert mechanism([]) == "unknown"

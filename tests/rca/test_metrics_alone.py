@@ -12,7 +12,7 @@ from bench.rca_simulated import FAULTS, SERVICES, VARIANTS, Variant, incident, i
 from rca.engine import rank
 from rca.evidence.edge_metrics import metric_links
 
-PLAIN, BLANK = Variant(name="plain"), Variant(name="blank", told=False)
+PLAIN, BLANK = Variant(name="plain"), Variant(name="blank", meaningful=False)
 CULPRITS = (0, 2, 5, 8)
 
 

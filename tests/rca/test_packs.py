@@ -1,4 +1,4 @@
-"""Recorded packs: quality held to a baseline, and data that is not as it should be."""
+"""Recorded packs: quality against a stored baseline, and defective data."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_it_blames_the_service_whose_own_time_grew(pack: Pack) -> None:
     ("number", "words"), [(1, "NaN"), (2, "its clock is off"), (3, "is missing"), (4, "unknown signal 'smells'")]
 )
 def test_bad_data_becomes_a_note_on_its_case(pack: Pack, number: int, words: str) -> None:
-    """What is wrong with one case is said, and the case is ranked from the rest."""
+    """What is wrong with one case is noted, and the case is ranked from the rest."""
     found = predict(pack, pack.headers[number], "service")
     assert any(words in note for note in found.notes)
     assert set(found.ranking) == {"front", "back"}
@@ -97,7 +97,7 @@ def test_a_malformed_line_does_not_end_the_pack(pack: Pack) -> None:
 
 
 def test_a_folder_without_cases_is_no_pack(tmp_path: Path) -> None:
-    """The message says what is missing."""
+    """The message names what is missing."""
     with pytest.raises(DiagnosisError, match="holds no cases"):
         Pack(tmp_path)
 

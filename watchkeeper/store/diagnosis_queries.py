@@ -109,7 +109,7 @@ SELECT DISTINCT service, second FROM (
 ORDER BY service, second
 """
 
-# Warnings and worse by template; what tells two lines of one template apart is cut out of the text.
+# Warnings and worse by template; numbers and identifiers are cut out of the text.
 LOGS = _fill("""
 SELECT ServiceName AS service, SeverityText AS severity,
     replaceRegexpAll(toValidUTF8(substring(Body, 1, 200)), '[0-9a-fA-F]{8,}|[0-9]+', '#') AS template,

@@ -1,4 +1,4 @@
-"""Words in code and in complaints: split, stemmed, and linked where software speaks of the same trouble."""
+"""Words of code changes and of complaints: split, stemmed, and linked where both are about the same fault."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 PIECES = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d{3,}")
 SUFFIXES = ("ations", "ation", "ings", "ing", "iers", "ier", "ies", "ors", "ers", "er", "ed", "es", "s", "y", "e")
-STOP = frozenset(  # words that say nothing, as stems
+STOP = frozenset(  # frequent words without information, as stems
     [
         "the",
         "and",
@@ -87,7 +87,7 @@ STOP = frozenset(  # words that say nothing, as stems
     ]
 )
 
-# What goes wrong, and what code deals with it: a complaint of the left is explained by a change on the right.
+# A symptom in a complaint (left) and the code that prevents it (right): a change on the right explains the left.
 LINKS: tuple[tuple[str, str], ...] = (
     ("concurrent race deadlock corrupt", "mutex lock unlock sync atomic mu synchronized"),
     (
@@ -107,7 +107,7 @@ LINKS: tuple[tuple[str, str], ...] = (
     ("locked busy conflict", "transaction lock commit isolation retry"),
 )
 
-# Complaints about what no deploy of one's own changes: the machine, the platform, somebody else's service.
+# Complaints about what no commit of this system changes: the machine, the platform, another company's service.
 ELSEWHERE = re.compile(
     r"kubelet|\bnode\b.*(pressure|contend|load|notready|drain)|throttling container|cgroup|evict|preempt|scheduler|"
     r"runqueue|noisy|hardware|disk failure|availability zone|region|"
@@ -128,16 +128,16 @@ def stem(word: str) -> str:
 
 def stems(text: str) -> list[str]:
     """The stems of a text's words and of the pieces of its identifiers, stop words left out."""
-    found = (stem(piece) for piece in PIECES.findall(text))
-    return [word for word in found if len(word) > 2 and word not in STOP]
+    pieces = (stem(piece) for piece in PIECES.findall(text))
+    return [word for word in pieces if len(word) > 2 and word not in STOP]
 
 
 def linked(complaints: Iterable[str]) -> frozenset[str]:
-    """The stems of what deals with the troubles that are complained of."""
-    said = set(complaints)
+    """The stems of the code that prevents what is complained of."""
+    stems_complained = set(complaints)
     return frozenset(
-        stem(cure)
-        for troubles, cures in LINKS
-        if said & {stem(trouble) for trouble in troubles.split()}
-        for cure in cures.split()
+        stem(safeguard)
+        for symptoms, safeguards in LINKS
+        if stems_complained & {stem(symptom) for symptom in symptoms.split()}
+        for safeguard in safeguards.split()
     )
