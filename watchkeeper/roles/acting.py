@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from alerting.incidents.commands import Incidents
 from runbooks.feasible import weighed
+from runbooks.preflight import readable_runbooks
 from runbooks.propose import propose
 from runbooks.runner import Runner
 from runbooks.targets.shop import Target
 from watchkeeper.config import Config
 from watchkeeper.problems import Problems
-from watchkeeper.roles import optional_files as aside
 from watchkeeper.state.backup import restored_marker
 from watchkeeper.state.database import Database
 from watchkeeper.vocabulary import ChangeEvent, Diagnosis, Proposal
@@ -21,7 +21,7 @@ class Acting:
     """Proposals, and one worker for their runs."""
 
     def __init__(self, config: Config, db: Database, incidents: Incidents, problems: Problems | None = None) -> None:
-        self._library = aside.runbooks(config.runbooks.dir, problems or Problems(None))
+        self._library = readable_runbooks(config.runbooks.dir, problems or Problems(None))
         self._target = Target(config.runbooks.target.url, config.runbook_target_token())
         self._runner = Runner(db, self._target, self._library, incidents, problems=problems)
 

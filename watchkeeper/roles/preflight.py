@@ -10,19 +10,16 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
-from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from watchkeeper.config import Config, ReadConfig, read
 from watchkeeper.config_values import check_state_url
-from watchkeeper.errors import ConfigError, WatchkeeperError
-from watchkeeper.vocabulary import Window
+from watchkeeper.errors import ConfigError
 
 Lines = Iterator[str]
 Check = Callable[[ReadConfig], Lines]
-ROTA_DAYS: Final = 60
 SUPERVISED: Final = "WATCHKEEPER_SUPERVISED"
 
 
@@ -34,7 +31,7 @@ def supervised() -> bool:
 def load_for(path: Path | None, *roles: str, optional: bool = True) -> Config:
     """The configuration for roles that are about to start; without any, for all of them.
 
-    Without `optional`, objectives and runbooks are not looked at: the role sets aside what is wrong (see `aside`).
+    Without `optional`, objectives and runbooks are not looked at: the role sets aside what is wrong.
 
     Raises:
         ConfigError: the file is wrong, or something that one of the roles needs is; one line a mistake.
@@ -71,67 +68,9 @@ def notes(found: ReadConfig) -> list[str]:
                 f"{found.where('slack', 'stand_in', 'enabled')}: no token in {name} and no stand-in: "
                 "pages reach somebody only where a stand-in runs on its own"
             )
-    told += _gaps(found)
-    return told
+    from alerting.oncall.preflight import rota_gaps
 
-
-def _objectives(found: ReadConfig) -> Lines:
-    """Objectives are read as the detectors will."""
-    from detectors.slo.openslo import read as read_objectives
-
-    paths = found.config.slo
-    try:
-        read_objectives(paths)
-    except ConfigError as error:
-        for line in error.message.splitlines():
-            number = next((i for i, path in enumerate(paths) if line.startswith(f"{path}:")), 0)
-            yield f"{found.where('slo', number)}: {line}"
-
-
-def _runbooks(found: ReadConfig) -> Lines:
-    """Runbooks and their policy are read as they will be when one is proposed."""
-    from runbooks.library import load_runbooks
-
-    try:
-        load_runbooks(found.config.runbooks.dir)
-    except WatchkeeperError as error:
-        for line in error.message.splitlines():
-            yield f"{found.where('runbooks', 'dir')}: {line}"
-
-
-def _rota(found: ReadConfig) -> Lines:
-    """Each schedule is worked out for the weeks to come, and each step of the escalation for now."""
-    from alerting.oncall.escalation import whom
-    from alerting.oncall.schedule import final_schedule
-
-    oncall, now = found.config.oncall, datetime.now(UTC)
-    rounds: dict[tuple[str | int, ...], Callable[[], object]] = {}
-    for number, schedule in enumerate(oncall.schedules):
-        rounds["oncall", "schedules", number] = partial(final_schedule, oncall, schedule.id, _ahead(now))
-    for number in range(len(oncall.escalation)):
-        rounds["oncall", "escalation", number] = partial(whom, oncall, number, now, ())
-    for where, work_out in rounds.items():
-        try:
-            work_out()
-        except (ArithmeticError, LookupError, TypeError, ValueError, WatchkeeperError) as error:
-            yield f"{found.where(*where)}: cannot be worked out: {error}"
-
-
-def _ahead(now: datetime) -> Window:
-    return Window(start=now, end=now + timedelta(days=ROTA_DAYS))
-
-
-def _gaps(found: ReadConfig) -> Lines:
-    from alerting.oncall.schedule import gaps
-
-    oncall = found.config.oncall
-    for number, schedule in enumerate(oncall.schedules):
-        shifts = gaps(oncall, schedule.id, _ahead(datetime.now(UTC)))
-        first = next((shift.start for shift in shifts if shift.source == "gap"), None)
-        if first:
-            then = f"then {oncall.people[0].name} is paged. Set a fallback."
-            where = found.where("oncall", "schedules", number)
-            yield f"{where}: nobody is on call from {first:%Y-%m-%d %H:%M} UTC; {then}"
+    return [*told, *rota_gaps(found)]
 
 
 def _data_dir(found: ReadConfig) -> Lines:
@@ -228,6 +167,19 @@ def _resolves(where: str, host: str) -> Lines:
         yield f"{where}: {host} is no address and no name that this machine can resolve ({error})"
 
 
+def _of(module: str, name: str) -> Check:
+    """A package's own check, imported when it is made."""
+
+    def check(found: ReadConfig) -> Lines:
+        yield from getattr(import_module(module), name)(found)
+
+    return check
+
+
+OBJECTIVES: Final = _of("detectors.slo.preflight", "objective_mistakes")
+RUNBOOKS: Final = _of("runbooks.preflight", "runbook_mistakes")
+# What a role can do without.
+OPTIONAL: Final = (OBJECTIVES, RUNBOOKS)
 STORE, INGEST, WATCH, WEB, STAND_IN = "store", "ingest", "watch", "web", "standin"
 # The roles that need it, whether it is about the environment, and the check. A role is kept from starting by its
 # own needs only: where the dashboard can't listen, people are paged all the same.
@@ -241,9 +193,7 @@ CHECKS: Final[tuple[tuple[frozenset[str], bool, Check], ...]] = (
     (frozenset({INGEST, WATCH, WEB}), True, _state),
     (frozenset({WATCH, WEB}), True, _variables(("slack", "token_env"), ("slack", "signing_secret_env"))),
     (frozenset({WATCH}), True, _variables(("runbooks", "target", "token_env"))),
-    (frozenset({WATCH, WEB}), False, _rota),
-    (frozenset({WATCH}), False, _objectives),
-    (frozenset({WATCH}), False, _runbooks),
+    (frozenset({WATCH, WEB}), False, _of("alerting.oncall.preflight", "rota_mistakes")),
+    (frozenset({WATCH}), False, OBJECTIVES),
+    (frozenset({WATCH}), False, RUNBOOKS),
 )
-# What a role can do without.
-OPTIONAL: Final = (_objectives, _runbooks)

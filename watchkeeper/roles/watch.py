@@ -37,12 +37,12 @@ from detectors.learning.monitors import WATCHER, watch_the_watcher
 from detectors.learning.suppression import reopenings
 from detectors.live import Live
 from detectors.recorded_readiness import record_readiness
+from detectors.slo.preflight import readable_objectives
 from rca.live.diagnose import diagnose
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config
 from watchkeeper.errors import StoreError, WatchkeeperError
 from watchkeeper.problems import Problems
-from watchkeeper.roles import optional_files as aside
 from watchkeeper.roles import ready
 from watchkeeper.roles.acting import Acting
 from watchkeeper.roles.lifecycle import Life, alive
@@ -120,7 +120,7 @@ class Watch:
             history_s=config.watch.history_minutes * 60,
             version=self._learner.version(),
             clear_s=config.watch.clear_s,
-            slos=aside.objectives(config.slo, problems),
+            slos=readable_objectives(config.slo, problems),
             problems=problems,
             late_s=config.watch.late_s,
         )

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from detectors.slo.preflight import readable_objectives
+from runbooks.preflight import readable_runbooks
 from watchkeeper.errors import ConfigError
 from watchkeeper.problems import Problems
-from watchkeeper.roles import optional_files as aside
 from watchkeeper.roles.preflight import SUPERVISED, load_for, supervised
 
 SOURCE = "{metricSource: {type: watchkeeper, spec: {service: checkout, signal: %s}}}"
@@ -39,12 +40,12 @@ def test_a_broken_objective_is_set_aside_and_comes_back(paths: list[Path], broke
     good = paths[0].read_text()
     paths[0].write_bytes(broken.encode(errors="surrogateescape"))
     if broken == slo("b"):  # a name twice: the second of them is the one that is wrong
-        assert len(aside.objectives(paths, problems)) == 1
+        assert len(readable_objectives(paths, problems)) == 1
     else:
-        assert [one.name for one in aside.objectives(paths, problems)] == ["b"]
+        assert [one.name for one in readable_objectives(paths, problems)] == ["b"]
         assert [(one.loop, one.subject) for one in problems.current()] == [("configuration", str(paths[0]))]
     paths[0].write_text(good)
-    assert [one.name for one in aside.objectives(paths, problems)] == ["a", "b"]
+    assert [one.name for one in readable_objectives(paths, problems)] == ["a", "b"]
     assert problems.current() == ()
 
 
@@ -52,17 +53,17 @@ def test_what_needs_a_broken_file_goes_with_it(paths: list[Path]) -> None:
     """Without its indicator no objective can be measured: all are named, and nothing is raised."""
     problems = Problems(None)
     paths[2].unlink()
-    assert aside.objectives(paths, problems) == ()
+    assert readable_objectives(paths, problems) == ()
     assert {one.subject for one in problems.current()} == {str(path) for path in paths}
 
 
 def test_broken_runbooks_touch_nothing(tmp_path: Path) -> None:
     """A folder that went away leaves no runbook, and the built-in ones do not take its place."""
     problems = Problems(None)
-    library = aside.runbooks(tmp_path / "nowhere", problems)
+    library = readable_runbooks(tmp_path / "nowhere", problems)
     assert (dict(library.books), library.policy.services) == ({}, ())
     assert [one.subject for one in problems.current()] == [str(tmp_path / "nowhere")]
-    assert aside.runbooks(None, problems).books
+    assert readable_runbooks(None, problems).books
 
 
 def test_only_a_role_under_its_supervisor_starts_with_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

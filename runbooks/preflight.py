@@ -1,0 +1,36 @@
+"""The runbooks that a configuration names: checked before a start, and read as far as they can be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from runbooks.library import Library, load_runbooks
+from runbooks.policy import Policy
+from watchkeeper.config import ReadConfig
+from watchkeeper.errors import RunbookError
+from watchkeeper.problems import Problems
+
+LOOP: Final = "configuration"
+
+
+def runbook_mistakes(found: ReadConfig) -> Iterator[str]:
+    """What is wrong with the folder `runbooks.dir` and its policy, a line a mistake."""
+    try:
+        load_runbooks(found.config.runbooks.dir)
+    except RunbookError as error:
+        for line in error.message.splitlines():
+            yield f"{found.where('runbooks', 'dir')}: {line}"
+
+
+def readable_runbooks(folder: Path | None, problems: Problems) -> Library:
+    """The runbooks of a folder; none, and nothing that they may touch, where it can't be read."""
+    subject = folder or "built-in runbooks"
+    try:
+        library = load_runbooks(folder)
+    except RunbookError as error:
+        problems.report(LOOP, subject, error)
+        return Library(books={}, policy=Policy(services=(), free=frozenset()))
+    problems.solved(LOOP, subject)
+    return library
