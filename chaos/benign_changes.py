@@ -1,4 +1,4 @@
-"""Things that happen and should wake nobody: a deploy, a cold cache after one, a busy hour, a nightly job.
+"""Changes that should page nobody: a deploy, a cold cache after one, a busy hour, a nightly job.
 
 Each may be seen by a detector; whether it is benign is not assumed but measured, by the steady-state hypothesis
 of `chaos.experiment`: customers must stay well all the while.
@@ -62,7 +62,7 @@ def batch_job(target: Target, service: str, seconds: float) -> Iterator[None]:
         thread.join(5)
 
 
-Disturbance = Callable[[Target, str, float], AbstractContextManager[None]]
-DISTURBANCES: Mapping[str, Disturbance] = MappingProxyType(
+BenignChange = Callable[[Target, str, float], AbstractContextManager[None]]
+BENIGN_CHANGES: Mapping[str, BenignChange] = MappingProxyType(
     {"harmless_deploy": harmless_deploy, "cold_deploy": cold_deploy, "load_wave": load_wave, "batch_job": batch_job}
 )

@@ -70,7 +70,7 @@ class Experiment:
 
     @property
     def title(self) -> str:
-        return f"{self.fault.name} in {self.service}: {self.fault.says}"
+        return f"{self.fault.name} in {self.service}: {self.fault.description}"
 
     @property
     def blast_radius(self) -> str:
@@ -88,23 +88,23 @@ def validate(experiment: Experiment, target: Target) -> None:
         raise ChaosError(f"an experiment lasts at most {LONGEST_BOUND_S:g} s, not {experiment.bound_s:g} s")
     state = target.service(experiment.service).state
     if state != "running":
-        raise ChaosError(f"{experiment.service} is {state}, not running: mend it before breaking it")
+        raise ChaosError(f"{experiment.service} is {state}, not running. Repair it before you break it.")
 
 
 def await_steady(experiment: Experiment, target: Target, within_s: float) -> str:
     """Wait until every probe holds twice in a row; returns what still deviates, empty when all is well."""
     deadline = time.monotonic() + within_s
-    held = 0
+    steady_probes = 0
     while True:
         off = deviating(experiment, target)
-        held = 0 if off else held + 1
-        if held >= 2 or time.monotonic() > deadline:
+        steady_probes = 0 if off else steady_probes + 1
+        if steady_probes >= 2 or time.monotonic() > deadline:
             return off
         time.sleep(1.0)
 
 
 def deviating(experiment: Experiment, target: Target) -> str:
-    """The first probe outside its tolerance, in words; empty when all hold."""
+    """Describe the first probe outside its tolerance; empty when all hold."""
     for probe in experiment.hypothesis:
         holds, value = probe.holds(target)
         if not holds:
@@ -118,14 +118,14 @@ def run(
     during: Callable[[Effect], None],
     *,
     injected: Callable[[], None] = lambda: None,
-    tell: Callable[[Truth], None] = lambda _: None,
+    record: Callable[[Truth], None] = lambda _: None,
     steady_within_s: float = 15.0,
 ) -> Journal:
     """Run it once. `during` is called while the fault holds, with the proof of its effect.
 
-    `tell` gets what is true as it is known: before anything is broken (if it raises then, nothing is), when the effect
-    is proved, and at the end. `during` may return at any time; a fault that somebody else mended in the meantime is not
-    mended twice.
+    `record` gets what is true as it is known: before anything is broken (if it raises then, nothing is), when the
+    effect is proved, and at the end. `during` may return at any time; a fault that somebody else repaired in the
+    meantime is not reverted twice.
 
     Raises:
         ChaosError: refused (see `validate`), the steady state did not hold before, or another experiment runs.
@@ -139,7 +139,7 @@ def run(
         if not before.healthy:
             raise ChaosError(f"{experiment.service} fails already, so nothing was broken")
         injected_at = time.time()
-        mended_by = injected_at + experiment.bound_s
+        ends_by = injected_at + experiment.bound_s
         journal = Journal(
             id=uuid.uuid4().hex,
             title=experiment.title,
@@ -150,22 +150,22 @@ def run(
             start=start,
             injected_at=injected_at,
             effect=Effect(proved=False, since=0.0, detail="not probed"),
-            reverted_at=mended_by,
-            end=mended_by,
+            reverted_at=ends_by,
+            end=ends_by,
             deviations=(),
             steady_again=False,
         )
         status: Status = "interrupted"
         deviations: dict[str, None] = {}
         steady = False
-        tell(keep(target.data_dir, journal, experiment.fault.mechanism))
+        record(keep(target.data_dir, journal, experiment.fault.mechanism))
         try:
             with experiment.fault.inject(target, experiment.service, experiment.bound_s):
                 injected()
                 with _watching(experiment, target, deviations):
                     effect = prove(experiment.fault, target, experiment.service, before)
                     journal = replace(journal, effect=effect)
-                    tell(keep(target.data_dir, journal, experiment.fault.mechanism))
+                    record(keep(target.data_dir, journal, experiment.fault.mechanism))
                     during(effect)
             status = "completed" if effect.proved else "no effect"
         finally:
@@ -185,7 +185,7 @@ def run(
                     deviations=tuple(deviations),
                     steady_again=steady,
                 )
-                tell(keep(target.data_dir, journal, experiment.fault.mechanism))
+                record(keep(target.data_dir, journal, experiment.fault.mechanism))
         return journal
 
 

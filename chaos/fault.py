@@ -1,4 +1,4 @@
-"""What every fault is: one context manager that breaks and mends, and one probe that proves the harm.
+"""What every fault is: one context manager that breaks and reverts, and one probe that proves the harm.
 
 A fault is bounded in time even if the injector is killed: the supervisor holds a lease, or the broken
 part ends by itself. The proof comes from outside, from real requests and the process's state, compared
@@ -19,7 +19,7 @@ from watchkeeper.vocabulary import Mechanism
 
 BASELINE_REQUESTS = 5
 PROOF_WITHIN_S = 12.0
-FEWEST_PROBES = 24  # before a fault is said to have no effect: on a busy machine they take longer than the time above
+FEWEST_PROBES = 24  # before a fault counts as without effect: on a busy machine they take longer than the time above
 TRUTH_FILE = "chaos-truth.jsonl"
 
 
@@ -68,7 +68,7 @@ class Fault(Protocol):
     @property
     def mechanism(self) -> Mechanism: ...
     @property
-    def says(self) -> str:
+    def description(self) -> str:
         """One sentence for a human."""
         ...
 
@@ -78,7 +78,7 @@ class Fault(Protocol):
         ...
 
     def inject(self, target: Target, service: str, bound_s: float) -> AbstractContextManager[None]:
-        """Break on entry, mend on exit; at most `bound_s` seconds even if the exit never comes."""
+        """Break on entry, revert on exit; at most `bound_s` seconds even if the exit never comes."""
         ...
 
     def harmed(self, target: Target, service: str, before: Baseline, sample: ProbeSample) -> str:

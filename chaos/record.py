@@ -1,7 +1,7 @@
 """What experiments did and what was true meanwhile: two files of JSON lines in the target's directory.
 
 An experiment's row is written before it breaks anything, as cut short, and replaced as more is known. So if the
-injector is killed, the row that it leaves is the true one, without anybody who would have to mend it afterwards.
+injector is killed, the row that it leaves is the true one, without anybody who would have to correct it afterwards.
 """
 
 from __future__ import annotations
@@ -64,26 +64,26 @@ def keep(data_dir: Path, journal: Journal, mechanism: Mechanism) -> Truth:
 def truths(data_dir: Path) -> tuple[Truth, ...]:
     """What was true of every experiment against a target, oldest first. Rows that cannot be read are left out."""
     known = {field.name for field in fields(Truth)}
-    found = []
+    readable = []
     for row in _rows(data_dir / TRUTH_FILE):
         try:
-            found.append(Truth(**{name: value for name, value in row.items() if name in known}))
+            readable.append(Truth(**{name: value for name, value in row.items() if name in known}))
         except TypeError:
             continue
-    return tuple(found)
+    return tuple(readable)
 
 
 def history(data_dir: Path) -> tuple[Journal, ...]:
     """Every experiment against a target, oldest first. Rows that cannot be read are left out."""
     known = {field.name for field in fields(Journal)}
-    found = []
+    readable = []
     for row in _rows(data_dir / JOURNAL_FILE):
         try:
             values = {name: value for name, value in row.items() if name in known}
-            found.append(Journal(**(values | {"effect": Effect(**row["effect"])})))
+            readable.append(Journal(**(values | {"effect": Effect(**row["effect"])})))
         except (KeyError, TypeError):
             continue
-    return tuple(found)
+    return tuple(readable)
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

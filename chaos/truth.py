@@ -80,7 +80,7 @@ def settle(db: Database, now: datetime, problems: Problems) -> None:
 
 def _settle(connection: Connection, truth: ExperimentTruth, now: datetime) -> None:
     following = next_began(connection, truth)
-    # After a control window something else may begin at once: what opens later says nothing of it.
+    # After a control window something else may begin at once: what opens later is no evidence about it.
     last = truth.ended + (OPENS_WITHIN if truth.fault else timedelta(0))
     until = min(last, following) if following else last
     caused = _opened(connection, truth, until)
@@ -107,11 +107,11 @@ def _opened(connection: Connection, truth: ExperimentTruth, until: datetime) -> 
     """Incidents about the target that were opened in time."""
     span = (incidents.c.opened_at >= to_micros(truth.began)) & (incidents.c.opened_at < to_micros(until))
     query = select(incidents.c.id, incidents.c.body).where(span).order_by(incidents.c.opened_at)
-    mine = set(truth.services)
+    services = set(truth.services)
     return [
         incident_id
         for incident_id, body in connection.execute(query)
-        if mine & {finding["service"] for finding in json.loads(body)["findings"]}
+        if services & {finding["service"] for finding in json.loads(body)["findings"]}
     ]
 
 
@@ -148,15 +148,15 @@ def _label(connection: Connection, truth: ExperimentTruth, incident_id: str, now
 class Recorder:
     """Keeps what one target's experiments make true; called with each truth as it becomes known."""
 
-    def __init__(self, db: Database, target: Target, say: Callable[[str], None]) -> None:
+    def __init__(self, db: Database, target: Target, notify: Callable[[str], None]) -> None:
         self._db = db
         self._target = target
-        self._say = say
+        self._notify = notify
         self._services = tuple(target.services())
         self._began: set[str] = set()
 
     def __call__(self, row: Truth) -> None:
-        """Keep an experiment's truth. Raises only before anything is broken: later, mending comes first."""
+        """Keep an experiment's truth. Raises only before anything is broken: later, reverting comes first."""
         truth = truth_of(row, self._target.data_dir.resolve(), self._services)
         if row.id not in self._began:
             record_experiment(self._db, truth)
@@ -165,7 +165,7 @@ class Recorder:
         try:
             record_experiment(self._db, truth)
         except (WatchkeeperError, SQLAlchemyError) as error:
-            self._say(f"not recorded yet, the next experiment does it: {one_line(error)}")
+            self._notify(f"not recorded yet, the next experiment does it: {one_line(error)}")
 
     def catch_up(self) -> None:
         """Record what an earlier injector wrote beside the target and could not record any more."""

@@ -1,4 +1,4 @@
-"""A YAML file of this room as one of its models; a mistake names the file, the line and the key."""
+"""A runbook or policy file as a model; a mistake names the file, the line and the key."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ def read_as(model: type[Model], path: Path) -> tuple[Model, Document]:
     try:
         return model.model_validate({} if document.data is None else document.data), document
     except ValidationError as error:
-        told = "\n".join(f"{document.where(each['loc'])}: {plain(each)}" for each in error.errors())
-        raise RunbookError(told) from error
+        mistakes = "\n".join(f"{document.where(each['loc'])}: {plain(each)}" for each in error.errors())
+        raise RunbookError(mistakes) from error

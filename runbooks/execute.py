@@ -31,7 +31,7 @@ RUNS = Counter("watchkeeper_runbook_runs", "Runbook runs that ended.", ["runbook
 # Pauses before asking again, in seconds, where the target says that this can help. The key is the same, so a
 # request whose answer was lost is not done twice.
 AGAIN_AFTER_S: Final = (0.5, 2.0)
-Said = TypeVar("Said")
+Answered = TypeVar("Answered")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class Result:
 
 
 def dry_run(proposal: Proposal, target: Services, library: Library) -> Result:
-    """Say what a run would do now. Touches nothing. A run that would be refused says why."""
+    """Describe what a run would do now. Touches nothing. A run that would be refused gives the reason."""
     try:
         book = library.book_for(proposal)
         status = target.status(proposal.service)
@@ -80,11 +80,11 @@ def carry_out(
                 _back(run, step, target, journal, steps, sleep)
         run = journal.read()
     RUNS.labels(run.proposal.runbook, "done" if run.state == "running" else "failed").inc()
-    return told(run)
+    return describe(run)
 
 
-def told(run: Run) -> Result:
-    """A run's steps in words: forward in order, then what was undone, last first."""
+def describe(run: Run) -> Result:
+    """Describe a run's steps: forward in order, then what was undone, last first."""
     ahead = [f"{s.name} failed: {s.detail}" if s.state == "failed" else s.detail for s in run.steps if s.detail]
     back = [step.undone for step in reversed(run.steps) if step.undone]
     return Result(succeeded=run.state in ("running", "done"), sentences=(*ahead, *back))
@@ -139,7 +139,7 @@ def _key(run: Run, step: RunStep) -> str:
     return f"{run.id}:{step.number}:{step.name}"
 
 
-def _asked(ask: Callable[[], Said], journal: Journal, sleep: Callable[[float], None]) -> Said:
+def _asked(ask: Callable[[], Answered], journal: Journal, sleep: Callable[[float], None]) -> Answered:
     """Ask the target, again where that can help. Whatever a step dies of is a failed step, and the run turns back."""
     for pause_s in (*AGAIN_AFTER_S, None):
         try:

@@ -11,7 +11,7 @@ from watchkeeper.vocabulary import Proposal
 
 
 class Reachable(Protocol):
-    """Whatever can say why a service cannot be acted upon, or nothing."""
+    """Can give the reason why a service cannot be acted upon, or nothing."""
 
     def why_not(self, service: str) -> str: ...
 

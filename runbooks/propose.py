@@ -46,7 +46,7 @@ def propose(diagnosis: Diagnosis, changes: Sequence[ChangeEvent], library: Libra
 
 
 def _change_of(suspect: Suspect, diagnosis: Diagnosis, changes: Sequence[ChangeEvent]) -> ChangeEvent | None:
-    """The latest change of the suspect that can explain the onset. A roll-back is a cure, not a cause."""
+    """The latest change of the suspect that can explain the onset. A rollback is a repair, not a cause."""
     since, until = diagnosis.onset - CHANGE_BEFORE, diagnosis.onset + CHANGE_AFTER
     candidates = [
         change

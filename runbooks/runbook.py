@@ -85,22 +85,22 @@ def read_runbooks(folder: Path | None = None) -> Mapping[str, Runbook]:
     except OSError as error:
         raise RunbookError(f"{place}: cannot be read ({error.strerror}). Check the path.") from error
     library: dict[str, Runbook] = {}
-    told: list[str] = []
+    mistakes: list[str] = []
     for path in names:
         if path.suffix == ".yml":
-            told.append(f"{path}: is not read; rename it to {path.stem}.yaml")
+            mistakes.append(f"{path}: is not read; rename it to {path.stem}.yaml")
         if path.suffix != ".yaml" or path.name == "policy.yaml":
             continue
         try:
             book = read_runbook(path)
         except RunbookError as error:
-            told.append(error.message)
+            mistakes.append(error.message)
             continue
         if book.id in library:
-            told.append(f"{path}: id: {book.id!r} is another runbook's in this folder; rename one")
+            mistakes.append(f"{path}: id: {book.id!r} is another runbook's in this folder; rename one")
         library[book.id] = book
-    if not library and not told:
-        told.append(f"{place}: holds no runbook (*.yaml). Check the path.")
-    if told:
-        raise RunbookError("\n".join(told))
+    if not library and not mistakes:
+        mistakes.append(f"{place}: holds no runbook (*.yaml). Check the path.")
+    if mistakes:
+        raise RunbookError("\n".join(mistakes))
     return MappingProxyType(library)

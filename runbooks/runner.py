@@ -1,6 +1,6 @@
 """Takes the runs that humans approved, one at a time, and carries each to a definite end.
 
-claim (a lease) ─► may it still run? ─► the incident says that it begins ─► steps, lease renewed ─► it ends
+claim (a lease) ─► may it still run? ─► the incident records the start ─► steps, lease renewed ─► it ends
                           │ no                    │ refused
                           └───────────────────────┴─► cancelled, with the reason; the target is not touched
 """
@@ -19,7 +19,7 @@ from typing import Final, Protocol
 import structlog
 from opentelemetry import trace
 
-from runbooks.execute import Result, carry_out, told
+from runbooks.execute import Result, carry_out, describe
 from runbooks.journal import Journal
 from runbooks.library import Library
 from runbooks.step import Step
@@ -39,7 +39,7 @@ LOOP: Final = "runbooks"
 
 
 class Answer(Protocol):
-    """What an incident says to a word about its run."""
+    """The answer of an incident to a report about its run."""
 
     @property
     def changed(self) -> bool: ...
@@ -48,7 +48,7 @@ class Answer(Protocol):
 
 
 class Reports(Protocol):
-    """Where a run's beginning and end are told: the one writer of incidents."""
+    """Receives a run's beginning and end: the one writer of incidents."""
 
     def run_started(self, incident_id: str, key: str, *, run: str, seen: str) -> Answer: ...
     def run_finished(self, incident_id: str, key: str, *, succeeded: bool, text: str, run: str) -> Answer: ...
@@ -104,7 +104,8 @@ class Runner:
                     self._cancel(run, why)
                 else:
                     self._end(
-                        run, Result(succeeded=False, sentences=(*told(run).sentences, f"stopped where it was: {why}"))
+                        run,
+                        Result(succeeded=False, sentences=(*describe(run).sentences, f"stopped where it was: {why}")),
                     )
                 ended += 1
         return ended
@@ -129,7 +130,7 @@ class Runner:
                 return True
         elif why_not:
             # It may not touch the service any more, not even to undo: that is for a human now.
-            did = told(run).sentences
+            did = describe(run).sentences
             self._end(run, Result(succeeded=False, sentences=(*did, f"stopped where it was: {why_not}")))
             return True
         journal = Journal(self._db, run, self._clock, self._lease)
@@ -164,17 +165,17 @@ class Runner:
 
     def _cancel(self, run: Run, why: str) -> None:
         text = f"the runbook did not run: {why}"
-        said = self._reports.run_cancelled(run.incident_id, f"cancelled:{run.id}", text=text, run=run.id)
-        if not said.changed:  # the incident has moved on already: then only the run itself still has to end
+        answer = self._reports.run_cancelled(run.incident_id, f"cancelled:{run.id}", text=text, run=run.id)
+        if not answer.changed:  # the incident has moved on already: then only the run itself still has to end
             with self._db.write() as connection:
                 end_run(connection, run.id, "cancelled", text, self._clock.now())
         self._logger.warning("runbook.cancelled", run=run.id, incident=run.incident_id, why=why)
 
     def _end(self, run: Run, result: Result) -> None:
-        said = self._reports.run_finished(
+        answer = self._reports.run_finished(
             run.incident_id, f"ran:{run.id}", succeeded=result.succeeded, text=result.text, run=run.id
         )
-        if not said.changed:
+        if not answer.changed:
             with self._db.write() as connection:
                 end_run(connection, run.id, "done" if result.succeeded else "failed", result.text, self._clock.now())
         facts = {"run": run.id, "incident": run.incident_id, "succeeded": result.succeeded}
@@ -196,7 +197,7 @@ class Runner:
                 try:
                     journal.hold()
                 except Conflict:
-                    return  # the next write of the run says so
+                    return  # the next write of the run fails for the same reason
                 except StateError as error:
                     self._logger.warning("runbook.lease_unrenewed", error=error.message)
 

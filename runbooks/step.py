@@ -11,13 +11,13 @@ class Step(Protocol):
     """One verb against one service. `run` and `undo` do their work once for each key."""
 
     def plan(self, service: str, status: ServiceStatus | None) -> str:
-        """Say what `run` would do. Pure: it touches nothing. `status` is None while it is unknown."""
+        """Describe what `run` would do. Pure: it touches nothing. `status` is None while it is unknown."""
         ...
 
     def run(self, target: Services, service: str, key: str) -> str:
-        """Do it, and say what was done. Raises RunbookError."""
+        """Do it, and describe what was done. Raises RunbookError."""
         ...
 
     def undo(self, target: Services, service: str, key: str) -> str | None:
-        """Take it back and say so; None where there is nothing to take back and a human must look."""
+        """Take it back and describe that; None where there is nothing to take back and a human must look."""
         ...

@@ -1,4 +1,4 @@
-"""`watchkeeper chaos`: break the target on purpose, prove it, and mend it."""
+"""`watchkeeper chaos`: break the target on purpose, prove it, and revert it."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ def list_faults(as_json: AsJson = False) -> None:
 
     if as_json:
         rows = [
-            {"fault": f.name, "mechanism": f.mechanism, "says": f.says, "targets": f.targets} for f in FAULTS.values()
+            {"fault": f.name, "mechanism": f.mechanism, "description": f.description, "targets": f.targets}
+            for f in FAULTS.values()
         ]
         print(json.dumps(rows, indent=2))
         return
     for fault in FAULTS.values():
-        print(f"{fault.name:<11} {fault.says}\n{'':<11} targets: {', '.join(fault.targets)}")
+        print(f"{fault.name:<11} {fault.description}\n{'':<11} targets: {', '.join(fault.targets)}")
 
 
 @app.command(
@@ -46,7 +47,7 @@ def run(
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run one experiment: check the steady state, inject, prove the effect, hold, mend, check again.
+    """Run one experiment: check the steady state, inject, prove the effect, hold, revert, check again.
 
     With --config, the installation that watches the target learns from it: the watch role labels the incidents that
     the fault caused, or counts a miss.
@@ -61,27 +62,27 @@ def run(
     if fault not in FAULTS:
         raise ChaosError(f"no fault {fault!r}; there are {', '.join(FAULTS)}")
 
-    def say(text: str) -> None:
+    def notify(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
     def hold(effect: Effect) -> None:
-        say(f"took effect: {effect.detail}" if effect.proved else f"no effect: {effect.detail}")
+        notify(f"took effect: {effect.detail}" if effect.proved else f"no effect: {effect.detail}")
         time.sleep(seconds if effect.proved else 0)
 
     experiment = Experiment(fault=FAULTS[fault], service=service, bound_s=seconds + 30)
-    say(experiment.title)
+    notify(experiment.title)
     target = Target.at(shop)
     if config is None:
-        say("not recorded: --config names the installation that shall learn from it")
+        notify("not recorded; use --config to name the installation that learns from it")
         journal = run_experiment(experiment, target, hold)
     else:
         from chaos.truth import Recorder
         from watchkeeper.config import load
         from watchkeeper.state.database import Database
 
-        recorder = Recorder(Database.open(load(config)), target, say)
+        recorder = Recorder(Database.open(load(config)), target, notify)
         recorder.catch_up()
-        journal = run_experiment(experiment, target, hold, tell=recorder)
+        journal = run_experiment(experiment, target, hold, record=recorder)
     if as_json:
         print(json.dumps(asdict(journal), indent=2))
     else:
@@ -97,14 +98,14 @@ def history(shop: ShopDir, config: ConfigPath = None, as_json: AsJson = False) -
     """
     from chaos.record import history as read_history
 
-    found, became = read_history(shop), _outcomes(config)
+    journals, outcomes = read_history(shop), _outcomes(config)
     if as_json:
-        print(json.dumps([{**asdict(one), "outcome": became.get(one.id)} for one in found], indent=2))
+        print(json.dumps([{**asdict(journal), "outcome": outcomes.get(journal.id)} for journal in journals], indent=2))
         return
-    for one in found:
-        at, outcome = datetime.fromtimestamp(one.start, UTC), became.get(one.id) or ""
-        print(f"{at:%Y-%m-%d %H:%M:%S}  {one.status:13}  {outcome:9}  {one.title}")
-    if not found:
+    for journal in journals:
+        at, outcome = datetime.fromtimestamp(journal.start, UTC), outcomes.get(journal.id) or ""
+        print(f"{at:%Y-%m-%d %H:%M:%S}  {journal.status:13}  {outcome:9}  {journal.title}")
+    if not journals:
         print("No experiment yet.")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from chaos.demo.processes import Stopped
 from chaos.demo.report import FaultReport, Report
-from chaos.demo.stage import Say, perform
+from chaos.demo.stage import Notify, perform
 from chaos.demo.story import Story, run_course
 from chaos.scorecard import Scored, score
 
@@ -24,9 +24,9 @@ class _Played:
     extra_pages: int
 
 
-def run(root: Path, seed: int, say: Say) -> Report:
+def run(root: Path, seed: int, notify: Notify) -> Report:
     """Six faults and a control window. Raises Stopped on Ctrl-C."""
-    played, measured = perform(root, seed, say, lambda story: _play(story, seed, say))
+    played, measured = perform(root, seed, notify, lambda story: _play(story, seed, notify))
     return Report(
         seed=seed,
         faults=played.faults,
@@ -39,14 +39,14 @@ def run(root: Path, seed: int, say: Say) -> Report:
     )
 
 
-def _play(story: Story, seed: int, say: Say) -> _Played:
+def _play(story: Story, seed: int, notify: Notify) -> _Played:
     loop = story.loop
     before = loop.model_versions()
     faults, problems = run_course(story, seed)
     after = story.learn(before)
     shadow = loop.would_have_changed()
     silent = [verdict["incident"] for verdict in shadow if not verdict["would_page"]]
-    say(f"learnt: {len(after)} model versions; the newest would not have paged for {silent or 'none'}")
+    notify(f"learned: {len(after)} model versions; the newest would not have paged for {silent or 'none'}")
     own = {report.incident for report in faults}
     extra = [one for one in loop.incidents.list(limit=200) if one.thread and one.id not in own]
     return _Played(

@@ -1,7 +1,7 @@
 """The scripted human: reads the messages that the Slack stand-in shows, and presses their buttons.
 
 Every press becomes the same signed request that Slack would send. The human knows no more of Watchkeeper than
-the messages say; what the cause really was, a person finds out by looking, so the script is told it.
+the messages contain. A person finds the real cause by looking; the script gets it as an argument.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ GIVES_UP_AFTER_S = 90.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What the human will say of an incident at its end: `cause` is None for a false page."""
+    """The human's judgement of an incident at its end: `cause` is None for a false page."""
 
     cause: str | None
     mechanism: str
@@ -90,7 +90,7 @@ class ScriptedHuman:
                 self._press(page, channel, message, "approve" if looked.cause else "decline")
             return
         tired = now - page.acknowledged_at > GIVES_UP_AFTER_S
-        if "resolve" in buttons and (_says_recovered(message) or tired):
+        if "resolve" in buttons and (_has_recovered(message) or tired):
             self._resolve(page, channel, message)
 
     def _press(self, page: _Page, channel: str, message: Mapping[str, Any], action: str) -> Mapping[str, Any] | None:
@@ -142,8 +142,8 @@ def _buttons(message: Mapping[str, Any]) -> set[str]:
     }
 
 
-def _says_recovered(message: Mapping[str, Any]) -> bool:
-    """Whether the message's header says that nothing fires any more."""
+def _has_recovered(message: Mapping[str, Any]) -> bool:
+    """Whether the message's header reports recovery."""
     headers = [block["text"]["text"] for block in message.get("blocks") or [] if block.get("type") == "header"]
     return any("recovered" in header.lower() for header in headers)
 

@@ -127,7 +127,7 @@ def _break(loop: Loop, target: Target, story: Story, patience: Patience, screen:
         Experiment(fault=plan.fault, service=plan.service, bound_s=FAULT_BOUND_S),
         target,
         follow,
-        tell=story.truth_kept(),
+        record=story.truth_kept(),
     )
     incident = story.first(since)
     if incident:
@@ -142,4 +142,4 @@ def _break(loop: Loop, target: Target, story: Story, patience: Patience, screen:
         after = story.learn(models)
         new = [f"{m['name']} v{m['version']} ({m['stage']})" for m in after if m not in models]
         if new:
-            screen.steps.append(f"learnt from the labels: {', '.join(new)}; see `watchkeeper model list`")
+            screen.steps.append(f"learned from the labels: {', '.join(new)}; see `watchkeeper model list`")

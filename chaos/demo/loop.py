@@ -36,8 +36,8 @@ class Loop:
 
     def opened_since(self, since: float) -> list[Incident]:
         """Incidents opened after a Unix time, oldest first."""
-        found = [one for one in self.incidents.list(limit=200) if one.opened_at.timestamp() >= since]
-        return sorted(found, key=lambda one: one.opened_at)
+        incidents = [one for one in self.incidents.list(limit=200) if one.opened_at.timestamp() >= since]
+        return sorted(incidents, key=lambda one: one.opened_at)
 
     def pages_between(self, since: float, until: float) -> int:
         """Incidents whose page a human got in that time."""
@@ -51,7 +51,7 @@ class Loop:
             return [dict(row) for row in connection.execute(query).mappings()]
 
     def would_have_changed(self) -> list[dict[str, Any]]:
-        """What the newest version in shadow says of the incidents: which it would not have paged for."""
+        """The newest shadow version's verdicts: which incidents it would not have paged for."""
         shadows = [one for one in self.model_versions() if one["stage"] in ("shadow", "canary")]
         if not shadows:
             return []
@@ -69,7 +69,7 @@ class Loop:
             return connection.scalar(query)
 
     def human_label(self, incident_id: str) -> Mapping[str, Any] | None:
-        """What the human said of an incident."""
+        """The human's label of an incident."""
         for label in labels(self.db, source="human", incident_id=incident_id):
             return {
                 "source": label.source,
@@ -92,11 +92,11 @@ class Loop:
 
     def report(self, journal: Journal, incident: Incident | None, seen: Diagnosis | None, opened: int) -> FaultReport:
         """One fault and what became of it; `seen` is the diagnosis that the human acted on."""
-        found: dict[str, Any] = {}
+        outcome: dict[str, Any] = {}
         if incident:
             since = journal.effect.since or journal.injected_at
             suspects, rank = ranked(seen or incident.diagnosis, journal.target)
-            found = {
+            outcome = {
                 "incident": incident.id,
                 "detected_s": _after(since, incident.opened_at.timestamp()),
                 "paged_s": _after(since, paged_at(incident)),
@@ -106,7 +106,7 @@ class Loop:
                 "abstained": incident.diagnosis.abstained if incident.diagnosis else None,
                 "acknowledged_s": _after(since, _stamp(incident.acknowledged_at)),
                 "runbook": incident.proposal.runbook if incident.proposal else None,
-                "runbook_cured": _cured(incident, journal),
+                "remediated": _remediated(incident, journal),
                 "recovered_s": _after(since, _stamp(incident.recovered_at)),
                 "resolved_s": _after(since, _stamp(incident.resolved_at)),
                 "postmortem": self.postmortem(incident.id),
@@ -121,7 +121,7 @@ class Loop:
             effect=journal.effect.detail,
             incidents_opened=opened,
             steady_again=journal.steady_again,
-            **found,
+            **outcome,
         )
 
 
@@ -130,8 +130,8 @@ def paged_at(incident: Incident) -> float | None:
     return float(incident.thread.ts) if incident.thread else None
 
 
-def _cured(incident: Incident, journal: Journal) -> bool:
-    """Whether the incident recovered after its runbook ran, and before chaos mended the fault itself."""
+def _remediated(incident: Incident, journal: Journal) -> bool:
+    """Whether the incident recovered after its runbook ran, and before chaos reverted the fault itself."""
     recovered = _stamp(incident.recovered_at)
     return incident.proposal_state == "done" and recovered is not None and recovered <= journal.reverted_at
 

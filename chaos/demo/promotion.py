@@ -1,4 +1,4 @@
-"""The trial's operator: promotes what was learnt through the gate, later rolls it back and compares every decision."""
+"""The trial's operator: promotes what was learned through the gate, later rolls it back and compares every decision."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ class Promotion:
 class Operator:
     """Promotes, maybe again, and rolls back to what served at first."""
 
-    def __init__(self, db: Database, patience: Patience, say: Callable[[str], None], rules: GateConfig) -> None:
+    def __init__(self, db: Database, patience: Patience, notify: Callable[[str], None], rules: GateConfig) -> None:
         """`rules` are those of the watch role's own gate."""
         self._db = db
         self._rules = rules
         self._patience = patience
-        self._say = say
+        self._notify = notify
         self._findings: tuple[Finding, ...] = ()
         self._before: list[Any] = []
         self._version = 0
         self._served_before = 0
-        self._reason = "nothing was learnt"
+        self._reason = "nothing was learned"
 
     def promote(self) -> None:
         """The newest candidate to serving, through the gate and never by force; wait as long as the gate wants."""
@@ -70,11 +70,11 @@ class Operator:
                     self._db, version, actor=OPERATOR, now=datetime.now(UTC), rules=self._rules, why="the trial's half"
                 )
                 self._reason = "the gate passed it"
-                self._say(f"◆ version {version} is promoted to {to}")
+                self._notify(f"◆ version {version} is promoted to {to}")
             except StateError as error:
                 self._reason = error.message
         if _serving(self._db) != version:
-            self._say(f"◆ {self._reason}")
+            self._notify(f"◆ {self._reason}")
         self._version = _serving(self._db)
         self._patience.sleep(TAKEN_UP_S)
 
@@ -87,7 +87,7 @@ class Operator:
             while back_to != self._served_before:
                 back_to = registry.rollback(self._db, actor=OPERATOR, now=datetime.now(UTC), why="the trial is over")
             same = _decisions(self._db, self._findings) == self._before
-            self._say(f"◆ rolled back to version {back_to}: decisions are {'the same' if same else 'NOT the same'}")
+            self._notify(f"◆ rolled back to version {back_to}: decisions are {'the same' if same else 'NOT the same'}")
         return Promotion(
             version=self._version,
             reason=self._reason,
@@ -114,8 +114,8 @@ def _decisions(db: Database, findings: Sequence[Finding]) -> list[Any]:
 
 
 def _serving(db: Database) -> int:
-    found = at_stage(db, registry.NAME, "serving")
-    return found.version if found else 0
+    version = at_stage(db, registry.NAME, "serving")
+    return version.version if version else 0
 
 
 def _candidate(db: Database) -> int:

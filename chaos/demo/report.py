@@ -15,7 +15,7 @@ class FaultReport:
 
     `suspects` are those that the human saw when approving (or at the end), best first. `rank_of_truth` counts
     from 1; None: the true service was not among them. `mechanism` is what was really done, and `mechanism_named`
-    what the first suspect's explanation says.
+    what the first suspect names. `remediated`: the incident recovered by its runbook, before chaos reverted the fault.
     """
 
     fault: str
@@ -33,7 +33,7 @@ class FaultReport:
     abstained: bool | None = None
     acknowledged_s: float | None = None
     runbook: str | None = None
-    runbook_cured: bool | None = None
+    remediated: bool | None = None
     recovered_s: float | None = None
     resolved_s: float | None = None
     postmortem: str | None = None

@@ -57,12 +57,12 @@ def print_trial(trial: TrialReport) -> None:
     """The trial's two halves side by side on stdout, then what root-cause analysis did."""
     console = Console()
     table = Table(title=f"Before and after learning, seed {trial.seed}")
-    for column in ("", "benign disturbances", "false pages", "a disturbance", "faults", "recall"):
+    for column in ("", "benign changes", "false pages", "per change", "faults", "recall"):
         table.add_column(column)
     for name, half in (("before", trial.before), ("after", trial.after)):
         table.add_row(
             name,
-            f"{half.benign} of {half.disturbances}",
+            f"{half.benign} of {half.benign_changes}",
             str(half.false_pages),
             f"{half.false_page_rate:.2f}",
             f"{half.took_effect} of {half.faults}",
@@ -76,7 +76,7 @@ def print_trial(trial: TrialReport) -> None:
 
 
 def progress(headline: str, incident: Incident | None, links: Mapping[str, str], steps: list[str]) -> Panel:
-    """What the terminal shows while a fault holds: what was done, what the incident says, where to look."""
+    """What the terminal shows while a fault holds: what was done, the incident so far, where to look."""
     parts: list[Any] = [Text(headline, style="bold")]
     parts += [Text(f"· {step}") for step in steps[-6:]]
     if incident:

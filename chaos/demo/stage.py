@@ -19,26 +19,26 @@ from watchkeeper.errors import WatchkeeperError
 from watchkeeper.roles.up import Interrupted, Supervisor, stopping_on_signals
 
 RATE_PER_S = 16.0
-Say = Callable[[str], None]
+Notify = Callable[[str], None]
 Played = TypeVar("Played")
 
 
-def perform(root: Path, seed: int, say: Say, play: Callable[[Story], Played]) -> tuple[Played, Measured]:
+def perform(root: Path, seed: int, notify: Notify, play: Callable[[Story], Played]) -> tuple[Played, Measured]:
     """Start everything, play the course, stop everything. Raises Stopped on Ctrl-C."""
     started = time.time()
     settings = prepare(root)
-    say(f"data and logs: {settings.config.data_dir.parent}")
+    notify(f"data and logs: {settings.config.data_dir.parent}")
     shop = Shop(settings, seed=seed, rate_per_s=RATE_PER_S)
     memory = PeakMemory()
     patience = Patience()
     with stopping_on_signals() as asked:
-        supervisor = Supervisor(settings.config, settings.config_path, say=say, asked_to_stop=asked)
+        supervisor = Supervisor(settings.config, settings.config_path, say=notify, asked_to_stop=asked)
         try:
             supervisor.start()
             shop.await_ready(asked)
-            say(f"dashboard: {settings.dashboard_url}")
-            say(f"Slack page: {settings.stand_in_url}/")
-            course = _Course(settings, patience, say, play, began=started)
+            notify(f"dashboard: {settings.dashboard_url}")
+            notify(f"Slack page: {settings.stand_in_url}/")
+            course = _Course(settings, patience, notify, play, began=started)
             course.start()
             while course.is_alive():
                 supervisor.tend()
@@ -68,12 +68,12 @@ class _Course(threading.Thread, Generic[Played]):
     """The course beside the main thread, which tends the processes that it started."""
 
     def __init__(
-        self, settings: Settings, patience: Patience, say: Say, play: Callable[[Story], Played], *, began: float
+        self, settings: Settings, patience: Patience, notify: Notify, play: Callable[[Story], Played], *, began: float
     ) -> None:
         super().__init__(name="course", daemon=True)
         self._settings = settings
         self._patience = patience
-        self._say = say
+        self._notify = notify
         self._play = play
         self._began = began
         self._result: Played | None = None
@@ -98,7 +98,7 @@ class _Course(threading.Thread, Generic[Played]):
         settings = self._settings
         loop = Loop(settings.config)
         target = Target(f"http://127.0.0.1:{settings.shop_port}", settings.shop_token, settings.shop_dir)
-        story = Story(loop, target, self._patience, self._say, began=self._began)
+        story = Story(loop, target, self._patience, self._notify, began=self._began)
         human = ScriptedHuman(settings.stand_in_url, self._patience, story.verdict)
         human.start()
         try:

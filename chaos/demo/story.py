@@ -1,4 +1,4 @@
-"""The headless demo's course: warm-up, a control window without faults, six faults, and what was learnt."""
+"""The headless demo's course: warm-up, a control window without faults, six faults, and what was learned."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ STILL_OPEN_S = 20.0
 LEARNING_WITHIN_S = 15.0
 BOUND_S = 100.0
 
-Say = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,14 +67,14 @@ def choose(seed: int) -> tuple[Plan, ...]:
 
 
 class Story:
-    """Runs the course and remembers what is true at each moment, which the scripted human is told."""
+    """Runs the course and remembers what is true at each moment, for the scripted human."""
 
-    def __init__(self, loop: Loop, target: Target, patience: Patience, say: Say, *, began: float) -> None:
+    def __init__(self, loop: Loop, target: Target, patience: Patience, notify: Notify, *, began: float) -> None:
         """`began` is when the run began, in Unix seconds."""
         self.loop = loop
         self.target = target
         self.patience = patience
-        self.say = say
+        self.notify = notify
         self._truths: list[tuple[float, float | None, Plan]] = []
         self.control_pages = 0
         self.control_minutes = 0.0
@@ -83,10 +83,10 @@ class Story:
         self._began = began
 
     def verdict(self, posted_at: float) -> Verdict:
-        """What somebody who looked would say of a page posted at that time."""
+        """The judgement of somebody who investigated a page that was posted at that time."""
         for since, until, plan in self._truths:
             if since <= posted_at and (until is None or posted_at <= until + LATE_RESOLVE_S):
-                note = f"{plan.fault.says}; found by looking at {plan.service}"
+                note = f"{plan.fault.description}; found by looking at {plan.service}"
                 return Verdict(cause=plan.service, mechanism=plan.fault.mechanism, note=note)
         return Verdict(cause=None, mechanism="unknown", note="nothing was wrong")
 
@@ -96,7 +96,7 @@ class Story:
 
     def warm_up(self, seconds: float = WARM_UP_S) -> None:
         """Let the detectors see the shop while it is well."""
-        self.say(f"warming up for {seconds:g} s: the detectors learn what is normal")
+        self.notify(f"warming up for {seconds:g} s: the detectors learn what is normal")
         self.patience.sleep(seconds)
         self._await_levels()
 
@@ -117,32 +117,32 @@ class Story:
                 break
             if waited - reported >= REPORT_EVERY_S:
                 reported = waited
-                self.say(f"  not warm yet ({waited:.0f} s more): {', '.join(learning) or 'no service has reported'}")
-        self.say("  some services have no level yet, and nothing changes; going on without")
+                self.notify(f"  not warm yet ({waited:.0f} s more): {', '.join(learning) or 'no service has reported'}")
+        self.notify("  some services have no level yet, and nothing changes; going on without")
 
     def control_window(self, seconds: float = CONTROL_S) -> None:
         """Wait without a fault; every page in it is a false one."""
-        self.say(f"control window: {seconds / 60:.1f} minutes without a fault")
+        self.notify(f"control window: {seconds / 60:.1f} minutes without a fault")
         since = time.time()
         self.patience.sleep(seconds)
         self.control_pages = self.loop.pages_between(since, time.time())
         self.control_minutes = round(seconds / 60, 2)
         self.truth_kept().control(since, time.time(), "no fault was injected")
         self.loop.settle()
-        self.say(f"control window: {self.control_pages} pages")
+        self.notify(f"control window: {self.control_pages} pages")
 
     def truth_kept(self) -> Recorder:
         """Who keeps what is true of the target in the state database."""
-        return Recorder(self.loop.db, self.target, self.say)
+        return Recorder(self.loop.db, self.target, self.notify)
 
     def break_one(self, plan: Plan) -> FaultReport:
-        """Break one service, watch the loop, mend what is left, and report.
+        """Break one service, watch the loop, revert what is left, and report.
 
         Raises:
             ChaosError: the experiment was refused.
         """
         experiment = Experiment(fault=plan.fault, service=plan.service, bound_s=BOUND_S)
-        self.say(f"▶ {plan.fault.name} in {plan.service}: {plan.fault.says}")
+        self.notify(f"▶ {plan.fault.name} in {plan.service}: {plan.fault.description}")
         since = time.time()
         seen: list[Diagnosis] = []
         self.remember(plan, since)
@@ -151,7 +151,7 @@ class Story:
                 experiment,
                 self.target,
                 lambda effect: self._follow(effect, since, seen),
-                tell=self.truth_kept(),
+                record=self.truth_kept(),
                 steady_within_s=20.0,
             )
         finally:
@@ -161,7 +161,7 @@ class Story:
         self.loop.settle()
         self._await_postmortem(incident)
         report = self.loop.report(journal, incident, seen[0] if seen else None, len(opened))
-        self.say(_line(report))
+        self.notify(_line(report))
         return report
 
     def settle(self) -> None:
@@ -170,7 +170,7 @@ class Story:
             if not self.loop.incidents.list("open"):
                 break
         else:
-            self.say("  an incident is still open")
+            self.notify("  an incident is still open")
         resolved = [one.resolved_at.timestamp() for one in self.loop.incidents.list(limit=20) if one.resolved_at]
         self.patience.sleep(max(resolved, default=0.0) + QUIET_BETWEEN_S - time.time())
 
@@ -184,27 +184,27 @@ class Story:
     def _follow(self, effect: Effect, since: float, seen: list[Diagnosis]) -> None:
         """Wait while the loop works on the fault: until the incident recovered, or patience ends."""
         if not effect.proved:
-            self.say(f"  no effect: {effect.detail}")
+            self.notify(f"  no effect: {effect.detail}")
             return
-        self.say(f"  took effect: {effect.detail}")
-        told: set[str] = set()
+        self.notify(f"  took effect: {effect.detail}")
+        reported: set[str] = set()
         for _ in self.patience.every(0.4, self._hold_s()):
             incident = self.first(since)
             if incident is None:
                 continue
-            self._tell(incident, told, effect.since)
+            self._report_progress(incident, reported, effect.since)
             if incident.diagnosis and incident.proposal_state in ("approved", "running", "done", "failed") and not seen:
                 seen.append(incident.diagnosis)
             if incident.human_state == "resolved" or incident.system_state == "recovered":
                 return
-        self.say("  it did not recover in time; mending it by hand")
+        self.notify("  it did not recover in time; chaos reverts the fault")
 
     def _hold_s(self) -> float:
         """How long this fault may hold, so that the faults after it find time too."""
         left = self._began + self.whole_run_s - time.time() - self.still_to_come * FAULT_TAKES_S
         return min(max(left, LEAST_HOLD_S), FAULT_HOLDS_S)
 
-    def _tell(self, incident: Incident, told: set[str], since: float) -> None:
+    def _report_progress(self, incident: Incident, reported: set[str], since: float) -> None:
         steps = {
             "opened": incident.opened_at.timestamp(),
             "paged": paged_at(incident),
@@ -213,11 +213,11 @@ class Story:
             "recovered": incident.recovered_at.timestamp() if incident.recovered_at else None,
         }
         for name, at in steps.items():
-            if at is not None and name not in told:
-                told.add(name)
+            if at is not None and name not in reported:
+                reported.add(name)
                 cause = _first_suspect(incident)
                 detail = {"opened": incident.title, "paged": f"likely cause {cause}"}.get(name, "")
-                self.say(f"  {at - since:5.1f} s  {name}  {incident.id} {detail}")
+                self.notify(f"  {at - since:5.1f} s  {name}  {incident.id} {detail}")
 
     def first(self, since: float) -> Incident | None:
         """The incident of the fault that began at `since`: the first one opened after it."""
@@ -255,7 +255,7 @@ def _line(report: FaultReport) -> str:
     return (
         f"■ {report.fault} in {report.target}: detected {seconds(report.detected_s)}, paged {seconds(report.paged_s)}, "
         f"truth ranked {rank}, resolved {seconds(report.resolved_s)}"
-        f"{'' if report.runbook_cured else ' (not cured by the runbook)'}"
+        f"{'' if report.remediated else ' (not remediated by the runbook)'}"
     )
 
 

@@ -1,12 +1,12 @@
-"""`watchkeeper demo --trial`: many faults and as many harmless disturbances, before and after labels were learnt.
+"""`watchkeeper demo --trial`: many faults and as many benign changes, before and after learning.
 
-    warm-up ─► before: one fault of each kind and half of the disturbances, and more faults until there are ten labels;
-               every page is labelled, by a human and by chaos
+    warm-up ─► before: one fault of each kind and half of the benign changes, and more faults until there are
+               ten labels; every page is labelled, by a human and by chaos
             ─► an operator promotes the newest version, through the gate, and again after every five further labels
-            ─► after: the other faults and disturbances, on other services
+            ─► after: the other faults and benign changes, on other services
             ─► roll back, and compare every decision with the one before the promotion
 
-A disturbance counts as benign only where customers stayed well through it (chaos' steady-state hypothesis).
+A change counts as benign only where customers stayed well through it (chaos' steady-state hypothesis).
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from chaos.benign_changes import DISTURBANCES
+from chaos.benign_changes import BENIGN_CHANGES
 from chaos.demo.loop import paged_at
 from chaos.demo.promotion import Operator, Promotion
 from chaos.demo.report import FaultReport, Measured
-from chaos.demo.stage import Say, perform
+from chaos.demo.stage import Notify, perform
 from chaos.demo.story import LATE_RESOLVE_S, Plan, Story, choose
 from chaos.experiment import STEADY_STATE
 from chaos.faults import FAULTS
@@ -31,10 +31,10 @@ from chaos.scorecard import Scored, score
 from chaos.shop.topology import PLANS
 from watchkeeper.errors import ChaosError
 
-DISTURBED_S = 30.0
+CHANGE_LASTS_S = 30.0
 HURT_SECONDS_AT_MOST = 3
 PAGE_MAY_COME_S = 12.0
-# A cold cache is what wakes somebody for nothing most often, so it comes most often.
+# A cold cache causes false pages most often, so it comes most often.
 MIX = ("cold_deploy", "batch_job", "cold_deploy", "harmless_deploy", "cold_deploy", "load_wave")
 LABELS = 10  # before anything is promoted
 MORE_LABELS = 5  # before the next version is
@@ -42,16 +42,16 @@ Phase = Literal["before", "after"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Disturb:
-    """Which harmless thing happens to which service."""
+class PlannedChange:
+    """Which benign change is made to which service."""
 
     name: str
     service: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DisturbanceReport:
-    """One disturbance. `benign`: customers stayed well; `paged`: the incidents that woke somebody for it."""
+class BenignChangeReport:
+    """One benign change. `benign`: customers stayed well; `paged`: the incidents that paged somebody for it."""
 
     name: str
     service: str
@@ -65,11 +65,11 @@ class DisturbanceReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Half:
-    """One phase's counts. `false_pages` are the pages during benign disturbances."""
+    """One phase's counts. `false_pages` are the pages during benign changes."""
 
-    disturbances: int
+    benign_changes: int
     benign: int
-    disturbances_paged: int
+    benign_changes_paged: int
     false_pages: int
     false_page_rate: float
     faults: int
@@ -88,7 +88,7 @@ class TrialReport:
     scorecard: dict[str, Any]
     promotion: Promotion
     faults: tuple[FaultReport, ...]
-    disturbances: tuple[DisturbanceReport, ...]
+    benign_changes: tuple[BenignChangeReport, ...]
     problems: tuple[str, ...]
     measured: Measured
 
@@ -96,9 +96,9 @@ class TrialReport:
         return asdict(self)
 
 
-def run(root: Path, seed: int, say: Say, *, faults: int, disturbances: int) -> TrialReport:
+def run(root: Path, seed: int, notify: Notify, *, faults: int, benign_changes: int) -> TrialReport:
     """Play the trial. Raises Stopped on Ctrl-C."""
-    played, measured = perform(root, seed, say, lambda story: _Trial(story, seed).play(faults, disturbances))
+    played, measured = perform(root, seed, notify, lambda story: _Trial(story, seed).play(faults, benign_changes))
     return TrialReport(
         seed=seed,
         before=played.halves[0],
@@ -107,35 +107,36 @@ def run(root: Path, seed: int, say: Say, *, faults: int, disturbances: int) -> T
         scorecard=asdict(score([Scored.read(asdict(report)) for report in played.faults])),
         promotion=played.promotion,
         faults=played.faults,
-        disturbances=played.disturbances,
+        benign_changes=played.benign_changes,
         problems=played.problems,
         measured=measured,
     )
 
 
-def steps(seed: int, faults: int, disturbances: int) -> tuple[list[Plan | Disturb], list[Plan | Disturb]]:
+def steps(seed: int, faults: int, benign_changes: int) -> tuple[list[Plan | PlannedChange], list[Plan | PlannedChange]]:
     """What happens before and after the promotion, shuffled: the same kinds in both, on other services.
 
-    Each round of faults is that of one seed of the headless demo; disturbances come in the order of `MIX`.
+    Each round of faults is that of one seed of the headless demo; benign changes come in the order of `MIX`.
     One round of faults comes before, so that some ten labels have to be enough.
     """
     plans = [plan for number in range(math.ceil(faults / len(FAULTS))) for plan in choose(seed + number)][:faults]
     dice = random.Random(seed)
     names = [plan.name for plan in PLANS]
-    dealt = {kind: dice.sample(names, len(names)) for kind in DISTURBANCES}
-    middle = disturbances // 2
+    dealt = {kind: dice.sample(names, len(names)) for kind in BENIGN_CHANGES}
+    middle = benign_changes // 2
 
-    def deal(count: int, first: int) -> list[Plan | Disturb]:
+    def deal(count: int, first: int) -> list[Plan | PlannedChange]:
         kinds = [MIX[i % len(MIX)] for i in range(count)]
         turns = [first + kinds[:i].count(kind) for i, kind in enumerate(kinds)]
         return [
-            Disturb(name=kind, service=dealt[kind][turn % len(names)]) for kind, turn in zip(kinds, turns, strict=True)
+            PlannedChange(name=kind, service=dealt[kind][turn % len(names)])
+            for kind, turn in zip(kinds, turns, strict=True)
         ]
 
     first = min(len(FAULTS), faults // 2)
-    halves: tuple[list[Plan | Disturb], list[Plan | Disturb]] = (
+    halves: tuple[list[Plan | PlannedChange], list[Plan | PlannedChange]] = (
         [*plans[:first], *deal(middle, 0)],
-        [*plans[first:], *deal(disturbances - middle, len(names) // 2)],
+        [*plans[first:], *deal(benign_changes - middle, len(names) // 2)],
     )
     for half in halves:
         dice.shuffle(half)
@@ -148,7 +149,7 @@ class _Played:
     labels_before: int
     promotion: Promotion
     faults: tuple[FaultReport, ...]
-    disturbances: tuple[DisturbanceReport, ...]
+    benign_changes: tuple[BenignChangeReport, ...]
     problems: tuple[str, ...]
 
 
@@ -162,9 +163,9 @@ class _Trial:
         self._done = self._all = 0
         story.whole_run_s = float("inf")
 
-    def play(self, faults: int, disturbances: int) -> _Played:
+    def play(self, faults: int, benign_changes: int) -> _Played:
         story = self._story
-        before, after = steps(self._seed, faults, disturbances)
+        before, after = steps(self._seed, faults, benign_changes)
         self._all = len(before) + len(after)
         story.warm_up()
         first = self._half("before", before)
@@ -173,9 +174,9 @@ class _Trial:
             extra = self._half("before", [more])
             first[0].extend(extra[0])
         labels_before = self._labels()
-        operator = Operator(story.loop.db, story.patience, story.say, story.loop.gate)
+        operator = Operator(story.loop.db, story.patience, story.notify, story.loop.gate)
         operator.promote()
-        second: tuple[list[FaultReport], list[DisturbanceReport]] = ([], [])
+        second: tuple[list[FaultReport], list[BenignChangeReport]] = ([], [])
         promoted_at = labels_before
         for step in after:
             part = self._half("after", [step])
@@ -189,7 +190,7 @@ class _Trial:
             labels_before=labels_before,
             promotion=operator.roll_back(),
             faults=(*first[0], *second[0]),
-            disturbances=(*first[1], *second[1]),
+            benign_changes=(*first[1], *second[1]),
             problems=tuple(self._problems),
         )
 
@@ -197,41 +198,41 @@ class _Trial:
         return self._story.loop.labelled_incidents("human")
 
     def _half(
-        self, phase: Phase, course: Sequence[Plan | Disturb]
-    ) -> tuple[list[FaultReport], list[DisturbanceReport]]:
+        self, phase: Phase, course: Sequence[Plan | PlannedChange]
+    ) -> tuple[list[FaultReport], list[BenignChangeReport]]:
         faults: list[FaultReport] = []
-        disturbances: list[DisturbanceReport] = []
+        benign_changes: list[BenignChangeReport] = []
         for step in course:
             self._done += 1
-            self._story.say(f"{phase}, {self._done} of {self._all}")
+            self._story.notify(f"{phase}, {self._done} of {self._all}")
             try:
                 if isinstance(step, Plan):
                     faults.append(self._story.break_one(step))
                 else:
-                    disturbances.append(self._disturb(phase, step))
+                    benign_changes.append(self._change(phase, step))
             except ChaosError as error:
                 self._problems.append(f"{step}: {error.message}")
-                self._story.say(f"  refused: {error.message}")
+                self._story.notify(f"  refused: {error.message}")
             self._story.settle()
-        return faults, disturbances
+        return faults, benign_changes
 
-    def _disturb(self, phase: Phase, step: Disturb) -> DisturbanceReport:
+    def _change(self, phase: Phase, step: PlannedChange) -> BenignChangeReport:
         """Let it happen, watch customers, wait for a page, and label what was opened."""
         story = self._story
-        story.say(f"○ {step.name} in {step.service}")
+        story.notify(f"○ {step.name} in {step.service}")
         since, hurt = time.time(), 0
-        with DISTURBANCES[step.name](story.target, step.service, DISTURBED_S):
-            for _ in story.patience.every(1.0, DISTURBED_S):
+        with BENIGN_CHANGES[step.name](story.target, step.service, CHANGE_LASTS_S):
+            for _ in story.patience.every(1.0, CHANGE_LASTS_S):
                 hurt += not all(probe.holds(story.target)[0] for probe in STEADY_STATE)
         story.patience.sleep(PAGE_MAY_COME_S)
-        for _ in story.patience.every(0.5, LATE_RESOLVE_S + DISTURBED_S):
+        for _ in story.patience.every(0.5, LATE_RESOLVE_S + CHANGE_LASTS_S):
             if all(one.human_state == "resolved" or not one.thread for one in story.loop.opened_since(since)):
                 break
         opened = story.loop.opened_since(since)
         story.truth_kept().control(since, time.time(), f"{step.name} in {step.service}: customers stayed well")
         story.loop.settle()
         paged = [one for one in opened if paged_at(one)]
-        report = DisturbanceReport(
+        report = BenignChangeReport(
             name=step.name,
             service=step.service,
             phase=phase,
@@ -241,18 +242,18 @@ class _Trial:
             paged=tuple(one.id for one in paged),
             titles=tuple(one.title for one in opened),
         )
-        story.say(f"● {step.name} in {step.service}: {len(paged)} pages, {len(opened)} incidents, hurt {hurt} s")
+        story.notify(f"● {step.name} in {step.service}: {len(paged)} pages, {len(opened)} incidents, hurt {hurt} s")
         return report
 
 
-def _half(faults: Sequence[FaultReport], disturbances: Sequence[DisturbanceReport]) -> Half:
-    benign = [one for one in disturbances if one.benign]
+def _half(faults: Sequence[FaultReport], benign_changes: Sequence[BenignChangeReport]) -> Half:
+    benign = [one for one in benign_changes if one.benign]
     real = [one for one in faults if one.took_effect]
     pages = sum(len(one.paged) for one in benign)
     return Half(
-        disturbances=len(disturbances),
+        benign_changes=len(benign_changes),
         benign=len(benign),
-        disturbances_paged=sum(bool(one.paged) for one in benign),
+        benign_changes_paged=sum(bool(one.paged) for one in benign),
         false_pages=pages,
         false_page_rate=round(pages / max(len(benign), 1), 3),
         faults=len(faults),

@@ -17,7 +17,7 @@ class BadDeploy:
 
     name: str = "bad_deploy"
     mechanism: Mechanism = "deploy"
-    says: str = "a new version goes out, and most of its requests fail"
+    description: str = "a new version goes out, and most of its requests fail"
     targets: tuple[str, ...] = ("catalogue", "cart", "orders", "payments", "inventory", "shipping", "recommendations")
 
     @contextmanager

@@ -24,7 +24,7 @@ class CpuHog:
     threads: int = 4
     name: str = "cpu_hog"
     mechanism: Mechanism = "cpu"
-    says: str = "a runaway loop burns the processor inside it"
+    description: str = "a runaway loop burns the processor inside it"
     targets: tuple[str, ...] = ("catalogue", "cart", "orders", "payments", "inventory", "shipping", "recommendations")
 
     @contextmanager
@@ -53,7 +53,7 @@ class CpuHog:
 def _wants_processor(pid: int) -> float:
     """The share of a few looks at which a thread of the process runs or could run.
 
-    Unlike its CPU time this says the same on an idle machine and on one that is too busy to give it much.
+    Unlike CPU time, this share is the same on an idle machine and on one that is too busy to give it much.
     """
     hits = 0
     for _ in range(LOOKS):

@@ -23,7 +23,7 @@ class DatabaseLock:
 
     name: str = "db_lock"
     mechanism: Mechanism = "database"
-    says: str = "another process holds its database locked"
+    description: str = "another process holds its database locked"
     targets: tuple[str, ...] = ("catalogue", "cart", "orders", "payments", "inventory", "shipping", "recommendations")
 
     @contextmanager

@@ -19,7 +19,7 @@ class Hang:
 
     name: str = "hang"
     mechanism: Mechanism = "hung"
-    says: str = "its process hangs: it takes requests and never answers"
+    description: str = "its process hangs: it takes requests and never answers"
     targets: tuple[str, ...] = ("catalogue", "cart", "orders", "payments", "inventory", "shipping", "recommendations")
 
     @contextmanager

@@ -19,7 +19,7 @@ class Kill:
 
     name: str = "kill"
     mechanism: Mechanism = "killed"
-    says: str = "its process is killed and does not come back by itself"
+    description: str = "its process is killed and does not come back by itself"
     targets: tuple[str, ...] = ("catalogue", "cart", "orders", "payments", "inventory", "shipping", "recommendations")
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""The way to a service gets slow: a small TCP proxy in front of it holds every chunk back."""
+"""The way to a service gets slow: a small TCP proxy in front of it delays every chunk."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Latency:
     jitter_ms: float = 150.0
     name: str = "latency"
     mechanism: Mechanism = "latency"
-    says: str = "every request to it takes over half a second longer"
+    description: str = "every request to it takes over half a second longer"
     targets: tuple[str, ...] = ("catalogue", "cart", "orders", "payments", "inventory", "shipping", "recommendations")
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""A TCP proxy that holds every chunk back; run as a program of its own: PORT DELAY_MS JITTER_MS SECONDS.
+"""A TCP proxy that delays every chunk; run as a program of its own: PORT DELAY_MS JITTER_MS SECONDS.
 
 Prints the port it listens on. Ends by itself after SECONDS. Needs the standard library alone.
 """
@@ -13,11 +13,11 @@ import sys
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay_s: float, jitter_s: float) -> None:
     """Pass chunks on in order, each `delay_s` and some after it came: two that came together leave together."""
     loop = asyncio.get_running_loop()
-    held: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(maxsize=64)
+    delayed: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(maxsize=64)
 
     async def deliver() -> None:
         while True:
-            due, chunk = await held.get()
+            due, chunk = await delayed.get()
             await asyncio.sleep(max(0.0, due - loop.time()))
             if not chunk:
                 return
@@ -29,7 +29,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, dela
         chunk = b"first"
         while chunk and not delivery.done():
             chunk = await reader.read(65536)
-            await held.put((loop.time() + delay_s + random.random() * jitter_s, chunk))
+            await delayed.put((loop.time() + delay_s + random.random() * jitter_s, chunk))
         await delivery
     except (ConnectionError, asyncio.CancelledError):
         delivery.cancel()
@@ -44,7 +44,7 @@ async def _serve(port: int, delay_s: float, jitter_s: float, seconds: float) -> 
         except OSError:
             to_client.close()
             return
-        # Requests are held back, answers are not: one delay a round trip.
+        # Requests are delayed, answers are not: one delay a round trip.
         await asyncio.gather(
             _pump(from_client, to_service, delay_s, jitter_s), _pump(from_service, to_client, 0.0, 0.0)
         )

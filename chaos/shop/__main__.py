@@ -65,7 +65,7 @@ async def _serve(options: argparse.Namespace) -> None:
 
 
 def _announce(data_dir: Path, port: int, token: str, processes: Processes) -> None:
-    """Say where the shop is, on the terminal and in a file that only this user may read."""
+    """Announce where the shop is, on the terminal and in a file that only this user may read."""
     ready = {
         "pid": os.getpid(),
         "control": f"http://127.0.0.1:{port}",

@@ -1,4 +1,4 @@
-"""Tells Watchkeeper of deploys, as a deploy pipeline would. Never holds the deploy up."""
+"""Announces deploys to Watchkeeper, as a deploy pipeline would. Never delays the deploy."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ class Control:
         return {"did": "resumed"}
 
     async def _deploy(self, slot: Slot, body: Body) -> dict[str, Any]:
-        """Deploy `version` (default: the next) and tell Watchkeeper of the change."""
+        """Deploy `version` (default: the next) and announce the change to Watchkeeper."""
         version = str(body.get("version") or _next_version(slot.versions[-1][0]))
         slot.versions.append((version, str(body.get("defect", ""))))
         await self._processes.start(slot.service)

@@ -81,7 +81,7 @@ def _wave(seconds: float) -> float:
 
 
 def _factor(data_dir: Path) -> float:
-    """How much busier than usual the shop is told to be (a load wave); 1 where nobody said so."""
+    """The factor of a load wave; 1 where there is none."""
     try:
         factor, until = (data_dir / RATE_FILE).read_text().split()
     except (FileNotFoundError, ValueError):

@@ -1,4 +1,4 @@
-"""How services find each other: names in URLs, and one small file that says where each name leads now.
+"""How services find each other: names in URLs, and one small file with the port of each name.
 
 The supervisor replaces the file whole; a caller notices by its time of change before each request. So a
 deploy, a restart or a detour needs no restart of the callers, and spans name the service, not a port.

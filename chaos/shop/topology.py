@@ -73,7 +73,7 @@ def callers_of(service: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceSpec:
-    """What one process of a service is told when it starts. `defect` is what its version does wrong."""
+    """The start parameters of one process of a service. `defect` is what its version does wrong."""
 
     service: str
     instance_id: str

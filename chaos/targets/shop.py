@@ -20,7 +20,7 @@ CONTROL_TIMEOUT_S = 25.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceState:
-    """What the supervisor says of one service."""
+    """The supervisor's report of one service."""
 
     service: str
     state: str

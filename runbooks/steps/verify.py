@@ -12,7 +12,7 @@ STEADY_S = 1.0
 
 
 class Verify:
-    """Reads only. Whether the incident is over, the detectors say."""
+    """Reads only. The detectors decide whether the incident is over."""
 
     def plan(self, service: str, status: ServiceStatus | None) -> str:  # noqa: ARG002
         return f"check that {service} runs"

@@ -19,7 +19,7 @@ LOOK_TIMEOUT_S = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceStatus:
-    """What the supervisor says of a service: `state` is running, stopped, exited or absent."""
+    """The supervisor's report of a service: `state` is running, stopped, exited or absent."""
 
     state: str
     version: str
@@ -33,10 +33,10 @@ class Services(Protocol):
     def status(self, service: str) -> ServiceStatus: ...
 
     def act(self, service: str, verb: str, key: str, body: Mapping[str, Any] | None = None) -> str:
-        """Do `verb` and say what was done; asked again with the same key, only say it.
+        """Do `verb` and describe what was done; with the same key again, only describe it.
 
         Raises:
-            RunbookError: refused or unreachable; `retry` says whether asking again can help.
+            RunbookError: refused or unreachable; `retry` is set where asking again can help.
         """
         ...
 
@@ -93,8 +93,8 @@ class Target:
             raise RunbookError(f"the target at {self._url} does not answer: {error!r}", retry=True) from error
         if response.is_error:
             retry = response.status_code >= 500
-            said = one_line(response.text)
-            raise RunbookError(f"{method} {path}: {response.status_code} {said}", retry=retry)
+            answer = one_line(response.text)
+            raise RunbookError(f"{method} {path}: {response.status_code} {answer}", retry=retry)
         try:
             return response.json()
         except ValueError as error:

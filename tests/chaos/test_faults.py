@@ -26,8 +26,8 @@ pytestmark = pytest.mark.xdist_group("shop")
 
 
 @pytest.mark.parametrize(("name", "service"), [("bad_deploy", "shipping"), ("hang", "payments"), ("db_lock", "cart")])
-def test_what_it_breaks_it_mends(shop: Target, name: str, service: str) -> None:
-    """When nobody else mends, the fault's own end does: same version, running, answering."""
+def test_what_it_breaks_it_reverts(shop: Target, name: str, service: str) -> None:
+    """When nobody else repairs it, the fault's own end reverts it: same version, running, answering."""
     version = shop.service(service).version
     with FAULTS[name].inject(shop, service, 30.0):
         broken = [shop.ask(service, timeout_s=0.4) for _ in range(6)]
@@ -37,7 +37,7 @@ def test_what_it_breaks_it_mends(shop: Target, name: str, service: str) -> None:
 
 
 def test_an_experiment_keeps_its_journal_and_the_truth(shop: Target) -> None:
-    """What was broken, whether it took effect and when it was mended stands in the journal and in the truth file."""
+    """What was broken, whether it took effect and when it was reverted stands in the journal and in the truth file."""
     experiment = Experiment(fault=FAULTS["latency"], service="orders", bound_s=30)
     seen: list[Effect] = []
     journal = run(experiment, shop, seen.append)
@@ -61,7 +61,7 @@ def test_the_journal_is_kept_when_the_hold_fails(shop: Target) -> None:
     assert shop.service("shipping").reached_at == shop.service("shipping").port
 
 
-def test_the_supervisor_mends_when_the_injector_is_killed(shop: Target) -> None:
+def test_the_supervisor_repairs_when_the_injector_is_killed(shop: Target) -> None:
     """A fault ends by itself within its bound, even after kill -9 of whoever injected it."""
     script = (
         "import sys, time; from pathlib import Path; from chaos.faults import FAULTS\n"
@@ -80,7 +80,7 @@ def test_the_supervisor_mends_when_the_injector_is_killed(shop: Target) -> None:
 
 
 def test_an_experiment_whose_injector_is_killed_is_recorded_as_cut_short(shop: Target) -> None:
-    """kill -9 while the fault holds: journal and truth say so at once, and another experiment adds its own row."""
+    """kill -9 while the fault holds: journal and truth record it at once, and another experiment adds its own row."""
     program = Path(sys.executable).with_name("watchkeeper")
     command = [program, "chaos", "run", "latency", "cart", "--shop", str(shop.data_dir)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as injector:
@@ -124,12 +124,14 @@ def test_an_experiment_is_in_the_journal_before_it_breaks_anything(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("fault", "service", "bound_s", "says"),
+    ("fault", "service", "bound_s", "reason"),
     [("kill", "web", 30, "not opted in"), ("kill", "nobody", 30, "not opted in"), ("hang", "cart", 900, "at most")],
 )
-def test_it_refuses_before_touching_anything(shop: Target, fault: str, service: str, bound_s: float, says: str) -> None:
+def test_it_refuses_before_touching_anything(
+    shop: Target, fault: str, service: str, bound_s: float, reason: str
+) -> None:
     """A wrong experiment is refused in words."""
-    with pytest.raises(ChaosError, match=says):
+    with pytest.raises(ChaosError, match=reason):
         validate(Experiment(fault=FAULTS[fault], service=service, bound_s=bound_s), shop)
 
 

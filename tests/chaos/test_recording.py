@@ -109,16 +109,16 @@ def test_a_run_that_is_killed_is_settled_all_the_same(shop: Target, config: tupl
 
 
 def test_what_cannot_be_recorded_is_not_broken(shop: Target) -> None:
-    """The first word to the installation comes before the fault; if it fails, the target stays whole."""
-    told: list[Truth] = []
+    """The installation's record comes before the fault; if it fails, the target stays whole."""
+    received: list[Truth] = []
 
     def fail(truth: Truth) -> None:
-        told.append(truth)
+        received.append(truth)
         raise StateError("the disk is full")
 
     with pytest.raises(StateError):
-        run(Experiment(fault=FAULTS["kill"], service="shipping", bound_s=30), shop, lambda _: None, tell=fail)
-    assert len(told) == 1
+        run(Experiment(fault=FAULTS["kill"], service="shipping", bound_s=30), shop, lambda _: None, record=fail)
+    assert len(received) == 1
     assert shop.service("shipping").state == "running"
 
 
@@ -133,7 +133,7 @@ def test_the_next_run_records_what_an_earlier_one_could_not(shop: Target, config
             first.append(truth)
             recorder(truth)
 
-    run(Experiment(fault=FAULTS["latency"], service="orders", bound_s=30), shop, lambda _: None, tell=only_once)
+    run(Experiment(fault=FAULTS["latency"], service="orders", bound_s=30), shop, lambda _: None, record=only_once)
     before = recorded(db)
     recorder.catch_up()
     after = recorded(db)

@@ -1,11 +1,11 @@
-"""The shop sells, tells, and obeys its supervisor."""
+"""The shop sells, exports telemetry, and obeys its supervisor."""
 
 from __future__ import annotations
 
 import httpx
 import pytest
 
-from chaos.benign_changes import DISTURBANCES
+from chaos.benign_changes import BENIGN_CHANGES
 from chaos.shop.topology import PLANS
 from chaos.targets.shop import Target
 from tests.waiting import until
@@ -26,7 +26,7 @@ def test_customers_are_served(shop: Target) -> None:
 
 
 def test_the_control_api_needs_its_token(shop: Target) -> None:
-    """Without the token nothing is told and nothing is done."""
+    """Without the token nothing is answered and nothing is done."""
     assert httpx.get(f"{shop.control_url}/services").status_code == 401
     wrong = {"Authorization": "Bearer wrong"}
     assert httpx.post(f"{shop.control_url}/services/cart/restart", headers=wrong).status_code == 401
@@ -53,7 +53,7 @@ def test_a_repeated_key_does_nothing_again(shop: Target) -> None:
 def test_a_deploy_loses_no_request(shop: Target) -> None:
     """The new version takes over before the old one stops: nobody sees an error."""
     statuses: list[int] = []
-    with DISTURBANCES["harmless_deploy"](shop, "payments", 5.0):
+    with BENIGN_CHANGES["harmless_deploy"](shop, "payments", 5.0):
         statuses += [shop.ask("payments").status for _ in range(5)]
     assert statuses == [200] * 5
     assert shop.act("payments", "rollback")["did"].startswith("rolled back")
@@ -66,7 +66,7 @@ def test_an_unknown_verb_is_refused_in_words(shop: Target) -> None:
 
 
 @pytest.mark.parametrize("name", ["load_wave", "batch_job", "cold_deploy"])
-def test_a_benign_disturbance_harms_nobody(shop: Target, name: str) -> None:
+def test_a_benign_change_harms_nobody(shop: Target, name: str) -> None:
     """Answers stay healthy through it."""
-    with DISTURBANCES[name](shop, "inventory", 1.0):
+    with BENIGN_CHANGES[name](shop, "inventory", 1.0):
         assert shop.ask("inventory").ok

@@ -29,8 +29,8 @@ def routes(place: Place) -> APIRouter:
 
     @router.get("/products/{product}")
     def product_with_stock(product: int) -> Any:
-        found = price(product)
-        return {**found, "stock": place.calls.get("inventory", f"/stock/{product}")["units"]}
+        priced = price(product)
+        return {**priced, "stock": place.calls.get("inventory", f"/stock/{product}")["units"]}
 
     @router.get("/prices/{product}")
     def price(product: int) -> dict[str, Any]:

@@ -17,7 +17,7 @@ class Reservation(BaseModel):
 
 
 def routes(place: Place) -> APIRouter:
-    """Say how many units there are; reserve one (the warehouse refills at once)."""
+    """Return how many units there are; reserve one (the warehouse refills at once)."""
     router = APIRouter()
     reserved = Counter("shop_units_reserved", "Units reserved.", registry=place.registry)
     place.database.create(

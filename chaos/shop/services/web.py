@@ -1,4 +1,4 @@
-"""The front door: pages made of what the other services say."""
+"""The front door: pages made of the other services' answers."""
 
 from __future__ import annotations
 

@@ -49,14 +49,14 @@ def test_runbooks_may_touch_the_shop_and_nothing_else(tmp_path: Path) -> None:
 
 def test_only_the_newest_runs_are_kept(tmp_path: Path) -> None:
     """Old runs make room; what is not a run is left alone."""
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "notes.txt").write_text("keep")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "notes.txt").write_text("keep")
     for number in range(settings.KEPT_RUNS + 2):
         old = tmp_path / f"2020010{number}T000000-aaaa"
         old.mkdir()
         (old / "watchkeeper.yaml").write_text(yaml.safe_dump({}))
     prepare(tmp_path)
-    assert (tmp_path / "mine" / "notes.txt").exists()
+    assert (tmp_path / "notes" / "notes.txt").exists()
     assert len(list(tmp_path.glob("*/watchkeeper.yaml"))) == settings.KEPT_RUNS
 
 

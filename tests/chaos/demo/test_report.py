@@ -46,10 +46,10 @@ def test_the_json_is_flat() -> None:
     assert tree["faults"][0]["mechanism"] == "killed"
 
 
-def test_the_table_tells_the_times_and_the_cost(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_shows_the_times_and_the_cost(capsys: pytest.CaptureFixture[str]) -> None:
     """Every fault with its times, the control window, and the memory."""
     print_report(REPORT)
-    told = capsys.readouterr().out
-    assert "11.4 s" in told
-    assert "0 pages in 2.0 minutes" in told
-    assert "1250 MiB; 540 s" in told
+    output = capsys.readouterr().out
+    assert "11.4 s" in output
+    assert "0 pages in 2.0 minutes" in output
+    assert "1250 MiB; 540 s" in output

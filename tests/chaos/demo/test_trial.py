@@ -14,7 +14,7 @@ from chaos.demo import promotion
 from chaos.demo.processes import Patience
 from chaos.demo.promotion import Operator
 from chaos.demo.story import Plan
-from chaos.demo.trial import Disturb, steps
+from chaos.demo.trial import PlannedChange, steps
 from detectors.learning.loop import Learner
 from watchkeeper.clock import FrozenClock
 from watchkeeper.config import Config, GateConfig, LearningConfig
@@ -81,21 +81,21 @@ def test_a_seed_is_a_plan() -> None:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_both_halves_hold_the_same_kinds(seed: int) -> None:
-    """A fault of each kind comes first; disturbances are of the same kinds in both, each on another service."""
+    """A fault of each kind comes first; benign_changes are of the same kinds in both, each on another service."""
     before, after = steps(seed, 30, 20)
     assert [sum(isinstance(step, Plan) for step in half) for half in (before, after)] == [6, 24]
-    kinds = [Counter(step.name for step in half if isinstance(step, Disturb)) for half in (before, after)]
+    kinds = [Counter(step.name for step in half if isinstance(step, PlannedChange)) for half in (before, after)]
     assert kinds[0] == kinds[1]
     for half in (before, after):
-        disturbed = [step for step in half if isinstance(step, Disturb)]
-        assert len(set(disturbed)) == len(disturbed) == 10
+        changes = [step for step in half if isinstance(step, PlannedChange)]
+        assert len(set(changes)) == len(changes) == 10
 
 
 def test_the_operator_promotes_and_rolls_back_to_the_same_decisions(db: Database) -> None:
-    """What was learnt serves, then does not, and every finding is decided as it was before."""
+    """What was learned serves, then does not, and every finding is decided as it was before."""
     _teach(db, [("batch", 0.53, False)] * 5 + [("shop", 0.85, True)] * 4)
-    said: list[str] = []
-    operator = Operator(db, Patience(), said.append, RULES)
+    messages: list[str] = []
+    operator = Operator(db, Patience(), messages.append, RULES)
     operator.promote()
     done = operator.roll_back()
     assert (done.version, done.rolled_back_to, done.same_decisions) == (1, 0, True)
@@ -111,4 +111,4 @@ def test_the_operator_never_forces(db: Database) -> None:
     operator = Operator(db, Patience(), lambda _: None, RULES)
     operator.promote()
     done = operator.roll_back()
-    assert (done.version, done.reason, done.rolled_back_to) == (0, "nothing was learnt", None)
+    assert (done.version, done.reason, done.rolled_back_to) == (0, "nothing was learned", None)

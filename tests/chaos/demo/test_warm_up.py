@@ -1,4 +1,4 @@
-"""The demo on a busy machine: it breaks nothing before the detectors know what is normal, and says so meanwhile."""
+"""The demo on a busy machine: it breaks nothing before the baselines are ready, and reports what it waits for."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from watchkeeper.config import Config
 from watchkeeper.vocabulary import Readiness
 
 
-def told(**stages: Any) -> dict[str, Readiness]:
+def readiness(**stages: Any) -> dict[str, Readiness]:
     return {name: Readiness(service=name, stage=stage, reason="why") for name, stage in stages.items()}
 
 
@@ -26,22 +26,22 @@ def test_it_waits_until_every_service_has_a_level(tmp_path: Path, monkeypatch: p
     """However late its telemetry comes; roles of Watchkeeper's own are not waited for."""
     monkeypatch.setattr(stories, "REPORT_EVERY_S", 0.0)
     loop = Loop(Config(data_dir=tmp_path))
-    said: list[str] = []
-    story = Story(loop, None, Patience(), said.append, began=time.time())  # type: ignore[arg-type]
+    messages: list[str] = []
+    story = Story(loop, None, Patience(), messages.append, began=time.time())  # type: ignore[arg-type]
     waiting = threading.Thread(target=story.warm_up, args=(0.0,), daemon=True)
     waiting.start()
 
     def hears(words: str) -> None:
         deadline = time.monotonic() + 60
-        while not any(words in line for line in said):
-            assert time.monotonic() < deadline, said
+        while not any(words in line for line in messages):
+            assert time.monotonic() < deadline, messages
             assert waiting.is_alive()
             time.sleep(0.05)
 
     hears("no service has reported")
-    record_readiness(loop.db, told(cart="learning", orders="level"))
+    record_readiness(loop.db, readiness(cart="learning", orders="level"))
     hears("cart")
-    record_readiness(loop.db, told(**{"cart": "level", "orders": "ready", "watchkeeper-web": "learning"}))
+    record_readiness(loop.db, readiness(**{"cart": "level", "orders": "ready", "watchkeeper-web": "learning"}))
     waiting.join(60)
     assert not waiting.is_alive()
     loop.close()
@@ -51,8 +51,8 @@ def test_it_goes_on_where_nothing_moves_any_more(tmp_path: Path, monkeypatch: py
     """A service that is never called must not hold the demo for ever."""
     monkeypatch.setattr(stories, "STILL_S", 1.0)
     loop = Loop(Config(data_dir=tmp_path))
-    record_readiness(loop.db, told(cart="learning"))
-    said: list[str] = []
-    Story(loop, None, Patience(), said.append, began=time.time()).warm_up(0.0)  # type: ignore[arg-type]
-    assert "going on without" in said[-1]
+    record_readiness(loop.db, readiness(cart="learning"))
+    messages: list[str] = []
+    Story(loop, None, Patience(), messages.append, began=time.time()).warm_up(0.0)  # type: ignore[arg-type]
+    assert "going on without" in messages[-1]
     loop.close()

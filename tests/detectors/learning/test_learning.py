@@ -264,7 +264,7 @@ def test_human_error_is_measured(scene: Scene) -> None:
     assert disagreements([*examples(scene.db), human]) == (wrong,)
 
 
-def test_twenty_faults_and_twenty_disturbances(scene: Scene) -> None:
+def test_twenty_faults_and_twenty_benign_changes(scene: Scene) -> None:
     """After ten labels at most half as many false pages as before, and every fault still pages."""
     dice = np.random.default_rng(6)
     services = ["cart", "orders", "pay", "stock"]

@@ -1,4 +1,4 @@
-"""Each fault really harms its target, and its runbook cures it while chaos still holds it: in a real shop."""
+"""Each fault really harms its target, and its runbook remediates it while chaos still holds it: in a real shop."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.xdist_group("shop")
         ("cpu_hog", "recommendations", "restart-service"),
     ],
 )
-def test_the_fault_harms_and_its_runbook_cures(
+def test_the_fault_harms_and_its_runbook_remediates(
     shop: Shop, tmp_path: Path, fault: str, service: str, runbook: str
 ) -> None:
     """The probe proves the harm; after the runbook it is gone, before chaos takes anything back."""
