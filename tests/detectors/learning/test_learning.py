@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.learning.conftest import START, Scene
 
 from detectors.learning import versions as registry
 from detectors.learning.examples import Example, examples
@@ -19,6 +18,7 @@ from detectors.learning.question import best_question
 from detectors.learning.suppression import REASON, held_back, reopen
 from detectors.learning.track_record import disagreements, track_record, wilson
 from detectors.learning.train import train
+from tests.detectors.learning.conftest import START, Scene
 from watchkeeper.config import GateConfig, LearningConfig
 from watchkeeper.errors import StateError
 from watchkeeper.state.audit import audit_trail

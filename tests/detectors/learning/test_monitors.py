@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.learning.conftest import Scene
 
 from detectors.learning import gate
 from detectors.learning import versions as registry
@@ -15,6 +14,7 @@ from detectors.learning.loop import Learner
 from detectors.learning.model import FalsePage, Learnt
 from detectors.learning.monitors import watch_the_watcher
 from detectors.learning.suppression import Reopening
+from tests.detectors.learning.conftest import Scene
 from watchkeeper.config import GateConfig, LearningConfig
 from watchkeeper.errors import StateError
 from watchkeeper.state.models import at_stage, promotion_records, put_model, versions

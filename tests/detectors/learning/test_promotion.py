@@ -9,7 +9,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.learning.conftest import Scene
 from typer.testing import CliRunner
 
 from detectors.learning import versions as registry
@@ -20,6 +19,7 @@ from detectors.learning.model import Learnt
 from detectors.learning.question import best_question
 from detectors.learning.suppression import BY, REASON
 from detectors.learning.train import train
+from tests.detectors.learning.conftest import Scene
 from watchkeeper.config import GateConfig, LearningConfig
 from watchkeeper.errors import StateError
 from watchkeeper.state.codec import dump

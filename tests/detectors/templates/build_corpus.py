@@ -1,6 +1,6 @@
 """Build the labelled corpus again: run every program, label its lines, write one compressed file each.
 
-python tests/templates/build_corpus.py [PROGRAM ...]
+python tests/detectors/templates/build_corpus.py [PROGRAM ...]
 """
 
 from __future__ import annotations

@@ -7,9 +7,9 @@ import time
 from random import Random
 
 import pytest
-from tests.doors.conftest import Port
 
 from tests.fuzz.mutations import damaged
+from tests.watchkeeper.asgi.conftest import Port
 
 pytestmark = [pytest.mark.slow, pytest.mark.end_to_end]
 
