@@ -16,7 +16,7 @@ from markdown_it import MarkdownIt
 from alerting.incidents.commands import Incidents
 from alerting.oncall import schedule
 from alerting.postmortems import postmortem
-from tests.alerting.slack.test_foreign_names_in_slack import hostile
+from tests.alerting.channels.slack.test_foreign_names_in_slack import hostile
 from tests.hostile import EVERY, HOSTILE
 from watchkeeper.cli import main as front
 from watchkeeper.clock import SystemClock

@@ -24,7 +24,7 @@ from dashboard.figures.topology import Call, topology
 from dashboard.pages.incident import _diagnosis, _facts, _head, _proposal, _timeline
 from dashboard.urls import View
 from dashboard.viewer import Viewer
-from tests.alerting.slack.test_foreign_names_in_slack import hostile
+from tests.alerting.channels.slack.test_foreign_names_in_slack import hostile
 from tests.dashboard.values import NOW
 from tests.hostile import EVERY
 

@@ -33,7 +33,7 @@ from collectors.receivers.http import HttpReceiver, JsonSink
 from collectors.webhooks.sinks import StateSinks
 from dashboard.web.credentials import fingerprints
 from dashboard.web.session import COOKIE, Sessions
-from tests.alerting.slack.running_site import PEOPLE, PROPOSAL, diagnosis, finding, serving
+from tests.alerting.channels.slack.running_site import PEOPLE, PROPOSAL, diagnosis, finding, serving
 from tests.fuzz.doors import Doors, Payload
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config, OnCallConfig, SlackConfig, SlackStandInConfig, StateConfig

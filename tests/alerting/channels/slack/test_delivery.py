@@ -11,7 +11,7 @@ import pytest
 
 from alerting.channels.channel import Message
 from alerting.channels.slack.channel import SlackChannel
-from tests.alerting.slack.running_site import Site, finding
+from tests.alerting.channels.slack.running_site import Site, finding
 from watchkeeper.errors import DeliveryError
 from watchkeeper.vocabulary import Actor
 

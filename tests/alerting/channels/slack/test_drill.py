@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.alerting.slack.running_site import Site
+from tests.alerting.channels.slack.running_site import Site
 from tests.front_door import Run, front_door
 from watchkeeper.state.audit import audit_trail
 

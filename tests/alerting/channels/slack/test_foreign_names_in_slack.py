@@ -14,7 +14,7 @@ import pytest
 from alerting.channels.slack import blocks as slack_blocks
 from alerting.channels.slack.standin.rules import check_blocks, check_view
 from alerting.incidents.machine import Command, Event, Incident, begin, decide, fold
-from tests.alerting.slack.running_site import PROPOSAL, Site, diagnosis, finding
+from tests.alerting.channels.slack.running_site import PROPOSAL, Site, diagnosis, finding
 from tests.hostile import EVERY, HOSTILE
 from watchkeeper.names import storable
 from watchkeeper.vocabulary import Actor

@@ -18,7 +18,7 @@ from alerting.channels.slack.channel import SlackChannel
 from alerting.channels.slack.events import SlackEvents
 from alerting.channels.slack.standin.limits import RateLimits
 from alerting.incidents.commands import Incidents
-from tests.alerting.slack.running_site import Site, finding, form, pressed, serving
+from tests.alerting.channels.slack.running_site import Site, finding, form, pressed, serving
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config, PersonConfig
 from watchkeeper.problems import Problems

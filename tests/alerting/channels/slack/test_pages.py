@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.alerting.slack.running_site import Site, diagnosis, finding
+from tests.alerting.channels.slack.running_site import Site, diagnosis, finding
 
 
 def texts(message: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.alerting.slack.running_site import PROPOSAL, Site, diagnosis, finding, form, pressed
+from tests.alerting.channels.slack.running_site import PROPOSAL, Site, diagnosis, finding, form, pressed
 
 OTHER = replace(PROPOSAL, title="Restart orders-db", steps=("Restart it",))
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.alerting.slack.running_site import Site, form, pressed
+from tests.alerting.channels.slack.running_site import Site, form, pressed
 
 
 def test_a_wrong_signature_is_refused(site: Site) -> None:

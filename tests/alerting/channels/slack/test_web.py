@@ -11,7 +11,7 @@ import pytest
 from icalendar import Calendar
 
 from alerting.commands import incident_list
-from tests.alerting.slack.running_site import Site
+from tests.alerting.channels.slack.running_site import Site
 from watchkeeper.config import Config, SlackConfig, SlackStandInConfig, WebConfig
 from watchkeeper.errors import ConfigError
 from watchkeeper.roles import ready, standin, web
