@@ -183,7 +183,7 @@ class Live:
         self._edges_read: datetime | None = None
 
     def readiness(self) -> Mapping[str, Readiness]:
-        """How far each service is learnt, by service."""
+        """How far each service is learned, by service."""
         known = readiness(self._red, self._quantiles, self._levels)
         late = {service: self._arrivals.words(service) for service in known}
         return {

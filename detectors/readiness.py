@@ -1,4 +1,4 @@
-"""How far the detectors have learnt each service, and why no further: what a human must know before trusting silence.
+"""How far the detectors have learned each service, and why no further: what a human must know before trusting silence.
 
 A service whose requests were seen in fewer than `red.requests.WARM` buckets is not judged at all. Then its level is
 known; the shape of its latency and the ranks of its metrics take some minutes more.
@@ -24,7 +24,7 @@ def readiness(requests: History, quantiles: History, levels: MetricLevels) -> Ma
     Args:
         requests: `calls` of each service and operation, one row each.
         quantiles: `calls` of the same in half minutes.
-        levels: what is learnt of the metrics.
+        levels: what is learned of the metrics.
     """
     called = _most(requests, 1.0)
     shaped = _most(quantiles, latency_shape.LEAST_CALLS)
@@ -50,7 +50,7 @@ def readiness(requests: History, quantiles: History, levels: MetricLevels) -> Ma
 
 
 def _waits(halves: int, step_s: int, young: int, series: int) -> list[str]:
-    """What takes longer to learn than a level, and is not learnt yet."""
+    """What takes longer to learn than a level, and is not learned yet."""
     waits = []
     if 0 < halves < latency_shape.WARM:
         waits.append(f"the shape of latency needs {latency_shape.WARM * step_s} s, {halves * step_s} s seen")

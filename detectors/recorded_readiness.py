@@ -1,4 +1,4 @@
-"""How far the detectors have learnt each service: the watch role's newest word, for whoever shows it."""
+"""How far the detectors have learned each service: the watch role's newest word, for whoever shows it."""
 
 from __future__ import annotations
 

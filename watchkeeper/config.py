@@ -168,27 +168,27 @@ class GateConfig(Section):
 
 
 class GuardConfig(Section):
-    """What a false page must have in common with earlier ones before it is held back.
+    """What a false page must have in common with earlier ones before it is suppressed.
 
-    `alike` and `alike_grave` are how many incidents with a finding like it people or chaos called false; one on
-    another service counts two thirds, unless both agree. A finding is grave where users feel it for certain: silence,
-    `grave_error_share` of requests failing, or `grave_extra_ms` more than usual.
+    `similar` and `similar_severe` are how many incidents with a similar finding people or chaos judged false; one on
+    another service counts two thirds, unless both agree. A finding is severe where users feel it for certain: silence,
+    `severe_error_share` of requests failing, or `severe_extra_ms` more than usual.
     """
 
-    alike: Annotated[float, Field(ge=1, le=1e6, allow_inf_nan=False)] = 2
-    alike_grave: Annotated[float, Field(ge=1, le=1e6, allow_inf_nan=False)] = 8
-    grave_error_share: Share = 0.2
-    grave_extra_ms: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)] = 1000
+    similar: Annotated[float, Field(ge=1, le=1e6, allow_inf_nan=False)] = 2
+    similar_severe: Annotated[float, Field(ge=1, le=1e6, allow_inf_nan=False)] = 8
+    severe_error_share: Share = 0.2
+    severe_extra_ms: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)] = 1000
 
     @model_validator(mode="after")
-    def _grave_needs_more(self) -> GuardConfig:
-        if self.alike_grave < self.alike:
-            raise ValueError("alike_grave must not be less than alike: what is grave needs more evidence, not less")
+    def _severe_needs_more(self) -> GuardConfig:
+        if self.similar_severe < self.similar:
+            raise ValueError("similar_severe must not be less than similar: a severe finding needs more evidence")
         return self
 
 
 class LearningConfig(Section):
-    """Labels to detectors: when a version may decide, and what it may hold back.
+    """Labels to detectors: when a version may decide, and what it may suppress.
 
     With `automatic`, a version that passes the gate moves on by itself; without, somebody runs `watchkeeper model
     promote`. `teams` name services by team, for the fairness monitor.

@@ -19,6 +19,13 @@ WORDS: Final = {
     "finite_number": "must be a finite number",
     "path_type": "must be a path",
 }
+# Keys that were renamed, without the places of list items: what to write instead of them.
+RENAMED: Final = {
+    "learning.guard.alike": "similar",
+    "learning.guard.alike_grave": "similar_severe",
+    "learning.guard.grave_error_share": "severe_error_share",
+    "learning.guard.grave_extra_ms": "severe_extra_ms",
+}
 # What these hold may be a secret that somebody put there by mistake: a message goes to terminals and logs.
 PRIVATE: Final = ("_env", "sha256", "url", "targets")
 
@@ -37,6 +44,9 @@ def follows(error: Any, errors: Sequence[Any]) -> bool:
 
 def plain(error: Any) -> str:
     """pydantic's message, in the words of somebody who edits a file."""
+    key = ".".join(part for part in error["loc"] if isinstance(part, str))
+    if error["type"] == "extra_forbidden" and key in RENAMED:
+        return f"was renamed; write `{RENAMED[key]}` instead"
     message = WORDS.get(error["type"], str(error["msg"]).removeprefix("Value error, "))
     private = any(str(part).endswith(PRIVATE) for part in error["loc"])
     if private or error["type"] in ("extra_forbidden", "missing") or isinstance(error["input"], dict | list | tuple):

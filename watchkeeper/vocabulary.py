@@ -157,7 +157,7 @@ class AlertNotice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readiness:
-    """How far the detectors have learnt one service, and why no further.
+    """How far the detectors have learned one service, and why no further.
 
     Attributes:
         stage: `learning`: nothing is judged yet; `level`: requests, failures and latency are judged against a level,

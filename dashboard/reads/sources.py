@@ -19,7 +19,7 @@ from dashboard.reads.series import RedSeries, by_service
 from dashboard.reads.traces import Example
 from detectors.learning.examples import Example as Labelled
 from detectors.learning.examples import examples
-from detectors.learning.suppression import HeldBack, Reopening, held_back, reopenings
+from detectors.learning.suppression import Reopening, SuppressedFinding, reopenings, suppressed_findings
 from detectors.learning.track_record import track_record
 from detectors.recorded_readiness import read_readiness
 from watchkeeper.clock import Clock
@@ -268,9 +268,9 @@ class Sources:
         """How often the detector of a finding was right on its service, in a sentence."""
         return track_record(self.labelled(), finding).sentence()
 
-    def suppressed(self, limit: int = 30) -> tuple[HeldBack, ...]:
+    def suppressed(self, limit: int = 30) -> tuple[SuppressedFinding, ...]:
         """Findings that a version suppressed, newest first."""
-        return self._cache.get(("suppressed", limit), lambda: held_back(self.db, limit))
+        return self._cache.get(("suppressed", limit), lambda: suppressed_findings(self.db, limit))
 
     def reopened(self) -> tuple[Reopening, ...]:
         """Suppressed findings that people reopened."""

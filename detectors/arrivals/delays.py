@@ -13,7 +13,7 @@ from detectors.arrivals.lateness import Aligned, Lateness, Signal
 from watchkeeper.problems import Problems
 from watchkeeper.vocabulary import Finding, Window, utc
 
-# How often the newest data of each signal is looked up. Metric points come by the interval, and are dearer to ask for.
+# How often the newest data of each signal is looked up. Metric points come by the interval, and take longer to ask for.
 EVERY_S: Final[Mapping[Signal, float]] = {"spans": 10.0, "logs": 10.0, "metrics": 60.0}
 OFFSETS_EVERY_S: Final = 120.0
 OFFSETS_BACK_S: Final = 180.0

@@ -1,6 +1,6 @@
 """A caller that is slow because of what it calls, where labels taught that this slowness is worth nobody's sleep.
 
-Nobody labels a caller's share of a false page before it happens. What is held back in a service is held back in its
+Nobody labels a caller's share of a false page before it happens. What is suppressed in a service is suppressed in its
 direct callers, too, as far as it explains them: they began together, and the caller is slower by little more than what
 it waits for. What goes beyond, or what users feel for certain, pages.
 """
@@ -12,19 +12,19 @@ from datetime import timedelta
 from typing import Final
 
 from detectors.learning.features import EXTRA_MS, extra
-from detectors.learning.model import ALIKE_AMOUNT, UNNOTICED, Decision
+from detectors.learning.model import SIMILAR_AMOUNT, UNNOTICED, Decision
 from watchkeeper.vocabulary import Finding
 
 TOGETHER: Final = timedelta(seconds=20)
 
 
 def explained(finding: Finding, chance: float, held: Iterable[Finding], edges: frozenset[tuple[str, str]]) -> Decision:
-    """Whether a slow caller pages although these findings were held back, and if not, why.
+    """Whether a slow caller pages although these findings were suppressed, and if not, why.
 
     Args:
         finding: what would page.
         chance: that waking somebody for it is warranted, kept in the decision.
-        held: what was held back at the same tick.
+        held: what was suppressed at the same tick.
         edges: (caller, callee), as seen lately.
     """
     if not _is_slow(finding):
@@ -37,10 +37,10 @@ def explained(finding: Finding, chance: float, held: Iterable[Finding], edges: f
         and abs(one.onset - finding.onset) <= TOGETHER
         and one.service != finding.service
     ]
-    if not behind or extra(finding) > ALIKE_AMOUNT * sum(map(extra, behind)) + UNNOTICED * EXTRA_MS:
+    if not behind or extra(finding) > SIMILAR_AMOUNT * sum(map(extra, behind)) + UNNOTICED * EXTRA_MS:
         return Decision(pages=True, chance=chance)
     names = " and ".join(sorted({one.service for one in behind}))
-    why = f"it waits for {names}, whose slowness is held back, and is slower by little more than that explains"
+    why = f"it waits for {names}, whose slowness is suppressed, and is slower by little more than that explains"
     return Decision(pages=False, chance=chance, why=why)
 
 

@@ -1,6 +1,6 @@
 """What a finding was at its worst while it fired, and whether a change came before it: what decisions go by.
 
-A detector reports a finding anew at every tick. The first report of a fault and of a harmless blip may look alike;
+A detector reports a finding anew at every tick. The first report of a fault and of a harmless blip may look the same;
 what the whole episode came to is what a label is about.
 """
 

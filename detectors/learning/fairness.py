@@ -1,6 +1,6 @@
 """Who is woken for nothing, and whose trouble is missed: shares by service, team and shift, each with its interval.
 
-A page is false when its incident was judged so. A miss is a finding that was held back and that somebody reopened.
+A page is false when its incident was judged so. A miss is a finding that was suppressed and that somebody reopened.
 An incident counts once for each service that had a finding in it.
 """
 

@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from detectors.learning.examples import SOURCES, Example
-from detectors.learning.model import Learnt
+from detectors.learning.model import LearnedModel
 from watchkeeper.config import GateConfig
 
-# A version that holds back more than this share of what was worth a page is broken, whatever else it does well.
-HELD_BACK_AT_MOST: Final = 0.6
+# A version that suppresses more than this share of what was worth a page is broken, whatever else it does well.
+SUPPRESSED_AT_MOST: Final = 0.6
 SECONDS_PER_FINDING_AT_MOST: Final = 0.002
 FOLDS: Final = 10
 
@@ -102,8 +102,8 @@ def score(pages: Pages, examples: Sequence[Example]) -> dict[str, Score]:
     return scores
 
 
-def held_out(examples: Sequence[Example], fit: Callable[[Sequence[Example]], Learnt]) -> Pages:
-    """Judge each example by a model that was fitted without its incident: what it learnt, not what it remembers."""
+def held_out(examples: Sequence[Example], fit: Callable[[Sequence[Example]], LearnedModel]) -> Pages:
+    """Judge each example by a model that was fitted without its incident: what it learned, not what it remembers."""
     incidents = sorted({example.incident_id for example in examples})
     folds = {incident: i % FOLDS for i, incident in enumerate(incidents)}
     models = {
@@ -114,8 +114,8 @@ def held_out(examples: Sequence[Example], fit: Callable[[Sequence[Example]], Lea
 
 
 def judge(
-    candidate: Learnt,
-    serving: Learnt,
+    candidate: LearnedModel,
+    serving: LearnedModel,
     examples: Sequence[Example],
     pages: Pages,
     rules: GateConfig,
@@ -127,9 +127,9 @@ def judge(
         candidate: the version that wants to move on.
         serving: the version that decides now.
         examples: every labelled finding.
-        pages: whether the candidate wakes somebody: held out, or by itself for what it has not learnt from.
+        pages: whether the candidate wakes somebody: held out, or by itself for what it has not learned from.
         rules: what it must show.
-        fresh: whether the serving version has not learnt from an example.
+        fresh: whether the serving version has not learned from an example.
     """
 
     def old_pages(example: Example) -> bool:
@@ -157,14 +157,14 @@ def judge(
     return Verdict(refused=tuple(refused), waiting=tuple(waiting), candidate=new, serving=old, fresh=count)
 
 
-def _broken(candidate: Learnt, examples: Sequence[Example]) -> list[str]:
+def _broken(candidate: LearnedModel, examples: Sequence[Example]) -> list[str]:
     """What no version may do, by its own decisions."""
     began = time.perf_counter()
     held = sum(not candidate.pages(example.finding) for example in examples if example.warranted)
     seconds = (time.perf_counter() - began) / len(examples)
     total = sum(example.warranted for example in examples)
     found = []
-    if total and held / total > HELD_BACK_AT_MOST:
+    if total and held / total > SUPPRESSED_AT_MOST:
         found.append(f"it suppresses {held / total:.0%} of the findings that were worth a page")
     if seconds > SECONDS_PER_FINDING_AT_MOST:
         found.append(f"it takes {seconds * 1000:.1f} ms a finding")

@@ -22,8 +22,8 @@ from detectors.learning.callers import explained
 from detectors.learning.episodes import LONGEST_BEFORE, Episodes
 from detectors.learning.examples import Example, examples, labelled
 from detectors.learning.gate import Verdict
-from detectors.learning.model import BUILT_IN, Guard, Learnt
-from detectors.learning.suppression import REASON, barred, hold_back
+from detectors.learning.model import BUILT_IN, Guard, LearnedModel
+from detectors.learning.suppression import REASON, barred, suppress
 from detectors.learning.train import train
 from watchkeeper.clock import Clock
 from watchkeeper.config import LearningConfig
@@ -36,8 +36,8 @@ from watchkeeper.state.models import ModelVersion, at_stage, put_model, stage, v
 from watchkeeper.state.schema import shadow_verdicts
 from watchkeeper.vocabulary import ChangeEvent, Finding, Label, Window
 
-HELD_BACK = Counter(
-    "watchkeeper_findings_held_back_total", "Findings that a model suppressed: tickets instead of pages.", ["stage"]
+SUPPRESSED = Counter(
+    "watchkeeper_findings_suppressed_total", "Findings that a model suppressed: tickets instead of pages.", ["stage"]
 )
 PREDICTION_SECONDS = Histogram("watchkeeper_model_prediction_seconds", "Time to judge one tick's findings.")
 UNREADABLE = Counter("watchkeeper_model_unreadable_total", "Versions that could not be read: they decide nothing.")
@@ -52,7 +52,7 @@ DEFAULTS: Final = LearningConfig()
 @dataclass(frozen=True, slots=True)
 class _Model:
     version: str
-    learnt: Learnt
+    learned: LearnedModel
 
 
 class Learner:
@@ -83,9 +83,9 @@ class Learner:
         return self._serving.version
 
     def judge(self, findings: Sequence[Finding], now: datetime, edges: Sequence[tuple[str, str]] = ()) -> list[Finding]:
-        """The findings of one tick, those that the deciding version holds back as tickets with their reason.
+        """The findings of one tick, those that the deciding version suppresses as tickets with their reason.
 
-        `edges` are the calls seen lately, (caller, callee): what is held back explains its callers, too.
+        `edges` are the calls seen lately, (caller, callee): what is suppressed explains its callers, too.
         """
         began = time.perf_counter()
         judged = [self._judged(finding) for finding in self._episodes.follow(findings, self._changes(findings, now))]
@@ -100,20 +100,20 @@ class Learner:
         return self._outside.follow(findings, self._changes(findings, now))
 
     def _with_callers(self, judged: list[Finding], edges: frozenset[tuple[str, str]]) -> list[Finding]:
-        """Hold back the callers of what is held back, then theirs, as far as that explains them."""
+        """Suppress the callers of what is suppressed, then theirs, as far as that explains them."""
         held = [finding for finding in judged if REASON in finding.attributes]
         fresh = bool(held) and bool(edges)
         while fresh:
             fresh = False
             for place, finding in enumerate(judged):
                 model, name = self._deciding(finding.service)
-                if not self._may_hold(finding) or model.learnt.guard.is_grave(finding):
+                if not self._may_suppress(finding) or model.learned.guard.is_severe(finding):
                     continue
-                decision = explained(finding, model.learnt.probability(finding), held, edges)
+                decision = explained(finding, model.learned.probability(finding), held, edges)
                 if decision.pages:
                     continue
-                HELD_BACK.labels(name).inc()
-                judged[place] = hold_back(finding, decision, model.version)
+                SUPPRESSED.labels(name).inc()
+                judged[place] = suppress(finding, decision, model.version)
                 held.append(judged[place])
                 fresh = True
         return judged
@@ -131,7 +131,7 @@ class Learner:
         since = min(max(min(onsets), now - OLDEST_CHANGE), now)
         return changes_between(self._db, Window(start=since - LONGEST_BEFORE, end=now + timedelta(seconds=1)))
 
-    def _may_hold(self, finding: Finding) -> bool:
+    def _may_suppress(self, finding: Finding) -> bool:
         """Whether any version may hold it back: what woke somebody stays what it is until it ends."""
         return (
             finding.severity == "page"
@@ -141,14 +141,14 @@ class Learner:
         )
 
     def _judged(self, finding: Finding) -> Finding:
-        if not self._may_hold(finding):
+        if not self._may_suppress(finding):
             return finding
         model, name = self._deciding(finding.service)
-        decision = model.learnt.decide(finding)
+        decision = model.learned.decide(finding)
         if decision.pages:
             return finding
-        HELD_BACK.labels(name).inc()
-        return hold_back(finding, decision, model.version)
+        SUPPRESSED.labels(name).inc()
+        return suppress(finding, decision, model.version)
 
     def _deciding(self, service: str) -> tuple[_Model, str]:
         canary = self._canary
@@ -178,7 +178,7 @@ class Learner:
         return self._known
 
     def _train(self, known: tuple[Example, ...], now: datetime) -> None:
-        learnt = train(known, Guard.of(self._settings.guard))
+        learned = train(known, Guard.of(self._settings.guard))
         by_source = labelled(known)
         lineage = {
             "human labels": by_source["human"],
@@ -190,16 +190,16 @@ class Learner:
             "code": CODE,
         }
         newest = max((one.version for one in versions(self._db, registry.NAME, newest=1)), default=0)
-        model = put_model(self._db, registry.NAME, learnt.to_bytes(), lineage, now)
+        model = put_model(self._db, registry.NAME, learned.to_bytes(), lineage, now)
         if model.version <= newest:
             return  # the same content as before
         serving = self._read(at_stage(self._db, registry.NAME, "serving")) or BUILT_IN
-        self._logger.info("model.trained", version=model.version, would_change=_would_change(learnt, serving, known))
+        self._logger.info("model.trained", version=model.version, would_change=_would_change(learned, serving, known))
         # One that passes goes on being watched, lest every new label set its clock back; the newest is next in turn.
         oldest, *others = versions(self._db, registry.NAME, ("shadow",))
         stale = others[:-1] if self._verdict(oldest, known, now).passed else [oldest, *others][:-1]
         for one in stale:
-            self._retire(one, f"version {model.version} has learnt more", now)
+            self._retire(one, f"version {model.version} has learned more", now)
 
     def _move(self, known: tuple[Example, ...], now: datetime) -> None:
         """One step for the version that is next: a canary that the gate refuses retires, one that passes serves."""
@@ -215,7 +215,7 @@ class Learner:
             return
         rules = self._settings.gate
         # What takes long is asked last: time first, then the labels, then all of it once more in the promotion.
-        if registry.soaking(self._db, model, now, rules, known) or self._verdict(model, known, now).reasons:
+        if registry.unmet_observation(self._db, model, now, rules, known) or self._verdict(model, known, now).reasons:
             return
         try:
             to, _ = registry.promote(self._db, model.version, actor="learning", now=now, rules=rules)
@@ -246,9 +246,9 @@ class Learner:
         with self._db.read() as connection:
             recent = [one for one in journal.newest(connection, None, 50) if now - one.opened_at < timedelta(hours=1)]
         said = {
-            (model.version, incident.id): verdict_on(learnt, incident)
+            (model.version, incident.id): verdict_on(learned, incident)
             for model in candidates
-            if (learnt := self._read(model)) is not None
+            if (learned := self._read(model)) is not None
             for incident in recent
         }
         news = {key: verdict for key, verdict in said.items() if self._shadowed.get(key) != verdict}
@@ -263,13 +263,13 @@ class Learner:
         serving = at_stage(self._db, registry.NAME, "serving")
         canary = at_stage(self._db, registry.NAME, "canary")
         self.unreadable = ""
-        learnt, tried = self._read(serving), self._read(canary)
+        learned, tried = self._read(serving), self._read(canary)
         # Without a version that can be read, everything pages: noise is safe, silence is not.
-        self._serving = _Model(str(serving.version), learnt) if serving and learnt else _Model("0", BUILT_IN)
+        self._serving = _Model(str(serving.version), learned) if serving and learned else _Model("0", BUILT_IN)
         self._canary = _Model(str(canary.version), tried) if canary and tried else None
         self._barred = barred(self._db)
 
-    def _read(self, model: ModelVersion | None) -> Learnt | None:
+    def _read(self, model: ModelVersion | None) -> LearnedModel | None:
         """A version's content; None where there is none that can be read."""
         if model is None:
             return None
@@ -287,23 +287,23 @@ def in_canary(service: str, share: float = DEFAULTS.gate.canary_share) -> bool:
     return int(hashlib.sha256(service.encode()).hexdigest()[:8], 16) / 16**8 < share
 
 
-def verdict_on(learnt: Learnt, incident: Incident) -> tuple[float, bool]:
+def verdict_on(learned: LearnedModel, incident: Incident) -> tuple[float, bool]:
     """What a version would have said of an incident: its best finding's chance, and whether anybody is woken."""
     mine = [finding for finding in incident.findings if finding.severity == "page"]
     if not mine:
         return 0.0, False
-    decisions = [learnt.decide(finding) for finding in mine]
+    decisions = [learned.decide(finding) for finding in mine]
     return max(one.chance for one in decisions), any(one.pages for one in decisions)
 
 
-def _would_change(learnt: Learnt, serving: Learnt, known: Sequence[Example]) -> str:
+def _would_change(learned: LearnedModel, serving: LearnedModel, known: Sequence[Example]) -> str:
     """In words: what the new version would do differently with the incidents that are labelled."""
     before: dict[str, bool] = {}
     after: dict[str, bool] = {}
     for example in known:
         one = example.incident_id
         before[one] = before.get(one, False) or serving.pages(example.finding)
-        after[one] = after.get(one, False) or learnt.pages(example.finding)
+        after[one] = after.get(one, False) or learned.pages(example.finding)
     quieter = sum(before[one] and not after[one] for one in before)
     louder = sum(after[one] and not before[one] for one in before)
     return f"{quieter} of {len(before)} labelled incidents would not have paged, {louder} more would have"

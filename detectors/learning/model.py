@@ -13,21 +13,28 @@ from watchkeeper.config import GuardConfig
 from watchkeeper.errors import StateError
 from watchkeeper.vocabulary import Finding
 
-FORMAT: Final = 2
+FORMAT: Final = 3
+# Format 2 is the same, but for the names of the guard's fields.
+OLD_GUARD: Final = {
+    "alike": "similar",
+    "alike_grave": "similar_severe",
+    "grave_error_share": "severe_error_share",
+    "grave_extra_ms": "severe_extra_ms",
+}
 # Below this chance of being warranted a finding wakes nobody.
 CUT: Final = 0.25
-# Below this chance a finding must show as much evidence as its detector's learnt threshold on its service asks for.
+# Below this chance a finding must show as much evidence as its detector's learned threshold on its service asks for.
 DOUBTFUL: Final = 0.5
 # What one source alone called false on another service counts so much.
 BORROWED: Final = 2.0 / 3.0
 # How much worse, or less excused, than an earlier false page a finding may be and still be like it. What users feel may
 # be half as much again, and what nobody notices more: 30 ms, or 3 % of requests. The evidence is a ratio, the others
 # are logarithms of one.
-ALIKE_AMOUNT: Final = 1.5
+SIMILAR_AMOUNT: Final = 1.5
 UNNOTICED: Final = 0.3
-ALIKE_EVIDENCE: Final = 2.0
-ALIKE_LOAD: Final = 0.4
-ALIKE_COMMON: Final = 0.4
+SIMILAR_EVIDENCE: Final = 2.0
+SIMILAR_LOAD: Final = 0.4
+SIMILAR_COMMON: Final = 0.4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,34 +67,34 @@ class FalsePage:
         """
         amount, _, load, common, deployed = numbers
         return (
-            worst <= self.evidence * ALIKE_EVIDENCE
-            and math.exp(amount) <= ALIKE_AMOUNT * math.exp(self.amount) + UNNOTICED
-            and load >= self.load - ALIKE_LOAD
-            and common >= self.common - ALIKE_COMMON
+            worst <= self.evidence * SIMILAR_EVIDENCE
+            and math.exp(amount) <= SIMILAR_AMOUNT * math.exp(self.amount) + UNNOTICED
+            and load >= self.load - SIMILAR_LOAD
+            and common >= self.common - SIMILAR_COMMON
             and (bool(deployed) or not self.deployed)
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guard:
-    """What must be there before anything is held back; see `watchkeeper.config.GuardConfig`."""
+    """What must be there before anything is suppressed; see `watchkeeper.config.GuardConfig`."""
 
-    alike: float
-    alike_grave: float
-    grave_error_share: float
-    grave_extra_ms: float
+    similar: float
+    similar_severe: float
+    severe_error_share: float
+    severe_extra_ms: float
 
     @classmethod
     def of(cls, config: GuardConfig) -> Guard:
         return cls(**config.model_dump())
 
-    def is_grave(self, finding: Finding) -> bool:
+    def is_severe(self, finding: Finding) -> bool:
         """Whether users feel it for certain."""
         if finding.kind == "silence":
             return True
         if finding.unit == "ms":
-            return extra(finding) >= self.grave_extra_ms
-        return finding.kind == "errors" and extra(finding) >= self.grave_error_share
+            return extra(finding) >= self.severe_extra_ms
+        return finding.kind == "errors" and extra(finding) >= self.severe_error_share
 
 
 DEFAULT_GUARD: Final = Guard.of(GuardConfig())
@@ -103,13 +110,13 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Learnt:
+class LearnedModel:
     """One version's content.
 
     `weights` are of `features.NAMES`. `detectors` and `groups` hold intercepts that few labels pull only a little from
     zero (partial pooling); a group's key is `detector|service`. `strictness` is how much evidence a page needs, in
     units of what raises a finding, by `detector|service`. `false_pages` are what a finding must be like to be
-    held back.
+    suppressed.
     """
 
     bias: float = 2.0
@@ -136,16 +143,16 @@ class Learnt:
     def decide(self, finding: Finding) -> Decision:
         """Whether this version wakes somebody for the finding, and why not."""
         chance = self.probability(finding)
-        grave = self.guard.is_grave(finding)
-        alike = self.alike(finding) if chance < self.cut else {}
+        severe = self.guard.is_severe(finding)
+        similar = self.similar(finding) if chance < self.cut else {}
         # The sum of thirds is not exact: three times two thirds is two.
-        if alike and sum(alike.values()) > (self.guard.alike_grave if grave else self.guard.alike) - 1e-6:
-            return Decision(pages=False, chance=chance, why=self._like_false_pages(finding, alike, chance))
-        if chance < DOUBTFUL and not grave and (why := self._below_threshold(finding)):
+        if similar and sum(similar.values()) > (self.guard.similar_severe if severe else self.guard.similar) - 1e-6:
+            return Decision(pages=False, chance=chance, why=self._similar_to_false_pages(finding, similar, chance))
+        if chance < DOUBTFUL and not severe and (why := self._below_threshold(finding)):
             return Decision(pages=False, chance=chance, why=why)
         return Decision(pages=True, chance=chance)
 
-    def alike(self, finding: Finding) -> dict[str, float]:
+    def similar(self, finding: Finding) -> dict[str, float]:
         """The incidents judged false that had a finding like this one, and how much each counts.
 
         On another service by one source alone, `BORROWED`: one wrong label must not do.
@@ -169,19 +176,19 @@ class Learnt:
             f"{service} needs {needed:.1f} times; it pages if the evidence grows"
         )
 
-    def _like_false_pages(self, finding: Finding, alike: Mapping[str, float], chance: float) -> str:
+    def _similar_to_false_pages(self, finding: Finding, similar: Mapping[str, float], chance: float) -> str:
         detector, service = group(finding)
         own = self.groups.get(f"{detector}|{service}", Group())
-        here = len({o.incident_id for o in self.false_pages if o.service == service and o.incident_id in alike})
-        elsewhere = len(alike) - here
+        here = len({o.incident_id for o in self.false_pages if o.service == service and o.incident_id in similar})
+        elsewhere = len(similar) - here
         where = " and ".join(
             words for count, words in ((here, f"{here} here"), (elsewhere, f"{elsewhere} on other services")) if count
         )
         judged = own.right + own.wrong
         record = f"was right {own.right} of {judged} times on {service}" if judged else f"was never judged on {service}"
         return (
-            f"it is like findings of {len(alike)} incidents that were judged false ({where}: "
-            f"{', '.join([*alike][-3:])}); {detector} {record}; the chance that it is worth waking somebody is "
+            f"it is similar to findings of {len(similar)} incidents that were judged false ({where}: "
+            f"{', '.join([*similar][-3:])}); {detector} {record}; the chance that a page is warranted is "
             f"{chance:.0%}"
         )
 
@@ -190,7 +197,7 @@ class Learnt:
         return json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True, allow_nan=False).encode()
 
     @classmethod
-    def from_bytes(cls, content: bytes) -> Learnt:
+    def from_bytes(cls, content: bytes) -> LearnedModel:
         """Read a version's content; nothing in it is run.
 
         Raises:
@@ -199,7 +206,9 @@ class Learnt:
         try:
             tree: dict[str, Any] = json.loads(content)
             written_as = tree.pop("format")
-            if written_as != FORMAT:
+            if written_as == FORMAT - 1:
+                tree["guard"] = {OLD_GUARD[key]: value for key, value in tree["guard"].items()}
+            elif written_as != FORMAT:
                 raise StateError(f"this detector model has format {written_as!r}, not {FORMAT}: train again")
             tree["weights"] = tuple(float(weight) for weight in tree["weights"])
             for name in ("detectors", "groups"):
@@ -207,18 +216,18 @@ class Learnt:
             tree["strictness"] = {str(key): float(value) for key, value in tree["strictness"].items()}
             tree["false_pages"] = tuple(FalsePage(**one) for one in tree["false_pages"])
             tree["guard"] = Guard(**tree["guard"])
-            learnt = cls(**tree)
+            learned = cls(**tree)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StateError(f"this is not a detector model of format {FORMAT}: {error}") from error
-        if len(learnt.weights) != len(NAMES):
-            raise StateError(f"this detector model has {len(learnt.weights)} weights, not {len(NAMES)}: train again")
-        numbers = [learnt.bias, learnt.cut, *learnt.weights, *learnt.strictness.values()]
-        numbers += asdict(learnt.guard).values()
-        numbers += [one.intercept for part in (learnt.detectors, learnt.groups) for one in part.values()]
-        numbers += [n for one in learnt.false_pages for n in (one.evidence, one.amount, one.load, one.common)]
+        if len(learned.weights) != len(NAMES):
+            raise StateError(f"this detector model has {len(learned.weights)} weights, not {len(NAMES)}: train again")
+        numbers = [learned.bias, learned.cut, *learned.weights, *learned.strictness.values()]
+        numbers += asdict(learned.guard).values()
+        numbers += [one.intercept for part in (learned.detectors, learned.groups) for one in part.values()]
+        numbers += [n for one in learned.false_pages for n in (one.evidence, one.amount, one.load, one.common)]
         if not all(math.isfinite(number) for number in numbers):
             raise StateError("this detector model holds numbers that are not finite")
-        return learnt
+        return learned
 
 
-BUILT_IN: Final = Learnt()
+BUILT_IN: Final = LearnedModel()

@@ -46,7 +46,7 @@ def watch_the_watcher(
         known: labelled findings, oldest label first.
         seconds_per_tick: how long the model usually took for a tick's findings lately.
         now: the time of the judgement.
-        reopened: what was held back and should not have been.
+        reopened: what was suppressed and should not have been.
         teams: the services of each team.
         unreadable: why a version that should decide cannot be read, if so.
     """
@@ -62,7 +62,7 @@ def watch_the_watcher(
     for name, by in ways(teams or {}).items():
         for what, cases, words in (
             ("false pages", pages(known), "pages for {group} were false"),
-            ("misses", troubles(known, reopened), "troubles of {group} were held back until somebody reopened them"),
+            ("misses", troubles(known, reopened), "troubles of {group} were suppressed until somebody reopened them"),
         ):
             if pair := unfair(cases, by):
                 worst, others = pair
@@ -108,7 +108,7 @@ def _recall_moved(known: Sequence[Example], reopened: Sequence[Reopening]) -> st
     if missed_new * len(older) <= missed_old * len(newer) or float(fisher_exact(table).pvalue) >= SURE:
         return ""
     return (
-        f"{missed_new} of the last {len(newer)} troubles were held back and reopened, and {missed_old} of "
+        f"{missed_new} of the last {len(newer)} troubles were suppressed and reopened, and {missed_old} of "
         f"{len(older)} before: consider `watchkeeper model rollback`"
     )
 

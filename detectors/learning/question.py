@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from alerting.incidents.machine import Incident
 from detectors.learning import versions as registry
-from detectors.learning.model import BUILT_IN, Learnt
+from detectors.learning.model import BUILT_IN, LearnedModel
 from watchkeeper.state.database import Database
 from watchkeeper.state.models import at_stage
 from watchkeeper.vocabulary import Finding
@@ -44,7 +44,7 @@ def best_question(db: Database, incident: Incident) -> Question | None:
     return best if best and best.value >= WORTH else None
 
 
-def _warranted(finding: Finding, serving: Learnt, other: Learnt | None) -> Question:
+def _warranted(finding: Finding, serving: LearnedModel, other: LearnedModel | None) -> Question:
     own = serving.groups.get(f"{finding.detector}|{finding.service}")
     labels = own.right + own.wrong if own else 0
     value = 0.6 * _entropy(serving.probability(finding)) * ENOUGH / (ENOUGH + labels)

@@ -1,7 +1,7 @@
-"""Findings that a model holds back: never silently, and never again once a human reopened one.
+"""Findings that a model suppresses: never silently, and never again once a human reopened one.
 
-A finding that is held back becomes a ticket that carries its reason. Whoever disagrees reopens it; from then on no
-model version may hold back that detector on that service, and if it still fires, the next tick pages.
+A finding that is suppressed becomes a ticket that carries its reason. Whoever disagrees reopens it; from then on no
+model version may suppress that detector on that service, and if it still fires, the next tick pages.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MARK: Final = f'"{REASON}":'  # as it stands in a stored finding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HeldBack:
+class SuppressedFinding:
     """A finding that woke nobody: why, which version said so, and whether somebody has reopened it since."""
 
     finding: Finding
@@ -40,7 +40,7 @@ class HeldBack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reopening:
-    """Somebody said that a finding should not have been held back. `group` is `detector|service`."""
+    """Somebody said that a finding should not have been suppressed. `group` is `detector|service`."""
 
     at: datetime
     actor: Actor
@@ -48,23 +48,23 @@ class Reopening:
     note: str
 
 
-def hold_back(finding: Finding, decision: Decision, version: str) -> Finding:
+def suppress(finding: Finding, decision: Decision, version: str) -> Finding:
     """The finding as a ticket with its reason."""
     attributes = {**finding.attributes, REASON: decision.why, BY: version}
     return replace(finding, severity="ticket", attributes=attributes)
 
 
 def reopen(db: Database, key: str, actor: Actor, now: datetime, note: str = "") -> tuple[bool, str]:
-    """A human says that this should not have been held back: its detector on its service never is again.
+    """A human says that this should not have been suppressed: its detector on its service never is again.
 
     `key` is the finding's. Doing so twice changes nothing. Returns whether it changed something, and words for who did.
 
     Raises:
-        NotFound: no finding of that key was held back.
+        NotFound: no finding of that key was suppressed.
     """
     held = find(db, key)
     if held is None:
-        raise NotFound(f"no finding {key!r} was held back; `watchkeeper model held-back` lists those that were")
+        raise NotFound(f"no finding {key!r} was suppressed; `watchkeeper model suppressed` lists those that were")
     finding = held.finding
     with db.write() as connection:
         subject = f"{finding.detector}|{finding.service}"
@@ -74,11 +74,11 @@ def reopen(db: Database, key: str, actor: Actor, now: datetime, note: str = "") 
         if before:
             return False, f"already reopened by {before.actor} at {from_micros(before.at):%Y-%m-%d %H:%M} UTC"
         record_audit(connection, now, actor, REOPENED, subject, note or finding.summary)
-    return True, f"{finding.detector} on {finding.service} is not held back again; if it still fires, it pages"
+    return True, f"{finding.detector} on {finding.service} is not suppressed again; if it still fires, it pages"
 
 
 def barred(db: Database) -> frozenset[str]:
-    """The groups (`detector|service`) that no model may hold back."""
+    """The groups (`detector|service`) that no model may suppress."""
     return frozenset(one.group for one in reopenings(db))
 
 
@@ -97,13 +97,13 @@ def reopenings(db: Database) -> tuple[Reopening, ...]:
         )
 
 
-def held_back(db: Database, limit: int = 50) -> tuple[HeldBack, ...]:
-    """What was held back, newest first."""
+def suppressed_findings(db: Database, limit: int = 50) -> tuple[SuppressedFinding, ...]:
+    """What was suppressed, newest first."""
     return _read(db, _held().limit(limit))
 
 
-def find(db: Database, key: str) -> HeldBack | None:
-    """The newest finding of a key that was held back."""
+def find(db: Database, key: str) -> SuppressedFinding | None:
+    """The newest finding of a key that was suppressed."""
     return next(iter(_read(db, _held().where(findings.c.key == key).limit(1))), None)
 
 
@@ -112,14 +112,14 @@ def _held() -> Select[Any]:
     return select(findings).where(mine).order_by(findings.c.seen_at.desc(), findings.c.key)
 
 
-def _read(db: Database, query: Select[Any]) -> tuple[HeldBack, ...]:
+def _read(db: Database, query: Select[Any]) -> tuple[SuppressedFinding, ...]:
     reopened = barred(db)
     found = []
     with db.read() as connection:
         for row in connection.execute(query):
             finding = parse(Finding, row.body)
             found.append(
-                HeldBack(
+                SuppressedFinding(
                     finding=finding,
                     reason=finding.attributes[REASON],
                     version=finding.attributes.get(BY, "?"),

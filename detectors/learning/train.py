@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from detectors.learning.examples import SOURCES, Example
 from detectors.learning.features import NAMES, evidence, features, group
-from detectors.learning.model import BORROWED, DEFAULT_GUARD, FalsePage, Group, Guard, Learnt
+from detectors.learning.model import BORROWED, DEFAULT_GUARD, FalsePage, Group, Guard, LearnedModel
 from detectors.learning.track_record import tally, verdicts
 
 Floats = npt.NDArray[np.float64]
@@ -37,10 +37,10 @@ POOL_WEIGHT: Final = 2.0
 REMEMBERED: Final = 200
 
 
-def train(examples: Sequence[Example], guard: Guard = DEFAULT_GUARD) -> Learnt:
+def train(examples: Sequence[Example], guard: Guard = DEFAULT_GUARD) -> LearnedModel:
     """The next version, from every example of both sources. `guard` is kept in it."""
     if not examples:
-        return Learnt(guard=guard)
+        return LearnedModel(guard=guard)
     groups = sorted({group(example.finding) for example in examples})
     detectors = sorted({detector for detector, _ in groups})
     x = _design(examples, detectors, groups)
@@ -61,7 +61,7 @@ def train(examples: Sequence[Example], guard: Guard = DEFAULT_GUARD) -> Learnt:
     first_detector = 1 + len(NAMES)
     first_group = first_detector + len(detectors)
     counts = {one: _counts(examples, *one) for one in groups}
-    return Learnt(
+    return LearnedModel(
         bias=solved[0],
         weights=tuple(solved[1:first_detector]),
         detectors={
@@ -151,7 +151,7 @@ def _strictness(examples: Sequence[Example], groups: list[tuple[str, str]], guar
     which is left out, where too few incidents were false to say, and where the false pages showed more evidence than
     any threshold may ask: it would only be late.
     """
-    learnt: dict[str, float] = {}
+    learned: dict[str, float] = {}
     for detector in sorted({detector for detector, _ in groups}):
         mine = [example for example in examples if example.finding.detector == detector]
         true = sorted(evidence(example.finding) for example in mine if example.warranted)
@@ -163,13 +163,13 @@ def _strictness(examples: Sequence[Example], groups: list[tuple[str, str]], guar
             own = [example for example in mine if example.finding.service == service]
             right, judged = tally(own)
             false, false_elsewhere = judged - right, false_everywhere - (judged - right)
-            if false + BORROWED * false_elsewhere < guard.alike:
+            if false + BORROWED * false_elsewhere < guard.similar:
                 continue
             share = false / (false + POOL_WEIGHT)
             needed = math.exp(share * math.log(_needed(own)) + (1 - share) * math.log(pool) * 0.5)
             if (value := round(min(ceiling, max(1.0, needed)), 3)) > 1.0:
-                learnt[f"{detector}|{service}"] = value
-    return learnt
+                learned[f"{detector}|{service}"] = value
+    return learned
 
 
 def _needed(examples: Sequence[Example]) -> float:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from detectors.learning.examples import Example, examples
 from detectors.learning.gate import Pages, Verdict, held_out, judge
-from detectors.learning.model import BUILT_IN, Learnt
+from detectors.learning.model import BUILT_IN, LearnedModel
 from detectors.learning.train import train
 from watchkeeper.config import GateConfig
 from watchkeeper.errors import NotFound, StateError
@@ -21,19 +21,19 @@ NAME: Final = DETECTORS
 DEFAULT_RULES: Final = GateConfig()
 
 
-def load(version: ModelVersion | None) -> Learnt:
+def load(version: ModelVersion | None) -> LearnedModel:
     """A version's content; without one, what is built in.
 
     Raises:
         StateError: the content cannot be read.
     """
-    return Learnt.from_bytes(version.content) if version else BUILT_IN
+    return LearnedModel.from_bytes(version.content) if version else BUILT_IN
 
 
-def readable(version: ModelVersion | None) -> Learnt | None:
+def readable(version: ModelVersion | None) -> LearnedModel | None:
     """A version's content; None where there is none, or none that can be read."""
     try:
-        return Learnt.from_bytes(version.content) if version else None
+        return LearnedModel.from_bytes(version.content) if version else None
     except StateError:
         return None
 
@@ -59,7 +59,7 @@ def gate(
 ) -> Verdict:
     """Judge a version on every label there is, and on how long it has been watched.
 
-    What it learnt from is judged by models fitted without the incident; what was labelled since, by the version.
+    What it learned from is judged by models fitted without the incident; what was labelled since, by the version.
     `known` are the labelled findings, where the caller has read them already.
     """
     known = examples(db) if known is None else known
@@ -70,29 +70,29 @@ def gate(
         known,
         _pages(candidate, version, known),
         rules,
-        lambda example: deciding is None or example.at > learnt_until(deciding),
+        lambda example: deciding is None or example.at > learned_until(deciding),
     )
-    return replace(verdict, waiting=verdict.waiting + soaking(db, version, now, rules, known))
+    return replace(verdict, waiting=verdict.waiting + unmet_observation(db, version, now, rules, known))
 
 
-def _pages(candidate: Learnt, version: ModelVersion, known: tuple[Example, ...]) -> Pages:
+def _pages(candidate: LearnedModel, version: ModelVersion, known: tuple[Example, ...]) -> Pages:
     """Whether a version wakes somebody for an example, without what it remembers of it."""
     fit = partial(train, guard=candidate.guard)
-    until = learnt_until(version)
-    learnt_from = [example for example in known if example.at <= until]
-    if fit(learnt_from).to_bytes() != candidate.to_bytes():
+    until = learned_until(version)
+    learned_from = [example for example in known if example.at <= until]
+    if fit(learned_from).to_bytes() != candidate.to_bytes():
         return lambda example: candidate.pages(example.finding)  # not ours, or its labels have changed since
-    remembered = held_out(learnt_from, fit)
+    remembered = held_out(learned_from, fit)
     return lambda example: remembered(example) if example.at <= until else candidate.pages(example.finding)
 
 
-def learnt_until(version: ModelVersion) -> datetime:
-    """When the newest label was given that a version has learnt from."""
+def learned_until(version: ModelVersion) -> datetime:
+    """When the newest label was given that a version has learned from."""
     last = version.lineage.get("last label")
     return datetime.fromisoformat(last) if isinstance(last, str) else version.created_at
 
 
-def soaking(
+def unmet_observation(
     db: Database, version: ModelVersion, now: datetime, rules: GateConfig, known: tuple[Example, ...]
 ) -> tuple[str, ...]:
     """What a version still has to wait for in its stage; empty when it has been watched enough."""

@@ -1,6 +1,6 @@
 """Resource metrics and other series of a service that left their usual course: evidence, never a page.
 
-Idea: every series runs through the cheap tier of `detectors.series` (level, trend, wave of the day, ranks), so that a
+Idea: every series runs through the fast tier of `detectors.series` (level, trend, wave of the day, ranks), so that a
 score means the same in each; a series that scored rare and stays far out on that side, by more than a trifle, is
 raised. The clearest series of a service speaks for it, and the others are named: together they are one finding. A
 level that stays shifted is the new level after two minutes (the bank adapts), so it is told once. A jump by a factor
@@ -79,7 +79,7 @@ class MetricLevels:
         return Counter(names[row][0] for row in np.flatnonzero(self._bank.seen < PRIOR_TICKS).tolist())
 
     def count_stages(self) -> Mapping[str, int]:
-        """How many series are at each stage: `waiting` for values, `level` learnt, ranked among their own past."""
+        """How many series are at each stage: `waiting` for values, `level` learned, ranked among their own past."""
         seen = self._bank.seen
         waiting, young = int((seen < READY).sum()), int((seen < PRIOR_TICKS).sum())
         return {"waiting": waiting, "level": young - waiting, "rank": len(self._bank) - young}

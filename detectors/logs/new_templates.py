@@ -195,9 +195,9 @@ class LogTemplates:
         share = self._lines[mine][:, past].sum(axis=1) / usual_whole
         recent = self._lines[mine][:, -RECENT // 2 :].sum(axis=1)
         expected = (share + 0.5 / usual_whole) * max(whole[-RECENT // 2 :].sum(), 1.0)
-        # A service that logs bursts by itself has restless buckets: its own unrest widens what is expected.
-        restless = self._lines[mine][:, past]
-        spread = restless.var(axis=1) / np.maximum(restless.mean(axis=1), 1e-9)
+        # A service that logs bursts by itself has noisy buckets: its own noise widens what is expected.
+        noisy = self._lines[mine][:, past]
+        spread = noisy.var(axis=1) / np.maximum(noisy.mean(axis=1), 1e-9)
         widened = np.maximum(spread, 1.0)
         chance = pdtrc(np.maximum(recent / widened - 1.0, 0.0), np.maximum(expected / widened, 1e-9))
         old = (self._newest - self._born[mine]) // STEP_S >= RECENT

@@ -1,6 +1,6 @@
-"""The cheap tier: thousands of series advance together, one value each a tick.
+"""The fast tier: thousands of series advance together, one value each a tick.
 
-Idea: what a series should read is a robust level, a damped trend and a bucket of the day, learnt as it goes; the
+Idea: what a series should read is a robust level, a damped trend and a bucket of the day, learned as it goes; the
 residual in robust spreads is ranked among the series' own earlier residuals, so that a score means the same
 everywhere. While a series is young its rank leans on a fixed prior tail.
 
@@ -38,7 +38,7 @@ DAY_S: Final = 86_400
 BINS: Final = 24
 LAST_BIN: Final = np.float32(BINS - 1)
 BINS_AN_OCTAVE: Final = np.float32(3)
-SMALLEST_BIN: Final = np.float32(0.125)  # spreads; below it all residuals are alike
+SMALLEST_BIN: Final = np.float32(0.125)  # spreads; below it all residuals are equal
 LEVEL_GAIN: Final = np.float32(1 / 300)  # a tick
 SPREAD_GAIN: Final = np.float32(1 / 1000)
 TREND_GAIN: Final = np.float32(1 / 300 / 1500)
@@ -53,7 +53,7 @@ PRIOR_TICKS: Final = np.float32(100)  # the prior tail weighs as much as so many
 READY_TICKS: Final = 12  # a minute of 5-second ticks
 SHIFT_TICKS: Final = 12
 SHIFT_SPREADS: Final = np.float32(4)
-CLIP_SPREADS: Final = np.float32(3)  # how far one value may move what was learnt
+CLIP_SPREADS: Final = np.float32(3)  # how far one value may move what was learned
 COUNT_SPREAD: Final = np.float32(0.4)  # of the square root of a count: Poisson's is 0.5
 MEAN_TO_SPREAD: Final = np.float32(1.2533)  # mean absolute deviation to standard deviation, normal residuals
 RELATIVE_FLOOR: Final = np.float32(2e-3)  # of the level's root: a steadier series is treated as this steady
@@ -64,7 +64,7 @@ ZERO, ONE, TWO, FOUR = (np.float32(number) for number in (0, 1, 2, 4))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageOf:
-    """How far one series has learnt, and why no further."""
+    """How far one series has learned, and why no further."""
 
     stage: Stage
     reason: str
@@ -131,7 +131,7 @@ class SeriesBank:
 
     @property
     def seen(self) -> npt.NDArray[np.uint32]:
-        """How many values of each series were learnt, (n_series,)."""
+        """How many values of each series were learned, (n_series,)."""
         return self._seen
 
     @property
@@ -151,7 +151,7 @@ class SeriesBank:
         return np.asarray(np.sign(root) * root * root, np.float32)
 
     def stage(self, series: int) -> StageOf:
-        """How far one series has learnt, and why no further."""
+        """How far one series has learned, and why no further."""
         seen = int(self._seen[series])
         if seen < self.ready_ticks:
             return StageOf(stage="waiting", reason=f"{seen} of {self.ready_ticks} values seen")
@@ -162,12 +162,12 @@ class SeriesBank:
             return StageOf(stage="rank", reason=f"the day's wave needs {SEASON_DAYS:.0f} days; {days:.1f} seen")
         if not self._season_helps()[series]:
             return StageOf(stage="rank", reason="the hour of day does not make it more predictable")
-        return StageOf(stage="season", reason="level, ranks and the day's wave are learnt")
+        return StageOf(stage="season", reason="level, ranks and the day's wave are learned")
 
     def update(self, values: npt.ArrayLike, at: float) -> Floats:
         """Take one value of every series, (n_series,), at Unix seconds `at`; return scores, (n_series,), 0 to 1.
 
-        The score uses what was learnt before this tick; then the tick is learnt.
+        The score uses what was learned before this tick; then the tick is learned.
         """
         given = np.asarray(values, np.float64)
         if given.shape != (len(self),):

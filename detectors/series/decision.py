@@ -16,7 +16,7 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 BAR: Final = 1.7
-REFRACTORY_H: Final = 8.0  # 1 h costs a third of the precision, 6 to 12 h are alike
+REFRACTORY_H: Final = 8.0  # 1 h costs a third of the precision, 6 to 12 h are equal
 RAISED_BY: Final = 0.2
 RAISED_FOR_H: Final = 72.0
 

@@ -60,7 +60,7 @@ class Change:
 
 
 class Drift:
-    """Watches the level and spread of one stream of numbers; a change is told once, then learnt as the new normal.
+    """Watches the level and spread of one stream of numbers; a change is told once, then learned as the new normal.
 
     Args:
         seed: of the draws between equal values.
@@ -125,8 +125,8 @@ class Drift:
             return
         self._ranks = np.sort(residual).tolist()
         # The reference itself is uncertain: a change must exceed that too.
-        learnt = 1 + (self._wave.size if self._wave else 0)
-        self._allowance = math.sqrt(learnt / own)
+        learned = 1 + (self._wave.size if self._wave else 0)
+        self._allowance = math.sqrt(learned / own)
 
     def _score(self, value: float) -> float:
         """The normal score of a value's rank in the reference."""
@@ -155,7 +155,7 @@ class Drift:
             if total > BARS[kind]:
                 change = Change(kind=kind, evidence=total, since=self._count - self._began[kind])
                 self._forget()
-                self.waiting = "a change was told; its new normal is being learnt"
+                self.waiting = "a change was told; its new normal is being learned"
                 return change
         return None
 
@@ -190,7 +190,7 @@ class RateDrift:
         if change:
             self._forget()
             return change
-        # What is being doubted is not learnt.
+        # What is being doubted is not learned.
         if self._seen < LEARN_NO_FURTHER and max(self._sums.values()) < RATE_BAR / 2:
             self._seen += 1
             self._true += happened
@@ -235,7 +235,7 @@ class Wave:
 
     @property
     def size(self) -> int:
-        """How many numbers were learnt."""
+        """How many numbers were learned."""
         return 2 * len(self.turns)
 
     def at(self, rows: npt.NDArray[np.int64]) -> Floats:

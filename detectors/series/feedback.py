@@ -1,6 +1,6 @@
 """Learning from labels while a recording is replayed: what a human said about alerts, and which windows were bad.
 
-What is learnt, and when:
+What is learned, and when:
 
 - An alert outside every window was false: known at once. The series' bar goes up, for good and for a while more.
 - An alert inside a window was true: known at once. The bar comes down a little.
@@ -82,7 +82,7 @@ def _without_echo(at_s: Floats, values: Floats, judged: replay.Rarity, windows: 
 
 def _alerts(hours: Floats, decades: Floats, windows: list[_Window]) -> Bools:
     flags = np.zeros(hours.size, np.bool_)
-    learnt, raised, raised_at = STARTS, 0.0, 0.0
+    learned, raised, raised_at = STARTS, 0.0, 0.0
     quiet_until = -np.inf
     ended = 0
     for row in np.flatnonzero(decades >= BAR + LOWEST).tolist():
@@ -93,13 +93,13 @@ def _alerts(hours: Floats, decades: Floats, windows: list[_Window]) -> Bools:
                 quiet_until, raised = min(quiet_until, float(hours[window.last])), 0.0
             ended += 1
         still = raised * float(np.exp((raised_at - hour) / RAISED_FOR_H))
-        if hour < quiet_until or decades[row] < BAR + learnt + still:
+        if hour < quiet_until or decades[row] < BAR + learned + still:
             continue
         flags[row] = True
         quiet_until = hour + REFRACTORY_H
         if any(window.first <= row <= window.last for window in windows[ended:]):
-            learnt = max(learnt - HIT_LOWERS, LOWEST)
+            learned = max(learned - HIT_LOWERS, LOWEST)
         else:
-            learnt = min(learnt + FALSE_RAISES, HIGHEST)
+            learned = min(learned + FALSE_RAISES, HIGHEST)
             raised, raised_at = still + FALSE_RAISES_SOON, hour
     return flags

@@ -1,4 +1,4 @@
-"""The dear tier: one recorded series, each row judged by itself and the rows before it.
+"""The accurate tier: one recorded series, each row judged by itself and the rows before it.
 
 Idea: ten statistics, of one to twelve hours each (the distance to the nearest earlier hours, to the same hour of
 earlier days, residuals of the hour of day, robust spreads, steps of the mean), each turned into the rarity it has

@@ -54,7 +54,7 @@ def test_a_later_judgement_takes_the_place_of_the_same_persons(
 
 
 def test_not_sure_takes_back_what_was_said(incidents: Incidents, clock: FrozenClock, db: Database) -> None:
-    """Nothing is learnt any more from a judgement that its author has withdrawn."""
+    """Nothing is learned any more from a judgement that its author has withdrawn."""
     incident_id = opened(incidents, clock)
     incidents.judge(incident_id, ANA, "1", RIGHT)
     assert len(examples(db)) == 1

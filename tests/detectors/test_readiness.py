@@ -1,4 +1,4 @@
-"""What the detectors say of themselves: how far each service is learnt, and why no further."""
+"""What the detectors say of themselves: how far each service is learned, and why no further."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def no_metrics() -> MetricLevels:
     return MetricLevels(History("none", keys=keys, values={"value": float("nan")}, buckets=36, step_s=10))
 
 
-def test_a_service_is_learnt_after_a_minute_and_says_what_it_waits_for_before() -> None:
+def test_a_service_is_learned_after_a_minute_and_says_what_it_waits_for_before() -> None:
     """Nothing of it is judged at first; a minute of requests later its level is."""
     shop, live = Shop(seed=1, seconds=120), Live(history_s=600)
     shop.tick(live, 25)
@@ -78,7 +78,7 @@ def test_metrics_without_a_past_hold_a_service_at_its_level() -> None:
     assert found.reason == "1 of 1 metric series lean on a general prior until they have a past of their own"
 
 
-def test_nothing_called_is_nothing_learnt() -> None:
+def test_nothing_called_is_nothing_learned() -> None:
     """An empty store has no services."""
     live = Live(history_s=600)
     shop = Shop(seed=1, seconds=60)

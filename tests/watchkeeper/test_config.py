@@ -92,6 +92,23 @@ def test_addresses_of_ipv6_hosts_are_addresses() -> None:
     assert (config.store_url, config.web_url) == ("http://[::1]:8123", "http://[::1]:8050")
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("alike", "similar"),
+        ("alike_grave", "similar_severe"),
+        ("grave_error_share", "severe_error_share"),
+        ("grave_extra_ms", "severe_extra_ms"),
+    ],
+)
+def test_a_renamed_key_is_an_error_that_names_the_new_one(tmp_path: Path, old: str, new: str) -> None:
+    """Whoever upgrades reads which line to change, and to what."""
+    with pytest.raises(ConfigError) as caught:
+        load(write(tmp_path, f"learning:\n  guard:\n    {old}: 1\n"))
+    key = f"learning.guard.{old}"
+    assert str(caught.value).endswith(f"watchkeeper.yaml:3: {key}: was renamed; write `{new}` instead")
+
+
 def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
     """Nobody has to start three times to find three mistakes."""
     with pytest.raises(ConfigError) as caught:

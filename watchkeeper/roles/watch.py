@@ -189,15 +189,15 @@ class Watch:
         self.ticked_at = time.monotonic()
 
     def _kept(self, findings: Sequence[Finding], now: datetime) -> list[Finding]:
-        """The findings, those held back that experience says nobody should be woken for."""
+        """The findings, those suppressed that experience says nobody should be woken for."""
         try:
             kept = self._learner.judge(findings, now, self._edges)
         except WatchkeeperError:
-            raise  # the database failed: the next tick comes, and what is held back does not page meanwhile
+            raise  # the database failed: the next tick comes, and what is suppressed does not page meanwhile
         except Exception as error:  # noqa: BLE001 - noise is safe, silence is not
-            self._problems.report("tick", "what was learnt", error)
+            self._problems.report("tick", "what was learned", error)
             return list(findings)
-        self._problems.solved("tick", "what was learnt")
+        self._problems.solved("tick", "what was learned")
         return kept
 
     def _announce(self, opened: Sequence[str]) -> None:

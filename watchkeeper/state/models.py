@@ -24,7 +24,7 @@ DETECTORS: Final = "detectors"  # the model that decides which findings wake som
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelVersion:
-    """One version of what a detector has learnt."""
+    """One version of what a detector has learned."""
 
     name: str
     version: int

@@ -156,7 +156,7 @@ EDGE: Final = {
     "server_calls": SUM,
     "server_ns_sum": SUM,
 }
-# Which service answers at an address, learnt from calls that both sides report.
+# Which service answers at an address, learned from calls that both sides report.
 PEER: Final = {"bucket": "DateTime('UTC')", "peer": LC, "service": LC}
 LOG_COUNT: Final = {
     "bucket": "DateTime('UTC') CODEC(DoubleDelta, ZSTD(1))",

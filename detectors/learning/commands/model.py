@@ -1,4 +1,4 @@
-"""`watchkeeper model`: the versions of what the detectors have learnt, which one decides, and what it held back."""
+"""`watchkeeper model`: the versions of what the detectors have learned, which one decides, and what it suppressed."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from rich.table import Table
 from detectors.learning import versions as registry
 from detectors.learning.examples import examples
 from detectors.learning.loop import Learner
-from detectors.learning.model import Learnt
-from detectors.learning.suppression import HeldBack, held_back, reopen
+from detectors.learning.model import LearnedModel
+from detectors.learning.suppression import SuppressedFinding, reopen, suppressed_findings
 from watchkeeper.clock import SystemClock
 from watchkeeper.command_options import AsJson, ConfigPath
 from watchkeeper.config import Config, load
@@ -43,7 +43,7 @@ def _open(config: Any) -> tuple[Config, Database]:
 
 @app.command("list", epilog="Example: watchkeeper model list --json")
 def list_versions(config: ConfigPath = None, as_json: AsJson = False) -> None:
-    """Every version: its stage, what it learnt from, and who moved it there."""
+    """Every version: its stage, what it learned from, and who moved it there."""
     _, db = _open(config)
     moved = {(record.name, record.version): record for record in promotion_records(db)}
     known = versions(db)
@@ -72,10 +72,10 @@ def list_versions(config: ConfigPath = None, as_json: AsJson = False) -> None:
 
 @app.command(epilog="Example: watchkeeper model show 7")
 def show(version: Version, config: ConfigPath = None, as_json: AsJson = False) -> None:
-    """One version: what it learnt, and what the gate says of it now."""
+    """One version: what it learned, and what the gate says of it now."""
     tree, db = _open(config)
     one = registry.find(db, version)
-    learnt = registry.load(one)
+    learned = registry.load(one)
     verdict = registry.gate(db, one, SystemClock().now(), tree.learning.gate)
     if as_json:
         content = json.loads(one.content)
@@ -84,7 +84,7 @@ def show(version: Version, config: ConfigPath = None, as_json: AsJson = False) -
     print(f"version {one.version}, {one.stage}; made {one.created_at:%Y-%m-%d %H:%M} UTC; digest {one.digest[:16]}")
     for name, value in one.lineage.items():
         print(f"  {name}: {value}")
-    for line in _taught(learnt):
+    for line in _taught(learned):
         print(line)
     record = verdict.record()
     print(f"The gate, now: {record['gate']}")
@@ -154,15 +154,15 @@ def train(config: ConfigPath = None, as_json: AsJson = False) -> None:
         print(f"version {newest.version} ({newest.stage}); `watchkeeper model show {newest.version}` says more")
 
 
-@app.command("held-back", epilog="Example: watchkeeper model held-back --json")
-def list_held_back(
+@app.command("suppressed", epilog="Example: watchkeeper model suppressed --json")
+def list_suppressed(
     config: ConfigPath = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """Findings that woke nobody because a version held them back, newest first, each with its reason."""
+    """Findings that woke nobody because a version suppressed them, newest first, each with its reason."""
     _, db = _open(config)
-    found = held_back(db, limit)
+    found = suppressed_findings(db, limit)
     if as_json:
         print(json.dumps([_held(one) for one in found], indent=2))
         return
@@ -176,7 +176,7 @@ def list_held_back(
 
 @app.command("reopen", epilog='Example: watchkeeper model reopen red:latency:cart --why "customers called"')
 def reopen_finding(
-    key: Annotated[str, typer.Argument(help="The finding's key, from `model held-back`.")],
+    key: Annotated[str, typer.Argument(help="The finding's key, from `model suppressed`.")],
     config: ConfigPath = None,
     who: Who = None,
     why: Why = "",
@@ -215,7 +215,7 @@ def _move(one: Promotion) -> dict[str, Any]:
     }
 
 
-def _held(one: HeldBack) -> dict[str, Any]:
+def _held(one: SuppressedFinding) -> dict[str, Any]:
     return {
         "key": one.finding.key,
         "service": one.finding.service,
@@ -230,16 +230,16 @@ def _held(one: HeldBack) -> dict[str, Any]:
     }
 
 
-def _taught(learnt: Learnt) -> list[str]:
-    """What a version learnt, for a terminal."""
-    lines = [f"Detectors: {len(learnt.detectors)}, on {len(learnt.groups)} services; cut at {learnt.cut:.0%}"]
-    for name, one in sorted(learnt.groups.items()):
+def _taught(learned: LearnedModel) -> list[str]:
+    """What a version learned, for a terminal."""
+    lines = [f"Detectors: {len(learned.detectors)}, on {len(learned.groups)} services; cut at {learned.cut:.0%}"]
+    for name, one in sorted(learned.groups.items()):
         detector, service = name.split("|", 1)
-        needs = learnt.strictness.get(name)
+        needs = learned.strictness.get(name)
         stricter = f"; needs {needs:g} times the evidence" if needs else ""
         lines.append(f"  {detector} on {service}: right {one.right} of {one.right + one.wrong}{stricter}")
-    incidents = len({one.incident_id for one in learnt.false_pages})
-    return [*lines, f"False pages that it remembers: {len(learnt.false_pages)} findings of {incidents} incidents"]
+    incidents = len({one.incident_id for one in learned.false_pages})
+    return [*lines, f"False pages that it remembers: {len(learned.false_pages)} findings of {incidents} incidents"]
 
 
 def _reasons(one: Promotion) -> list[str]:

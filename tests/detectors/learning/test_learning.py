@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from detectors.learning import versions as registry
 from detectors.learning.examples import Example, examples
 from detectors.learning.loop import Learner, in_canary
-from detectors.learning.model import FalsePage, Learnt
+from detectors.learning.model import FalsePage, Guard, LearnedModel
 from detectors.learning.question import best_question
-from detectors.learning.suppression import REASON, held_back, reopen
+from detectors.learning.suppression import REASON, reopen, suppressed_findings
 from detectors.learning.track_record import disagreements, track_record, wilson
 from detectors.learning.train import train
 from tests.detectors.learning.conftest import START, Scene
@@ -39,7 +39,7 @@ def promote(scene: Scene, version: int = 1, steps: int = 2, *, force: bool = Fal
         registry.promote(scene.db, version, actor="ana", now=scene.clock.now(), rules=QUICK, force=force)
 
 
-def careless(scene: Scene) -> Learnt:
+def careless(scene: Scene) -> LearnedModel:
     """A version that takes everything that it has seen, and whatever is milder, for false."""
     everywhere = [
         FalsePage(
@@ -55,7 +55,7 @@ def careless(scene: Scene) -> Learnt:
         for i, service in enumerate(("batch", "shop", "other"))
     ]
     known = train(examples(scene.db))
-    guard = replace(known.guard, alike=1.0, grave_extra_ms=1e6)
+    guard = replace(known.guard, similar=1.0, severe_extra_ms=1e6)
     return replace(known, bias=-30.0, false_pages=tuple(everywhere), guard=guard)
 
 
@@ -86,7 +86,7 @@ def test_a_new_version_shadows_and_decides_nothing(scene: Scene) -> None:
     assert [one.severity for one in learner.judge([finding], scene.clock.now())] == ["page"]
 
 
-def test_a_promoted_version_holds_back_what_was_false_and_says_why(scene: Scene) -> None:
+def test_a_promoted_version_suppresses_what_was_false_and_says_why(scene: Scene) -> None:
     """Once it serves, the noisy finding is a ticket with its reason, and the real ones still page."""
     taught(scene)
     learner = Learner(scene.db, scene.clock, BY_HAND)
@@ -96,7 +96,7 @@ def test_a_promoted_version_holds_back_what_was_false_and_says_why(scene: Scene)
     noisy, real = scene.finding("batch", 0.53, load="2.5"), scene.finding("shop", 0.8)
     held, kept = learner.judge([noisy, real], scene.clock.now())
     assert (held.severity, kept.severity) == ("ticket", "page")
-    assert "like findings of 4 incidents that were judged false (4 here" in held.attributes[REASON]
+    assert "similar to findings of 4 incidents that were judged false (4 here" in held.attributes[REASON]
     assert learner.version() == "1"
 
 
@@ -107,31 +107,31 @@ def test_a_service_without_labels_borrows(scene: Scene, sources: tuple[LabelSour
         scene.incident(scene.finding("shop", 0.8), warranted=True, sources=BOTH)
     for count in range(1, 4):
         scene.incident(scene.finding(f"batch-{count}", 0.53), warranted=False, sources=sources)
-        learnt = train(examples(scene.db))
-        assert learnt.decide(scene.finding("new", 0.53)).pages == (count < needed)
-        assert learnt.decide(scene.finding("new", 0.8)).pages
+        learned = train(examples(scene.db))
+        assert learned.decide(scene.finding("new", 0.53)).pages == (count < needed)
+        assert learned.decide(scene.finding("new", 0.8)).pages
 
 
 def test_one_wrong_label_silences_nothing(scene: Scene) -> None:
     """A real fault that was labelled false, by everybody, leaves its like paging, here and elsewhere."""
     taught(scene)
     scene.incident(scene.finding("shop", 0.8, extra_ms=600), warranted=False, sources=BOTH)
-    learnt = train(examples(scene.db))
+    learned = train(examples(scene.db))
     for service in ("shop", "batch", "new"):
-        assert learnt.decide(scene.finding(service, 0.8, extra_ms=600)).pages
+        assert learned.decide(scene.finding(service, 0.8, extra_ms=600)).pages
 
 
-def test_what_is_grave_takes_more_evidence(scene: Scene) -> None:
+def test_what_is_severe_takes_more_evidence(scene: Scene) -> None:
     """Silence, many errors and seconds of latency page although seven incidents like them were called false."""
-    grave = {
+    severe = {
         "red.latency": {"extra_ms": 1500.0},
         "red.errors": {"extra_ms": 0.5},
         "red.silence": {},
     }
     for _ in range(7):
-        for detector, how in grave.items():
+        for detector, how in severe.items():
             scene.incident(grave_finding(scene, "shop", detector, how), warranted=False, sources=BOTH)
-    for detector, how in grave.items():
+    for detector, how in severe.items():
         finding = grave_finding(scene, "shop", detector, how)
         assert train(examples(scene.db)).decide(finding).pages
         scene.incident(finding, warranted=False, sources=BOTH)
@@ -148,8 +148,8 @@ def grave_finding(scene: Scene, service: str, detector: str, how: dict[str, floa
     return replace(slow, kind="silence", value=0.0, expected=12.0, unit="requests/s")
 
 
-def test_a_reopened_finding_is_never_held_back_again(scene: Scene) -> None:
-    """Whoever reopens bars every version from holding back that detector on that service."""
+def test_a_reopened_finding_is_never_suppressed_again(scene: Scene) -> None:
+    """Whoever reopens bars every version from suppressing that detector on that service."""
     taught(scene)
     learner = Learner(scene.db, scene.clock, BY_HAND)
     learner.run(scene.clock.now())
@@ -158,7 +158,7 @@ def test_a_reopened_finding_is_never_held_back_again(scene: Scene) -> None:
     finding = scene.finding("batch", 0.53, load="2.5")
     (held,) = learner.judge([finding], scene.clock.now())
     scene.incidents.observe([held], now=scene.clock.now())
-    assert [(one.version, one.reopened) for one in held_back(scene.db)] == [("1", False)]
+    assert [(one.version, one.reopened) for one in suppressed_findings(scene.db)] == [("1", False)]
     assert reopen(scene.db, held.key, ANA, scene.clock.now(), "customers called")[0]
     assert reopen(scene.db, held.key, ANA, scene.clock.now())[1].startswith("already reopened by Ana")
     learner.run(scene.clock.now())
@@ -227,11 +227,20 @@ def test_a_canary_decides_for_its_share_only(scene: Scene) -> None:
 def test_a_model_file_runs_nothing_and_is_checked() -> None:
     """Content that is not a model of this format is refused."""
     with pytest.raises(StateError, match="not a detector model"):
-        Learnt.from_bytes(b"not json")
-    tree = json.loads(Learnt().to_bytes())
+        LearnedModel.from_bytes(b"not json")
+    tree = json.loads(LearnedModel().to_bytes())
     with pytest.raises(StateError, match="not finite"):
-        Learnt.from_bytes(json.dumps(tree | {"bias": 1e999}).encode())
-    assert Learnt.from_bytes(Learnt().to_bytes()).to_bytes() == Learnt().to_bytes()
+        LearnedModel.from_bytes(json.dumps(tree | {"bias": 1e999}).encode())
+    assert LearnedModel.from_bytes(LearnedModel().to_bytes()).to_bytes() == LearnedModel().to_bytes()
+
+
+def test_a_model_of_the_format_before_is_read_as_it_was() -> None:
+    """A version that was promoted before an upgrade decides as before."""
+    guard = {"alike": 3.0, "alike_grave": 9.0, "grave_error_share": 0.3, "grave_extra_ms": 700.0}
+    tree = json.loads(LearnedModel(bias=1.5).to_bytes()) | {"format": 2, "guard": guard}
+    known = LearnedModel.from_bytes(json.dumps(tree).encode())
+    assert known.bias == 1.5
+    assert known.guard == Guard(similar=3.0, similar_severe=9.0, severe_error_share=0.3, severe_extra_ms=700.0)
 
 
 def test_the_record_of_a_detector_is_told(scene: Scene) -> None:
@@ -337,7 +346,7 @@ def test_training_never_breaks(rows: list[tuple[str, float, bool, str]]) -> None
         )
         for i, (service, score, warranted, load) in enumerate(rows)
     ]
-    learnt = train(known)
-    assert train(known).to_bytes() == learnt.to_bytes()
-    assert Learnt.from_bytes(learnt.to_bytes()) == learnt
-    assert all(1.0 < value <= 2.5 for value in learnt.strictness.values())
+    learned = train(known)
+    assert train(known).to_bytes() == learned.to_bytes()
+    assert LearnedModel.from_bytes(learned.to_bytes()) == learned
+    assert all(1.0 < value <= 2.5 for value in learned.strictness.values())

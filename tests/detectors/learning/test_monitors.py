@@ -11,7 +11,7 @@ from detectors.learning import versions as registry
 from detectors.learning.examples import Example
 from detectors.learning.fairness import by_service, by_team, pages, shares, troubles
 from detectors.learning.loop import Learner
-from detectors.learning.model import FalsePage, Learnt
+from detectors.learning.model import FalsePage, LearnedModel
 from detectors.learning.monitors import watch_the_watcher
 from detectors.learning.suppression import Reopening
 from tests.detectors.learning.conftest import Scene
@@ -32,7 +32,7 @@ def label_seven(scene: Scene) -> None:
         scene.incident(scene.finding("shop", 0.8), warranted=True, sources=BOTH)
 
 
-def broken() -> Learnt:
+def broken() -> LearnedModel:
     """An upgrade that takes everything on these services for false."""
     mild = FalsePage(
         detector="red.latency",
@@ -46,11 +46,11 @@ def broken() -> Learnt:
     )
     services = ("batch", "shop", "other")
     known = tuple(replace(mild, service=one, incident_id=f"inc-{one}") for one in services)
-    return Learnt(bias=-30.0, false_pages=known, guard=replace(Learnt().guard, alike=1.0))
+    return LearnedModel(bias=-30.0, false_pages=known, guard=replace(LearnedModel().guard, similar=1.0))
 
 
 def test_a_broken_upgrade_is_caught_in_shadow(scene: Scene) -> None:
-    """Both monitors name what it would do: miss pages by label, and hold back nearly all that was worth one."""
+    """Both monitors name what it would do: miss pages by label, and suppress nearly all that was worth one."""
     label_seven(scene)
     model = put_model(scene.db, registry.NAME, broken().to_bytes(), {}, scene.clock.now())
     with pytest.raises(StateError, match=r"by chaos labels it would miss 3 page\(s\).*suppresses 100%"):
@@ -74,7 +74,7 @@ def test_each_monitor_catches_it_and_nothing_else_would(
     model = put_model(scene.db, registry.NAME, broken().to_bytes(), {}, scene.clock.now())
     rules = QUICK if watched == "labels" else QUICK.model_copy(update={"missed": 1000})
     if watched != "share":
-        monkeypatch.setattr(gate, "HELD_BACK_AT_MOST", 1.0)
+        monkeypatch.setattr(gate, "SUPPRESSED_AT_MOST", 1.0)
 
     def promote() -> None:
         for _ in range(2):

@@ -15,7 +15,7 @@ from detectors.learning import versions as registry
 from detectors.learning.commands.model import app
 from detectors.learning.examples import examples
 from detectors.learning.loop import Learner, in_canary
-from detectors.learning.model import Learnt
+from detectors.learning.model import LearnedModel
 from detectors.learning.question import best_question
 from detectors.learning.suppression import BY, REASON
 from detectors.learning.train import train
@@ -46,7 +46,7 @@ def decisions(scene: Scene, findings: Sequence[Finding], settings: LearningConfi
 
 
 def probes(scene: Scene) -> list[Finding]:
-    """Findings mild and grave, on services that were labelled and on one that never was."""
+    """Findings mild and severe, on services that were labelled and on one that never was."""
     kinds = ("red.latency", "red.errors")
     return [
         replace(scene.finding(service, score, detector), key=f"{detector}:{service}:{score}")
@@ -178,7 +178,7 @@ def test_a_rollback_ends_a_canary_first(scene: Scene) -> None:
     Learner(scene.db, scene.clock, LearningConfig(automatic=False)).run(scene.clock.now())
     for _ in range(2):
         registry.promote(scene.db, 1, actor="ana", now=scene.clock.now(), rules=QUICK)
-    other = put_model(scene.db, registry.NAME, Learnt(bias=1.0).to_bytes(), {}, scene.clock.now())
+    other = put_model(scene.db, registry.NAME, LearnedModel(bias=1.0).to_bytes(), {}, scene.clock.now())
     registry.promote(scene.db, other.version, actor="ana", now=scene.clock.now(), force=True, why="a trial")
     assert registry.rollback(scene.db, actor="ana", now=scene.clock.now()) == 1
     assert at_stage(scene.db, registry.NAME, "canary") is None
@@ -186,7 +186,7 @@ def test_a_rollback_ends_a_canary_first(scene: Scene) -> None:
 
 
 def test_a_canary_covers_thresholds_too(scene: Scene) -> None:
-    """A learnt threshold holds back on the canary's services alone, and says what is missing."""
+    """A learned threshold suppresses on the canary's services alone, and says what is missing."""
     label_ten(scene)
     known = train(examples(scene.db))
     strict = replace(known, false_pages=(), strictness={f"red.latency|service-{i}": 2.0 for i in range(40)})
@@ -220,7 +220,7 @@ def test_a_version_that_cannot_be_read_decides_nothing(scene: Scene) -> None:
     best_question(scene.db, scene.incidents.get(incident_id))  # whoever resolves it is still asked
 
 
-def test_what_woke_somebody_is_not_held_back_while_it_lasts(scene: Scene) -> None:
+def test_what_woke_somebody_is_not_suppressed_while_it_lasts(scene: Scene) -> None:
     """A promotion changes what comes, not what somebody is already awake for."""
     label_ten(scene)
     learner = Learner(scene.db, scene.clock, LearningConfig(automatic=False))
@@ -235,7 +235,7 @@ def test_what_woke_somebody_is_not_held_back_while_it_lasts(scene: Scene) -> Non
     assert learner.judge([mild], scene.clock.now())[0].severity == "ticket"
 
 
-def test_what_was_held_back_pages_once_it_grows(scene: Scene) -> None:
+def test_what_was_suppressed_pages_once_it_grows(scene: Scene) -> None:
     """Also where the incident that it joined as a ticket had recovered meanwhile."""
     label_ten(scene)
     Learner(scene.db, scene.clock, LearningConfig(automatic=False)).run(scene.clock.now())
@@ -284,7 +284,7 @@ def test_the_command_line_tells_and_undoes(scene: Scene, tmp_path: Path) -> None
         (200.0, 0, (("web", "batch"),), "page"),  # more than it waits for
     ],
 )
-def test_a_caller_is_held_back_with_what_it_waits_for(
+def test_a_caller_is_suppressed_with_what_it_waits_for(
     scene: Scene, extra_ms: float, later_s: int, edges: tuple[tuple[str, str], ...], severity: str
 ) -> None:
     """As far as the held slowness explains it, with the reason; the caller of that caller, too."""

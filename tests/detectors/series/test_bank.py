@@ -1,4 +1,4 @@
-"""The cheap tier: many series a tick."""
+"""The fast tier: many series a tick."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_counter_is_judged_by_its_rate_and_may_reset() -> None:
     assert scores[200] < 0.999
 
 
-def test_a_daily_wave_is_learnt_and_not_surprising() -> None:
+def test_a_daily_wave_is_learned_and_not_surprising() -> None:
     """After some days the usual peak is expected, and the bank says it knows the day."""
     noise = np.random.default_rng(3)
     at = np.arange(0, 6 * DAY_S, 600.0)

@@ -1,4 +1,4 @@
-"""The dear tier on one recorded series."""
+"""The accurate tier on one recorded series."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_a_label_quiets_what_it_calls_false() -> None:
     assert taught.sum() < untaught
 
 
-def test_labels_are_learnt_only_when_known() -> None:
+def test_labels_are_learned_only_when_known() -> None:
     """Rows before a window's end come out the same whether or not later windows are labelled."""
     at, values = daily(12)
     values[1500:1520] += 40

@@ -128,14 +128,14 @@ def test_an_alert_that_became_unreadable_ends_its_incident_when_it_ends(watch: W
 def test_a_judgement_that_fails_pages_more_and_never_less(
     watch: Watch, problems: Problems, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was learnt dies of a finding: all of the tick's findings page as if nothing were learnt, and it is told."""
+    """What was learned dies of a finding: all of that tick's findings page, and the problem is reported."""
     found = finding("cart", kind="errors")
     monkeypatch.setattr(watch._live, "tick", lambda *_: [found])
     monkeypatch.setattr(watch, "_read_call_graph", lambda _: None)
     monkeypatch.setattr(watch._learner, "_judged", lambda _: 1 / 0)
     watch.tick()
     assert [one.service for one in watch.incidents.list("open")] == ["cart"]
-    assert [(one.loop, one.subject) for one in problems.current()] == [("tick", "what was learnt")]
+    assert [(one.loop, one.subject) for one in problems.current()] == [("tick", "what was learned")]
 
 
 def test_an_alert_that_is_poison_is_set_aside_and_the_others_page(

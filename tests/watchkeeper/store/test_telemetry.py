@@ -229,7 +229,7 @@ def test_every_kind_of_metric_point_is_stored(roles: OwnRoles, loader: Statement
 
 
 def test_edges_join_both_sides_of_a_call(roles: OwnRoles, loader: Statements) -> None:
-    """A call that both report has both times; a database has its caller's; an unanswered one its learnt callee."""
+    """A call that both report has both times; a database has its caller's; an unanswered one its learned callee."""
     mark = secrets.token_hex(3)
     front, back = f"front-{mark}", f"back-{mark}"
     trace, call = secrets.token_bytes(16), secrets.token_bytes(8)
