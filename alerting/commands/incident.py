@@ -5,23 +5,23 @@ from __future__ import annotations
 import getpass
 import json
 import sys
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 from uuid import uuid4
 
 import typer
 
 from alerting.commands import incident_list
-from alerting.incidents.commands import Incidents
-from alerting.incidents.human_labels import Judgement
-from alerting.incidents.machine import Incident, Outcome
-from watchkeeper.clock import SystemClock
+from alerting.incidents.quick_read import Tree
 from watchkeeper.command_options import AsJson, ConfigPath
-from watchkeeper.config import load
 from watchkeeper.errors import ConfigError, Conflict
-from watchkeeper.state.codec import dump
-from watchkeeper.state.database import Database
 from watchkeeper.text import prose, seen_name
 from watchkeeper.vocabulary import MECHANISMS, Actor, Mechanism, Proposal
+
+if TYPE_CHECKING:  # what opens the database is imported when a command runs, so that help comes at once
+    from alerting.incidents.commands import Incidents
+    from alerting.incidents.human_labels import Judgement
+    from alerting.incidents.machine import Incident, Outcome
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 
@@ -37,14 +37,14 @@ Seen = Annotated[
     ),
 ]
 Cause = Annotated[str | None, typer.Option("--cause", help="The service at fault; `none` if there was none.")]
-Warranted = Annotated[bool | None, typer.Option("--warranted/--unwarranted", help="Was waking somebody right?")]
-Unsure = Annotated[bool, typer.Option("--unsure", help="Not sure whether waking somebody was right.")]
+Warranted = Annotated[bool | None, typer.Option("--warranted/--unwarranted", help="Was the page warranted?")]
+Unsure = Annotated[bool, typer.Option("--unsure", help="Not sure whether the page was warranted.")]
 How = Annotated[str | None, typer.Option("--mechanism", help=f"How it hurt: {', '.join(MECHANISMS)}.")]
 Note = Annotated[str, typer.Option("--note", help="A line for whoever reads this later.")]
 
 
 @app.command("list", epilog="Example: watchkeeper incident list --state open --json")
-def listopen_incidents(
+def list_incidents(
     config: ConfigPath = None,
     state: Annotated[str | None, typer.Option(help=f"One of {', '.join(incident_list.STATES)}. Default: all.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=incident_list.MOST, help="At most so many.")] = 50,
@@ -60,7 +60,7 @@ def ack(
 ) -> None:
     """Take an incident: nobody else is paged. Exit status 4 if somebody else was first."""
     actor = _actor(who)
-    _tell(open_incidents(config).acknowledge(incident, actor, _key(key)), as_json)
+    _print_outcome(open_incidents(config).acknowledge(incident, actor, _key(key)), as_json)
 
 
 @app.command(epilog="Example: watchkeeper incident resolve inc-7f3a01 --cause payments --warranted")
@@ -78,7 +78,7 @@ def resolve(
 ) -> None:
     """End an incident, with your judgement if you have one. Exit status 4 if somebody else was first."""
     judgement = _judgement(cause, warranted, unsure, mechanism, note)
-    _tell(open_incidents(config).resolve(incident, _actor(who), _key(key), judgement), as_json)
+    _print_outcome(open_incidents(config).resolve(incident, _actor(who), _key(key), judgement), as_json)
 
 
 @app.command(epilog="Example: watchkeeper incident label inc-7f3a01 --cause payments --mechanism latency --warranted")
@@ -94,14 +94,14 @@ def label(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what it was: the cause, and whether waking somebody was right. Detectors learn from this.
+    """Record the cause, and whether the page was warranted. Detectors learn from this.
 
-    It takes the place of what you said before of the same incident. Exit status 4 if you said just that already.
+    It replaces your earlier label of the same incident. Exit status 4 if nothing changes.
     """
     judgement = _judgement(cause, warranted, unsure, mechanism, note)
     if judgement is None:
-        raise ConfigError("say at least one of --cause, --warranted, --unwarranted or --unsure, --mechanism, --note")
-    _tell(open_incidents(config).judge(incident, _actor(who), _key(key), judgement), as_json)
+        raise ConfigError("give at least one of --cause, --warranted, --unwarranted or --unsure, --mechanism, --note")
+    _print_outcome(open_incidents(config).judge(incident, _actor(who), _key(key), judgement), as_json)
 
 
 @app.command(epilog="Example: watchkeeper incident approve inc-7f3a01 --proposal 5d2f0c9be41a7730")
@@ -116,7 +116,7 @@ def approve(
     """Let the proposed runbook run; `show` tells what it would do. Exit status 4 if there is nothing to approve."""
     incidents = open_incidents(config)
     seen = proposal or _shown(incidents.get(incident), "Run this?")
-    _tell(incidents.approve(incident, _actor(who), _key(key), seen), as_json)
+    _print_outcome(incidents.approve(incident, _actor(who), _key(key), seen), as_json)
 
 
 @app.command(epilog="Example: watchkeeper incident decline inc-7f3a01 --proposal 5d2f0c9be41a7730")
@@ -131,7 +131,7 @@ def decline(
     """Don't run the proposed runbook. Exit status 4 if there is nothing to decline."""
     incidents = open_incidents(config)
     seen = proposal or _shown(incidents.get(incident), "Decline this?")
-    _tell(incidents.decline(incident, _actor(who), _key(key), seen), as_json)
+    _print_outcome(incidents.decline(incident, _actor(who), _key(key), seen), as_json)
 
 
 @app.command(epilog='Example: watchkeeper incident note inc-7f3a01 "called the bank: they see it too"')
@@ -146,10 +146,11 @@ def note(
     """Add a line to the timeline, and to the postmortem."""
     if not text.strip():
         raise ConfigError("the note is empty")
-    _tell(open_incidents(config).note(incident, _actor(who), text, _key(key)), as_json)
+    _print_outcome(open_incidents(config).note(incident, _actor(who), text, _key(key)), as_json)
 
 
 def print_proposal(proposal: Proposal) -> None:
+    """The steps of a runbook, what it touches, and what stands against it."""
     for step in proposal.steps:
         print(f"  - {prose(step)}")
     print(f"  acts on: {seen_name(proposal.service)}")
@@ -173,7 +174,13 @@ def _shown(incident: Incident, question: str) -> str:
     return proposal.id
 
 
-def open_incidents(config_path: Any) -> Incidents:
+def open_incidents(config_path: Path | None) -> Incidents:
+    """The incidents of the state database that a configuration names."""
+    from alerting.incidents.commands import Incidents
+    from watchkeeper.clock import SystemClock
+    from watchkeeper.config import load
+    from watchkeeper.state.database import Database
+
     config = load(config_path)
     db = Database.open(config)
     return Incidents(db, SystemClock(), config.oncall, ack_timeout_s=config.watch.ack_timeout_s)
@@ -190,13 +197,15 @@ def _key(key: str | None) -> str:
 def _judgement(
     cause: str | None, warranted: bool | None, unsure: bool, mechanism: str | None, note: str
 ) -> Judgement | None:
-    """What the options say; None where they say nothing."""
+    """The judgement that the options give; None if they give none."""
     if mechanism is not None and mechanism not in MECHANISMS:
         raise ConfigError(f"--mechanism {mechanism}: must be one of {', '.join(MECHANISMS)}")
     if unsure and warranted is not None:
-        raise ConfigError("--unsure: says the opposite of --warranted and of --unwarranted; give one of the three")
+        raise ConfigError("give only one of --warranted, --unwarranted and --unsure")
     if not (cause or warranted is not None or unsure or mechanism or note.strip()):
         return None
+    from alerting.incidents.human_labels import Judgement
+
     known: dict[str, Mechanism] = {name: name for name in MECHANISMS}
     return Judgement(
         warranted=warranted,
@@ -206,8 +215,8 @@ def _judgement(
     )
 
 
-def _tell(outcome: Outcome, as_json: bool) -> None:
-    """Say what came of a command. A refusal is exit status 4, so that a script notices."""
+def _print_outcome(outcome: Outcome, as_json: bool) -> None:
+    """Print what a command changed. A refusal is exit status 4, so that a script notices."""
     if as_json:
         facts = {"changed": outcome.changed, "message": outcome.message, "incident": _facts(outcome.incident)}
         print(json.dumps(facts, indent=2))
@@ -218,9 +227,17 @@ def _tell(outcome: Outcome, as_json: bool) -> None:
 
 
 def human(incident: Incident) -> str:
-    return incident_list.human(json.loads(dump(incident)))
+    """How far a human is with it, in words."""
+    return incident_list.human(_tree(incident))
 
 
 def _facts(incident: Incident) -> dict[str, object]:
     """What a script needs of an incident; `show --json` has all of it."""
-    return incident_list.facts(json.loads(dump(incident)))
+    return incident_list.facts(_tree(incident))
+
+
+def _tree(incident: Incident) -> Tree:
+    from watchkeeper.state.codec import dump
+
+    tree: Tree = json.loads(dump(incident))
+    return tree

@@ -11,7 +11,6 @@ from typing import Annotated
 import typer
 
 from watchkeeper.command_options import ConfigPath
-from watchkeeper.config import load
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="What the store could not take: list, show, retry, drop."
@@ -94,6 +93,8 @@ def drop(
 
 
 def _folder(context: typer.Context, config: Path | None) -> Path:
+    from watchkeeper.config import load
+
     return load(config or context.obj).ingest_log_dir
 
 

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from watchkeeper.command_options import ConfigPath
-from watchkeeper.config import load
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -22,6 +21,7 @@ def backup(
 
     The watch role makes such a copy every day in data_dir/backups and keeps seven. PostgreSQL has its own means.
     """
+    from watchkeeper.config import load
     from watchkeeper.state.backup import back_up
 
     print(back_up(load(config), to.absolute() if to else None))

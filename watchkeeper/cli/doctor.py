@@ -8,7 +8,6 @@ import json
 import typer
 
 from watchkeeper.command_options import AsJson, ConfigPath
-from watchkeeper.config import load
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -18,6 +17,7 @@ MARKS = {"ok": "✓", "warning": "!", "problem": "✗"}
 @app.command(epilog="Example: watchkeeper doctor --config watchkeeper.yaml")
 def doctor(config: ConfigPath = None, as_json: AsJson = False) -> None:
     """Check ports, disk, clock, store, state and Slack, and say what to do. Exit status 1 on a problem."""
+    from watchkeeper.config import load
     from watchkeeper.roles.doctor import examine
 
     results = examine(load(config))

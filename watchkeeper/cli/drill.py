@@ -5,15 +5,17 @@ from __future__ import annotations
 import getpass
 import json
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from watchkeeper.clock import SystemClock
 from watchkeeper.command_options import AsJson, ConfigPath, hint_at_unused_file
-from watchkeeper.config import Config
 from watchkeeper.errors import DeliveryError, StateError
 from watchkeeper.vocabulary import Actor
+
+if TYPE_CHECKING:
+    from watchkeeper.config import Config
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

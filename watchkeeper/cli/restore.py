@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from watchkeeper.command_options import ConfigPath
-from watchkeeper.config import load
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -19,6 +18,7 @@ def restore(
     config: ConfigPath = None,
 ) -> None:
     """Put a copy of the state database in its place, with every role stopped. What was there is kept beside it."""
+    from watchkeeper.config import load
     from watchkeeper.state.backup import restore as put_back
 
     aside = put_back(load(config), backup.absolute())

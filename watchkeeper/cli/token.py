@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from watchkeeper.command_options import ConfigPath
-from watchkeeper.config import load
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 
@@ -37,4 +36,6 @@ def new(
 @app.command(epilog='Example: curl -H "Authorization: Bearer $(watchkeeper token local)" …')
 def local(config: ConfigPath = None) -> None:
     """Print this installation's own token, which may do everything; keep it to yourself."""
+    from watchkeeper.config import load
+
     print(load(config).secret("commands"))

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 import typer
 
 from watchkeeper.command_options import ConfigPath, hint_at_unused_file
-from watchkeeper.roles.preflight import SUPERVISED, load_for
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -20,6 +19,7 @@ def up(config: ConfigPath = None) -> None:
     A role that dies is started again, and the terminal says so. Ctrl-C stops everything in order.
     """
     hint_at_unused_file(config)
+    from watchkeeper.roles.preflight import SUPERVISED, load_for
     from watchkeeper.roles.up import run
 
     tree = load_for(config)

@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from watchkeeper.command_options import AsJson, ConfigPath
-from watchkeeper.config import read
 from watchkeeper.errors import ConfigError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -29,6 +28,7 @@ def validate(
 
     Exit status 2 and one line per mistake (file, line, key) if something is wrong; nothing is changed.
     """
+    from watchkeeper.config import read
     from watchkeeper.roles.preflight import mistakes, notes
 
     path = file or config

@@ -5,7 +5,6 @@ from __future__ import annotations
 import typer
 
 from watchkeeper.command_options import ConfigPath
-from watchkeeper.roles.preflight import load_for
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -13,6 +12,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command(epilog="Example: watchkeeper web --config watchkeeper.yaml")
 def web(config: ConfigPath = None) -> None:
     """Serve the dashboard, the API and Slack's endpoint, until stopped."""
+    from watchkeeper.roles.preflight import load_for
     from watchkeeper.roles.web import run
 
     run(load_for(config, "web"))
