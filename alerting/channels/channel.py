@@ -14,9 +14,9 @@ MessageKind = Literal["page", "update"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """Something to tell humans about an incident.
+    """What a channel shows humans of an incident.
 
-    `key` is `incident:step`: a channel that was given the key before sends nothing. A `page` wakes `mention`
+    `key` is `incident:step`: a channel that was given the key before sends nothing. A `page` mentions `mention`
     (a person's id in the channel); an `update` edits what is there. `first_try` promises that nothing of it can
     be there yet, so that the channel need not look.
     """
@@ -35,7 +35,7 @@ class Digest:
     """One message about several incidents, whose pages would else follow each other for minutes.
 
     `key` names the pages that were gathered, `part` this very message about them (another recipient gets another);
-    `text` says why `mention` was woken, and is empty where an existing message (`thread`) is only shown anew.
+    `text` gives the reason why `mention` is paged, and is empty where an existing message (`thread`) is only refreshed.
     """
 
     key: str
@@ -67,5 +67,5 @@ class Channel(Protocol):
         ...
 
     def unreachable(self, mention: str) -> str | None:
-        """Why nobody is woken by a mention; None where somebody is, or where the channel does not tell."""
+        """Why a mention reaches nobody; None where it reaches somebody, or where the channel cannot know."""
         ...

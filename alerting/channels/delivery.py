@@ -1,4 +1,4 @@
-"""Sends what the outbox holds: pages first, a few one by one, a storm of them gathered; then what only shows news.
+"""Sends what the outbox holds: pages first, a few one by one, a storm of them gathered; then updates.
 
 A message that fails is put off and tried again, ever more slowly, and holds up no other. A page counts as delivered
 when the channel took it and it names somebody whom the channel knows.
@@ -28,7 +28,7 @@ SENT = Counter("watchkeeper_messages_total", "Messages to humans, by kind and ou
 SECONDS = Histogram("watchkeeper_message_seconds", "From the decision to the delivery of a page.")
 # After so many failures one after the other the channel is taken to be down: the next round goes on.
 GIVES_UP_AFTER: Final = 3
-# So many incidents at most are told of by one gathered message, and read for it.
+# Incidents that one gathered message shows at most, and that are read for it.
 GATHERED: Final = 2000
 T = TypeVar("T")
 
@@ -54,9 +54,9 @@ class _Page:
 class Delivery:
     """One worker's way to a channel.
 
-    `read` gives an incident by id, `recipients` whom a draft reaches now, best first. `delivered` is told the incident
-    and the key of each page that reached its channel, `undelivered` those of a page that did not, and why. Both may be
-    told the same twice.
+    `read` gives an incident by id, `recipients` whom a draft reaches now, best first. `delivered` is called with the
+    incident and the key of each page that reached its channel, `undelivered` with those of a page that did not and the
+    reason. Both may be called with the same page twice.
     """
 
     db: Database
@@ -79,20 +79,20 @@ class Delivery:
         sent = 0
         try:
             pages, _ = outbox.due(self.db, now, self.problems)
-            taken: list[Pending] = []
+            acknowledged: list[Pending] = []
             ready: list[_Page] = []
             for row in pages:
                 page = self._attempt(row, lambda row=row: self._prepare(row, now), now, is_send=False)  # type: ignore[misc]
                 if page and page.incident.human_state in ("acknowledged", "resolved"):
-                    taken.append(row)  # wakes nobody any more; it still shows
+                    acknowledged.append(row)  # pages nobody any more; it is still shown
                 elif page:
                     ready.append(page)
             sent += self._pages(ready, now)
             pages, updates = outbox.due(self.db, now, self.problems)
             # An incident whose page still waits is shown by that page.
-            waiting = {row.incident_id for row in pages} - {row.incident_id for row in taken}
+            waiting = {row.incident_id for row in pages} - {row.incident_id for row in acknowledged}
             rest = [row for row in updates if row.incident_id not in waiting]
-            sent += self._updates([*taken, *rest], now)
+            sent += self._updates([*acknowledged, *rest], now)
         except _Stop:
             pass
         return sent
@@ -120,10 +120,10 @@ class Delivery:
         sent = 0
         for batch in sorted({page.row.batch for page in pages if page.row.batch}):
             # They may have gone out together already: only as the same message can the channel recognise them.
-            sent += self._gather([page for page in pages if page.row.batch == batch], now, batch)
+            sent += self._send_gathered([page for page in pages if page.row.batch == batch], now, batch)
         for page in pages:
             if page.row.batch is None and page.row.attempts:
-                sent += self._one(page, now)
+                sent += self._send_alone(page, now)
         fresh = [page for page in pages if page.row.batch == "" or (page.row.batch is None and not page.row.attempts)]
         if len(fresh) <= self.pace.singles_left():
             alone, rest = fresh, []
@@ -132,15 +132,18 @@ class Delivery:
         else:
             alone, rest = [], fresh
         for page in alone:
-            sent += self._one(page, now)
+            sent += self._send_alone(page, now)
         if rest and self.pace.may_gather(now):
             for mention in dict.fromkeys(page.mention for page in rest):
-                mine = [page for page in rest if page.mention == mention][:GATHERED]
-                sent += self._one(mine[0], now) if len(mine) == 1 else self._gather(mine, now, None)
+                same_person = [page for page in rest if page.mention == mention][:GATHERED]
+                if len(same_person) == 1:
+                    sent += self._send_alone(same_person[0], now)
+                else:
+                    sent += self._send_gathered(same_person, now, None)
             self.pace.gathered(now)
         return sent
 
-    def _one(self, page: _Page, now: datetime) -> int:
+    def _send_alone(self, page: _Page, now: datetime) -> int:
         if not outbox.claim(self.db, [page.row], now):
             return 0  # another worker has it
         self.pace.single(now)
@@ -153,7 +156,7 @@ class Delivery:
         return self._record_pages([page.row], where, now)
 
     def _send_page(self, page: _Page, thread: Thread | None) -> Thread:
-        """Send to the first recipient whom the channel knows; every further one is told why it is them."""
+        """Send to the first recipient whom the channel knows; a further one reads why they are paged instead."""
         first_try = _is_new(page.row) and (thread is not None or not self._others_were_tried(page.row))
 
         def send(number: int, recipient: Recipient, before: Thread | None) -> Thread:
@@ -173,7 +176,7 @@ class Delivery:
     def _until_reached(
         self, recipients: Sequence[Recipient], send: Callable[[int, Recipient, Thread | None], Thread]
     ) -> Thread:
-        """Send to one after the other, until the channel knows whom it wakes."""
+        """Send to one after the other, until the channel knows the recipient."""
         where: Thread | None = None
         for number, recipient in enumerate(recipients):
             try:
@@ -187,23 +190,23 @@ class Delivery:
             raise DeliveryError("nobody is configured who could be paged", retry=False, unsent=True)
         return where
 
-    def _gather(self, pages: Sequence[_Page], now: datetime, batch: str | None) -> int:
+    def _send_gathered(self, pages: Sequence[_Page], now: datetime, batch: str | None) -> int:
         """Several pages for one person as one message."""
         first_try = batch is None
         key = batch or outbox.new_batch()
         claimed = {row.id for row in outbox.claim(self.db, [page.row for page in pages], now, batch=key)}
-        mine = [page for page in pages if page.row.id in claimed]
-        if not mine:
+        claimed_pages = [page for page in pages if page.row.id in claimed]
+        if not claimed_pages:
             return 0
-        rows = [page.row for page in mine]
-        where = self._attempt(rows, lambda: self._send_digest(mine, key, first_try=first_try), now)
+        rows = [page.row for page in claimed_pages]
+        where = self._attempt(rows, lambda: self._send_digest(claimed_pages, key, first_try=first_try), now)
         return self._record_pages(rows, where, now) if where else 0
 
     def _send_digest(self, pages: Sequence[_Page], key: str, *, first_try: bool) -> Thread:
         incidents = tuple({page.incident.id: page.incident for page in pages}.values())
 
         def send(number: int, recipient: Recipient, _: Thread | None) -> Thread:
-            # Its button acts on what the key names: the incidents of this batch, whoever is told of them.
+            # Its button acts on what the key names: the incidents of this batch, whoever receives them.
             text = _text(pages[0].row.draft, recipient)
             part = f"{key}:{number}" if number else key
             return self.channel.send_digest(
@@ -215,7 +218,7 @@ class Delivery:
         return self._until_reached(pages[0].recipients, send)
 
     def _reaches(self, recipient: Recipient) -> bool:
-        """Whether a mention wakes somebody, as far as the channel knows."""
+        """Whether a mention reaches somebody, as far as the channel knows."""
         if recipient.instead:
             self.problems.report("paging", recipient.name, recipient.instead)
         why = self.channel.unreachable(recipient.mention)
@@ -242,12 +245,12 @@ class Delivery:
             if left <= 0 or self.pace.updates_wait(now):
                 break
             thread = self._thread(row)
-            if thread and (thread.room, thread.ts) in seen:
+            if thread and (thread.conversation, thread.ts) in seen:
                 continue
             members = self._members(thread)
             if thread and len(members) > 1:
-                seen.add((thread.room, thread.ts))
-                together = [one for one in rows if one.incident_id in members]
+                seen.add((thread.conversation, thread.ts))
+                together = [other for other in rows if other.incident_id in members]
                 sent += self._refresh(together, members, thread, now)
             else:
                 sent += self._update(row, thread, now)
@@ -327,17 +330,17 @@ class Delivery:
         self, rows: Pending | Sequence[Pending], send: Callable[[], T], now: datetime, *, is_send: bool = True
     ) -> T | None:
         """What `send` gives, or None after putting its messages off: whatever a channel dies of, others must go out."""
-        mine = [rows] if isinstance(rows, Pending) else list(rows)
+        batch = [rows] if isinstance(rows, Pending) else list(rows)
         try:
             result = send()
         except Exception as error:  # noqa: BLE001
-            self._failed(mine, error, now)
+            self._failed(batch, error, now)
             return None
-        if is_send:  # that it could be prepared says nothing of the channel
+        if is_send:  # preparing a message does not use the channel
             self._failures = 0
-            told = {problem.subject for problem in self.problems.current() if problem.loop == outbox.LOOP}
-            for row in mine:
-                if row.key in told:
+            reported = {problem.subject for problem in self.problems.current() if problem.loop == outbox.LOOP}
+            for row in batch:
+                if row.key in reported:
                     self.problems.solved(outbox.LOOP, row.key)
         return result
 

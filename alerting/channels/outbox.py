@@ -27,7 +27,7 @@ LOOP: Final = "outbox"
 # How long a worker has for one send; a channel's own time-outs must be shorter. After a kill it is the delay.
 LEASE: Final = timedelta(seconds=20)
 LONGEST_BACKOFF_S: Final = 60.0
-# So many statements' worth of keys go into one query.
+# Ids in one statement: well below SQLite's limit of 32,766 variables.
 CHUNK: Final = 500
 
 
@@ -90,12 +90,12 @@ def thread_of(connection: Connection, incident_id: str, channel: str) -> Thread 
     """Where an incident's messages are in a channel."""
     query = select(messages).where(messages.c.incident_id == incident_id, messages.c.channel == channel)
     row = connection.execute(query).first()
-    return Thread(room=row.room, ts=row.ts) if row else None
+    return Thread(conversation=row.room, ts=row.ts) if row else None
 
 
 def incidents_at(connection: Connection, thread: Thread) -> tuple[str, ...]:
-    """The incidents that one message tells of: one, or those that were gathered in it."""
-    query = select(messages.c.incident_id).where(messages.c.room == thread.room, messages.c.ts == thread.ts)
+    """The incidents that one message shows: one, or those that were gathered in it."""
+    query = select(messages.c.incident_id).where(messages.c.room == thread.conversation, messages.c.ts == thread.ts)
     return tuple(connection.scalars(query.order_by(messages.c.incident_id)))
 
 
@@ -124,11 +124,11 @@ def others_were_tried(connection: Connection, row: Pending) -> bool:
 
 
 def due(db: Database, now: datetime, problems: Problems) -> tuple[list[Pending], list[Pending]]:
-    """What waits and is due and free, oldest first: pages, and the updates that still say something.
+    """What waits and is due and free, oldest first: pages, and the updates that are still current.
 
-    Each message shows what is current, so of an incident's updates only the newest says anything; those that a newer
-    message overtakes are dropped. Its text, a line in the thread, goes with it: the timeline has them all. A row that
-    cannot be read is set aside and put off; the others go on.
+    Each message shows what is current, so of an incident's updates only the newest is sent; those that a newer
+    message overtakes are dropped. Their text, a line in the thread, is dropped with them: the timeline has them all. A
+    row that cannot be read is set aside and put off; the others go on.
     """
     moment = to_micros(now)
     waiting = outbox.c.sent_at.is_(None)
@@ -176,8 +176,8 @@ def _drop(db: Database, overtaken: Sequence[int], now: datetime) -> None:
         values = {"sent_at": to_micros(now), "error": "overtaken by a newer update"}
         with db.write() as connection:
             for ids in _chunks(overtaken):
-                mine = outbox.c.id.in_(ids) & (outbox.c.leased_until <= to_micros(now))
-                connection.execute(update(outbox).where(mine).values(**values))
+                unclaimed = outbox.c.id.in_(ids) & (outbox.c.leased_until <= to_micros(now))
+                connection.execute(update(outbox).where(unclaimed).values(**values))
 
 
 def claim(db: Database, rows: Sequence[Pending], now: datetime, *, batch: str | None = None) -> list[Pending]:
@@ -197,7 +197,7 @@ def claim(db: Database, rows: Sequence[Pending], now: datetime, *, batch: str | 
 def record_sent(db: Database, rows: Sequence[Pending], where: Thread, channel_name: str, now: datetime) -> None:
     """What was sent, and where; a page's details follow as an update of their own.
 
-    An incident that has a message already keeps it: a gathered page is one more place that tells of it.
+    An incident that has a message already keeps it: a gathered page is one more place that shows it.
     """
     moment = to_micros(now)
     with db.write() as connection:
@@ -205,7 +205,12 @@ def record_sent(db: Database, rows: Sequence[Pending], where: Thread, channel_na
             done = update(outbox).where(outbox.c.id.in_(ids))
             connection.execute(done.values(sent_at=moment, error=None))
         for row in rows:
-            place = {"incident_id": row.incident_id, "channel": channel_name, "room": where.room, "ts": where.ts}
+            place = {
+                "incident_id": row.incident_id,
+                "channel": channel_name,
+                "room": where.conversation,
+                "ts": where.ts,
+            }
             insert_new(connection, messages, place)
             if row.draft.kind == "page" and len(rows) == 1:
                 _insert(connection, f"{row.key}:show", row.incident_id, Draft(kind="update"), now)
@@ -213,9 +218,9 @@ def record_sent(db: Database, rows: Sequence[Pending], where: Thread, channel_na
 
 def move_thread(db: Database, incident_id: str, where: Thread, channel_name: str) -> None:
     """An incident's message is somewhere else now: somebody deleted the one before."""
-    mine = (messages.c.incident_id == incident_id) & (messages.c.channel == channel_name)
+    place = (messages.c.incident_id == incident_id) & (messages.c.channel == channel_name)
     with db.write() as connection:
-        connection.execute(update(messages).where(mine).values(room=where.room, ts=where.ts))
+        connection.execute(update(messages).where(place).values(room=where.conversation, ts=where.ts))
 
 
 def put_off(

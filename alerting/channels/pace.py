@@ -10,7 +10,7 @@ SINGLE: Final = 5
 WINDOW: Final = timedelta(seconds=20)
 # A gathered message goes out at most this often, so that it holds what came meanwhile.
 GATHER: Final = timedelta(seconds=3)
-# While pages go out in numbers, what only shows news waits: they share the channel's rate limit.
+# While pages go out in numbers, updates wait: they share the channel's rate limit.
 STORM: Final = 2
 
 

@@ -52,20 +52,20 @@ def show(config: Path | None, state: str | None, limit: int, *, as_json: bool) -
     if state not in (None, *STATES):
         raise ConfigError(f"--state {state}: must be one of {', '.join(STATES)}")
     file = sqlite_file(config)
-    found = newest_incidents(file, state, limit) if file else None
+    incidents = newest_incidents(file, state, limit) if file else None
     if file and not file.exists():
         print(f"note: there is no state database at {file} yet; is this the right `--config`?", file=sys.stderr)
-        found = []
-    if found is None:
-        found = _ask_web(config, state, limit)
-    if found is None:
-        found = _read_in_full(config, state, limit)
+        incidents = []
+    if incidents is None:
+        incidents = _ask_web(config, state, limit)
+    if incidents is None:
+        incidents = _read_in_full(config, state, limit)
     if as_json:
-        print(json.dumps([facts(incident) for incident in found], indent=2))
-    elif not found:
+        print(json.dumps([facts(incident) for incident in incidents], indent=2))
+    elif not incidents:
         print("No incident." if state is None else f"No incident is {state}.")
     else:
-        print_columns(HEADS, [_row(incident) for incident in found])
+        print_columns(HEADS, [_row(incident) for incident in incidents])
 
 
 def _ask_web(config: Path | None, state: str | None, limit: int) -> list[Tree] | None:
@@ -85,16 +85,16 @@ def _ask_web(config: Path | None, state: str | None, limit: int) -> list[Tree] |
         try:
             connection.request("GET", f"/api/v1/incidents{query}", headers=headers)
             answer = connection.getresponse()
-            found = json.loads(answer.read())
+            listed = json.loads(answer.read())
         finally:
             connection.close()
     except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
-        return None  # it is not there, or listens elsewhere: the database itself will say
-    return found if answer.status == 200 and isinstance(found, list) else None
+        return None  # it is not there, or listens elsewhere: the database itself will show it
+    return listed if answer.status == 200 and isinstance(listed, list) else None
 
 
 def _read_in_full(config: Path | None, state: str | None, limit: int) -> list[Tree]:
-    """PostgreSQL, a database that is new or of another version, or a mistake that must be told."""
+    """PostgreSQL, a database that is new or of another version, or a mistake that must be shown."""
     from alerting.incidents.commands import Incidents
     from watchkeeper.clock import SystemClock
     from watchkeeper.config import load

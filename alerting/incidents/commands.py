@@ -46,7 +46,7 @@ TRIES: Final = 5
 # Incidents that one transaction opens or changes, the pause after it in which others may write, and how long one round
 # may go on like this.
 MOST_CHANGES: Final = 50
-# Findings that an incident tells of. Of a storm on one service the others are counted to it, and fire with it.
+# Findings that an incident lists. Of a storm on one service the others are counted to it, and fire with it.
 MOST_FINDINGS: Final = 100
 BREATH_S: Final = 0.11
 OBSERVED_WITHIN_S: Final = 5.0
@@ -75,8 +75,8 @@ SHOWN = frozenset(
     }
 )
 
-# Events that a postmortem tells; from the resolve on, each writes the draft anew.
-TOLD_AFTERWARDS = frozenset({"resolved", "labelled", "noted", "run_finished", "run_cancelled", "recovered"})
+# Events that a postmortem contains; after the resolve, each writes the draft anew.
+IN_POSTMORTEM = frozenset({"resolved", "labelled", "noted", "run_finished", "run_cancelled", "recovered"})
 
 
 Judged = Callable[[Finding], bool]
@@ -96,7 +96,7 @@ class _Part:
 
 
 def _is_full(incident: Incident, finding: Finding) -> bool:
-    """Whether an incident that fires tells of so many findings that one more would tell nothing."""
+    """Whether an incident that fires holds so many findings that one more would add nothing."""
     if incident.system_state != "firing" or len(incident.findings) < MOST_FINDINGS:
         return False
     return all(known.key != finding.key for known in incident.findings)
@@ -126,7 +126,7 @@ class Incidents:
     # Reading
 
     def get(self, incident_id: str) -> Incident:
-        """One incident, whole.
+        """One incident, complete.
 
         Raises:
             NotFound: no such incident.
@@ -152,8 +152,8 @@ class Incidents:
     ) -> tuple[str, ...]:
         """Open and join incidents for the findings that fire now, and clear those that fire no longer.
 
-        Only findings of severity `page` open an incident; tickets join one that is near, as evidence. `judged` says
-        which findings this call is about: one that it does not name stays as it is, whether or not it is in the list.
+        Only findings of severity `page` open an incident; tickets join one that is near, as evidence. `judged` selects
+        the findings that this call is about: another stays as it is, whether or not it is in the list.
         A finding that cannot be placed is set aside, and the others are placed. Returns the ids of the incidents that
         were opened.
         """
@@ -183,7 +183,7 @@ class Incidents:
                     self._db.one_at_a_time(connection, OBSERVING)
                     return self._observe(connection, waiting, firing, near, now, judged)
             except Conflict:
-                continue  # a human's word came in between: place the findings anew
+                continue  # a human decision came in between: place the findings anew
         raise Conflict("the incidents change too fast to place findings; the next round tries again", retry=True)
 
     def _observe(
@@ -239,19 +239,19 @@ class Incidents:
         try:
             with connection.begin_nested():
                 store_findings(connection, placed)
-        except Exception:  # noqa: BLE001 - each says below what it dies of
+        except Exception:  # noqa: BLE001 - each is reported below with its own error
             for finding, incident_id in placed:
                 with self._set_aside(connection, f"{finding.service}: {finding.summary}"):
                     store_findings(connection, [(finding, incident_id)])
 
     @contextmanager
     def _set_aside(self, connection: Connection, subject: str) -> Iterator[None]:
-        """One item of a round: what fails in it is undone and told, and the round goes on with the next."""
+        """One item of a round: what fails in it is undone and reported, and the round goes on with the next."""
         try:
             with connection.begin_nested():
                 yield
         except Conflict:
-            raise  # somebody else was first: the whole round is placed anew
+            raise  # somebody else was first: the round is placed anew
         except DBAPIError as error:
             if error.connection_invalidated or isinstance(error, OperationalError):
                 raise  # the database itself failed, not this item
@@ -260,7 +260,7 @@ class Incidents:
             self._problems.report("tick", subject, error)
 
     def diagnosed(self, incident_id: str, diagnosis: Diagnosis, proposal: Proposal | None, key: str) -> Outcome:
-        """Record what the RCA engine says, and what it proposes. The same answer again changes nothing.
+        """Record a diagnosis of the RCA engine, and what it proposes. The same answer again changes nothing.
 
         Without a proposal, one that nobody answered yet is withdrawn: its reason is gone.
         """
@@ -269,11 +269,11 @@ class Incidents:
             commands.append(self._new("proposed", MACHINE, key, proposal=proposal))
         else:
             commands.append(self._new("withdrawn", MACHINE, key))
-        return self._give(incident_id, *commands)
+        return self._apply_all(incident_id, *commands)
 
     def page(self, incident_id: str, key: str = "first") -> Outcome:
         """Page whoever is first in the escalation, and set the timer for the next."""
-        return self._give(incident_id, self._page(self._clock.now(), f"paged:{key}"))
+        return self._apply_all(incident_id, self._page(self._clock.now(), f"paged:{key}"))
 
     def page_all(self, incident_ids: Sequence[str]) -> None:
         """Page for many incidents at once."""
@@ -291,29 +291,29 @@ class Incidents:
     def _each(self, pages: Sequence[tuple[str, str]], command: Callable[[str], Command]) -> None:
         """A command for each of many incidents: together, and where that fails one by one, so that one fails alone."""
         for start in range(0, len(pages), TOGETHER):
-            some = pages[start : start + TOGETHER]
+            together = pages[start : start + TOGETHER]
             try:
                 with self._db.write() as connection:
-                    for incident_id, key in some:
+                    for incident_id, key in together:
                         self.apply(connection, incident_id, command(key))
-            except Exception:  # noqa: BLE001 - each says below what it dies of
-                for attempt in self._problems.each("incidents", some, lambda page: page[0]):
+            except Exception:  # noqa: BLE001 - each is reported below with its own error
+                for attempt in self._problems.each("incidents", together, lambda page: page[0]):
                     with attempt as (incident_id, key):
-                        self._give(incident_id, command(key))
+                        self._apply_all(incident_id, command(key))
 
     def recovered(self, incident_id: str, key: str) -> Outcome:
         """Nothing of the incident fires any more."""
-        return self._give(incident_id, self._new("recovered", MACHINE, key))
+        return self._apply_all(incident_id, self._new("recovered", MACHINE, key))
 
     def refired(self, incident_id: str, key: str) -> Outcome:
         """It fires again, before a human resolved it."""
-        return self._give(incident_id, self._new("refired", MACHINE, key))
+        return self._apply_all(incident_id, self._new("refired", MACHINE, key))
 
-    # What a human says
+    # Human decisions
 
     def acknowledge(self, incident_id: str, actor: Actor, key: str) -> Outcome:
         """Take the incident: halts escalation."""
-        return self._give(incident_id, self._new("acknowledged", actor, key))
+        return self._apply_all(incident_id, self._new("acknowledged", actor, key))
 
     def acknowledge_all(self, batch: str, actor: Actor, key: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Take every incident whose page went out with a batch: those that were taken, and those that were not."""
@@ -324,43 +324,43 @@ class Incidents:
             with attempt as incident_id:
                 if self.acknowledge(incident_id, actor, key).changed:
                     taken.append(incident_id)
-        return tuple(taken), tuple(one for one in members if one not in set(taken))
+        return tuple(taken), tuple(member for member in members if member not in set(taken))
 
     def resolve(self, incident_id: str, actor: Actor, key: str, judgement: Judgement | None = None) -> Outcome:
-        """End the incident, with what the human says of it. That is kept even where somebody else was first."""
+        """End the incident, with the human's judgement. That is kept even where somebody else was first."""
         commands = [self._new("resolved", actor, key)]
         if judgement:
             commands.append(self._judged(incident_id, actor, key, judgement))
-        return self._give(incident_id, *commands)
+        return self._apply_all(incident_id, *commands)
 
     def judge(self, incident_id: str, actor: Actor, key: str, judgement: Judgement) -> Outcome:
-        """Keep what a human says of the incident, in place of what they said before."""
-        return self._give(incident_id, self._judged(incident_id, actor, key, judgement))
+        """Keep a human's judgement of the incident, in place of their earlier one."""
+        return self._apply_all(incident_id, self._judged(incident_id, actor, key, judgement))
 
     def approve(self, incident_id: str, actor: Actor, key: str, seen: str = "") -> Outcome:
         """Let the proposed runbook run; `seen` is the id of the proposal that the human looked at."""
-        return self._give(incident_id, self._new("approved", actor, key, seen=seen))
+        return self._apply_all(incident_id, self._new("approved", actor, key, seen=seen))
 
     def decline(self, incident_id: str, actor: Actor, key: str, seen: str = "") -> Outcome:
         """Don't run the proposed runbook; `seen` as in `approve`."""
-        return self._give(incident_id, self._new("declined", actor, key, seen=seen))
+        return self._apply_all(incident_id, self._new("declined", actor, key, seen=seen))
 
     def note(self, incident_id: str, actor: Actor, text: str, key: str) -> Outcome:
         """Add a line to the timeline."""
-        return self._give(incident_id, self._new("noted", actor, key, text=text))
+        return self._apply_all(incident_id, self._new("noted", actor, key, text=text))
 
     def run_started(self, incident_id: str, key: str, *, run: str = "", seen: str = "") -> Outcome:
         """The approved runbook begins. Only when this changed something may the target be touched."""
-        return self._give(incident_id, self._new("run_started", MACHINE, key, run=run, seen=seen))
+        return self._apply_all(incident_id, self._new("run_started", MACHINE, key, run=run, seen=seen))
 
     def run_finished(self, incident_id: str, key: str, *, succeeded: bool, text: str, run: str = "") -> Outcome:
         """The runbook ended."""
         values = {"succeeded": succeeded, "text": text, "run": run}
-        return self._give(incident_id, self._new("run_finished", MACHINE, key, **values))
+        return self._apply_all(incident_id, self._new("run_finished", MACHINE, key, **values))
 
     def run_cancelled(self, incident_id: str, key: str, *, text: str, run: str = "") -> Outcome:
-        """An approved runbook never began; `text` says why."""
-        return self._give(incident_id, self._new("run_cancelled", MACHINE, key, text=text, run=run))
+        """An approved runbook never began; `text` is the reason."""
+        return self._apply_all(incident_id, self._new("run_cancelled", MACHINE, key, text=text, run=run))
 
     # How
 
@@ -382,7 +382,7 @@ class Incidents:
     def _page(self, at: datetime, key: str) -> Command:
         return escalation.page_command("paged", self._oncall, 0, at, stored_overrides(self._db), key)
 
-    def _give(self, incident_id: str, *commands: Command) -> Outcome:
+    def _apply_all(self, incident_id: str, *commands: Command) -> Outcome:
         """Several commands in one transaction; the outcome is the first one's."""
         for _ in range(TRIES):
             try:
@@ -435,7 +435,7 @@ class Incidents:
         if event.label:
             store_label(connection, event.label)
         if event.type == "resolved":
-            # A sender's own resolve may be lost: the human's word ends its alerts, until it says again that they fire.
+            # A sender's own resolve may be lost: the human decision ends its alerts, until the sender repeats them.
             outside = {finding.key for finding in incident.findings if finding.kind == "alert"}
             outside |= keys_of_incident(connection, incident.id)
             end_alerts(connection, outside, event.at, event.actor.name)
@@ -447,7 +447,7 @@ class Incidents:
             acker = escalation.known_person(self._oncall, incident.acknowledged_by)
             if acker and acker.id != event.person:
                 outbox.put_page(connection, incident, event, also=acker.id)
-        if incident.human_state == "resolved" and event.type in TOLD_AFTERWARDS:
+        if incident.human_state == "resolved" and event.type in IN_POSTMORTEM:
             postmortem.store_draft(connection, incident, event.at)
         if event.type in SHOWN and incident.paged_at:
             outbox.put_update(connection, incident, event)

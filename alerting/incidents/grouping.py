@@ -1,8 +1,8 @@
-"""Which incident a finding belongs to: one trouble, one incident, and a sentence that says why.
+"""Which incident a finding belongs to: one trouble, one incident, and a sentence that gives the reason.
 
 A finding joins an incident when it is close in time and connected in the call graph, within two calls in either
 direction: trouble spreads from callee to caller, so that one cause shows in several services. What began before an
-incident was resolved is that incident's aftermath: it wakes nobody, for a while, and reopens nothing.
+incident was resolved is that incident's aftermath: it pages nobody, for a while, and reopens nothing.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Neighbourhood:
             known = {service: 0}
             frontier = {service}
             for hop in range(1, HOPS + 1):
-                frontier = {other for one in frontier for other in self._next.get(one, ())} - known.keys()
+                frontier = {other for service in frontier for other in self._next.get(service, ())} - known.keys()
                 known.update(dict.fromkeys(frontier, hop))
             self._near[service] = known
         return known

@@ -1,7 +1,7 @@
-"""What a human says of an incident, made a label in one way, whichever door it came through.
+"""A human's judgement of an incident, made a label in one way: from Slack, the API, the command line and the dashboard.
 
-The same words of the same person on the same incident are the same label, so a repeat changes nothing. Other words of
-theirs take its place: a person has one judgement of an incident, the newest. "Not sure" is such a judgement, too.
+The same answers of the same person on the same incident are the same label, so a repeat changes nothing. Other answers
+of theirs take its place: a person has one judgement of an incident, the newest. "Not sure" is such a judgement, too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from alerting.incidents.machine import Incident
 from watchkeeper.vocabulary import MECHANISMS, Actor, Label, Mechanism, content_key
 
 Answer = Literal["yes", "no", "unsure"]
-# The answers to "was it right to wake somebody?", in the words of the forms.
+# The answers to "Was the page warranted?", with the text of the forms.
 ANSWERS: Final[tuple[tuple[Answer, str], ...]] = (
     ("yes", "Yes"),
     ("no", "No, a false page"),
@@ -39,7 +39,7 @@ class Judgement:
 
 def read_form(answer: str | None, cause: str | None, mechanism: str | None, note: str | None) -> Judgement | None:
     """The judgement of a form whose fields may be empty; None where nothing at all was answered."""
-    known = next((one for one in MECHANISMS if one == mechanism), None)
+    known = next((name for name in MECHANISMS if name == mechanism), None)
     if not answer and not cause and known is None and not (note or "").strip():
         return None
     warranted = {"yes": True, "no": False}.get(answer or "")
@@ -47,10 +47,10 @@ def read_form(answer: str | None, cause: str | None, mechanism: str | None, note
 
 
 def human_label(incident: Incident, actor: Actor, judgement: Judgement, *, model_version: str, at: datetime) -> Label:
-    """What somebody said of an incident, as a label. `model_version` is what decided to wake them."""
-    said = [judgement.warranted, judgement.cause, judgement.mechanism, judgement.note]
+    """A judgement as a label. `model_version` is the version that decided to page."""
+    answers = [judgement.warranted, judgement.cause, judgement.mechanism, judgement.note]
     return Label(
-        id=f"human-{content_key(incident.id, actor.name, json.dumps(said))}",
+        id=f"human-{content_key(incident.id, actor.name, json.dumps(answers))}",
         incident_id=incident.id,
         source="human",
         author=actor.name,

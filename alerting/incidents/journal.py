@@ -1,7 +1,7 @@
 """How incidents are stored: their events, only ever added, and beside them the fold as it stands.
 
 `incident_events` is the truth. `incidents.body` is the fold over it, written by the same transaction, so that
-reading one costs the same whatever its history; `retell` folds anew, and a test holds the two equal.
+reading one costs the same whatever its history; `refold` folds anew, and a test holds the two equal.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from watchkeeper.text import one_line
 
 # So long after its end an incident may still explain findings that began before it.
 REMEMBERED: Final = timedelta(minutes=10)
-# Told the id of an incident that cannot be read, and why.
+# Called with the id of an incident that cannot be read, and the reason.
 SetAside = Callable[[str, Exception], None]
 
 
 def log_unreadable(incident_id: str, why: Exception) -> None:
-    """What nobody counts is still told."""
+    """Log it, where nobody counts problems."""
     structlog.get_logger().warning("incident.unreadable", incident=incident_id, error=one_line(why))
 
 
@@ -50,13 +50,15 @@ def load(connection: Connection, incident_id: str) -> Incident:
         StateError: its record cannot be read.
     """
     unreadable: list[Exception] = []
-    found = _read(connection, _query().where(incidents.c.id == incident_id), lambda _, why: unreadable.append(why))
+    incidents_read = _read(
+        connection, _query().where(incidents.c.id == incident_id), lambda _, why: unreadable.append(why)
+    )
     if unreadable:
         why = one_line(unreadable[0])
         raise StateError(f"incident {incident_id} cannot be read: another version, or somebody else, wrote it ({why})")
-    if not found:
+    if not incidents_read:
         raise NotFound(f"no incident {incident_id}; see `watchkeeper incident list`")
-    return found[0]
+    return incidents_read[0]
 
 
 def newest(
@@ -64,7 +66,7 @@ def newest(
 ) -> tuple[Incident, ...]:
     """Incidents, newest first; `state` is `open`, a human state, or None for all.
 
-    What cannot be read is told to `set_aside` and left out.
+    What cannot be read is given to `set_aside` and left out.
     """
     query = _query().order_by(incidents.c.opened_at.desc(), incidents.c.id).limit(limit)
     if state == "open":
@@ -77,7 +79,7 @@ def newest(
 def recent(connection: Connection, now: datetime, set_aside: SetAside = log_unreadable) -> list[Incident]:
     """The incidents that a finding may belong to: not over, or over only a moment ago; oldest first.
 
-    What cannot be read is told to `set_aside` and left out.
+    What cannot be read is given to `set_aside` and left out.
     """
     since = to_micros(now - REMEMBERED)
     query = _query().where(incidents.c.ended_at.is_(None) | (incidents.c.ended_at >= since))
@@ -91,13 +93,15 @@ def _query() -> Select[Any]:
 
 def _read(connection: Connection, query: Select[Any], set_aside: SetAside) -> list[Incident]:
     read: dict[str, Incident] = {}  # one row for each channel that an incident has messages in
-    for incident_id, body, room, ts in connection.execute(query):
+    for incident_id, body, conversation, ts in connection.execute(query):
         try:
             incident = _parsed(body) if len(body) <= LONGEST_KEPT else parse(Incident, body)
         except ValueError as error:
             set_aside(incident_id, error)
             continue
-        read.setdefault(incident_id, replace(incident, thread=Thread(room=room, ts=ts)) if ts else incident)
+        read.setdefault(
+            incident_id, replace(incident, thread=Thread(conversation=conversation, ts=ts)) if ts else incident
+        )
     return list(read.values())
 
 
@@ -111,7 +115,7 @@ def _parsed(body: str) -> Incident:
     return parse(Incident, body)
 
 
-def retell(connection: Connection, incident_id: str) -> Incident:
+def refold(connection: Connection, incident_id: str) -> Incident:
     """An incident folded anew from its events."""
     return replay(incident_id, events(connection, incident_id))
 
@@ -144,14 +148,14 @@ def append(connection: Connection, before: Incident, after: Incident, event: Eve
     Raises:
         Conflict: the version moved.
     """
-    mine = update(incidents).where(incidents.c.id == before.id, incidents.c.version == before.version)
-    if connection.execute(mine.values(**_row(after, event))).rowcount != 1:
+    unchanged = update(incidents).where(incidents.c.id == before.id, incidents.c.version == before.version)
+    if connection.execute(unchanged.values(**_row(after, event))).rowcount != 1:
         raise Conflict(f"incident {before.id} has moved on", retry=True)
     _add_event(connection, after, event)
 
 
 def _row(incident: Incident, event: Event) -> dict[str, object]:
-    # Over for grouping: resolved by a human, or recovered with or without a human's word.
+    # Over for grouping: resolved by a human, or recovered with or without a human decision.
     ends = [end for end in (incident.resolved_at, incident.recovered_at) if end]
     return {
         "version": incident.version,

@@ -1,6 +1,6 @@
 """The protocol between machine and human: one state machine, in one file.
 
-The system's state and the human's are two things: a recovered incident still waits for a human's word, and a
+The system's state and the human's are two things: a recovered incident still waits for a human decision, and a
 resolved one never fires again.
 
     system               recovered                        human, of one page
@@ -14,9 +14,9 @@ resolved one never fires again.
                                                                   ▼  (from any state)
                                                               resolved
 
-`decide` turns a command into an event or a refusal in words; `fold` applies an event. Both are pure: no clock, no
-database. What never happens: a second acknowledgement by somebody else, a late acknowledgement that reopens,
-a page after an acknowledgement, another person woken for what has recovered.
+`decide` turns a command into an event or a refusal with its reason; `fold` applies an event. Both are pure: no clock,
+no database. What never happens: a second acknowledgement by somebody else, a late acknowledgement that reopens,
+a page after an acknowledgement, another person paged for what has recovered.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ EventType = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thread:
-    """Where an incident's messages are in a channel: a room, and the first message in it."""
+    """Where an incident's messages are in a channel: a conversation, and the first message in it."""
 
-    room: str
+    conversation: str
     ts: str
 
 
@@ -97,7 +97,7 @@ class Event(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimelineEntry:
-    """One line of an incident's story."""
+    """One line of an incident's timeline."""
 
     at: datetime
     who: str
@@ -108,7 +108,7 @@ class TimelineEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
-    """An incident as its events tell it. `version` is how many there are.
+    """An incident as its events describe it. `version` is how many there are.
 
     `thread` (where its messages are) is the one thing that is not in the events: it is read beside them.
     """
@@ -154,7 +154,7 @@ class Incident:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a command changes nothing, in words for whoever gave it."""
+    """Why a command changes nothing, for whoever gave it."""
 
     message: str
 
@@ -199,9 +199,9 @@ def _refuse(incident: Incident, command: Command) -> str:
         case "proposed" | "withdrawn" | "approved" | "declined" | "run_started" | "run_finished" | "run_cancelled":
             return _refuse_runbook(incident, command)
         case "acknowledged" if incident.human_state == "acknowledged":
-            return _held(incident, "already acknowledged")
+            return _taken_by(incident, "already acknowledged")
         case "labelled" if command.label and any(label.id == command.label.id for label in incident.labels):
-            return f"{_name(command.actor)} said so already: {_label_line(command.label)}"
+            return f"{_name(command.actor)} answered so already: {_label_line(command.label)}"
     return ""
 
 
@@ -220,26 +220,26 @@ def _refuse_observed(incident: Incident, command: Command) -> str:
 
 
 def knows(incident: Incident, finding: Finding) -> bool:
-    """Whether a finding fires in an incident already; one that was a ticket and is worth a page now is news."""
+    """Whether a finding fires in an incident already; one that was a ticket and warrants a page now is news."""
     if finding.key not in incident.firing_keys:
         return False
-    known = next(one for one in incident.findings if one.key == finding.key)
+    known = next(each for each in incident.findings if each.key == finding.key)
     return known.severity == finding.severity or finding.severity == "ticket"
 
 
 def _refuse_page(incident: Incident, command: Command) -> str:
-    """Nobody is woken twice for one step, after an acknowledgement, or (but for the first page) after a recovery."""
+    """Nobody is paged twice for one step, after an acknowledgement, or (but for the first page) after a recovery."""
     if command.type == "ack_timed_out":
         if incident.human_state != "acknowledged":
             return "nobody holds it"
     elif incident.human_state == "acknowledged":
-        return _held(incident, "acknowledged")
+        return _taken_by(incident, "acknowledged")
     if command.type == "paged":
         return "" if incident.human_state in ("waiting", "expired") else "already paged"
     if command.type in ("escalated", "expired") and incident.human_state != "paged":
         return "nobody was asked"
     if command.type != "expired" and incident.system_state == "recovered":
-        return "it has recovered; nobody else is woken"
+        return "it has recovered; nobody else is paged"
     return ""
 
 
@@ -269,20 +269,20 @@ def _refuse_runbook(incident: Incident, command: Command) -> str:
 
 
 def _refuse_unseen(incident: Incident, command: Command) -> str:
-    """What a human saw is what runs: a word on another proposal than the current one is not a word on this one."""
+    """What a human saw is what runs: an answer to another proposal than the current one is no answer to this one."""
     proposal = incident.proposal
     if proposal is None:
         return "no runbook is proposed"
     if command.type == "approved" and proposal.blocked:
         return f"{proposal.runbook} cannot be run from here: {proposal.blocked}"
     if not command.seen:
-        return f"it is not said which runbook is meant: look at {incident.id} again, and answer what stands there now"
+        return f"the answer names no runbook: look at {incident.id} again, and answer what stands there now"
     if command.seen != proposal.id:
         return f"the proposal changed at {_clock(incident.proposed_at)} to “{proposal.title}”; look again"
     return ""
 
 
-def _held(incident: Incident, how: str) -> str:
+def _taken_by(incident: Incident, how: str) -> str:
     return f"{how} by {_name(incident.acknowledged_by)} at {_clock(incident.acknowledged_at)}"
 
 
@@ -291,7 +291,7 @@ def _name(actor: Actor | None) -> str:
 
 
 def _gist(diagnosis: Diagnosis) -> object:
-    """What a human would notice of a diagnosis: a new one with the same gist is not told again."""
+    """What a human would notice of a diagnosis: a new one with the same gist is not recorded again."""
     first = diagnosis.suspects[:1]
     return (
         diagnosis.abstained,
@@ -357,7 +357,7 @@ def _changes(incident: Incident, event: Event) -> dict[str, Any]:  # noqa: C901 
     match event.type:
         case "joined" | "opened" if event.finding:
             rest = tuple(finding for finding in incident.findings if finding.key != event.finding.key)
-            # A ticket that drifts along tells nothing of when this trouble began.
+            # A ticket that drifts along does not show when this trouble began.
             pages = event.finding.severity == "page"
             onset = min(incident.onset, event.finding.onset) if pages else incident.onset
             cleared = incident.cleared - {event.finding.key}
@@ -424,7 +424,7 @@ def begin(incident_id: str, event: Event) -> Incident:
 
 
 def replay(incident_id: str, events: Iterable[Event]) -> Incident:
-    """The incident that a list of events tells."""
+    """The incident that a list of events describes."""
     incident: Incident | None = None
     for event in events:
         incident = begin(incident_id, event) if incident is None else fold(incident, event)

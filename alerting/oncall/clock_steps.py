@@ -91,8 +91,8 @@ class ClockSteps:
         STEPS.inc()
         seconds = step.total_seconds()
         structlog.get_logger().warning("clock.stepped", seconds=seconds)
-        words = f"it was set by {seconds:+.0f} s; waits were moved with it; check time synchronisation"
-        self._problems.report("timers", "the machine's clock", words)
+        text = f"it was set by {seconds:+.0f} s; waits were moved with it; check time synchronisation"
+        self._problems.report("timers", "the machine's clock", text)
 
 
 def _move_timers(connection: Connection, step: timedelta, now: datetime, elapsed: timedelta) -> None:

@@ -1,4 +1,4 @@
-"""A drill: one page to one person, through the channel that real pages take. It opens no incident, and teaches nothing.
+"""A drill: one page to one person, through the channel that real pages take. It opens no incident and makes no label.
 
 It proves what fails on the night otherwise: the token, the channel, and that the mention is of somebody.
 """
@@ -30,7 +30,7 @@ class Delivered:
     """Where a drill went: the channel's own id, and the message's."""
 
     person: PersonConfig
-    room: str
+    channel: str
     ts: str
 
 
@@ -38,31 +38,31 @@ def whom(oncall: OnCallConfig, given: str) -> PersonConfig:
     """A person by id, name or Slack id.
 
     Raises:
-        NotFound: nobody of that name; says who there is.
+        NotFound: nobody of that name; lists who there is.
     """
-    for one in oncall.people:
-        if given.strip().casefold() in (one.id.casefold(), one.name.casefold(), one.slack_id.casefold()):
-            return one
-    known = ", ".join(one.id for one in oncall.people)
+    for person in oncall.people:
+        if given.strip().casefold() in (person.id.casefold(), person.name.casefold(), person.slack_id.casefold()):
+            return person
+    known = ", ".join(person.id for person in oncall.people)
     raise NotFound(f"no person {given!r} among oncall.people; there are: {known}")
 
 
 def page(config: Config, person: PersonConfig, at: datetime, asked_by: str) -> Delivered:
-    """Page one person with a message that says it is a drill.
+    """Page one person with a message that is marked as a drill.
 
     Raises:
-        DeliveryError: the channel refused it or could not be reached; says what to do.
+        DeliveryError: the channel refused it or could not be reached; with what to do.
     """
-    words = f"Test page for {_plain(person.name)}: nothing is wrong, and there is nothing to do."
+    text = f"Test page for {_plain(person.name)}: nothing is wrong, and there is nothing to do."
     detail = f"Sent by {_plain(asked_by)} with `watchkeeper test-page` at {at:%Y-%m-%d %H:%M:%S} UTC."
     where = "Slack" if config.slack_is_real else "the local stand-in for Slack"
     client = WebClient(token=config.slack_token(), base_url=config.slack_api_url(), timeout=TIMEOUT_S)
     try:
         answer = client.chat_postMessage(
             channel=config.slack.channel,
-            text=f"<@{person.slack_id}> {words}",
+            text=f"<@{person.slack_id}> {text}",
             blocks=[
-                {"type": "section", "text": {"type": "mrkdwn", "text": f"<@{person.slack_id}> *{words}*"}},
+                {"type": "section", "text": {"type": "mrkdwn", "text": f"<@{person.slack_id}> *{text}*"}},
                 {"type": "context", "elements": [{"type": "mrkdwn", "text": detail}]},
             ],
             metadata={"event_type": EVENT_TYPE, "event_payload": {"person": person.id}},
@@ -76,7 +76,7 @@ def page(config: Config, person: PersonConfig, at: datetime, asked_by: str) -> D
     except (SlackClientError, OSError, ValueError) as error:
         advice = "check the network" if config.slack_is_real else "start it with `watchkeeper up`"
         raise DeliveryError(f"{where} cannot be reached at {config.slack_api_url()}: {advice}", retry=True) from error
-    return Delivered(person=person, room=str(answer["channel"]), ts=str(answer["ts"]))
+    return Delivered(person=person, channel=str(answer["channel"]), ts=str(answer["ts"]))
 
 
 def _plain(name: str) -> str:

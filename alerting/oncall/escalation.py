@@ -50,12 +50,12 @@ def whom(oncall: OnCallConfig, step: int, at: datetime, overrides: Sequence[Over
     where = f"step {step + 1} of {len(oncall.escalation)}"
     if all(schedule.id != notify for schedule in oncall.schedules):
         return Called(person=person(oncall, notify), why=f"named in {where}")
-    found, source = who_has_it(oncall, notify, at, overrides)
-    if found and source == "fallback":
-        return Called(person=found, why=f"nobody is on call in {notify!r}: its fallback; {where}")
-    if found:
+    on_call, source = who_has_it(oncall, notify, at, overrides)
+    if on_call and source == "fallback":
+        return Called(person=on_call, why=f"nobody is on call in {notify!r}: its fallback; {where}")
+    if on_call:
         by = "by an override" if source == "override" else "by rotation"
-        return Called(person=found, why=f"on call in {notify!r} {by}; {where}")
+        return Called(person=on_call, why=f"on call in {notify!r} {by}; {where}")
     last = oncall.people[0] if oncall.people else None
     return Called(person=last, why=f"nobody is on call in {notify!r} and it has no fallback; {where}")
 
@@ -69,9 +69,10 @@ def known_person(oncall: OnCallConfig, actor: Actor | None) -> PersonConfig | No
     """The configured person behind an actor: Slack knows ids, a command line names. A program's token is nobody."""
     if actor is None or actor.via == "api":
         return None
-    for one in oncall.people:
-        if actor.name.casefold() in (one.id.casefold(), one_line(one.name, 100).casefold(), one.slack_id.casefold()):
-            return one
+    for known in oncall.people:
+        names = (known.id, one_line(known.name, 100), known.slack_id)
+        if actor.name.casefold() in [name.casefold() for name in names]:
+            return known
     return None
 
 
@@ -79,7 +80,7 @@ def steps_follow(connection: Connection, oncall: OnCallConfig, incident: Inciden
     """After a page: wait for the next step, or for the end."""
     following = incident.escalation_step + 1
     cancel_timers(connection, incident.id, at, "page", "escalate", "expire", "ack_timeout")
-    # What has recovered wakes nobody else: its page waits for an answer, or expires.
+    # What has recovered pages nobody else: its page waits for an answer, or expires.
     if following < len(oncall.escalation) and incident.system_state == "firing":
         # Counted from the page that was really sent: after an outage of ours everybody still gets their time.
         gap = oncall.escalation[following].after_s - oncall.escalation[incident.escalation_step].after_s
@@ -95,7 +96,7 @@ def consequences(
     """The waits that an event begins and ends, in the event's own transaction.
 
     A recovery ends no wait and a refiring begins none anew: what flaps would else never reach the next person. A wait
-    that ends while the incident is recovered wakes nobody; should it fire again, `overdue` says what is due at once.
+    that ends while the incident is recovered pages nobody; should it fire again, `overdue` gives what is due at once.
     """
     match event.type:
         case "paged" | "escalated" | "ack_timed_out":
@@ -105,7 +106,7 @@ def consequences(
             due = event.at + timedelta(seconds=ack_timeout_s)
             set_timer(connection, incident.id, "ack_timeout", due, version=incident.version, at=event.at)
         case "recovered" if incident.human_state == "paged":
-            # Nobody else is woken for what is over, yet the page must still end: answered, or expired.
+            # Nobody else is paged for what is over, yet the page must still end: answered, or expired.
             if "expire" not in pending_kinds(connection, incident.id):
                 set_timer(
                     connection, incident.id, "expire", event.at + LAST_WAIT, version=incident.version, at=event.at
@@ -136,12 +137,12 @@ def page_command(
 ) -> Command:
     """The command that pages whom a step names. `kind` is paged, escalated or ack_timed_out."""
     called = whom(oncall, step, at, overrides)
-    words: dict[EventType, str] = {
+    texts: dict[EventType, str] = {
         "paged": "paged {name}: {why}",
         "escalated": "no answer; paged {name}: {why}",
         "ack_timed_out": "no news since the acknowledgement; paged {name}: {why}",
     }
-    text = words[kind].format(name=called.name, why=called.why)
+    text = texts[kind].format(name=called.name, why=called.why)
     return Command(type=kind, at=at, actor=MACHINE, key=key, person=called.id, step=step, text=text)
 
 

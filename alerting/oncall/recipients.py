@@ -16,13 +16,13 @@ from alerting.oncall.schedule import Override, who_has_it
 from watchkeeper.config import OnCallConfig, PersonConfig
 from watchkeeper.errors import NotFound
 
-# Slack's way to wake everybody in the channel.
+# Slack's mention of everybody in the channel.
 EVERYBODY: Final = "!channel"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipient:
-    """Somebody to wake: their id in the channel, their name, and why it is them where it was to be somebody else."""
+    """Somebody to page: their id in the channel, their name, and why it is them where it was to be somebody else."""
 
     mention: str
     name: str
@@ -33,7 +33,7 @@ def recipients(
     oncall: OnCallConfig, person_id: str, step: int, at: datetime, overrides: Sequence[Override]
 ) -> tuple[Recipient, ...]:
     """Whom to page, best first; each is tried when the one before cannot be reached. Never empty."""
-    decided = next((one for one in oncall.people if one.id == person_id), None)
+    decided = next((person for person in oncall.people if person.id == person_id), None)
     gone = f"{person_id} is no longer configured" if decided is None else f"{decided.name} cannot be reached"
     chosen: list[Recipient] = []
     for person, why in _candidates(oncall, decided, step, at, overrides):
@@ -49,18 +49,18 @@ def _candidates(
 ) -> Iterator[tuple[PersonConfig, str]]:
     if decided:
         yield decided, "decided"
-    people = {one.id: one for one in oncall.people}
+    people = {person.id: person for person in oncall.people}
     order = [*oncall.escalation[step : step + 1], *oncall.escalation]
     for each in order:
         if each.notify in people:
             yield people[each.notify], "named in the escalation"
             continue
         try:
-            found, source = who_has_it(oncall, each.notify, at, overrides)
+            on_call, source = who_has_it(oncall, each.notify, at, overrides)
         except NotFound:  # the schedule is gone, too
             continue
-        if found:
-            yield found, f"on call in {each.notify!r} now" if source != "fallback" else f"fallback of {each.notify!r}"
+        if on_call:
+            yield on_call, f"on call in {each.notify!r} now" if source != "fallback" else f"fallback of {each.notify!r}"
     for schedule in oncall.schedules:
         if schedule.fallback in people:
             yield people[schedule.fallback], f"fallback of {schedule.id!r}"

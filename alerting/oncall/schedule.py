@@ -75,16 +75,16 @@ def _schedule(oncall: OnCallConfig, schedule_id: str) -> ScheduleConfig:
 
 def person(oncall: OnCallConfig, person_id: str) -> PersonConfig:
     """A person by id."""
-    for one in oncall.people:
-        if one.id == person_id:
-            return one
-    known = ", ".join(one.id for one in oncall.people)
+    for person in oncall.people:
+        if person.id == person_id:
+            return person
+    known = ", ".join(person.id for person in oncall.people)
     raise NotFound(f"no person {person_id!r} among oncall.people; there are: {known}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Cover:
-    """Who has a schedule at a time, by what, and until when that can be said.
+    """Who has a schedule at a time, by what, and until when that is certain.
 
     `origin` names the turn or override that covers it, and `begins` when that begins by itself, whatever covers it.
     """
@@ -100,10 +100,10 @@ def _at(oncall: OnCallConfig, schedule: ScheduleConfig, at: datetime, overrides:
     """Who has a schedule at an instant: the override that was made last, else the highest layer, else the fallback."""
     zone = ZoneInfo(schedule.timezone)
     # Somebody who left the configuration can't be paged: their overrides must not swallow a page.
-    known = {one.id for one in oncall.people}
-    mine = [override for override in overrides if override.schedule == schedule.id and override.person in known]
-    until = min((o.start for o in mine if o.start > at), default=at + timedelta(days=400))
-    for override in reversed(mine):
+    known = {person.id for person in oncall.people}
+    current = [override for override in overrides if override.schedule == schedule.id and override.person in known]
+    until = min((o.start for o in current if o.start > at), default=at + timedelta(days=400))
+    for override in reversed(current):
         if override.start <= at < override.end:
             return _Cover(
                 person=override.person,
@@ -182,12 +182,12 @@ class _Entry:
 def _entries(
     oncall: OnCallConfig, schedule_id: str, window: Window, overrides: Sequence[Override]
 ) -> tuple[_Entry, ...]:
-    """The entries that touch a window, each whole: what an entry is does not depend on when it is asked for.
+    """The entries that touch a window, each complete: what an entry is does not depend on when it is asked for.
 
     Calendars know an entry again by its `uid`; so it comes from the turn or override and the entry's own begin.
     """
     schedule = _schedule(oncall, schedule_id)
-    # From where whatever covers the window's begin begins by itself: all that follows is then seen whole.
+    # From where whatever covers the window's begin begins by itself: all that follows is then seen complete.
     at = min(_week_of(window.start), _at(oncall, schedule, window.start, overrides).begins)
     pieces: list[tuple[_Cover, datetime, datetime]] = []
     while at < window.end:
@@ -328,11 +328,11 @@ def remove_override(db: Database, override_id: str, now: datetime, actor: Actor)
         moment = to_micros(now)
         if row.end <= moment:
             raise StateError(f"override {override_id} ended at {from_micros(row.end):%Y-%m-%d %H:%M} UTC already")
-        mine = table.c.id == override_id
+        same_id = table.c.id == override_id
         if row.start >= moment:
-            connection.execute(delete(table).where(mine))
+            connection.execute(delete(table).where(same_id))
         else:
-            connection.execute(update(table).where(mine).values(end=moment))
+            connection.execute(update(table).where(same_id).values(end=moment))
         record_audit(connection, now, actor, "override.remove", row.schedule, f"{row.person} ({override_id})")
 
 

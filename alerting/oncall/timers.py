@@ -65,10 +65,10 @@ def set_timer(
 
 def cancel_timers(connection: Connection, incident_id: str, now: datetime, *kinds: str) -> None:
     """End an incident's waits of some kinds (none named: all) without their effect."""
-    mine = update(timers).where(timers.c.incident_id == incident_id, timers.c.done_at.is_(None))
+    waits = update(timers).where(timers.c.incident_id == incident_id, timers.c.done_at.is_(None))
     if kinds:
-        mine = mine.where(timers.c.kind.in_(kinds))
-    connection.execute(mine.values(done_at=to_micros(now)))
+        waits = waits.where(timers.c.kind.in_(kinds))
+    connection.execute(waits.values(done_at=to_micros(now)))
 
 
 def pending_kinds(connection: Connection, incident_id: str) -> frozenset[str]:
@@ -113,8 +113,8 @@ def _name(row: Any) -> str:
 
 def _fire(db: Database, row: Any, now: datetime, effects: Mapping[str, Effect]) -> bool:
     with db.write() as connection:
-        mine = update(timers).where(timers.c.id == row.id, timers.c.done_at.is_(None))
-        if connection.execute(mine.values(done_at=to_micros(now))).rowcount != 1:
+        unfired = update(timers).where(timers.c.id == row.id, timers.c.done_at.is_(None))
+        if connection.execute(unfired.values(done_at=to_micros(now))).rowcount != 1:
             return False  # another worker has it, or an acknowledgement cancelled it
         timer = Timer(
             id=row.id, incident_id=row.incident_id, kind=row.kind, step=row.step, due_at=from_micros(row.due_at)

@@ -34,7 +34,7 @@ TO_CHANGE: Final = ("prevented it", "shown it earlier", "ended it sooner")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Postmortem:
-    """A draft, and the label form as it stands: None where a human has not said yet."""
+    """A draft, and the label form as it stands: None where no human has answered yet."""
 
     incident_id: str
     at: datetime
@@ -87,8 +87,8 @@ def show(db: Database, incident_id: str) -> Postmortem:
 
 def human_label(incident: Incident) -> Label | None:
     """The newest human judgement. Chaos truth never fills in a human's form."""
-    mine = [label for label in incident.labels if label.source == "human"]
-    return mine[-1] if mine else None
+    answers = [label for label in incident.labels if label.source == "human"]
+    return answers[-1] if answers else None
 
 
 def render(incident: Incident, changed: Sequence[ChangeEvent], records: Sequence[Record]) -> str:
@@ -137,16 +137,16 @@ def _impact(incident: Incident) -> str:
     end = incident.recovered_at or incident.resolved_at
     lasted = f"It lasted {_span(incident.onset, end)}. " if end else "It is not over. "
     more = f" and {len(services) - MOST_SERVICES} more" if len(services) > MOST_SERVICES else ""
-    named = ", ".join(_name(one) for one in services[:MOST_SERVICES])
+    named = ", ".join(_name(service) for service in services[:MOST_SERVICES])
     lines = [f"{lasted}{len(services)} service{'s' if len(services) != 1 else ''}: {named}{more}.", ""]
     lines += ["| service | what | seen | expected | score |", "|---|---|---|---|---|"]
-    told = sorted(incident.findings, key=lambda f: (f.onset, f.service))
-    for finding in told[:MOST_FINDINGS]:
+    ordered = sorted(incident.findings, key=lambda f: (f.onset, f.service))
+    for finding in ordered[:MOST_FINDINGS]:
         seen, expected = _number(finding.value, finding.unit), _number(finding.expected, finding.unit)
         score = f"{finding.score:.2f}"
         lines.append(f"| {_name(finding.service)} | {_line(finding.summary)} | {seen} | {expected} | {score} |")
-    if len(told) > MOST_FINDINGS:
-        lines.append(f"| | and {len(told) - MOST_FINDINGS} more | | | |")
+    if len(ordered) > MOST_FINDINGS:
+        lines.append(f"| | and {len(ordered) - MOST_FINDINGS} more | | | |")
     return "\n".join(lines)
 
 
@@ -202,8 +202,8 @@ def _detectors(incident: Incident, records: Sequence[Record]) -> str:
     lines = []
     by_name = {record.detector: record for record in records}
     for name in sorted({finding.detector for finding in incident.findings}):
-        mine = [finding for finding in incident.findings if finding.detector == name]
-        first = min(mine, key=lambda finding: finding.seen_at)
+        own_findings = [finding for finding in incident.findings if finding.detector == name]
+        first = min(own_findings, key=lambda finding: finding.seen_at)
         late = _span(incident.onset, first.seen_at)
         record = by_name.get(name)
         was = f"warranted {record.warranted} of {record.judged} times" if record else "not judged by a human before"
@@ -236,25 +236,25 @@ def _changes(connection: Connection, incident: Incident) -> tuple[ChangeEvent, .
     query = select(changes.c.body).where(
         changes.c.at >= to_micros(incident.onset - CHANGES_BEFORE), changes.c.at <= to_micros(incident.opened_at)
     )
-    found = [parse(ChangeEvent, body) for body in connection.scalars(query.order_by(changes.c.at.desc()).limit(20))]
+    recent = [parse(ChangeEvent, body) for body in connection.scalars(query.order_by(changes.c.at.desc()).limit(20))]
     services = {finding.service for finding in incident.findings}
     if incident.diagnosis:
         services |= {suspect.service for suspect in incident.diagnosis.suspects}
-    return tuple(sorted(found, key=lambda change: change.service not in services))
+    return tuple(sorted(recent, key=lambda change: change.service not in services))
 
 
 def _records(connection: Connection, incident: Incident) -> tuple[Record, ...]:
-    """What humans said of other incidents that the same detectors had a part in."""
+    """How humans judged other incidents that the same detectors had a part in."""
     human = select(labels.c.body).where(labels.c.source == "human", labels.c.incident_id != incident.id)
     bodies = list(connection.scalars(human.order_by(labels.c.at.desc(), labels.c.id.desc()).limit(RECORD_SIZE)))
     current = newest(parse(Label, body) for body in reversed(bodies))
-    said = {label.incident_id: label.warranted for label in current if label.warranted is not None}
+    warranted = {label.incident_id: label.warranted for label in current if label.warranted is not None}
     seen: dict[str, set[str]] = {}
-    query = select(findings.c.incident_id, findings.c.body).where(findings.c.incident_id.in_(list(said)))
+    query = select(findings.c.incident_id, findings.c.body).where(findings.c.incident_id.in_(list(warranted)))
     for incident_id, body in connection.execute(query.limit(RECORD_SIZE * 4)):
         seen.setdefault(parse(Finding, body).detector, set()).add(incident_id)
     return tuple(
-        Record(detector=name, warranted=sum(said[one] for one in judged), judged=len(judged))
+        Record(detector=name, warranted=sum(warranted[incident_id] for incident_id in judged), judged=len(judged))
         for name, judged in sorted(seen.items())
     )
 

@@ -36,12 +36,12 @@ class OnDisk:
 
     def send(self, message: Message) -> Thread:
         self._show(f"{message.kind} {message.key}")
-        return message.thread or Thread(room="C1", ts=message.incident.id)
+        return message.thread or Thread(conversation="C1", ts=message.incident.id)
 
     def send_digest(self, digest: Digest) -> Thread:
         if digest.mention:
             self._show(f"digest {digest.key} {','.join(incident.id for incident in digest.incidents)}")
-        return digest.thread or Thread(room="C1", ts=digest.key)
+        return digest.thread or Thread(conversation="C1", ts=digest.key)
 
     def unreachable(self, mention: str) -> str | None:
         return None

@@ -61,7 +61,7 @@ class Recorder:
         self.shown.setdefault(message.key, message)
         if self.broken == "answer lost":
             raise DeliveryError("timed out", retry=True)
-        return Thread(room="C1", ts=message.incident.id)
+        return Thread(conversation="C1", ts=message.incident.id)
 
     def send_digest(self, digest: Digest) -> Thread:
         """Each of its incidents counts as shown, under the key of its own page."""
@@ -70,14 +70,14 @@ class Recorder:
             key = f"{incident.id}:{digest.key}"
             kind: MessageKind = "page" if digest.mention else "update"
             self.send(Message(key=key, kind=kind, incident=incident, mention=digest.mention, text=digest.text))
-        return digest.thread or Thread(room="C1", ts=digest.key)
+        return digest.thread or Thread(conversation="C1", ts=digest.key)
 
     def unreachable(self, mention: str) -> str | None:
         return f"nobody is {mention}" if mention in self.unknown else None
 
     def pages(self, incident_id: str | None = None) -> list[Message]:
-        mine = [message for message in self.shown.values() if message.kind == "page"]
-        return [message for message in mine if incident_id in (None, message.incident.id)]
+        pages = [message for message in self.shown.values() if message.kind == "page"]
+        return [message for message in pages if incident_id in (None, message.incident.id)]
 
 
 def delivery(db: Database, incidents: Incidents, oncall: OnCallConfig, channel: Recorder) -> Delivery:

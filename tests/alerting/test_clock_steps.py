@@ -58,7 +58,7 @@ class Night:
     def is_set(self, by_s: float) -> None:
         self.clock.advance(by_s)
 
-    def woken(self) -> list[str]:
+    def paged(self) -> list[str]:
         return [message.mention for message in self.channel.pages()]
 
 
@@ -76,9 +76,9 @@ def test_the_next_person_is_paged_when_their_time_has_come(night: Night, by_s: f
     night.passes(100)
     night.is_set(by_s)
     night.passes(190)
-    assert night.woken() == ["UANA"]
+    assert night.paged() == ["UANA"]
     night.passes(15)
-    assert night.woken() == ["UANA", "UBEN"]
+    assert night.paged() == ["UANA", "UBEN"]
 
 
 @pytest.mark.parametrize("by_s", STEPS)
@@ -103,7 +103,7 @@ def test_a_clock_that_went_back_while_nobody_ran_makes_no_page_late(night: Night
     night.is_set(by_s)
     night.restarts()
     night.passes(215)
-    assert night.woken() == ["UANA", "UBEN"]
+    assert night.paged() == ["UANA", "UBEN"]
 
 
 @pytest.mark.parametrize("by_s", [-1800, 1800])
@@ -112,9 +112,9 @@ def test_what_is_opened_by_the_new_time_before_anybody_noticed_is_left_alone(nig
     night.is_set(by_s)
     night.opens()
     night.passes(PAGE_WITHIN.total_seconds() - 5)
-    assert night.woken() == []
+    assert night.paged() == []
     night.passes(10)
-    assert night.woken() == ["UANA"]
+    assert night.paged() == ["UANA"]
 
 
 def test_a_page_that_waits_to_be_tried_again_does_not_wait_longer(night: Night) -> None:
@@ -125,7 +125,7 @@ def test_a_page_that_waits_to_be_tried_again_does_not_wait_longer(night: Night) 
     night.channel.broken = ""
     night.is_set(-1800)
     night.passes(70)
-    assert night.woken() == ["UANA"]
+    assert night.paged() == ["UANA"]
     assert unsent(night.db) == []
 
 
@@ -140,6 +140,6 @@ def test_two_workers_move_the_waits_once(night: Night) -> None:
     with capture_logs():
         assert other.check(night.clock.now()) == timedelta(seconds=1800)
     night.passes(280)
-    assert night.woken() == ["UANA"]
+    assert night.paged() == ["UANA"]
     night.passes(20)
-    assert night.woken() == ["UANA", "UBEN"]
+    assert night.paged() == ["UANA", "UBEN"]

@@ -1,4 +1,4 @@
-"""Who is woken, when, and by what: durable timers on SQLite and on PostgreSQL."""
+"""Who is paged, when, and by what: durable timers on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Shift:
         turn(self.db, self.incidents, self.oncall, self.channel, now)
         return self.incidents.get(self.id)
 
-    def woken(self) -> list[str]:
+    def paged(self) -> list[str]:
         return [message.mention for message in self.channel.pages(self.id)]
 
 
@@ -49,19 +49,19 @@ def night(db: Database, incidents: Incidents, oncall: OnCallConfig, clock: Froze
 def test_nobody_answers_so_the_next_is_paged_and_then_it_expires(night: Shift) -> None:
     """Each step is paged once, in order, and the end has a name."""
     night.after(299)
-    assert night.woken() == ["UANA"]
+    assert night.paged() == ["UANA"]
     night.after(2)
-    assert night.woken() == ["UANA", "UBEN"]
+    assert night.paged() == ["UANA", "UBEN"]
     assert night.after(LAST_WAIT.total_seconds()).human_state == "expired"
     night.after(86_400)
-    assert night.woken() == ["UANA", "UBEN"]
+    assert night.paged() == ["UANA", "UBEN"]
 
 
 def test_an_acknowledgement_halts_escalation(night: Shift) -> None:
-    """After an ack nobody else is woken."""
+    """After an ack nobody else is paged."""
     night.incidents.acknowledge(night.id, ANA, "a")
     night.after(1000)
-    assert night.woken() == ["UANA"]
+    assert night.paged() == ["UANA"]
 
 
 def test_an_expired_incident_can_still_be_acknowledged(night: Shift) -> None:
@@ -75,7 +75,7 @@ def test_a_stale_acknowledgement_pages_the_acker_and_whoever_is_on_call(night: S
     """Somebody who took it and was not heard of does not hold it for ever."""
     night.incidents.acknowledge(night.id, BEN, "a")
     night.after(1801)
-    assert sorted(night.woken()) == ["UANA", "UANA", "UBEN"]
+    assert sorted(night.paged()) == ["UANA", "UANA", "UBEN"]
     assert night.incidents.get(night.id).human_state == "paged"
 
 
@@ -84,7 +84,7 @@ def test_a_stale_acknowledgement_of_what_recovered_wakes_nobody(night: Shift) ->
     night.incidents.acknowledge(night.id, ANA, "a")
     night.incidents.observe([], edges=EDGES)
     night.after(4000)
-    assert night.woken() == ["UANA"]
+    assert night.paged() == ["UANA"]
 
 
 def test_what_recovered_wakes_nobody_else_and_goes_on_when_it_fires_again(night: Shift) -> None:
@@ -92,11 +92,11 @@ def test_what_recovered_wakes_nobody_else_and_goes_on_when_it_fires_again(night:
     night.clock.advance(60)
     night.incidents.observe([], edges=EDGES)
     night.after(400)
-    assert night.woken() == ["UANA"]
+    assert night.paged() == ["UANA"]
     night.clock.advance(-350)
     night.incidents.observe([finding(night.clock.now(), "cart")], edges=EDGES)
     night.after(310)
-    assert night.woken() == ["UANA", "UBEN"]
+    assert night.paged() == ["UANA", "UBEN"]
 
 
 @pytest.mark.parametrize(("quiet_s", "firing_s"), [(10, 10), (100, 3), (30, 90), (180, 20), (500, 5)])
@@ -110,7 +110,7 @@ def test_what_flaps_reaches_the_next_person_in_time(night: Shift, quiet_s: float
         night.incidents.observe([finding(night.clock.now(), "cart", ago=0)], edges=EDGES)
         night.after(0)
         night.after(firing_s)
-        if "UBEN" in night.woken():
+        if "UBEN" in night.paged():
             second = (night.clock.now() - began).total_seconds()
     assert len(night.incidents.list()) == 1
     assert second is not None
@@ -124,13 +124,13 @@ def test_what_flaps_without_an_answer_is_asked_again_and_quiet_once_it_is_over(n
         night.after(60)
         night.incidents.observe([finding(night.clock.now(), "cart", ago=0)], edges=EDGES)
         night.after(20)
-    woken = night.woken()
-    assert woken[:4] == ["UANA", "UBEN", "UANA", "UBEN"]
-    assert len(woken) < 8
+    paged = night.paged()
+    assert paged[:4] == ["UANA", "UBEN", "UANA", "UBEN"]
+    assert len(paged) < 8
     night.incidents.observe([], edges=EDGES)
     for _ in range(20):
         night.after(300)
-    assert night.woken() == woken
+    assert night.paged() == paged
     assert night.incidents.get(night.id).human_state == "expired"
 
 
@@ -142,7 +142,7 @@ def test_what_flaps_does_not_put_off_the_end_of_an_acknowledgement(night: Shift)
         night.after(50)
         night.incidents.observe([finding(night.clock.now(), "cart", ago=0)], edges=EDGES)
         night.after(10)
-    assert night.woken() == ["UANA", "UANA"]
+    assert night.paged() == ["UANA", "UANA"]
 
 
 def test_a_wait_that_ended_while_it_was_recovered_is_owed_when_it_fires_again(night: Shift) -> None:
@@ -152,7 +152,7 @@ def test_a_wait_that_ended_while_it_was_recovered_is_owed_when_it_fires_again(ni
         night.after(20)  # the only rounds there are find it recovered
         night.incidents.observe([finding(night.clock.now(), "cart", ago=0)], edges=EDGES)
     night.after(0)
-    assert night.woken() == ["UANA", "UBEN"]
+    assert night.paged() == ["UANA", "UBEN"]
 
 
 def test_an_expired_incident_that_fires_again_pages_anew(night: Shift) -> None:
@@ -163,7 +163,7 @@ def test_an_expired_incident_that_fires_again_pages_anew(night: Shift) -> None:
     night.clock.advance(30)
     night.incidents.observe([finding(night.clock.now(), "cart")], edges=EDGES)
     night.after(1)
-    assert night.woken() == ["UANA", "UBEN", "UANA"]
+    assert night.paged() == ["UANA", "UBEN", "UANA"]
 
 
 def test_a_first_page_goes_out_though_whoever_opened_the_incident_died(
@@ -182,12 +182,12 @@ def test_a_first_page_goes_out_though_whoever_opened_the_incident_died(
 def test_after_an_outage_of_ours_everybody_still_gets_their_time(night: Shift) -> None:
     """Steps are counted from the page that was really sent, and none is skipped."""
     night.after(86_400)
-    assert night.woken() == ["UANA", "UBEN"]
+    assert night.paged() == ["UANA", "UBEN"]
     assert night.after(60).human_state == "paged"
 
 
 def test_a_page_says_why_it_was_you(night: Shift) -> None:
-    """The first question of whoever is woken has its answer in the message."""
+    """The first question of whoever is paged has its answer in the message."""
     night.after(301)
     assert [message.text for message in night.channel.pages()] == [
         "paged Ana: on call in 'primary' by rotation; step 1 of 2",
@@ -210,7 +210,7 @@ def test_one_bad_timer_does_not_stop_the_others(night: Shift) -> None:
     with night.db.write() as connection:
         timers.set_timer(connection, "inc-gone", "escalate", night.clock.now(), version=1)
     night.after(301)
-    assert night.woken() == ["UANA", "UBEN"]
+    assert night.paged() == ["UANA", "UBEN"]
     left = timers.next_due(night.db, "inc-gone")
     assert left is not None
     assert left.due_at > night.clock.now()

@@ -29,14 +29,14 @@ def opened(incidents: Incidents, clock: FrozenClock) -> str:
 
 
 def test_the_same_words_of_one_person_are_one_label(incidents: Incidents, clock: FrozenClock, db: Database) -> None:
-    """On the page, then on the command line with another key and later: nothing changes, and they are told so."""
+    """On the page, then on the command line with another key and later: nothing changes, and the answer is that."""
     incident_id = opened(incidents, clock)
     assert incidents.resolve(incident_id, ANA, "slack:1", RIGHT).changed
     (first,) = labels(db)
     clock.advance(60)
     again = incidents.judge(incident_id, Actor(name="Ana", via="cli"), "cli:2", RIGHT)
     assert not again.changed
-    assert again.message.startswith("Ana said so already: cause was payments")
+    assert again.message.startswith("Ana answered so already: cause was payments")
     assert labels(db) == incidents.get(incident_id).labels == (first,)
 
 
@@ -46,9 +46,9 @@ def test_a_later_judgement_takes_the_place_of_the_same_persons(
     """Also back to the first words, and beside somebody else's, which stays."""
     incident_id = opened(incidents, clock)
     wrong = Judgement(warranted=False)
-    for number, (who, said) in enumerate([(ANA, RIGHT), (BEN, RIGHT), (ANA, wrong), (ANA, RIGHT), (ANA, wrong)]):
+    for number, (who, judgement) in enumerate([(ANA, RIGHT), (BEN, RIGHT), (ANA, wrong), (ANA, RIGHT), (ANA, wrong)]):
         clock.advance(1)
-        assert incidents.judge(incident_id, who, str(number), said).changed
+        assert incidents.judge(incident_id, who, str(number), judgement).changed
     assert [(label.author, label.warranted) for label in labels(db)] == [("Ben", True), ("Ana", False)]
     assert incidents.get(incident_id).labels == labels(db)
 
@@ -67,7 +67,7 @@ def test_not_sure_takes_back_what_was_said(incidents: Incidents, clock: FrozenCl
 def test_a_clock_that_goes_back_does_not_revive_a_judgement(
     incidents: Incidents, clock: FrozenClock, db: Database
 ) -> None:
-    """What was said last counts, by the order of saying and not by the clock."""
+    """The last answer counts, by the order of answers and not by the clock."""
     incident_id = opened(incidents, clock)
     incidents.judge(incident_id, ANA, "1", RIGHT)
     clock.advance(-3600)
@@ -77,7 +77,7 @@ def test_a_clock_that_goes_back_does_not_revive_a_judgement(
 
 def test_a_label_names_the_version_that_decided_then(incidents: Incidents, clock: FrozenClock, db: Database) -> None:
     """What was promoted after the page is not what was judged; a canary beside it is named, too."""
-    said: list[str] = []
+    versions: list[str] = []
     for content in (b"one", b"two"):
         version = put_model(db, "detectors", content, {}, clock.now()).version
         (incident_id,) = incidents.observe([finding(clock.now(), f"shop-{version}")])
@@ -87,10 +87,10 @@ def test_a_label_names_the_version_that_decided_then(incidents: Incidents, clock
         (during,) = incidents.observe([finding(clock.now(), f"bank-{version}")], judged=lambda _: False)
         clock.advance(1)
         stage(db, "detectors", version, "serving", actor="Ana", now=clock.now(), record={})
-        for one in (incident_id, during):
-            incidents.judge(one, ANA, "1", RIGHT)
-            said += [label.model_version for label in incidents.get(one).labels]
-    assert said == ["detectors 0", "detectors 0, canary 1", "detectors 1", "detectors 1, canary 2"]
+        for judged in (incident_id, during):
+            incidents.judge(judged, ANA, "1", RIGHT)
+            versions += [label.model_version for label in incidents.get(judged).labels]
+    assert versions == ["detectors 0", "detectors 0, canary 1", "detectors 1", "detectors 1, canary 2"]
 
 
 def test_labels_of_older_versions_are_read(incidents: Incidents, clock: FrozenClock, db: Database) -> None:

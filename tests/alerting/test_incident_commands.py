@@ -64,15 +64,15 @@ def test_a_late_command_says_who_was_first_and_exits_4(run: Run, opened: str) ->
 
 def test_the_same_key_twice_is_one_command(run: Run, opened: str) -> None:
     """A script may repeat itself; a label is kept once."""
-    words = ("incident", "label", opened, "--cause", "none", "--unwarranted", "--key", "cron-7")
-    assert run(*words)[0] == 0
-    assert run(*words)[0] == 4
+    arguments = ("incident", "label", opened, "--cause", "none", "--unwarranted", "--key", "cron-7")
+    assert run(*arguments)[0] == 0
+    assert run(*arguments)[0] == 4
     shown = json.loads(run("incident", "show", opened, "--json")[1])
     assert [(label["cause"], label["warranted"]) for label in shown["labels"]] == [(None, False)]
 
 
 def test_not_sure_is_an_answer_on_the_command_line(run: Run, opened: str) -> None:
-    """It takes the place of what the same person said before."""
+    """It takes the place of the same person's earlier answer."""
     assert run("incident", "label", opened, "--as", "Ana", "--warranted", "--cause", "payments")[0] == 0
     assert run("incident", "label", opened, "--as", "Ana", "--unsure")[0] == 0
     assert run("incident", "label", opened, "--as", "Ana", "--unsure")[0] == 4
@@ -82,7 +82,7 @@ def test_not_sure_is_an_answer_on_the_command_line(run: Run, opened: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("words", "status", "says"),
+    ("arguments", "status", "message"),
     [
         (("incident", "show", "inc-nope"), 3, "watchkeeper incident list"),
         (("incident", "list", "--state", "odd"), 2, "must be one of open"),
@@ -93,11 +93,11 @@ def test_not_sure_is_an_answer_on_the_command_line(run: Run, opened: str) -> Non
         (("oncall", "override", "oncall", "--from", "2026-01-02", "--to", "2026-01-01"), 2, "must end after"),
     ],
 )
-def test_a_mistake_is_one_clear_line(run: Run, words: tuple[str, ...], status: int, says: str) -> None:
+def test_a_mistake_is_one_clear_line(run: Run, arguments: tuple[str, ...], status: int, message: str) -> None:
     """No traceback; what to do."""
-    left, _, err = run(*words)
+    left, _, err = run(*arguments)
     assert left == status
-    assert says in err
+    assert message in err
     assert err.count("\n") == 1
 
 
@@ -133,8 +133,8 @@ def test_who_is_on_call_says_when_the_usual_file_is_not_read(run: Run, monkeypat
 def test_who_is_on_call_and_why(run: Run) -> None:
     """For a human, for a script, and after an override."""
     assert "by rotation; step 1 of 3" in run("oncall", "who")[1]
-    status, said, _ = run("oncall", "override", "oncall", "--from", "2026-01-01", "--to", "2100-01-01")
-    assert (status, "On call is on call in 'primary' from 2026-01-01 00:00 to 2100-01-01" in said) == (0, True)
+    status, output, _ = run("oncall", "override", "oncall", "--from", "2026-01-01", "--to", "2100-01-01")
+    assert (status, "On call is on call in 'primary' from 2026-01-01 00:00 to 2100-01-01" in output) == (0, True)
     steps = json.loads(run("oncall", "who", "--json")[1])["steps"]
     assert [step["person"] for step in steps] == ["oncall"] * 3
     assert "by an override" in steps[0]["why"]
@@ -155,9 +155,9 @@ def test_a_yes_on_the_command_line_names_what_was_read(run: Run, opened: str, tm
     )
     incidents.diagnosed(opened, diagnosis, proposal, "d")
     db.close()
-    status, _, said = run("incident", "approve", opened, "--as", "Ana")
-    assert (status, "--proposal is missing" in said) == (2, True)
-    status, said, _ = run("incident", "approve", opened, "--as", "Ana", "--proposal", "0123456789abcdef")
-    assert (status, "look again" in said) == (4, True)
+    status, _, errors = run("incident", "approve", opened, "--as", "Ana")
+    assert (status, "--proposal is missing" in errors) == (2, True)
+    status, output, _ = run("incident", "approve", opened, "--as", "Ana", "--proposal", "0123456789abcdef")
+    assert (status, "look again" in output) == (4, True)
     assert f"approve {opened} --proposal {proposal.id}" in run("incident", "show", opened)[1]
     assert run("incident", "approve", opened, "--as", "Ana", "--proposal", proposal.id)[0] == 0

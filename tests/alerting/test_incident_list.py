@@ -54,17 +54,22 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def run(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     environment = {key: value for key, value in os.environ.items() if key != "WATCHKEEPER_CONFIG"}
     return subprocess.run(
-        [sys.executable, "-c", LIST, *words], capture_output=True, text=True, cwd=folder, env=environment, timeout=100
+        [sys.executable, "-c", LIST, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=environment,
+        timeout=100,
     )
 
 
-@pytest.mark.parametrize("words", [[], ["--json"], ["--state", "open", "--limit", "5"]])
-def test_it_imports_nothing_heavy(file: Path, words: list[str]) -> None:
+@pytest.mark.parametrize("arguments", [[], ["--json"], ["--state", "open", "--limit", "5"]])
+def test_it_imports_nothing_heavy(file: Path, arguments: list[str]) -> None:
     """Neither for a table nor for JSON."""
-    done = run("incident", "list", "--config", str(file), *words, folder=file.parent)
+    done = run("incident", "list", "--config", str(file), *arguments, folder=file.parent)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("inc-") >= 1
     assert HEAVY & {name.split(".")[0] for name in ast.literal_eval(done.stderr)} == set()
@@ -85,7 +90,9 @@ def test_it_reads_what_the_full_reader_reads(file: Path, state: str | None, limi
     full = Incidents(db, SystemClock(), config.oncall).list(state, limit)
     quick = quick_read.newest_incidents(config.data_dir / "state.db", state, limit)
     assert quick is not None
-    assert [incident_list.facts(one) for one in quick] == [incident_list.facts(json.loads(dump(one))) for one in full]
+    assert [incident_list.facts(row) for row in quick] == [
+        incident_list.facts(json.loads(dump(incident))) for incident in full
+    ]
     db.close()
 
 
@@ -173,7 +180,7 @@ def test_a_glance_answers_for_plain_files(tmp_path: Path) -> None:
 
 
 def test_a_migration_is_named_by_its_revision() -> None:
-    """The newest revision is told by the files' names, so each name begins with its own."""
+    """The newest revision is known by the files' names, so each name begins with its own."""
     for path in (MIGRATIONS / "versions").glob("[0-9]*_*.py"):
         assert f'revision = "{path.name.split("_")[0]}"' in path.read_text().replace("down_revision", "-")
     assert newest_revision() == max(path.name[:4] for path in (MIGRATIONS / "versions").glob("[0-9]*_*.py"))

@@ -56,7 +56,7 @@ def command(number: int, kind: EventType, actor: Actor, which: int, good: bool) 
     )
 
 
-def told(drawn: list[tuple[EventType, Actor, int, bool]]) -> tuple[list[Event], list[Incident]]:
+def history(drawn: list[tuple[EventType, Actor, int, bool]]) -> tuple[list[Event], list[Incident]]:
     """The events that a sequence of commands became, and the incident after each."""
     opened = Event(type="opened", at=BEGAN, actor=ANA, key="opened", text="opened", finding=FINDINGS[0])
     events, states = [opened], [begin("inc-1", opened)]
@@ -73,31 +73,40 @@ def told(drawn: list[tuple[EventType, Actor, int, bool]]) -> tuple[list[Event], 
 @given(steps)
 def test_a_resolve_is_final(drawn: list[tuple[EventType, Actor, int, bool]]) -> None:
     """Nothing reopens it, nothing wakes anybody, and who resolved it stays."""
-    events, states = told(drawn)
+    events, states = history(drawn)
     ends = [number for number, event in enumerate(events) if event.type == "resolved"]
     assert len(ends) <= 1
     for end in ends:
         assert {state.human_state for state in states[end:]} == {"resolved"}
         assert {state.resolved_by for state in states[end:]} == {events[end].actor}
-        woken = {"paged", "escalated", "ack_timed_out", "expired", "acknowledged", "approved", "run_started", "refired"}
-        assert not woken & {event.type for event in events[end:]}
+        forbidden = {
+            "paged",
+            "escalated",
+            "ack_timed_out",
+            "expired",
+            "acknowledged",
+            "approved",
+            "run_started",
+            "refired",
+        }
+        assert not forbidden & {event.type for event in events[end:]}
 
 
 @given(steps)
 def test_one_holds_it_at_a_time(drawn: list[tuple[EventType, Actor, int, bool]]) -> None:
     """Between two acknowledgements lies a time-out; nobody is paged while somebody holds it."""
-    held = False
-    for event in told(drawn)[0]:
+    acknowledged = False
+    for event in history(drawn)[0]:
         if event.type in ("acknowledged", "paged", "escalated", "expired"):
-            assert not held
-        held = (held or event.type == "acknowledged") and event.type != "ack_timed_out"
+            assert not acknowledged
+        acknowledged = (acknowledged or event.type == "acknowledged") and event.type != "ack_timed_out"
 
 
 @given(steps)
 def test_a_runbook_runs_only_after_a_humans_yes(drawn: list[tuple[EventType, Actor, int, bool]]) -> None:
     """Every start has an approval of its own before it."""
     approvals = 0
-    for event in told(drawn)[0]:
+    for event in history(drawn)[0]:
         if event.type == "approved":
             approvals += 1
         if event.type == "run_started":
@@ -110,7 +119,7 @@ def test_a_runbook_runs_only_after_a_humans_yes(drawn: list[tuple[EventType, Act
 @given(steps)
 def test_what_is_written_down_tells_the_same_story(drawn: list[tuple[EventType, Actor, int, bool]]) -> None:
     """Events and incident survive their JSON, and the events replay to the incident."""
-    events, states = told(drawn)
+    events, states = history(drawn)
     assert replay("inc-1", [parse(Event, dump(event)) for event in events]) == states[-1]
     assert parse(Incident, dump(states[-1])) == states[-1]
     assert [state.version for state in states] == list(range(1, len(states) + 1))

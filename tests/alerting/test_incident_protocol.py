@@ -34,7 +34,7 @@ ONCALL = OnCallConfig(
     escalation=(EscalationStep(after_s=0, notify="primary"), EscalationStep(after_s=120, notify="ben")),
 )
 SERVICES = ("web", "payments", "blog")
-WAKES = ("paged", "escalated", "ack_timed_out")
+PAGES = ("paged", "escalated", "ack_timed_out")
 
 
 class Protocol(RuleBasedStateMachine):
@@ -65,8 +65,8 @@ class Protocol(RuleBasedStateMachine):
             # An acknowledgement of what has recovered stands; of what still fires it times out, and then expires.
             assert incident.human_state in ("acknowledged", "resolved", "expired")
             assert incident.human_state != "acknowledged" or incident.system_state == "recovered"
-            woken = [entry for entry in incident.timeline if entry.kind in WAKES]
-            assert len(self._shown(incident.id)) >= len(woken)
+            paged = [entry for entry in incident.timeline if entry.kind in PAGES]
+            assert len(self._shown(incident.id)) >= len(paged)
         self.db.close()
 
     def _shown(self, incident_id: str) -> list[str]:
@@ -132,7 +132,7 @@ class Protocol(RuleBasedStateMachine):
         for incident in self.incidents.list(limit=1000):
             if incident.human_state != "paged" or incident.system_state != "firing":
                 continue
-            last = max(entry.at for entry in incident.timeline if entry.kind in WAKES)
+            last = max(entry.at for entry in incident.timeline if entry.kind in PAGES)
             wait = 120 if incident.escalation_step == 0 else LAST_WAIT.total_seconds()
             with self.db.read() as connection:
                 query = select(timers.c.due_at).where(
@@ -164,10 +164,10 @@ class Protocol(RuleBasedStateMachine):
     def the_fold_beside_the_events_is_their_fold(self) -> None:
         with self.db.read() as connection:
             for incident in self.incidents.list(limit=1000):
-                told = journal.retell(connection, incident.id)
-                assert told.version == incident.version == len(incident.timeline)
-                assert (told.human_state, told.system_state) == (incident.human_state, incident.system_state)
-                assert told.findings == incident.findings
+                refolded = journal.refold(connection, incident.id)
+                assert refolded.version == incident.version == len(incident.timeline)
+                assert (refolded.human_state, refolded.system_state) == (incident.human_state, incident.system_state)
+                assert refolded.findings == incident.findings
 
     @invariant()
     def nothing_reopens_what_a_human_resolved(self) -> None:
@@ -180,14 +180,14 @@ class Protocol(RuleBasedStateMachine):
     @invariant()
     def nobody_is_woken_and_nobody_acknowledges_what_somebody_holds(self) -> None:
         for incident in self.incidents.list(limit=1000):
-            held = False
+            acknowledged = False
             for entry in incident.timeline:
                 if entry.kind == "ack_timed_out":
-                    assert held
-                    held = False
+                    assert acknowledged
+                    acknowledged = False
                 elif entry.kind in ("paged", "escalated", "acknowledged", "expired"):
-                    assert not held
-                    held = entry.kind == "acknowledged"
+                    assert not acknowledged
+                    acknowledged = entry.kind == "acknowledged"
 
     @invariant()
     def every_wait_has_its_timer(self) -> None:

@@ -39,8 +39,8 @@ def finding(
 
 def test_findings_of_one_call_chain_open_one_incident(incidents: Incidents, clock: FrozenClock) -> None:
     """One cause that shows in three services wakes a human once."""
-    found = [finding(clock, "payments"), finding(clock, "cart"), finding(clock, "web")]
-    assert len(incidents.observe(found, edges=EDGES)) == 1
+    findings = [finding(clock, "payments"), finding(clock, "cart"), finding(clock, "web")]
+    assert len(incidents.observe(findings, edges=EDGES)) == 1
     (incident,) = incidents.list()
     assert {f.service for f in incident.findings} == {"payments", "cart", "web"}
 
@@ -70,8 +70,8 @@ def test_the_same_finding_at_the_next_tick_is_the_same_finding(incidents: Incide
 
 def test_it_recovers_when_nothing_fires_and_fires_again_when_it_does(incidents: Incidents, clock: FrozenClock) -> None:
     """A flap comes back to the same incident, not to a new page."""
-    one = finding(clock, "cart")
-    (incident_id,) = incidents.observe([one], edges=EDGES)
+    seen = finding(clock, "cart")
+    (incident_id,) = incidents.observe([seen], edges=EDGES)
     incidents.page(incident_id)
     clock.advance(30)
     incidents.observe([], edges=EDGES)
@@ -83,11 +83,11 @@ def test_it_recovers_when_nothing_fires_and_fires_again_when_it_does(incidents: 
 
 def test_what_a_resolved_incident_left_behind_opens_nothing(incidents: Incidents, clock: FrozenClock) -> None:
     """A finding that is still clearing after the resolve is the old trouble."""
-    one = finding(clock, "cart")
-    (incident_id,) = incidents.observe([one], edges=EDGES)
+    seen = finding(clock, "cart")
+    (incident_id,) = incidents.observe([seen], edges=EDGES)
     incidents.resolve(incident_id, ANA, "k")
     clock.advance(3)
-    assert incidents.observe([one, finding(clock, "web", ago=20)], edges=EDGES) == ()
+    assert incidents.observe([seen, finding(clock, "web", ago=20)], edges=EDGES) == ()
     clock.advance(120)
     assert len(incidents.observe([finding(clock, "cart")], edges=EDGES)) == 1
 
@@ -110,7 +110,7 @@ def test_a_second_ack_says_who_has_it(incidents: Incidents, clock: FrozenClock) 
 
 
 def test_a_late_ack_never_reopens(incidents: Incidents, clock: FrozenClock) -> None:
-    """An ack that races a resolve loses, and is told so."""
+    """An ack that races a resolve loses, and gets the reason."""
     (incident_id,) = incidents.observe([finding(clock, "cart")], edges=EDGES)
     incidents.resolve(incident_id, ANA, "r")
     outcome = incidents.acknowledge(incident_id, BEN, "a")

@@ -90,7 +90,7 @@ def test_a_page_that_waited_until_somebody_took_it_wakes_nobody(
 def test_of_updates_that_wait_only_the_newest_is_sent(
     paged: str, db: Database, incidents: Incidents, oncall: OnCallConfig, clock: FrozenClock
 ) -> None:
-    """A human is not told five times what one message shows."""
+    """One message shows once what five updates would show."""
     channel = Recorder()
     turn(db, incidents, oncall, channel, clock.now())
     before = len(channel.sends)
@@ -110,13 +110,13 @@ def test_the_incident_knows_its_thread(
     turn(db, incidents, oncall, Recorder(), clock.now())
     thread = incidents.get(paged).thread
     assert thread is not None
-    assert (thread.room, thread.ts) == ("C1", paged)
+    assert (thread.conversation, thread.ts) == ("C1", paged)
 
 
 def test_a_page_that_fails_again_and_again_is_one_problem_until_it_is_sent(
     paged: str, db: Database, incidents: Incidents, oncall: OnCallConfig, clock: FrozenClock
 ) -> None:
-    """What is told counts the tries; that a page can be prepared does not mean that it went out."""
+    """What is reported counts the tries; that a page can be prepared does not mean that it went out."""
     channel, problems = Recorder(), Problems(None)
     worker = replace(delivery(db, incidents, oncall, channel), problems=problems)
     channel.broken = "refuses"

@@ -78,8 +78,8 @@ def test_no_page_is_skipped_and_none_is_seen_twice(db: Database, tmp_path: Path)
         pages = [key for key in connection.scalars(select(outbox.c.key)) if not key.endswith(":show")]
         batches = {row.key: row.batch for row in connection.execute(select(outbox.c.key, outbox.c.batch))}
     assert len(pages) == 2 * INCIDENTS
-    shown = [words[1] for words in seen if words[0] == "page"]
-    digests = [words[1] for words in seen if words[0] == "digest"]
+    shown = [events[1] for events in seen if events[0] == "page"]
+    digests = [events[1] for events in seen if events[0] == "digest"]
     assert len(shown) == len(set(shown))
     assert len(digests) == len(set(digests))
     # Each page was seen once: by itself, or in the one gathered message that it was part of.

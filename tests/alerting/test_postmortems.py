@@ -104,7 +104,7 @@ def test_a_draft_of_what_is_not_over_can_be_asked_for(db: Database, incidents: I
 @given(
     st.text(min_size=1).filter(str.strip), st.floats(allow_nan=True) | st.none(), st.floats(0, 1), st.integers(0, 10**6)
 )
-def test_any_finding_can_be_told(summary: str, value: float | None, score: float, seen: int) -> None:
+def test_any_finding_can_be_described(summary: str, value: float | None, score: float, seen: int) -> None:
     """A resolve must never fail for its draft, and no text breaks out of its table."""
     at = utc(1_700_000_000)
     odd = Finding(

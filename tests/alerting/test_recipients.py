@@ -27,7 +27,7 @@ def rota(*people: PersonConfig, on_call: str = "", notify: str = "primary", fall
 
 
 @pytest.mark.parametrize(
-    ("left", "woken", "why"),
+    ("left", "paged", "why"),
     [
         (rota(BEN, EVE, on_call="eve"), "UEVE", "ana is no longer configured; paged Eve: on call in 'primary' now"),
         (rota(BEN, EVE, fallback="eve"), "UEVE", "ana is no longer configured; paged Eve: fallback of 'primary'"),
@@ -42,7 +42,7 @@ def rota(*people: PersonConfig, on_call: str = "", notify: str = "primary", fall
     ],
 )
 def test_who_left_between_the_decision_and_the_send_is_replaced(
-    left: OnCallConfig, woken: str, why: str, db: Database, incidents: Incidents, clock: FrozenClock
+    left: OnCallConfig, paged: str, why: str, db: Database, incidents: Incidents, clock: FrozenClock
 ) -> None:
     """By whoever is on call now, the fallback, the escalation, anybody; the page says why, and it is a problem."""
     (incident_id,) = incidents.observe([finding(clock.now(), "cart")], edges=EDGES)
@@ -52,7 +52,7 @@ def test_who_left_between_the_decision_and_the_send_is_replaced(
     with capture_logs():
         sender.run(clock.now())
     (page,) = channel.pages()
-    assert page.mention == woken
+    assert page.mention == paged
     assert why in page.text
     assert [problem.loop for problem in sender.problems.current()] == ["paging"]
     assert incidents.get(incident_id).delivered

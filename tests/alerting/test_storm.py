@@ -1,4 +1,4 @@
-"""Many pages at once, and rows that cannot be read: everybody is told soon, and no row stops another."""
+"""Many pages at once, and rows that cannot be read: everybody is paged soon, and no row stops another."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ class Limited(Recorder):
         if digest.mention:
             self._take()
         self.digests.append(digest)
-        return digest.thread or Thread(room="C1", ts=digest.key)
+        return digest.thread or Thread(conversation="C1", ts=digest.key)
 
 
 @pytest.mark.parametrize("count", [6, 60, 300])
-def test_a_storm_is_told_within_ten_seconds(
+def test_a_storm_is_paged_within_ten_seconds(
     count: int, db: Database, incidents: Incidents, oncall: OnCallConfig, clock: FrozenClock
 ) -> None:
     """The first at once, the rest together: each delivered once, within the channel's own limits."""
@@ -81,8 +81,8 @@ def test_a_storm_is_told_within_ten_seconds(
     (digest,) = [digest for digest in channel.digests if digest.mention]
     assert digest.mention == "UANA"
     assert digest.text == "paged Ana: on call in 'primary' by rotation; step 1 of 2"
-    told = {channel.pages()[0].incident.id} | {incident.id for incident in digest.incidents}
-    assert told == set(opened)
+    shown = {channel.pages()[0].incident.id} | {incident.id for incident in digest.incidents}
+    assert shown == set(opened)
     for incident_id in opened:
         assert [entry.kind for entry in incidents.get(incident_id).timeline].count("delivered") == 1
     assert unsent(db) == []
@@ -91,7 +91,7 @@ def test_a_storm_is_told_within_ten_seconds(
 def test_what_comes_in_the_middle_of_a_storm_does_not_wait_behind_it(
     db: Database, incidents: Incidents, oncall: OnCallConfig, clock: FrozenClock
 ) -> None:
-    """A page a second after 200 others is told within seconds."""
+    """A page a second after 200 others is delivered within seconds."""
     channel = Limited(clock)
     sender = delivery(db, incidents, oncall, channel)
     storm(incidents, clock, 200)

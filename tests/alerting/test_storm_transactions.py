@@ -1,4 +1,4 @@
-"""A storm of findings: placed in short transactions, told by the first of them, and ended with its incident."""
+"""A storm of findings: placed in short transactions, joined to the first of them, and ended with its incident."""
 
 from __future__ import annotations
 

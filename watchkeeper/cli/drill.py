@@ -41,11 +41,11 @@ def drill(
     except DeliveryError as error:
         _note(tree, Actor(name=user, via="cli"), found.id, f"not accepted: {error.message}")
         raise
-    _note(tree, Actor(name=user, via="cli"), found.id, f"accepted in {sent.room} at {sent.ts}")
+    _note(tree, Actor(name=user, via="cli"), found.id, f"accepted in {sent.channel} at {sent.ts}")
     where = "Slack" if tree.slack_is_real else "the local stand-in for Slack"
     if as_json:
         facts = {"person": found.id, "slack_id": found.slack_id, "channel": tree.slack.channel}
-        print(json.dumps(facts | {"by": where, "room": sent.room, "ts": sent.ts, "accepted": True}, indent=2))
+        print(json.dumps(facts | {"by": where, "channel_id": sent.channel, "ts": sent.ts, "accepted": True}, indent=2))
         return
     print(f"{found.name} ({found.slack_id}) was paged in #{tree.slack.channel.lstrip('#')}: {where} accepted it.")
     if not tree.slack_is_real:

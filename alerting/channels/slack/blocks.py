@@ -1,4 +1,4 @@
-"""What a page says, as Slack's blocks: calm, short, true, and why. Pure: an incident in, blocks out."""
+"""Messages as Slack's blocks: calm, short, true, and why. Pure: an incident in, blocks out."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def fallback(incident: Incident) -> str:
 
 
 def line(text: str) -> str:
-    """A line for the thread: whatever a log line or an alert says, it mentions nobody."""
+    """A line for the thread: whatever a log line or an alert holds, it mentions nobody."""
     return slack_text(text, SECTION_LIMIT) if text else ""
 
 
-def wake(mention: str) -> str:
-    """What makes Slack wake somebody: a user's id, or `!channel`."""
+def mention_of(mention: str) -> str:
+    """A mention in Slack's markup: of a user's id, or of `!channel`."""
     return f"<{mention}>" if mention.startswith("!") else f"<@{mention}>"
 
 
@@ -60,30 +60,31 @@ def digest_line(incidents: Sequence[Incident]) -> str:
 def digest(incidents: Sequence[Incident], *, key: str, url: str, mention: str = "", why: str = "") -> Blocks:
     """One message about many incidents, as they stand now.
 
-    `key` names the gathered message (its button acts on all of them), `url` is the list of incidents, `mention` a Slack
-    id to wake, `why` the sentence that says why it was them.
+    `key` names the gathered message (its button acts on all of them), `url` is the list of incidents, `mention` the
+    Slack id to page, `why` the reason why it is them.
     """
     states = Counter(_state(incident).partition(" by ")[0] for incident in incidents)
-    told = ", ".join(f"{count} {state}" for state, count in states.most_common())
-    open_ones = [one for one in incidents if one.human_state not in ("acknowledged", "resolved")]
+    counts = ", ".join(f"{count} {state}" for state, count in states.most_common())
+    open_incidents = [incident for incident in incidents if incident.human_state not in ("acknowledged", "resolved")]
     kinds = _kinds(incidents)
     lines = [
-        f"{_mark(one)} <{url}/{one.id}|{one.id}> {slack_text(one.title, 140)} · since {_time(one.onset)}"
-        + ("" if _state(one) == "firing" else f" · {slack_text(_state(one), 150)}")
+        f"{_mark(incident)} <{url}/{incident.id}|{incident.id}> {slack_text(incident.title, 140)}"
+         f" · since {_time(incident.onset)}"
+        + ("" if _state(incident) == "firing" else f" · {slack_text(_state(incident), 150)}")
         + (f" · and {similar} similar" if similar else "")
-        for one, similar in kinds[:LISTED]
+        for incident, similar in kinds[:LISTED]
     ]
     more = sum(1 + similar for _, similar in kinds[LISTED:])
     if more > 0:
         lines.append(f"and {more} more: <{url}|all incidents>")
-    blocks: Blocks = [{"type": "header", "text": _plain(f"{len(incidents)} incidents: {one_line(told, 120)}")}]
+    blocks: Blocks = [{"type": "header", "text": _plain(f"{len(incidents)} incidents: {one_line(counts, 120)}")}]
     if mention:
-        reason = f"{wake(mention)} {len(incidents)} pages were due at once; this message gathers them."
+        reason = f"{mention_of(mention)} {len(incidents)} pages were due at once; this message gathers them."
         blocks.append(_section(reason + (f"\nWhy you: {slack_text(why)}" if why else "")))
     blocks.append(_section(f"*Services:* {_services_of(incidents, NAMED)}"))
     blocks += [_section("\n".join(lines[start : start + 5])) for start in range(0, len(lines), 5)]
-    if open_ones and key:
-        every = _button("acknowledge_all", f"Acknowledge all {len(open_ones)}", key, style="primary")
+    if open_incidents and key:
+        every = _button("acknowledge_all", f"Acknowledge all {len(open_incidents)}", key, style="primary")
         blocks.append({"type": "actions", "block_id": f"actions:{key}", "elements": [every]})
     return blocks
 
@@ -95,22 +96,22 @@ def _kinds(incidents: Sequence[Incident]) -> list[tuple[Incident, int]]:
     trouble that is another.
     """
     groups: dict[tuple[bool, str], list[Incident]] = defaultdict(list)
-    for one in incidents:
-        groups[_state(one) != "firing", _NUMBER.sub("#", one.title)].append(one)
+    for incident in incidents:
+        groups[_state(incident) != "firing", _NUMBER.sub("#", incident.title)].append(incident)
 
     def rank(group: list[Incident]) -> tuple[bool, bool, int, datetime, str]:
         first = group[0]
         return (_state(first) != "firing", first.severity != "page", len(group), first.opened_at, first.id)
 
     for group in groups.values():
-        group.sort(key=lambda one: (one.severity != "page", one.opened_at, one.id))
+        group.sort(key=lambda incident: (incident.severity != "page", incident.opened_at, incident.id))
     return [(group[0], len(group) - 1) for group in sorted(groups.values(), key=rank)]
 
 
 def _services_of(incidents: Sequence[Incident], limit: int) -> str:
     """`payments (12), cart (9), and 30 more services`, those with most incidents first."""
     counts = Counter(incident.service for incident in incidents)
-    named = [f"{_name(one)} ({count})" for one, count in counts.most_common(limit)]
+    named = [f"{_name(service)} ({count})" for service, count in counts.most_common(limit)]
     more = len(counts) - limit
     return ", ".join(named) + (f", and {more} more services" if more > 0 else "")
 
@@ -120,13 +121,14 @@ def message(
 ) -> Blocks:
     """The one message of an incident, as it stands now.
 
-    `url` is the incident's page, `mention` a Slack id to wake, `record` what the detector's past says of it, `names`
+    `url` is the incident's page, `mention` a Slack id to page, `record` the detector's track record, `names`
     what people are called, by their id.
     """
     blocks: Blocks = [
         {"type": "header", "text": _plain(f"{seen_name(incident.service)}: {_state(incident)}", HEADER_LIMIT)},
         _section(
-            f"{_mark(incident)} *{slack_text(incident.title, TITLE_LIMIT)}*" + (f"\n{wake(mention)}" if mention else "")
+            f"{_mark(incident)} *{slack_text(incident.title, TITLE_LIMIT)}*"
+            + (f"\n{mention_of(mention)}" if mention else "")
         ),
         {"type": "section", "fields": [_field(head, text) for head, text in _facts(incident, names or {})]},
     ]
@@ -174,25 +176,26 @@ def _sign(reason: Evidence) -> str:
 
 
 def resolve_view(incident: Incident, question: str = "") -> dict[str, Any]:
-    """The form that ends an incident and asks what it was; `question` is one more, worth asking.
+    """The form that ends an incident and asks what it was; `question` is one more, for active learning.
 
-    Nothing is chosen beforehand: a judgement that the machine filled in would only be the machine's own.
+    Nothing is preselected: an answer that the machine filled in would be no human judgement.
     """
     blocks: Blocks = [
-        _input("warranted", "Was waking you right?", _choice("warranted", ANSWERS)),
+        _input("warranted", "Was the page warranted?", _choice("warranted", ANSWERS)),
         _input(
             "cause",
             "Which service was at fault?",
             _choice(
                 "cause",
-                [(value, seen_name(one, 70)) for value, one in causes(incident).items()] + [("-", "None of these")],
+                [(value, seen_name(service, 70)) for value, service in causes(incident).items()]
+                + [("-", "None of these")],
             ),
             optional=True,
         ),
         _input(
             "mechanism",
             "What went wrong with it?",
-            _choice("mechanism", [(one, one) for one in MECHANISMS]),
+            _choice("mechanism", [(mechanism, mechanism) for mechanism in MECHANISMS]),
             optional=True,
         ),
         _input("note", "Anything the next person should know?", _free("note", 2000), optional=True),
@@ -298,12 +301,18 @@ def _buttons(incident: Incident, url: str) -> Blocks:
 def causes(incident: Incident) -> dict[str, str]:
     """The services that the form offers as the cause: what Slack gives back, and the name, by that."""
     suspects = [suspect.service for suspect in incident.diagnosis.suspects] if incident.diagnosis else []
-    found = list(dict.fromkeys([*suspects, *(finding.service for finding in incident.findings)]))[:90]
-    return {one if one == seen_name(one) and len(one) <= 75 and one != "-" else content_key(one): one for one in found}
+    services = list(dict.fromkeys([*suspects, *(finding.service for finding in incident.findings)]))[:90]
+    return {_option_value(service): service for service in services}
+
+
+def _option_value(service: str) -> str:
+    """A service's name where Slack gives it back as it is, else a key for it."""
+    fits = service == seen_name(service) and len(service) <= 75 and service != "-"
+    return service if fits else content_key(service)
 
 
 def _time(at: datetime | None) -> str:
-    """A time in the reader's own zone, with UTC where Slack can't tell it."""
+    """A time in the reader's own zone, with UTC where Slack cannot show it."""
     return f"<!date^{int(at.timestamp())}^{{time_secs}}|{at:%H:%M:%S} UTC>" if at else "unknown"
 
 

@@ -31,12 +31,12 @@ LOOP: Final = "slack"
 HISTORY: Final = 100
 # A page must fail well within the outbox's lease.
 TIMEOUT_S: Final = 6
-# What no second try mends: a human must look at the token, the channel or the app.
+# What no second try repairs: a human must look at the token, the channel or the app.
 NO_CHANNEL: Final = frozenset(
     {"channel_not_found", "not_in_channel", "is_archived", "restricted_action", "ekm_access_denied"}
 )
 HOPELESS: Final = NO_CHANNEL | {"invalid_auth", "not_authed", "account_inactive", "token_revoked", "missing_scope"}
-# Slack does not like what is in the message: said more plainly, it takes it.
+# Slack rejects what is in the message: it accepts plain text instead.
 TOO_MUCH: Final = frozenset(
     {
         "invalid_blocks",
@@ -53,7 +53,7 @@ TOO_MUCH: Final = frozenset(
 # The incident's message is no longer there to be edited.
 GONE: Final = frozenset({"message_not_found", "thread_not_found", "cant_update_message", "edit_window_closed"})
 NOBODY: Final = frozenset({"user_not_found", "users_not_found", "user_not_visible"})
-# So long it is believed that Slack knows a user, or does not.
+# How long an answer of `users.info` is used.
 KNOWN_FOR_S: Final = 600.0
 CHANNEL_ID: Final = re.compile(r"[CGD][A-Z0-9]{7,}")
 Posts = list[dict[str, Any]]
@@ -66,12 +66,12 @@ class SlackChannel:
     def __init__(
         self, config: Config, record: Callable[[Incident], str] = lambda _: "", problems: Problems | None = None
     ) -> None:
-        """`record` says how often the detector behind an incident was right so far, for the foot of the message."""
+        """`record` gives the track record of an incident's detector, for the last line of the message."""
         self._config = config
         self._record = record
         self._problems = problems or Problems(None)
-        self._room = config.slack.channel
-        self._room_id = self._room if CHANNEL_ID.fullmatch(self._room) else None
+        self._channel_name = config.slack.channel
+        self._channel_id = self._channel_name if CHANNEL_ID.fullmatch(self._channel_name) else None
         self._names = {person.id: person.name for person in config.oncall.people}
         self._ids = {person.id: person.slack_id for person in config.oncall.people}
         self._users: dict[str, tuple[float, str | None]] = {}
@@ -80,14 +80,16 @@ class SlackChannel:
 
     def send(self, message: Message) -> Thread:
         """Post, reply or edit; see alerting.channels.channel.Channel."""
-        return self._clearly(lambda: self._page(message) if message.kind == "page" else self._update(message))
+        return self._as_delivery_errors(
+            lambda: self._page(message) if message.kind == "page" else self._update(message)
+        )
 
     def send_digest(self, digest: Digest) -> Thread:
         """Post one message about several incidents, or edit it; see alerting.channels.channel.Channel."""
-        return self._clearly(lambda: self._digest(digest))
+        return self._as_delivery_errors(lambda: self._digest(digest))
 
     def unreachable(self, mention: str) -> str | None:
-        """Why Slack wakes nobody by a mention; None where it does, or does not tell."""
+        """Why a mention reaches nobody in Slack; None where it does, or where Slack did not answer."""
         if mention.startswith("!"):
             return None
         known = self._users.get(mention)
@@ -115,7 +117,7 @@ class SlackChannel:
         thread = message.thread
         if not message.first_try:
             thread = thread or self._find("incident", message.incident.id, message.incident.opened_at.timestamp())
-            if thread and message.key in self._told(thread):
+            if thread and message.key in self._keys_in(thread):
                 return thread
         if thread:
             try:
@@ -139,7 +141,9 @@ class SlackChannel:
         )
         if digest.thread:
             try:
-                self._api().chat_update(channel=digest.thread.room, ts=digest.thread.ts, text=text, blocks=blocks)
+                self._api().chat_update(
+                    channel=digest.thread.conversation, ts=digest.thread.ts, text=text, blocks=blocks
+                )
             except SlackApiError as error:
                 if _reason(error) not in GONE:
                     raise
@@ -165,18 +169,18 @@ class SlackChannel:
             except SlackApiError as error:
                 if _reason(error) not in GONE:
                     raise
-                thread = None  # somebody deleted the message: tell the incident anew
-        # The message itself says what its first key says; only later keys are told again in the thread.
+                thread = None  # somebody deleted the message: post the incident anew
+        # The message itself shows what its first key is about; only later keys get a line in the thread.
         fresh = thread is None
         thread = thread or self._post_root(message)
         self._show_details(message, thread)
-        if not fresh and message.text and (message.first_try or message.key not in self._told(thread)):
+        if not fresh and message.text and (message.first_try or message.key not in self._keys_in(thread)):
             self._reply(message, thread)
         return thread
 
     def _edit_root(self, message: Message, thread: Thread) -> None:
         self._api().chat_update(
-            channel=thread.room,
+            channel=thread.conversation,
             ts=thread.ts,
             text=slack_blocks.fallback(message.incident),
             blocks=self._blocks(message, self._waited_for(message.incident)),
@@ -188,7 +192,7 @@ class SlackChannel:
         if not blocks:
             return
         version = content_key(repr(blocks))
-        place = (thread.room, thread.ts)
+        place = (thread.conversation, thread.ts)
         shown = self._details.get(place) or self._best_effort(
             "conversations.replies", lambda: self._shown_details(thread)
         )
@@ -198,10 +202,10 @@ class SlackChannel:
             "metadata": self._metadata(message, "details", version),
         }
         if shown is None:
-            answer = self._post_to(thread.room, "", thread_ts=thread.ts, **content)
+            answer = self._post_to(thread.conversation, "", thread_ts=thread.ts, **content)
             self._details[place] = str(answer["ts"]), version
         elif shown[1] != version:
-            self._api().chat_update(channel=thread.room, ts=shown[0], **content)
+            self._api().chat_update(channel=thread.conversation, ts=shown[0], **content)
             self._details[place] = shown[0], version
 
     def _shown_details(self, thread: Thread) -> tuple[str, str] | None:
@@ -219,50 +223,50 @@ class SlackChannel:
         return self._post(message.mention, text, blocks=blocks, metadata=self._metadata(message, "root", message.key))
 
     def _post(self, mention: str, text: str, **content: Any) -> Thread:
-        """A new message in the channel; where the channel refuses it, straight to whom it is to wake."""
+        """A new message in the channel; where the channel refuses it, directly to the person it mentions."""
         try:
-            answer = self._post_to(self._room, mention, text, **content)
-            self._room_id = str(answer["channel"])
-            self._problems.solved(LOOP, self._room)
+            answer = self._post_to(self._channel_name, mention, text, **content)
+            self._channel_id = str(answer["channel"])
+            self._problems.solved(LOOP, self._channel_name)
         except SlackApiError as error:
             if _reason(error) not in NO_CHANNEL or not mention or mention.startswith("!"):
                 raise
             why = f"Slack refuses the channel: {_reason(error)}; pages go to the person directly; check `slack.channel`"
-            self._problems.report(LOOP, self._room, why)
+            self._problems.report(LOOP, self._channel_name, why)
             answer = self._post_to(mention, mention, text, **content)
-        return Thread(room=str(answer["channel"]), ts=str(answer["ts"]))
+        return Thread(conversation=str(answer["channel"]), ts=str(answer["ts"]))
 
-    def _post_to(self, room: str, mention: str, text: str, **content: Any) -> Any:
+    def _post_to(self, channel: str, mention: str, text: str, **content: Any) -> Any:
         try:
-            return self._api().chat_postMessage(channel=room, text=text, unfurl_links=False, **content)
+            return self._api().chat_postMessage(channel=channel, text=text, unfurl_links=False, **content)
         except SlackApiError as error:
             if _reason(error) not in TOO_MUCH:
                 raise
             self._note("chat.postMessage", error)
-            plain = f"{slack_blocks.wake(mention)} {text}" if mention else text
+            plain = f"{slack_blocks.mention_of(mention)} {text}" if mention else text
             where = {"thread_ts": content["thread_ts"]} if "thread_ts" in content else {}
             return self._api().chat_postMessage(
-                channel=room, text=f"{plain}\n{self._config.web_url}/incidents", **where
+                channel=channel, text=f"{plain}\n{self._config.web_url}/incidents", **where
             )
 
     def _reply(self, message: Message, thread: Thread) -> None:
-        """What is new, in the thread; a page mentions whom it wakes, and shows in the channel too."""
-        wakes = message.kind == "page" and message.mention
+        """What is new, in the thread; a page mentions its recipient, and is shown in the channel, too."""
+        mentions = message.kind == "page" and message.mention
         text = slack_blocks.line(message.text)
-        if wakes:
-            text = f"{slack_blocks.wake(message.mention)} {text or slack_blocks.fallback(message.incident)}"
+        if mentions:
+            text = f"{slack_blocks.mention_of(message.mention)} {text or slack_blocks.fallback(message.incident)}"
         if text:
             self._post_to(
-                thread.room,
+                thread.conversation,
                 "",
                 text,
                 thread_ts=thread.ts,
                 metadata=self._metadata(message, "line", message.key),
-                reply_broadcast=bool(wakes),
+                reply_broadcast=bool(mentions),
             )
 
     def _waited_for(self, *incidents: Incident) -> str:
-        """Whom an unanswered page waits for: an edit must not take the mention back. It wakes nobody a second time."""
+        """Whom an unanswered page waits for: an edit keeps the mention. It notifies nobody a second time."""
         waited = next((incident.paged_person for incident in incidents if incident.human_state == "paged"), "")
         return self._ids.get(waited, "")
 
@@ -272,32 +276,32 @@ class SlackChannel:
             incident, url=self._url(message), mention=mention, record=self._record(incident), names=self._names
         )
 
-    # What Slack remembers: helps, and may fail
+    # Reading Slack's history: it helps, and may fail
 
     def _find(self, name: str, value: str, since: float) -> Thread | None:
         """The message whose metadata has a value, if one was posted and a kill kept us from remembering."""
         return self._best_effort("conversations.history", lambda: self._look_for(name, value, since))
 
     def _look_for(self, name: str, value: str, since: float) -> Thread | None:
-        room = self._id_of_room()
-        if room is None:
+        channel = self._look_up_channel()
+        if channel is None:
             return None
         # Slack's clock and ours may differ by a minute; no message can be older than its incident otherwise.
         oldest = f"{since - 60:.6f}"
-        for post in self._pages(self._api().conversations_history, channel=room, oldest=oldest):
+        for post in self._pages(self._api().conversations_history, channel=channel, oldest=oldest):
             payload = _payload(post)
             if payload.get(name) == value and payload.get("part") in ("root", "digest"):
-                return Thread(room=room, ts=str(post["ts"]))
+                return Thread(conversation=channel, ts=str(post["ts"]))
         return None
 
-    def _told(self, thread: Thread) -> set[str]:
+    def _keys_in(self, thread: Thread) -> set[str]:
         """The keys of what is in a thread already, as far as it can be read."""
         posts = self._best_effort("conversations.replies", lambda: self._replies(thread))
         return {str(_payload(post).get("first")) for post in posts or ()}
 
     def _replies(self, thread: Thread) -> Posts:
         """The message and everything in its thread, oldest first."""
-        return list(self._pages(self._api().conversations_replies, channel=thread.room, ts=thread.ts))
+        return list(self._pages(self._api().conversations_replies, channel=thread.conversation, ts=thread.ts))
 
     def _pages(self, method: Callable[..., Any], **arguments: Any) -> Iterator[dict[str, Any]]:
         cursor = ""
@@ -308,18 +312,18 @@ class SlackChannel:
             if not cursor:
                 return
 
-    def _id_of_room(self) -> str | None:
+    def _look_up_channel(self) -> str | None:
         """The channel's id: configured, known from a post, or looked up."""
         cursor = ""
-        while self._room_id is None:
+        while self._channel_id is None:
             page = self._api().conversations_list(limit=500, cursor=cursor, exclude_archived=True)
-            for room in page["channels"]:
-                if self._room.lstrip("#") in (room["name"], room["id"]):
-                    self._room_id = str(room["id"])
+            for listed in page["channels"]:
+                if self._channel_name.lstrip("#") in (listed["name"], listed["id"]):
+                    self._channel_id = str(listed["id"])
             cursor = (page.get("response_metadata") or {}).get("next_cursor", "")
             if not cursor:
                 break
-        return self._room_id
+        return self._channel_id
 
     def _best_effort(self, what: str, call: Callable[[], T]) -> T | None:
         try:
@@ -336,7 +340,7 @@ class SlackChannel:
 
     # How
 
-    def _clearly(self, send: Callable[[], Thread]) -> Thread:
+    def _as_delivery_errors(self, send: Callable[[], Thread]) -> Thread:
         try:
             return send()
         except SlackApiError as error:

@@ -1,7 +1,7 @@
 """What Slack sends back: presses and forms, each one command on an incident.
 
 The signature is checked on the raw body before anything is parsed; Bolt routes; a repeat of a request carries the
-same key and changes nothing. Slack is answered at once, and what was refused is told to whoever pressed, alone.
+same key and changes nothing. Slack is answered at once, and a refusal is shown to whoever pressed, alone.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from alerting.channels.slack import blocks as slack_blocks
-from alerting.channels.slack.payloads import UNHEARD, NotUnderstoodError, challenge, read_payload
+from alerting.channels.slack.payloads import IGNORED, NotUnderstoodError, challenge, read_payload
 from alerting.incidents.commands import Incidents
 from alerting.incidents.human_labels import Judgement, read_form
 from alerting.incidents.machine import Outcome
@@ -53,7 +53,7 @@ def sign(secret: str, stamp: str, body: bytes) -> str:
 
 
 class SlackEvents:
-    """The endpoint. `question` gives one more thing worth asking when an incident ends, or nothing."""
+    """The endpoint. `question` gives one more thing to ask when an incident is resolved, or nothing."""
 
     def __init__(self, config: Config, incidents: Incidents, question: Callable[[str], str] = lambda _: "") -> None:
         self._config = config
@@ -94,7 +94,7 @@ class SlackEvents:
             payload = read_payload(body)
         except NotUnderstoodError as error:
             return _refuse(f"not an interaction that is understood here: {one_line(error, 200)}", 400)
-        if payload["type"] in UNHEARD:
+        if payload["type"] in IGNORED:
             REQUESTS.labels("ok").inc()
             return PlainTextResponse("")
         # Bolt reads it once more, from bytes: those of what was checked.
@@ -129,14 +129,14 @@ class SlackEvents:
             incident = await asyncio.to_thread(self._incidents.get, incident_id)
             if not incident.is_open:
                 by = incident.resolved_by.name if incident.resolved_by else "somebody"
-                await self._tell(client, body, f"Already resolved by {by} at {incident.resolved_at:%H:%M:%S} UTC.")
+                await self._notify(client, body, f"Already resolved by {by} at {incident.resolved_at:%H:%M:%S} UTC.")
                 return
             question = await asyncio.to_thread(self._question, incident_id)
             await client.views_open(
                 trigger_id=body.get("trigger_id", ""), view=slack_blocks.resolve_view(incident, question)
             )
         except WatchkeeperError as error:
-            await self._tell(client, body, error.message)
+            await self._notify(client, body, error.message)
         except (SlackClientError, OSError, TimeoutError) as error:
             structlog.get_logger().warning("slack.form_failed", incident=incident_id, error=str(error))
 
@@ -158,25 +158,25 @@ class SlackEvents:
     async def _run(
         self, client: AsyncWebClient, body: dict[str, Any], command: Callable[[], Outcome], name: str
     ) -> None:
-        """Give a command; tell whoever pressed when it changed nothing, and why."""
+        """Give a command; where it changed nothing, notify whoever pressed, with the reason."""
         try:
             outcome = await asyncio.to_thread(command)
         except WatchkeeperError as error:
-            await self._tell(client, body, error.message)
+            await self._notify(client, body, error.message)
             return
         structlog.get_logger().info(
             "slack.command", command=name, incident=outcome.incident.id, changed=outcome.changed
         )
         if not outcome.changed:
             thread = outcome.incident.thread
-            room = thread.room if thread else ""
-            await self._tell(client, body, outcome.message[:1].upper() + outcome.message[1:] + ".", room)
+            channel = thread.conversation if thread else ""
+            await self._notify(client, body, outcome.message[:1].upper() + outcome.message[1:] + ".", channel)
 
-    async def _tell(self, client: AsyncWebClient, body: dict[str, Any], text: str, room: str = "") -> None:
-        """Words for one person only: whoever pressed."""
-        room = (body.get("channel") or {}).get("id") or room or self._config.slack.channel
+    async def _notify(self, client: AsyncWebClient, body: dict[str, Any], text: str, channel: str = "") -> None:
+        """A message that only whoever pressed can see."""
+        channel = (body.get("channel") or {}).get("id") or channel or self._config.slack.channel
         try:
-            await client.chat_postEphemeral(channel=room, user=body["user"]["id"], text=slack_text(text, 2900))
+            await client.chat_postEphemeral(channel=channel, user=body["user"]["id"], text=slack_text(text, 2900))
         except (SlackClientError, OSError) as error:
             structlog.get_logger().warning("slack.reply_failed", error=str(error))
 
@@ -192,11 +192,11 @@ class SlackEvents:
         taken, others = await asyncio.to_thread(self._incidents.acknowledge_all, _value_of(action), actor, key)
         structlog.get_logger().info("slack.command", command="acknowledge_all", changed=len(taken), refused=len(others))
         if others or not taken:
-            words = f"; {len(others)} were taken or resolved before" if others else "; there was nothing left to take"
-            await self._tell(client, body, f"You acknowledged {len(taken)} incidents{words}.")
+            refused = f"; {len(others)} were taken or resolved before" if others else "; there was nothing left to take"
+            await self._notify(client, body, f"You acknowledged {len(taken)} incidents{refused}.")
 
     async def _actor(self, client: AsyncWebClient, body: dict[str, Any]) -> Actor | None:
-        """Who presses; None, and they are told, where the configuration knows nobody, or more than one, by that id."""
+        """Who presses. None, and they are notified, where the configuration knows nobody or several by that id."""
         user = body["user"]["id"]
         names = self._people.get(user, [])
         if len(names) == 1:
@@ -204,7 +204,7 @@ class SlackEvents:
         if names:
             text = (
                 f"Nothing was changed: {' and '.join(names)} have the same Slack id {user} in oncall.people, so nobody "
-                "can say which of them pressed. Whoever runs Watchkeeper must correct `slack_id`."
+                "can know which of them pressed. Whoever runs Watchkeeper must correct `slack_id`."
             )
         else:
             text = (
@@ -212,7 +212,7 @@ class SlackEvents:
                 f"oncall.people with slack_id {user} and start it again."
             )
         UNKNOWN.inc()
-        await self._tell(client, body, text)
+        await self._notify(client, body, text)
         return None
 
 

@@ -1,7 +1,7 @@
-"""What a signed body from Slack says: the parts that are read here, each of its kind, and nothing else.
+"""What is read of a signed body from Slack: the parts in use here, each checked for its type, and nothing else.
 
-A signature says who sent a body, not that it has the shape of one. Bolt and the listeners take parts of any kind for
-granted, so they are given a payload that is made anew from what was checked.
+A signature shows who sent a body, not that the body has the right shape. Bolt and the listeners take parts of any
+kind for granted, so they are given a payload that is made anew from what was checked.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ RECORDS: Final[Mapping[str, tuple[str, ...]]] = {
 TEXTS: Final = ("api_app_id", "trigger_id", "response_url")
 ACTION: Final = ("action_id", "action_ts", "block_id", "type", "value")
 VIEW: Final = ("id", "type", "callback_id", "private_metadata", "hash", "team_id")
-UNHEARD: Final = ("view_closed", "shortcut", "message_action", "block_suggestion")  # nothing of ours listens
+IGNORED: Final = ("view_closed", "shortcut", "message_action", "block_suggestion")  # nothing of ours listens
 
 
 class NotUnderstoodError(ValueError):
@@ -60,7 +60,7 @@ def read_payload(body: bytes) -> dict[str, Any]:
             payload["actions"] = _actions(tree.get("actions"))
         case "view_submission":
             payload["view"] = _view(tree.get("view"))
-        case str() if kind in UNHEARD:
+        case str() if kind in IGNORED:
             pass
         case _:
             raise NotUnderstoodError("type: is no interaction that is understood here")
@@ -81,7 +81,7 @@ def _record(where: str, given: Any, keys: tuple[str, ...]) -> dict[str, str]:
     """The texts of an object; what is absent, null or blank stays out."""
     if not isinstance(given, dict):
         raise NotUnderstoodError(f"{where}: must be an object")
-    found = {}
+    texts = {}
     for key in keys:
         value = given.get(key)
         if value is None:
@@ -89,14 +89,14 @@ def _record(where: str, given: Any, keys: tuple[str, ...]) -> dict[str, str]:
         if not isinstance(value, str) or len(value) > LONGEST:
             raise NotUnderstoodError(f"{where}.{key}: must be a text of at most {LONGEST} characters")
         if value.strip():
-            found[key] = value
-    return found
+            texts[key] = value
+    return texts
 
 
 def _actions(given: Any) -> list[dict[str, str]]:
     if not isinstance(given, list) or not 0 < len(given) <= 25:
         raise NotUnderstoodError("actions: must be a list of 1 to 25")
-    actions = [_record(f"actions.{number}", one, ACTION) for number, one in enumerate(given)]
+    actions = [_record(f"actions.{number}", action, ACTION) for number, action in enumerate(given)]
     for number, action in enumerate(actions):
         for key in ("action_id", "action_ts"):
             if not action.get(key):
@@ -120,7 +120,7 @@ def _view(given: Any) -> dict[str, Any]:
     values = state.get("values") if isinstance(state, dict) else None
     if not isinstance(values, dict) or len(values) > 100:
         raise NotUnderstoodError("view.state.values: must be an object of at most 100")
-    view["state"] = {"values": {name: _block(f"view.state.values.{name}", one) for name, one in values.items()}}
+    view["state"] = {"values": {name: _block(f"view.state.values.{name}", block) for name, block in values.items()}}
     for name in ("warranted", "cause", "mechanism", "note"):
         if name not in view["state"]["values"].get(name, {}):
             raise NotUnderstoodError(f"view.state.values.{name}: is missing")
@@ -131,12 +131,12 @@ def _block(where: str, given: Any) -> dict[str, dict[str, Any]]:
     """One field of a form: what was written, or what was chosen."""
     if not isinstance(given, dict) or len(given) > 10:
         raise NotUnderstoodError(f"{where}: must be an object")
-    found: dict[str, dict[str, Any]] = {}
-    for name, one in given.items():
-        found[name] = dict(_record(f"{where}.{name}", one, ("type", "value")))
-        chosen = one.get("selected_option")
+    fields: dict[str, dict[str, Any]] = {}
+    for name, field in given.items():
+        fields[name] = dict(_record(f"{where}.{name}", field, ("type", "value")))
+        chosen = field.get("selected_option")
         option = _record(f"{where}.{name}.selected_option", chosen, ("value",)) if chosen is not None else None
         if option is not None and "value" not in option:
             raise NotUnderstoodError(f"{where}.{name}.selected_option.value: is missing")
-        found[name]["selected_option"] = option
-    return found
+        fields[name]["selected_option"] = option
+    return fields

@@ -132,25 +132,25 @@ class StandIn:
         return {"url": "http://127.0.0.1/", "team": "Local", "user": "watchkeeper", **BOT}
 
     def _post_message(self, arguments: Arguments) -> dict[str, Any]:
-        room = self.workspace.room(_required(arguments, "channel", "channel_not_found"))
+        channel = self.workspace.channel_id(_required(arguments, "channel", "channel_not_found"))
         content = _content(arguments)
         if str(arguments.get("reply_broadcast", "")).lower() in ("true", "1"):
             content["reply_broadcast"] = True
         thread_ts = arguments.get("thread_ts")
-        message = self.workspace.post(room, content, str(thread_ts) if thread_ts else None)
-        return {"channel": room, "ts": message["ts"], "message": message}
+        message = self.workspace.post(channel, content, str(thread_ts) if thread_ts else None)
+        return {"channel": channel, "ts": message["ts"], "message": message}
 
     def _update(self, arguments: Arguments) -> dict[str, Any]:
-        room = self.workspace.room(_required(arguments, "channel", "channel_not_found"))
+        channel = self.workspace.channel_id(_required(arguments, "channel", "channel_not_found"))
         ts = _required(arguments, "ts", "message_not_found")
-        message = self.workspace.edit(room, ts, _content(arguments))
-        return {"channel": room, "ts": ts, "text": message["text"], "message": message}
+        message = self.workspace.edit(channel, ts, _content(arguments))
+        return {"channel": channel, "ts": ts, "text": message["text"], "message": message}
 
     def _post_ephemeral(self, arguments: Arguments) -> dict[str, Any]:
-        room = self.workspace.room(_required(arguments, "channel", "channel_not_found"))
+        channel = self.workspace.channel_id(_required(arguments, "channel", "channel_not_found"))
         user = _required(arguments, "user", "user_not_in_channel")
-        ts = self.workspace.whisper(room, user, str(arguments.get("text", "")))
-        self.interactions.told(user)
+        ts = self.workspace.whisper(channel, user, str(arguments.get("text", "")))
+        self.interactions.notified(user)
         return {"message_ts": ts}
 
     def _views_open(self, arguments: Arguments) -> dict[str, Any]:
@@ -165,27 +165,27 @@ class StandIn:
         return {"view": self.interactions.replace(view_id, view or {}, str(arguments.get("hash") or ""))}
 
     def _react(self, arguments: Arguments) -> dict[str, Any]:
-        room = self.workspace.room(_required(arguments, "channel", "channel_not_found"))
+        channel = self.workspace.channel_id(_required(arguments, "channel", "channel_not_found"))
         ts = _required(arguments, "timestamp", "no_item_specified")
-        self.workspace.react(room, ts, BOT["user_id"], _required(arguments, "name", "invalid_name").strip(":"))
+        self.workspace.react(channel, ts, BOT["user_id"], _required(arguments, "name", "invalid_name").strip(":"))
         return {}
 
     def _conversations_list(self, _: Arguments) -> dict[str, Any]:
         return {"channels": [self.workspace.channel], "response_metadata": {"next_cursor": ""}}
 
     def _history(self, arguments: Arguments) -> dict[str, Any]:
-        room = self.workspace.room(_required(arguments, "channel", "channel_not_found"))
+        channel = self.workspace.channel_id(_required(arguments, "channel", "channel_not_found"))
         limit, cursor = _limit(arguments), str(arguments.get("cursor") or "")
         oldest = str(arguments.get("oldest") or "0")
-        found = self.workspace.messages(room, limit + 1, oldest=oldest, before=cursor)
-        return _page_of([_without_metadata(message, arguments) for message in found], limit)
+        messages = self.workspace.messages(channel, limit + 1, oldest=oldest, before=cursor)
+        return _page_of([_without_metadata(message, arguments) for message in messages], limit)
 
     def _replies(self, arguments: Arguments) -> dict[str, Any]:
-        room = self.workspace.room(_required(arguments, "channel", "channel_not_found"))
+        channel = self.workspace.channel_id(_required(arguments, "channel", "channel_not_found"))
         limit, cursor = _limit(arguments), str(arguments.get("cursor") or "0")
         ts = _required(arguments, "ts", "thread_not_found")
-        found = self.workspace.thread(room, ts, limit + 1, after=cursor)
-        return _page_of([_without_metadata(message, arguments) for message in found], limit)
+        messages = self.workspace.thread(channel, ts, limit + 1, after=cursor)
+        return _page_of([_without_metadata(message, arguments) for message in messages], limit)
 
     def _users_info(self, arguments: Arguments) -> dict[str, Any]:
         person = self._people.get(_required(arguments, "user", "user_not_found"))
@@ -199,24 +199,24 @@ class StandIn:
         return HTMLResponse(PAGE.read_text(encoding="utf-8"))
 
     async def _messages(self, request: Request) -> Response:
-        room = str(self.workspace.channel["id"])
-        messages = self.workspace.messages(room)
+        channel = str(self.workspace.channel["id"])
+        messages = self.workspace.messages(channel)
         for message in messages:
-            message["replies"] = self.workspace.thread(room, message["ts"])[1:]
+            message["replies"] = self.workspace.thread(channel, message["ts"])[1:]
         return JSONResponse(
             {
                 "channel": self.workspace.channel,
                 "messages": messages[::-1],
-                "direct": {user: self.workspace.messages(room) for user, room in self.workspace.direct.items()},
-                "whispers": self.workspace.whispers(room, request.query_params.get("since", "0")),
+                "direct": {user: self.workspace.messages(channel) for user, channel in self.workspace.direct.items()},
+                "whispers": self.workspace.whispers(channel, request.query_params.get("since", "0")),
                 "people": list(self._people.values()),
             }
         )
 
     async def _press(self, request: Request) -> Response:
         async def act(body: dict[str, Any], user: dict[str, str]) -> dict[str, Any]:
-            room, ts, action_id = _texts(body, "channel", "ts", "action_id")
-            return await self.interactions.press(room, ts, action_id, user)
+            channel, ts, action_id = _texts(body, "channel", "ts", "action_id")
+            return await self.interactions.press(channel, ts, action_id, user)
 
         return await self._act(request, act)
 
@@ -272,7 +272,7 @@ class StandIn:
 
 
 def _too_fast(wait_s: float) -> Response:
-    """Slack says whole seconds."""
+    """Slack's answer, with the wait in seconds, rounded up."""
     headers = {"Retry-After": f"{math.ceil(wait_s)}"}
     return JSONResponse({"ok": False, "error": "ratelimited"}, status_code=429, headers=headers)
 
@@ -308,12 +308,12 @@ async def _ok(_: Request) -> Response:
 
 async def _arguments(request: Request) -> Arguments:
     """A call's arguments: JSON, a form, or the query string."""
-    found: Arguments = dict(request.query_params)
+    arguments: Arguments = dict(request.query_params)
     if request.headers.get("content-type", "").startswith("application/json"):
-        found |= plain_object(await request.body())
+        arguments |= plain_object(await request.body())
     elif request.method == "POST":
-        found |= {key: str(value) for key, value in (await request.form(max_files=0, max_fields=50)).items()}
-    return found
+        arguments |= {key: str(value) for key, value in (await request.form(max_files=0, max_fields=50)).items()}
+    return arguments
 
 
 def _texts(body: dict[str, Any], *names: str) -> list[str]:
@@ -331,11 +331,11 @@ def _limit(arguments: Arguments) -> int:
     return limit
 
 
-def _page_of(found: list[dict[str, Any]], limit: int) -> dict[str, Any]:
+def _page_of(messages: list[dict[str, Any]], limit: int) -> dict[str, Any]:
     """A page of messages; the cursor of the next is the timestamp of this one's last."""
-    more = len(found) > limit
-    cursor = found[limit - 1]["ts"] if more else ""
-    return {"messages": found[:limit], "has_more": more, "response_metadata": {"next_cursor": cursor}}
+    more = len(messages) > limit
+    cursor = messages[limit - 1]["ts"] if more else ""
+    return {"messages": messages[:limit], "has_more": more, "response_metadata": {"next_cursor": cursor}}
 
 
 def _without_metadata(message: dict[str, Any], arguments: Arguments) -> dict[str, Any]:

@@ -32,13 +32,13 @@ class Interactions:
         self._waiting: dict[str, asyncio.Event] = {}  # presses that may still open a form, by trigger
         self._by_trigger: dict[str, str] = {}
 
-    async def press(self, room: str, ts: str, action_id: str, user: dict[str, str]) -> dict[str, Any]:
+    async def press(self, channel: str, ts: str, action_id: str, user: dict[str, str]) -> dict[str, Any]:
         """Press a button of a message; returns the form that it opened, if it did.
 
         Raises:
             RuleError: no such message or button, or the program did not answer.
         """
-        message = self._workspace.thread(room, ts)[0]
+        message = self._workspace.thread(channel, ts)[0]
         action = _find(message, action_id)
         trigger = self._trigger(user["id"])
         payload = {
@@ -46,8 +46,8 @@ class Interactions:
             "user": user | {"team_id": BOT["team_id"]},
             "api_app_id": BOT["app_id"],
             "team": {"id": BOT["team_id"], "domain": "local"},
-            "channel": {"id": room, "name": self._workspace.channel["name"]},
-            "container": {"type": "message", "message_ts": ts, "channel_id": room},
+            "channel": {"id": channel, "name": self._workspace.channel["name"]},
+            "container": {"type": "message", "message_ts": ts, "channel_id": channel},
             "message": message,
             "trigger_id": trigger,
             "response_url": "",
@@ -66,8 +66,8 @@ class Interactions:
         view_id = self._by_trigger.pop(trigger, None)
         return {"view": self._views[view_id]} if view_id else {}
 
-    def told(self, user: str) -> None:
-        """Somebody was told something instead of shown a form: their press need not wait for one."""
+    def notified(self, user: str) -> None:
+        """Somebody got a message instead of a form: their press need not wait for one."""
         for trigger, waiting in self._waiting.items():
             if self._triggers.get(trigger, (0.0, ""))[1] == user:
                 waiting.set()
@@ -85,12 +85,17 @@ class Interactions:
         if time.monotonic() - issued[0] > TRIGGER_S:
             raise RuleError("expired_trigger_id")
         view_id = f"V{secrets.token_hex(5).upper()}"
-        whole = view | {"id": view_id, "team_id": BOT["team_id"], "state": {"values": {}}, "hash": secrets.token_hex(8)}
-        self._views[view_id] = whole
+        opened = view | {
+            "id": view_id,
+            "team_id": BOT["team_id"],
+            "state": {"values": {}},
+            "hash": secrets.token_hex(8),
+        }
+        self._views[view_id] = opened
         self._by_trigger[trigger] = view_id
         if trigger in self._waiting:
             self._waiting[trigger].set()
-        return whole
+        return opened
 
     def replace(self, view_id: str, view: dict[str, Any], seen: str = "") -> dict[str, Any]:
         """views.update: change a form that is open; `seen` is the hash of what the caller last saw.
@@ -168,8 +173,8 @@ def _find(message: dict[str, Any], action_id: str) -> dict[str, Any]:
     for block in message.get("blocks") or []:
         for element in block.get("elements") or [] if block["type"] == "actions" else []:
             if element.get("action_id") == action_id:
-                found: dict[str, Any] = element | {"block_id": block.get("block_id", "")}
-                return found
+                action: dict[str, Any] = element | {"block_id": block.get("block_id", "")}
+                return action
     raise RuleError("no_such_action", action_id)
 
 

@@ -1,7 +1,7 @@
 """Slack's rate limits: so many calls of a method at once, then so many a minute; a channel takes one message a second.
 
 Source: Slack's documentation of rate limits (tiers of the Web API, and posting messages). Real limits allow short
-bursts above these numbers and do not say how large; a small burst keeps us honest.
+bursts above these numbers and are not documented; a small burst is allowed here.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class RateLimits:
         self._clock = clock
         self._left: dict[tuple[str, str], tuple[float, float]] = {}
 
-    def wait_s(self, method: str, room: str) -> float:
+    def wait_s(self, method: str, channel: str) -> float:
         """How long a caller must wait before this call; 0 where it may happen now, which counts it."""
         if method == POST:
-            return self._take((method, room), POSTS_AT_ONCE, POSTS_A_SECOND)
+            return self._take((method, channel), POSTS_AT_ONCE, POSTS_A_SECOND)
         most = A_MINUTE.get(method)
         return self._take((method, ""), most, most / 60) if most else 0.0
 

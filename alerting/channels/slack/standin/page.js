@@ -43,11 +43,11 @@ async function refresh() {
     if (!$("me").options.length) {
       $("me").innerHTML = state.people.map(p => `<option value="${escape(p.id)}">${escape(p.real_name)}</option>`).join("");
     }
-    for (const w of state.whispers) { lastWhisper = w.ts; if (w.user === $("me").value) say(w.text); }
+    for (const w of state.whispers) { lastWhisper = w.ts; if (w.user === $("me").value) notify(w.text); }
     const now = JSON.stringify(state.messages);
     if (now === seen) return;
     seen = now;
-    $("room").textContent = state.channel.name;
+    $("channel").textContent = state.channel.name;
     $("count").textContent = `${state.messages.length} message${state.messages.length === 1 ? "" : "s"}`;
     const main = $("messages");
     const open = new Set([...main.querySelectorAll("details[open]")].map(d => d.dataset.thread));
@@ -58,10 +58,10 @@ async function refresh() {
   } catch { $("count").textContent = "the stand-in does not answer"; }
 }
 let quiet;
-function say(words) { $("whisper").textContent = words; clearTimeout(quiet); quiet = setTimeout(() => { $("whisper").textContent = ""; }, 8000); }
+function notify(words) { $("whisper").textContent = words; clearTimeout(quiet); quiet = setTimeout(() => { $("whisper").textContent = ""; }, 8000); }
 async function call(path, body) {
   const answer = await (await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) })).json();
-  if (!answer.ok) say(`That did not work: ${[answer.error, ...(answer.details ?? [])].join(", ")}`);
+  if (!answer.ok) notify(`That did not work: ${[answer.error, ...(answer.details ?? [])].join(", ")}`);
   return answer;
 }
 $("messages").addEventListener("click", async event => {

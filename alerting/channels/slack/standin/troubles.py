@@ -12,8 +12,8 @@ KINDS: Final = ("ratelimited", "unavailable", "refused", "lost_answer")
 class Trouble:
     """The next `times` calls of `method` fail.
 
-    `ratelimited`, `unavailable` and `refused` (with `error`) do nothing and say so; after `lost_answer` the thing is
-    done, but the caller sees an error, as when it is killed before it can write down that it was.
+    `ratelimited`, `unavailable` and `refused` (with `error`) do nothing and answer with an error; after
+    `lost_answer` the call is done, but the caller sees an error, as when it is killed before it can record the answer.
     """
 
     method: str

@@ -14,9 +14,9 @@ from alerting.channels.slack.standin.rules import RuleError
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS posts (
-  room TEXT NOT NULL, ts TEXT NOT NULL, thread_ts TEXT, body TEXT NOT NULL, edited TEXT, PRIMARY KEY (room, ts)
+  channel TEXT NOT NULL, ts TEXT NOT NULL, thread_ts TEXT, body TEXT NOT NULL, edited TEXT, PRIMARY KEY (channel, ts)
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS whispers (room TEXT NOT NULL, user TEXT NOT NULL, ts TEXT NOT NULL, text TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS whispers (channel TEXT NOT NULL, user TEXT NOT NULL, ts TEXT NOT NULL, text TEXT NOT NULL);
 """
 BOT: Final = {"user_id": "U0WATCHKEEPER", "bot_id": "B0WATCHKEEPER", "team_id": "T0LOCAL", "app_id": "A0WATCHKEEPER"}
 
@@ -29,12 +29,13 @@ class Workspace:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;" + SCHEMA)
+        self._rename_columns()
         self._lock = threading.Lock()
         self._last = 0
         self.channel = {"id": "C0INCIDENTS", "name": channel.lstrip("#"), "is_channel": True, "is_member": True}
         self.direct = {user: f"D{user}" for user in users}
 
-    def room(self, name: str) -> str:
+    def channel_id(self, name: str) -> str:
         """A channel's id by name or id.
 
         Raises:
@@ -48,101 +49,112 @@ class Workspace:
             return name
         raise RuleError("channel_not_found")
 
-    def post(self, room: str, body: dict[str, Any], thread_ts: str | None = None) -> dict[str, Any]:
+    def post(self, channel: str, body: dict[str, Any], thread_ts: str | None = None) -> dict[str, Any]:
         """Keep a new message; returns it with its timestamp."""
         with self._lock:
-            if thread_ts and not self._get(room, thread_ts):
+            if thread_ts and not self._get(channel, thread_ts):
                 raise RuleError("thread_not_found")
             ts = self._timestamp()
             message = {"type": "message", "user": BOT["user_id"], "bot_id": BOT["bot_id"], "ts": ts} | body
             if thread_ts:
                 message["thread_ts"] = thread_ts
-            row = (room, ts, thread_ts, json.dumps(message))
-            self._db.execute("INSERT INTO posts (room, ts, thread_ts, body) VALUES (?, ?, ?, ?)", row)
+            row = (channel, ts, thread_ts, json.dumps(message))
+            self._db.execute("INSERT INTO posts (channel, ts, thread_ts, body) VALUES (?, ?, ?, ?)", row)
         return message
 
-    def edit(self, room: str, ts: str, body: dict[str, Any]) -> dict[str, Any]:
+    def edit(self, channel: str, ts: str, body: dict[str, Any]) -> dict[str, Any]:
         """Change a message.
 
         Raises:
             RuleError: message_not_found.
         """
         with self._lock:
-            message = self._get(room, ts)
+            message = self._get(channel, ts)
             if message is None:
                 raise RuleError("message_not_found")
             changed = message | body | {"edited": {"user": BOT["user_id"], "ts": self._timestamp()}}
-            self._db.execute("UPDATE posts SET body = ? WHERE room = ? AND ts = ?", (json.dumps(changed), room, ts))
+            self._db.execute(
+                "UPDATE posts SET body = ? WHERE channel = ? AND ts = ?", (json.dumps(changed), channel, ts)
+            )
         return changed
 
-    def whisper(self, room: str, user: str, text: str) -> str:
+    def whisper(self, channel: str, user: str, text: str) -> str:
         """Keep a message that one user sees."""
         with self._lock:
             ts = self._timestamp()
-            self._db.execute("INSERT INTO whispers VALUES (?, ?, ?, ?)", (room, user, ts, text))
+            self._db.execute("INSERT INTO whispers VALUES (?, ?, ?, ?)", (channel, user, ts, text))
         return ts
 
-    def messages(self, room: str, limit: int = 200, *, oldest: str = "0", before: str = "") -> list[dict[str, Any]]:
+    def messages(self, channel: str, limit: int = 200, *, oldest: str = "0", before: str = "") -> list[dict[str, Any]]:
         """The channel's messages, newest first, threads aside: after `oldest`, and before the timestamp `before`."""
         query = (
-            "SELECT body FROM posts WHERE room = ? AND thread_ts IS NULL AND ts > ? AND ts < ? ORDER BY ts DESC LIMIT ?"
+            "SELECT body FROM posts WHERE channel = ? AND thread_ts IS NULL AND ts > ? AND ts < ? "
+            "ORDER BY ts DESC LIMIT ?"
         )
         with self._lock:
-            rows = self._db.execute(query, (room, oldest, before or "9", limit)).fetchall()
+            rows = self._db.execute(query, (channel, oldest, before or "9", limit)).fetchall()
         return [json.loads(body) for (body,) in rows]
 
-    def thread(self, room: str, ts: str, limit: int = 1000, *, after: str = "0") -> list[dict[str, Any]]:
+    def thread(self, channel: str, ts: str, limit: int = 1000, *, after: str = "0") -> list[dict[str, Any]]:
         """A message and its replies, oldest first, those after the timestamp `after`.
 
         Raises:
             RuleError: thread_not_found.
         """
-        query = "SELECT body FROM posts WHERE room = ? AND (ts = ? OR thread_ts = ?) AND ts > ? ORDER BY ts LIMIT ?"
+        query = "SELECT body FROM posts WHERE channel = ? AND (ts = ? OR thread_ts = ?) AND ts > ? ORDER BY ts LIMIT ?"
         with self._lock:
-            if self._get(room, ts) is None:
+            if self._get(channel, ts) is None:
                 raise RuleError("thread_not_found")
-            rows = self._db.execute(query, (room, ts, ts, after, limit)).fetchall()
+            rows = self._db.execute(query, (channel, ts, ts, after, limit)).fetchall()
         return [json.loads(body) for (body,) in rows]
 
-    def react(self, room: str, ts: str, user: str, name: str) -> None:
+    def react(self, channel: str, ts: str, user: str, name: str) -> None:
         """Put an emoji under a message.
 
         Raises:
             RuleError: message_not_found, or already_reacted.
         """
         with self._lock:
-            message = self._get(room, ts)
+            message = self._get(channel, ts)
             if message is None:
                 raise RuleError("message_not_found")
-            reactions = {one["name"]: one["users"] for one in message.get("reactions", [])}
+            reactions = {reaction["name"]: reaction["users"] for reaction in message.get("reactions", [])}
             if user in reactions.get(name, []):
                 raise RuleError("already_reacted")
             reactions[name] = [*reactions.get(name, []), user]
             message["reactions"] = [{"name": n, "users": u, "count": len(u)} for n, u in reactions.items()]
-            self._db.execute("UPDATE posts SET body = ? WHERE room = ? AND ts = ?", (json.dumps(message), room, ts))
+            self._db.execute(
+                "UPDATE posts SET body = ? WHERE channel = ? AND ts = ?", (json.dumps(message), channel, ts)
+            )
 
-    def delete(self, room: str, ts: str) -> None:
+    def delete(self, channel: str, ts: str) -> None:
         """Take a message away, as a human may in Slack.
 
         Raises:
             RuleError: message_not_found.
         """
         with self._lock:
-            if self._get(room, ts) is None:
+            if self._get(channel, ts) is None:
                 raise RuleError("message_not_found")
-            self._db.execute("DELETE FROM posts WHERE room = ? AND ts = ?", (room, ts))
+            self._db.execute("DELETE FROM posts WHERE channel = ? AND ts = ?", (channel, ts))
 
-    def whispers(self, room: str, since: str = "0") -> list[dict[str, str]]:
-        """What single users were told."""
-        query = "SELECT user, ts, text FROM whispers WHERE room = ? AND ts > ? ORDER BY ts"
+    def whispers(self, channel: str, since: str = "0") -> list[dict[str, str]]:
+        """Messages that single users can see."""
+        query = "SELECT user, ts, text FROM whispers WHERE channel = ? AND ts > ? ORDER BY ts"
         with self._lock:
-            return [{"user": u, "ts": ts, "text": text} for u, ts, text in self._db.execute(query, (room, since))]
+            return [{"user": u, "ts": ts, "text": text} for u, ts, text in self._db.execute(query, (channel, since))]
 
     def close(self) -> None:
         self._db.close()
 
-    def _get(self, room: str, ts: str) -> dict[str, Any] | None:
-        row = self._db.execute("SELECT body FROM posts WHERE room = ? AND ts = ?", (room, ts)).fetchone()
+    def _rename_columns(self) -> None:
+        """Files of earlier versions call a channel `room`."""
+        for table in ("posts", "whispers"):
+            if self._db.execute("SELECT 1 FROM pragma_table_info(?) WHERE name = 'room'", (table,)).fetchone():
+                self._db.execute(f"ALTER TABLE {table} RENAME COLUMN room TO channel")
+
+    def _get(self, channel: str, ts: str) -> dict[str, Any] | None:
+        row = self._db.execute("SELECT body FROM posts WHERE channel = ? AND ts = ?", (channel, ts)).fetchone()
         return json.loads(row[0]) if row else None
 
     def _timestamp(self) -> str:

@@ -57,9 +57,9 @@ def site(_site: Site) -> Iterator[Site]:
         for table in reversed(metadata.sorted_tables):
             connection.execute(table.delete())
     board = _site.board()
-    for room, messages in [("C0INCIDENTS", board["messages"]), *board["direct"].items()]:
+    for channel, messages in [("C0INCIDENTS", board["messages"]), *board["direct"].items()]:
         for message in messages:
-            _site.slack.post("/standin/delete", json={"channel": room, "ts": message["ts"]})
+            _site.slack.post("/standin/delete", json={"channel": channel, "ts": message["ts"]})
 
 
 @pytest.fixture

@@ -152,11 +152,11 @@ class Site:
         return until(holds, every_s=0.01)
 
     def whisper(self, user: str, start: str) -> str:
-        """Wait for what one person alone is told."""
-        told = self.until(
+        """Wait for a message that one person alone can see."""
+        whispers = self.until(
             lambda: [w for w in self.board()["whispers"] if w["user"] == user and w["text"].startswith(start)]
         )
-        return str(told[-1]["text"])
+        return str(whispers[-1]["text"])
 
     def token(self) -> dict[str, str]:
         """The header of a caller with the local token."""

@@ -93,7 +93,7 @@ def test_a_rate_limit_says_when_to_try_again(site: Site, channel: SlackChannel) 
     assert len(site.board()["messages"]) == 1
 
 
-def test_a_deleted_message_is_told_anew(site: Site) -> None:
+def test_a_deleted_message_is_posted_anew(site: Site) -> None:
     """Somebody deleted the incident's message: the next news brings a whole one, not silence."""
     incident_id = site.page()
     site.slack.post("/standin/delete", json={"channel": "C0INCIDENTS", "ts": site.message()["ts"]})

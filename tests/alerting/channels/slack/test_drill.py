@@ -48,7 +48,7 @@ def test_it_opens_no_incident(run: Run, site: Site) -> None:
     assert site.incidents.list() == ()
 
 
-def test_a_file_that_is_not_used_is_told(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_file_that_is_not_used_is_named(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Whoever wrote watchkeeper.yaml and forgot --config hears that its people are not those who would be paged."""
     monkeypatch.delenv("WATCHKEEPER_CONFIG")
     monkeypatch.chdir(tmp_path)
@@ -59,27 +59,27 @@ def test_a_file_that_is_not_used_is_told(run: Run, monkeypatch: pytest.MonkeyPat
 def test_a_script_reads_json(run: Run) -> None:
     """Who, where, and that it was accepted."""
     facts = json.loads(run("test-page", "ben", "--json")[1])
-    assert (facts["person"], facts["room"], facts["accepted"]) == ("ben", "C0INCIDENTS", True)
+    assert (facts["person"], facts["channel_id"], facts["accepted"]) == ("ben", "C0INCIDENTS", True)
 
 
-def test_an_unknown_person_is_told_who_there_is(run: Run, site: Site) -> None:
+def test_an_unknown_person_gets_the_list_of_people(run: Run, site: Site) -> None:
     """And nobody is paged."""
     status, _, err = run("test-page", "zoe")
     assert (status, "there are: oncall, ben" in err) == (3, True)
     assert site.board()["messages"] == []
 
 
-@pytest.mark.parametrize(("kind", "says"), [("ratelimited", "ratelimited"), ("unavailable", "service_unavailable")])
-def test_a_channel_that_refuses_is_told(run: Run, site: Site, kind: str, says: str) -> None:
+@pytest.mark.parametrize(("kind", "reason"), [("ratelimited", "ratelimited"), ("unavailable", "service_unavailable")])
+def test_the_reason_of_a_refusal_is_shown(run: Run, site: Site, kind: str, reason: str) -> None:
     """Exit status 1, the channel's own word, and a line on record."""
     trouble = {"kind": kind, "method": "chat.postMessage", "times": 1, "retry_after_s": 1}
     assert site.slack.post("/standin/trouble", json=trouble).status_code == 200
     status, _, err = run("test-page", "ben")
-    assert (status, says in err, "Traceback" in err) == (1, True, False), err
+    assert (status, reason in err, "Traceback" in err) == (1, True, False), err
     assert audit_trail(site.db)[0].detail.startswith("not accepted")
 
 
-def test_a_wrong_token_is_told(run: Run, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_token_is_reported(run: Run, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """As real Slack would: the token in the environment is not the workspace's."""
     monkeypatch.setattr("watchkeeper.config.Config.slack_token", lambda _: "xoxb-wrong")
     status, _, err = run("test-page", "ben")
@@ -87,7 +87,7 @@ def test_a_wrong_token_is_told(run: Run, site: Site, monkeypatch: pytest.MonkeyP
     assert site.board()["messages"] == []
 
 
-def test_a_channel_that_is_away_is_told(tmp_path: Path, run: Run) -> None:
+def test_a_channel_that_is_away_is_reported(tmp_path: Path, run: Run) -> None:
     """Nobody listens: what to start."""
     (tmp_path / "w.yaml").write_text(f"data_dir: {tmp_path}/d\nslack: {{stand_in: {{port: 1}}}}\n")
     status, _, err = run("test-page", "oncall")

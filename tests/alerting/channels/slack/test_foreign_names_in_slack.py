@@ -27,16 +27,16 @@ def hostile(name: str) -> Incident:
     now = datetime.now(UTC)
     who = Actor(name=name, via="slack")
     summary = name if name.strip() else f"{name}: fails"
-    found = finding(name, summary=summary, operation=name, signal=name, unit=name[:50])
-    incident = begin("inc-1", Event(type="opened", at=now, actor=who, key="o", finding=found))
+    seen = finding(name, summary=summary, operation=name, signal=name, unit=name[:50])
+    incident = begin("inc-1", Event(type="opened", at=now, actor=who, key="o", finding=seen))
     other = finding(f"{name}2", summary=summary)
-    told = diagnosis(name, f"{name}2", reason=summary)
-    evidence = replace(told.suspects[0].evidence[0], sentence=summary)
-    told = replace(told, suspects=tuple(replace(s, evidence=(evidence,) * 8) for s in told.suspects))
+    diagnosed = diagnosis(name, f"{name}2", reason=summary)
+    evidence = replace(diagnosed.suspects[0].evidence[0], sentence=summary)
+    diagnosed = replace(diagnosed, suspects=tuple(replace(s, evidence=(evidence,) * 8) for s in diagnosed.suspects))
     proposal = replace(PROPOSAL, title=name, service=name, steps=(name,) * 15, blast_radius=name, undo=name)
     commands: list[dict[str, Any]] = [
         {"type": "joined", "finding": other},
-        {"type": "diagnosed", "diagnosis": told},
+        {"type": "diagnosed", "diagnosis": diagnosed},
         {"type": "proposed", "proposal": proposal},
         {"type": "paged", "person": name},
         {"type": "approved", "seen": proposal.id},
@@ -52,8 +52,8 @@ def hostile(name: str) -> Incident:
 def texts(tree: Any) -> Iterator[dict[str, Any]]:
     """Every text object of some blocks."""
     if isinstance(tree, list):
-        for one in tree:
-            yield from texts(one)
+        for item in tree:
+            yield from texts(item)
     elif isinstance(tree, dict):
         if tree.get("type") in ("mrkdwn", "plain_text"):
             yield tree
@@ -86,19 +86,19 @@ def test_a_message_only_shows_foreign_names(which: str, over: bool) -> None:
         assert isinstance(event, Event)
         incident = fold(incident, event)
     waiting = replace(incident, proposal_state="proposed", human_state="paged", approved_by=None)
-    for one in (incident, waiting):
+    for shown in (incident, waiting):
         blocks = slack_blocks.message(
-            one, url="https://w.example/incidents/inc-1", mention="UANA", record=name, names={name: name}
+            shown, url="https://w.example/incidents/inc-1", mention="UANA", record=name, names={name: name}
         )
-        details = slack_blocks.details(one)
-        view = slack_blocks.resolve_view(one, question=name)
+        details = slack_blocks.details(shown)
+        view = slack_blocks.resolve_view(shown, question=name)
         check_blocks(blocks)
         check_blocks(details)
         check_view(view)
         for text in texts([blocks, details, view]):
             assert text["text"].strip()
             assert_inert(text["text"], marked=text["type"] == "mrkdwn")
-        for line in (slack_blocks.fallback(one), slack_blocks.line(name)):
+        for line in (slack_blocks.fallback(shown), slack_blocks.line(name)):
             assert "\n" not in line
             assert len(line) <= 3000
             assert_inert(line)

@@ -1,4 +1,4 @@
-"""The page itself is one call; whatever else Slack refuses, somebody is woken."""
+"""The page itself is one call; whatever else Slack refuses, somebody is paged."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from watchkeeper.config import Config, PersonConfig
 from watchkeeper.problems import Problems
 from watchkeeper.roles.paging import Paging
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 # The scope that Slack's documentation asks for each method; views need none.
 SCOPES = {
     "chat.postMessage": "chat:write",
@@ -94,7 +94,7 @@ def test_the_channel_may_be_configured_by_name_or_id(site: Site, name: str) -> N
 
 @pytest.mark.parametrize("error", ["channel_not_found", "not_in_channel", "is_archived", "restricted_action"])
 def test_a_refused_channel_sends_the_page_to_the_person(site: Site, error: str) -> None:
-    """Somebody took the app out of the channel at night: Ana is woken all the same, and doctor says why."""
+    """Somebody took the app out of the channel at night: Ana is paged all the same, and doctor says why."""
     refuse(site, "chat.postMessage", error=error, times=1)
     incident_id = open_incident(site)
     problems = Problems(None)
@@ -108,7 +108,7 @@ def test_a_refused_channel_sends_the_page_to_the_person(site: Site, error: str) 
 
 
 @pytest.mark.parametrize("error", ["invalid_blocks", "msg_too_long", "msg_blocks_too_long", "metadata_too_large"])
-def test_a_message_that_slack_does_not_like_is_said_more_plainly(site: Site, error: str) -> None:
+def test_a_message_that_slack_rejects_is_sent_as_plain_text(site: Site, error: str) -> None:
     """Text alone, with the mention and a link."""
     refuse(site, "chat.postMessage", error=error, times=1)
     refuse(site, "chat.update", error=error)
@@ -152,7 +152,8 @@ def test_a_page_whose_repeat_cannot_be_recognised_is_sent_again(site: Site, chan
 
 def test_the_documented_scopes_are_those_of_the_methods_that_are_called() -> None:
     """Neither more nor less, and the table names each method."""
-    code = "\n".join((ROOT / "alerting" / name).read_text(encoding="utf-8") for name in ("slack.py", "slack_events.py"))
+    folder = ROOT / "alerting" / "channels" / "slack"
+    code = "\n".join(path.read_text(encoding="utf-8") for path in folder.glob("*.py"))
     called = {
         method
         for method in re.findall(r"\b((?:chat|conversations|users|views|reactions|auth)_\w+)\b", code)
@@ -167,7 +168,7 @@ def test_the_documented_scopes_are_those_of_the_methods_that_are_called() -> Non
     assert documented == {method: scope for method, scope in SCOPES.items() if scope}
 
 
-def test_a_storm_is_told_within_slack_s_limits_and_one_press_takes_it_all(site: Site) -> None:
+def test_a_storm_is_paged_within_slack_s_limits_and_one_press_takes_it_all(site: Site) -> None:
     """Sixty alerts: a message, a gathered one that says why you, and a button whose press acknowledges the rest."""
     site.stand_in.limits = RateLimits()
     try:
@@ -181,11 +182,11 @@ def test_a_storm_is_told_within_slack_s_limits_and_one_press_takes_it_all(site: 
         site.stand_in.limits = None
     assert all(site.incidents.get(incident_id).delivered for incident_id in opened)
     (gathered,) = [message for message in site.board()["messages"] if "incidents, " in message["text"]]
-    words = str(gathered["blocks"])
-    assert "59 incidents: 59 firing" in words
-    assert "pages were due at once" in words
-    assert "Why you: paged Ana: on call in 'primary'" in words
-    assert "and 58 similar" in words
+    text = str(gathered["blocks"])
+    assert "59 incidents: 59 firing" in text
+    assert "pages were due at once" in text
+    assert "Why you: paged Ana: on call in 'primary'" in text
+    assert "and 58 similar" in text
     body = {"channel": "C0INCIDENTS", "ts": gathered["ts"], "action_id": "acknowledge_all", "user": "UANA"}
     assert site.slack.post("/standin/press", json=body).json()["ok"]
     members = [incident_id for incident_id in opened if incident_id not in str(site.board()["messages"][0]["text"])]
@@ -198,7 +199,7 @@ def test_a_storm_is_told_within_slack_s_limits_and_one_press_takes_it_all(site: 
 
 
 @pytest.mark.parametrize("action", ["acknowledge", "approve", "decline", "resolve", "acknowledge_all"])
-def test_who_is_not_configured_cannot_press_and_is_told_how_to_be(site: Site, action: str) -> None:
+def test_who_is_not_configured_cannot_press_and_reads_how_to_be(site: Site, action: str) -> None:
     """A guest of the channel may look; the signature is Slack's, the person is nobody's."""
     incident_id = site.page()
     before = site.incidents.get(incident_id)

@@ -1,4 +1,4 @@
-"""From a page to a resolved incident: what humans see, press and are told."""
+"""From a page to a resolved incident: what humans see and press."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def test_a_page_says_what_why_and_what_to_do(site: Site) -> None:
     """One message holds the service, the likely cause, the runbook with its blast radius and undo, and the buttons."""
     site.page()
     message = site.message()
-    words = texts(message)
+    shown = texts(message)
     for part in ("payments: errors 31 %", "Likely cause: orders-db", "End the session", "_Touches:_", "_Undo:_"):
-        assert part in words
-    assert "<@UANA>" in words
+        assert part in shown
+    assert "<@UANA>" in shown
     assert message["text"].startswith("Firing: payments: errors 31 %")
     assert "likely cause: orders-db" in message["text"]
     (details,) = message["replies"]
@@ -63,7 +63,7 @@ def test_an_edit_tells_its_line_once_in_the_thread(site: Site) -> None:
     assert [reply["text"] for reply in message["replies"]].count("Ana acknowledged") == 1
 
 
-def test_whoever_comes_second_is_told_who_was_first(site: Site) -> None:
+def test_whoever_comes_second_reads_who_was_first(site: Site) -> None:
     """A second acknowledgement changes nothing and is answered to that person alone."""
     incident_id = site.page()
     site.press("acknowledge", "UANA")
@@ -72,7 +72,7 @@ def test_whoever_comes_second_is_told_who_was_first(site: Site) -> None:
     assert site.whisper("UBEN", "Already acknowledged by Ana at ")
 
 
-def test_a_late_form_is_told_that_it_is_resolved_already(site: Site) -> None:
+def test_a_late_form_is_answered_that_it_is_resolved_already(site: Site) -> None:
     """Two people open the form; the second to submit learns who resolved it. Both judgements are kept."""
     incident_id = site.page()
     first, second = site.press("resolve", "UANA").json()["view"], site.press("resolve", "UBEN").json()["view"]

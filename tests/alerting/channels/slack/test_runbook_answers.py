@@ -20,7 +20,7 @@ def _replaced(site: Site) -> str:
 
 @pytest.mark.parametrize("action", ["approve", "decline"])
 def test_a_press_on_an_old_message_counts_for_nothing_else(site: Site, action: str) -> None:
-    """Whoever presses is told which runbook it is by now; nothing is approved or declined."""
+    """Whoever presses reads which runbook it is by now; nothing is approved or declined."""
     incident_id = _replaced(site)
     site.press(action)
     assert "“Restart orders-db”; look again" in site.whisper("UANA", "The proposal changed at")
@@ -34,7 +34,7 @@ def test_a_button_from_before_says_only_which_incident(site: Site) -> None:
     """A signed press whose value names no proposal is refused, with what to do."""
     incident_id = site.page()
     assert site.signed(form(pressed(incident_id, "approve"))).status_code == 200
-    assert incident_id in site.whisper("UANA", "It is not said which runbook is meant")
+    assert incident_id in site.whisper("UANA", "The answer names no runbook")
     assert site.incidents.get(incident_id).approved_by is None
 
 
@@ -63,7 +63,7 @@ def test_the_api_wants_to_know_what_was_read(site: Site) -> None:
     incident_id = _replaced(site)
     path = f"/api/v1/incidents/{incident_id}"
     missing = site.web.post(f"{path}/approve", json={}, headers=site.token())
-    assert (missing.status_code, "which runbook is meant" in missing.json()["message"]) == (409, True)
+    assert (missing.status_code, "names no runbook" in missing.json()["message"]) == (409, True)
     stale = site.web.post(f"{path}/approve", json={"proposal": PROPOSAL.id}, headers=site.token())
     assert (stale.status_code, "look again" in stale.json()["message"]) == (409, True)
     current = site.web.get(path).json()["proposal"]["id"]

@@ -77,7 +77,7 @@ def test_a_repeat_changes_nothing(site: Site) -> None:
     assert kinds.count("acknowledged") == 1
 
 
-def test_an_unknown_incident_is_told_to_whoever_pressed(site: Site) -> None:
+def test_an_unknown_incident_is_answered_to_whoever_pressed(site: Site) -> None:
     """A button of an incident that is gone answers in words."""
     assert site.signed(form(pressed("inc-gone"))).status_code == 200
     site.until(lambda: [w for w in site.board()["whispers"] if "inc-gone" in w["text"]])

@@ -85,31 +85,31 @@ def test_a_pasted_line_break_does_no_harm_at_sign_in(web: httpx.Client, pasted: 
 
 
 def test_each_failure_has_its_own_words(web: httpx.Client) -> None:
-    """None, a wrong scheme, an unknown one, one with a blank inside, a digest: each is told apart."""
+    """None, a wrong scheme, an unknown one, one with a blank inside, a digest: each has an answer of its own."""
     digest = hashlib.sha256(b"wk_bot").hexdigest()
-    said = {}
+    answers = {}
     for header in (None, "Basic d2s6d2s=", "Bearer ", "Bearer wk_guess", "Bearer wk_b ot", f"Bearer {digest}"):
-        status, headers, said[header] = act(web, header)
+        status, headers, answers[header] = act(web, header)
         assert (status, headers["www-authenticate"]) == (401, "Bearer")
-    assert len(set(said.values())) == len(said) - 1  # `Bearer` alone and another scheme lack the same thing
-    assert "one piece" in said["Bearer wk_b ot"]
-    assert "SHA-256" in said[f"Bearer {digest}"]
-    assert "wk_guess" not in str(said.values())
+    assert len(set(answers.values())) == len(answers) - 1  # `Bearer` alone and another scheme lack the same thing
+    assert "one piece" in answers["Bearer wk_b ot"]
+    assert "SHA-256" in answers[f"Bearer {digest}"]
+    assert "wk_guess" not in str(answers.values())
 
 
 @pytest.mark.parametrize("kind", ["sender", "deployer"])
-def test_a_token_of_another_kind_is_told_what_is_needed(web: httpx.Client, kind: str) -> None:
+def test_a_token_of_another_kind_reads_what_is_needed(web: httpx.Client, kind: str) -> None:
     """403, with the scope that is needed and those that it has; reading with it is no way in either."""
-    status, _, said = act(web, f"Bearer wk_{kind}")
+    status, _, answers = act(web, f"Bearer wk_{kind}")
     assert status == 403
-    assert "scope commands" in said
-    assert all(scope in said for scope in SCOPES[kind])
+    assert "scope commands" in answers
+    assert all(scope in answers for scope in SCOPES[kind])
     assert web.get("/api/v1/incidents", headers={"Authorization": f"Bearer wk_{kind}"}).status_code == 403
     assert web.post("/sign-in", data={"token": f"wk_{kind}", "as": "ben"}).status_code == 403
 
 
 def test_a_token_in_the_address_leads_to_a_clean_one(web: httpx.Client, config: Config) -> None:
-    """Right or wrong, the answer is another address without it, stored nowhere and told to nobody."""
+    """Right or wrong, the answer is another address without it, stored nowhere and sent to nobody."""
     for token in (config.secret("commands"), "wk_guess", ""):
         answer = web.get("/", params={"token": token})
         assert answer.status_code == 303
@@ -186,7 +186,7 @@ def test_what_is_remembered_is_bounded() -> None:
     assert len(slowing._records) == MOST
 
 
-async def test_too_many_at_once_are_told_to_come_back() -> None:
+async def test_too_many_at_once_are_asked_to_come_back() -> None:
     """One address cannot hold a thousand connections open by being slow."""
     slowing = Slowing()
     for _ in range(40):

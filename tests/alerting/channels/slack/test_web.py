@@ -37,7 +37,7 @@ def test_acting_needs_a_token(site: Site) -> None:
 
 
 def test_a_repeated_command_says_what_is(site: Site) -> None:
-    """The same key again changes nothing; another's command is told who was first."""
+    """The same key again changes nothing; another's command is answered with who was first."""
     incident_id = site.page()
     path = f"/api/v1/incidents/{incident_id}/resolve"
     label = {"warranted": True, "cause": "orders-db", "mechanism": "database"}
