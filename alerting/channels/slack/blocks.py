@@ -69,7 +69,7 @@ def digest(incidents: Sequence[Incident], *, key: str, url: str, mention: str = 
     kinds = _kinds(incidents)
     lines = [
         f"{_mark(incident)} <{url}/{incident.id}|{incident.id}> {slack_text(incident.title, 140)}"
-         f" · since {_time(incident.onset)}"
+        f" · since {_time(incident.onset)}"
         + ("" if _state(incident) == "firing" else f" · {slack_text(_state(incident), 150)}")
         + (f" · and {similar} similar" if similar else "")
         for incident, similar in kinds[:LISTED]
