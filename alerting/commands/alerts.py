@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from alerting.commands.text_columns import print_columns
 from watchkeeper.clock import SystemClock
 from watchkeeper.command_options import AsJson, ConfigPath
 from watchkeeper.config import load
@@ -17,6 +16,7 @@ from watchkeeper.state.alerts import AlertState, all_alerts, end_alert
 from watchkeeper.state.audit import record_audit
 from watchkeeper.state.database import Database
 from watchkeeper.text import one_line
+from watchkeeper.text_columns import print_columns
 from watchkeeper.vocabulary import Actor
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from alerting.commands.state_location import data_folder, sqlite_file
-from alerting.commands.text_columns import print_columns
 from alerting.incidents.quick_read import Tree, newest_incidents
 from watchkeeper.errors import ConfigError
 from watchkeeper.text import one_line
+from watchkeeper.text_columns import print_columns
 
 STATES = ("open", "waiting", "paged", "acknowledged", "expired", "resolved")
 HEADS = ("Incident", "System", "Human", "Since (UTC)", "Service", "What")
