@@ -80,7 +80,9 @@ def test_every_command_is_documented(command: str) -> None:
 
 def test_locks_name_no_address_and_carry_hashes() -> None:
     """What is installed is what was pinned, wherever it comes from."""
-    for lock in ROOT.glob("requirements*.lock"):
+    locks = sorted(ROOT.glob("requirements*.lock"))
+    assert [lock.name for lock in locks] == [f"requirements{which}.lock" for which in ("-build", "-dev", "-peers", "")]
+    for lock in locks:
         text = lock.read_text()
         assert "://" not in text
         pins = [line for line in text.splitlines() if line and line[0].isalnum()]

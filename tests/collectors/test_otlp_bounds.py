@@ -174,12 +174,9 @@ def test_a_point_without_a_value_is_no_zero() -> None:
         points.add(time_unix_nano=NOW)
         points.add(time_unix_nano=NOW, as_int=0)
     taken = ExportMetricsServiceRequest.FromString(take("metrics", request).body)
-    for metric in taken.resource_metrics[0].scope_metrics[0].metrics:
-        assert [point.flags for point in (metric.gauge if metric.name == "gauge" else metric.sum).data_points] == [
-            0,
-            1,
-            0,
-        ]
+    gauge, total = taken.resource_metrics[0].scope_metrics[0].metrics
+    for points in (gauge.gauge.data_points, total.sum.data_points):
+        assert [point.flags for point in points] == [0, 1, 0]
 
 
 def test_a_point_without_a_time_is_rejected() -> None:

@@ -114,7 +114,9 @@ def asked(tree: Any, cookie: str = "") -> Payload:
 
 async def test_sensible_callbacks_still_work(applications: Applications, doors: Doors, result: Result) -> None:
     """Each that a page sends: the check knows every one of them."""
-    for tree in callbacks_of_pages(doors._incident_id):
+    trees = callbacks_of_pages(doors._incident_id)
+    assert len(trees) > 3
+    for tree in trees:
         assert await status(applications, asked(tree, doors.cookie)) in (200, 204), tree["output"]
 
 
@@ -122,6 +124,7 @@ async def test_a_button_of_an_incident_that_is_gone_is_told_in_words(
     applications: Applications, doors: Doors, result: Result
 ) -> None:
     """An old page's button: the reader gets a sentence, the log no traceback."""
+    pressed = set()
     for command in ("acknowledge", "resolve", "approve", "nothing"):
         for tree in callbacks_of_pages("inc-gone"):
             for group in tree["inputs"]:
@@ -130,6 +133,8 @@ async def test_a_button_of_an_incident_that_is_gone_is_told_in_words(
                     name = json.dumps(group[0]["id"], sort_keys=True, separators=(",", ":"))
                     tree["changedPropIds"] = [f"{name}.n_clicks"]
                     assert await status(applications, asked(tree, doors.cookie)) in (200, 204)
+                    pressed.add(command)
+    assert pressed == {"acknowledge", "resolve", "approve", "nothing"}
 
 
 @pytest.mark.parametrize(

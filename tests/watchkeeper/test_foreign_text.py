@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -47,11 +47,11 @@ def test_it_is_one_line_that_can_be_seen(shown: Callable[[str], str], text: str)
     said.encode()
 
 
-@given(one=ANY, other=ANY)
+@given(one=ANY.filter(lambda text: "\\" not in text), other=ANY.filter(lambda text: "\\" not in text))
 def test_two_names_look_different(one: str, other: str) -> None:
     """What is unseen, blank or too long is told apart all the same."""
-    if one != other and {one, other} != {"", " "}:
-        assert seen_name(one) != seen_name(other) or one.replace("\\", "") != one or other.replace("\\", "") != other
+    assume(one != other and {one, other} != {"", " "})
+    assert seen_name(one) != seen_name(other)
 
 
 @given(text=ANY, longest=st.integers(20, 400))

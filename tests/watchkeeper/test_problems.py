@@ -47,9 +47,12 @@ def test_an_item_whose_name_fails_is_reported_all_the_same() -> None:
 
 def test_a_stop_is_no_bad_item() -> None:
     """KeyboardInterrupt and SystemExit go through."""
-    for attempt in Problems(None).each("tick", [1], name=str):
-        with pytest.raises(KeyboardInterrupt), attempt:
-            raise KeyboardInterrupt
+    for stop in (KeyboardInterrupt, SystemExit):
+        problems = Problems(None)
+        (attempt,) = problems.each("tick", [1], name=str)
+        with pytest.raises(stop), attempt:
+            raise stop
+        assert problems.current() == ()
 
 
 def test_it_forgets_and_stays_small() -> None:

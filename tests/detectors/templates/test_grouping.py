@@ -126,6 +126,7 @@ def test_no_program_is_named_in_the_miner() -> None:
     """One setting for every program: neither the miner nor its masks know who wrote a line."""
     folder = Path(__file__).parents[3] / "detectors" / "templates"
     source = " ".join(path.read_text().lower() for path in folder.glob("*.py"))
+    assert "class templateminer" in source
     for program in (
         "postgres",
         "nats",

@@ -219,5 +219,7 @@ def test_a_full_disk_hangs_nobody(config: Config) -> None:
     os.close(signs._file)
     signs._file = os.open("/dev/full", os.O_RDWR)
     signs.expect("main", 30)
+    before = signs._loops["main"].turned_at
     signs.beat("main")
+    assert signs._loops["main"].turned_at > before
     os.close(signs._file)

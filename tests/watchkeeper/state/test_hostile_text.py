@@ -103,10 +103,10 @@ def test_a_number_beyond_64_bits_is_kept_as_the_nearest(db: Database, number: in
 
 def test_no_column_takes_text_or_numbers_as_they_come() -> None:
     """A new table's columns are of our own types, too (but for numbers that the database counts itself)."""
-    for table in metadata.sorted_tables:
-        for column in table.columns:
-            if not column.autoincrement or column.autoincrement == "auto":
-                assert not isinstance(column.type, PlainString | PlainText | PlainBigInteger), column
+    columns = [column for table in metadata.sorted_tables for column in table.columns]
+    written = [column for column in columns if not column.autoincrement or column.autoincrement == "auto"]
+    assert len(written) > len(columns) / 2
+    assert [column for column in written if isinstance(column.type, PlainString | PlainText | PlainBigInteger)] == []
 
 
 def test_a_short_name_is_left_alone() -> None:
