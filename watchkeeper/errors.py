@@ -2,7 +2,7 @@
 
 WatchkeeperError
 ├── ConfigError          the file or the environment is wrong: says file, line, key and what to do
-├── StoreError           the telemetry store refused or could not be reached
+├── StoreError           the telemetry store rejected a query or could not be reached
 ├── IngestLogError       the ingest log cannot be written or read
 ├── StateError           incidents, labels, timers: the state database
 │   ├── DatabaseError    the database itself failed
@@ -40,7 +40,7 @@ class ConfigError(WatchkeeperError):
 
 
 class StoreError(WatchkeeperError):
-    """The telemetry store refused a query, or could not be reached."""
+    """The telemetry store rejected a query, or could not be reached."""
 
 
 class IngestLogError(WatchkeeperError):

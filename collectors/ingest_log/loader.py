@@ -27,7 +27,7 @@ from collectors.ingest_log.verdict import Verdict, backoff, is_before_storing, j
 from watchkeeper.errors import StoreError
 from watchkeeper.problems import Problems
 from watchkeeper.store.otlp import METRIC_KINDS, Destination, inserts
-from watchkeeper.store.statements import RefusedError, Statements
+from watchkeeper.store.statements import RejectedError, Statements
 from watchkeeper.text import one_line
 
 LOADED = Counter("watchkeeper_loader_segments_total", "Segments that reached the store.", ["signal"])
@@ -53,7 +53,7 @@ class Patience:
 
     `first_s` and `longest_s` bound the back-off of one segment, `store_longest_s` that of everything while nothing can
     be stored. `certain` is how many failures of a lone request, each proven to be its own, put it into quarantine;
-    `unclear` the same for an error that says nothing of the data.
+    `unclear` the same for an error that does not concern the data.
     """
 
     first_s: float = 0.2
@@ -143,7 +143,7 @@ class Loader:
                     return
 
     def _destination(self) -> Destination | None:
-        """Where segments go, once the store says; None when stopped before."""
+        """Where segments go, once the store is prepared; None when stopped before."""
         failures = 0
         while not self._stopping.is_set():
             self._beat()
@@ -177,7 +177,7 @@ class Loader:
                     self._store.run(f"{statement} FORMAT Protobuf", body)
                 except StoreError as error:
                     failed[kind] = error
-                    if not isinstance(error, RefusedError):
+                    if not isinstance(error, RejectedError):
                         failed |= dict.fromkeys(kinds[kinds.index(kind) :], error)
                         break
         if failed:
@@ -238,7 +238,7 @@ class Loader:
         return False
 
     def _unreadable(self, segment: Segment, error: OSError) -> None:
-        """Its own file cannot be read: that says nothing of the store, and the segments behind it do not wait."""
+        """Its own file cannot be read: the store may be well, so the segments behind it do not wait."""
         trouble = self._trouble.setdefault(segment.token, _Trouble(loads=self._loads))
         trouble.failures += 1
         wait_s = backoff(trouble.failures, self._patience.first_s, self._patience.longest_s)
@@ -248,15 +248,14 @@ class Loader:
 
     def _current(self, segment: Segment) -> Segment | None:
         """A segment as it is named now; None if its file is gone."""
-        found = [each for each in self._log.sealed() if each.token == segment.token]
-        return found[0] if found else None
+        return next((each for each in self._log.sealed() if each.token == segment.token), None)
 
     def _takes_others(self, segment: Segment, verdict: Verdict, trouble: _Trouble, into: Destination) -> bool:
         """Whether the store would take something else in this segment's place."""
         if self._loads > trouble.loads:
             return True
         if verdict not in (Verdict.UNREADABLE, Verdict.TOO_LARGE):
-            return False  # that an empty segment passes would say nothing of a full disk
+            return False  # an empty segment passes on a full disk, too
         try:
             for statement in self._inserts(segment, into, f"{segment.token}:probe"):
                 self._store.run(f"{statement} FORMAT Protobuf", PROBE)
@@ -291,16 +290,16 @@ class Loader:
         return True
 
     def _is_absent(self, segment: Segment, into: Destination) -> bool:
-        found = records(segment.path.read_bytes())
+        requests = records(segment.path.read_bytes())
         kinds = segment.kinds or METRIC_KINDS
         try:
-            queries = presence_queries(into.database, segment.signal, found, kinds)
+            queries = presence_queries(into.database, segment.signal, requests, kinds)
             return not any(int(self._store.run(query)) for query in queries)
         except (StoreError, ValueError):
             return False
 
     def _quarantine(self, segment: Segment, error: Exception) -> None:
-        code = error.code if isinstance(error, RefusedError) else 0
+        code = error.code if isinstance(error, RejectedError) else 0
         refused = describe(segment.path, reason=str(error), code=code, now=time.time())
         target = set_aside(segment.path, refused)
         self._log.forget(segment)

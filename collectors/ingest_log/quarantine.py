@@ -1,4 +1,4 @@
-"""What the store can't take, kept beside the rest: a `*.refused` segment and a JSON file that says why.
+"""What the store rejects, kept beside the rest: a `*.refused` segment and a JSON file with the reason.
 
 A quarantined segment that is renamed to `*.ready` is loaded again, while the ingest role runs or at its next start.
 """
@@ -29,7 +29,7 @@ _RESOURCES: Final = {"traces": "resource_spans", "logs": "resource_logs", "metri
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
+class Quarantined:
     """One quarantined segment. `refused_at` is Unix seconds; `size` bytes; `requests` how many it holds."""
 
     name: str
@@ -51,49 +51,49 @@ class Refused:
     @property
     def advice(self) -> str:
         """What happened and what to do, in one line."""
-        return f"quarantined; see `watchkeeper ingest refused show {self.name}`. The store said: {self.reason}"
+        return f"quarantined; see `watchkeeper ingest refused show {self.name}`. The store answered: {self.reason}"
 
 
-def describe(path: Path, *, reason: str, code: int, now: float) -> Refused:
+def describe(path: Path, *, reason: str, code: int, now: float) -> Quarantined:
     """Look at a segment on its way into quarantine."""
-    found = records(path.read_bytes())
+    requests = records(path.read_bytes())
     signal = path.name.split(".")[1]
-    return Refused(
+    return Quarantined(
         name=path.with_suffix("").name,
         signal=signal,
-        requests=len(found),
+        requests=len(requests),
         size=path.stat().st_size,
         reason=one_line(reason, 1000),
         code=code,
-        senders=_named(read_senders(path, len(found))),
-        services=services(signal, found),
+        senders=_named(read_senders(path, len(requests))),
+        services=services(signal, requests),
         refused_at=now,
     )
 
 
-def services(signal: str, found: Sequence[bytes]) -> tuple[str, ...]:
+def services(signal: str, requests: Sequence[bytes]) -> tuple[str, ...]:
     """The services that requests name, as far as they can be read at all."""
-    return _named(name for request in found for name in _services(signal, request))
+    return _named(name for request in requests for name in _services(signal, request))
 
 
-def set_aside(path: Path, refused: Refused) -> Path:
+def set_aside(path: Path, segment: Quarantined) -> Path:
     """Move a sealed segment into quarantine; returns where it is. The reason is written first."""
     target = path.with_suffix(REFUSED)
     note = _note(target)
     draft = note.with_suffix(".draft")
-    draft.write_text(json.dumps(asdict(refused), indent=1), encoding="utf-8")
+    draft.write_text(json.dumps(asdict(segment), indent=1), encoding="utf-8")
     draft.replace(note)
     path.rename(target)
     return target
 
 
-def listed(folder: Path) -> list[Refused]:
+def listed(folder: Path) -> list[Quarantined]:
     """Everything in quarantine, oldest first."""
-    found = []
+    segments = []
     for path in sorted(folder.glob(f"*{REFUSED}")):
         with contextlib.suppress(FileNotFoundError):  # somebody put it back meanwhile
-            found.append(_read(path))
-    return found
+            segments.append(_read(path))
+    return segments
 
 
 def retry(folder: Path, name: str) -> None:
@@ -110,7 +110,7 @@ def drop(folder: Path, name: str) -> None:
         each.unlink(missing_ok=True)
 
 
-def read_requests(folder: Path, name: str) -> tuple[Refused, list[bytes]]:
+def read_requests(folder: Path, name: str) -> tuple[Quarantined, list[bytes]]:
     """One quarantined segment and the requests in it."""
     path = _find(folder, name)
     return _read(path), records(path.read_bytes())
@@ -135,10 +135,10 @@ def _note(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
 
 
-def _read(path: Path) -> Refused:
+def _read(path: Path) -> Quarantined:
     try:
         row = json.loads(_note(path).read_text(encoding="utf-8"))
-        return Refused(**{**row, "senders": tuple(row["senders"]), "services": tuple(row["services"])})
+        return Quarantined(**{**row, "senders": tuple(row["senders"]), "services": tuple(row["services"])})
     except (OSError, ValueError, KeyError, TypeError):  # from an earlier version, or by hand
         return describe(path, reason=UNKNOWN, code=0, now=path.stat().st_mtime)
 
@@ -151,7 +151,7 @@ def _services(signal: str, request: bytes) -> Iterator[str]:
                 if pair.key == "service.name":
                     yield pair.value.string_value
     except (DecodeError, KeyError):
-        for match in _SERVICE.finditer(request):  # what the bytes still say
+        for match in _SERVICE.finditer(request):  # what the bytes still hold
             yield request[match.end() : match.end() + match.group(1)[0]].decode(errors="replace")
 
 

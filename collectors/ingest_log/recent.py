@@ -55,7 +55,7 @@ class RecentRequests:
         """Note a request that is about to be appended.
 
         Returns:
-            Its hash; and, if it is there already, what tells when it is on disk.
+            Its hash; and, if it is there already, the future of its write to disk.
         """
         digest = blake2b(request, digest_size=_HASH, person=signal.encode()[:16]).digest()
         with self._lock:
@@ -64,7 +64,7 @@ class RecentRequests:
             if known is None or _failed(known[1]):
                 self._known[digest] = (self._clock(), done)
                 return digest, None
-        if not _is_unmistakable(signal, request):
+        if not _is_certain_repeat(signal, request):
             return digest, None
         REPEATED.labels(signal).inc()
         return digest, known[1]
@@ -120,7 +120,7 @@ def _failed(done: Future[None]) -> bool:
     return done.done() and (done.cancelled() or done.exception() is not None)
 
 
-def _is_unmistakable(signal: str, payload: bytes) -> bool:
+def _is_certain_repeat(signal: str, payload: bytes) -> bool:
     """Whether two such requests can only be one that was sent twice: each of its items has a time of its own.
 
     A line without a time may well be written twice, or, where times are whole seconds, within one of them. Asked only

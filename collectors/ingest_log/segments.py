@@ -1,7 +1,7 @@
 """Write-ahead segments on the local disk: what was acked is here until the store has it.
 
 A request is appended to its signal's open segment, length-delimited; one thread writes and syncs whatever
-has gathered, and only then are the receivers told (group commit). An open segment is sealed by a rename
+has gathered, and only then are the receivers notified (group commit). An open segment is sealed by a rename
 after a second or so; the loader takes sealed ones, oldest first, and removes them once the store has them.
 
     <token>.<signal>.open                  being written
@@ -11,7 +11,7 @@ after a second or so; the loader takes sealed ones, oldest first, and removes th
     <token>.<signal>.senders               who sent each record (collectors/ingest_log/senders.py)
 
 A token starts with the Unix time in nanoseconds at which its segment was opened. It is never used twice, so the
-store can tell a segment that it has already stored.
+store can recognise a segment that it has already stored.
 """
 
 from __future__ import annotations
@@ -100,8 +100,8 @@ class IngestLog:
     Args:
         folder: where the segments are; made if absent, recovered if not empty.
         segment_bytes: a segment is sealed at this size at the latest.
-        max_backlog_bytes: above this, `append` refuses.
-        is_valid: says whether a record found after a crash is a whole request of that signal.
+        max_backlog_bytes: above this, `append` rejects.
+        is_valid: whether a record found after a crash is a whole request of that signal.
     """
 
     def __init__(
@@ -201,17 +201,17 @@ class IngestLog:
 
     def sealed(self) -> list[Segment]:
         """The segments that wait for the loader, oldest first; also those that somebody put back meanwhile."""
-        found = []
+        segments = []
         for path in sorted(self._folder.glob("*.ready")):
             with contextlib.suppress(OSError, ValueError):  # gone again, or no segment of ours
-                found.append(_describe(path))
+                segments.append(_describe(path))
         with self._counting:
-            for segment in found:
+            for segment in segments:
                 if segment.path.name not in self._counted:
                     self._counted.add(segment.path.name)
                     self._backlog += segment.size
             BACKLOG.set(self._backlog)
-        return found
+        return segments
 
     def mark_late(self, tokens: frozenset[str]) -> None:
         """Name the segments that fail while others are stored: `complete_until` no longer waits for them."""
@@ -280,16 +280,16 @@ class IngestLog:
     def _write(self, writes: Sequence[_Write]) -> None:
         try:
             for signal in {write.signal for write in writes}:
-                mine = [write for write in writes if write.signal == signal]
+                own_writes = [write for write in writes if write.signal == signal]
                 segment = self._segment(signal)
-                data = framed([write.payload for write in mine])
+                data = framed([write.payload for write in own_writes])
                 _write_all(segment, data)
                 with SYNC_SECONDS.time():
                     os.fdatasync(segment.file.fileno())
                 segment.size += len(data)
-                for write in mine:
+                for write in own_writes:
                     segment.kinds |= write.kinds
-                _note_senders(segment, [write.sender for write in mine])
+                _note_senders(segment, [write.sender for write in own_writes])
                 with self._counting:
                     self._backlog += len(data)
                     BACKLOG.set(self._backlog)

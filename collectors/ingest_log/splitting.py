@@ -30,22 +30,22 @@ _ITEMS: Final = {
 
 def split_records(path: Path) -> bool:
     """Divide a sealed segment between its records; False if it holds only one."""
-    found = records(path.read_bytes())
-    if len(found) < 2:
+    requests = records(path.read_bytes())
+    if len(requests) < 2:
         return False
-    names = read_senders(path, len(found))
-    middle = _middle([len(record) for record in found])
-    _replace(path, [(found[:middle], names[:middle]), (found[middle:], names[middle:])])
+    names = read_senders(path, len(requests))
+    middle = _middle([len(record) for record in requests])
+    _replace(path, [(requests[:middle], names[:middle]), (requests[middle:], names[middle:])])
     return True
 
 
 def split_request(path: Path, signal: str) -> bool:
-    """Divide a segment of one request between that request's items; False if there is only one, or it is unreadable."""
-    found = records(path.read_bytes())
-    if len(found) != 1:
+    """Divide a segment of one request between that request's items; False if there is one, or it is unreadable."""
+    requests = records(path.read_bytes())
+    if len(requests) != 1:
         return False
     names = read_senders(path, 1)
-    parts = halves(signal, found[0])
+    parts = halves(signal, requests[0])
     if parts is None:
         return False
     _replace(path, [([part], names) for part in parts])
@@ -58,15 +58,15 @@ def halves(signal: str, request: bytes) -> tuple[bytes, bytes] | None:
         first, second = MESSAGES[signal].FromString(request), MESSAGES[signal].FromString(request)
     except DecodeError:
         return None
-    one, other = first, second
+    left, right = first, second
     for name in _ITEMS[signal]:
         if name is None:
-            kind = one.WhichOneof("data")
+            kind = left.WhichOneof("data")
             if kind is None:
                 return None
-            one, other = getattr(one, kind), getattr(other, kind)
+            left, right = getattr(left, kind), getattr(right, kind)
             continue
-        items, others = getattr(one, name), getattr(other, name)
+        items, others = getattr(left, name), getattr(right, name)
         if len(items) > 1:
             middle = len(items) // 2
             del items[middle:]
@@ -74,7 +74,7 @@ def halves(signal: str, request: bytes) -> tuple[bytes, bytes] | None:
             return first.SerializeToString(), second.SerializeToString()
         if not items:
             return None
-        one, other = items[0], others[0]
+        left, right = items[0], others[0]
     return None
 
 
@@ -103,9 +103,9 @@ def _parts(path: Path) -> list[Path]:
 
 
 def _replace(path: Path, parts: Sequence[tuple[Sequence[bytes], Sequence[str]]]) -> None:
-    for target, (found, names) in zip(_parts(path), parts, strict=True):
+    for target, (requests, names) in zip(_parts(path), parts, strict=True):
         with target.open("wb") as file:
-            file.write(framed(found))
+            file.write(framed(requests))
             file.flush()
             os.fsync(file.fileno())
         write_senders(target, names)

@@ -1,4 +1,4 @@
-"""What a failed load says: about the segment, about the store, or about the moment."""
+"""What a failed load means: for the segment, the store, or the moment."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 from enum import Enum
 from typing import Final
 
-from watchkeeper.store.statements import RefusedError, TimedOutError
+from watchkeeper.store.statements import RejectedError, TimedOutError
 
 # ClickHouse's codes for a body that its decoder can't read. The whole body is read before anything is stored.
 UNREADABLE: Final = frozenset(
@@ -40,7 +40,7 @@ def judge(error: Exception, size: int, memory_mib: int) -> Verdict:
     if isinstance(error, TimedOutError):
         return Verdict.STORE
     # Code 0 is no answer of ClickHouse's: a balancer in front of it.
-    if not isinstance(error, RefusedError) or error.code == 0:
+    if not isinstance(error, RejectedError) or error.code == 0:
         return Verdict.AWAY
     if error.code in UNREADABLE:
         return Verdict.UNREADABLE
@@ -60,7 +60,7 @@ def largest_rows(size: int) -> int:
 
 def is_before_storing(error: Exception) -> bool:
     """Whether nothing of the segment can be in the store: it failed while its bytes were read."""
-    return isinstance(error, RefusedError) and error.code in UNREADABLE and "pushing to view" not in error.message
+    return isinstance(error, RejectedError) and error.code in UNREADABLE and "pushing to view" not in error.message
 
 
 def backoff(failures: int, first_s: float, longest_s: float) -> float:

@@ -97,13 +97,13 @@ class Rates:
         if left < needed:
             raise TooFastError(
                 f"{sender} sends more than {self._rate / (1 << 20):.3g} MiB/s (ingest.max_sender_mib_s); "
-                "others are not held back",
+                "other senders are not affected",
                 retry_after_s=max(1, math.ceil((needed - left) / self._rate)),
             )
         self.charge(sender, size)
 
     def charge(self, sender: str, size: int) -> None:
-        """Count what turned out to be more than was told, though it may be more than is left."""
+        """Count what turned out to be more than was declared, though it may be more than is left."""
         if self._rate:
             self._left[sender] = (self._filled(sender) - size, self._clock())
 
@@ -130,18 +130,18 @@ class Held:
 
         The call raises BusyError where there are too many already.
         """
-        mine = 0
+        own_bytes = 0
 
         def hold(size: int) -> None:
-            nonlocal mine
+            nonlocal own_bytes
             if self.bytes + size > self._most:
                 raise BusyError(
                     f"bodies of {self._most >> 20} MiB are being received at this moment, which is the most; try again"
                 )
             self.bytes += size
-            mine += size
+            own_bytes += size
 
         try:
             yield hold
         finally:
-            self.bytes -= mine
+            self.bytes -= own_bytes

@@ -97,7 +97,7 @@ def _members(body: bytes, name: str, begin: Callable[[], _Inflater], limit: int)
 
 def _inflate(inflater: _Inflater, chunk: bytes, name: str, most: int, *, is_first: bool) -> bytes:
     try:
-        # zlib returns what it could not take for want of room; there is room for all, or the request is refused.
+        # zlib returns what it could not take for lack of space; there is space for all, or the request is rejected.
         return inflater.decompress(chunk, most)
     except (zlib.error, ZstdError, EOFError) as error:
         if is_first:

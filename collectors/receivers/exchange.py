@@ -7,7 +7,7 @@ from typing import Any
 
 from collectors.receivers.callers import described, sender_of
 from collectors.receivers.rejections import MalformedError, SlowError, TooLargeError
-from watchkeeper.asgi.bodies import Bodies, Gone, Refused, throw_away
+from watchkeeper.asgi.bodies import Bodies, BodyRejected, Gone, throw_away
 from watchkeeper.config import Config
 
 Scope = dict[str, Any]
@@ -53,7 +53,7 @@ class Exchange:
         except Gone as error:
             self._is_read = True
             raise MalformedError("the connection closed before the body was whole") from error
-        except Refused as error:
+        except BodyRejected as error:
             self._is_read = not error.more
             raise (TooLargeError if error.status == 413 else SlowError)(error.text) from error
         self._is_read = True

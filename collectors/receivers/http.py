@@ -61,7 +61,7 @@ class HttpReceiver:
         is_ready: Callable[[], str | None],
         noted: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """`is_ready` says what is missing, if anything; `noted` what a human should know in either case."""
+        """`is_ready` names what is missing, if anything; `noted` what an operator should know in either case."""
         self._config = config
         self._sinks = sinks
         self._is_ready = is_ready
@@ -167,7 +167,7 @@ class HttpReceiver:
 
     @asynccontextmanager
     async def _body(self, exchange: Exchange) -> AsyncIterator[bytes]:
-        """The unpacked body, which counts as held in memory while the context lasts.
+        """The unpacked body, which counts as in memory while the context lasts.
 
         Raises:
             CollectorError: it is too large, too slow, broken, in an unknown encoding, or too much at once.
@@ -231,7 +231,7 @@ def _refusal(error: CollectorError | IngestLogError) -> tuple[int, int]:
 
 
 def _hints(error: CollectorError | IngestLogError) -> Pairs:
-    """Headers that say what would work."""
+    """Headers that name what would work."""
     match error:
         case UnsupportedError():
             return [("accept-encoding", ACCEPTED)]
@@ -246,7 +246,7 @@ def _hints(error: CollectorError | IngestLogError) -> Pairs:
 async def _status(
     exchange: Exchange, status: int, text: str, code: int, *, is_json: bool, extra: Pairs | None = None
 ) -> None:
-    """An error as OTLP says: a google.rpc.Status in the request's own encoding."""
+    """An error as OTLP specifies: a google.rpc.Status in the request's own encoding."""
     if is_json:
         await exchange.answer(status, json.dumps({"code": code, "message": text}).encode(), extra)
     else:

@@ -1,4 +1,4 @@
-"""OTLP requests: make sure of them, append to the ingest log, and say what OTLP says."""
+"""OTLP requests: validate them, append them to the ingest log, and answer as OTLP specifies."""
 
 from __future__ import annotations
 
@@ -65,19 +65,19 @@ class Intake:
             OverloadedError: the backlog is full; try again later.
             IngestLogError: the disk failed.
         """
-        rejected, told, payload = 0, "", body
+        rejected, notes, payload = 0, "", body
         if is_json:
             read = self._from_json(signal, body)
-            rejected, told, payload = read.rejected, read.message, read.body
+            rejected, notes, payload = read.rejected, read.message, read.body
         if not payload:
-            return Taken(done=None, rejected=rejected, message=told)
+            return Taken(done=None, rejected=rejected, message=notes)
         request = canonical(signal, payload, self._limits, time.time_ns())
-        whole_sender = f"{sender} service.name={request.service}" if sender else request.service
-        done = self._log.append(signal, request.body, request.kinds, sender=whole_sender, received=payload)
+        full_sender = f"{sender} service.name={request.service}" if sender else request.service
+        done = self._log.append(signal, request.body, request.kinds, sender=full_sender, received=payload)
         rejected += request.rejected
         REQUESTS.labels(signal, "accepted").inc()
         REJECTED.labels(signal).inc(rejected)
-        return Taken(done=done, rejected=rejected, message="; ".join(filter(None, (told, request.message))))
+        return Taken(done=done, rejected=rejected, message="; ".join(filter(None, (notes, request.message))))
 
     @staticmethod
     def _from_json(signal: str, body: bytes) -> FromJson:
@@ -86,7 +86,7 @@ class Intake:
 
 
 def response(signal: str, taken: Taken) -> Any:
-    """What OTLP answers: nothing, or a partial success that says what was left out or changed."""
+    """What OTLP answers: nothing, or a partial success with what was left out or changed."""
     message, count_name = _RESPONSES[signal]
     answer = message()
     if taken.rejected or taken.message:

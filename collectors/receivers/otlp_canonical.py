@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 from collectors.receivers.otlp_limits import Limits
 from collectors.receivers.otlp_schemas import CANONICAL
 from collectors.receivers.otlp_survey import ROWS, Census, Survey, count, survey
-from collectors.receivers.otlp_texts import Mended, mend
+from collectors.receivers.otlp_texts import RepairedTexts, repair
 from collectors.receivers.otlp_times import Judged, Window, are_fine, check_days, judge, mark_empty
 from collectors.receivers.rejections import MalformedError, TooLargeError
 
@@ -71,13 +71,13 @@ def _canonical(signal: str, payload: bytes, limits: Limits, now_ns: int) -> Cano
     census = count(signal, payload, limits)
     try:
         seen = survey(signal, payload)
-        mended = Mended()
+        repaired = RepairedTexts()
     except DecodeError:
         # Perhaps a string is not UTF-8; if it is more than that, this raises, too.
-        payload, mended = mend(signal, payload, limits)
+        payload, repaired = repair(signal, payload, limits)
         seen = survey(signal, payload)
     if seen.has_nested or census.largest > limits.value_bytes:
-        payload, mended = _mend_again(signal, payload, limits, mended)
+        payload, repaired = _repair_again(signal, payload, limits, repaired)
     message = CANONICAL[signal].FromString(payload)
     if seen.has_unknown:
         message.DiscardUnknownFields()
@@ -85,19 +85,19 @@ def _canonical(signal: str, payload: bytes, limits: Limits, now_ns: int) -> Cano
     if may_be_long or census.rows * len(payload) > limits.expanded_bytes:
         parts = _parts(signal, message)
         if any(part.longest > limits.value_bytes // 4 for part in parts):  # characters, of up to four bytes
-            payload, mended = _mend_again(signal, payload, limits, mended)
+            payload, repaired = _repair_again(signal, payload, limits, repaired)
             message = CANONICAL[signal].FromString(payload)
             message.DiscardUnknownFields()
             parts = _parts(signal, message)
         _check_expansion(parts, len(payload), limits)
     judged = _judge(signal, message, census, seen, Window.at(now_ns, limits))
-    told = "; ".join(filter(None, (judged.message(signal), mended.message)))
+    notes = "; ".join(filter(None, (judged.message(signal), repaired.message)))
     if judged.rejected and judged.rejected == census.rows:
-        raise MalformedError(f"nothing was taken: {told}")
+        raise MalformedError(f"nothing was taken: {notes}")
     # In one order of keys: the store tells series apart by their attributes as a map, in which the order counts.
     body = message.SerializeToString(deterministic=True)
     service = _service(signal, message)
-    return Canonical(body=body, kinds=seen.kinds, service=service, rejected=judged.rejected, message=told)
+    return Canonical(body=body, kinds=seen.kinds, service=service, rejected=judged.rejected, message=notes)
 
 
 def _service(signal: str, message: Any) -> str:
@@ -107,11 +107,11 @@ def _service(signal: str, message: Any) -> str:
     return ""
 
 
-def _mend_again(signal: str, payload: bytes, limits: Limits, before: Mended) -> tuple[bytes, Mended]:
-    payload, mended = mend(signal, payload, limits)
-    mended.replaced += before.replaced
-    mended.shortened += before.shortened
-    return payload, mended
+def _repair_again(signal: str, payload: bytes, limits: Limits, before: RepairedTexts) -> tuple[bytes, RepairedTexts]:
+    payload, repaired = repair(signal, payload, limits)
+    repaired.replaced += before.replaced
+    repaired.shortened += before.shortened
+    return payload, repaired
 
 
 def _judge(signal: str, message: Any, census: Census, seen: Survey, window: Window) -> Judged:

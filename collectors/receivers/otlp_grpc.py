@@ -44,7 +44,7 @@ def serve(config: Config, log: IngestLog) -> tuple[Any, int]:
     server = grpc.server(
         ThreadPoolExecutor(THREADS, thread_name_prefix="grpc"),
         interceptors=(door,),
-        # A body is read when a thread is free for it: what waits beyond that is told to come back.
+        # A body is read when a thread is free for it: what waits beyond that is asked to retry.
         maximum_concurrent_rpcs=MOST_CALLS,
         options=[("grpc.max_receive_message_length", limit), ("grpc.so_reuseport", 0)],
     )
@@ -70,7 +70,7 @@ class _Door(grpc.ServerInterceptor):  # type: ignore[misc]
         self._needs_token = any("ingest" in token.scopes for token in config.tokens)
 
     def intercept_service(self, continuation: Callable[[Any], Any], details: Any) -> Any:
-        """The handler of a call: the real one, or one that says no."""
+        """The handler of a call: the real one, or one that rejects it."""
         metadata = dict(details.invocation_metadata)
         origin = metadata.get("origin")
         if origin is not None and not self._callers.allows_origin(str(origin)):

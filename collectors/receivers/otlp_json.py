@@ -56,10 +56,10 @@ class FromJson:
     @property
     def message(self) -> str:
         """What was changed, for the sender; empty if nothing was."""
-        told = [f"{self.rejected} could not be read; the first: {self.reason}"] if self.rejected else []
+        notes = [f"{self.rejected} could not be read; the first: {self.reason}"] if self.rejected else []
         if self.replaced:
-            told.append("in some texts, what is not valid Unicode was replaced by U+FFFD")
-        return "; ".join(told)
+            notes.append("in some texts, what is not valid Unicode was replaced by U+FFFD")
+        return "; ".join(notes)
 
 
 def from_json(signal: str, body: bytes) -> FromJson:
@@ -240,7 +240,7 @@ def _rows_in(tree: Any, name: str) -> int:
         return 0
     rows = 0
     for key, value in tree.items():
-        snake = re.sub("([A-Z])", lambda found: "_" + found[1].lower(), key)
+        snake = re.sub("([A-Z])", lambda match: "_" + match[1].lower(), key)
         if snake in _FRAME:
             rows += sum(_rows_in(item, snake) for item in (value if isinstance(value, list) else [value]))
     return rows

@@ -10,7 +10,7 @@ from watchkeeper.config import Config
 # Attributes, events, links, points, metrics, scopes, ... of one request. Each takes two bytes on the wire at least,
 # and some fifty in memory: a small body must not become a huge one.
 MOST_ELEMENTS: Final = 1_000_000
-# Values within array and key-value attributes are turned into JSON text one by one, so they are dear.
+# Values within array and key-value attributes are turned into JSON text one by one, which is expensive.
 MOST_NESTED_VALUES: Final = 100_000
 # The store keeps a partition for each day.
 MOST_DAYS: Final = 100

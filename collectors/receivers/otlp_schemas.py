@@ -77,7 +77,7 @@ def _type_name(path: Path) -> str:
 
 def levels(signal: str) -> list[list[Path]]:
     """Where repeated messages stand in a request, from the outermost in."""
-    found: list[list[Path]] = []
+    levels_of_signal: list[list[Path]] = []
 
     def visit(message: Any, path: Path, depth: int) -> None:
         for field in message.fields:
@@ -85,13 +85,13 @@ def levels(signal: str) -> list[list[Path]]:
                 continue
             here = (*path, field.name)
             if field.is_repeated:
-                if len(found) == depth:
-                    found.append([])
-                found[depth].append(here)
+                if len(levels_of_signal) == depth:
+                    levels_of_signal.append([])
+                levels_of_signal[depth].append(here)
             visit(field.message_type, here, depth + field.is_repeated)
 
     visit(MESSAGES[signal].DESCRIPTOR, (), 0)
-    return found
+    return levels_of_signal
 
 
 def censuses(signal: str) -> list[Any]:

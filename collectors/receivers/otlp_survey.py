@@ -126,8 +126,8 @@ def count(signal: str, payload: bytes, limits: Limits) -> Census:
     if len(payload) > 2 * min(limits.rows, MOST_ELEMENTS):
         _count_elements(signal, payload)
     level = next(at for at, paths in enumerate(LEVELS[signal]) if ROWS[signal][0] in paths)
-    whole = CENSUSES[signal][level].FromString(payload)
-    lists = [_at(whole, path) for path in ROWS[signal]]
+    message = CENSUSES[signal][level].FromString(payload)
+    lists = [_at(message, path) for path in ROWS[signal]]
     rows = sum(map(len, lists))
     if rows > limits.rows:
         raise TooLargeError(
@@ -145,8 +145,8 @@ def count(signal: str, payload: bytes, limits: Limits) -> Census:
 def _count_elements(signal: str, payload: bytes) -> None:
     elements = 0
     for schema, paths in zip(CENSUSES[signal], LEVELS[signal], strict=True):
-        whole = schema.FromString(payload)
-        elements += sum(len(_at(whole, path)) for path in paths)
+        message = schema.FromString(payload)
+        elements += sum(len(_at(message, path)) for path in paths)
         if elements > MOST_ELEMENTS:
             raise TooLargeError(
                 f"the request holds over {MOST_ELEMENTS:,} resources, scopes, {NOUNS[signal]}, attributes, events and "
@@ -167,8 +167,8 @@ def survey(signal: str, payload: bytes) -> Survey:
         google.protobuf.message.DecodeError: not a request of this signal, or a string is not UTF-8.
         MalformedError: a field has another wire type than OTLP gives it; the message names it.
     """
-    whole = _SURVEYS[signal].FromString(payload)
-    has_unknown = _check_unknown(whole)
+    message = _SURVEYS[signal].FromString(payload)
+    has_unknown = _check_unknown(message)
     numbers = _NUMBERS[signal].FromString(payload)
     rows = [_at(numbers, path) for path in ROWS[signal]]
     times = tuple(
@@ -176,11 +176,11 @@ def survey(signal: str, payload: bytes) -> Survey:
     )
     kinds: frozenset[str] = frozenset()
     if signal == "metrics":
-        metric = _at(whole, ROWS[signal][0][:3])
+        metric = _at(message, ROWS[signal][0][:3])
         kinds = frozenset(kind for kind in KINDS if metric.HasField(kind)) or frozenset({"gauge"})
     return Survey(
         kinds=kinds,
-        has_nested=any(_nested(whole)),
+        has_nested=any(_nested(message)),
         has_unknown=has_unknown,
         times=times,
         values=sum(len(getattr(row, name)) for row in rows[:2] for name in VALUES) if signal == "metrics" else 0,
@@ -200,17 +200,17 @@ def _nested(message: Any) -> Iterator[bool]:
         yield from _nested(child)
 
 
-def _check_unknown(whole: Any) -> bool:
+def _check_unknown(message: Any) -> bool:
     """Whether the merged message holds unknown fields. None of them may be a known one in another wire type."""
-    size = whole.ByteSize()
-    known = type(whole)()
-    known.CopyFrom(whole)
+    size = message.ByteSize()
+    known = type(message)()
+    known.CopyFrom(message)
     known.DiscardUnknownFields()
     if known.ByteSize() == size:
         return False
     budget = [MOST_UNKNOWN]
-    for path, message in _messages(whole, ()):
-        _check_fields(path, message, budget)
+    for path, nested in _messages(message, ()):
+        _check_fields(path, nested, budget)
     return True
 
 

@@ -19,8 +19,8 @@ REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 
 
 @dataclass(slots=True)
-class Mended:
-    """What was changed, to be told to the sender."""
+class RepairedTexts:
+    """What was changed, for a message to the sender."""
 
     replaced: int = 0
     shortened: int = 0
@@ -28,15 +28,15 @@ class Mended:
     @property
     def message(self) -> str:
         """In words; empty if nothing was."""
-        told = []
+        notes = []
         if self.replaced:
-            told.append(f"in {self.replaced} texts, bytes that are not UTF-8 were replaced by U+FFFD")
+            notes.append(f"in {self.replaced} texts, bytes that are not UTF-8 were replaced by U+FFFD")
         if self.shortened:
-            told.append(f"{self.shortened} texts were over ingest.max_value_kib and were shortened")
-        return "; ".join(told)
+            notes.append(f"{self.shortened} texts were over ingest.max_value_kib and were shortened")
+        return "; ".join(notes)
 
 
-def mend(signal: str, payload: bytes, limits: Limits) -> tuple[bytes, Mended]:
+def repair(signal: str, payload: bytes, limits: Limits) -> tuple[bytes, RepairedTexts]:
     """The request with valid texts of bounded length only, and with JSON text for arrays and key-value lists.
 
     Raises:
@@ -44,18 +44,18 @@ def mend(signal: str, payload: bytes, limits: Limits) -> tuple[bytes, Mended]:
         TooLargeError: arrays hold too many values.
     """
     message = LENIENT[signal].FromString(payload)
-    mended = Mended()
-    _Mend(limits.value_bytes, mended).message(message, _text_fields(signal))
-    return bytes(message.SerializeToString()), mended
+    repaired = RepairedTexts()
+    _Repair(limits.value_bytes, repaired).message(message, _text_fields(signal))
+    return bytes(message.SerializeToString()), repaired
 
 
 def _text_fields(signal: str) -> dict[str, frozenset[str]]:
     """Which fields are texts in OTLP's own schema, by message."""
-    found: dict[str, frozenset[str]] = {}
+    names_by_message: dict[str, frozenset[str]] = {}
 
     def visit(message: Any) -> None:
-        if message.full_name not in found:
-            found[message.full_name] = frozenset(
+        if message.full_name not in names_by_message:
+            names_by_message[message.full_name] = frozenset(
                 field.name for field in message.fields if field.type == FieldDescriptor.TYPE_STRING
             )
             for field in message.fields:
@@ -63,26 +63,26 @@ def _text_fields(signal: str) -> dict[str, frozenset[str]]:
                     visit(field.message_type)
 
     visit(MESSAGES[signal].DESCRIPTOR)
-    return found
+    return names_by_message
 
 
-class _Mend:
-    def __init__(self, limit: int, mended: Mended) -> None:
+class _Repair:
+    def __init__(self, limit: int, repaired: RepairedTexts) -> None:
         self._limit = limit
-        self._mended = mended
+        self._repaired = repaired
         self._nested_left = [MOST_NESTED_VALUES]
 
     def message(self, message: Any, texts: dict[str, frozenset[str]]) -> None:
-        """Mend one message and what it holds."""
+        """Repair one message and what it holds."""
         if message.DESCRIPTOR.name == "AnyValue" and message.WhichOneof("value") in NESTED:
             message.string_value = self._json(message)
-        mine = texts[message.DESCRIPTOR.full_name]
+        own_texts = texts[message.DESCRIPTOR.full_name]
         for field, value in message.ListFields():
             if field.message_type is not None:
                 for item in value if field.is_repeated else [value]:
                     self.message(item, texts)
             elif field.type == FieldDescriptor.TYPE_BYTES:
-                good = self._text if field.name in mine else self._bytes
+                good = self._text if field.name in own_texts else self._bytes
                 if field.is_repeated:
                     value[:] = [good(item) for item in value]
                 elif (better := good(value)) is not value:
@@ -100,16 +100,16 @@ class _Mend:
         try:
             value.decode()
         except UnicodeDecodeError:
-            self._mended.replaced += 1
+            self._repaired.replaced += 1
             value = value.decode("utf-8", "replace").encode()
         if len(value) > self._limit:
-            self._mended.shortened += 1
+            self._repaired.shortened += 1
             end = f"… (shortened from {len(value):,} bytes)".encode()
             value = value[: self._limit - len(end)].decode("utf-8", "ignore").encode() + end
         return value
 
     def _bytes(self, value: bytes) -> bytes:
         if len(value) > self._limit:
-            self._mended.shortened += 1
+            self._repaired.shortened += 1
             return value[: self._limit]
         return value

@@ -1,4 +1,4 @@
-"""Times that the store can't keep: rows too old, too far ahead, or without any; and what can be mended of them.
+"""Times that the store can't keep: rows too old, too far ahead, or without any; and what can be repaired of them.
 
 Whether there are any is asked of all rows at once; only a request that has some is gone through row by row.
 """
@@ -51,15 +51,15 @@ class Judged:
 
     def message(self, signal: str) -> str:
         """In words; empty if nothing was wrong."""
-        told = []
+        notes = []
         if self.rejected and self.window:
-            told.append(
+            notes.append(
                 f"{self.rejected} {NOUNS[signal]} lie outside the time that is kept, {_iso(self.window.lowest)} to "
                 f"{_iso(self.window.highest)} (store.retention_days, ingest.max_ahead_hours); the first: {self.first}"
             )
         if self.moved:
-            told.append(f"{self.moved} {NOUNS[signal]} had {' and '.join(sorted(self.moves))}")
-        return "; ".join(told)
+            notes.append(f"{self.moved} {NOUNS[signal]} had {' and '.join(sorted(self.moves))}")
+        return "; ".join(notes)
 
 
 def are_fine(signal: str, rows: int, times: tuple[Times, ...], window: Window) -> bool:

@@ -1,6 +1,6 @@
 """A page in one of Prometheus' formats as OTLP metrics: whatever of it can be kept is kept, the rest is counted.
 
-A page that cannot be read is refused whole, as Prometheus does. A sample that can be read but not kept (a time before
+A page that cannot be read is rejected whole, as Prometheus does. A sample that can be read but not kept (a time before
 the calendar, a count that is no number, a series that came before) costs only itself.
 """
 
@@ -69,7 +69,7 @@ def read_page(
     at_ns: int,
     go_on: Callable[[], bool] = lambda: True,
 ) -> Exposition:
-    """A page as OTLP. `go_on` is asked between lines; when it says no, the rest is not read.
+    """A page as OTLP. `go_on` is asked between lines; when it is False, the rest is not read.
 
     Raises:
         CollectorError: not in a Prometheus format, or not read to its end.
@@ -105,7 +105,7 @@ class _Lines:
     """The page's lines as the parsers take them: without exemplars, numbers in decimal; counts the samples.
 
     Raises:
-        CollectorError: from the iteration: a line is too long for any series, or `go_on` said no.
+        CollectorError: from the iteration: a line is too long for any series, or `go_on` was False.
     """
 
     def __init__(self, text: str, go_on: Callable[[], bool], *, is_open: bool) -> None:
@@ -118,7 +118,7 @@ class _Lines:
         # Not splitlines: a label may hold a line separator of Unicode.
         for line in self._text.removesuffix("\n").split("\n") if self._text else ():
             if len(line) > LONGEST_LINE:
-                raise CollectorError(f"refused: a line is over {LONGEST_LINE >> 10} KiB: {one_line(line, 60)}")
+                raise CollectorError(f"rejected: a line is over {LONGEST_LINE >> 10} KiB: {one_line(line, 60)}")
             if not self._go_on():
                 raise CollectorError("not read to its end: it takes too long, or the role stops", retry=True)
             plain = line if self._is_open else line.strip()
@@ -167,7 +167,7 @@ def _to_otlp(
 
 
 def _is_kept(sample: Any, cumulative: set[str], seen: set[tuple[Any, ...]], at_ns: int, left: _Left) -> bool:
-    """Whether a sample can be kept; one that tells only when a counter began is no series of its own."""
+    """Whether a sample can be kept; one that only states when a counter began is no series of its own."""
     if sample.name.endswith("_created") and sample.name.removesuffix("_created") in cumulative:
         return False
     if getattr(sample, "native_histogram", None) is not None or sample.value is None:
@@ -304,17 +304,17 @@ def parts(request: ExportMetricsServiceRequest, most: int = MOST_POINTS) -> Iter
     """A request in requests of at most `most` points, each with the resource; the last one ends as it does."""
     (scoped,) = request.resource_metrics
     (metrics,) = scoped.scope_metrics
-    part, room = _like(scoped, metrics), most
+    part, space = _same_scope(scoped, metrics), most
     for metric in metrics.metrics:
         kind = metric.WhichOneof("data")
         points = getattr(metric, kind).data_points
         first = 0
         while first < len(points):
-            if not room:
+            if not space:
                 yield part
-                part, room = _like(scoped, metrics), most
+                part, space = _same_scope(scoped, metrics), most
             taken = part.resource_metrics[0].scope_metrics[0].metrics.add()
-            if first == 0 and len(points) <= room:
+            if first == 0 and len(points) <= space:
                 taken.CopyFrom(metric)
             else:
                 taken.name, taken.description, taken.unit = metric.name, metric.description, metric.unit
@@ -322,13 +322,13 @@ def parts(request: ExportMetricsServiceRequest, most: int = MOST_POINTS) -> Iter
                 for name in ("is_monotonic", "aggregation_temporality"):
                     if hasattr(data, name):
                         setattr(data, name, getattr(getattr(metric, kind), name))
-                data.data_points.extend(points[first : first + room])
-            count = min(room, len(points) - first)
-            first, room = first + count, room - count
+                data.data_points.extend(points[first : first + space])
+            count = min(space, len(points) - first)
+            first, space = first + count, space - count
     yield part
 
 
-def _like(scoped: Any, metrics: Any) -> ExportMetricsServiceRequest:
+def _same_scope(scoped: Any, metrics: Any) -> ExportMetricsServiceRequest:
     """A request without metrics of the same resource and scope."""
     request = ExportMetricsServiceRequest()
     resource = request.resource_metrics.add()

@@ -1,8 +1,8 @@
 """Prometheus scrapes: read a target's /metrics and hand it on as OTLP, like any other telemetry.
 
 One thread runs a loop with a task for every target, so that none waits for another; pages are read by a few workers
-beside it. Each scrape ends within its time, each failure is that target's alone, is stored as `up` = 0, and is told
-with its reason among the role's problems.
+beside it. Each scrape ends within its time, each failure is that target's alone, is stored as `up` = 0, and is
+reported with its reason among the role's problems.
 """
 
 from __future__ import annotations
@@ -155,18 +155,18 @@ class Scraper:
             await self._keep(down(job, target), subject)
             raise
         SCRAPES.labels(job.job, "ok").inc()
-        self._tell(job, subject, exposition, rejected)
+        self._report(job, subject, exposition, rejected)
 
     async def _keep(self, request: ExportMetricsServiceRequest, sender: str) -> str:
         """Put a request into the ingest log; what of it was left out or changed there, in words."""
 
         def keep() -> str:
             taken = [self._intake.take("metrics", part.SerializeToString(), sender=sender) for part in parts(request)]
-            return "; ".join(dict.fromkeys(one.message for one in taken if one.message))
+            return "; ".join(dict.fromkeys(each.message for each in taken if each.message))
 
         return await asyncio.get_running_loop().run_in_executor(self._readers, keep)
 
-    def _tell(self, job: ScrapeConfig, subject: str, exposition: Exposition, rejected: str) -> None:
+    def _report(self, job: ScrapeConfig, subject: str, exposition: Exposition, rejected: str) -> None:
         self._problems.solved(LOOP, subject)
         partly = f"{subject}, in part"
         SET_ASIDE.labels(job.job).inc(sum(exposition.set_aside.values()))

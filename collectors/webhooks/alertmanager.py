@@ -19,12 +19,12 @@ from watchkeeper.names import bounded, shortened
 from watchkeeper.text import one_line
 from watchkeeper.vocabulary import AlertNotice, Finding
 
-# Severities that wake nobody. Anything else pages, since a rule's author chose to send it.
+# Severities that page nobody. Anything else pages, since a rule's author chose to send it.
 QUIET: Final = frozenset({"info", "none", "warning", "ticket", "low"})
 SERVICE_LABELS: Final = ("service", "service_name", "app", "job", "instance")
 USED_LABELS: Final = ("alertname", "severity", *SERVICE_LABELS)
 HEARTBEAT: Final = "Watchdog"
-# Telemetry is not kept as long: an alert that began earlier is told as this old.
+# Telemetry is not kept as long: an alert that began earlier is shown as this old.
 OLDEST_ONSET: Final = timedelta(days=7)
 LONGEST_SUMMARY: Final = 2000
 LONGEST_VALUE: Final = 1000
@@ -45,13 +45,13 @@ class SetAside:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook:
-    """What one request says.
+    """What one request holds.
 
     Attributes:
         notices: the alerts that can be used, in their order.
         set_aside: the others, and those that were changed to fit.
-        heartbeats: alerts that only say that the sender is alive.
-        truncated: how many alerts the sender left out of the body, as it says itself.
+        heartbeats: alerts that only show that the sender is alive.
+        truncated: how many alerts the sender left out of the body, by its own count.
         sender: the receiver and group that the sender names.
     """
 
@@ -239,7 +239,8 @@ def _shown(value: Any) -> str:
 
 
 def summary_of(set_aside: Sequence[SetAside]) -> list[dict[str, Any]]:
-    """What the sender is told of what was set aside: the first few."""
+    """What the sender learns of what was set aside: the first few."""
     return [
-        {"index": one.index, "alert": one.name, "reason": one.reason, "used": one.used} for one in set_aside[:SHOWN]
+        {"index": each.index, "alert": each.name, "reason": each.reason, "used": each.used}
+        for each in set_aside[:SHOWN]
     ]

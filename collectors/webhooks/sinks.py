@@ -55,7 +55,7 @@ class StateSinks:
         return {"id": change.id, "new": record_change(self._database(), change)}
 
     def take_alerts(self, body: Any) -> dict[str, Any]:
-        """Keep what a webhook says of alerts, and answer with what became of them.
+        """Keep a webhook's alerts, and answer with what became of them.
 
         Raises:
             MalformedError: not a webhook, or nothing in it can be used.
@@ -79,18 +79,18 @@ class StateSinks:
 
     def _report(self, webhook: Webhook) -> None:
         """Keep what was set aside where an operator looks; each kind of an alert once for one body."""
-        told: dict[str, tuple[str, int]] = {}
+        reasons: dict[str, tuple[str, int]] = {}
         for each in webhook.set_aside:
-            reason, count = told.get(each.name, (each.reason, 0))
-            told[each.name] = (reason, count + 1)
+            reason, count = reasons.get(each.name, (each.reason, 0))
+            reasons[each.name] = (reason, count + 1)
         known = {problem.subject for problem in self._problems.current() if problem.loop == LOOP}
-        for name, (reason, count) in list(told.items())[:100]:
+        for name, (reason, count) in list(reasons.items())[:100]:
             self._problems.report(LOOP, name, f"{reason} ({count} in one body)" if count > 1 else reason)
         if webhook.truncated:
             reason = f"the sender cut {webhook.truncated} alerts off its body: raise max_alerts there, or group by less"
             self._problems.report(LOOP, webhook.sender, reason)
         elif webhook.sender in known:
             self._problems.solved(LOOP, webhook.sender)
-        if known - told.keys():
-            for name in {notice.finding.attributes["alertname"] for notice in webhook.notices} & known - told.keys():
+        if known - reasons.keys():
+            for name in {notice.finding.attributes["alertname"] for notice in webhook.notices} & known - reasons.keys():
                 self._problems.solved(LOOP, name)

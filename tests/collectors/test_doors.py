@@ -192,17 +192,17 @@ def test_rates_fill_up_again() -> None:
     now = [0.0]
     rates = Rates(100, clock=lambda: now[0])
     rates.take("a", 400)
-    with pytest.raises(TooFastError) as told:
+    with pytest.raises(TooFastError) as raised:
         rates.take("a", 250)
-    assert told.value.retry_after_s == 3
+    assert raised.value.retry_after_s == 3
     rates.take("b", 250)
-    now[0] += told.value.retry_after_s
+    now[0] += raised.value.retry_after_s
     rates.take("a", 250)
     now[0] += 4
     rates.take("a", 1000)
-    with pytest.raises(TooFastError) as told:
+    with pytest.raises(TooFastError) as raised:
         rates.take("a", 1)
-    now[0] += told.value.retry_after_s
+    now[0] += raised.value.retry_after_s
     rates.take("a", 1)
     Rates(0).take("a", 1 << 60)
 
@@ -231,9 +231,9 @@ def test_a_token_comes_before_the_body_over_grpc(guarded: OwnRoles) -> None:
                 grpc.StatusCode.PERMISSION_DENIED,
             ),
         ):
-            with pytest.raises(grpc.RpcError) as told:
+            with pytest.raises(grpc.RpcError) as raised:
                 call(body, metadata=metadata, timeout=60)
-            assert told.value.code() == code
+            assert raised.value.code() == code
         answer = call(b"", metadata=[("authorization", "Bearer sesame")], timeout=60)
         assert ExportTraceServiceResponse.FromString(answer) == ExportTraceServiceResponse()
 
@@ -245,9 +245,9 @@ def test_grpc_is_bounded_unpacked(roles: OwnRoles, compression: Any) -> None:
     """A message of a few kB that would be 64 MiB is refused; one that is packed well is taken."""
     with grpc.insecure_channel(f"127.0.0.1:{roles.config.ingest.otlp_grpc_port}", compression=compression) as channel:
         call = channel.unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Export")
-        with pytest.raises(grpc.RpcError) as told:
+        with pytest.raises(grpc.RpcError) as raised:
             call(b"\x0a" * (64 << 20), timeout=60)
-        assert told.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert raised.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
         assert call(request("packed", "a").SerializeToString(), timeout=60) == b""
 
 
@@ -257,15 +257,15 @@ def test_what_was_left_out_is_told_as_a_partial_success(roles: OwnRoles, http: h
     whole = request(service, "kept", "of 1970")
     whole.resource_spans[0].scope_spans[0].spans[1].start_time_unix_nano = 5
     whole.resource_spans[0].scope_spans[0].spans[1].end_time_unix_nano = 6
-    told = http.post("/v1/traces", content=whole.SerializeToString(), headers=PROTOBUF)
-    assert told.status_code == 200
-    part = ExportTraceServiceResponse.FromString(told.content).partial_success
+    answer = http.post("/v1/traces", content=whole.SerializeToString(), headers=PROTOBUF)
+    assert answer.status_code == 200
+    part = ExportTraceServiceResponse.FromString(answer.content).partial_success
     assert (part.rejected_spans, "1970-01-01" in part.error_message) == (1, True)
     tree = MessageToDict(whole)
     for span in tree["resourceSpans"][0]["scopeSpans"][0]["spans"]:
         span["spanId"] = secrets.token_hex(8)
-    told = http.post("/v1/traces", content=json.dumps(tree).encode(), headers=JSON)
-    assert told.json()["partialSuccess"]["rejectedSpans"] == "1"
+    answer = http.post("/v1/traces", content=json.dumps(tree).encode(), headers=JSON)
+    assert answer.json()["partialSuccess"]["rejectedSpans"] == "1"
     whole.resource_spans[0].scope_spans[0].spans[0].span_id = secrets.token_bytes(8)  # else it is the same batch again
     with grpc.insecure_channel(f"127.0.0.1:{roles.config.ingest.otlp_grpc_port}") as channel:
         call = channel.unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Export")

@@ -56,9 +56,9 @@ def test_every_signal_arrives(channel: grpc.Channel, rows: Rows) -> None:
 def test_malformed_bytes_are_an_invalid_argument(channel: grpc.Channel) -> None:
     """What is no request gets INVALID_ARGUMENT, so that an exporter does not try again."""
     call = channel.unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Export")
-    with pytest.raises(grpc.RpcError) as told:
+    with pytest.raises(grpc.RpcError) as raised:
         call(b"junk", timeout=30)
-    assert told.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert raised.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_overload_is_resource_exhausted_with_retry_info(tmp_path: Path) -> None:
@@ -79,10 +79,10 @@ def test_overload_is_resource_exhausted_with_retry_info(tmp_path: Path) -> None:
         own.start("ingest")
         stub = trace_service_pb2_grpc.TraceServiceStub(channel)
         acks = (stub.Export(traces(), timeout=30) for _ in range(20))
-        with pytest.raises(grpc.RpcError) as told:
+        with pytest.raises(grpc.RpcError) as raised:
             list(acks)
-    assert told.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
-    (detail,) = rpc_status.from_call(told.value).details
+    assert raised.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    (detail,) = rpc_status.from_call(raised.value).details
     info = RetryInfo()
     assert detail.Unpack(info)
     assert info.retry_delay.seconds == 2

@@ -133,10 +133,10 @@ def test_whole_pairs_stay() -> None:
 )  # fmt: skip
 def test_what_is_no_request_is_refused(body: bytes) -> None:
     """With a reason of one line."""
-    with pytest.raises(MalformedError) as told:
+    with pytest.raises(MalformedError) as raised:
         from_json("traces", body)
-    assert 10 < len(told.value.message) < 500
-    assert "\n" not in told.value.message
+    assert 10 < len(raised.value.message) < 500
+    assert "\n" not in raised.value.message
 
 
 def test_objects_without_end_are_refused() -> None:

@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from collectors.receivers.otlp_canonical import Canonical, canonical
 from collectors.receivers.otlp_limits import Limits
-from collectors.receivers.otlp_texts import mend
+from collectors.receivers.otlp_texts import repair
 from collectors.receivers.rejections import MalformedError, TooLargeError
 
 NOW = 1_800_000_000_000_000_000
@@ -99,7 +99,7 @@ def test_malformed_bytes_are_refused(payload: bytes) -> None:
     with pytest.raises(MalformedError):
         take("traces", payload)
     with pytest.raises(DecodeError):
-        mend("traces", payload, LIMITS)
+        repair("traces", payload, LIMITS)
 
 
 def test_an_array_without_end_is_refused() -> None:

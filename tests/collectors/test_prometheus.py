@@ -152,18 +152,18 @@ def test_openmetrics_is_read(target: Target) -> None:
 def test_a_bad_page_says_which_target(target: Target, status: int, page: str, kind: str, words: str) -> None:
     """An error status or another format raises, naming the URL and what it was."""
     target.status, target.page, target.kind = status, page, kind
-    with pytest.raises(CollectorError, match=words) as told:
+    with pytest.raises(CollectorError, match=words) as raised:
         read(target)
-    assert target.address in told.value.message
+    assert target.address in raised.value.message
 
 
 def test_a_target_that_is_away_says_so() -> None:
     """A refused connection raises an error that is worth a retry."""
     gone = Target()
     gone.close()
-    with pytest.raises(CollectorError, match=gone.address) as told:
+    with pytest.raises(CollectorError, match=gone.address) as raised:
         read(gone)
-    assert told.value.retry
+    assert raised.value.retry
 
 
 # Samples that cannot be kept
@@ -407,10 +407,10 @@ def test_a_redirect_to_another_host_is_followed_only_where_configured(target: Ta
     other.page = FINE
     target.status, target.headers = 302, {"Location": f"http://{other.address}/metrics?token=hunter2"}
     address = f"ana:secret@{target.address}"
-    with pytest.raises(CollectorError, match="redirect_hosts") as told:
+    with pytest.raises(CollectorError, match="redirect_hosts") as raised:
         once(address)
-    assert other.address in told.value.message
-    assert not any(word in told.value.message for word in ("hunter2", "secret", "ana"))
+    assert other.address in raised.value.message
+    assert not any(word in raised.value.message for word in ("hunter2", "secret", "ana"))
     assert other.asked == []
     for allowed in (other.address, "127.0.0.1", "*"):
         assert values(metrics_of(once(address, redirect_hosts=(allowed,)))["fine"]) == [7]
@@ -607,10 +607,10 @@ def test_credentials_of_an_address_stand_nowhere(log: Log, target: Target, caplo
         until(lambda: any(up for _, up, _ in log.kept))
         scraper.stop()
     assert target.asked[0][1]["authorization"].startswith("Basic ")
-    told = f"{problems.current()}{logs}{log.kept}" + "".join(
+    output = f"{problems.current()}{logs}{log.kept}" + "".join(
         record.getMessage() for record in caplog.records if not record.name.startswith("httpcore")
     )
-    assert "hunter2" not in told
+    assert "hunter2" not in output
 
 
 # Recorded pages

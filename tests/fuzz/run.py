@@ -60,7 +60,7 @@ class Result:
     def sent(self) -> int:
         return sum(self.statuses.values())
 
-    def told(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """For a human."""
         by_door: dict[str, dict[int, int]] = {}
         for (door, status), count in sorted(self.statuses.items()):
@@ -69,7 +69,7 @@ class Result:
             "sent": self.sent,
             "answers of 5xx": len(self.failures),
             "tracebacks": len(self.tracebacks),
-            "memory, MiB": [round(one) for one in self.memory_mib],
+            "memory, MiB": [round(mib) for mib in self.memory_mib],
             "by door": by_door,
         }
 
@@ -337,7 +337,7 @@ def main() -> None:
     kinds = Counter(_kind(text) for text in result.tracebacks)
     for text in result.tracebacks[: given.show]:
         print(text)
-    print(json.dumps(result.told()))
+    print(json.dumps(result.summary()))
     for kind, count in kinds.most_common(30):
         print(count, kind)
     sys.exit(bool(result.failures or result.tracebacks))

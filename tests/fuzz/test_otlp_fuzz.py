@@ -25,7 +25,7 @@ from collectors.receivers.otlp_survey import ROWS
 from collectors.receivers.rejections import MalformedError
 from tests.waiting import until
 from watchkeeper.store.otlp import Destination, inserts
-from watchkeeper.store.statements import RefusedError, Statements
+from watchkeeper.store.statements import RejectedError, Statements
 
 pytestmark = pytest.mark.xdist_group("otlp-fuzz")
 SEED: Final = 20261129
@@ -129,7 +129,7 @@ def insert(store: Statements, signal: str, records: list[tuple[int, bytes]]) -> 
     try:
         for statement in inserts(Destination(database="otel", memory_mib=500), signal, secrets.token_hex(8)):
             store.run(f"{statement} FORMAT Protobuf", body)
-    except RefusedError as error:
+    except RejectedError as error:
         if len(records) == 1:
             raise AssertionError(f"seed {records[0][0]}: the engine refuses what was accepted: {error}") from error
         for record in records:

@@ -1,8 +1,8 @@
 """Bodies are whole, small enough and in time before anybody behind this reads them.
 
-A body is counted while it arrives. One that is too large is refused after at most its limit was kept, one that takes
+A body is counted while it arrives. One that is too large is rejected after at most its limit was kept, one that takes
 too long after `DEADLINE_S`; all bodies that are on their way share `MOST_BYTES`, and where that is used up, whoever has
-been sending longest is refused, so that slow senders hold back nobody.
+been sending longest is rejected, so that slow senders block nobody.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LINGER_S: Final = 1.0
 LINGER_BYTES: Final = 4 << 20
 
 
-class Refused(Exception):
+class BodyRejected(Exception):
     """The body is not taken; `status` and `text` are the answer, `more` whether some of it is still to come."""
 
     def __init__(self, status: int, text: str, *, more: bool = True) -> None:
@@ -68,13 +68,13 @@ class Bodies:
         """The whole body.
 
         Raises:
-            Refused: it is too large, or takes too long.
+            BodyRejected: it is too large, or takes too long.
             Gone: the sender is.
         """
         limit = self._limits.of(scope["path"])
         declared = _declared(scope)
         if declared is not None and declared > limit:
-            raise Refused(413, _too_large(limit))
+            raise BodyRejected(413, _too_large(limit))
         self._number += 1
         number = self._number
         try:
@@ -88,32 +88,34 @@ class Bodies:
                     part = message.get("body", b"")
                     arriving.size += len(part)
                     if arriving.size > limit:
-                        raise Refused(413, _too_large(limit), more=bool(message.get("more_body")))
+                        raise BodyRejected(413, _too_large(limit), more=bool(message.get("more_body")))
                     if part:
                         parts.append(part)
-                        self._make_room(number)
+                        self._bound_memory(number)
                     if not message.get("more_body"):
                         return b"".join(parts)
         except TimeoutError as error:
-            raise Refused(408, f"the body did not arrive within {self._deadline_s:g} s; send it at once") from error
+            raise BodyRejected(
+                408, f"the body did not arrive within {self._deadline_s:g} s; send it at once"
+            ) from error
         finally:
             self._arriving.pop(number, None)
 
-    def _make_room(self, but: int) -> None:
+    def _bound_memory(self, but: int) -> None:
         """Let the one that has been sending longest run out of time where all together hold too much."""
-        held = sum(one.size for one in self._arriving.values())
-        for number, one in list(self._arriving.items()):
-            if held <= self._most_bytes:
+        total = sum(each.size for each in self._arriving.values())
+        for number, each in list(self._arriving.items()):
+            if total <= self._most_bytes:
                 return
             if number != but:
-                held -= one.size
-                one.size = 0
-                one.timer.reschedule(asyncio.get_running_loop().time())
+                total -= each.size
+                each.size = 0
+                each.timer.reschedule(asyncio.get_running_loop().time())
                 del self._arriving[number]
 
 
 async def throw_away(receive: Receive) -> None:
-    """Take what the sender of a refused body still sends, for a moment and up to a bound."""
+    """Take what the sender of a rejected body still sends, for a moment and up to a bound."""
     taken = 0
     try:
         async with asyncio.timeout(LINGER_S):

@@ -24,10 +24,10 @@ def name_of(host: str) -> str:
     >>> name_of("LocalHost.:8050"), name_of("[::1]:8050"), name_of("127.0.0.1@evil.example"), name_of("")
     ('localhost', '::1', '', '')
     """
-    found = _HOST.fullmatch(host)
-    if not found:
+    match = _HOST.fullmatch(host)
+    if not match:
         return ""
-    return found["name"].strip("[]").lower().removesuffix(".")
+    return match["name"].strip("[]").lower().removesuffix(".")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +79,8 @@ def is_foreign(origin: str | None, host: str, public_url: str | None = None) -> 
 
 
 def _port(host: str) -> int | None:
-    found = _HOST.fullmatch(host)
-    return int(found["port"]) if found and found["port"] else None
+    match = _HOST.fullmatch(host)
+    return int(match["port"]) if match and match["port"] else None
 
 
 def _usual(scheme: str) -> int:

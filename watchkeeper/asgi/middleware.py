@@ -9,7 +9,7 @@ from typing import Final
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from watchkeeper.asgi.bodies import Bodies, Gone, Limits, Refused, throw_away
+from watchkeeper.asgi.bodies import Bodies, BodyRejected, Gone, Limits, throw_away
 from watchkeeper.asgi.hosts import Names, is_foreign, name_of
 
 LARGEST_HEAD: Final = 32 << 10
@@ -72,7 +72,7 @@ class Door:
             return
         try:
             body = await self._bodies.whole(scope, receive)
-        except Refused as error:
+        except BodyRejected as error:
             await refuse(receive, protected, error.status, error.text, more=error.more)
             return
         except Gone:

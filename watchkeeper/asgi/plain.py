@@ -1,4 +1,4 @@
-"""JSON as it should have been sent: it can say much that no program means, and that fails later, far away."""
+"""Plain JSON: what JSON allows and no program means is rejected here, before it fails later, far away."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ def check_plain(value: Any, depth: int) -> None:
             if not abs(value) <= LARGEST_NUMBER:  # so that NaN is refused, too
                 raise NotPlainError("a number is out of reach")
         case list():
-            for one in value:
-                check_plain(one, depth - 1)
+            for item in value:
+                check_plain(item, depth - 1)
         case dict():
-            for key, one in value.items():
+            for key, item in value.items():
                 check_plain(key, depth)
-                check_plain(one, depth - 1)
+                check_plain(item, depth - 1)
 
 
 def _no_number(text: str) -> None:

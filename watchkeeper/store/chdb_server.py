@@ -30,10 +30,10 @@ from watchkeeper.store.engine import Engine, QueryError, is_kill
 from watchkeeper.store.request_body import BodyError, RequestBody
 from watchkeeper.text import one_line
 
-# Rows of the loader go through a file; a statement is held in memory.
+# Rows of the loader go through a file; a statement is kept in memory.
 LARGEST_ROWS: Final = 256 << 20
 LARGEST_STATEMENT: Final = 4 << 20
-# A connection that says nothing for so long is closed; a client opens another one.
+# A connection that is silent for so long is closed; a client opens another one.
 SILENT_S: Final = 60.0
 MOST_CONNECTIONS: Final = 256
 # What is still taken and thrown away after a refusal, so that the sender reads the answer instead of a broken pipe.
@@ -174,7 +174,7 @@ class _Request(BaseHTTPRequestHandler):
             return
         except BodyError as error:
             QUERIES.labels(name, "error").inc()
-            self._refuse(error.status, f"the request's body is refused: {error}")
+            self._refuse(error.status, f"the request's body is rejected: {error}")
             return
         except (ValueError, EOFError) as error:
             QUERIES.labels(name, "error").inc()

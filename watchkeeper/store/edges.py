@@ -117,7 +117,7 @@ def statements(database: str, begin: int, state: str) -> list[str]:
         f"WHERE l.side = 'server' AND {_between(begin - EARLIER_S, end + GRACE_S + BUCKET_S)} "
         f"AND l.key IN (SELECT key FROM ({clients})) GROUP BY l.key"
     )
-    # An address that two services answered at tells nothing.
+    # An address that two services answered at is ambiguous.
     peers = (
         f"SELECT p.peer AS peer, any(p.service) AS known FROM {database}.peers AS p GROUP BY p.peer "
         "HAVING uniqExact(p.service) = 1"

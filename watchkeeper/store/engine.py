@@ -43,12 +43,12 @@ def _import_chdb() -> Any:
 
 
 class QueryError(StoreError):
-    """The engine refused a statement; `code` is ClickHouse's number for why."""
+    """The engine rejected a statement; `code` is ClickHouse's number for why."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
-        found = _CODE.search(message)
-        self.code = int(found.group(1)) if found else 1002
+        match = _CODE.search(message)
+        self.code = int(match.group(1)) if match else 1002
 
 
 class Engine:
@@ -64,7 +64,7 @@ class Engine:
         os.chdir(folder)
         path = str(folder / "data")
         chdb = _import_chdb()
-        # All statements together share one allowance: the engine stops one of them, and says 241, rather than grow.
+        # All statements together share one allowance: the engine stops one of them with code 241 rather than grow.
         total = f"max_memory_usage_for_user={memory_mib << 20}"
         self._writer = chdb.connect(f"{path}?max_threads=2&{total}")
         self._writing = threading.Lock()
@@ -93,10 +93,10 @@ class Engine:
         takes data beside a statement only for a plain INSERT.
         """
         if not _INPUT.search(sql):
-            whole = b"".join(body)
+            data = b"".join(body)
             with self._writing:
-                if whole:
-                    return self._insert(*_without_format(sql), whole)
+                if data:
+                    return self._insert(*_without_format(sql), data)
                 return self._run(self._writer, sql, "TabSeparated", parameters)
         sql, input_format = _without_format(sql)
         path = self._inbox / f"{threading.get_ident()}-{time.monotonic_ns()}"

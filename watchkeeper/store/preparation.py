@@ -25,7 +25,7 @@ def prepare(
     """Run the statements in `schema`, and describe where segments go.
 
     Raises:
-        StoreError: the store refused, or could not be reached.
+        StoreError: the store rejected it, or could not be reached.
     """
     for statement in schema:
         store.run(statement)

@@ -34,7 +34,7 @@ def recent_traces(telemetry: Telemetry, *, minutes: float, service: str = "", li
     Those of Watchkeeper's own roles are left out, unless `service` is one of them.
 
     Raises:
-        StoreError: the store refused, or could not be reached.
+        StoreError: the store rejected it, or could not be reached.
     """
     parameters = {"back_s": int(minutes * 60), "service": service, "own": OWN, "limit": limit}
     rows: list[dict[str, Any]] = telemetry.query(_QUERY, parameters).to_pylist()

@@ -1,4 +1,4 @@
-"""The body of a request to the store, in pieces: framed as its headers say, unzipped, bounded in size and time."""
+"""The body of a request to the store, in pieces: framed by its headers, unzipped, bounded in size and time."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class RequestBody:
         clock: seconds.
 
     Raises:
-        BodyError: the headers say nothing of sense, or more than `limit`.
+        BodyError: the headers make no sense, or more than `limit`.
     """
 
     def __init__(
@@ -109,10 +109,10 @@ class RequestBody:
         raise BodyError("it has too many trailers")
 
     def _chunk_size(self) -> int:
-        found = _CHUNK.fullmatch(self._line())
-        if not found:
+        match = _CHUNK.fullmatch(self._line())
+        if not match:
             raise BodyError("the size of a chunk is no number")
-        return int(found.group(1), 16)
+        return int(match.group(1), 16)
 
     def _line(self) -> bytes:
         line = self._file.readline(_LONGEST_LINE)

@@ -18,8 +18,8 @@ LONGEST_S = 120.0
 LONGEST_MESSAGE = 4000
 
 
-class RefusedError(StoreError):
-    """The store refused a statement; `code` is ClickHouse's number for why."""
+class RejectedError(StoreError):
+    """The store rejected a statement; `code` is ClickHouse's number for why."""
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
@@ -43,7 +43,7 @@ class Statements:
         """Run one statement and return what it answers; `body` is what the FORMAT at its end announces.
 
         Raises:
-            RefusedError: the store said no, and why.
+            RejectedError: the store rejected it; the message says why.
             TimedOutError: it did not answer in time (`retry` is set).
             StoreError: it could not be reached (`retry` is set).
         """
@@ -58,7 +58,7 @@ class Statements:
         if answer.status != 200:
             code = answer.headers.get("X-ClickHouse-Exception-Code", "0")
             text = answer.data[:LONGEST_MESSAGE].decode(errors="replace").strip()
-            raise RefusedError(
+            raise RejectedError(
                 text or f"the store at {self._url} answered {answer.status}", int(code) if code.isdecimal() else 0
             )
         return bytes(answer.data)

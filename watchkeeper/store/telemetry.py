@@ -51,7 +51,7 @@ class Telemetry:
         """The rows of one SELECT; `parameters` fill `{name:Type}` in it.
 
         Raises:
-            StoreError: the store refused (its own message), or could not be reached (`retry` is set).
+            StoreError: the store rejected it (its own message), or could not be reached (`retry` is set).
         """
         try:
             if self._client is None:
@@ -59,7 +59,7 @@ class Telemetry:
             return self._client.query_arrow(sql, parameters=dict(parameters or {}), use_strings=True)
         except (ClickHouseError, HTTPError, OSError) as error:
             if isinstance(error, ClickHouseError) and not isinstance(error.__cause__, HTTPError):
-                raise StoreError(f"the store refused a query: {error}") from error
+                raise StoreError(f"the store rejected a query: {error}") from error
             reason = error.__cause__ or error
             raise StoreError(f"the store at {self._url} cannot be reached: {reason}", retry=True) from error
 
@@ -83,7 +83,7 @@ class Telemetry:
         )
 
     def red_levels(self, window: Window) -> pa.Table:
-        """What `red` says without quantiles, in 5-second buckets, unsorted: a tenth of the work, for every tick.
+        """What `red` gives without quantiles, in 5-second buckets, unsorted: a tenth of the work, for every tick.
 
         Columns: bucket (timestamp, UTC), service, operation, calls, errors (int64), mean_ms (float64).
         """
@@ -177,7 +177,7 @@ class Telemetry:
     def log_bodies(self, window: Window, step_s: int = 10, limit: int = 20_000) -> pa.Table:
         """Log lines that differ in more than their numbers: bucket, service, severity, body, lines (int64).
 
-        `body` is one of the `lines` alike, cut after 1,000 characters. The most frequent come first; over `limit` the
+        `body` is one of the similar `lines`, cut after 1,000 characters. The most frequent come first; over `limit` the
         rest is left out.
         """
         return self.query(

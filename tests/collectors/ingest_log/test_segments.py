@@ -83,9 +83,9 @@ def test_a_full_backlog_refuses_until_it_is_loaded(tmp_path: Path) -> None:
     log = open_log(tmp_path, segment_bytes=50, max_backlog_bytes=100)
     for _ in range(2):
         log.append("traces", b"x" * 60).result(5)
-    with pytest.raises(OverloadedError) as told:
+    with pytest.raises(OverloadedError) as raised:
         log.append("traces", b"x")
-    assert told.value.retry
+    assert raised.value.retry
     log.remove(log.sealed())
     log.append("traces", b"x").result(5)
     log.close()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from watchkeeper.asgi.bodies import Bodies, Gone, Limits, Refused
+from watchkeeper.asgi.bodies import Bodies, BodyRejected, Gone, Limits
 
 LIMITS = Limits(otherwise=100, paths={"/large": 1000, "/large/small": 10})
 
@@ -39,10 +39,10 @@ async def test_a_body_within_its_limit_is_whole() -> None:
 @pytest.mark.parametrize(("path", "size"), [("/", 101), ("/large", 1001), ("/large/small", 11)])
 async def test_a_body_over_the_limit_of_its_path_is_refused(path: str, size: int) -> None:
     """By what it declares, before anything is read, and by what arrives."""
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(BodyRejected) as refused:
         await Bodies(LIMITS).whole(scope(path, declared=str(size)), pieces())
     assert refused.value.status == 413
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(BodyRejected) as refused:
         await Bodies(LIMITS).whole(scope(path), pieces(*[b"x"] * size))
     assert refused.value.status == 413
 
@@ -50,13 +50,13 @@ async def test_a_body_over_the_limit_of_its_path_is_refused(path: str, size: int
 @pytest.mark.parametrize("declared", ["-1", "1e9", "9" * 30, "\u0661"])
 async def test_a_length_that_is_no_number_is_refused(declared: str) -> None:
     """It is not guessed at."""
-    with pytest.raises(Refused):
+    with pytest.raises(BodyRejected):
         await Bodies(LIMITS).whole(scope(declared=declared), pieces())
 
 
 async def test_a_body_that_stops_coming_is_refused() -> None:
     """The sender is told; the place is free again."""
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(BodyRejected) as refused:
         await Bodies(LIMITS, deadline_s=0.01).whole(scope(), _endless())
     assert refused.value.status == 408
 
@@ -73,7 +73,7 @@ async def test_slow_senders_make_room_for_others() -> None:
     slow = [asyncio.create_task(bodies.whole(scope(), _endless(b"x" * 90))) for _ in range(2)]
     await asyncio.sleep(0)
     assert await bodies.whole(scope(), pieces(b"y" * 100)) == b"y" * 100
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(BodyRejected) as refused:
         await slow[0]
     assert refused.value.status == 408
     assert not slow[1].done()

@@ -16,7 +16,7 @@ import pytest
 from bench.own_roles import OwnRoles
 from tests.waiting import STALLED_S, until
 from watchkeeper.errors import StoreError, WatchkeeperError
-from watchkeeper.store.statements import RefusedError, Statements
+from watchkeeper.store.statements import RejectedError, Statements
 from watchkeeper.store.telemetry import Telemetry
 
 pytestmark = pytest.mark.xdist_group("store")
@@ -115,18 +115,18 @@ def test_a_store_that_is_away_is_worth_a_retry(roles: OwnRoles) -> None:
     """An unreachable store raises an error that says so, for readers and for the loader."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         url = f"http://127.0.0.1:{probe.getsockname()[1]}"
-    with pytest.raises(StoreError, match="cannot be reached") as told:
+    with pytest.raises(StoreError, match="cannot be reached") as raised:
         Telemetry(url=url, database="otel", user="watchkeeper", password="x").query("SELECT 1")
-    assert told.value.retry
+    assert raised.value.retry
     with pytest.raises(StoreError, match="cannot be reached"):
         Statements(url=url, user="loader", password="x").run("SELECT 1", b"")
 
 
 def test_the_loader_learns_why_it_was_refused(loader: Statements) -> None:
     """A refused statement raises with ClickHouse's number."""
-    with pytest.raises(RefusedError) as told:
+    with pytest.raises(RejectedError) as raised:
         loader.run("INSERT INTO otel.no_such_table FORMAT TSV", b"1\n")
-    assert told.value.code == 60
+    assert raised.value.code == 60
 
 
 def test_a_taken_port_names_its_owner(roles: OwnRoles, tmp_path: Path) -> None:
