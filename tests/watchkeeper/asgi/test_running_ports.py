@@ -8,7 +8,6 @@ from random import Random
 
 import pytest
 
-from tests.asgi.conftest import Port
 from tests.fuzz.mutations import damaged
 from tests.watchkeeper.asgi.conftest import Port
 
