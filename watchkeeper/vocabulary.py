@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -98,12 +99,73 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Suppression:
+    """Why a finding does not page, by which version of the detectors' model. It is a ticket while this stands."""
+
+    reason: str
+    model_version: str
+
+    def __post_init__(self) -> None:
+        require_text("Suppression.reason", self.reason)
+        object.__setattr__(self, "reason", prose(self.reason, LONGEST_SENTENCE))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Episode:
+    """What a finding has come to since it began to fire.
+
+    Attributes:
+        peak_score: the highest score.
+        peak_value: the highest value, in the finding's unit.
+        deployed_s: seconds from the newest change of its service to the onset; None without one.
+    """
+
+    peak_score: float
+    peak_value: float | None = None
+    deployed_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """What may excuse a finding: both are ratios, 1 is usual.
+
+    Attributes:
+        load: the service's traffic over its usual traffic.
+        slowdown: the latency over the usual one that all services have in common.
+
+    A ratio that cannot be known (of nothing to nothing) counts as usual.
+    """
+
+    load: float = 1.0
+    slowdown: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("load", "slowdown"):
+            ratio = getattr(self, name)
+            if not (math.isfinite(ratio) and ratio > 0.0):
+                object.__setattr__(self, name, 1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertDetails:
+    """What another system says of its alert. `truncated` alerts of its group were cut off by the sender."""
+
+    name: str
+    labels: str = ""
+    url: str = ""
+    runbook_url: str = ""
+    truncated: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One thing that a detector noticed about one service.
 
     `key` names the thing noticed (not the moment): a detector that sees it again at the next tick
     reports the same key. `score` is 0 to 1, higher is more anomalous. `onset` is the first bad time
-    and `seen_at` the time of the judgement. A finding with severity "ticket" never wakes anybody.
+    and `seen_at` the time of the judgement. A finding with severity "ticket" never pages.
+    `conditions` come from its detector; `episode` and `suppression` are added by learning; `alert` is
+    what another system says of its own alert.
     """
 
     detector: str
@@ -120,7 +182,10 @@ class Finding:
     value: float | None = None
     expected: float | None = None
     unit: str = ""
-    attributes: Mapping[str, str] = field(default_factory=dict)
+    conditions: Conditions | None = None
+    episode: Episode | None = None
+    suppression: Suppression | None = None
+    alert: AlertDetails | None = None
     key: str = ""
 
     def __post_init__(self) -> None:

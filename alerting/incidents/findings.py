@@ -13,6 +13,7 @@ from watchkeeper.state.codec import dump, parse
 from watchkeeper.state.database import Database, to_micros
 from watchkeeper.state.insert import upsert_many
 from watchkeeper.state.schema import findings
+from watchkeeper.state.suppressions import end_suppressions, store_suppressions
 from watchkeeper.vocabulary import Finding, Window
 
 
@@ -22,11 +23,13 @@ def store_findings(connection: Connection, found: Iterable[tuple[Finding, str | 
     # A detector refines its estimate of the onset while a finding fires; that is still one row.
     firing = {row.key: row for row in connection.execute(select(*columns).where(findings.c.cleared_at.is_(None)))}
     rows: dict[tuple[str, int], dict[str, Any]] = {}
+    stored: list[tuple[int, Finding]] = []
     for finding, incident_id in found:
         known, seen_at = firing.get(finding.key), to_micros(finding.seen_at)
         if known and (known.incident_id, known.seen_at, known.severity) == (incident_id, seen_at, finding.severity):
             continue  # nothing was judged anew: an alert from outside is one judgement for as long as it fires
         onset = known.onset if known else to_micros(finding.onset)
+        stored.append((onset, finding))
         rows[finding.key, onset] = {
             "key": finding.key,
             "onset": onset,
@@ -38,6 +41,7 @@ def store_findings(connection: Connection, found: Iterable[tuple[Finding, str | 
             "body": dump(finding),
         }
     upsert_many(connection, findings, list(rows.values()))
+    store_suppressions(connection, stored)
 
 
 def record_findings(db: Database, found: Sequence[Finding]) -> None:
@@ -57,6 +61,7 @@ def clear_findings(
     if gone:
         statement = update(findings).where(findings.c.cleared_at.is_(None), findings.c.key == bindparam("gone"))
         connection.execute(statement.values(cleared_at=to_micros(now)), gone)
+        end_suppressions(connection, [row["gone"] for row in gone], now)
 
 
 def _is_judged(body: str, judged: Callable[[Finding], bool]) -> bool:

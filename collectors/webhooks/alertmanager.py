@@ -17,7 +17,7 @@ from collectors.receivers.otlp import MalformedError
 from collectors.webhooks.instants import EARLIEST, EPOCH, parse_instant
 from watchkeeper.names import bounded, shortened
 from watchkeeper.text import one_line
-from watchkeeper.vocabulary import AlertNotice, Finding
+from watchkeeper.vocabulary import AlertDetails, AlertNotice, Finding
 
 # Severities that page nobody. Anything else pages, since a rule's author chose to send it.
 QUIET: Final = frozenset({"info", "none", "warning", "ticket", "low"})
@@ -152,15 +152,14 @@ def _finding(
     fingerprint = alert.get("fingerprint")
     fingerprint = _text(fingerprint).strip() if isinstance(fingerprint, (str, int)) else ""
     url = alert.get("generatorURL")
-    attributes = {
-        "alertname": bounded(name),
-        "labels": shortened(described, LONGEST_LABELS),
-        "url": shortened(url, LONGEST_SUMMARY) if isinstance(url, str) else "",
-    }
-    if runbook:
-        attributes["runbook_url"] = shortened(runbook, LONGEST_SUMMARY)
+    details = AlertDetails(
+        name=bounded(name),
+        labels=shortened(described, LONGEST_LABELS),
+        url=shortened(url, LONGEST_SUMMARY) if isinstance(url, str) else "",
+        runbook_url=shortened(runbook, LONGEST_SUMMARY),
+        truncated=truncated,
+    )
     if truncated:
-        attributes["truncated"] = str(truncated)
         summary += f" (+{truncated} {'alert' if truncated == 1 else 'alerts'} of its group that the sender cut off)"
     return Finding(
         detector="alertmanager",
@@ -173,7 +172,7 @@ def _finding(
         score=1.0,
         severity="ticket" if labels.get("severity", "").strip().lower() in QUIET else "page",
         signal=bounded(fingerprint or described),
-        attributes=attributes,
+        alert=details,
     )
 
 

@@ -92,5 +92,6 @@ class StateSinks:
         elif webhook.sender in known:
             self._problems.solved(LOOP, webhook.sender)
         if known - reasons.keys():
-            for name in {notice.finding.attributes["alertname"] for notice in webhook.notices} & known - reasons.keys():
+            names = {notice.finding.alert.name for notice in webhook.notices if notice.finding.alert}
+            for name in names & known - reasons.keys():
                 self._problems.solved(LOOP, name)

@@ -17,7 +17,7 @@ from dashboard.components.service_panel import examples
 from dashboard.components.wording import amount, duration, likely, listed, percent, utc_text
 from dashboard.reads.signals import accused, since
 from dashboard.reads.sources import Sources
-from dashboard.reads.suppressed import is_reopened, is_suppressed, suppression_note
+from dashboard.reads.suppressed import is_reopened, suppression_note
 from dashboard.urls import View
 from dashboard.viewer import Viewer
 from watchkeeper.errors import NotFound
@@ -226,7 +226,7 @@ def _findings(sources: Sources, incident: Incident, viewer: Viewer) -> Part:
                     html.Th(
                         [
                             finding.summary,
-                            suppression_note(finding, reopened=reopened) if is_suppressed(finding) else None,
+                            suppression_note(finding, reopened=reopened),
                             html.Div(sources.record(finding), className="reason"),
                         ],
                         scope="row",

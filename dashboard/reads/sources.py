@@ -276,8 +276,8 @@ class Sources:
         """Suppressed findings that people reopened."""
         return self._cache.get("reopened", lambda: reopenings(self.db))
 
-    def barred(self) -> frozenset[str]:
-        """What may not be suppressed, as `detector|service`."""
+    def barred(self) -> frozenset[tuple[str, str]]:
+        """The detectors on services that may not be suppressed."""
         return frozenset(reopening.group for reopening in self.reopened())
 
     # ---- Watchkeeper itself ----------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from dash import ALL, Input, Output, State, ctx, html, no_update
 from dashboard.commands import NO_SESSION, Who, notice
 from dashboard.components.elements import Part, pill
 from dashboard.reads.sources import Sources
-from detectors.learning.suppression import BY, REASON, find, reopen
+from detectors.learning.suppression import find, reopen
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.vocabulary import Actor, Finding
 
@@ -30,17 +30,15 @@ def reopen_button(finding: Finding) -> Any:
     )
 
 
-def is_suppressed(finding: Finding) -> bool:
-    """Whether a version turned it into a ticket."""
-    return finding.severity == "ticket" and REASON in finding.attributes
-
-
 def suppression_note(finding: Finding, *, reopened: bool) -> Part:
-    """The reason, the version, and a way to disagree."""
+    """The reason, the version, and a way to disagree; nothing for a finding that is not suppressed."""
+    suppression = finding.suppression
+    if suppression is None:
+        return None
     return html.Div(
         [
             pill("suppressed", "degraded", "▽"),
-            html.Span(f" by version {finding.attributes.get(BY, '?')}: {finding.attributes[REASON]} "),
+            html.Span(f" by version {suppression.model_version}: {suppression.reason} "),
             pill("reopened", "accent", "↺") if reopened else reopen_button(finding),
         ],
         className="suppressed",
@@ -49,7 +47,7 @@ def suppression_note(finding: Finding, *, reopened: bool) -> Part:
 
 def is_reopened(sources: Sources, finding: Finding) -> bool:
     """Whether somebody reopened findings of its detector on its service."""
-    return f"{finding.detector}|{finding.service}" in sources.barred()
+    return (finding.detector, finding.service) in sources.barred()
 
 
 def doubt(sources: Sources, key: str) -> Part:

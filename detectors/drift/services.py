@@ -89,6 +89,5 @@ class ServiceDrift:
             score=min(0.99, change.evidence / (change.evidence + 10.0)),
             severity="ticket",
             signal=signal,
-            attributes={"change": change.kind},
             key=f"drift:{signal}:{service}",
         )

@@ -7,47 +7,46 @@ what the whole episode came to is what a label is about.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from detectors.learning.features import DEPLOYED, DEPLOYED_WITHIN_S, PEAK_SCORE, PEAK_VALUE
-from watchkeeper.vocabulary import ChangeEvent, Finding
+from detectors.learning.features import DEPLOYED_WITHIN_S
+from watchkeeper.vocabulary import ChangeEvent, Episode, Finding
 
 LONGEST_BEFORE: Final = timedelta(seconds=DEPLOYED_WITHIN_S)
-
-
-@dataclass(frozen=True, slots=True)
-class _Peak:
-    score: float
-    value: float | None
+# The clock of whoever reports a change, and the estimate of the onset, may be so much off.
+CLOCKS_DIFFER: Final = timedelta(seconds=30)
 
 
 class Episodes:
-    """Follows findings while they fire. State: the peak of each that fires now."""
+    """Follows findings while they fire. State: what each that fires now has come to."""
 
     def __init__(self) -> None:
-        self._peaks: dict[str, _Peak] = {}
+        self._episodes: dict[str, Episode] = {}
 
     def follow(self, findings: Sequence[Finding], changes: Sequence[ChangeEvent]) -> list[Finding]:
-        """The findings with what their episodes came to so far, as attributes; one that is missing has ended."""
-        self._peaks = {finding.key: self._peak(finding) for finding in findings if finding.severity == "page"}
-        return [self._told(finding, changes) if finding.severity == "page" else finding for finding in findings]
+        """The findings, each that could page with its episode so far; one that is missing has ended."""
+        self._episodes = {
+            finding.key: self._continued(finding, changes) for finding in findings if finding.severity == "page"
+        }
+        return [
+            replace(finding, episode=self._episodes[finding.key]) if finding.severity == "page" else finding
+            for finding in findings
+        ]
 
-    def _peak(self, finding: Finding) -> _Peak:
-        before = self._peaks.get(finding.key)
-        if before is None:
-            return _Peak(finding.score, finding.value)
-        values = [value for value in (before.value, finding.value) if value is not None]
-        return _Peak(max(before.score, finding.score), max(values, default=None))
+    def _continued(self, finding: Finding, changes: Sequence[ChangeEvent]) -> Episode:
+        before = self._episodes.get(finding.key)
+        peaks = [finding.value] if before is None else [before.peak_value, finding.value]
+        return Episode(
+            peak_score=max(before.peak_score, finding.score) if before else finding.score,
+            peak_value=max((value for value in peaks if value is not None), default=None),
+            deployed_s=_deployed_s(finding, changes),
+        )
 
-    def _told(self, finding: Finding, changes: Sequence[ChangeEvent]) -> Finding:
-        peak = self._peaks[finding.key]
-        told = {PEAK_SCORE: f"{peak.score:.3f}"}
-        if peak.value is not None:
-            told[PEAK_VALUE] = f"{peak.value:.6g}"
-        ages = [finding.onset - change.at for change in changes if change.service == finding.service]
-        recent = [age for age in ages if timedelta(seconds=-30) <= age <= LONGEST_BEFORE]
-        if recent:
-            told[DEPLOYED] = f"{max(0.0, min(recent).total_seconds()):.0f}"
-        return replace(finding, attributes={**finding.attributes, **told})
+
+def _deployed_s(finding: Finding, changes: Sequence[ChangeEvent]) -> float | None:
+    """Seconds from the newest change of its service to the onset, if there was one shortly before."""
+    ages = [finding.onset - change.at for change in changes if change.service == finding.service]
+    recent = [age for age in ages if -CLOCKS_DIFFER <= age <= LONGEST_BEFORE]
+    return max(0.0, min(recent).total_seconds()) if recent else None

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from sqlalchemy import Connection, select
 
-from detectors.learning.suppression import REASON
 from watchkeeper.state.codec import parse
 from watchkeeper.state.database import Database
+from watchkeeper.state.judged import AT_ONCE, incidents_of
 from watchkeeper.state.labels import labels
-from watchkeeper.state.schema import findings, incidents
+from watchkeeper.state.schema import findings
 from watchkeeper.vocabulary import Finding, Label, LabelSource
 
 SOURCES: Final[tuple[LabelSource, ...]] = ("human", "chaos")
-AT_ONCE: Final = 500  # ids in one query
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,42 +41,48 @@ def examples(db: Database, known: tuple[Label, ...] | None = None) -> tuple[Exam
     given = labels(db) if known is None else known
     judged = {(label.source, label.incident_id): label for label in given if label.warranted is not None}
     ids = list(dict.fromkeys(incident_id for _, incident_id in judged))
-    told: dict[str, tuple[Finding, ...]] = {}
     with db.read() as connection:
-        for first in range(0, len(ids), AT_ONCE):
-            told |= _told(connection, ids[first : first + AT_ONCE])
+        findings_of = _findings(connection, ids)
     return tuple(
         Example(incident_id=incident_id, source=source, at=label.at, finding=finding, warranted=bool(label.warranted))
         for (source, incident_id), label in judged.items()
-        for finding in told.get(incident_id, ())
-        if finding.severity == "page" or REASON in finding.attributes
+        for finding in findings_of.get(incident_id, ())
+        if finding.severity == "page" or finding.suppression
     )
 
 
 def labelled(known: tuple[Example, ...]) -> dict[str, int]:
     """How many incidents each source has judged."""
-    return {source: len({one.incident_id for one in known if one.source == source}) for source in SOURCES}
+    return {source: len({example.incident_id for example in known if example.source == source}) for source in SOURCES}
 
 
-def _told(connection: Connection, ids: list[str]) -> dict[str, tuple[Finding, ...]]:
-    """Each incident's findings, each with the attributes that it had in the end."""
+def _findings(connection: Connection, ids: list[str]) -> dict[str, tuple[Finding, ...]]:
+    """Each incident's findings, each with what its episode came to in the end.
+
+    Only those that the incident itself holds: what came after its end belongs to another.
+    """
     latest: dict[tuple[str, str], Finding] = {}
-    query = select(findings.c.incident_id, findings.c.body).where(findings.c.incident_id.in_(ids))
-    for incident_id, body in connection.execute(query.order_by(findings.c.seen_at)):
-        finding = parse(Finding, body)
-        latest[incident_id, finding.key] = finding
-    told: dict[str, tuple[Finding, ...]] = {}
-    for incident_id, body in connection.execute(
-        select(incidents.c.id, incidents.c.body).where(incidents.c.id.in_(ids))
-    ):
-        # Only those that the incident itself holds: what came after its end is another story.
-        first = [parse(Finding, json.dumps(tree)) for tree in json.loads(body)["findings"]]
-        told[incident_id] = tuple(_at_its_worst(one, latest.get((incident_id, one.key))) for one in first)
-    return told
+    for first in range(0, len(ids), AT_ONCE):
+        query = select(findings.c.incident_id, findings.c.body)
+        query = query.where(findings.c.incident_id.in_(ids[first : first + AT_ONCE])).order_by(findings.c.seen_at)
+        for incident_id, body in connection.execute(query):
+            finding = parse(Finding, body)
+            latest[incident_id, finding.key] = finding
+    return {
+        incident.id: tuple(
+            _at_its_worst(finding, latest.get((incident.id, finding.key))) for finding in incident.findings
+        )
+        for incident in incidents_of(connection, ids).values()
+    }
 
 
 def _at_its_worst(first: Finding, last: Finding | None) -> Finding:
     """The finding as it was opened, with what its episode came to."""
     if last is None:
         return first
-    return replace(first, attributes={**first.attributes, **last.attributes})
+    return replace(
+        first,
+        episode=last.episode or first.episode,
+        conditions=last.conditions or first.conditions,
+        suppression=last.suppression or first.suppression,
+    )

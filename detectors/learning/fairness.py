@@ -57,7 +57,7 @@ def pages(known: Sequence[Example]) -> list[Case]:
 def troubles(known: Sequence[Example], reopened: Iterable[Reopening]) -> list[Case]:
     """Everything that was worth a page; bad where nobody was woken."""
     found = [Case(service=one.service, at=one.at, bad=False) for one in pages(known) if not one.bad]
-    return found + [Case(service=one.group.partition("|")[2], at=one.at, bad=True) for one in reopened]
+    return found + [Case(service=one.service, at=one.at, bad=True) for one in reopened]
 
 
 def by_service(case: Case) -> str:

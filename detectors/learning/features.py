@@ -8,18 +8,15 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from watchkeeper.vocabulary import Finding
+from watchkeeper.vocabulary import Conditions, Finding
 
 NAMES: Final = ("amount", "change", "load", "common", "deployed")
-# Attributes that an episode gives its finding (`detectors.learning.episodes`).
-PEAK_SCORE: Final = "peak score"
-PEAK_VALUE: Final = "peak value"
-DEPLOYED: Final = "deployed before"  # seconds from the last change of the service to the onset
 # So soon after a change of its own service a finding counts as the change's.
 DEPLOYED_WITHIN_S: Final = 600.0
 # What an `amount` of 0 is: a tenth of the requests failing, a tenth of a second more.
 SHARE: Final = 0.1
 EXTRA_MS: Final = 100.0
+USUAL: Final = Conditions()
 
 
 def features(finding: Finding) -> npt.NDArray[np.float64]:
@@ -27,8 +24,8 @@ def features(finding: Finding) -> npt.NDArray[np.float64]:
 
     - `amount`: what users feel, a logarithm: 0 for 100 ms more than usual, or a tenth of the requests failing.
     - `change`: the logarithm of value over expected (one part in a hundred is added to both, for rates near zero).
-    - `load`: the logarithm of the service's traffic over its usual traffic (attribute `load`).
-    - `common`: the logarithm of the slowdown that all services shared (attribute `common`).
+    - `load`: the logarithm of the service's traffic over its usual traffic (`Conditions.load`).
+    - `common`: the logarithm of the slowdown that all services shared (`Conditions.slowdown`).
     - `deployed`: 1 where its service was changed within ten minutes before the onset.
 
     Of a finding that lasts, the worst value so far counts. How long it lasts is no feature: that is not known when it
@@ -37,14 +34,16 @@ def features(finding: Finding) -> npt.NDArray[np.float64]:
     value, change = _value(finding), 0.0
     if value is not None and finding.expected is not None and value >= 0 and finding.expected >= 0:
         change = math.log((value + 0.01) / (finding.expected + 0.01))
-    logs = (change, _log_of(finding, "load"), _log_of(finding, "common"))
-    deployed = 0.0 <= _number(finding, DEPLOYED, -1.0) <= DEPLOYED_WITHIN_S
+    conditions = finding.conditions or USUAL
+    logs = (change, math.log(conditions.load), math.log(conditions.slowdown))
+    deployed_s = finding.episode.deployed_s if finding.episode else None
+    deployed = deployed_s is not None and 0.0 <= deployed_s <= DEPLOYED_WITHIN_S
     return np.asarray(np.clip(np.array((_amount(finding), *logs, float(deployed))), -3.0, 3.0))
 
 
 def evidence(finding: Finding) -> float:
     """The most evidence so far, in units of what raises a finding: 1 where it was just raised, at most 19."""
-    score = min(max(finding.score, _number(finding, PEAK_SCORE, 0.0)), 0.95)
+    score = min(max(finding.score, finding.episode.peak_score if finding.episode else 0.0), 0.95)
     return score / (1.0 - score)
 
 
@@ -70,19 +69,7 @@ def _amount(finding: Finding) -> float:
 
 
 def _value(finding: Finding) -> float | None:
-    if finding.value is None:
-        return None
-    return max(finding.value, _number(finding, PEAK_VALUE, finding.value)) if finding.kind != "silence" else 0.0
-
-
-def _number(finding: Finding, attribute: str, otherwise: float) -> float:
-    try:
-        value = float(finding.attributes[attribute])
-    except (KeyError, ValueError):
-        return otherwise
-    return value if math.isfinite(value) else otherwise
-
-
-def _log_of(finding: Finding, attribute: str) -> float:
-    ratio = _number(finding, attribute, 0.0)
-    return math.log(ratio) if ratio > 0.0 else 0.0
+    if finding.value is None or finding.kind == "silence":
+        return None if finding.value is None else 0.0
+    peak = finding.episode.peak_value if finding.episode else None
+    return finding.value if peak is None else max(finding.value, peak)

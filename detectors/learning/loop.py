@@ -15,15 +15,13 @@ from typing import Final
 import structlog
 from prometheus_client import Counter, Histogram
 
-from alerting.incidents import journal
-from alerting.incidents.machine import Incident
 from detectors.learning import versions as registry
 from detectors.learning.callers import explained
 from detectors.learning.episodes import LONGEST_BEFORE, Episodes
 from detectors.learning.examples import Example, examples, labelled
 from detectors.learning.gate import Verdict
 from detectors.learning.model import BUILT_IN, Guard, LearnedModel
-from detectors.learning.suppression import REASON, barred, suppress
+from detectors.learning.suppression import Group, barred, suppress
 from detectors.learning.train import train
 from watchkeeper.clock import Clock
 from watchkeeper.config import LearningConfig
@@ -31,6 +29,7 @@ from watchkeeper.errors import StateError
 from watchkeeper.state.changes import changes_between
 from watchkeeper.state.database import Database
 from watchkeeper.state.insert import upsert
+from watchkeeper.state.judged import JudgedIncident, incidents_since
 from watchkeeper.state.labels import labels
 from watchkeeper.state.models import ModelVersion, at_stage, put_model, stage, versions
 from watchkeeper.state.schema import shadow_verdicts
@@ -46,6 +45,9 @@ CODE: Final = "2"  # raise it when training changes
 TICKS_TIMED: Final = 30
 # An alert may have begun weeks ago, or say that it began in the year 1: nobody looks for changes so far back.
 OLDEST_CHANGE: Final = timedelta(days=1)
+# What candidates judge beside the version that decides: the newest incidents, which are enough to show a difference.
+SHADOWED_FOR: Final = timedelta(hours=1)
+SHADOWED_AT_MOST: Final = 50
 DEFAULTS: Final = LearningConfig()
 
 
@@ -75,7 +77,7 @@ class Learner:
         self.unreadable = ""
         self._serving = _Model("0", BUILT_IN)
         self._canary: _Model | None = None
-        self._barred: frozenset[str] = frozenset()
+        self._barred: frozenset[Group] = frozenset()
         self._reload()
 
     def version(self) -> str:
@@ -101,20 +103,20 @@ class Learner:
 
     def _with_callers(self, judged: list[Finding], edges: frozenset[tuple[str, str]]) -> list[Finding]:
         """Suppress the callers of what is suppressed, then theirs, as far as that explains them."""
-        held = [finding for finding in judged if REASON in finding.attributes]
-        fresh = bool(held) and bool(edges)
+        suppressed = [finding for finding in judged if finding.suppression]
+        fresh = bool(suppressed) and bool(edges)
         while fresh:
             fresh = False
             for place, finding in enumerate(judged):
                 model, name = self._deciding(finding.service)
                 if not self._may_suppress(finding) or model.learned.guard.is_severe(finding):
                     continue
-                decision = explained(finding, model.learned.probability(finding), held, edges)
+                decision = explained(finding, model.learned.probability(finding), suppressed, edges)
                 if decision.pages:
                     continue
                 SUPPRESSED.labels(name).inc()
                 judged[place] = suppress(finding, decision, model.version)
-                held.append(judged[place])
+                suppressed.append(judged[place])
                 fresh = True
         return judged
 
@@ -136,7 +138,7 @@ class Learner:
         return (
             finding.severity == "page"
             and finding.kind not in ("alert", "slo")
-            and f"{finding.detector}|{finding.service}" not in self._barred
+            and (finding.detector, finding.service) not in self._barred
             and finding.key not in self._woke
         )
 
@@ -244,20 +246,20 @@ class Learner:
         if not candidates:
             return
         with self._db.read() as connection:
-            recent = [one for one in journal.newest(connection, None, 50) if now - one.opened_at < timedelta(hours=1)]
-        said = {
+            recent = incidents_since(connection, now - SHADOWED_FOR, SHADOWED_AT_MOST)
+        judged = {
             (model.version, incident.id): verdict_on(learned, incident)
             for model in candidates
             if (learned := self._read(model)) is not None
             for incident in recent
         }
-        news = {key: verdict for key, verdict in said.items() if self._shadowed.get(key) != verdict}
+        news = {key: verdict for key, verdict in judged.items() if self._shadowed.get(key) != verdict}
         if news:
             with self._db.write() as connection:
                 for (version, incident_id), (chance, pages) in news.items():
                     row = {"name": registry.NAME, "version": version, "incident_id": incident_id}
                     upsert(connection, shadow_verdicts, {**row, "would_page": int(pages), "score": chance})
-        self._shadowed = said
+        self._shadowed = judged
 
     def _reload(self) -> None:
         serving = at_stage(self._db, registry.NAME, "serving")
@@ -287,7 +289,7 @@ def in_canary(service: str, share: float = DEFAULTS.gate.canary_share) -> bool:
     return int(hashlib.sha256(service.encode()).hexdigest()[:8], 16) / 16**8 < share
 
 
-def verdict_on(learned: LearnedModel, incident: Incident) -> tuple[float, bool]:
+def verdict_on(learned: LearnedModel, incident: JudgedIncident) -> tuple[float, bool]:
     """What a version would have said of an incident: its best finding's chance, and whether anybody is woken."""
     mine = [finding for finding in incident.findings if finding.severity == "page"]
     if not mine:

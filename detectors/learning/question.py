@@ -10,10 +10,10 @@ import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from alerting.incidents.machine import Incident
 from detectors.learning import versions as registry
 from detectors.learning.model import BUILT_IN, LearnedModel
 from watchkeeper.state.database import Database
+from watchkeeper.state.judged import JudgedIncident, incidents_of
 from watchkeeper.state.models import at_stage
 from watchkeeper.vocabulary import Finding
 
@@ -33,8 +33,12 @@ class Question:
     value: float
 
 
-def best_question(db: Database, incident: Incident) -> Question | None:
+def best_question(db: Database, incident_id: str) -> Question | None:
     """The question whose answer would teach the most about this incident; None when none is worth a human's second."""
+    with db.read() as connection:
+        incident = incidents_of(connection, [incident_id]).get(incident_id)
+    if incident is None:
+        return None
     # A human must be able to answer, whatever the versions hold.
     serving = registry.readable(at_stage(db, registry.NAME, "serving")) or BUILT_IN
     other = registry.readable(at_stage(db, registry.NAME, "shadow"))
@@ -54,7 +58,7 @@ def _warranted(finding: Finding, serving: LearnedModel, other: LearnedModel | No
     return Question(about="warranted", text=text, finding_key=finding.key, value=min(1.0, value))
 
 
-def _cause(incident: Incident) -> list[Question]:
+def _cause(incident: JudgedIncident) -> list[Question]:
     """Which of the two first suspects it was, where they are close."""
     diagnosis = incident.diagnosis
     if diagnosis is None or not diagnosis.suspects:

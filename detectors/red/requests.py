@@ -19,7 +19,7 @@ from scipy.special import betainc
 
 from detectors.evidence import RAISE, Bools, Floats, by_group, cumulative, first_bad, robust_level, to_probability
 from detectors.history import History
-from watchkeeper.vocabulary import Finding, FindingKind, utc
+from watchkeeper.vocabulary import Conditions, Finding, FindingKind, utc
 
 VERSION: Final = "1"
 JUDGED: Final = 12  # buckets that the decision looks back over: one minute
@@ -247,7 +247,7 @@ class RedDetector:
             expected=expected if np.isfinite(expected) else None,
             unit=verdict.unit,
             signal=verdict.kind,
-            attributes={"load": f"{self._load[row]:.2f}", "common": f"{np.exp(self._common):.2f}"},
+            conditions=Conditions(load=float(self._load[row]), slowdown=float(np.exp(self._common))),
             # The operation is left out of the key: as trouble spreads, it is still one finding.
             key=f"red:{verdict.kind}:{service}",
         )

@@ -129,7 +129,7 @@ class SloBurn:
             budget = self._budget(slo, minutes)
             self._budgets[slo.name] = budget
             if budget.state != "measured":
-                found.append(self._finding(slo, "ticket", "unmeasured", budget.reason, now, now, None, None))
+                found.append(self._finding(slo, "ticket", budget.reason, now, now))
                 continue
             for alert in ALERTS:
                 finding = self._burns(slo, minutes, alert, budget, now)
@@ -166,22 +166,15 @@ class SloBurn:
             f"{slo.title} burns its budget {burns[0]:.1f} times too fast over {_span(alert.long_s)} "
             f"({burns[1]:.1f} over {_span(alert.short_s)}); {max(budget.left, 0):.1%} is left"
         )
-        return self._finding(slo, alert.severity, _span(alert.long_s), words, onset, now, burns[0], 1.0)
+        return self._finding(slo, alert.severity, words, onset, now, burns[0])
 
     def _finding(
-        self,
-        slo: Slo,
-        severity: Severity,
-        what: str,
-        words: str,
-        onset: datetime,
-        now: datetime,
-        value: float | None,
-        expected: float | None,
+        self, slo: Slo, severity: Severity, words: str, onset: datetime, now: datetime, burn: float | None = None
     ) -> Finding:
-        score = 0.5 if value is None else min(0.99, value / (value + 5.0))
+        """A finding of a budget that burns `burn` times too fast, or that cannot be measured."""
+        score = 0.5 if burn is None else min(0.99, burn / (burn + 5.0))
         return Finding(
-            detector="slo.burn" if value is not None else "slo.unmeasured",
+            detector="slo.burn" if burn is not None else "slo.unmeasured",
             detector_version=self.version,
             kind="slo",
             service=slo.service,
@@ -192,10 +185,9 @@ class SloBurn:
             score=score,
             severity=severity,
             signal="error budget",
-            value=value,
-            expected=expected,
+            value=burn,
+            expected=None if burn is None else 1.0,
             unit="× budget",
-            attributes={"slo": slo.name, "window": what},
             key=f"slo:{slo.name}:{severity}",
         )
 

@@ -72,7 +72,6 @@ class CallEdges:
             score=0.7,
             severity="ticket",
             signal=f"{caller} → {callee}",
-            attributes={"callee": callee},
             key=f"topology:{what}:{caller}:{callee}",
         )
 

@@ -103,7 +103,6 @@ class CallsPerRequest:
             value=ratio,
             expected=usual,
             unit="calls a request",
-            attributes={"callee": callee},
             key=f"topology:shape:{caller}",
         )
 

@@ -80,7 +80,8 @@ def test_a_firing_alert_is_a_finding() -> None:
         "alert",
     )
     assert finding.onset == datetime(2026, 3, 1, 11, 58, 0, 500_000, tzinfo=UTC)
-    assert (finding.attributes["runbook_url"], notice.resolved, notice.ends_at) == ("http://runbook", False, None)
+    assert (finding.alert and finding.alert.runbook_url) == "http://runbook"
+    assert (notice.resolved, notice.ends_at) == (False, None)
 
 
 def test_a_resolved_alert_has_the_key_it_fired_with() -> None:
@@ -229,9 +230,10 @@ def test_long_texts_are_bounded_and_stay_apart(size: int) -> None:
     first, second = (notice.finding for notice in parse_webhook(webhook(*bodies), NOW).notices)
     assert first.key != second.key
     assert first.service != second.service
-    assert max(len(first.service), len(first.signal), len(first.attributes["alertname"])) <= LONGEST_NAME
+    assert first.alert is not None
+    assert max(len(first.service), len(first.signal), len(first.alert.name)) <= LONGEST_NAME
     assert len(first.summary) <= LONGEST_SUMMARY
-    assert sum(map(len, first.attributes.values())) < 10_000
+    assert len(first.alert.labels) + len(first.alert.url) + len(first.alert.runbook_url) < 10_000
 
 
 def test_one_bad_alert_costs_no_other() -> None:

@@ -12,13 +12,12 @@ from dashboard.components.incident_words import cause_text, urgency, why_notifie
 from dashboard.reads.sources import Sources
 from dashboard.reads.suppressed import doubt, reopened
 from detectors.learning.examples import examples
-from detectors.learning.suppression import BY, REASON
 from detectors.learning.track_record import track_record
 from tests.dashboard.values import NOW, diagnosis, finding
 from watchkeeper.clock import FrozenClock
 from watchkeeper.config import Config
 from watchkeeper.state.database import Database
-from watchkeeper.vocabulary import Actor
+from watchkeeper.vocabulary import Actor, Suppression
 
 ANA = Actor(name="Ana Sousa", via="dashboard")
 
@@ -110,7 +109,10 @@ def test_a_detectors_record_counts_incidents(db: Database, incidents: Incidents,
 def test_reopening_needs_a_session_and_counts_once(db: Database, incidents: Incidents, clock: FrozenClock) -> None:
     """Without a session nothing changes; the second press names who was first; an unknown finding is a sentence."""
     suppressed = finding(
-        "cart", severity="ticket", attributes={REASON: "like two false pages", BY: "7"}, key="red:cart"
+        "cart",
+        severity="ticket",
+        suppression=Suppression(reason="like two false pages", model_version="7"),
+        key="red:cart",
     )
     incidents.observe([suppressed], now=NOW)
     sources = Sources(
@@ -124,7 +126,7 @@ def test_reopening_needs_a_session_and_counts_once(db: Database, incidents: Inci
     assert sources.barred() == frozenset()
     assert reopened(sources, ANA, "red:cart", "customers called", NOW)[0] == "Reopened"
     sources.forget()
-    assert sources.barred() == {"red|cart"}
+    assert sources.barred() == {("red", "cart")}
     ben = Actor(name="Ben Okoro", via="dashboard")
     assert "Already reopened by Ana Sousa" in reopened(sources, ben, "red:cart", "", NOW)[1]
     assert not reopened(sources, ANA, "red:none", "", NOW)[2]

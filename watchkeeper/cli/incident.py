@@ -43,7 +43,6 @@ def show(incident: IncidentId, config: ConfigPath = None, as_json: AsJson = Fals
 
 def _print_findings(incident: Incident, db: Database) -> None:
     from detectors.learning.examples import examples
-    from detectors.learning.suppression import REASON
     from detectors.learning.track_record import track_record
 
     known = examples(db)
@@ -52,8 +51,10 @@ def _print_findings(incident: Incident, db: Database) -> None:
         mark = "fires  " if finding.key in incident.firing_keys else "cleared"
         print(f"  {mark}  {prose(finding.summary)}  (score {finding.score:.2f})")
         print(f"           {track_record(known, finding).sentence()}")
-        if REASON in finding.attributes:
-            print(f"           suppressed: {prose(finding.attributes[REASON])}")
+        if finding.alert and finding.alert.runbook_url:
+            print(f"           runbook: {prose(finding.alert.runbook_url)}")
+        if finding.suppression:
+            print(f"           suppressed: {prose(finding.suppression.reason)}")
             print(f"           `watchkeeper model reopen {finding.key}` if it should have paged")
 
 

@@ -47,7 +47,7 @@ def build(config: Config, telemetry: Telemetry, db: Database, life: Life | None 
     incidents = Incidents(db, clock, config.oncall, ack_timeout_s=config.watch.ack_timeout_s)
 
     def question(incident_id: str) -> str:
-        best = best_question(db, incidents.get(incident_id))
+        best = best_question(db, incident_id)
         return best.text if best else ""
 
     events = SlackEvents(config, incidents, question)

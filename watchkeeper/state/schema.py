@@ -56,6 +56,31 @@ findings = Table(
     Column("body", Text, nullable=False),
     Index("findings_by_time", "seen_at"),
 )
+suppressions = Table(
+    "suppressions",
+    metadata,
+    Column("key", String(64), primary_key=True),  # of the row in `findings`
+    Column("onset", BigInteger, primary_key=True),
+    Column("detector", String(200), nullable=False),
+    Column("service", String(255), nullable=False),
+    Column("model_version", String(32), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("began", BigInteger, nullable=False),
+    Column("until", BigInteger),  # the finding cleared, paged after all, or was reopened
+    Index("suppressions_by_until", "until"),
+    Index("suppressions_by_time", "began"),
+)
+reopenings = Table(
+    "reopenings",
+    metadata,
+    Column("detector", String(200), primary_key=True),
+    Column("service", String(255), primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("via", String(32), nullable=False),
+    Column("key", String(64), nullable=False),  # the finding that was reopened
+    Column("note", Text, nullable=False),
+)
 alerts = Table(
     "alerts",
     metadata,

@@ -13,9 +13,15 @@ from watchkeeper.clock import FrozenClock
 from watchkeeper.config import Config
 from watchkeeper.state.database import Database
 from watchkeeper.state.labels import record_label
-from watchkeeper.vocabulary import Finding, Label, LabelSource
+from watchkeeper.vocabulary import Conditions, Finding, Label, LabelSource
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+
+
+def reason_of(finding: Finding) -> str:
+    """Why a finding was suppressed; it must have been."""
+    assert finding.suppression is not None
+    return finding.suppression.reason
 
 
 class Scene:
@@ -27,7 +33,7 @@ class Scene:
         self.incidents = Incidents(db, self.clock, Config().oncall)
 
     def finding(
-        self, service: str, score: float, detector: str = "red.latency", load: str = "1.0", extra_ms: float = 0.0
+        self, service: str, score: float, detector: str = "red.latency", load: float = 1.0, extra_ms: float = 0.0
     ) -> Finding:
         """A slow service: at twice the usual 30 ms where it is barely noticed, worse the higher the score."""
         now = self.clock.now()
@@ -43,7 +49,7 @@ class Scene:
             value=30.0 + (extra_ms or 2000.0 * max(0.02, score - 0.5)),
             expected=30.0,
             unit="ms",
-            attributes={"load": load},
+            conditions=Conditions(load=load),
             key=f"{detector}:{service}",
         )
 

@@ -144,7 +144,14 @@ def test_a_team_whose_trouble_is_missed_opens_a_ticket(scene: Scene) -> None:
     known = _known(scene, "calm", [True] * 40) + _known(scene, "late", [True] * 4)
     ana = Actor(name="Ana", via="cli")
     reopened = [
-        Reopening(at=scene.clock.now(), actor=ana, group="red.latency|late", note=f"customers called {i}")
+        Reopening(
+            at=scene.clock.now(),
+            actor=ana,
+            detector="red.latency",
+            service="late",
+            key="k",
+            note=f"customers called {i}",
+        )
         for i in range(6)
     ]
     by = by_team({"fulfilment": ("late",)})

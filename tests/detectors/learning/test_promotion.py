@@ -17,9 +17,8 @@ from detectors.learning.examples import examples
 from detectors.learning.loop import Learner, in_canary
 from detectors.learning.model import LearnedModel
 from detectors.learning.question import best_question
-from detectors.learning.suppression import BY, REASON
 from detectors.learning.train import train
-from tests.detectors.learning.conftest import Scene
+from tests.detectors.learning.conftest import Scene, reason_of
 from watchkeeper.config import GateConfig, LearningConfig
 from watchkeeper.errors import StateError
 from watchkeeper.state.codec import dump
@@ -126,6 +125,9 @@ def test_the_record_names_labels_numbers_and_who(scene: Scene) -> None:
     assert record.record["watched_s"] >= 20
 
 
+SUPPRESSED = '"suppression":{'
+
+
 def test_a_rollback_restores_every_decision_to_the_byte(scene: Scene) -> None:
     """The same findings through version n, n + 1, and n again after the rollback; then the built-in one."""
     settings = LearningConfig(automatic=False, gate=QUICK)
@@ -136,7 +138,7 @@ def test_a_rollback_restores_every_decision_to_the_byte(scene: Scene) -> None:
         registry.promote(scene.db, 1, actor="ana", now=scene.clock.now(), rules=QUICK)
     findings = probes(scene)  # of one moment, so that what is compared is the decision
     first = decisions(scene, findings, settings)
-    assert first.count(REASON + '":') >= 2
+    assert first.count(SUPPRESSED) >= 2
     for _ in range(3):
         scene.incident(scene.finding("batch", 0.56), warranted=False, sources=BOTH)
     Learner(scene.db, scene.clock, settings).run(scene.clock.now())
@@ -144,13 +146,13 @@ def test_a_rollback_restores_every_decision_to_the_byte(scene: Scene) -> None:
     for _ in range(2):
         registry.promote(scene.db, newest, actor="ana", now=scene.clock.now(), rules=QUICK)
     second = decisions(scene, findings, settings)
-    assert f'"{BY}":"{newest}"' in second
+    assert f'"model_version":"{newest}"' in second
     assert second != first
     assert registry.rollback(scene.db, actor="ana", now=scene.clock.now(), why="too quiet") == 1
     assert decisions(scene, findings, settings) == first
     assert registry.rollback(scene.db, actor="ana", now=scene.clock.now()) == 0
-    assert REASON not in decisions(scene, findings, settings)
-    assert REASON not in built_in
+    assert SUPPRESSED not in decisions(scene, findings, settings)
+    assert SUPPRESSED not in built_in
 
 
 def test_after_a_rollback_nothing_moves_by_itself(scene: Scene) -> None:
@@ -198,7 +200,7 @@ def test_a_canary_covers_thresholds_too(scene: Scene) -> None:
     held = {one.service for one in judged if one.severity == "ticket"}
     assert held == {one.service for one in findings if in_canary(one.service)}
     assert 0 < len(held) < 40
-    assert all("needs 2.0 times" in one.attributes[REASON] for one in judged if one.severity == "ticket")
+    assert all("needs 2.0 times" in reason_of(one) for one in judged if one.severity == "ticket")
     grown = learner.judge([replace(one, score=0.7) for one in findings], scene.clock.now())
     assert all(one.severity == "page" for one in grown)
 
@@ -217,7 +219,7 @@ def test_a_version_that_cannot_be_read_decides_nothing(scene: Scene) -> None:
     newest = versions(scene.db, registry.NAME)[-1].version
     assert registry.promote(scene.db, newest, actor="ana", now=scene.clock.now(), rules=QUICK)[0] == "canary"
     incident_id = scene.incident(scene.finding("batch", 0.6), warranted=True, sources=())
-    best_question(scene.db, scene.incidents.get(incident_id))  # whoever resolves it is still asked
+    best_question(scene.db, incident_id)  # whoever resolves it is still asked
 
 
 def test_what_woke_somebody_is_not_suppressed_while_it_lasts(scene: Scene) -> None:
@@ -305,4 +307,4 @@ def test_a_caller_is_suppressed_with_what_it_waits_for(
         "door": severity,
     }
     if severity == "ticket":
-        assert "it waits for batch" in by_service["web"].attributes[REASON]
+        assert "it waits for batch" in reason_of(by_service["web"])

@@ -19,7 +19,7 @@ from watchkeeper.state.changes import changes_between, record_change
 from watchkeeper.state.database import Database
 from watchkeeper.state.insert import upsert
 from watchkeeper.state.schema import metadata, outbox, timers
-from watchkeeper.vocabulary import Actor, AlertNotice, ChangeEvent, Finding, Readiness, Window
+from watchkeeper.vocabulary import Actor, AlertDetails, AlertNotice, ChangeEvent, Finding, Readiness, Window
 
 NOW = datetime(2026, 3, 1, 3, tzinfo=UTC)
 HOUR = Window(start=NOW - timedelta(minutes=30), end=NOW + timedelta(minutes=30))
@@ -50,7 +50,7 @@ def finding(text: str) -> Finding:
         seen_at=NOW,
         score=1.0,
         signal=text,
-        attributes={text: text},
+        alert=AlertDetails(name=text, labels=text),
     )
 
 
@@ -77,10 +77,12 @@ def test_any_text_is_kept_everywhere_it_comes_in(db: Database, text: str) -> Non
     assert entry.detail == storable(text)
 
 
-def test_an_attribute_of_a_megabyte_is_kept(db: Database) -> None:
+def test_a_detail_of_a_megabyte_is_kept(db: Database) -> None:
     """Bodies have no limit of their own."""
-    record_findings(db, [replace(finding("cart"), attributes={"note": "y" * 1_000_000})])
-    assert len(findings_between(db, HOUR)[0].attributes["note"]) == 1_000_000
+    record_findings(db, [replace(finding("cart"), alert=AlertDetails(name="Disk", labels="y" * 1_000_000))])
+    (kept,) = findings_between(db, HOUR)
+    assert kept.alert is not None
+    assert len(kept.alert.labels) == 1_000_000
 
 
 def test_long_names_that_begin_alike_stay_apart(db: Database) -> None:
