@@ -18,12 +18,12 @@ from bench.rca_calibration import Judged, print_calibration
 from bench.rca_simulated import VARIANTS, incidents
 from rca.calibration import Signs, signs
 from rca.case import F64, Case, codes
-from rca.engine import gather_terms, rank, rank_commits, weighed
-from rca.evidence.code_change import NO_COMMIT
+from rca.engine import Engine
+from rca.evidence_kind import NO_COMMIT
 from rca.levels import groups
 from rca.packs.case import pack_case
 from rca.packs.reader import Header, Pack
-from rca.terms import Term
+from rca.registry import read_engine
 from rca.weights import weight_of
 from watchkeeper.errors import DiagnosisError
 
@@ -78,7 +78,7 @@ def find_packs(data: Path | None) -> list[Path]:
 def measure(packs: Sequence[Path]) -> list[Scored]:
     """Every case of every pack, ranked by the engine and the baselines."""
     scored: list[Scored] = []
-    peers = rca_peers.installed()
+    peers, engine = rca_peers.installed(), read_engine()
     for root in packs:
         pack = Pack(root)
         labels = {row["id"]: row for row in map(json.loads, (root / "labels.jsonl").read_text().splitlines())}
@@ -86,7 +86,7 @@ def measure(packs: Sequence[Path]) -> list[Scored]:
             began = time.perf_counter()
             case = pack_case(pack, pack.tables(header))
             commits = any(change.kind == "commit" for change in case.changes)
-            ranked = rank_commits(case) if commits else rank(case)
+            ranked = (engine.rank_commits(case) if commits else engine.rank(case)).ranked
             seconds = time.perf_counter() - began
             label = labels[header.id]
             truth = label["commit"] if commits else label["instance"] if header.instances else label["root_cause"]
@@ -109,12 +109,12 @@ def measure(packs: Sequence[Path]) -> list[Scored]:
 
 def simulated() -> list[Scored]:
     """The made-up systems of `rca_simulated`, ranked by the engine and the same baselines."""
-    peers = rca_peers.installed()
+    peers, engine = rca_peers.installed(), read_engine()
     scored = []
     for variant in VARIANTS:
         for case, culprit in incidents(variant):
             began = time.perf_counter()
-            ranked = rank(case)
+            ranked = engine.rank(case).ranked
             seconds = time.perf_counter() - began
             rankings = {"watchkeeper": [one.candidate for one in ranked]}
             rankings |= {name: method(case) for name, method in baselines(case).items()}
@@ -204,12 +204,14 @@ def label_curve(root: Path, counts: Sequence[int] = (0, 5, 10, 20, 50), repeats:
     systems = list(dict.fromkeys(header.system for header in pack.headers if header.instances))
     if len(systems) < 2:
         return
+    engine = read_engine()
     kinds: dict[str, int] = {}
     rows = {
-        system: [_features(pack, h, labels, kinds) for h in pack.headers if h.system == system] for system in systems
+        system: [_features(pack, h, labels, kinds, engine) for h in pack.headers if h.system == system]
+        for system in systems
     }
     size = len(kinds)
-    prior = np.array([weight_of(kind, {}) for kind in kinds])
+    prior = np.array([weight_of(kind, engine.weights) for kind in kinds])
     print(f"\n{root.name}: AC@1/AC@3 by own labels (weights start at the plain fusion's)")
     print(f"{'system':<12} {'plain':>12} " + " ".join(f"{f'{n} own':>12}" for n in counts))
     for system in systems:
@@ -230,10 +232,11 @@ def label_curve(root: Path, counts: Sequence[int] = (0, 5, 10, 20, 50), repeats:
 Row = tuple[list[dict[int, float]], int]
 
 
-def _features(pack: Pack, header: Header, labels: Mapping[str, Mapping[str, str]], kinds: dict[str, int]) -> Row:
+def _features(
+    pack: Pack, header: Header, labels: Mapping[str, Mapping[str, str]], kinds: dict[str, int], engine: Engine
+) -> Row:
     case = pack_case(pack, pack.tables(header))
-    terms: list[Term] = gather_terms(case)
-    found = weighed(case.candidates, terms, {})
+    found = engine.weigh(case.candidates, engine.gather(case))
     rows = [
         {kinds.setdefault(term.kind, len(kinds)): term.strength for _, term in found[name]} for name in case.candidates
     ]

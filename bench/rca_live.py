@@ -17,6 +17,8 @@ import psutil
 
 from bench.own_roles import OwnRoles
 from rca.live import diagnose as live
+from rca.live.incident import LiveIncident
+from rca.registry import read_engine
 from watchkeeper.store import edges
 from watchkeeper.store.statements import Statements
 from watchkeeper.vocabulary import utc
@@ -94,10 +96,11 @@ def rows(spans: int, rounds: int = ROUNDS) -> list[dict[str, Any]]:
                 loader.run(statement)
         telemetry = roles.telemetry
         stored = telemetry.query(f"SELECT count() AS n FROM {database}.otel_traces")["n"][0].as_py()
+        engine = read_engine()
         seconds, first = [], ""
         for number in range(rounds):
             began = time.perf_counter()
-            found = live.diagnose(telemetry, (), (), utc(float(onset)), utc(float(AT)))
+            found = live.diagnose(telemetry, engine, LiveIncident(onset=utc(float(onset)), now=utc(float(AT))))
             seconds.append(time.perf_counter() - began)
             first = found.suspects[0].service
             _report(f"diagnosis {number + 1} of {rounds}: {seconds[-1]:.2f} s")

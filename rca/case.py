@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -19,7 +20,8 @@ from numpy.typing import NDArray
 from watchkeeper.vocabulary import ChangeEvent
 
 if TYPE_CHECKING:
-    from rca.evidence.past_incidents import PastIncidents
+    from rca.ledger import Ledger
+    from rca.past_incidents import PastIncidents
     from rca.spans import SpanLogs, Spans
 
 F64 = NDArray[np.float64]
@@ -173,7 +175,8 @@ class LogLines:
     sample: Text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+# No slots: the ledger is made once a case, when the first kind of evidence asks for it.
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Case:
     """One incident: who can be blamed, when it began, who calls whom, and what was recorded."""
 
@@ -199,8 +202,32 @@ class Case:
     alert_texts: tuple[str, ...] = ()  # the texts of the alert
     notes: tuple[str, ...] = field(default=())
 
-    def callees(self, node: str) -> set[str]:
-        return {callee for caller, callee in self.calls if caller == node and callee != node}
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Seconds and failures that the incident added, by node and by call edge."""
+        from rca.ledger import book
 
-    def callers(self, node: str) -> set[str]:
-        return {caller for caller, callee in self.calls if callee == node and caller != node}
+        return book(self)
+
+    def has(self, table: str) -> bool:
+        """Whether a table is there and not empty."""
+        value = getattr(self, table)
+        return value is not None and (not isinstance(value, tuple | frozenset) or bool(value))
+
+    def callees(self, node: str) -> list[str]:
+        """Whom `node` calls, itself aside, by name."""
+        return sorted({callee for caller, callee in self.calls if caller == node and callee != node})
+
+    def callers(self, node: str) -> list[str]:
+        """Who calls `node`, itself aside, by name."""
+        return sorted({caller for caller, callee in self.calls if callee == node and caller != node})
+
+    def reachable(self, node: str) -> set[str]:
+        """Every node that `node` depends on through calls, itself excluded."""
+        reached: set[str] = set()
+        todo = [node]
+        while todo:
+            for callee in set(self.callees(todo.pop())) - reached - {node}:
+                reached.add(callee)
+                todo.append(callee)
+        return reached

@@ -1,59 +1,29 @@
-"""One engine, one configuration: the kinds of evidence, fused into a ranking that can be read.
+"""One engine, one configuration: the kinds of evidence, summed into a ranking that can be read.
 
 A candidate's score is the sum over kinds of `weight × strength`, each a named term that is shown. Kinds
 whose tables are missing give no terms, so the same configuration serves a live system with traces
-and a recorded one with five metric samples.
+and a recorded one with five metric samples. A kind that fails is named, and the others still count.
 """
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
 
 from rca.calibration import chances
 from rca.case import Case
-from rca.evidence.change_events import change_events
-from rca.evidence.code_change import NO_COMMIT, code_change
-from rca.evidence.cut_short import cut_short
-from rca.evidence.errors import errors
-from rca.evidence.log_change import log_change
-from rca.evidence.metric_change import metric_change
-from rca.evidence.onset_order import onset_order
-from rca.evidence.operation_change import operation_change
-from rca.evidence.operation_lines import operation_lines
-from rca.evidence.outlier import outlier
-from rca.evidence.rarity import rarity
-from rca.evidence.reach import reach
-from rca.evidence.silence import silence, unanswered
-from rca.evidence.unlinked import unlinked
-from rca.excess import excess
-from rca.ledger import Ledger, book
+from rca.evidence_kind import NO_COMMIT, EvidenceKind, Subject
 from rca.mechanism import mechanism
 from rca.terms import Term
-from rca.weights import NEGLIGIBLE, weight_of
+from rca.weights import NEGLIGIBLE, complete, defaults, weight_of
+from watchkeeper.errors import DiagnosisError
 from watchkeeper.vocabulary import Evidence, Mechanism, Suspect
 
-ENGINE_VERSION = "1"
-
-# The order is that of the explanation in docs/benchmarks.md; the sum does not depend on it.
-KINDS: tuple[Callable[[Case, Ledger], list[Term]], ...] = (
-    excess,
-    errors,
-    unlinked,
-    lambda case, _: unanswered(case),
-    lambda case, _: silence(case),
-    lambda case, _: metric_change(case),
-    lambda case, _: outlier(case),
-    lambda case, _: onset_order(case),
-    lambda case, _: log_change(case),
-    lambda case, _: operation_change(case),
-    lambda case, _: operation_lines(case),
-    lambda case, _: cut_short(case),
-    lambda case, _: rarity(case),
-    lambda case, _: reach(case),
-    lambda case, _: change_events(case),
-)
+ENGINE_VERSION: Final = "2"
+ROUNDING: Final = 1e-6  # by how much a sum of shares may miss 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,50 +37,110 @@ class Ranked:
     terms: tuple[tuple[float, Term], ...]
 
 
-def rank(case: Case, weights: Mapping[str, float] | None = None) -> tuple[Ranked, ...]:
-    """Every candidate of `case`, best first. Pure: the same case gives the same answer."""
-    return order(case.candidates, weighed(case.candidates, gather_terms(case), weights or {}))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered:
+    """The terms of a case, and by kind of evidence why it gave none although its tables are there."""
+
+    terms: tuple[tuple[EvidenceKind, Term], ...]
+    failures: Mapping[str, str]
 
 
-def gather_terms(case: Case) -> list[Term]:
-    """The terms of every kind of evidence on the candidates, before they are weighed."""
-    ledger = book(case)
-    known = set(case.candidates)
-    return [term for kind in KINDS for term in kind(case, ledger) if term.candidate in known]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """Every candidate, best first, and which kinds of evidence failed, each with its reason."""
+
+    ranked: tuple[Ranked, ...]
+    failures: Mapping[str, str]
 
 
-def weighed(
-    candidates: Sequence[str], terms: Sequence[Term], weights: Mapping[str, float]
-) -> dict[str, list[tuple[float, Term]]]:
-    """The terms of each candidate with what they add to its score.
+class Engine:
+    """Kinds of evidence with their weights. Pure: the same case gives the same answer."""
 
-    A change adds as much as the candidate has symptoms that it could explain: alone it explains nothing.
+    def __init__(self, kinds: Mapping[str, EvidenceKind], weights: Mapping[str, float] | None = None) -> None:
+        """Use `kinds` by name, with `weights` in place of some of their defaults.
+
+        Raises:
+            UnknownWeight: `weights` names what no kind declares.
+        """
+        self.kinds = dict(kinds)
+        self.weights = complete(defaults(self.kinds.values()), weights)
+
+    def rank(self, case: Case) -> Ranking:
+        """Every service or instance of `case`, best first."""
+        gathered = self.gather(case, "node")
+        return Ranking(ranked=order(case.candidates, self.weigh(case.candidates, gathered)), failures=gathered.failures)
+
+    def rank_commits(self, case: Case) -> Ranking:
+        """Every commit of `case` and `none`, best first; empty where no commit is known."""
+        commits = tuple(change.id for change in case.changes if change.kind == "commit")
+        if not commits:
+            return Ranking(ranked=(), failures={})
+        gathered = self.gather(case, "commit")
+        candidates = (*commits, NO_COMMIT)
+        return Ranking(ranked=order(candidates, self.weigh(candidates, gathered)), failures=gathered.failures)
+
+    def gather(self, case: Case, subject: Subject = "node") -> Gathered:
+        """The terms of every kind of evidence on the candidates, before they are weighed."""
+        known = set(case.candidates) if subject == "node" else {NO_COMMIT, *(change.id for change in case.changes)}
+        terms: list[tuple[EvidenceKind, Term]] = []
+        failures: dict[str, str] = {}
+        for name, kind in self.kinds.items():
+            if kind.subject != subject or not kind.applies(case):
+                continue
+            try:
+                found = checked(kind, kind.explain(case))
+            except DiagnosisError as error:
+                failures[name] = error.message
+                continue
+            except Exception as error:  # noqa: BLE001 - one kind of evidence that fails must not cost the diagnosis
+                failures[name] = f"{type(error).__name__}: {error}"
+                continue
+            terms += [(kind, term) for term in found if term.candidate in known]
+        return Gathered(terms=tuple(terms), failures=failures)
+
+    def weigh(self, candidates: Sequence[str], gathered: Gathered) -> dict[str, list[tuple[float, Term]]]:
+        """The terms of each candidate with what they add to its score.
+
+        Evidence that needs symptoms, such as a change, adds as much as the candidate has symptoms for it to explain.
+        """
+        weighed: defaultdict[str, list[tuple[float, Term]]] = defaultdict(list)
+        for kind, term in gathered.terms:
+            if not kind.needs_symptoms and abs(term.strength) >= NEGLIGIBLE:
+                weighed[term.candidate].append((weight_of(term.kind, self.weights) * term.strength, term))
+        symptoms = {name: math.fsum(max(weight, 0.0) for weight, _ in terms) for name, terms in weighed.items()}
+        for kind, term in gathered.terms:
+            if kind.needs_symptoms:
+                believed = term.strength * min(symptoms.get(term.candidate, 0.0), 1.0)
+                if believed >= NEGLIGIBLE:
+                    counted = replace(term, strength=believed)
+                    weighed[term.candidate].append((weight_of(term.kind, self.weights) * believed, counted))
+        return {candidate: weighed[candidate] for candidate in candidates}
+
+
+def checked(kind: EvidenceKind, terms: Sequence[Term]) -> list[Term]:
+    """The terms, if all their kinds are declared, and their strengths numbers that add up to -1 to 1.
+
+    Raises:
+        DiagnosisError: they are not.
     """
-    found: defaultdict[str, list[tuple[float, Term]]] = defaultdict(list)
+    sums: defaultdict[tuple[str, str], float] = defaultdict(float)
     for term in terms:
-        if term.kind != "change" and abs(term.strength) >= NEGLIGIBLE:
-            found[term.candidate].append((weight_of(term.kind, weights) * term.strength, term))
-    for term in terms:
-        if term.kind == "change":
-            symptoms = sum(max(weight, 0.0) for weight, _ in found[term.candidate])
-            believed = term.strength * min(symptoms, 1.0)
-            if believed >= NEGLIGIBLE:
-                found[term.candidate].append((weight_of(term.kind, weights) * believed, term))
-    return {candidate: found[candidate] for candidate in candidates}
-
-
-def rank_commits(case: Case, weights: Mapping[str, float] | None = None) -> tuple[Ranked, ...]:
-    """Every commit of `case` and `none`, best first; empty where no commit is known."""
-    commits = tuple(change.id for change in case.changes if change.kind == "commit")
-    if not commits:
-        return ()
-    candidates = (*commits, NO_COMMIT)
-    return order(candidates, weighed(candidates, code_change(case), weights or {}))
+        if not isinstance(term, Term):
+            raise DiagnosisError(f"it gave {type(term).__name__} instead of rca.terms.Term")
+        name = kind.declared(term.kind)
+        if name is None:
+            declared = ", ".join(kind.weights)
+            raise DiagnosisError(f"it gave a term of kind {term.kind!r}, which has no declared weight: {declared}")
+        sums[name, term.candidate] += term.strength
+    for (name, candidate), strength in sums.items():
+        if not abs(strength) <= 1.0 + ROUNDING:  # NaN fails this too
+            raise DiagnosisError(f"the strengths of {name!r} on {candidate!r} add up to {strength!r}, not -1 to 1")
+    return list(terms)
 
 
 def order(candidates: Sequence[str], terms: Mapping[str, list[tuple[float, Term]]]) -> tuple[Ranked, ...]:
     """Candidates by the sum of their terms, best first; equals by name."""
-    scores = {candidate: sum(weight for weight, _ in terms[candidate]) for candidate in candidates}
+    scores = {candidate: math.fsum(weight for weight, _ in terms[candidate]) for candidate in candidates}
     chance = chances(scores, terms)
     return tuple(
         Ranked(
@@ -139,6 +169,7 @@ def suspect(ranked: Ranked) -> Suspect:
             Evidence(
                 kind=term.kind,
                 weight=round(weight, 4),
+                strength=round(term.strength, 4),
                 sentence=term.sentence,
                 signal=term.signal,
                 value=term.value,

@@ -13,9 +13,10 @@ NO_HINTS: Mapping[Mechanism, float] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Term:
-    """`strength` is 0 to 1: the share of this kind's signal that the candidate explains, shrunk by doubt.
+    """`strength` is the share of this kind's signal that the candidate explains, shrunk by doubt; negative against it.
 
-    `hints` vote for mechanisms. The rest is what a human reads and plots.
+    The strengths of one kind on one candidate add up to -1 to 1. `hints` vote for mechanisms. The rest is what a human
+    reads and plots.
     """
 
     kind: str

@@ -242,8 +242,9 @@ class Readiness:
 class Evidence:
     """One reason for or against a suspect: `weight` is what it adds to the suspect's score.
 
-    `kind` names the file in rca/ that produced it. `sentence` is what a human reads. `signal`
-    names what to plot (for example `latency`, `errors`, a metric's name or a log template).
+    `kind` is that of the term, as the kind of evidence declares it. `strength` is the weight without the factor that
+    was in force for this kind, None where an older version stored it. `sentence` is what a human reads. `signal` names
+    what to plot (for example `latency`, `errors`, a metric's name or a log template).
     """
 
     kind: str
@@ -253,6 +254,7 @@ class Evidence:
     value: float | None = None
     expected: float | None = None
     unit: str = ""
+    strength: float | None = None
 
     def __post_init__(self) -> None:
         require_text("Evidence.kind", self.kind)
@@ -287,7 +289,7 @@ class Diagnosis:
     """What the RCA engine says of one window: ranked suspects, best first, or an abstention.
 
     `abstained` is true when no suspect deserves to be named as the cause; `reason` then says why,
-    and the suspects, if any, are leads rather than answers.
+    and the suspects, if any, are leads rather than answers. `notes` name what could not be taken into account.
     """
 
     onset: datetime
@@ -296,12 +298,14 @@ class Diagnosis:
     abstained: bool
     reason: str
     engine_version: str
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         require_utc("Diagnosis.onset", self.onset)
         require_utc("Diagnosis.made_at", self.made_at)
         require_text("Diagnosis.reason", self.reason)
         object.__setattr__(self, "reason", prose(self.reason, LONGEST_SENTENCE))
+        object.__setattr__(self, "notes", tuple(prose(note, LONGEST_SENTENCE) for note in self.notes))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -14,6 +14,8 @@ from watchkeeper.errors import DiagnosisError
 from watchkeeper.text import prose, seen_name
 
 if TYPE_CHECKING:
+    from rca.engine import Engine
+    from rca.packs.predict import Field
     from rca.packs.reader import Pack
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -29,23 +31,32 @@ def rca(
     field: Annotated[str, typer.Option(help="What to rank: service, instance or commit.")] = "service",
     explain: Annotated[str | None, typer.Option(help="Explain one case, by its id, and write nothing.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = min(os.cpu_count() or 1, 8),
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights to use in place of the defaults, from `watchkeeper rca train`.")
+    ] = None,
 ) -> None:
     """Rank every candidate of every case of a pack. Notes on the data and progress go to stderr."""
     from rca.packs.predict import predict_all
     from rca.packs.reader import Pack
+    from rca.registry import read_engine, read_evidence
+    from rca.weights import read_weights
 
     if field not in ("service", "instance", "commit"):
         raise typer.BadParameter("must be service, instance or commit", param_hint="--field")
-    what = cast('Literal["service", "instance", "commit"]', field)
+    what = cast("Field", field)
+    overrides = read_weights(weights) if weights else None
+    engine = read_engine(overrides)
+    for broken in read_evidence().broken:
+        print(f"the evidence {broken.name} of {broken.origin} is left out: {broken.reason}", file=sys.stderr)
     opened = Pack(pack)
     for problem in opened.problems:
         print(f"{pack}/{problem}", file=sys.stderr)
     if explain is not None:
-        _explain(opened, explain, what)
+        _explain(opened, explain, what, engine)
         return
     order = {header.id: number for number, header in enumerate(opened.headers)}
     done, failed = [], 0
-    for prediction in predict_all(pack, what, jobs):
+    for prediction in predict_all(pack, what, jobs, overrides):
         done.append(prediction)
         for note in prediction.notes:
             print(f"{prediction.id}: {note}", file=sys.stderr)
@@ -75,13 +86,13 @@ def rca(
         raise typer.Exit(1)
 
 
-def _explain(pack: Pack, case: str, what: Literal["service", "instance", "commit"]) -> None:
+def _explain(pack: Pack, case: str, what: Field, engine: Engine) -> None:
     from rca.packs.predict import predict
 
     header = next((header for header in pack.headers if header.id == case), None)
     if header is None:
         raise DiagnosisError(f"the pack has no case {case!r}")
-    prediction = predict(pack, header, what)
+    prediction = predict(pack, header, what, engine)
     for note in prediction.notes:
         print(f"note: {note}")
     if prediction.failed:

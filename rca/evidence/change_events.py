@@ -8,6 +8,7 @@ where the trouble came with it (half after `AT_ONCE_S`): what then ran well for 
 from __future__ import annotations
 
 from rca.case import Case
+from rca.evidence_kind import EvidenceKind
 from rca.terms import Term, clock, duration
 
 HALF_LIFE_S = 600.0
@@ -40,3 +41,11 @@ def change_events(case: Case) -> list[Term]:
             hints={"deploy": strength * at_once, "unknown": strength * (1.0 - at_once)},
         )
     return list(best.values())
+
+
+CHANGE_EVENTS = EvidenceKind(
+    explain=change_events,
+    weights={"change": 1.0},
+    needs=frozenset({"changes"}),
+    needs_symptoms=True,
+)

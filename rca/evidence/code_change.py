@@ -18,10 +18,11 @@ from dataclasses import dataclass
 
 from rca.case import Case
 from rca.complaint_words import ELSEWHERE, linked, stems
+from rca.evidence_kind import NO_COMMIT, EvidenceKind
+from rca.example_cases import commit_case
 from rca.terms import Term, clock, duration
 from watchkeeper.vocabulary import ChangeEvent
 
-NO_COMMIT = "none"
 HARMLESS = re.compile(
     r"(^|/)(docs?|documentation|tests?|testdata|fixtures|__tests__)/|_test\.|\.test\.|test_|"
     r"\.(md|rst|txt|css|scss|svg|png|golden)$|"
@@ -187,3 +188,23 @@ def _belongs(change: ChangeEvent, services: frozenset[str]) -> bool:
 def _quote(words: frozenset[str], complained: Complaints, rare: Mapping[str, float]) -> str:
     best = sorted(words, key=lambda word: (-complained.words.get(word, 0.0) * rare.get(word, 0.0), word))
     return ", ".join(best[:5])
+
+
+CODE_CHANGE = EvidenceKind(
+    explain=code_change,
+    weights={
+        "commit words": 1.5,
+        "commit removed": 2.0,
+        "commit safeguard": 1.0,
+        "commit live": 1.5,
+        "commit service": 0.7,
+        "commit too late": -5.0,
+        "commit harmless": -3.0,
+        "commit elsewhere": 3.0,
+        "not a commit": 1.5,
+    },
+    needs=frozenset({"changes"}),
+    subject="commit",
+    example=commit_case,
+    offline="change events that reach a running installation carry no diff to compare with complaints",
+)

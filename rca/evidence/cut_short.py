@@ -13,6 +13,7 @@ from collections import defaultdict
 import numpy as np
 
 from rca.case import Case
+from rca.evidence_kind import EvidenceKind
 from rca.levels import change_of_share
 from rca.spans import Spans
 from rca.terms import Term
@@ -100,3 +101,10 @@ def _callees(spans: Spans) -> np.ndarray:
     crossing = (spans.parent >= 0) & (spans.node[up] != spans.node)
     callee[spans.operation[up[crossing]]] = spans.node[crossing]
     return callee
+
+
+CUT_SHORT = EvidenceKind(
+    explain=cut_short,
+    weights={"cut_short": 1.5},
+    needs=frozenset({"spans"}),
+)

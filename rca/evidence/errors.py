@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections import defaultdict
 
 from rca.case import Case
-from rca.ledger import Ledger
+from rca.evidence_kind import EvidenceKind
 from rca.levels import shares, trust
 from rca.terms import Term
 
 
-def own_errors(case: Case, ledger: Ledger) -> dict[str, float]:
+def own_errors(case: Case) -> dict[str, float]:
     """Added failed requests of each node that its own failed calls do not explain."""
+    ledger = case.ledger
     passed: defaultdict[str, float] = defaultdict(float)
     for (caller, callee), link in ledger.links.items():
         if callee in case.candidates:  # what is no candidate is part of its caller
@@ -30,9 +31,9 @@ def own_errors(case: Case, ledger: Ledger) -> dict[str, float]:
     return ledger.settled(case, {n: max(entry.extra_errors - passed[n], 0.0) for n, entry in ledger.nodes.items()})
 
 
-def errors(case: Case, ledger: Ledger) -> list[Term]:
+def errors(case: Case) -> list[Term]:
     """One term per node at which errors began: its share of all of them."""
-    own = own_errors(case, ledger)
+    ledger, own = case.ledger, own_errors(case)
     believed = {
         node: amount * trust(amount / (entry.usual_errors + entry.error_noise**2 + 1.0) ** 0.5, 2.0)
         for node, amount in own.items()
@@ -62,3 +63,10 @@ def errors(case: Case, ledger: Ledger) -> list[Term]:
             )
         )
     return terms
+
+
+ERRORS = EvidenceKind(
+    explain=errors,
+    weights={"errors": 3.0},
+    needs=frozenset({"flows"}),
+)

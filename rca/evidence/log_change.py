@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from rca.case import Case
+from rca.evidence_kind import EvidenceKind
 from rca.levels import shares, trust
 from rca.terms import Term, count
 from watchkeeper.vocabulary import Mechanism
@@ -73,3 +74,10 @@ def _named(case: Case, node: str, sample: str) -> str:
     lowered = sample.lower()
     named = [callee for callee in case.callees(node) if callee.lower() in lowered]
     return max(named, key=len) if named else node
+
+
+LOG_CHANGE = EvidenceKind(
+    explain=log_change,
+    weights={"logs": 1.0},
+    needs=frozenset({"logs"}),
+)

@@ -1,52 +1,16 @@
 """A resource that moved: CPU, memory, threads and the like, per node, before and after the onset.
 
 Within one metric the nodes share the blame by how much each rose above its usual level, in the metric's
-own unit, shrunk by how unusual that is for the node. Works from five samples on; a reference window gives
-level and spread where the case has too few samples of its own.
+own unit, shrunk by how unusual that is for the node. Works from five samples on.
 """
 
 from __future__ import annotations
 
-import math
-import re
-from dataclasses import dataclass, replace
-
-import numpy as np
-
-from rca.case import F64, I64, Case, Series, codes
-from rca.levels import groups, level_and_spread, shares, trust
+from rca.case import Case
+from rca.evidence_kind import EvidenceKind
+from rca.levels import shares, trust
+from rca.series_changes import changes, concept, resources
 from rca.terms import Term
-from watchkeeper.vocabulary import Mechanism
-
-# What a metric measures, by the words of its name (OpenTelemetry and Prometheus conventions).
-CONCEPTS: tuple[tuple[str, re.Pattern[str], Mechanism | None], ...] = (
-    ("cpu", re.compile(r"cpu(?!.*(limit|count|frequency|request))", re.IGNORECASE), "cpu"),
-    ("memory", re.compile(r"(mem|heap|rss)(?!.*(limit|request))", re.IGNORECASE), "memory"),
-    ("disk", re.compile(r"(disk|fs_|filesystem|block_?io|blkio)(?!.*(limit|free|avail))", re.IGNORECASE), None),
-    (
-        "handles",
-        re.compile(
-            r"(socket|thread|goroutine|\bfds?\b|_fds?\b|file_?desc|handle|connection)(?!.*limit)", re.IGNORECASE
-        ),
-        None,
-    ),
-)
-# Fewer samples before the onset than this, and the reference helps out.
-ENOUGH_SAMPLES = 4
-# The weight of the other nodes' noise of the same metric, in samples.
-POOLED_SAMPLES = 2.0
-# A host's resources belong to all that run on it.
-HOST = re.compile(r"^(node|host|machine|system|instance)[._]", re.IGNORECASE)
-
-
-def concept(metric: str) -> tuple[str, Mechanism | None] | None:
-    """The resource that a metric measures, or None if it is no resource."""
-    if HOST.search(metric):
-        return None
-    for name, words, mechanism in CONCEPTS:
-        if words.search(metric):
-            return name, mechanism
-    return None
 
 
 def metric_change(case: Case) -> list[Term]:
@@ -81,74 +45,12 @@ def metric_change(case: Case) -> list[Term]:
     return list(best.values())
 
 
-def resources(series: Series) -> Series:
-    """The rows of metrics that measure a resource."""
-    code, names = codes(series.metric)
-    wanted = np.array([concept(name) is not None for (name,) in names], dtype=bool)
-    return series.where(wanted[code]) if len(names) else series
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """One node's metric before and after the onset."""
-
-    node: str
-    usual: float
-    spread: float
-    after: float
-    samples: int
-
-
-def changes(series: Series, reference: Series | None, onset: float) -> dict[str, list[Change]]:
-    """The changes by metric, of nodes that have samples after the onset and a level to compare with."""
-    key, names = codes(series.node, series.metric)
-    history = _by_series(reference) if reference is not None else {}
-    out: dict[str, list[Change]] = {}
-    for code, rows in groups(key):
-        node, metric = names[code]
-        values, after = series.value[rows], series.time[rows] >= onset
-        known = np.isfinite(values)
-        early, late = values[known & ~after], values[known & after]
-        if len(early) < ENOUGH_SAMPLES and (node, metric) in history and reference is not None:
-            early = np.r_[early, _same_hours(reference, history[node, metric], onset)]
-        if len(early) < 2 or len(late) == 0:
-            continue
-        usual, spread = level_and_spread(early)
-        change = Change(node=node, usual=usual, spread=spread, after=float(np.median(late)), samples=len(early))
-        out.setdefault(metric, []).append(change)
-    return {metric: _steadied(moved) for metric, moved in out.items()}
-
-
-def _steadied(moved: list[Change]) -> list[Change]:
-    """Spreads of few samples, shrunk towards what is usual for that metric: three samples that agree prove little."""
-    relative = np.array([c.spread / abs(c.usual) for c in moved if c.usual])
-    usual = float(np.median(relative)) if len(relative) else 0.0
-    return [
-        replace(
-            c,
-            spread=math.sqrt(
-                (c.samples * c.spread**2 + POOLED_SAMPLES * (usual * c.usual) ** 2) / (c.samples + POOLED_SAMPLES)
-            ),
-        )
-        for c in moved
-    ]
-
-
-def _by_series(reference: Series) -> dict[tuple[str, ...], I64]:
-    key, names = codes(reference.node, reference.metric)
-    return {names[code]: rows for code, rows in groups(key)}
-
-
-def _same_hours(reference: Series, rows: I64, onset: float) -> F64:
-    """The reference's values at this time of day, give or take an hour; all of them where these are few."""
-    distance = np.abs((reference.time[rows] - onset + 43200.0) % 86400.0 - 43200.0)
-    near = reference.value[rows[distance < 3600.0]]
-    near = near[np.isfinite(near)]
-    if len(near) >= 20:
-        return near
-    values = reference.value[rows]
-    return values[np.isfinite(values)]
-
-
 def _figure(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+METRIC_CHANGE = EvidenceKind(
+    explain=metric_change,
+    weights={"cpu": 2.0, "memory": 1.0, "disk": 1.0, "handles": 1.0},
+    needs=frozenset({"series"}),
+)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 from rca.case import F64, Case, Series, codes
-from rca.evidence.metric_change import ENOUGH_SAMPLES, HOST
+from rca.evidence_kind import EvidenceKind
 from rca.levels import groups, level_and_spread, shares
+from rca.series_changes import ENOUGH_SAMPLES, HOST
 from rca.terms import Term, duration
 
 CLEAR = 5.0  # spreads
@@ -84,3 +85,11 @@ def _first(time: F64, value: F64, onset: float) -> tuple[float, float] | None:
         return None
     late = time[~early]
     return float(late[stays[0]]), float(np.median(np.diff(time)))
+
+
+# A tie-breaker: more of it cost a development case where steps are minutes.
+ONSET_ORDER = EvidenceKind(
+    explain=onset_order,
+    weights={"onset_order": 0.1},
+    reads=frozenset({"series", "flows"}),
+)

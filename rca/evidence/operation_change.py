@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rca.case import F64, I64, Case, Mask
+from rca.evidence_kind import EvidenceKind
 from rca.levels import trust
 from rca.spans import Spans
 from rca.terms import Term
@@ -118,3 +119,10 @@ def _terms(found: list[Change], noun: str, phrase: str) -> list[Term]:
             )
         )
     return terms
+
+
+OPERATION_CHANGE = EvidenceKind(
+    explain=operation_change,
+    weights={"fewer_spans": 2.0, "fewer_lines": 2.0},
+    needs=frozenset({"spans"}),
+)

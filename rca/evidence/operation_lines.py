@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from rca.case import Case
+from rca.evidence_kind import EvidenceKind
 from rca.levels import change_of_share
 from rca.terms import Term
 
@@ -60,3 +61,10 @@ def operation_lines(case: Case) -> list[Term]:
             hints={"errors": size_of_change},
         )
     return list(best.values())
+
+
+OPERATION_LINES = EvidenceKind(
+    explain=operation_lines,
+    weights={"complaints": 2.5, "lost_lines": 3.0},
+    needs=frozenset({"spans", "span_logs"}),
+)

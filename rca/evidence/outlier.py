@@ -10,9 +10,10 @@ from __future__ import annotations
 import numpy as np
 
 from rca.case import Case, codes
-from rca.evidence.metric_change import HOST, changes, concept
+from rca.evidence_kind import EvidenceKind
 from rca.levels import shares, trust
 from rca.metric_words import measured
+from rca.series_changes import HOST, changes, concept
 from rca.terms import Term
 
 HALF_AT = 6.0
@@ -55,3 +56,10 @@ def outlier(case: Case) -> list[Term]:
 
 def _known(samples: int) -> float:
     return samples / (samples + HALF_KNOWN)
+
+
+OUTLIER = EvidenceKind(
+    explain=outlier,
+    weights={"outlier": 1.0},
+    needs=frozenset({"series"}),
+)

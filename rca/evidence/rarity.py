@@ -13,6 +13,7 @@ from collections import defaultdict
 import numpy as np
 
 from rca.case import Case
+from rca.evidence_kind import EvidenceKind
 from rca.terms import Term
 
 MOST_SURPRISE = 4.0  # nats: once in 55 incidents
@@ -39,7 +40,7 @@ def rarity(case: Case) -> list[Term]:
     for name, row in past.nodes.items():
         for concept, column in number.items():
             strength = float(excess[row, column]) / scale
-            if abs(strength) < 0.005:
+            if not strength:
                 continue
             terms.append(
                 Term(
@@ -86,3 +87,11 @@ def _sentence(node: str, concept: str, shows: bool, loudest: tuple[str, float] |
         f"in about one of {np.exp(surprise):.0f} incidents" if surprise < MOST_SURPRISE else "in hardly any incident"
     )
     return f"{node} shows {event}, which it shows {often}"
+
+
+# `rare <concept>`: the greatest surprise of any node, spread over its concepts.
+RARITY = EvidenceKind(
+    explain=rarity,
+    weights={"rare": 3.0},
+    needs=frozenset({"past"}),
+)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rca.case import Case
-from rca.evidence.silence import reachable
+from rca.evidence_kind import EvidenceKind
 from rca.terms import Term
 
 
@@ -13,7 +13,7 @@ def reach(case: Case) -> list[Term]:
     for alert in case.alerts:
         if not case.callees(alert):
             return []
-        within |= reachable(case, alert) | {alert}
+        within |= case.reachable(alert) | {alert}
     if not within:
         return []
     who = ", ".join(case.alerts)
@@ -27,3 +27,10 @@ def reach(case: Case) -> list[Term]:
         for node in case.candidates
         if node not in within
     ]
+
+
+REACH = EvidenceKind(
+    explain=reach,
+    weights={"out_of_reach": -2.0},
+    needs=frozenset({"alerts", "calls"}),
+)

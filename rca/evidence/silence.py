@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from rca.case import Case
+from rca.evidence_kind import EvidenceKind
 from rca.levels import shares, trust
 from rca.terms import Term, clock, count, duration
 from watchkeeper.vocabulary import Mechanism
@@ -68,7 +69,7 @@ def unanswered(case: Case) -> list[Term]:
     own: dict[str, float] = {}
     for node, rows in into.items():
         calls = float(table.calls[rows].sum())
-        quietest = max((silent.get(callee, 0.0) for callee in reachable(case, node)), default=0.0)
+        quietest = max((silent.get(callee, 0.0) for callee in case.reachable(node)), default=0.0)
         passed_on = max(min(out[node] / calls, 1.0), quietest) * (1.0 - silent.get(node, 0.0))
         own[node] = calls * (1.0 - passed_on)
     terms = []
@@ -131,12 +132,15 @@ def _how(refused: float, timed_out: float, silent: float) -> dict[Mechanism, flo
     }
 
 
-def reachable(case: Case, node: str) -> set[str]:
-    """Every node that `node` depends on through calls, itself excluded."""
-    found: set[str] = set()
-    todo = [node]
-    while todo:
-        for callee in case.callees(todo.pop()) - found - {node}:
-            found.add(callee)
-            todo.append(callee)
-    return found
+SILENCE = EvidenceKind(
+    explain=silence,
+    weights={"silence": 3.0},
+    needs=frozenset({"heartbeats"}),
+)
+
+
+UNANSWERED = EvidenceKind(
+    explain=unanswered,
+    weights={"unanswered": 3.0},
+    needs=frozenset({"unanswered"}),
+)

@@ -13,10 +13,11 @@ import math
 from collections.abc import Mapping
 
 from rca.case import Case
-from rca.evidence.metric_change import Change, changes
-from rca.ledger import Ledger
+from rca.evidence_kind import EvidenceKind
+from rca.example_cases import unlinked_case
 from rca.levels import shares, trust
 from rca.metric_words import meaning
+from rca.series_changes import Change, changes
 from rca.terms import Term
 
 DOUBT = 0.7  # in logarithms of a ratio: a node that got less than twice as slow stays in doubt
@@ -24,9 +25,9 @@ HALF_AT = 4.0
 LEAST_FAILURES = 0.01  # of requests, or of the failures that others see: less gives no ratio
 
 
-def unlinked(case: Case, ledger: Ledger) -> list[Term]:
+def unlinked(case: Case) -> list[Term]:
     """Terms `self_time` and `errors` for nodes of a case without calls; its best metric speaks for each node."""
-    if case.series is None or ledger.links or (case.calls and ledger.nodes):
+    if case.series is None or case.ledger.links or (case.calls and case.ledger.nodes):
         return []
     best: dict[tuple[str, str], Term] = {}
     for metric, moved in changes(case.series, case.series_reference, case.onset).items():
@@ -79,3 +80,11 @@ def _term(kind: str, metric: str, change: Change, share: float) -> Term:
         metric=metric,
         hints={"latency": share} if slow else {"errors": share},
     )
+
+
+UNLINKED = EvidenceKind(
+    explain=unlinked,
+    weights={"self_time": 3.0, "errors": 3.0},
+    needs=frozenset({"series"}),
+    example=unlinked_case,
+)

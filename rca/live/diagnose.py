@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 import numpy as np
 
 from rca.case import Case, Links
-from rca.engine import ENGINE_VERSION, Ranked, rank, suspect
+from rca.engine import ENGINE_VERSION, Engine, Ranked, suspect
 from rca.live import reading
+from rca.live.incident import LiveIncident
 from rca.live.instances import Odd, odd_one
 from rca.live.reading import Reader
-from watchkeeper.vocabulary import ChangeEvent, Diagnosis, Finding, Suspect, Window, utc
+from watchkeeper.vocabulary import Diagnosis, Suspect, Window, utc
 
 BASELINE_S = 600.0
 SHORT_BASELINE_S = 180.0  # for what is many rows: metrics, heartbeats, logs, raw spans
@@ -28,22 +29,19 @@ ENOUGH = 0.5  # below this chance, the first suspect is a lead and not an answer
 LONGEST_ASKED: Final = 1000
 
 
-def diagnose(
-    telemetry: Reader,
-    changes: Sequence[ChangeEvent],
-    findings: Sequence[Finding],
-    onset: datetime,
-    now: datetime,
-    weights: Mapping[str, float] | None = None,
-) -> Diagnosis:
-    """Rank every service for an incident that began at `onset`, as seen at `now`.
+def diagnose(telemetry: Reader, engine: Engine, incident: LiveIncident) -> Diagnosis:
+    """Rank every service for a live incident.
 
-    Reads the last ten minutes of roll-ups and a few minutes of raw rows. Raises StoreError.
+    Reads the last ten minutes of roll-ups and a few minutes of raw rows.
+
+    Raises:
+        StoreError: the store cannot answer.
     """
-    case = read_case(telemetry, changes, findings, onset, now)
-    ranked = rank(case, weights)
+    case = read_case(telemetry, incident)
+    ranking = engine.rank(case)
+    ranked = ranking.ranked
     enough, reason = verdict(ranked)
-    behind = now.timestamp() - seen_until(case)
+    behind = incident.now.timestamp() - seen_until(case)
     if behind > case.end - case.onset - MARGIN_S:
         enough, reason = False, f"telemetry is {behind:.0f} s behind: nothing recorded since the onset can be seen yet"
     suspects = tuple(suspect(one) for one in ranked)
@@ -54,19 +52,19 @@ def diagnose(
     if enough:
         reason = suspects[0].evidence[0].sentence
     return Diagnosis(
-        onset=onset,
-        made_at=now,
+        onset=incident.onset,
+        made_at=incident.now,
         suspects=suspects,
         abstained=not enough,
         reason=reason,
         engine_version=ENGINE_VERSION,
+        notes=tuple(f"the evidence {name} failed: {why}" for name, why in ranking.failures.items()),
     )
 
 
-def read_case(
-    telemetry: Reader, changes: Sequence[ChangeEvent], findings: Sequence[Finding], onset: datetime, now: datetime
-) -> Case:
+def read_case(telemetry: Reader, incident: LiveIncident) -> Case:
     """Everything the engine needs of the window, read from the store."""
+    onset, now = incident.onset, incident.now
     began = onset.timestamp() - MARGIN_S
     end = max(now.timestamp(), onset.timestamp() + 1.0)
     window = Window(start=utc(began - BASELINE_S), end=utc(end))
@@ -82,7 +80,7 @@ def read_case(
         id=f"live-{onset:%Y%m%dT%H%M%S}",
         onset=began,
         end=end,
-        candidates=tuple(sorted(candidates | {finding.service for finding in findings})),
+        candidates=tuple(sorted(candidates | {finding.service for finding in incident.findings})),
         calls=called,
         flows=flows,
         links=links,
@@ -90,7 +88,7 @@ def read_case(
         series=reading.resources(telemetry, recent),
         heartbeats=heartbeats,
         logs=reading.log_lines(telemetry, recent.start.timestamp(), began, end),
-        changes=tuple(change for change in changes if change.at <= onset + timedelta(minutes=5)),
+        changes=tuple(change for change in incident.changes if change.at <= onset + timedelta(minutes=5)),
     )
 
 

@@ -15,9 +15,9 @@ import numpy as np
 import pyarrow as pa
 
 from rca.case import F64, Flows, Heartbeats, Links, LogLines, Series, Text, Unanswered, codes, joined, text
-from rca.evidence.metric_change import concept
 from rca.levels import groups
 from rca.live.instances import Served
+from rca.series_changes import concept
 from watchkeeper.store import diagnosis_queries as sql
 from watchkeeper.vocabulary import Window
 

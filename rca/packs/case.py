@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rca.case import Case, Flows, Links, Series, text
-from rca.evidence.edge_metrics import metric_links, with_requests
-from rca.evidence.metric_change import concept, resources
-from rca.evidence.past_incidents import Anomalies, PastIncidents, gather
+from rca.edge_metrics import metric_links, with_requests
 from rca.metric_flows import metric_flows
 from rca.metric_words import concept_of, meaning
 from rca.packs.changes import read_changes, read_log_lines
 from rca.packs.reader import NS, Header, Pack, Tables
+from rca.past_incidents import Anomalies, PastIncidents, gather
+from rca.series_changes import concept, resources
 from rca.spans import read_spans, span_calls, span_flows, span_links, span_logs
 
 STEP_S = 10.0

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from rca.engine import Ranked, rank, rank_commits
+from rca.engine import Engine, Ranked
 from rca.packs.case import node_services, pack_case
 from rca.packs.reader import Header, Pack
+from rca.registry import read_engine
 from watchkeeper.errors import DiagnosisError
 
 Field = Literal["service", "instance", "commit"]
@@ -31,7 +32,7 @@ class Prediction:
     ranked: tuple[Ranked, ...] = field(default=(), repr=False)
 
 
-def predict(pack: Pack, header: Header, what: Field, weights: Mapping[str, float] | None = None) -> Prediction:
+def predict(pack: Pack, header: Header, what: Field, engine: Engine) -> Prediction:
     """Rank one case. Whatever is wrong with its files becomes a note, or the reason why it failed."""
     began = time.perf_counter()
     tables = pack.tables(header)
@@ -41,7 +42,9 @@ def predict(pack: Pack, header: Header, what: Field, weights: Mapping[str, float
     try:
         case = pack_case(pack, tables)
         notes = case.notes
-        ranked = rank_commits(case, weights) if what == "commit" else rank(case, weights)
+        ranking = engine.rank_commits(case) if what == "commit" else engine.rank(case)
+        ranked = ranking.ranked
+        notes += tuple(f"the evidence {name} failed: {reason}" for name, reason in ranking.failures.items())
     except DiagnosisError as error:
         failed = error.message
     if not ranked:
@@ -63,22 +66,23 @@ def predict(pack: Pack, header: Header, what: Field, weights: Mapping[str, float
     )
 
 
-_pack: Pack | None = None
+_opened: tuple[Pack, Engine] | None = None
 
 
-def _open(root: str) -> None:
-    global _pack
-    _pack = Pack(Path(root))
+def _open(root: str, weights: Mapping[str, float] | None) -> None:
+    global _opened
+    _opened = Pack(Path(root)), read_engine(weights)
 
 
 def _chunk(ids: list[str], what: Field) -> list[Prediction]:
-    assert _pack is not None  # noqa: S101 - the initializer opened it
-    by_id = {header.id: header for header in _pack.headers}
+    assert _opened is not None  # noqa: S101 - the initializer opened it
+    pack, engine = _opened
+    by_id = {header.id: header for header in pack.headers}
     # The terms stay here: only what is written crosses to the other process.
-    return [replace(predict(_pack, by_id[one], what), ranked=()) for one in ids]
+    return [replace(predict(pack, by_id[case], what, engine), ranked=()) for case in ids]
 
 
-def predict_all(root: Path, what: Field, jobs: int) -> Iterator[Prediction]:
+def predict_all(root: Path, what: Field, jobs: int, weights: Mapping[str, float] | None = None) -> Iterator[Prediction]:
     """Every case of the pack, in no particular order; cases that share files go to one process together."""
     pack = Pack(root)
     shared: dict[tuple[str, ...], list[str]] = {}
@@ -86,9 +90,10 @@ def predict_all(root: Path, what: Field, jobs: int) -> Iterator[Prediction]:
         shared.setdefault(header.reference or header.files, []).append(header.id)
     chunks = [ids[start : start + 40] for ids in shared.values() for start in range(0, len(ids), 40)]
     if jobs <= 1 or len(chunks) == 1:
+        engine = read_engine(weights)
         for header in pack.headers:
-            yield predict(pack, header, what)
+            yield predict(pack, header, what, engine)
         return
-    with ProcessPoolExecutor(max_workers=jobs, initializer=_open, initargs=(str(root),)) as pool:
+    with ProcessPoolExecutor(max_workers=jobs, initializer=_open, initargs=(str(root), weights)) as pool:
         for done in as_completed([pool.submit(_chunk, ids, what) for ids in chunks]):
             yield from done.result()

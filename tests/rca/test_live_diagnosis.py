@@ -9,6 +9,8 @@ from rca_chdb_reader import ChdbReader
 from rca_shop import ONSET, OUTSIDE, Fault, Simulation
 
 from rca.live.diagnose import diagnose
+from rca.live.incident import LiveIncident
+from rca.registry import read_engine
 from watchkeeper.vocabulary import ChangeEvent, Diagnosis, Finding, Mechanism, utc
 
 ALERT = Finding(
@@ -25,9 +27,20 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChdbReader]:
     found.close()
 
 
+def explained(
+    reader: ChdbReader,
+    *changes: ChangeEvent,
+    findings: tuple[Finding, ...] = (),
+    onset_s: float = 3.0,
+    after_s: float = 25.0,
+) -> Diagnosis:
+    incident = LiveIncident(onset=utc(ONSET + onset_s), now=utc(ONSET + after_s), changes=changes, findings=findings)
+    return diagnose(reader, read_engine(), incident)
+
+
 def diagnosed(reader: ChdbReader, fault: Fault | None, *changes: ChangeEvent, after_s: float = 20.0) -> Diagnosis:
     reader.fill(Simulation(fault, seed=7).run(before_s=90.0, after_s=after_s))
-    return diagnose(reader, (DECOY, *changes), (), utc(ONSET + 3), utc(ONSET + after_s))
+    return explained(reader, DECOY, *changes, after_s=after_s)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +92,7 @@ def test_calls_that_the_roll_up_does_not_hold_yet_are_no_callers_own_time(reader
 def test_it_names_the_instance_that_differs_from_its_others(reader: ChdbReader, kind: str) -> None:
     """One of three instances is broken: the service is still first, and the sentence a human reads names the one."""
     reader.fill(Simulation(Fault(kind, "catalogue", "catalogue-2"), seed=3, instances=3).run(before_s=90.0))
-    diagnosis = diagnose(reader, (), (), utc(ONSET + 3), utc(ONSET + 25))
+    diagnosis = explained(reader)
     first = diagnosis.suspects[0]
     assert (first.service, first.instance, first.mechanism) == ("catalogue", "catalogue-2", kind)
     assert "instance catalogue-2" in first.evidence[0].sentence
@@ -89,7 +102,7 @@ def test_it_names_the_instance_that_differs_from_its_others(reader: ChdbReader, 
 def test_no_instance_is_named_where_all_are_broken(reader: ChdbReader) -> None:
     """What every instance of a service shows is the service's."""
     reader.fill(Simulation(Fault("latency", "catalogue"), seed=3, instances=3).run(before_s=90.0))
-    first = diagnose(reader, (), (), utc(ONSET + 3), utc(ONSET + 25)).suspects[0]
+    first = explained(reader).suspects[0]
     assert (first.service, first.instance) == ("catalogue", None)
 
 
@@ -115,7 +128,7 @@ def test_what_is_outside_of_the_observed_system_is_named_if_several_depend_on_it
 def test_it_abstains_when_telemetry_is_behind(reader: ChdbReader) -> None:
     """Whatever was stored ends before the onset: the reason contains by how much."""
     reader.fill(Simulation(None, seed=7).run(before_s=90.0, after_s=-12.0))
-    diagnosis = diagnose(reader, (DECOY,), (), utc(ONSET), utc(ONSET + 20))
+    diagnosis = explained(reader, DECOY, onset_s=0.0, after_s=20.0)
     assert diagnosis.abstained
     assert diagnosis.reason.startswith("telemetry is 3")
     assert "behind" in diagnosis.reason
@@ -124,7 +137,7 @@ def test_it_abstains_when_telemetry_is_behind(reader: ChdbReader) -> None:
 def test_an_alert_about_something_without_telemetry_is_outside_of_what_is_observed(reader: ChdbReader) -> None:
     """No service that is observed changed, so none is accused in its stead."""
     reader.fill(Simulation(None, seed=7).run(before_s=90.0, after_s=20.0))
-    diagnosis = diagnose(reader, (), (ALERT,), utc(ONSET + 3), utc(ONSET + 20))
+    diagnosis = explained(reader, findings=(ALERT,), after_s=20.0)
     assert diagnosis.abstained
     assert "cdn" in {suspect.service for suspect in diagnosis.suspects}
 

@@ -9,15 +9,16 @@ import pytest
 
 from bench.rca import robust_z
 from bench.rca_simulated import FAULTS, SERVICES, VARIANTS, Variant, incident, incidents
-from rca.engine import rank
-from rca.evidence.edge_metrics import metric_links
+from rca.edge_metrics import metric_links
+from rca.registry import read_engine
 
 PLAIN, BLANK = Variant(name="plain"), Variant(name="blank", meaningful=False)
 CULPRITS = (0, 2, 5, 8)
+ENGINE = read_engine()
 
 
 def _first(variant: Variant, fault: str, culprit: int) -> bool:
-    return rank(incident(variant, fault, culprit, seed=culprit))[0].candidate == SERVICES[culprit]
+    return ENGINE.rank(incident(variant, fault, culprit, seed=culprit)).ranked[0].candidate == SERVICES[culprit]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -31,7 +32,7 @@ def test_it_is_not_behind_the_plain_baseline(variant: Variant) -> None:
     """Whatever makes a system hard, the engine finds the culprits that the largest robust z does, and most of all."""
     ours = plain = 0
     for case, culprit in incidents(variant):
-        ours += rank(case)[0].candidate == culprit
+        ours += ENGINE.rank(case).ranked[0].candidate == culprit
         plain += robust_z(case)[0] == culprit
     assert ours >= plain - 1
     assert ours >= 40
@@ -47,8 +48,8 @@ def test_renaming_services_changes_nothing_but_names() -> None:
         candidates=tuple(sorted(new.values())),
         series=replace(case.series, node=np.array([new[name] for name in case.series.node], dtype=object)),
     )
-    scores = {one.candidate: one.score for one in rank(case)}
-    again = {one.candidate: one.score for one in rank(renamed)}
+    scores = {one.candidate: one.score for one in ENGINE.rank(case).ranked}
+    again = {one.candidate: one.score for one in ENGINE.rank(renamed).ranked}
     assert again == pytest.approx({new[name]: score for name, score in scores.items()})
 
 

@@ -39,6 +39,8 @@ from detectors.live import Live
 from detectors.recorded_readiness import record_readiness
 from detectors.slo.preflight import readable_objectives
 from rca.live.diagnose import diagnose
+from rca.live.incident import LiveIncident
+from rca.registry import read_engine
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config
 from watchkeeper.errors import StoreError, WatchkeeperError
@@ -125,6 +127,7 @@ class Watch:
             late_s=config.watch.late_s,
         )
         self._paging = Paging(config, db, self.incidents, problems, self._beat)
+        self._engine = read_engine()
         self._acting = Acting(config, db, self.incidents, problems)
         self._edges: tuple[tuple[str, str], ...] = ()
         self._edges_read: float | None = None
@@ -256,7 +259,8 @@ class Watch:
         changes = changes_between(self._db, window)
         try:
             with self._tracer.start_as_current_span("diagnose"), DIAGNOSIS_SECONDS.time():
-                diagnosis = diagnose(self._telemetry, changes, incident.findings, onset, now)
+                known = LiveIncident(onset=onset, now=now, findings=incident.findings, changes=changes)
+                diagnosis = diagnose(self._telemetry, self._engine, known)
         except StoreError as error:
             if not error.retry:
                 raise
@@ -264,6 +268,8 @@ class Watch:
             self._logger.warning("diagnosis.failed", incident=incident.id, error=error.message)
             return
         self._problems.solved("diagnose", incident.id)
+        for note in diagnosis.notes:
+            self._logger.warning("diagnosis.note", incident=incident.id, note=note)
         if done and incident.diagnosis and _same(diagnosis, incident.diagnosis):
             return
         proposal = self._acting.proposal(diagnosis, changes)

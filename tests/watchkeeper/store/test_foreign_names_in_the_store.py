@@ -17,7 +17,9 @@ from alerting.postmortems import postmortem
 from bench.own_roles import OwnRoles
 from detectors.live import Live
 from rca.live.diagnose import diagnose
+from rca.live.incident import LiveIncident
 from rca.live.reading import instances
+from rca.registry import read_engine
 from tests.hostile import HOSTILE
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import OnCallConfig
@@ -98,7 +100,9 @@ def test_the_loop_goes_round_whatever_a_service_is_called(roles: OwnRoles, now: 
     assert opened
     for incident_id in opened:
         incident = incidents.get(incident_id)
-        diagnosis = diagnose(roles.telemetry, (), incident.findings, incident.onset, now)
+        diagnosis = diagnose(
+            roles.telemetry, read_engine(), LiveIncident(onset=incident.onset, now=now, findings=incident.findings)
+        )
         incidents.diagnosed(incident_id, diagnosis, None, "d")
         incidents.page(incident_id)
         incident = incidents.get(incident_id)

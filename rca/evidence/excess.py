@@ -12,7 +12,8 @@ import re
 from collections import defaultdict
 
 from rca.case import Case
-from rca.evidence.silence import reachable, silent_nodes
+from rca.evidence.silence import silent_nodes
+from rca.evidence_kind import EvidenceKind
 from rca.ledger import Entry, Ledger
 from rca.levels import shares
 from rca.terms import Term, count, duration
@@ -24,8 +25,9 @@ DATABASE = re.compile(
 )
 
 
-def own_seconds(case: Case, ledger: Ledger) -> dict[str, float]:
+def own_seconds(case: Case) -> dict[str, float]:
     """Added seconds of each node that its callees do not explain."""
+    ledger = case.ledger
     pulled: defaultdict[str, float] = defaultdict(float)
     for (caller, _), link in ledger.links.items():
         pulled[caller] += link.extra_seconds
@@ -37,11 +39,12 @@ def own_seconds(case: Case, ledger: Ledger) -> dict[str, float]:
     return ledger.settled(case, {n: max(entry.extra_seconds - pulled[n], 0.0) for n, entry in ledger.nodes.items()})
 
 
-def gap_seconds(case: Case, ledger: Ledger) -> dict[str, float]:
+def gap_seconds(case: Case) -> dict[str, float]:
     """Added seconds that callers waited for each callee beyond what the callee itself reports.
 
     A callee that waits for a silent one is not to blame for the gap.
     """
+    ledger = case.ledger
     gaps: defaultdict[str, float] = defaultdict(float)
     silent = silent_nodes(case)
     for (_, callee), link in ledger.links.items():
@@ -55,7 +58,7 @@ def gap_seconds(case: Case, ledger: Ledger) -> dict[str, float]:
             if caller != callee:
                 gaps[callee] += max(float(waited - calls * (usual if usual == usual else 0.0)), 0.0)
     for node in gaps:
-        deaf = max((silent.get(callee, 0.0) for callee in reachable(case, node)), default=0.0)
+        deaf = max((silent.get(callee, 0.0) for callee in case.reachable(node)), default=0.0)
         gaps[node] *= 1.0 - deaf * (1.0 - silent.get(node, 0.0))
     return dict(gaps)
 
@@ -65,12 +68,12 @@ def _vain(case: Case) -> list[tuple[str, float]]:
     return [] if table is None else [(str(c), float(w)) for c, w in zip(table.caller, table.waited, strict=True)]
 
 
-def excess(case: Case, ledger: Ledger) -> list[Term]:
+def excess(case: Case) -> list[Term]:
     """Terms `self_time`, `call_gap` and `dependency`: shares of all seconds that the incident added.
 
     A callee that is no candidate (a database that only one node uses) is part of the node that calls it.
     """
-    own, booked = own_seconds(case, ledger), gap_seconds(case, ledger)
+    ledger, own, booked = case.ledger, own_seconds(case), gap_seconds(case)
     owners = {callee: caller for caller, callee in ledger.links if callee not in case.candidates}
     gaps = {node: seconds for node, seconds in booked.items() if node not in owners}
     behind = {node: seconds for node, seconds in booked.items() if node in owners}
@@ -165,3 +168,10 @@ def _dependency(ledger: Ledger, owner: str, dependency: str, share: float) -> Te
         unit="ms",
         hints={"database" if database else "network": share},
     )
+
+
+EXCESS = EvidenceKind(
+    explain=excess,
+    weights={"self_time": 3.0, "call_gap": 3.0, "dependency": 3.0},
+    reads=frozenset({"flows", "links", "unanswered"}),
+)
