@@ -15,13 +15,13 @@ from watchkeeper.problems import Problems
 LOOP: Final = "configuration"
 
 
-def runbook_mistakes(found: ReadConfig) -> Iterator[str]:
+def runbook_mistakes(file: ReadConfig) -> Iterator[str]:
     """What is wrong with the folder `runbooks.dir` and its policy, a line a mistake."""
     try:
-        load_runbooks(found.config.runbooks.dir)
+        load_runbooks(file.config.runbooks.dir)
     except RunbookError as error:
         for line in error.message.splitlines():
-            yield f"{found.where('runbooks', 'dir')}: {line}"
+            yield f"{file.where('runbooks', 'dir')}: {line}"
 
 
 def readable_runbooks(folder: Path | None, problems: Problems) -> Library:

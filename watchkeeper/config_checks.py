@@ -1,4 +1,4 @@
-"""What a configuration must hold in itself: names that are told apart, references that lead somewhere, ports for one.
+"""What a configuration must hold in itself: names that differ, references that lead somewhere, ports for one.
 
 Each check returns its mistakes with the key that is wrong, so that the reader can name the line.
 """
@@ -41,23 +41,23 @@ def repeated(items: Sequence[str], key: Key, field: str | None, what: str) -> It
 
 
 def oncall_mistakes(oncall: OnCallConfig) -> list[Mistake]:
-    """People who can be told apart, schedules that have somebody, and an escalation that begins."""
+    """People whose names differ, schedules that have somebody, and an escalation that begins."""
     people = {person.id for person in oncall.people}
     schedules = {schedule.id for schedule in oncall.schedules}
-    found = [*_people(oncall.people)]
-    found += repeated([schedule.id for schedule in oncall.schedules], ("schedules",), "id", "the id")
+    wrong = [*_people(oncall.people)]
+    wrong += repeated([schedule.id for schedule in oncall.schedules], ("schedules",), "id", "the id")
     for number, schedule in enumerate(oncall.schedules):
         where = ("schedules", number)
         if schedule.id in people:
-            found.append(((*where, "id"), f"{schedule.id!r} is a person's id, too: steps could not tell them apart"))
+            wrong.append(((*where, "id"), f"{schedule.id!r} is a person's id, too: steps could not distinguish them"))
         for place, name in _named(schedule):
             if name not in people:
                 words = f"names {name!r}, who is not among people; there are: {', '.join(sorted(people))}"
                 if "schedules" not in oncall.model_fields_set:
-                    found.append((("schedules",), f"the default schedule {schedule.id!r} {words}; write `schedules:`"))
+                    wrong.append((("schedules",), f"the default schedule {schedule.id!r} {words}; write `schedules:`"))
                     break
-                found.append(((*where, *place), words))
-    return found + _escalation(oncall, people | schedules)
+                wrong.append(((*where, *place), words))
+    return wrong + _escalation(oncall, people | schedules)
 
 
 def _named(schedule: ScheduleConfig) -> Iterator[tuple[Key, str]]:
@@ -75,15 +75,15 @@ def _people(people: Sequence[PersonConfig]) -> Iterator[Mistake]:
     for number, person in enumerate(people):
         for field in ("id", "name", "slack_id"):
             value = getattr(person, field)
-            held = owner.get(value.casefold())
-            if held and held[0] != number:
-                whose = f"{value!r} is the {held[1]} of {people[held[0]].id!r} (item {held[0]}) already"
+            first = owner.get(value.casefold())
+            if first and first[0] != number:
+                whose = f"{value!r} is the {first[1]} of {people[first[0]].id!r} (item {first[0]}) already"
                 yield ("people", number, field), f"{whose}: one's answers would count as the other's; change one"
             owner.setdefault(value.casefold(), (number, field))
 
 
 def _escalation(oncall: OnCallConfig, known: set[str]) -> list[Mistake]:
-    found: list[Mistake] = []
+    wrong: list[Mistake] = []
     before = 0.0
     for number, step in enumerate(oncall.escalation):
         where = ("escalation", number)
@@ -91,31 +91,31 @@ def _escalation(oncall: OnCallConfig, known: set[str]) -> list[Mistake]:
             words = f"{step.notify!r} is no schedule and no person; there are: {', '.join(sorted(known))}"
             if "escalation" not in oncall.model_fields_set:
                 words += " (this is the default escalation: write `escalation:`)"
-            found.append(((*where, "notify"), words))
+            wrong.append(((*where, "notify"), words))
         if number == 0 and step.after_s:
-            found.append(((*where, "after_s"), "the first step is paged at once: after_s must be 0"))
+            wrong.append(((*where, "after_s"), "the first step is paged at once: after_s must be 0"))
         if step.after_s < before:
-            found.append(((*where, "after_s"), f"comes before the step above it ({before:g} s); order them by time"))
+            wrong.append(((*where, "after_s"), f"comes before the step above it ({before:g} s); order them by time"))
         before = max(before, step.after_s)
-    return found
+    return wrong
 
 
 def file_mistakes(config: Config) -> list[Mistake]:
     """What concerns several sections, or the items of a list."""
-    found: list[Mistake] = []
+    wrong: list[Mistake] = []
     if not config.oncall.escalation:
-        found.append((("oncall", "escalation"), "must not be empty: nobody but the first person would ever be paged"))
+        wrong.append((("oncall", "escalation"), "must not be empty: nobody but the first person would ever be paged"))
     jobs = config.ingest.scrape
-    found += repeated([job.job for job in jobs], ("ingest", "scrape"), "job", "the name")
+    wrong += repeated([job.job for job in jobs], ("ingest", "scrape"), "job", "the name")
     for number, job in enumerate(jobs):
-        found += repeated(job.targets, ("ingest", "scrape", number, "targets"), None, "the target")
-    found += repeated([token.name for token in config.tokens], ("tokens",), "name", "the name")
-    found += repeated([token.sha256 for token in config.tokens], ("tokens",), "sha256", "the sha256")
-    found += repeated([str(path) for path in config.slo], ("slo",), None, "the path")
+        wrong += repeated(job.targets, ("ingest", "scrape", number, "targets"), None, "the target")
+    wrong += repeated([token.name for token in config.tokens], ("tokens",), "name", "the name")
+    wrong += repeated([token.sha256 for token in config.tokens], ("tokens",), "sha256", "the sha256")
+    wrong += repeated([str(path) for path in config.slo], ("slo",), None, "the path")
     if config.ingest.max_request_mib > config.ingest.max_backlog_mib:
         words = f"is more than max_backlog_mib ({config.ingest.max_backlog_mib}): such a request could never be taken"
-        found.append((("ingest", "max_request_mib"), words))
-    return [*found, *_ports(config)]
+        wrong.append((("ingest", "max_request_mib"), words))
+    return [*wrong, *_ports(config)]
 
 
 def _ports(config: Config) -> Iterator[Mistake]:

@@ -1,7 +1,7 @@
 """Text from outside as every database and file can hold it: names of a bounded length, no character that breaks.
 
 PostgreSQL takes no NUL and enforces a column's length, SQLite does neither, and UTF-8 has no form for half a surrogate
-pair. What is kept is made to fit here, alike for all of them.
+pair. What is kept is made to fit here, in the same way for all of them.
 """
 
 from __future__ import annotations

@@ -188,12 +188,12 @@ class Attempt(Generic[Item]):
 def read_problems(run_dir: Path) -> dict[str, tuple[Problem, ...]]:
     """The problems of every role that keeps its list in `run_dir`, by role; the latest last."""
     oldest = time.time() - FORGOTTEN_AFTER_S
-    found = {}
+    by_role = {}
     for path in sorted(run_dir.glob(f"*{SUFFIX}")):
         problems = tuple(problem for problem in _read(path) if problem.last_at >= oldest)
         if problems:
-            found[path.name.removesuffix(SUFFIX)] = problems
-    return found
+            by_role[path.name.removesuffix(SUFFIX)] = problems
+    return by_role
 
 
 def _read(path: Path) -> list[Problem]:

@@ -1,4 +1,4 @@
-"""The words that the rooms share. Each is defined here once and explained in docs/glossary.md.
+"""The words that the packages share. Each is defined here once and explained in docs/glossary.md.
 
 Everything that crosses a folder is one of these frozen values. A value that exists is valid: times
 are aware and UTC, scores are 0 to 1 (1 is worse), and required text is not empty. Names of services and
@@ -346,7 +346,7 @@ class Label:
     """A judgement of one incident. Chaos truth and human judgement are never mixed.
 
     `cause` is the service at fault, None when there was none (a false page) or it is unknown.
-    `warranted` says whether waking a human was right. `model_version` names what was judged.
+    `warranted` says whether the page was right. `model_version` names what was judged.
     """
 
     id: str

@@ -16,9 +16,9 @@ from watchkeeper.vocabulary import Window
 ROTA_DAYS: Final = 60
 
 
-def rota_mistakes(found: ReadConfig) -> Iterator[str]:
+def rota_mistakes(file: ReadConfig) -> Iterator[str]:
     """Each schedule is worked out for the weeks to come, and each step of the escalation for now."""
-    oncall, now = found.config.oncall, datetime.now(UTC)
+    oncall, now = file.config.oncall, datetime.now(UTC)
     rounds: dict[tuple[str | int, ...], Callable[[], object]] = {}
     for number, schedule in enumerate(oncall.schedules):
         rounds["oncall", "schedules", number] = partial(final_schedule, oncall, schedule.id, _ahead(now))
@@ -28,20 +28,20 @@ def rota_mistakes(found: ReadConfig) -> Iterator[str]:
         try:
             work_out()
         except (ArithmeticError, LookupError, TypeError, ValueError, WatchkeeperError) as error:
-            yield f"{found.where(*where)}: cannot be worked out: {error}"
+            yield f"{file.where(*where)}: cannot be worked out: {error}"
 
 
 def _ahead(now: datetime) -> Window:
     return Window(start=now, end=now + timedelta(days=ROTA_DAYS))
 
 
-def rota_gaps(found: ReadConfig) -> Iterator[str]:
+def rota_gaps(file: ReadConfig) -> Iterator[str]:
     """The first time at which each schedule has nobody on call."""
-    oncall = found.config.oncall
+    oncall = file.config.oncall
     for number, schedule in enumerate(oncall.schedules):
         shifts = gaps(oncall, schedule.id, _ahead(datetime.now(UTC)))
         first = next((shift.start for shift in shifts if shift.source == "gap"), None)
         if first:
             then = f"then {oncall.people[0].name} is paged. Set a fallback."
-            where = found.where("oncall", "schedules", number)
+            where = file.where("oncall", "schedules", number)
             yield f"{where}: nobody is on call from {first:%Y-%m-%d %H:%M} UTC; {then}"

@@ -51,7 +51,7 @@ def run(root: Path, seed: int, *, auto: bool) -> None:
     shop = Shop(settings, seed=seed, rate_per_s=RATE_PER_S)
     patience = Patience()
     with stopping_on_signals() as asked:
-        supervisor = Supervisor(settings.config, settings.config_path, say=console.print, asked_to_stop=asked)
+        supervisor = Supervisor(settings.config, settings.config_path, notify=console.print, asked_to_stop=asked)
         try:
             supervisor.start()
             shop.await_ready(asked)

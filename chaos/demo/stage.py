@@ -32,7 +32,7 @@ def perform(root: Path, seed: int, notify: Notify, play: Callable[[Story], Playe
     memory = PeakMemory()
     patience = Patience()
     with stopping_on_signals() as asked:
-        supervisor = Supervisor(settings.config, settings.config_path, say=notify, asked_to_stop=asked)
+        supervisor = Supervisor(settings.config, settings.config_path, notify=notify, asked_to_stop=asked)
         try:
             supervisor.start()
             shop.await_ready(asked)

@@ -49,7 +49,7 @@ class Exchange:
             MalformedError: the sender left.
         """
         try:
-            body = await bodies.whole(self._scope, self._receive)
+            body = await bodies.complete(self._scope, self._receive)
         except Gone as error:
             self._is_read = True
             raise MalformedError("the connection closed before the body was whole") from error

@@ -14,15 +14,15 @@ from watchkeeper.problems import Problems
 LOOP: Final = "configuration"
 
 
-def objective_mistakes(found: ReadConfig) -> Iterator[str]:
+def objective_mistakes(file: ReadConfig) -> Iterator[str]:
     """What is wrong with the files under `slo`, a line a mistake."""
-    paths = found.config.slo
+    paths = file.config.slo
     try:
         read(paths)
     except ConfigError as error:
         for line in error.message.splitlines():
             number = next((i for i, path in enumerate(paths) if line.startswith(f"{path}:")), 0)
-            yield f"{found.where('slo', number)}: {line}"
+            yield f"{file.where('slo', number)}: {line}"
 
 
 def readable_objectives(paths: Sequence[Path], problems: Problems) -> tuple[Slo, ...]:
@@ -30,16 +30,16 @@ def readable_objectives(paths: Sequence[Path], problems: Problems) -> tuple[Slo,
     left = list(paths)
     while True:
         try:
-            found = read(left)
+            objectives = read(left)
         except ConfigError as error:
-            told = error.message.splitlines()
+            mistakes = error.message.splitlines()
             for path in left:
-                about = [line for line in told if line.startswith(f"{path}:")]
+                about = [line for line in mistakes if line.startswith(f"{path}:")]
                 if about:
                     problems.report(LOOP, path, about[0])
-            good = [path for path in left if not any(line.startswith(f"{path}:") for line in told)]
-            left = good if len(good) < len(left) else []  # a mistake that names no file would be told for ever
+            good = [path for path in left if not any(line.startswith(f"{path}:") for line in mistakes)]
+            left = good if len(good) < len(left) else []  # a mistake that names no file would be found for ever
             continue
         for path in left:
             problems.solved(LOOP, path)
-        return found
+        return objectives

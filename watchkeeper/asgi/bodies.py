@@ -1,4 +1,4 @@
-"""Bodies are whole, small enough and in time before anybody behind this reads them.
+"""Bodies are complete, small enough and in time before anybody behind this reads them.
 
 A body is counted while it arrives. One that is too large is rejected after at most its limit was kept, one that takes
 too long after `DEADLINE_S`; all bodies that are on their way share `MOST_BYTES`, and where that is used up, whoever has
@@ -32,7 +32,7 @@ class BodyRejected(Exception):
 
 
 class Gone(Exception):
-    """The sender closed the connection before its body was whole."""
+    """The sender closed the connection before its body was complete."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +64,8 @@ class Bodies:
         self._arriving: dict[int, _Arriving] = {}  # the one that began first is first
         self._number = 0
 
-    async def whole(self, scope: Scope, receive: Receive) -> bytes:
-        """The whole body.
+    async def complete(self, scope: Scope, receive: Receive) -> bytes:
+        """The complete body.
 
         Raises:
             BodyRejected: it is too large, or takes too long.

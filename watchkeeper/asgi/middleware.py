@@ -22,7 +22,7 @@ PROTECTION: Final = {
 
 
 class Door:
-    """Refuses what must not come in, and gives the rest to `app` with a body that is whole.
+    """Refuses what must not come in, and gives the rest to `app` with a complete body.
 
     Args:
         names: what it answers to.
@@ -71,7 +71,7 @@ class Door:
             await refuse(receive, protected, *refusal)
             return
         try:
-            body = await self._bodies.whole(scope, receive)
+            body = await self._bodies.complete(scope, receive)
         except BodyRejected as error:
             await refuse(receive, protected, error.status, error.text, more=error.more)
             return
@@ -117,7 +117,7 @@ def _values(scope: Scope, name: bytes) -> list[str]:
 
 
 def replayed(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that gives the whole body once, and then whatever the server says."""
+    """A `receive` that gives the complete body once, and then whatever the server says."""
     given = False
 
     async def again() -> Message:

@@ -16,7 +16,7 @@ MARKS = {"ok": "✓", "warning": "!", "problem": "✗"}
 
 @app.command(epilog="Example: watchkeeper doctor --config watchkeeper.yaml")
 def doctor(config: ConfigPath = None, as_json: AsJson = False) -> None:
-    """Check ports, disk, clock, store, state and Slack, and say what to do. Exit status 1 on a problem."""
+    """Check ports, disk, clock, store, state and Slack, and suggest what to do. Exit status 1 on a problem."""
     from watchkeeper.config import load
     from watchkeeper.roles.doctor import examine
 
@@ -26,7 +26,7 @@ def doctor(config: ConfigPath = None, as_json: AsJson = False) -> None:
     else:
         width = max(len(result.check) for result in results)
         for result in results:
-            print(f"{MARKS[result.status]} {result.check:<{width}}  {result.found}")
+            print(f"{MARKS[result.status]} {result.check:<{width}}  {result.seen}")
             if result.advice:
                 print(f"  {'':<{width}}  → {result.advice}")
     if any(result.status == "problem" for result in results):

@@ -26,7 +26,7 @@ def drill(
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send one person a page that says it is a test, through the channel that real pages take.
+    """Send one person a page that is marked as a test, through the channel that real pages take.
 
     It opens no incident and teaches the detectors nothing. Exit status 1 if the channel does not accept it.
     """
@@ -35,19 +35,19 @@ def drill(
 
     hint_at_unused_file(config)
     tree = load_for(config, "watch")
-    found, now, user = whom(tree.oncall, person), SystemClock().now(), getpass.getuser()
+    chosen, now, user = whom(tree.oncall, person), SystemClock().now(), getpass.getuser()
     try:
-        sent = page(tree, found, now, user)
+        sent = page(tree, chosen, now, user)
     except DeliveryError as error:
-        _note(tree, Actor(name=user, via="cli"), found.id, f"not accepted: {error.message}")
+        _note(tree, Actor(name=user, via="cli"), chosen.id, f"not accepted: {error.message}")
         raise
-    _note(tree, Actor(name=user, via="cli"), found.id, f"accepted in {sent.channel} at {sent.ts}")
+    _note(tree, Actor(name=user, via="cli"), chosen.id, f"accepted in {sent.channel} at {sent.ts}")
     where = "Slack" if tree.slack_is_real else "the local stand-in for Slack"
     if as_json:
-        facts = {"person": found.id, "slack_id": found.slack_id, "channel": tree.slack.channel}
+        facts = {"person": chosen.id, "slack_id": chosen.slack_id, "channel": tree.slack.channel}
         print(json.dumps(facts | {"by": where, "channel_id": sent.channel, "ts": sent.ts, "accepted": True}, indent=2))
         return
-    print(f"{found.name} ({found.slack_id}) was paged in #{tree.slack.channel.lstrip('#')}: {where} accepted it.")
+    print(f"{chosen.name} ({chosen.slack_id}) was paged in #{tree.slack.channel.lstrip('#')}: {where} accepted it.")
     if not tree.slack_is_real:
         print(f"See it at {tree.slack_api_url().removesuffix('api/')}")
 

@@ -46,7 +46,7 @@ def init(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: take the defaults.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the file; the old one is kept beside it.")] = False,
 ) -> None:
-    """Write a commented configuration file, and say what to do next. Asks for what no option tells."""
+    """Write a commented configuration file, and print what to do next. Asks for what no option gives."""
     if not force and os.path.lexists(config):
         raise ConfigError(
             f"{config} is there already, and stays as it is. `--force` replaces it, `--config` names another."
@@ -97,8 +97,8 @@ def _write(path: Path, answers: Answers, *, force: bool) -> None:
         try:
             read(draft)
         except ConfigError as error:
-            told = "\n".join(line.partition(": ")[2] for line in error.message.splitlines())
-            raise ConfigError(f"nothing was written, for an answer is wrong:\n{told}") from error
+            lines = "\n".join(line.partition(": ")[2] for line in error.message.splitlines())
+            raise ConfigError(f"nothing was written, for an answer is wrong:\n{lines}") from error
         if force and path.exists():
             path.replace(path.with_name(f"{path.name}.old"))
         os.link(draft, path)  # fails where somebody else was faster

@@ -15,7 +15,7 @@ from watchkeeper.errors import WatchkeeperError
 # A module is imported only when its command is asked for, so that `watchkeeper --help` answers at once.
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("chaos.demo.command", "Start a shop, Watchkeeper and a fault, and show the whole loop."),
-    "init": ("watchkeeper.cli.init", "Write a first configuration file, and say what to do next."),
+    "init": ("watchkeeper.cli.init", "Write a first configuration file, and print what to do next."),
     "up": ("watchkeeper.cli.up", "Start every role in this terminal."),
     "store": ("watchkeeper.cli.store", "Serve the embedded telemetry store."),
     "ingest": ("watchkeeper.cli.ingest", "Receive telemetry, alerts and change events."),
@@ -24,7 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "validate": ("watchkeeper.cli.validate", "Check a configuration file."),
     "test-page": ("watchkeeper.cli.drill", "Send one person a page that says it is a test."),
     "traces": ("collectors.commands.traces", "Show the newest traces that arrived."),
-    "doctor": ("watchkeeper.cli.doctor", "Check ports, disk, clock, Slack and store, and say what to do."),
+    "doctor": ("watchkeeper.cli.doctor", "Check ports, disk, clock, Slack and store, and suggest what to do."),
     "incident": ("watchkeeper.cli.incident", "List, show, acknowledge, resolve and label incidents."),
     "alerts": ("alerting.commands.alerts", "List alerts from outside, and end one."),
     "oncall": ("alerting.commands.oncall", "Who is on call."),

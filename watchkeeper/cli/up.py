@@ -27,5 +27,5 @@ def up(config: ConfigPath = None) -> None:
     run(
         tree,
         config.absolute() if config else None,
-        say=lambda line: print(f"{datetime.now(UTC):%H:%M:%S} {line}", flush=True),
+        notify=lambda line: print(f"{datetime.now(UTC):%H:%M:%S} {line}", flush=True),
     )

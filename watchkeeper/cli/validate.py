@@ -33,13 +33,13 @@ def validate(
 
     path = file or config
     if path is None:
-        raise ConfigError("say which file: `watchkeeper validate watchkeeper.yaml`")
-    found = read(path)
-    if told := mistakes(found, environment=environment):
-        raise ConfigError("\n".join(told))
-    for note in notes(found):
+        raise ConfigError("name the file: `watchkeeper validate watchkeeper.yaml`")
+    read_file = read(path)
+    if lines := mistakes(read_file, environment=environment):
+        raise ConfigError("\n".join(lines))
+    for note in notes(read_file):
         print(f"note: {note}", file=sys.stderr)
     if as_json:
-        print(json.dumps(found.config.model_dump(mode="json"), indent=2))
+        print(json.dumps(read_file.config.model_dump(mode="json"), indent=2))
     else:
         print(f"{path}: valid")

@@ -1,1 +1,1 @@
-"""The processes, and the one place that knows every room."""
+"""The processes, and the one place that knows every package."""

@@ -30,11 +30,11 @@ TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """One check: what was looked at, what was found, and what to do about it (empty when all is well)."""
+    """One check: what was looked at, what was seen, and what to do about it (empty when all is well)."""
 
     check: str
     status: Status
-    found: str
+    seen: str
     advice: str = ""
 
 
@@ -68,7 +68,7 @@ def ports(config: Config) -> list[Result]:
 def _port(config: Config, role: str, key: str, host: str, port: int) -> Result:
     running = ready.read(config, role)
     if running and port in running.ports.values():
-        return Result(check=key, status="ok", found=f"{port} is served by {role} (pid {running.pid})")
+        return Result(check=key, status="ok", seen=f"{port} is served by {role} (pid {running.pid})")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -77,28 +77,28 @@ def _port(config: Config, role: str, key: str, host: str, port: int) -> Result:
             return Result(
                 check=key,
                 status="problem",
-                found=f"{host}:{port} cannot be used ({error.strerror}); held by {port_owner(port)}",
+                seen=f"{host}:{port} cannot be used ({error.strerror}); held by {port_owner(port)}",
                 advice=f"Stop that process, or set {key} to a free port.",
             )
-    return Result(check=key, status="ok", found=f"{host}:{port} is free" if port else "a free port will be chosen")
+    return Result(check=key, status="ok", seen=f"{host}:{port} is free" if port else "a free port will be chosen")
 
 
 def disk(config: Config) -> list[Result]:
-    """There is room for telemetry, and the data directory can be written."""
+    """There is space for telemetry, and the data directory can be written."""
     folder = config.data_dir
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
-    found = f"{free / 2**30:.1f} GiB free at {folder}"
+    seen = f"{free / 2**30:.1f} GiB free at {folder}"
     if not os.access(folder, os.W_OK):
         advice = "Give this user the right to write there, or set data_dir."
-        return [Result(check="disk", status="problem", found=f"{folder} cannot be written", advice=advice)]
+        return [Result(check="disk", status="problem", seen=f"{folder} cannot be written", advice=advice)]
     if free < FREE_PROBLEM_BYTES:
         advice = "Free some space, or lower store.retention_days: ingest stops acking when the disk is full."
-        return [Result(check="disk", status="problem", found=found, advice=advice)]
+        return [Result(check="disk", status="problem", seen=seen, advice=advice)]
     if free < FREE_WARNING_BYTES:
-        return [Result(check="disk", status="warning", found=found, advice="Plan for more, or lower retention_days.")]
-    return [Result(check="disk", status="ok", found=found)]
+        return [Result(check="disk", status="warning", seen=seen, advice="Plan for more, or lower retention_days.")]
+    return [Result(check="disk", status="ok", seen=seen)]
 
 
 def clock(_: Config) -> list[Result]:
@@ -106,23 +106,23 @@ def clock(_: Config) -> list[Result]:
     state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.create_string_buffer(512))
     if state == TIME_ERROR:
         advice = "Run chrony or systemd-timesyncd: onsets and escalations are only as right as the clock."
-        return [Result(check="clock", status="warning", found="no time service keeps the clock right", advice=advice)]
-    return [Result(check="clock", status="ok", found="synchronised")]
+        return [Result(check="clock", status="warning", seen="no time service keeps the clock right", advice=advice)]
+    return [Result(check="clock", status="ok", seen="synchronised")]
 
 
 def store(config: Config) -> list[Result]:
     """The telemetry store answers a query with the configured password."""
     if config.store.url is None and ready.read(config, "store") is None:
         advice = "Start it with `watchkeeper up` (or `watchkeeper store`)."
-        return [Result(check="store", status="warning", found="the embedded store is not running", advice=advice)]
+        return [Result(check="store", status="warning", seen="the embedded store is not running", advice=advice)]
     from watchkeeper.store.telemetry import Telemetry
 
     try:
         rows = Telemetry.connect(config).query("SELECT count() AS spans FROM otel_traces")
     except WatchkeeperError as error:
         advice = "Check store.url, store.user and store.password_env, and that the store role runs."
-        return [Result(check="store", status="problem", found=error.message, advice=advice)]
-    return [Result(check="store", status="ok", found=f"answers; {rows.column(0)[0].as_py():,} spans")]
+        return [Result(check="store", status="problem", seen=error.message, advice=advice)]
+    return [Result(check="store", status="ok", seen=f"answers; {rows.column(0)[0].as_py():,} spans")]
 
 
 def state(config: Config) -> list[Result]:
@@ -133,18 +133,18 @@ def state(config: Config) -> list[Result]:
 
     file = file_of(config)
     if file and not file.exists():
-        return [Result(check="state", status="ok", found=f"{file} will be made at the first start")]
+        return [Result(check="state", status="ok", seen=f"{file} will be made at the first start")]
     try:
         Database.open(config).close()
     except WatchkeeperError as error:
         advice = "Check state.url (or state.url_env) and the database's own log."
-        return [Result(check="state", status="problem", found=error.message, advice=advice)]
+        return [Result(check="state", status="problem", seen=error.message, advice=advice)]
     kind = config.state_url.split(":", 1)[0]
     kept = [
-        Result(check="state", status="warning", found=text, advice=f"Move {aside} away when you have seen this.")
+        Result(check="state", status="warning", seen=text, advice=f"Move {aside} away when you have seen this.")
         for aside, text in kept_aside(config).items()
     ]
-    return [Result(check="state", status="ok", found=f"{kind} opens; its schema is current"), *kept]
+    return [Result(check="state", status="ok", seen=f"{kind} opens; its schema is current"), *kept]
 
 
 def slack(config: Config) -> list[Result]:
@@ -152,7 +152,7 @@ def slack(config: Config) -> list[Result]:
     where = "Slack" if config.slack_is_real else "the stand-in"
     if not config.slack_is_real and ready.read(config, "standin") is None:
         advice = f"Set {config.slack.token_env} for real Slack, or run `watchkeeper up` for the stand-in."
-        return [Result(check="slack", status="warning", found="the stand-in is not running", advice=advice)]
+        return [Result(check="slack", status="warning", seen="the stand-in is not running", advice=advice)]
     try:
         headers = {"Authorization": f"Bearer {config.slack_token()}"}
         answer = httpx.post(config.slack_api_url() + "auth.test", headers=headers, timeout=5).json()
@@ -161,14 +161,14 @@ def slack(config: Config) -> list[Result]:
         advice = "Check the network and proxy settings between here and Slack."
         if not config.slack_is_real:
             advice = "Look at its log; `watchkeeper up` starts it again if it hangs."
-        return [Result(check="slack", status="problem", found=f"{where} cannot be reached: {error}", advice=advice)]
+        return [Result(check="slack", status="problem", seen=f"{where} cannot be reached: {error}", advice=advice)]
     except WatchkeeperError as error:
-        return [Result(check="slack", status="problem", found=error.message, advice="Set it and start again.")]
+        return [Result(check="slack", status="problem", seen=error.message, advice="Set it and start again.")]
     if not answer.get("ok"):
         advice = f"Check the token in {config.slack.token_env} and that the app is installed in the workspace."
-        found = f"{where} refused the token: {answer.get('error')}"
-        return [Result(check="slack", status="problem", found=found, advice=advice)]
-    return [Result(check="slack", status="ok", found=f"{where} knows us as {answer.get('user', 'a bot')}")]
+        seen = f"{where} refused the token: {answer.get('error')}"
+        return [Result(check="slack", status="problem", seen=seen, advice=advice)]
+    return [Result(check="slack", status="ok", seen=f"{where} knows us as {answer.get('user', 'a bot')}")]
 
 
 def binding(config: Config) -> list[Result]:
@@ -177,8 +177,8 @@ def binding(config: Config) -> list[Result]:
         config.require_safe_binding("ingest")
         config.require_safe_binding("web")
     except WatchkeeperError as error:
-        return [Result(check="binding", status="problem", found=error.message, advice="See the message.")]
-    return [Result(check="binding", status="ok", found=f"ingest on {config.ingest.host}, web on {config.web.host}")]
+        return [Result(check="binding", status="problem", seen=error.message, advice="See the message.")]
+    return [Result(check="binding", status="ok", seen=f"ingest on {config.ingest.host}, web on {config.web.host}")]
 
 
 def roles(config: Config) -> list[Result]:
@@ -188,12 +188,12 @@ def roles(config: Config) -> list[Result]:
     running = [role for role in ROLES if heart.read(config, role)]
     if not running:
         advice = "Start them with `watchkeeper up`."
-        return [Result(check="roles", status="warning", found=f"none runs on {config.data_dir}", advice=advice)]
+        return [Result(check="roles", status="warning", seen=f"none runs on {config.data_dir}", advice=advice)]
     results = [
         Result(
             check="roles",
             status="problem",
-            found=words,
+            seen=words,
             advice=f"`watchkeeper up` starts it again by itself; else stop its process and start it. "
             f"Its log: {config.data_dir / 'log' / f'{role}.log'}",
         )
@@ -202,8 +202,8 @@ def roles(config: Config) -> list[Result]:
     lost = [role for role in roles_for(config) if role not in running]
     if lost:
         advice = "`watchkeeper up` runs every role; where they run elsewhere, look there."
-        results.append(Result(check="roles", status="warning", found=f"not here: {', '.join(lost)}", advice=advice))
-    return results or [Result(check="roles", status="ok", found=f"{', '.join(running)} run")]
+        results.append(Result(check="roles", status="warning", seen=f"not here: {', '.join(lost)}", advice=advice))
+    return results or [Result(check="roles", status="ok", seen=f"{', '.join(running)} run")]
 
 
 def set_aside(config: Config) -> list[Result]:
@@ -212,13 +212,13 @@ def set_aside(config: Config) -> list[Result]:
         Result(
             check=f"{role}: {problem.loop}",
             status="warning",
-            found=f"set aside {problem.subject}: {problem.reason} ({_how_often(problem)})",
-            advice=f"The rest goes on without it. {config.data_dir / 'log' / f'{role}.log'} tells more.",
+            seen=f"set aside {problem.subject}: {problem.reason} ({_how_often(problem)})",
+            advice=f"The rest goes on without it. {config.data_dir / 'log' / f'{role}.log'} has more.",
         )
         for role, problems in read_problems(config.data_dir / "run").items()
         for problem in problems
     ]
-    return results or [Result(check="set aside", status="ok", found="nothing was set aside in the last day")]
+    return results or [Result(check="set aside", status="ok", seen="nothing was set aside in the last day")]
 
 
 def _how_often(problem: Problem) -> str:
@@ -252,6 +252,6 @@ def examine(config: Config) -> list[Result]:
         try:
             results += check(config)
         except Exception as error:  # noqa: BLE001 - the others must still be seen
-            found = f"the check itself failed: {error.message if isinstance(error, WatchkeeperError) else repr(error)}"
-            results.append(Result(check=check.__name__, status="problem", found=one_line(found), advice="See there."))
+            seen = f"the check itself failed: {error.message if isinstance(error, WatchkeeperError) else repr(error)}"
+            results.append(Result(check=check.__name__, status="problem", seen=one_line(seen), advice="See there."))
     return results

@@ -91,7 +91,7 @@ class Heart:
             self._loops.pop(loop, None)
             self._write()
 
-    def say(self, phase: str) -> None:
+    def enter_phase(self, phase: str) -> None:
         """What this process is busy with while it starts."""
         with self._lock:
             self._phase = phase

@@ -45,7 +45,7 @@ def run(config: Config) -> None:
     config.require_safe_binding("ingest")
     with alive(config, "ingest") as life:
         look_after_as(life)
-        life.heart.say("reading the ingest log")
+        life.heart.enter_phase("reading the ingest log")
         uvloop.run(_Ingest(life).serve())
 
 

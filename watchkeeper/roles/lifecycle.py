@@ -53,6 +53,6 @@ def alive(config: Config, role: str) -> Iterator[Life]:
     configure_logs()
     with claimed_by_role(config, role):
         signs = Heart(heart.path_of(config, role))
-        signs.say("starting")
+        signs.enter_phase("starting")
         problems = Problems(config.data_dir / "run" / f"{role}{SUFFIX}")
         yield Life(config=config, role=role, problems=problems, heart=signs)

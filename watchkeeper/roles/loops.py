@@ -1,7 +1,7 @@
 """Jobs that repeat for as long as a role lives, each on a thread of its own, none waiting for another.
 
 They go by a clock that nobody can set: where the machine's clock steps back half an hour, the next round comes when
-it would have come anyway. A round that fails is told, and the next one comes all the same.
+it would have come anyway. A round that fails is reported, and the next one comes all the same.
 """
 
 from __future__ import annotations

@@ -36,47 +36,47 @@ def load_for(path: Path | None, *roles: str, optional: bool = True) -> Config:
     Raises:
         ConfigError: the file is wrong, or something that one of the roles needs is; one line a mistake.
     """
-    found = read(path)
-    if told := mistakes(found, roles or None, optional=optional):
-        raise ConfigError("\n".join(told))
-    return found.config
+    file = read(path)
+    if lines := mistakes(file, roles or None, optional=optional):
+        raise ConfigError("\n".join(lines))
+    return file.config
 
 
 def mistakes(
-    found: ReadConfig, roles: Sequence[str] | None = None, *, environment: bool = True, optional: bool = True
+    file: ReadConfig, roles: Sequence[str] | None = None, *, environment: bool = True, optional: bool = True
 ) -> list[str]:
     """What would fail later; of all roles, or of some. Without `environment`, variables are not looked at."""
-    told: list[str] = []
+    lines: list[str] = []
     for needed_by, is_environment, check in CHECKS:
         wanted = (environment or not is_environment) and (optional or check not in OPTIONAL)
         if wanted and (roles is None or set(roles) & needed_by):
-            told += check(found)
-    return told
+            lines += check(file)
+    return lines
 
 
-def notes(found: ReadConfig) -> list[str]:
+def notes(file: ReadConfig) -> list[str]:
     """What works, and is perhaps not what was meant."""
-    config, told = found.config, []
+    config, lines = file.config, []
     if not config.slack_is_real:
         name = config.slack.token_env
         if "token_env" in config.slack.model_fields_set:
-            told.append(
-                f"{found.where('slack', 'token_env')}: {name} is not set: pages go to the local stand-in for Slack only"
+            lines.append(
+                f"{file.where('slack', 'token_env')}: {name} is not set: pages go to the local stand-in for Slack only"
             )
         if not config.slack.stand_in.enabled:
-            told.append(
-                f"{found.where('slack', 'stand_in', 'enabled')}: no token in {name} and no stand-in: "
+            lines.append(
+                f"{file.where('slack', 'stand_in', 'enabled')}: no token in {name} and no stand-in: "
                 "pages reach somebody only where a stand-in runs on its own"
             )
     from alerting.oncall.preflight import rota_gaps
 
-    return [*told, *rota_gaps(found)]
+    return [*lines, *rota_gaps(file)]
 
 
-def _data_dir(found: ReadConfig) -> Lines:
+def _data_dir(file: ReadConfig) -> Lines:
     """The folder is there and can be written, or can be made."""
-    if problem := _unusable(found.config.data_dir):
-        yield f"{found.where('data_dir')}: {problem}"
+    if problem := _unusable(file.config.data_dir):
+        yield f"{file.where('data_dir')}: {problem}"
 
 
 def _unusable(folder: Path) -> str | None:
@@ -94,58 +94,58 @@ def _unusable(folder: Path) -> str | None:
     return None
 
 
-def _state(found: ReadConfig) -> Lines:
+def _state(file: ReadConfig) -> Lines:
     """The state database's address can be one, also where a variable holds it."""
-    state = found.config.state
-    where = found.where("state", "url_env" if state.url_env else "url")
+    state = file.config.state
+    where = file.where("state", "url_env" if state.url_env else "url")
     url = (os.environ.get(state.url_env) if state.url_env else state.url) or ""
     if not url:
-        return  # a variable that is not set is told once, with the others
+        return  # a variable that is not set is named once, with the others
     try:
         check_state_url(url)
     except ValueError as error:
         yield f"{where}: {error}"
         return
     if url.startswith("sqlite:///"):
-        file = Path(url.removeprefix("sqlite:///").split("?")[0])
-        if file.is_dir():
-            yield f"{where}: {file} is a folder; name a file in it"
-        elif problem := _unusable(file.parent):
+        database = Path(url.removeprefix("sqlite:///").split("?")[0])
+        if database.is_dir():
+            yield f"{where}: {database} is a folder; name a file in it"
+        elif problem := _unusable(database.parent):
             yield f"{where}: {problem}"
 
 
 def _variables(*keys: tuple[str, ...]) -> Check:
     """Each variable that one of these keys names holds something that can be sent."""
 
-    def check(found: ReadConfig) -> Lines:
+    def check(file: ReadConfig) -> Lines:
         for key in keys:
-            if key[0] == "slack" and not found.config.slack_is_real:
+            if key[0] == "slack" and not file.config.slack_is_real:
                 continue
-            holder: Any = found.config
+            holder: Any = file.config
             for part in key:
                 holder = getattr(holder, part)
-            yield from _variable(found, holder, *key)
+            yield from _variable(file, holder, *key)
 
     return check
 
 
-def _variable(found: ReadConfig, name: str | None, *key: str) -> Lines:
+def _variable(file: ReadConfig, name: str | None, *key: str) -> Lines:
     if name is None:
         return
     value = os.environ.get(name)
     if not value:
-        yield f"{found.where(*key)}: names the environment variable {name}, which is not set; set it and start again"
+        yield f"{file.where(*key)}: names the environment variable {name}, which is not set; set it and start again"
     elif value != value.strip() or not value.isprintable():
-        yield f"{found.where(*key)}: {name} holds a blank at an end, or a control character; set it without"
+        yield f"{file.where(*key)}: {name} holds a blank at an end, or a control character; set it without"
     elif not value.isascii() and key[-1] == "token_env":
-        yield f"{found.where(*key)}: {name} holds a character that no token has; copy the token again"
+        yield f"{file.where(*key)}: {name} holds a character that no token has; copy the token again"
 
 
 def _binding(role: Literal["ingest", "web"]) -> Check:
     """A role listens where this machine can, and beyond loopback only with a credential."""
 
-    def check(found: ReadConfig) -> Lines:
-        where, config = found.where(role, "host"), found.config
+    def check(file: ReadConfig) -> Lines:
+        where, config = file.where(role, "host"), file.config
         try:
             config.require_safe_binding(role)
         except ConfigError as error:
@@ -155,9 +155,9 @@ def _binding(role: Literal["ingest", "web"]) -> Check:
     return check
 
 
-def _store_host(found: ReadConfig) -> Lines:
-    if found.config.store.url is None:
-        yield from _resolves(found.where("store", "host"), found.config.store.host)
+def _store_host(file: ReadConfig) -> Lines:
+    if file.config.store.url is None:
+        yield from _resolves(file.where("store", "host"), file.config.store.host)
 
 
 def _resolves(where: str, host: str) -> Lines:
@@ -170,8 +170,8 @@ def _resolves(where: str, host: str) -> Lines:
 def _of(module: str, name: str) -> Check:
     """A package's own check, imported when it is made."""
 
-    def check(found: ReadConfig) -> Lines:
-        yield from getattr(import_module(module), name)(found)
+    def check(file: ReadConfig) -> Lines:
+        yield from getattr(import_module(module), name)(file)
 
     return check
 

@@ -21,17 +21,17 @@ ONLY_FOR_ITSELF: Final = frozenset({"ingest", "store"})
 def hung_roles(config: Config) -> dict[str, str]:
     """Of the roles that run on this data directory, those with a loop that does not turn, and which for how long."""
     now = time.monotonic()
-    found = {}
+    hung_by_role = {}
     for role in ROLES:
         pulse = heart.read(config, role)
         if pulse and (hung := pulse.hung(now)):
             name, for_s = max(hung.items(), key=lambda item: item[1])
-            found[role] = f"{role} (pid {pulse.pid}) hangs: its loop `{name}` has not turned for {for_s:.0f} s"
-    return found
+            hung_by_role[role] = f"{role} (pid {pulse.pid}) hangs: its loop `{name}` has not turned for {for_s:.0f} s"
+    return hung_by_role
 
 
 def missing(life: Life, own: str | None) -> str | None:
-    """Why a role is not ready: what it says itself, or that another role on this machine hangs. None: it is ready."""
+    """Why a role is not ready: its own reason, or that another role on this machine hangs. None: it is ready."""
     others = [] if life.role in ONLY_FOR_ITSELF else _others(life)
     return "\n".join(text for text in (own, *others) if text) or None
 

@@ -1,4 +1,4 @@
-"""One of each role on one data directory: whoever comes second is told who was first.
+"""One of each role on one data directory: whoever comes second learns who was first.
 
 The claim is a lock that the kernel gives back when its process ends, however it ends.
 """

@@ -1,4 +1,4 @@
-"""The state database's file at a start, and what is told of it as long as a damaged one is kept beside it."""
+"""The state database's file at a start, and what is reported as long as a damaged one is kept beside it."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def look_after(config: Config) -> Repair | None:
 
 def look_after_as(life: Life) -> None:
     """As `look_after`, for a role that starts without a supervisor; the log says what was done."""
-    life.heart.say("checking the state database")
+    life.heart.enter_phase("checking the state database")
     done = look_after(life.config)
     if done:
         structlog.get_logger().warning("state.repaired", what=str(done))
-    life.heart.say("opening the state database")
+    life.heart.enter_phase("opening the state database")
 
 
 def kept_aside(config: Config) -> dict[Path, str]:
-    """Damaged state databases that are still kept, and what is told of each. Moving one away acknowledges it."""
+    """Damaged state databases that are still kept, and what is reported of each. Moving one away acknowledges it."""
     path = file_of(config)
     return notes(path) if path else {}
 

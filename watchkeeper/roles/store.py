@@ -48,7 +48,7 @@ def _serve(life: Life) -> None:
             "Stop that process, or set store.port."
         ) from error
     server.noted = lambda: noted(life)
-    life.heart.say("opening the engine")
+    life.heart.enter_phase("opening the engine")
     engine = server.engine = Engine(
         config.data_dir / "store",
         database=config.store.database,

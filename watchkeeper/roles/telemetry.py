@@ -53,7 +53,7 @@ def trace_role(config: Config, role: str) -> trace.Tracer:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # the receiver being away is told elsewhere
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # a receiver that is away is reported elsewhere
     provider = TracerProvider(
         resource=Resource({"service.name": f"watchkeeper-{role}", "service.version": __version__}),
     )
@@ -130,12 +130,12 @@ class HealthServer:
 
 
 def _asked(is_ready: Callable[[], str | None], noted: Callable[[], str | None]) -> tuple[str | None, str | None]:
-    """What is missing and what is noted; that neither can be told is an answer, too."""
+    """What is missing and what is noted; that neither is known is an answer, too."""
     try:
         return is_ready(), noted()
     except Exception as error:  # noqa: BLE001 - whatever it is, the role's health is what is asked
         structlog.get_logger().exception("health.unknown")
-        return f"whether this role is ready cannot be told: {type(error).__name__}", None
+        return f"whether this role is ready is unknown: {type(error).__name__}", None
 
 
 class _HealthSockets(ThreadingHTTPServer):

@@ -40,7 +40,7 @@ LOOK_EVERY_S: Final = 1.0
 REPORT_EVERY_S: Final = 10.0
 PR_SET_PDEATHSIG: Final = 1
 
-Say = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
 class Interrupted(WatchkeeperError):
@@ -100,12 +100,12 @@ class Supervisor:
         config: Config,
         config_path: Path | None,
         *,
-        say: Say,
+        notify: Notify,
         asked_to_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self._config = config
         self._config_path = config_path
-        self._say = say
+        self._notify = notify
         self._asked_to_stop = asked_to_stop
         self._children: dict[str, _Child] = {}
         self._logs: dict[str, IO[bytes]] = {}
@@ -117,13 +117,13 @@ class Supervisor:
         """Start every role and wait until each is ready, for as long as something moves.
 
         Raises:
-            WatchkeeperError: another supervisor is here, a role ended, or nothing moves; says where its log is.
+            WatchkeeperError: another supervisor is here, a role ended, or nothing moves; names its log.
             Interrupted: somebody asked to stop meanwhile.
         """
         self._claim.enter_context(claimed(self._config, SUPERVISOR))
         repaired = look_after(self._config)
         if repaired:
-            self._say(str(repaired))
+            self._notify(str(repaired))
         names = roles_for(self._config)
         if "store" in names:
             self._spawn("store")
@@ -153,7 +153,7 @@ class Supervisor:
                     self._end_if_hung(child, now, between_s)
             elif child.restart_at is None:
                 child.restart_at = now + child.backoff_s
-                self._say(
+                self._notify(
                     f"{child.name} ended ({_how(status)}); starting it again in {child.backoff_s:g} s. "
                     f"Its log: {self._log_path(child.name)}"
                 )
@@ -171,11 +171,11 @@ class Supervisor:
         if not why:
             return
         if not self._can_write():
-            # Signs of life are files: on a disk that takes none, silence says nothing.
+            # Signs of life are files: on a disk that takes none, silence means nothing.
             child.unturned_s.clear()
             child.beats.clear()
             return
-        self._say(f"{child.name} (pid {child.process.pid}) hangs: {why}; ending it")
+        self._notify(f"{child.name} (pid {child.process.pid}) hangs: {why}; ending it")
         child.process.terminate()
         child.kill_at = now + ASK_S
 
@@ -200,7 +200,7 @@ class Supervisor:
             try:
                 child.process.wait(STOP_WITHIN_S)
             except subprocess.TimeoutExpired:
-                self._say(f"{child.name} did not stop within {STOP_WITHIN_S:g} s; killing it")
+                self._notify(f"{child.name} did not stop within {STOP_WITHIN_S:g} s; killing it")
                 child.process.kill()
                 child.process.wait()
         for log in self._logs.values():
@@ -236,7 +236,7 @@ class Supervisor:
     def _await_ready(self, names: tuple[str, ...]) -> None:
         waiting = [self._children[name] for name in names]
         for child in waiting:
-            self._say(f"{child.name}: starting")
+            self._notify(f"{child.name}: starting")
         looked_at = reported_at = time.monotonic()
         while waiting:
             if self._asked_to_stop():
@@ -244,7 +244,7 @@ class Supervisor:
             for child in list(waiting):
                 if self._is_ready(child):
                     waiting.remove(child)
-                    self._say(f"{child.name}: ready ({time.monotonic() - child.started:.1f} s)")
+                    self._notify(f"{child.name}: ready ({time.monotonic() - child.started:.1f} s)")
             now = time.monotonic()
             if now - looked_at >= LOOK_EVERY_S:
                 looked_at = now
@@ -253,7 +253,7 @@ class Supervisor:
             if waiting and now - reported_at >= REPORT_EVERY_S:
                 reported_at = now
                 for child in waiting:
-                    self._say(f"{child.name}: {self._busy_with(child)} ({now - child.started:.0f} s)")
+                    self._notify(f"{child.name}: {self._busy_with(child)} ({now - child.started:.0f} s)")
             time.sleep(0.1)
 
     def _is_ready(self, child: _Child) -> bool:
@@ -315,13 +315,13 @@ def stopping_on_signals() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def run(config: Config, config_path: Path | None, *, say: Say) -> None:
+def run(config: Config, config_path: Path | None, *, notify: Notify) -> None:
     """Supervise until asked to stop."""
     with stopping_on_signals() as asked:
-        supervisor = Supervisor(config, config_path, say=say, asked_to_stop=asked)
+        supervisor = Supervisor(config, config_path, notify=notify, asked_to_stop=asked)
         try:
             supervisor.start()
-            _greet(config, say)
+            _greet(config, notify)
             while not asked():
                 supervisor.tend()
                 time.sleep(0.2)
@@ -329,21 +329,21 @@ def run(config: Config, config_path: Path | None, *, say: Say) -> None:
             pass
         finally:
             if supervisor.pids():
-                say("Stopping…")
+                notify("Stopping…")
             supervisor.stop()
 
 
-def _greet(config: Config, say: Say) -> None:
+def _greet(config: Config, notify: Notify) -> None:
     web = ready.read(config, "web")
     port = web.ports.get("http", config.web.port) if web else config.web.port
     base = config.web.public_url or f"http://{bracketed(config.web.host)}:{port}"
-    say(f"Dashboard   {base}/?token={config.secret('commands')}")
+    notify(f"Dashboard   {base}/?token={config.secret('commands')}")
     if not config.slack_is_real:
         stand_in = ready.read(config, "standin")
         if stand_in:
-            say(f"Slack page  http://{bracketed(config.slack.stand_in.host)}:{stand_in.ports.get('http')}/")
-    say(
+            notify(f"Slack page  http://{bracketed(config.slack.stand_in.host)}:{stand_in.ports.get('http')}/")
+    notify(
         f"OTLP        http://{bracketed(config.ingest.host)}:{config.ingest.otlp_http_port} (HTTP), "
         f"{bracketed(config.ingest.host)}:{config.ingest.otlp_grpc_port} (gRPC)"
     )
-    say("Ctrl-C stops everything.")
+    notify("Ctrl-C stops everything.")

@@ -1,4 +1,4 @@
-"""The watch role: detect, diagnose, page, act, learn. The one place where those rooms meet.
+"""The watch role: detect, diagnose, page, act, learn. The one place where those packages meet.
 
 Eight jobs, each alone with itself and none waiting for another:
 
@@ -11,7 +11,7 @@ Eight jobs, each alone with itself and none waiting for another:
     learn    labels into the next model version             every few seconds
     backup   the state database's daily copy                when a day has passed
 
-All that must survive is in the state database. A kill at any instruction is mended by the next start.
+All that must survive is in the state database. A kill at any instruction is repaired by the next start.
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ class Watch:
         self.ticked_at = time.monotonic()
 
     def _kept(self, findings: Sequence[Finding], now: datetime) -> list[Finding]:
-        """The findings, those suppressed that experience says nobody should be woken for."""
+        """The findings, those suppressed that labels have shown to warrant no page."""
         try:
             kept = self._learner.judge(findings, now, self._edges)
         except WatchkeeperError:
@@ -343,7 +343,7 @@ def _is_outside(finding: Finding) -> bool:
 
 
 def _same(one: Diagnosis, other: Diagnosis) -> bool:
-    """Whether two diagnoses say the same to a human: the same suspects in the same order, for the same reasons."""
+    """Whether two diagnoses read the same: the same suspects in the same order, for the same reasons."""
 
     def gist(diagnosis: Diagnosis) -> list[tuple[str, str]]:
         return [(suspect.service, suspect.mechanism) for suspect in diagnosis.suspects[:3]]
@@ -363,7 +363,7 @@ def _watch(life: Life) -> None:
     trace_role(config, "watch")
     look_after_as(life)
     db = Database.open(config)
-    heart.say("loading models and runbooks")
+    heart.enter_phase("loading models and runbooks")
     telemetry = Reader.connect(config)
     telemetry.beat = lambda: heart.beat(threading.current_thread().name)
     watch = Watch(config, telemetry, db, life.problems)

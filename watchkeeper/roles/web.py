@@ -139,6 +139,6 @@ def _serve(life: Life) -> None:
     listener = bind(config.web.host, config.web.port, "web.port")
     look_after_as(life)
     db = Database.open(config)
-    life.heart.say("building the pages")
+    life.heart.enter_phase("building the pages")
     application: Any = build(config, Telemetry.connect(config), db, life)
     serve(life, application, listener)

@@ -26,7 +26,7 @@ from watchkeeper.vocabulary import AlertNotice, Finding
 SENDER: Final = "its sender"
 # A firing notification of an episode that its sender resolved this lately was sent before the resolve and came after.
 LATE: Final = timedelta(hours=1)
-# No telemetry is as old: what began earlier is told as this long ago.
+# No telemetry is as old: what began earlier is taken as this long ago.
 OLDEST_ONSET: Final = timedelta(days=7)
 # A sender's clock and ours differ, and a tick must have seen the alert.
 END_GRACE: Final = timedelta(minutes=1)
@@ -162,8 +162,8 @@ def end_alerts(connection: Connection, keys: Iterable[str], at: datetime, by: st
     ended = 0
     wanted = sorted(set(keys))
     for first in range(0, len(wanted), CHUNK):
-        mine = alerts.c.key.in_(wanted[first : first + CHUNK]) & alerts.c.ended_at.is_(None)
-        ended += connection.execute(update(alerts).where(mine).values(ended_at=to_micros(at), ended_by=by)).rowcount
+        rows = alerts.c.key.in_(wanted[first : first + CHUNK]) & alerts.c.ended_at.is_(None)
+        ended += connection.execute(update(alerts).where(rows).values(ended_at=to_micros(at), ended_by=by)).rowcount
     return ended
 
 

@@ -29,7 +29,7 @@ class AuditEntry:
 def record_audit(
     connection: Connection, at: datetime, actor: Actor, action: str, subject: str, detail: str = ""
 ) -> None:
-    """Add a line, in the transaction of what it tells of. `action` is `noun.verb`."""
+    """Add a line, in the transaction of what it is about. `action` is `noun.verb`."""
     row = {"at": to_micros(at), "actor": actor.name, "via": actor.via, "action": action, "subject": subject}
     connection.execute(insert(audit).values(**row, detail=detail))
 

@@ -44,7 +44,7 @@ class Database:
         """Open, and bring the schema up to date; roles that start together wait for each other.
 
         Raises:
-            StateError: cannot be opened or migrated; says what the database said.
+            StateError: cannot be opened or migrated; with what the database reported.
         """
         url = make_url(where.state_url if isinstance(where, Config) else where)
         if url.drivername == "postgresql":
@@ -66,7 +66,7 @@ class Database:
         """A consistent read.
 
         Raises:
-            DatabaseError: the database failed; says what it said.
+            DatabaseError: the database failed; with what it reported.
         """
         with self._failing_clearly(), self.engine.connect() as connection:
             yield connection
@@ -79,7 +79,7 @@ class Database:
         otherwise fail when somebody else wrote in between.
 
         Raises:
-            DatabaseError: the database failed, and nothing was written; says what it said.
+            DatabaseError: the database failed, and nothing was written; with what it reported.
         """
         with self._failing_clearly(), self.engine.begin() as connection:
             if self.is_sqlite:
@@ -148,14 +148,14 @@ def _alone(engine: Engine) -> Iterator[Use | None]:
 
 
 def _plain(error: BaseException) -> str:
-    """What the database said; and of a damaged file, what to do."""
-    said = error.orig if isinstance(error, DBAPIError) and error.orig else error
-    if primary(said) in DAMAGE:
+    """What the database reported; and of a damaged file, what to do."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    if primary(cause) in DAMAGE:
         return (
-            f"{said}. The file is damaged: stop every role, then start again (`watchkeeper up`), which keeps the file "
+            f"{cause}. The file is damaged: stop every role, then start again (`watchkeeper up`), which keeps the file "
             "and puts the newest backup in its place"
         )
-    return str(said)
+    return str(cause)
 
 
 def _migrate(connection: Connection, shown: str) -> None:

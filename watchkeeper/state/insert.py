@@ -1,4 +1,4 @@
-"""INSERT … ON CONFLICT, spelled alike for SQLite and PostgreSQL."""
+"""INSERT … ON CONFLICT, spelled the same way for SQLite and PostgreSQL."""
 
 from __future__ import annotations
 

@@ -91,13 +91,13 @@ def stage(
         NotFound: no such version.
     """
     with db.write() as connection:
-        mine = (models.c.name == name) & (models.c.version == version)
-        if connection.execute(select(models.c.version).where(mine)).first() is None:
+        chosen = (models.c.name == name) & (models.c.version == version)
+        if connection.execute(select(models.c.version).where(chosen)).first() is None:
             raise NotFound(f"model {name} has no version {version}; see `watchkeeper model list`")
         if to in ("serving", "canary"):
             others = (models.c.name == name) & (models.c.stage == to) & (models.c.version != version)
             connection.execute(update(models).where(others).values(stage="retired"))
-        connection.execute(update(models).where(mine).values(stage=to))
+        connection.execute(update(models).where(chosen).values(stage=to))
         row = {"name": name, "version": version, "stage": to, "at": to_micros(now), "actor": actor}
         connection.execute(insert(promotions).values(**row, record=json.dumps(record, sort_keys=True)))
 
@@ -135,12 +135,12 @@ def deciding_version(connection: Connection, at: datetime, name: str = DETECTORS
     query = select(promotions.c.version, promotions.c.stage).where(
         promotions.c.name == name, promotions.c.at <= to_micros(at)
     )
-    held = {"serving": 0, "canary": 0}
+    stages = {"serving": 0, "canary": 0}
     for version, to in connection.execute(query.order_by(promotions.c.id)):
-        held = {where: 0 if one == version else one for where, one in held.items()}
-        if to in held:
-            held[to] = version
-    return f"{name} {held['serving']}" + (f", canary {held['canary']}" if held["canary"] else "")
+        stages = {where: 0 if one == version else one for where, one in stages.items()}
+        if to in stages:
+            stages[to] = version
+    return f"{name} {stages['serving']}" + (f", canary {stages['canary']}" if stages["canary"] else "")
 
 
 def promotion_records(db: Database, name: str | None = None) -> tuple[Promotion, ...]:

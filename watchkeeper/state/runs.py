@@ -88,7 +88,7 @@ def claim_run(
 ) -> Run | None:
     """Take the run that waits longest and that nobody holds, for `lease`; None when there is none.
 
-    One that cannot be read is told to `set_aside` and left alone for as long; the next one is taken.
+    One that cannot be read is reported to `set_aside` and left alone for as long; the next one is taken.
     """
     at = to_micros(now)
     # A lease that ends later than any lease can was given before the clock was set back.
@@ -97,9 +97,9 @@ def claim_run(
     with db.read() as connection:
         ids = list(connection.scalars(select(runs.c.id).where(waiting).order_by(runs.c.approved_at, runs.c.id)))
     for run_id in ids:
-        mine = update(runs).where((runs.c.id == run_id) & waiting)
+        own = update(runs).where((runs.c.id == run_id) & waiting)
         with db.write() as connection:
-            if connection.execute(mine.values(owner=owner, leased_until=to_micros(now + lease))).rowcount != 1:
+            if connection.execute(own.values(owner=owner, leased_until=to_micros(now + lease))).rowcount != 1:
                 continue
             try:
                 return _read(connection, runs.c.id == run_id)[0]
@@ -115,22 +115,22 @@ def hold_run(connection: Connection, run_id: str, owner: str, until: datetime) -
     Raises:
         Conflict: somebody else holds the run, or it is over; whoever asks must stop.
     """
-    mine = (runs.c.id == run_id) & (runs.c.owner == owner) & runs.c.state.in_(UNFINISHED)
-    if connection.execute(update(runs).where(mine).values(leased_until=to_micros(until))).rowcount != 1:
+    own = (runs.c.id == run_id) & (runs.c.owner == owner) & runs.c.state.in_(UNFINISHED)
+    if connection.execute(update(runs).where(own).values(leased_until=to_micros(until))).rowcount != 1:
         raise Conflict(f"run {run_id} is no longer held by {owner}: another watch role went on with it, or it ended")
 
 
 def release_run(db: Database, run_id: str, owner: str, free_at: datetime) -> None:
     """Let others have the run from `free_at` on."""
-    mine = (runs.c.id == run_id) & (runs.c.owner == owner)
+    own = (runs.c.id == run_id) & (runs.c.owner == owner)
     with db.write() as connection:
-        connection.execute(update(runs).where(mine).values(leased_until=to_micros(free_at)))
+        connection.execute(update(runs).where(own).values(leased_until=to_micros(free_at)))
 
 
 def begin_run(connection: Connection, run_id: str, at: datetime) -> None:
     """An approved run begins."""
-    mine = (runs.c.id == run_id) & (runs.c.state == "approved")
-    connection.execute(update(runs).where(mine).values(state="running", started_at=to_micros(at)))
+    own = (runs.c.id == run_id) & (runs.c.state == "approved")
+    connection.execute(update(runs).where(own).values(state="running", started_at=to_micros(at)))
 
 
 def turn_back(connection: Connection, run_id: str) -> None:
@@ -140,22 +140,22 @@ def turn_back(connection: Connection, run_id: str) -> None:
 
 def end_run(connection: Connection, run_id: str, state: RunState, text: str, at: datetime) -> None:
     """A run is over; one that is over already keeps its end."""
-    mine = (runs.c.id == run_id) & runs.c.state.in_(UNFINISHED)
-    connection.execute(update(runs).where(mine).values(state=state, text=text, ended_at=to_micros(at), leased_until=0))
+    own = (runs.c.id == run_id) & runs.c.state.in_(UNFINISHED)
+    connection.execute(update(runs).where(own).values(state=state, text=text, ended_at=to_micros(at), leased_until=0))
 
 
 def cancel_waiting(connection: Connection, incident_id: str, text: str, at: datetime) -> None:
     """What was approved for an incident and has not begun never will."""
-    mine = (runs.c.incident_id == incident_id) & (runs.c.state == "approved")
+    own = (runs.c.incident_id == incident_id) & (runs.c.state == "approved")
     values = {"state": "cancelled", "text": text, "ended_at": to_micros(at), "leased_until": 0}
-    connection.execute(update(runs).where(mine).values(**values))
+    connection.execute(update(runs).where(own).values(**values))
 
 
 def write_step(connection: Connection, run_id: str, step: RunStep) -> None:
     """How far a step is now."""
-    mine = (run_steps.c.run_id == run_id) & (run_steps.c.number == step.number)
+    own = (run_steps.c.run_id == run_id) & (run_steps.c.number == step.number)
     values = {"state": step.state, "at": to_micros(step.at), "detail": step.detail, "undone": step.undone}
-    connection.execute(update(run_steps).where(mine).values(**values))
+    connection.execute(update(run_steps).where(own).values(**values))
 
 
 def read_run(db: Database, run_id: str) -> Run | None:

@@ -1,9 +1,9 @@
-"""The state database as a file: who uses it, whether it is whole, and what happens where it is not.
+"""The state database as a file: who uses it, whether it is intact, and what happens where it is not.
 
 A file that is damaged (cut short, overwritten, not a database), or that a newer Watchkeeper wrote, is moved aside,
 never deleted; the newest good backup takes its place, or an empty database where there is none. Only whoever is alone
-with the file may do that. A file that is locked, unreadable, or on a disk that fails is not damaged: that is told, and
-nothing moves.
+with the file may do that. A file that is locked, unreadable, or on a disk that fails is not damaged: that is
+reported, and nothing moves.
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ def move_aside(path: Path, kind: str, now: datetime) -> Path:
 
 
 def notes(path: Path) -> dict[Path, str]:
-    """What was moved aside from a database's place and is still there, by path, with what is told of it."""
+    """What was moved aside from a database's place and is still there, by path, with what is reported of it."""
     found = {}
     for kind in ASIDE[:2]:
         for aside in sorted(path.parent.glob(f"{path.name}.{kind}-*")):
@@ -213,7 +213,7 @@ def damage_of(path: Path, *, immutable: bool = False) -> Damage | None:
     """Why a file cannot be the state database, or None. Reads all of it. `immutable`: nobody writes to it.
 
     Raises:
-        StateError: it cannot be told: no right to read, locked by another program, a disk that fails.
+        StateError: it is unknown: no right to read, locked by another program, a disk that fails.
     """
     try:
         mode = path.stat().st_mode

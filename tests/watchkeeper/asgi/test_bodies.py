@@ -32,18 +32,18 @@ def pieces(*parts: bytes, gone: bool = False) -> Any:
 
 async def test_a_body_within_its_limit_is_whole() -> None:
     """However many pieces it comes in."""
-    assert await Bodies(LIMITS).whole(scope(), pieces(b"a" * 50, b"", b"b" * 50)) == b"a" * 50 + b"b" * 50
-    assert await Bodies(LIMITS).whole(scope("/large"), pieces(b"a" * 1000)) == b"a" * 1000
+    assert await Bodies(LIMITS).complete(scope(), pieces(b"a" * 50, b"", b"b" * 50)) == b"a" * 50 + b"b" * 50
+    assert await Bodies(LIMITS).complete(scope("/large"), pieces(b"a" * 1000)) == b"a" * 1000
 
 
 @pytest.mark.parametrize(("path", "size"), [("/", 101), ("/large", 1001), ("/large/small", 11)])
 async def test_a_body_over_the_limit_of_its_path_is_refused(path: str, size: int) -> None:
     """By what it declares, before anything is read, and by what arrives."""
     with pytest.raises(BodyRejected) as refused:
-        await Bodies(LIMITS).whole(scope(path, declared=str(size)), pieces())
+        await Bodies(LIMITS).complete(scope(path, declared=str(size)), pieces())
     assert refused.value.status == 413
     with pytest.raises(BodyRejected) as refused:
-        await Bodies(LIMITS).whole(scope(path), pieces(*[b"x"] * size))
+        await Bodies(LIMITS).complete(scope(path), pieces(*[b"x"] * size))
     assert refused.value.status == 413
 
 
@@ -51,28 +51,28 @@ async def test_a_body_over_the_limit_of_its_path_is_refused(path: str, size: int
 async def test_a_length_that_is_no_number_is_refused(declared: str) -> None:
     """It is not guessed at."""
     with pytest.raises(BodyRejected):
-        await Bodies(LIMITS).whole(scope(declared=declared), pieces())
+        await Bodies(LIMITS).complete(scope(declared=declared), pieces())
 
 
 async def test_a_body_that_stops_coming_is_refused() -> None:
     """The sender is told; the place is free again."""
     with pytest.raises(BodyRejected) as refused:
-        await Bodies(LIMITS, deadline_s=0.01).whole(scope(), _endless())
+        await Bodies(LIMITS, deadline_s=0.01).complete(scope(), _endless())
     assert refused.value.status == 408
 
 
 async def test_a_sender_who_leaves_is_no_error() -> None:
     """Nobody is there to be answered."""
     with pytest.raises(Gone):
-        await Bodies(LIMITS).whole(scope(), pieces(b"a", gone=True))
+        await Bodies(LIMITS).complete(scope(), pieces(b"a", gone=True))
 
 
 async def test_slow_senders_make_room_for_others() -> None:
     """When all bodies together are too large, whoever has been sending longest goes; the newest is served."""
     bodies = Bodies(Limits(otherwise=100), most_bytes=250)
-    slow = [asyncio.create_task(bodies.whole(scope(), _endless(b"x" * 90))) for _ in range(2)]
+    slow = [asyncio.create_task(bodies.complete(scope(), _endless(b"x" * 90))) for _ in range(2)]
     await asyncio.sleep(0)
-    assert await bodies.whole(scope(), pieces(b"y" * 100)) == b"y" * 100
+    assert await bodies.complete(scope(), pieces(b"y" * 100)) == b"y" * 100
     with pytest.raises(BodyRejected) as refused:
         await slow[0]
     assert refused.value.status == 408

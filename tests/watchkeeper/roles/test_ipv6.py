@@ -34,7 +34,7 @@ def test_every_role_serves_on_ipv6(tmp_path: Path) -> None:
     path = tmp_path / "w.yaml"
     path.write_text(yaml.safe_dump(tree))
     config = load(path)
-    supervisor = Supervisor(config, path, say=lambda _: None)
+    supervisor = Supervisor(config, path, notify=lambda _: None)
     try:
         supervisor.start()
         for url in (config.web_url, f"http://[::1]:{config.ingest.otlp_http_port}"):

@@ -145,8 +145,8 @@ def test_a_loop_that_does_not_turn_is_named_by_everybody(config: Config, monkeyp
     later = heart.time.monotonic() + 45
     monkeypatch.setattr(heart.time, "monotonic", lambda: later)
     (result,) = [one for one in roles_check(config) if one.status == "problem"]
-    assert "watch" in result.found
-    assert "`tick`" in result.found
+    assert "watch" in result.seen
+    assert "`tick`" in result.seen
     assert "watch" in str(missing(lives["web"], None))
     assert missing(lives["ingest"], None) is None
     assert "watch" in str(noted(lives["ingest"]))
@@ -162,7 +162,7 @@ def test_what_was_set_aside_stands_in_readiness_and_doctor(config: Config) -> No
     (result,) = set_aside(config)
     assert result.status == "warning"
     for part in ("watch: timers", "inc-1:page:3", "no such zone", "once, ", "UTC"):
-        assert part in f"{result.check} {result.found}"
+        assert part in f"{result.check} {result.seen}"
     problems.solved("timers")
     assert [one.status for one in set_aside(config)] == ["ok"]
 

@@ -63,7 +63,7 @@ def said() -> list[str]:
 @pytest.fixture
 def supervisor(config: Config, path: Path, said: list[str]) -> Iterator[Supervisor]:
     """Every role, running."""
-    running = Supervisor(config, path, say=said.append)
+    running = Supervisor(config, path, notify=said.append)
     try:
         running.start()
         yield running
@@ -126,7 +126,7 @@ def test_a_hung_role_is_named_and_started_again(
     for role, pid in supervisor.pids().items():
         os.kill(pid, signal.SIGSTOP)
         until(lambda role=role: role in hung_roles(config))
-        assert any(result.status == "problem" and role in result.found for result in roles_check(config))
+        assert any(result.status == "problem" and role in result.seen for result in roles_check(config))
         if role != "web":
             answer = httpx.get(f"http://127.0.0.1:{config.web.port}/readyz", timeout=60, trust_env=False)
             assert (answer.status_code, role in answer.text) == (503, True)
@@ -181,7 +181,7 @@ def test_a_role_that_does_nothing_is_given_up_with_its_last_words(
         if line == "store: starting":
             os.kill(hanging.pids()["store"], signal.SIGSTOP)
 
-    hanging = Supervisor(config, path, say=say)
+    hanging = Supervisor(config, path, notify=say)
     try:
         with pytest.raises(WatchkeeperError, match=r"(?s)store is not ready, and nothing of it moved.*store\.log"):
             hanging.start()
@@ -193,7 +193,7 @@ def test_a_role_that_does_nothing_is_given_up_with_its_last_words(
 def test_a_taken_port_is_told_with_its_owner(config: Config, path: Path) -> None:
     """A start that can't succeed ends with one clear message, and nothing is left running."""
     with socket.create_server(("127.0.0.1", config.web.port)):
-        failing = Supervisor(config, path, say=lambda _: None)
+        failing = Supervisor(config, path, notify=lambda _: None)
         with pytest.raises(WatchkeeperError, match=r"web could not start \(exit status 1\):\n.*web\.port"):
             failing.start()
         failing.stop()

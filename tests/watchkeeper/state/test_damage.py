@@ -122,7 +122,7 @@ def test_a_start_keeps_the_damaged_file_and_goes_on_with_the_newest_good_backup(
         assert part in str(done)
     assert look_after(config) is None
     assert held(config) == ["one", "two"]
-    assert any(str(done.aside) in result.found for result in state_check(config))
+    assert any(str(done.aside) in result.seen for result in state_check(config))
     marker = restored_marker(config)
     assert marker is not None
     assert marker.exists()
