@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
-from functools import wraps
-from typing import Any
-
 import structlog
-from dash import ClientsideFunction, Dash, Input, Output, State, set_props
+from dash import Dash, Input, Output, State, set_props
 from dash.fingerprint import check_fingerprint
 from fastapi import FastAPI
 
-from alerting.incidents.commands import Incidents
-from dashboard import commands, pages, shell
-from dashboard.reads import suppressed
-from dashboard.reads.sources import Role, Sources
+from dashboard import commands, shell
+from dashboard.dialogs import approve, direct, reopen, resolve
+from dashboard.reads.sources import Sources
+from dashboard.registry import Pages
+from dashboard.rendering import renderer
 from dashboard.web.callbacks import CheckedCallbacks, registered
 from dashboard.web.headers import SecureHeaders
 from dashboard.web.statics import CompressedStatics
-from watchkeeper.clock import SystemClock
-from watchkeeper.config import Config
+from dashboard.wiring import Wiring
 from watchkeeper.errors import WatchkeeperError
-from watchkeeper.state.database import Database
-from watchkeeper.store.telemetry import Telemetry
 
 _INDEX = """<!DOCTYPE html>
 <html lang="en">
@@ -42,21 +35,12 @@ _INDEX = """<!DOCTYPE html>
 </html>"""
 
 
-def mount(
-    app: FastAPI,
-    config: Config,
-    telemetry: Telemetry,
-    incidents: Incidents,
-    db: Database,
-    who: commands.Who = lambda: None,
-    roles: Callable[[], Sequence[Role]] = lambda: (),
-) -> None:
+def mount(app: FastAPI, sources: Sources, pages: Pages, who: commands.Who = lambda: None) -> None:
     """Add every page, and the callbacks behind them, to `app`. Call it once, after the app's own routes.
 
-    `who` names the person of the request that is being answered, None where there is no session: then the
-    pages can be read, and nothing can be done. `roles` looks at Watchkeeper's processes on this machine.
+    `who` names the person of the request that is being answered, None if there is no session: then the pages can be
+    read, and no command can be given.
     """
-    sources = Sources(telemetry=telemetry, incidents=incidents, db=db, config=config, clock=SystemClock(), roles=roles)
     dash = Dash(
         "dashboard",
         server=app,
@@ -70,9 +54,12 @@ def mount(
         meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
         on_error=_log_callback_error,
     )
-    dash.layout = shell.layout()
-    _client_callbacks(dash)
-    _server_callbacks(dash, sources, who)
+    dash.layout = shell.layout(pages)
+    wiring = Wiring(dash=dash, sources=sources, who=who)
+    _connect_frame(wiring)
+    _connect_page(wiring, pages)
+    for part in (direct, resolve, approve, reopen):
+        part.connect(wiring)
     dash._setup_server()  # noqa: SLF001 - else the first request to a page other than / finds no scripts
     # Callbacks over a web socket would pass by the session; nothing here uses them, so no browser tries to.
     dash.backend.websocket_capability = False
@@ -96,67 +83,40 @@ def _log_callback_error(error: Exception) -> None:
     else:
         structlog.get_logger().error("dashboard.callback_failed", error=repr(error), exc_info=error)
         message = "This is a defect in the dashboard. The web role's log has the traceback."
-    set_props("notices", {"sendNotifications": commands.notice("Command failed", message, good=False)})
+    notice = commands.Notice(title="Command failed", message=message, good=False)
+    set_props("notices", {"sendNotifications": notice.shown()})
 
 
-def _off_loop(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Dash runs callbacks on the event loop; queries belong in a thread, so that Slack and the API stay quick."""
-
-    @wraps(function)
-    async def run(*args: Any) -> Any:
-        return await asyncio.to_thread(function, *args)
-
-    return run
-
-
-def _client_callbacks(dash: Dash) -> None:
-    def client(name: str, *parts: Any, **options: Any) -> None:
-        dash.clientside_callback(ClientsideFunction("watchkeeper", name), *parts, **options)
-
-    once = {"prevent_initial_call": True}
-    client("tick", Output("tick", "data"), Input("clock", "n_intervals"), **once)
-    client("refresh", Output("shown", "data"), Input("fresh", "data"), **once)
-    client("viewer", Output("viewer", "data"), Input("scheme", "n_clicks"))
-    client("scheme", Output("theme", "forceColorScheme"), Input("viewer", "data"), **once)
-    client(
-        "schemeWords",
-        Output("scheme-mark", "className"),
-        Output("scheme", "aria-label"),
-        Input("viewer", "data"),
-        **once,
-    )
-    client("range", Output("url", "search"), Input("range", "value"), State("url", "search"), **once)
+def _connect_frame(wiring: Wiring) -> None:
+    """What the browser does by itself: page.js has a function of each name."""
+    client = wiring.client
+    client("tick", Output("tick", "data"), Input("clock", "n_intervals"))
+    client("refresh", Output("shown", "data"), Input("fresh", "data"))
+    client("viewer", Output("viewer", "data"), Input("scheme", "n_clicks"), at_first=True)
+    client("scheme", Output("theme", "forceColorScheme"), Input("viewer", "data"))
+    client("schemeWords", Output("scheme-mark", "className"), Output("scheme", "aria-label"), Input("viewer", "data"))
+    client("range", Output("url", "search"), Input("range", "value"), State("url", "search"))
     client(
         "search",
         Output("url", "pathname"),
         Output("url", "search", allow_duplicate=True),
         Output("search", "value"),
         Input("search", "value"),
-        **once,
     )
-    client("title", Output("nav-open", "children"), Input("pulse", "data"), **once)
-    client("opened", Output("help", "opened"), Input("keys", "n_clicks"), **once)
+    client("title", Output("nav-open", "children"), Input("pulse", "data"))
+    client("opened", Output("help", "opened"), Input("keys", "n_clicks"))
     for dialog in ("resolve", "approve", "reopen"):
         closed = Output(f"{dialog}-dialog", "opened", allow_duplicate=True)
-        client("closed", closed, Input(f"{dialog}-cancel", "n_clicks"), **once)
-    client(
-        "share",
-        Output("notices", "sendNotifications", allow_duplicate=True),
-        Input("share", "n_clicks"),
-        State("pulse", "data"),
-        **once,
-    )
-    client(
-        "row",
-        Output("url", "search", allow_duplicate=True),
-        Input("map", "tapNodeData"),
-        State("url", "search"),
-        **once,
-    )
+        client("closed", closed, Input(f"{dialog}-cancel", "n_clicks"))
+    notices = Output("notices", "sendNotifications", allow_duplicate=True)
+    client("share", notices, Input("share", "n_clicks"), State("pulse", "data"))
+    address = Output("url", "search", allow_duplicate=True)
+    client("row", address, Input("map", "tapNodeData"), State("url", "search"))
 
 
-def _server_callbacks(dash: Dash, sources: Sources, who: commands.Who) -> None:
-    dash.callback(
+def _connect_page(wiring: Wiring, pages: Pages) -> None:
+    wiring.server(
+        renderer(pages, wiring.sources, wiring.who),
         Output("live", "children"),
         Output("fresh", "data"),
         Output("pulse", "data"),
@@ -169,7 +129,4 @@ def _server_callbacks(dash: Dash, sources: Sources, who: commands.Who) -> None:
         Input("viewer", "data"),
         Input("tick", "data"),
         State("pulse", "data"),
-        prevent_initial_call=True,
-    )(_off_loop(pages.renderer(sources, who)))
-    commands.register(dash, sources, who, _off_loop)
-    suppressed.register(dash, sources, who, _off_loop)
+    )

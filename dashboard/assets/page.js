@@ -116,8 +116,8 @@ window.dash_clientside.watchkeeper = (function () {
       return;
     }
     if (typing || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("[role=dialog]")) return;
-    const places = { o: "/", i: "/incidents", s: "/services", c: "/oncall", l: "/learning" };
-    if (before === "g" && places[event.key]) { before = ""; go(places[event.key]); event.preventDefault(); return; }
+    const place = /^[a-z]$/.test(event.key) && document.querySelector('[data-key="' + event.key + '"]');
+    if (before === "g" && place) { before = ""; go(place.getAttribute("data-nav")); event.preventDefault(); return; }
     before = event.key;
     if (event.key === "/") {
       const search = document.getElementById("search");

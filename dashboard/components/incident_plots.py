@@ -56,7 +56,7 @@ def evidence_plots(sources: Sources, incident: Incident, changes: Sequence[Chang
 def requests_plot(sources: Sources, incident: Incident, changes: Sequence[ChangeEvent], viewer: Viewer) -> Part:
     """Rate, failures and latency of the accused service around the onset."""
     window = around(incident, viewer)
-    series = sources.red(window, step_for(window))
+    series = sources.traffic.red(window, step_for(window))
     named = accused(incident)
     service = named if named in series else incident.service
     if service not in series:

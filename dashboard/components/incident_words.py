@@ -24,11 +24,6 @@ HUMAN = {
 }
 
 
-def is_open(incident: Incident) -> bool:
-    """Whether a human still has something to do with it."""
-    return incident.is_open
-
-
 def is_unanswered(incident: Incident) -> bool:
     """Whether it waits for somebody to take it."""
     return incident.human_state in ("waiting", "paged", "expired")

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import Any
 
 from dash import dcc, html
 
+from alerting.incidents.machine import Incident
 from dashboard.components.attempts import attempt
 from dashboard.components.elements import Part, card, facts, health_pill, moment, pill, plot, table
-from dashboard.components.incident_words import cause_text, is_open, link, state_pills
+from dashboard.components.incident_words import cause_text, link, state_pills
+from dashboard.components.notable_requests import notable_requests
 from dashboard.components.wording import milliseconds, per_second, percent
 from dashboard.figures.frame import Moment
 from dashboard.figures.red import red_figure
+from dashboard.figures.topology import Call
 from dashboard.reads.fleet import Member
 from dashboard.reads.sources import Sources
 from dashboard.urls import View, trace_path
 from dashboard.viewer import Viewer
 from detectors.learning.track_record import all_records
-from watchkeeper.vocabulary import Window
+from watchkeeper.vocabulary import ChangeEvent, Window
 
 NOW_S = 120.0
 STAGES = {
@@ -31,92 +34,30 @@ STAGES = {
 def service_panel(sources: Sources, name: str, member: Member, view: View, viewer: Viewer) -> Part:
     """The panel of a chosen service, over the time range of the page."""
     window = view.window(viewer.now)
-    changes = [c for c in sources.changes(window) if c.service == name]
-    incidents = [i for i in sources.listed() if i.service == name or any(f.service == name for f in i.findings)]
-    marks = [Moment(at=c.at, text=f"{c.kind} {c.version}".strip(), kind="change") for c in changes]
-    marks += [Moment(at=i.onset, text="onset", kind="onset") for i in incidents]
-    recent = member.recent
-    summary = (
-        f"{name} serves {per_second(recent.per_second)}, of which {percent(recent.error_ratio)} fail, "
-        f"with a p95 latency of {milliseconds(recent.p95_ms)}"
-    )
+    changes = [change for change in sources.records.changes(window) if change.service == name]
+    incidents = [i for i in sources.records.newest() if name in {i.service, *(f.service for f in i.findings)}]
+    lower = {
+        "half": [
+            attempt("The operations", lambda: _operations(sources, name, window)),
+            attempt("The notable requests", lambda: notable_requests(sources, name, window, viewer)),
+        ],
+        "wide": [attempt("The log lines", lambda: _logs(sources, name, window, viewer))],
+    }
+    side = [
+        _neighbours(sources, name, window, view),
+        attempt("The detectors’ record", lambda: _records(sources, name)),
+        _incidents(incidents),
+        _changes(changes, viewer),
+    ]
+    plots = html.Div(_plots(name, member, [*_marks(changes, incidents)], viewer), className="wide")
     return html.Section(
         [
-            html.Div(
-                [
-                    html.H2([name, " ", health_pill(member.health)]),
-                    html.Span(member.health.reason, className="muted"),
-                    dcc.Link("Close", href=view.link(service=None), className="close", title="Esc"),
-                ],
-                className="page-head",
-            ),
-            html.Div(
-                [
-                    html.Div(
-                        card(
-                            "Requests, failures and latency",
-                            plot("red", red_figure(member.series, viewer, marks), summary),
-                            level=3,
-                        ),
-                        className="wide",
-                    ),
-                    html.Div(
-                        [
-                            _neighbours(sources, name, window, view),
-                            attempt("The detectors’ record", lambda: _records(sources, name)),
-                            card(
-                                "Incidents",
-                                html.Ul(
-                                    [
-                                        html.Li(
-                                            [
-                                                link(i),
-                                                html.Span([*state_pills(i), f" {cause_text(i)}"], className="line"),
-                                            ]
-                                        )
-                                        for i in incidents[:5]
-                                    ],
-                                    className="events stacked",
-                                )
-                                if incidents
-                                else html.P("None among the newest incidents.", className="muted"),
-                                aside=f"{sum(1 for i in incidents if is_open(i))} open" if incidents else None,
-                                level=3,
-                            ),
-                            card(
-                                "Changes",
-                                html.Ul(
-                                    [
-                                        html.Li([moment(c.at, viewer), html.Span(f"{c.kind}: {c.title}")])
-                                        for c in changes[:8]
-                                    ],
-                                    className="events",
-                                )
-                                if changes
-                                else html.P("None in this time range.", className="muted"),
-                                level=3,
-                            ),
-                        ],
-                        className="narrow",
-                    ),
-                ],
-                className="columns",
-            ),
-            html.Div(
-                [
-                    html.Div(attempt("The operations", lambda: _operations(sources, name, window)), className="half"),
-                    html.Div(
-                        attempt("The requests", lambda: examples(sources, name, window, viewer)), className="half"
-                    ),
-                ],
-                className="columns even",
-            ),
-            html.Div(
-                [
-                    html.Div(attempt("The log lines", lambda: _logs(sources, name, window, viewer)), className="wide"),
-                ],
-                className="columns even",
-            ),
+            _head(name, member, view),
+            html.Div([plots, html.Div(side, className="narrow")], className="columns"),
+            *[
+                html.Div([html.Div(part, className=width) for part in parts], className="columns even")
+                for width, parts in lower.items()
+            ],
         ],
         className="panel",
         id="service-panel",
@@ -124,9 +65,54 @@ def service_panel(sources: Sources, name: str, member: Member, view: View, viewe
     )
 
 
+def _head(name: str, member: Member, view: View) -> Part:
+    return html.Div(
+        [
+            html.H2([name, " ", health_pill(member.health)]),
+            html.Span(member.health.reason, className="muted"),
+            dcc.Link("Close", href=view.link(service=None), className="close", title="Esc"),
+        ],
+        className="page-head",
+    )
+
+
+def _marks(changes: Sequence[ChangeEvent], incidents: Sequence[Incident]) -> Iterator[Moment]:
+    for change in changes:
+        yield Moment(at=change.at, text=f"{change.kind} {change.version}".strip(), kind="change")
+    for incident in incidents:
+        yield Moment(at=incident.onset, text="onset", kind="onset")
+
+
+def _plots(name: str, member: Member, marks: Sequence[Moment], viewer: Viewer) -> Part:
+    recent = member.recent
+    summary = (
+        f"{name} serves {per_second(recent.per_second)}, of which {percent(recent.error_ratio)} fail, "
+        f"with a p95 latency of {milliseconds(recent.p95_ms)}"
+    )
+    figure = plot("red", red_figure(member.series, viewer, marks), summary)
+    return card("Requests, failures and latency", figure, level=3)
+
+
+def _incidents(incidents: Sequence[Incident]) -> Part:
+    if not incidents:
+        return card("Incidents", html.P("None among the newest incidents.", className="muted"), level=3)
+    items = [
+        html.Li([link(i), html.Span([*state_pills(i), f" {cause_text(i)}"], className="line")]) for i in incidents[:5]
+    ]
+    opened = sum(incident.is_open for incident in incidents)
+    return card("Incidents", html.Ul(items, className="events stacked"), aside=f"{opened} open", level=3)
+
+
+def _changes(changes: Sequence[ChangeEvent], viewer: Viewer) -> Part:
+    if not changes:
+        return card("Changes", html.P("None in this time range.", className="muted"), level=3)
+    items = [html.Li([moment(c.at, viewer), html.Span(f"{c.kind}: {c.title}")]) for c in changes[:8]]
+    return card("Changes", html.Ul(items, className="events"), level=3)
+
+
 def _neighbours(sources: Sources, name: str, window: Window, view: View) -> Part:
     near = Window.last(min(window.seconds, NOW_S), until=window.end)
-    calls = sources.calls(near)
+    calls = sources.traffic.calls(near)
 
     def names(pairs: list[tuple[str, str]]) -> Part:
         parts: list[Part] = []
@@ -134,7 +120,7 @@ def _neighbours(sources: Sources, name: str, window: Window, view: View) -> Part
             parts += [html.Li([dcc.Link(other, href=view.link(service=other)), html.Span(words, className="muted")])]
         return html.Ul(parts, className="events") if parts else html.Span("none", className="muted")
 
-    def words(call: Any) -> str:
+    def words(call: Call) -> str:
         return f"{per_second(call.per_second)}, {percent(call.error_ratio)} failed, {milliseconds(call.mean_ms)}"
 
     return card(
@@ -150,7 +136,7 @@ def _neighbours(sources: Sources, name: str, window: Window, view: View) -> Part
 def _records(sources: Sources, name: str) -> Part:
     """Whether the detectors' baselines of this service are ready, and how often each detector was right on it."""
     stage = _stage(sources, name)
-    records = [record for record in all_records(sources.labelled()) if record.service == name]
+    records = [record for record in all_records(sources.records.labelled()) if record.service == name]
     if not records:
         return card(
             "Detectors here",
@@ -163,14 +149,14 @@ def _records(sources: Sources, name: str) -> Part:
 
 
 def _stage(sources: Sources, name: str) -> Part:
-    readiness = sources.readiness().get(name)
+    readiness = sources.records.readiness().get(name)
     if readiness is None:
         return html.P([pill("unknown", "unknown", "?"), " no detector has seen it yet"])
     return html.P([pill(*STAGES[readiness.stage]), f" {readiness.reason}"])
 
 
 def _operations(sources: Sources, name: str, window: Window) -> Part:
-    operations = sources.operations(window, name)
+    operations = sources.traffic.operations(window, name)
     if not operations:
         return card("Operations", html.P("It served no request in this time range.", className="muted"), level=3)
     rows = [
@@ -190,32 +176,9 @@ def _operations(sources: Sources, name: str, window: Window) -> Part:
     return card("Operations", table(heads, rows, caption=f"Operations of {name}, busiest first"), level=3)
 
 
-def examples(sources: Sources, name: str, window: Window, viewer: Viewer) -> Part:
-    """Failed requests, then the slowest; each links to its trace."""
-    requests = sources.examples(window, name)
-    if not requests:
-        return card(
-            "Notable requests", html.P("No request was recorded in this time range.", className="muted"), level=3
-        )
-    rows = [
-        html.Tr(
-            [
-                html.Th(moment(e.at, viewer), scope="row"),
-                html.Td(dcc.Link(e.operation, href=trace_path(e.trace_id), title=e.trace_id), className="mono"),
-                html.Td(pill("failed", "failing", "✕") if e.failed else pill("slow", "unknown")),
-                html.Td(milliseconds(e.duration_ms), className="number"),
-            ]
-        )
-        for e in requests
-    ]
-    heads = ["When", "Trace", "Why", "Took"]
-    caption = f"Requests to {name} that failed, then the slowest"
-    return card("Notable requests", table(heads, rows, caption=caption), aside="failed, then slowest", level=3)
-
-
 def _logs(sources: Sources, name: str, window: Window, viewer: Viewer) -> Part:
     near = Window(start=max(window.start, window.end - timedelta(hours=1)), end=window.end)
-    lines = sources.log_lines(near, name)
+    lines = sources.traffic.log_lines(near, name)
     if not lines:
         return card("Warnings and errors", html.P("No log line at WARN or above.", className="muted"), level=3)
     items = [

@@ -54,30 +54,17 @@ def evidence_figure(signal: Signal, viewer: Viewer, moments: Sequence[Moment], *
         "yaxis": value_axis(p, title="" if share else signal.unit, form=".0%" if share else ""),
     }
     if signal.expected is not None:
-        figure["layout"]["shapes"].append(
-            {
-                "type": "line",
-                "xref": "paper",
-                "yref": "y",
-                "x0": 0,
-                "x1": 1,
-                "y0": signal.expected,
-                "y1": signal.expected,
-                "line": {"color": p.ok, "width": 1.2, "dash": "dash"},
-            }
-        )
-        figure["layout"]["annotations"].append(
-            {
-                "x": 1,
-                "y": signal.expected,
-                "xref": "paper",
-                "yref": "y",
-                "text": "expected",
-                "showarrow": False,
-                "xanchor": "right",
-                "yanchor": "bottom",
-                "font": {"size": 10, "color": p.ok},
-            }
-        )
+        _mark_expected(figure, signal.expected, p.ok)
     mark(figure, viewer, [m for m in moments if signal.start <= m.at <= signal.end])
     return figure
+
+
+def _mark_expected(figure: Figure, value: float, colour: str) -> None:
+    """A dashed line with its word, so that it needs no colour to be understood."""
+    place = {"xref": "paper", "yref": "y"}
+    line = {"color": colour, "width": 1.2, "dash": "dash"}
+    shape = {"type": "line", **place, "x0": 0, "x1": 1, "y0": value, "y1": value, "line": line}
+    font = {"size": 10, "color": colour}
+    words = {"x": 1, "y": value, "text": "expected", "xanchor": "right", "yanchor": "bottom", "font": font}
+    figure["layout"]["shapes"].append(shape)
+    figure["layout"]["annotations"].append({**place, **words, "showarrow": False})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from dashboard.figures.frame import Figure, layout, time_axis
 from dashboard.viewer import Viewer
@@ -33,40 +34,9 @@ def handoff_figure(shifts: Sequence[Shift], viewer: Viewer, start: datetime, end
     figure: Figure = {"data": [], "layout": layout(viewer, height=74 + 46 * max(1, len(schedules)))}
     for shift in shifts:
         first, last = max(shift.start, start), min(shift.end, end)
-        if last <= first:
-            continue
-        words = plot_text(shift.person or "nobody", 60) + (
-            "" if shift.source in ("rotation", "gap") else f" ({shift.source})"
-        )
-        span = f"{viewer.local(shift.start)[:16]} to {viewer.local(shift.end)[:16]}"
-        figure["data"].append(
-            {
-                "type": "bar",
-                "orientation": "h",
-                "base": [viewer.local(first)],
-                "x": [(last - first).total_seconds() * 1000],
-                "y": [plot_text(shift.schedule, 40)],
-                "width": 0.62,
-                "text": words,
-                "textposition": "inside",
-                "insidetextanchor": "start",
-                "constraintext": "inside",
-                "textfont": {"color": p.surface, "size": 12},
-                "marker": {
-                    "color": colours.get(shift.person or "", p.failing),
-                    "line": {"color": p.surface, "width": 2},
-                    "pattern": {
-                        "shape": PATTERNS.get(shift.source, ""),
-                        "fillmode": "overlay",
-                        "fgcolor": p.surface,
-                        "fgopacity": 0.35,
-                        "solidity": 0.25,
-                    },
-                },
-                "hovertemplate": f"{words}<br>{span}<extra></extra>",
-            }
-        )
-    now = viewer.local(viewer.now)
+        if last > first:
+            colour = colours.get(shift.person or "", p.failing)
+            figure["data"].append(_bar(shift, viewer, colour, first, last))
     figure["layout"] |= {
         "barmode": "overlay",
         "hovermode": "closest",
@@ -79,28 +49,43 @@ def handoff_figure(shifts: Sequence[Shift], viewer: Viewer, start: datetime, end
             "tickfont": {"size": 12, "color": p.text},
         },
     }
-    figure["layout"]["shapes"].append(
-        {
-            "type": "line",
-            "xref": "x",
-            "yref": "paper",
-            "x0": now,
-            "x1": now,
-            "y0": 0,
-            "y1": 1,
-            "line": {"color": p.text, "width": 1.5},
-        }
-    )
-    figure["layout"]["annotations"].append(
-        {
-            "x": now,
-            "y": 1,
-            "xref": "x",
-            "yref": "paper",
-            "text": "now",
-            "showarrow": False,
-            "yanchor": "bottom",
-            "font": {"size": 10, "color": p.text},
-        }
-    )
+    _mark_now(figure, viewer)
     return figure
+
+
+def _bar(shift: Shift, viewer: Viewer, colour: str, first: datetime, last: datetime) -> dict[str, Any]:
+    """The part of a shift from `first` to `last`, with its person and, unless a rotation decided, its source."""
+    surface = viewer.palette.surface
+    source = "" if shift.source in ("rotation", "gap") else f" ({shift.source})"
+    words = plot_text(shift.person or "nobody", 60) + source
+    span = f"{viewer.local(shift.start)[:16]} to {viewer.local(shift.end)[:16]}"
+    pattern = {"fillmode": "overlay", "fgcolor": surface, "fgopacity": 0.35, "solidity": 0.25}
+    return {
+        "type": "bar",
+        "orientation": "h",
+        "base": [viewer.local(first)],
+        "x": [(last - first).total_seconds() * 1000],
+        "y": [plot_text(shift.schedule, 40)],
+        "width": 0.62,
+        "text": words,
+        "textposition": "inside",
+        "insidetextanchor": "start",
+        "constraintext": "inside",
+        "textfont": {"color": surface, "size": 12},
+        "marker": {
+            "color": colour,
+            "line": {"color": surface, "width": 2},
+            "pattern": {"shape": PATTERNS.get(shift.source, ""), **pattern},
+        },
+        "hovertemplate": f"{words}<br>{span}<extra></extra>",
+    }
+
+
+def _mark_now(figure: Figure, viewer: Viewer) -> None:
+    now, colour = viewer.local(viewer.now), viewer.palette.text
+    place = {"xref": "x", "yref": "paper"}
+    line = {"color": colour, "width": 1.5}
+    figure["layout"]["shapes"].append({"type": "line", **place, "x0": now, "x1": now, "y0": 0, "y1": 1, "line": line})
+    font = {"size": 10, "color": colour}
+    words = {"x": now, "y": 1, "text": "now", "showarrow": False, "yanchor": "bottom", "font": font}
+    figure["layout"]["annotations"].append(place | words)

@@ -8,19 +8,19 @@ from dash import dcc, html
 
 from alerting.incidents.machine import Incident
 from dashboard.components.elements import Part, card, empty, moment, table
-from dashboard.components.incident_words import cause, is_open, lasted, link, owner, state_pills
+from dashboard.components.incident_words import cause, lasted, link, owner, state_pills
 from dashboard.components.wording import count
-from dashboard.reads.sources import Sources
-from dashboard.urls import View
+from dashboard.page import Page, PageRequest
 from dashboard.viewer import Viewer
 
 FILTERS = (("", "All"), ("open", "Open"), ("resolved", "Resolved"))
 
 
-def render(sources: Sources, view: View, viewer: Viewer) -> Part:
-    """A filter and a table; the filter stands in the address."""
-    newest = sources.listed()
-    shown = [i for i in newest if not view.state or (view.state == "open") == is_open(i)]
+def render(request: PageRequest) -> Part:
+    """Every incident, newest first, with a filter by state."""
+    sources, view, viewer = request.sources, request.view, request.viewer
+    newest = sources.records.newest()
+    shown = [i for i in newest if not view.state or (view.state == "open") == i.is_open]
     choices = html.Div(
         [
             dcc.Link(words, href=view.link(state=value), className="choice on" if view.state == value else "choice")
@@ -60,3 +60,6 @@ def _row(incident: Incident, viewer: Viewer, people: Mapping[str, str]) -> Part:
         tabIndex=0,
         **{"data-row": incident.id},
     )
+
+
+PAGE = Page(path="/incidents", title="Incidents", render=render, order=20, key="i")

@@ -8,8 +8,7 @@ from dash import dcc, html
 
 from dashboard.components.attempts import attempt
 from dashboard.components.elements import Part, card, empty, facts, moment, pill, table
-from dashboard.components.wording import count, percent
-from dashboard.reads.learning import (
+from dashboard.components.learning_cards import (
     deciding,
     fairness,
     numbers,
@@ -17,8 +16,10 @@ from dashboard.reads.learning import (
     track_records,
     trained_on,
 )
+from dashboard.components.wording import count, percent
+from dashboard.page import Page, PageRequest
 from dashboard.reads.sources import Sources
-from dashboard.urls import View, incident_path
+from dashboard.urls import incident_path
 from dashboard.viewer import Viewer
 from watchkeeper.state.labels import labels
 from watchkeeper.state.models import Promotion, promotion_records, versions
@@ -28,8 +29,9 @@ SHOWN = 40
 STAGES = {"serving": ("ok", "●"), "canary": ("accent", "◐"), "shadow": ("unknown", "○"), "retired": ("unknown", "×")}
 
 
-def render(sources: Sources, _view: View, viewer: Viewer) -> Part:
-    """The serving version and what it suppresses; track records; two label sources, never mixed; every version."""
+def render(request: PageRequest) -> Part:
+    """Learning: the serving version, suppressed findings, track records, labels of both sources, and models."""
+    sources, viewer = request.sources, request.viewer
     return [
         html.H1("Learning"),
         html.Div(
@@ -156,3 +158,6 @@ def _why(move: Promotion, viewer: Viewer) -> Part:
         lines.append(html.Div(str(record["why"]), className="reason"))
     lines += [html.Div(f"{source}: {line}", className="reason") for source, line in numbers(move).items()]
     return lines
+
+
+PAGE = Page(path="/learning", title="Learning", render=render, order=50, key="l")

@@ -15,9 +15,9 @@ from dashboard.components.elements import Part, card, empty, moment, pill, plot,
 from dashboard.components.wording import ago, count, duration, zone_named
 from dashboard.figures.handoffs import Shift as Bar
 from dashboard.figures.handoffs import handoff_figure
+from dashboard.page import Page, PageRequest
 from dashboard.reads.oncall import HORIZON, Duty, on_duty, shifts
 from dashboard.reads.sources import Sources
-from dashboard.urls import View
 from dashboard.viewer import Viewer
 from watchkeeper.config import ScheduleConfig
 from watchkeeper.vocabulary import Window
@@ -25,8 +25,9 @@ from watchkeeper.vocabulary import Window
 BACK = timedelta(days=1)
 
 
-def render(sources: Sources, _view: View, viewer: Viewer) -> Part:
-    """Now at the top; then the coming two weeks; then the chain and the exceptions."""
+def render(request: PageRequest) -> Part:
+    """Who is on call now, who follows, where the gaps are, and the escalation chain."""
+    sources, viewer = request.sources, request.viewer
     now = viewer.now
     window = Window(start=now - BACK, end=now + HORIZON)
     return [
@@ -230,3 +231,6 @@ def _overrides(overrides: Sequence[Override], sources: Sources, viewer: Viewer) 
     return card(
         "Overrides", table(["Schedule", "Person", "From", "To", "By"], rows, caption="Current and future overrides")
     )
+
+
+PAGE = Page(path="/oncall", title="On call", render=render, order=40, key="c")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from dash import dcc, html
 
 from dashboard.components.elements import Part, card, empty, moment, pill
 from dashboard.components.wording import count, milliseconds
+from dashboard.page import Page, PageRequest
 from dashboard.palette import Palette
-from dashboard.reads.sources import Sources
 from dashboard.reads.traces import MOST_SPANS, Step, steps
 from dashboard.urls import View
 from dashboard.viewer import Viewer
@@ -17,79 +18,53 @@ from dashboard.viewer import Viewer
 INDENT_PX = 14
 
 
-def renderer(trace_id: str) -> Callable[[Sources, View, Viewer], Part]:
-    """The page of one trace."""
-
-    def render(sources: Sources, view: View, viewer: Viewer) -> Part:
-        spans = sources.trace(trace_id)
-        if not spans:
-            return [
-                html.H1("No such trace"),
-                empty(
-                    f"The store has no span of trace {trace_id}",
-                    f"It keeps traces for {sources.config.store.retention_days:g} days. This trace may be older, "
-                    "or it was not sampled.",
-                ),
-            ]
-        return _page(sources, trace_id, spans, view, viewer)
-
-    return render
+def render(request: PageRequest) -> Part:
+    """One trace: every call of one request as a bar on its time, and its log lines."""
+    trace_id = request.argument
+    spans = request.sources.traffic.trace(trace_id)
+    if not spans:
+        days = f"{request.sources.config.store.retention_days:g} days"
+        advice = f"It keeps traces for {days}. This trace may be older, or it was not sampled."
+        return [html.H1("No such trace"), empty(f"The store has no span of trace {trace_id}", advice)]
+    return [_head(trace_id, spans, request.viewer), _calls(spans, request), _logs(request)]
 
 
-def _page(sources: Sources, trace_id: str, spans: list[dict[str, object]], view: View, viewer: Viewer) -> Part:
+def _head(trace_id: str, spans: Sequence[Mapping[str, Any]], viewer: Viewer) -> Part:
     shown = steps(spans)
-    root = shown[0]
-    services = sorted({step.service for step in shown})
-    colours = {name: viewer.palette.people[i % len(viewer.palette.people)] for i, name in enumerate(services)}
-    failed = sum(1 for step in shown if step.failed)
-    started = min(span["timestamp"] for span in spans)  # type: ignore[type-var]
-    lines = sources.trace_logs(trace_id)
-    return [
-        html.Div(
-            [
-                html.H1(f"{root.service}: {root.operation}"),
-                html.Div(
-                    [
-                        pill(f"{failed} failed", "failing", "✕") if failed else pill("no failure", "ok", "●"),
-                        html.Span([moment(started, viewer), f", {milliseconds(root.duration_ms)}"]),  # type: ignore[arg-type]
-                        html.Span(trace_id, className="muted mono"),
-                    ],
-                    className="line",
-                ),
-            ]
-        ),
-        card(
-            "Calls",
-            html.Ol([_bar(step, colours, view, viewer.palette) for step in shown], className="waterfall"),
-            html.P(f"Only the first {MOST_SPANS} are shown.", className="muted") if len(spans) > MOST_SPANS else None,
-            aside=f"{count(len(spans), 'span')}, {count(len(services), 'service')}",
-        ),
-        card(
-            "Log lines of this trace",
-            html.Ul(
-                [
-                    html.Li(
-                        [
-                            moment(line["timestamp"], viewer),
-                            html.Span(
-                                [
-                                    html.Strong(line["service"]),
-                                    " ",
-                                    pill(line["severity"], "failing" if line["severity_number"] >= 17 else "unknown"),
-                                    " ",
-                                    html.Span(str(line["body"])[:500], className="mono"),
-                                ]
-                            ),
-                        ]
-                    )
-                    for line in lines
-                ],
-                className="events",
-            )
-            if lines
-            else html.P("No log line has this trace id.", className="muted"),
-        ),
+    failed = sum(step.failed for step in shown)
+    started = min(span["timestamp"] for span in spans)
+    words = [
+        pill(f"{failed} failed", "failing", "✕") if failed else pill("no failure", "ok", "●"),
+        html.Span([moment(started, viewer), f", {milliseconds(shown[0].duration_ms)}"]),
+        html.Span(trace_id, className="muted mono"),
     ]
+    title = html.H1(f"{shown[0].service}: {shown[0].operation}")
+    return html.Div([title, html.Div(words, className="line")])
+
+
+def _calls(spans: Sequence[Mapping[str, Any]], request: PageRequest) -> Part:
+    shown = steps(spans)
+    palette = request.viewer.palette
+    services = sorted({step.service for step in shown})
+    colours = {name: palette.people[i % len(palette.people)] for i, name in enumerate(services)}
+    rest = html.P(f"Only the first {MOST_SPANS} are shown.", className="muted") if len(spans) > MOST_SPANS else None
+    bars = html.Ol([_bar(step, colours, request.view, palette) for step in shown], className="waterfall")
+    return card("Calls", bars, rest, aside=f"{count(len(spans), 'span')}, {count(len(services), 'service')}")
+
+
+def _logs(request: PageRequest) -> Part:
+    lines = request.sources.traffic.trace_logs(request.argument)
+    if not lines:
+        return card("Log lines of this trace", html.P("No log line has this trace id.", className="muted"))
+    items = [_line(line, request.viewer) for line in lines]
+    return card("Log lines of this trace", html.Ul(items, className="events"))
+
+
+def _line(line: Mapping[str, Any], viewer: Viewer) -> Part:
+    tone = "failing" if line["severity_number"] >= 17 else "unknown"
+    body = html.Span(str(line["body"])[:500], className="mono")
+    words = html.Span([html.Strong(line["service"]), " ", pill(line["severity"], tone), " ", body])
+    return html.Li([moment(line["timestamp"], viewer), words])
 
 
 def _bar(step: Step, colours: dict[str, str], view: View, palette: Palette) -> Part:
@@ -125,3 +100,6 @@ def _bar(step: Step, colours: dict[str, str], view: View, palette: Palette) -> P
         ],
         title=words,
     )
+
+
+PAGE = Page(path="/traces/{argument}", title="Trace {argument}", render=render, under="/services")

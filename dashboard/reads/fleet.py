@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from alerting.incidents.machine import Incident
-from dashboard.components.incident_words import is_open
 from dashboard.reads.health import Health, judge
 from dashboard.reads.series import Recent, RedSeries
 from dashboard.reads.sources import Sources
@@ -35,14 +34,16 @@ def fleet(sources: Sources, view: View) -> Mapping[str, Member]:
     now = sources.now()
     window = view.window(now)
     step = step_for(window)
-    series = dict(sources.red(window, step))
+    series = dict(sources.traffic.red(window, step))
     near = Window.last(1800, until=floor_5s(now))
-    present = sources.red(near, 15)
+    present = sources.traffic.red(near, 15)
     judged = (
-        sources.watching() if view.is_live else "this time range is in the past; states are shown for the present only"
+        sources.itself.unjudged()
+        if view.is_live
+        else "this time range is in the past; states are shown for the present only"
     )
     findings, unread = _findings(sources)
-    readiness = sources.readiness() if not unread else {}
+    readiness = sources.records.readiness() if not unread else {}
     members: dict[str, Member] = {}
     for name in sorted({*series, *(present if view.is_live else ())}):
         own = series.get(name) or present[name]
@@ -73,7 +74,7 @@ def _findings(sources: Sources) -> tuple[Mapping[str, list[Finding]], str]:
     """What fires now, by service; with the reason when it cannot be read."""
     by_service: dict[str, list[Finding]] = {}
     try:
-        for finding in sources.firing():
+        for finding in sources.records.firing():
             by_service.setdefault(finding.service, []).append(finding)
     except StateError as error:
         return {}, f"findings cannot be read: {error.message}"
@@ -82,8 +83,8 @@ def _findings(sources: Sources) -> tuple[Mapping[str, list[Finding]], str]:
 
 def _incident_of(sources: Sources, service: str) -> Incident | None:
     """The newest open incident that this service is part of."""
-    for incident in sources.listed():
-        if is_open(incident) and (
+    for incident in sources.records.newest():
+        if incident.is_open and (
             incident.service == service
             or any(f.service == service for f in incident.findings)
             or _suspicion(incident, service)

@@ -75,7 +75,7 @@ def signal_of(sources: Sources, service: str, evidence: Evidence, window: Window
 
 
 def _of_requests(sources: Sources, service: str, evidence: Evidence, window: Window, step: int) -> Signal | None:
-    series = sources.red(window, step).get(service)
+    series = sources.traffic.red(window, step).get(service)
     if series is None:
         return None
     if evidence.kind in UNANSWERED:  # who gives no answer reports no failure: what is missing is its requests
@@ -92,7 +92,7 @@ def _of_requests(sources: Sources, service: str, evidence: Evidence, window: Win
 
 
 def _of_logs(sources: Sources, service: str, window: Window, step: int) -> Signal | None:
-    rows = sources.log_counts(window, step)
+    rows = sources.traffic.log_counts(window, step)
     rows = rows.filter(pc.and_(pc.equal(rows["service"], service), pc.is_in(rows["severity"], pa.array(WORST))))
     if not rows.num_rows:
         return None
@@ -106,7 +106,7 @@ def _of_logs(sources: Sources, service: str, window: Window, step: int) -> Signa
 
 
 def _of_metric(sources: Sources, service: str, evidence: Evidence, window: Window, step: int) -> Signal | None:
-    rows = sources.metrics(window, step, service)
+    rows = sources.traffic.metrics(window, step, service)
     rows = rows.filter(pc.equal(rows["metric"], evidence.signal))
     if not rows.num_rows:
         return None

@@ -1,4 +1,4 @@
-"""Traces for a reader: the ones worth opening, and one laid out from its root to its leaves."""
+"""Notable requests of a service, and one trace laid out from its root to its leaves."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ MOST_SPANS = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Example:
-    """One request that a service answered, worth a look: failed, or the slowest."""
+class NotableRequest:
+    """One request that a service answered: it failed, or it is among the slowest."""
 
     trace_id: str
     at: datetime

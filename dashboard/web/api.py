@@ -6,18 +6,21 @@ import json
 import uuid
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, FastAPI, Path, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from alerting.incidents.commands import Incidents
 from alerting.incidents.human_labels import Judgement
-from alerting.incidents.machine import Incident, Outcome
+from alerting.incidents.machine import Incident
+from dashboard.commands import Command, Name
 from dashboard.web.credentials import Denied
 from dashboard.web.session import NO_CREDENTIAL, denied, who
 from watchkeeper.errors import Conflict, NotFound, WatchkeeperError
 from watchkeeper.state.codec import dump
-from watchkeeper.vocabulary import Actor, Mechanism
+from watchkeeper.text import one_line
+from watchkeeper.vocabulary import Mechanism
 
 IncidentId = Annotated[str, Path(pattern="^[A-Za-z0-9-]{1,32}$")]
 
@@ -78,7 +81,7 @@ def router(incidents: Incidents) -> APIRouter:
     @api.post("/incidents/{incident_id}/{command}", response_model=None)
     def give_command(
         incident_id: IncidentId,
-        command: Literal["acknowledge", "resolve", "label", "approve", "decline"],
+        command: Name,
         body: CommandBody | None = None,
     ) -> Response:
         """Acknowledge, resolve, label, approve or decline. 401 without a session or token.
@@ -92,35 +95,35 @@ def router(incidents: Incidents) -> APIRouter:
         body = body or CommandBody()
         key = f"{actor.via}:{command}:{body.key or uuid.uuid4().hex}"
         judgement = Judgement(**body.label.model_dump()) if body.label else None
-        outcome = _give(incidents, incident_id, command, actor, key, judgement, body.proposal)
-        if outcome is None:
+        if command == "label" and judgement is None:
             return JSONResponse({"error": "label: is required; add it"}, 422)
+        order = Command(name=command, incident_id=incident_id, key=key, judgement=judgement, seen=body.proposal)
+        outcome = order.run(incidents, actor)
         answer = {"changed": outcome.changed, "message": outcome.message, "incident": shown(outcome.incident)}
         return JSONResponse(answer, 200 if outcome.changed else 409)
 
     return api
 
 
-def _give(
-    incidents: Incidents,
-    incident_id: str,
-    command: str,
-    actor: Actor,
-    key: str,
-    judgement: Judgement | None,
-    seen: str,
-) -> Outcome | None:
-    match command:
-        case "acknowledge":
-            return incidents.acknowledge(incident_id, actor, key)
-        case "approve":
-            return incidents.approve(incident_id, actor, key, seen)
-        case "decline":
-            return incidents.decline(incident_id, actor, key, seen)
-        case "resolve":
-            return incidents.resolve(incident_id, actor, key, judgement)
-        case _:
-            return incidents.judge(incident_id, actor, key, judgement) if judgement else None
+def add_error_handlers(app: FastAPI) -> None:
+    """Known errors and bodies that do not validate are JSON with one sentence."""
+
+    @app.exception_handler(WatchkeeperError)
+    async def _known(_: Request, error: WatchkeeperError) -> Response:
+        return error_response(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(_: Request, error: RequestValidationError) -> Response:
+        wrong = [f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()]
+        return JSONResponse({"error": one_line("; ".join(wrong), 1000)}, 422)
+
+
+def add_unknown_paths(app: FastAPI) -> None:
+    """Every other path under /api is a 404 in JSON: Dash would answer it with a page. Call it after all routes."""
+
+    @app.api_route("/api/{rest:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)
+    async def no_such_path(rest: str) -> Response:
+        return JSONResponse({"error": f"no such path /api/{rest}; see /api/openapi.json"}, 404)
 
 
 def error_response(error: WatchkeeperError) -> JSONResponse:

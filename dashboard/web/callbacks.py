@@ -34,11 +34,11 @@ class MalformedRequest(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A property of a component; `keys` are those of a pattern's id, None for a plain id."""
+    """A property of a component. `pattern` is a pattern's id: a fixed value for a key, or None for any; else None."""
 
     component: str
     attribute: str
-    keys: tuple[str, ...] | None
+    pattern: Mapping[str, str | None] | None
 
     @property
     def name(self) -> str:
@@ -122,7 +122,10 @@ class CheckedCallbacks:
 
 def _place(entry: Mapping[str, str]) -> Place:
     name = entry["id"]
-    return Place(name, entry["property"], tuple(sorted(json.loads(name))) if name.startswith("{") else None)
+    pattern = json.loads(name) if name.startswith("{") else None
+    # Dash writes a key that takes any value as a list: ["ALL"].
+    keys = {key: value if isinstance(value, str) else None for key, value in pattern.items()} if pattern else None
+    return Place(name, entry["property"], keys)
 
 
 def _values(part: str, given: Any, places: Sequence[Place]) -> list[Any]:
@@ -130,7 +133,9 @@ def _values(part: str, given: Any, places: Sequence[Place]) -> list[Any]:
     if not isinstance(given, list) or len(given) != len(places):
         raise MalformedRequest(f"{part}: must be a list of {len(places)}")
     return [
-        _value(f"{part}.{number}", value, place) if place.keys is None else _matches(f"{part}.{number}", value, place)
+        _value(f"{part}.{number}", value, place)
+        if place.pattern is None
+        else _matches(f"{part}.{number}", value, place)
         for number, (value, place) in enumerate(zip(given, places, strict=True))
     ]
 
@@ -151,13 +156,21 @@ def _matches(where: str, given: Any, place: Place) -> list[dict[str, Any]]:
     matches = []
     for item in given:
         name = item.get("id") if isinstance(item, dict) else None
-        fits = isinstance(name, dict) and tuple(sorted(name)) == place.keys and all(map(_is_label, name.values()))
-        if not fits or item.get("property") != place.attribute:
+        if not _fits(name, place.pattern or {}) or item.get("property") != place.attribute:
             raise MalformedRequest(f"{where}: must be {place.name}")
         if not KINDS_OF_PROPERTIES.get(place.attribute, _is_shallow)(item.get("value")):
             raise MalformedRequest(f"{where}: {place.name} has no such value")
         matches.append({"id": name, "property": place.attribute, "value": item.get("value")})
     return matches
+
+
+def _fits(name: Any, pattern: Mapping[str, str | None]) -> bool:
+    """Whether a component's id has exactly the keys of a pattern, its fixed values, and scalars elsewhere."""
+    return (
+        isinstance(name, dict)
+        and name.keys() == pattern.keys()
+        and all(_is_label(name[key]) and fixed in (None, name[key]) for key, fixed in pattern.items())
+    )
 
 
 def _prop_id(given: Mapping[str, Any]) -> str:

@@ -7,10 +7,10 @@ import pytest
 from alerting.incidents.commands import Incidents
 from alerting.incidents.human_labels import Judgement, read_form
 from alerting.incidents.machine import Incident
-from dashboard.commands import give
+from dashboard.commands import Command, Name, give
 from dashboard.components.incident_words import cause_text, urgency, why_notified
+from dashboard.dialogs.reopen import consequences, reopened
 from dashboard.reads.sources import Sources
-from dashboard.reads.suppressed import doubt, reopened
 from detectors.learning.examples import examples
 from detectors.learning.track_record import track_record
 from tests.dashboard.values import NOW, diagnosis, finding
@@ -20,6 +20,10 @@ from watchkeeper.state.database import Database
 from watchkeeper.vocabulary import Actor, Suppression
 
 ANA = Actor(name="Ana Sousa", via="dashboard")
+
+
+def order(name: Name, incident_id: str, key: str, judgement: Judgement | None = None) -> Command:
+    return Command(name=name, incident_id=incident_id, key=key, judgement=judgement)
 
 
 @pytest.fixture
@@ -34,17 +38,17 @@ def incident(incidents: Incidents) -> Incident:
 
 def test_without_a_session_nothing_happens(incidents: Incidents, incident: Incident) -> None:
     """The message explains how to sign in, and the incident stays as it was."""
-    title, sentence, good = give(incidents, None, "acknowledge", incident.id, "key")
-    assert not good
-    assert title == "Not signed in"
-    assert "Sign in" in sentence
+    notice = give(incidents, None, order("acknowledge", incident.id, "key"))
+    assert not notice.good
+    assert notice.title == "Not signed in"
+    assert "Sign in" in notice.message
     assert incidents.get(incident.id).version == incident.version
 
 
 def test_a_double_click_acknowledges_once(incidents: Incidents, incident: Incident) -> None:
     """The button's key makes the second click a repeat."""
     for _ in range(2):
-        assert give(incidents, ANA, "acknowledge", incident.id, "dashboard:1")[2]
+        assert give(incidents, ANA, order("acknowledge", incident.id, "dashboard:1")).good
     after = incidents.get(incident.id)
     assert after.human_state == "acknowledged"
     assert [entry.kind for entry in after.timeline].count("acknowledged") == 1
@@ -53,21 +57,21 @@ def test_a_double_click_acknowledges_once(incidents: Incidents, incident: Incide
 
 def test_a_late_acknowledgement_names_who_was_first(incidents: Incidents, incident: Incident) -> None:
     """It neither reopens the incident nor pretends to have done something."""
-    give(incidents, Actor(name="Ben Okoro", via="slack"), "resolve", incident.id, "slack:1")
-    _, sentence, _ = give(incidents, ANA, "acknowledge", incident.id, "dashboard:2")
-    assert "already resolved by Ben Okoro" in sentence
+    give(incidents, Actor(name="Ben Okoro", via="slack"), order("resolve", incident.id, "slack:1"))
+    notice = give(incidents, ANA, order("acknowledge", incident.id, "dashboard:2"))
+    assert "already resolved by Ben Okoro" in notice.message
     assert incidents.get(incident.id).human_state == "resolved"
 
 
 def test_an_unknown_incident_is_a_sentence_not_a_traceback(incidents: Incidents) -> None:
     """Somebody may have an old page open."""
-    assert give(incidents, ANA, "acknowledge", "inc-none", "key")[2] is False
+    assert not give(incidents, ANA, order("acknowledge", "inc-none", "key")).good
 
 
 def test_the_resolve_form_becomes_a_human_label(incidents: Incidents, incident: Incident) -> None:
     """Cause, mechanism, verdict and note are kept, with who judged which version of the detectors' model."""
     judgement = read_form("no", "payments", "deploy", " too eager ")
-    give(incidents, ANA, "resolve", incident.id, "dashboard:3", judgement)
+    give(incidents, ANA, order("resolve", incident.id, "dashboard:3", judgement))
     (label,) = incidents.get(incident.id).labels
     assert (label.source, label.author, label.cause, label.mechanism) == ("human", "Ana Sousa", "payments", "deploy")
     assert (label.warranted, label.note, label.model_version) == (False, "too eager", "detectors 0")
@@ -89,10 +93,10 @@ def test_an_incident_explains_why_it_paged(incident: Incident) -> None:
 
 def test_what_waits_for_a_human_comes_first(incidents: Incidents, incident: Incident, clock: FrozenClock) -> None:
     """Unanswered before acknowledged before resolved."""
-    taken = give(incidents, ANA, "acknowledge", incident.id, "dashboard:4") and incidents.get(incident.id)
+    taken = give(incidents, ANA, order("acknowledge", incident.id, "dashboard:4")) and incidents.get(incident.id)
     assert urgency(incident) < urgency(taken)
     clock.advance(60)
-    give(incidents, ANA, "resolve", incident.id, "dashboard:5")
+    give(incidents, ANA, order("resolve", incident.id, "dashboard:5"))
     assert urgency(taken) < urgency(incidents.get(incident.id))
 
 
@@ -101,7 +105,7 @@ def test_a_detectors_record_counts_incidents(db: Database, incidents: Incidents,
     seen = incident.findings[0]
     assert track_record(examples(db), seen).sentence().endswith("has not been judged yet")
     judgement = read_form("yes", "payments", None, "")
-    give(incidents, ANA, "resolve", incident.id, "dashboard:6", judgement)
+    give(incidents, ANA, order("resolve", incident.id, "dashboard:6", judgement))
     sentence = track_record(examples(db), seen).sentence()
     assert sentence == "This detector (red), version 3, was right 1 of 1 time here"
 
@@ -122,12 +126,12 @@ def test_reopening_needs_a_session_and_counts_once(db: Database, incidents: Inci
         config=Config(),
         clock=clock,
     )
-    assert not reopened(sources, None, "red:cart", "", NOW)[2]
-    assert sources.barred() == frozenset()
-    assert reopened(sources, ANA, "red:cart", "customers called", NOW)[0] == "Reopened"
+    assert not reopened(sources, None, "red:cart", "").good
+    assert sources.records.barred() == frozenset()
+    assert reopened(sources, ANA, "red:cart", "customers called").title == "Reopened"
     sources.forget()
-    assert sources.barred() == {("red", "cart")}
+    assert sources.records.barred() == {("red", "cart")}
     ben = Actor(name="Ben Okoro", via="dashboard")
-    assert "Already reopened by Ana Sousa" in reopened(sources, ben, "red:cart", "", NOW)[1]
-    assert not reopened(sources, ANA, "red:none", "", NOW)[2]
-    assert "like two false pages" in str(doubt(sources, "red:cart"))
+    assert "Already reopened by Ana Sousa" in reopened(sources, ben, "red:cart", "").message
+    assert not reopened(sources, ANA, "red:none", "").good
+    assert "like two false pages" in str(consequences(sources, "red:cart"))

@@ -14,14 +14,16 @@ import pytest
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from dashboard.commands import notice, plan
+from dashboard.commands import Notice
+from dashboard.components.diagnosis import diagnosis_card
 from dashboard.components.elements import table
 from dashboard.components.escaping import inert
+from dashboard.dialogs.approve import plan
 from dashboard.figures.evidence import Signal, evidence_figure
 from dashboard.figures.frame import Moment
 from dashboard.figures.handoffs import Shift, handoff_figure
 from dashboard.figures.topology import Call, topology
-from dashboard.pages.incident import _diagnosis, _facts, _head, _proposal, _timeline
+from dashboard.pages.incident import _facts, _head, _proposal, _timeline
 from dashboard.urls import View
 from dashboard.viewer import Viewer
 from tests.alerting.channels.slack.test_foreign_names_in_slack import hostile
@@ -63,7 +65,7 @@ def test_a_page_only_shows_foreign_names(reader: Viewer, which: str) -> None:
     page = inert(
         [
             _head(incident, reader),
-            _diagnosis(incident, view, reader),
+            diagnosis_card(incident, view, reader),
             _facts(incident, reader, {EVERY[which]: EVERY[which]}),
             _proposal(incident),
             _timeline(incident, reader),
@@ -76,7 +78,7 @@ def test_a_page_only_shows_foreign_names(reader: Viewer, which: str) -> None:
         assert unseen(text) == set()
         assert len(text) <= 4000
     assert all(re.match(r"^/[a-z]", address) for address in addresses(page))
-    (message,) = notice(EVERY[which], EVERY[which], True)
+    (message,) = Notice(title=EVERY[which], message=EVERY[which], good=True).shown()
     assert unseen(message["title"] + message["message"]) == set()
     assert len(message["message"]) <= 1000
 

@@ -130,7 +130,7 @@ def callbacks_of_pages(incident_id: str) -> list[dict[str, Any]]:
         "url.pathname": "/", "url.search": "?range=30m", "tick.data": "t1", "label-cause.value": "payments",
         "viewer.data": {"scheme": "dark", "choice": "dark", "zone": "Europe/Berlin", "narrow": False},
         "pulse.data": {"title": "Overview", "nav": "overview", "open": 1, "share": "/?from=x"},
-        "asked.data": {"incident": incident_id, "key": "dashboard:resolve:1"}, "label-mechanism.value": "deploy",
+        "label-mechanism.value": "deploy",
         "label-warranted.value": "yes", "label-note.value": "n", "reopen-note.value": "n",
     }  # fmt: skip
     found = []
@@ -138,11 +138,16 @@ def callbacks_of_pages(incident_id: str) -> list[dict[str, Any]]:
         if "callback" not in entry:
             continue
 
-        def filled(place: dict[str, str]) -> Any:
+        def filled(place: dict[str, str], output: str = output) -> Any:
             if place["id"].startswith("{"):
-                fields = {"command": "acknowledge", "incident": incident_id, "version": 3, "reopen": "red:cart"}
-                name = {key: fields.get(key, "x") for key in json.loads(place["id"])}
+                fields = {"incident": incident_id, "version": 3, "reopen": "red:cart"}
+                pattern = json.loads(place["id"]).items()
+                name = {key: fixed if isinstance(fixed, str) else fields.get(key, "x") for key, fixed in pattern}
                 return [{"id": name, "property": place["property"], "value": 1}]
+            if place["id"] == "asked":
+                dialog = "approve" if "approve" in output else "resolve"
+                asked = {"command": dialog, "incident": incident_id, "key": "dashboard:1", "seen": ""}
+                return {**place, "value": asked | ({"finding": "red:cart"} if "reopen" in output else {})}
             return {**place, "value": values.get(f"{place['id']}.{place['property']}", 1)}
 
         inputs, state = [filled(one) for one in entry["inputs"]], [filled(one) for one in entry["state"]]

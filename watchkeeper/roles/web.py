@@ -6,24 +6,24 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from alerting.channels.slack.events import LARGEST_BODY, SlackEvents
 from alerting.incidents.commands import Incidents
 from dashboard.app import mount
-from dashboard.reads.sources import Role
-from dashboard.web import api, calendar_feed
-from dashboard.web.session import Sessions, guard, onward_of, who
+from dashboard.reads.own_state import Role
+from dashboard.reads.sources import Sources
+from dashboard.registry import read_pages
+from dashboard.web import api, calendar_feed, sign_in
+from dashboard.web.session import Sessions, guard, who
 from detectors.learning.question import best_question
 from watchkeeper.asgi.bodies import Limits
 from watchkeeper.asgi.hosts import Names
 from watchkeeper.asgi.middleware import Door
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config
-from watchkeeper.errors import WatchkeeperError
 from watchkeeper.roles import ready
 from watchkeeper.roles.lifecycle import Life, alive
 from watchkeeper.roles.readiness import hung_roles, missing, noted
@@ -32,7 +32,6 @@ from watchkeeper.roles.state_file import look_after_as
 from watchkeeper.roles.up import roles_for
 from watchkeeper.state.database import Database
 from watchkeeper.store.telemetry import Telemetry
-from watchkeeper.text import one_line
 
 # Bytes. Slack's largest payload holds a complete message; a page's callback sends a few choices.
 LIMITS: Final = Limits(
@@ -54,14 +53,7 @@ def build(config: Config, telemetry: Telemetry, db: Database, life: Life | None 
     sessions = Sessions(config)
     app = FastAPI(title="Watchkeeper", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
 
-    @app.exception_handler(WatchkeeperError)
-    async def _known(_: Request, error: WatchkeeperError) -> Response:
-        return api.error_response(error)
-
-    @app.exception_handler(RequestValidationError)
-    async def _invalid(_: Request, error: RequestValidationError) -> Response:
-        wrong = [f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()]
-        return JSONResponse({"error": one_line("; ".join(wrong), 1000)}, 422)
+    api.add_error_handlers(app)
 
     @app.get("/healthz", include_in_schema=False)
     async def healthz() -> Response:
@@ -81,32 +73,20 @@ def build(config: Config, telemetry: Telemetry, db: Database, life: Life | None 
     async def slack(request: Request) -> Response:
         return await events.handle(request)
 
-    @app.get("/sign-in", include_in_schema=False)
-    async def sign_in_form(request: Request) -> Response:
-        return sessions.asked(request)
-
-    @app.post("/sign-in", include_in_schema=False)
-    async def sign_in(request: Request) -> Response:
-        form = {
-            key: value
-            for key, value in (await request.form(max_files=0, max_fields=10)).items()
-            if isinstance(value, str)
-        }
-        onward = onward_of(form.get("onward", "/"))
-        return await sessions.sign_in(request, form.get("token", ""), form.get("as", ""), onward)
-
-    @app.post("/sign-out", include_in_schema=False)
-    async def sign_out() -> Response:
-        return sessions.sign_out()
-
+    app.include_router(sign_in.router(sessions))
     app.include_router(api.router(incidents))
     app.include_router(calendar_feed.router(config, db, clock))
 
-    @app.api_route("/api/{rest:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)
-    async def no_such_path(rest: str) -> Response:
-        return JSONResponse({"error": f"no such path /api/{rest}; see /api/openapi.json"}, 404)
-
-    mount(app, config, telemetry, incidents, db, who, lambda: _roles(config))
+    api.add_unknown_paths(app)
+    sources = Sources(
+        telemetry=telemetry, incidents=incidents, db=db, config=config, clock=clock, roles=lambda: _roles(config)
+    )
+    pages = read_pages()
+    if life:
+        life.problems.solved("parts")
+        for part in pages.broken:
+            life.problems.report("parts", f"page {part.name} of {part.origin}", part.reason)
+    mount(app, sources, pages, who)
     app.middleware("http")(guard(config, sessions))
     app.add_middleware(
         Door,

@@ -8,9 +8,9 @@ from typing import Any
 from dash import dcc, html
 
 from dashboard.components.elements import Part, card, empty, facts, moment, pill, table
+from dashboard.components.suppression import reopen_button
 from dashboard.components.wording import count, percent
 from dashboard.reads.sources import Sources
-from dashboard.reads.suppressed import reopen_button
 from dashboard.urls import View, incident_path
 from dashboard.viewer import Viewer
 from detectors.learning.examples import Example
@@ -63,7 +63,7 @@ def numbers(move: Promotion) -> Mapping[str, str]:
 
 def suppressed_findings(sources: Sources, viewer: Viewer) -> Part:
     """Suppressed findings, each with its reason and a button to reopen it."""
-    findings = sources.suppressed()
+    findings = sources.records.suppressed()
     if not findings:
         return card(
             "Suppressed",
@@ -98,7 +98,7 @@ def suppressed_findings(sources: Sources, viewer: Viewer) -> Part:
 
 def track_records(sources: Sources, viewer: Viewer) -> Part:  # noqa: ARG001 - every part of a page has one signature
     """How often each detector was right on each service, with the interval of what that says."""
-    records = all_records(sources.labelled())
+    records = all_records(sources.records.labelled())
     if not records:
         return card(
             "Track record", empty("No detector has been judged yet", "Each labelled incident judges its detectors.")
@@ -128,14 +128,14 @@ def track_records(sources: Sources, viewer: Viewer) -> Part:  # noqa: ARG001 - e
 
 def fairness(sources: Sources, viewer: Viewer) -> Part:  # noqa: ARG001
     """Shares of false pages and of misses by service, team and shift."""
-    examples = sources.labelled()
+    examples = sources.records.labelled()
     if not examples:
         return None
     teams = sources.config.learning.teams
     parts: list[Part] = []
     for name, by in ways(teams).items():
         parts.append(_shares(f"False pages by {name}", pages(examples), by))
-    missed = troubles(examples, sources.reopened())
+    missed = troubles(examples, sources.records.reopened())
     if any(case.bad for case in missed):
         parts += [_shares(f"Misses by {name}", missed, by) for name, by in ways(teams).items()]
     else:

@@ -1,0 +1,41 @@
+"""What was learned from an incident: its labels and its postmortem."""
+
+from __future__ import annotations
+
+from dash import dcc, html
+
+from alerting.incidents.machine import Incident
+from dashboard.components.elements import Part, card
+from dashboard.components.wording import utc_text
+from watchkeeper.vocabulary import Label
+
+VERDICTS = {True: "the page was warranted", False: "a false page", None: "page not judged"}
+
+
+def labels_card(incident: Incident) -> Part:
+    """Every label of the incident, with its source and author; None if there is none."""
+    if not incident.labels:
+        return None
+    return card("Labels", html.Ul([_label(label) for label in incident.labels], className="events stacked"))
+
+
+def _label(label: Label) -> Part:
+    words = [
+        VERDICTS[label.warranted],
+        f"; cause {label.cause}" if label.cause else "",
+        f" ({label.mechanism})" if label.mechanism else "",
+        f". {label.note}" if label.note else "",
+        html.Span(f" {label.author}, {utc_text(label.at)}", className="muted"),
+    ]
+    return html.Li([html.Span(label.source, className="muted"), html.Span(words)])
+
+
+def postmortem_card(incident: Incident, text: str) -> Part:
+    """The draft, or how to make one. `text` is Markdown, empty if there is none; None while the incident is open."""
+    if text:
+        draft = dcc.Markdown(text, className="postmortem", link_target="_blank")
+        return card("Postmortem", html.Details([html.Summary("Read the draft"), draft]))
+    if incident.is_open or incident.labels:
+        return None
+    command = html.Code(f"watchkeeper postmortem new {incident.id}")
+    return card("Postmortem", html.P(["None yet. To draft one, run ", command, "."], className="muted"))

@@ -1,0 +1,35 @@
+"""Requests of a service worth opening: failed ones first, then the slowest."""
+
+from __future__ import annotations
+
+from dash import dcc, html
+
+from dashboard.components.elements import Part, card, moment, pill, table
+from dashboard.components.wording import milliseconds
+from dashboard.reads.sources import Sources
+from dashboard.urls import trace_path
+from dashboard.viewer import Viewer
+from watchkeeper.vocabulary import Window
+
+
+def notable_requests(sources: Sources, name: str, window: Window, viewer: Viewer) -> Part:
+    """Failed requests, then the slowest; each links to its trace."""
+    requests = sources.traffic.examples(window, name)
+    if not requests:
+        return card(
+            "Notable requests", html.P("No request was recorded in this time range.", className="muted"), level=3
+        )
+    rows = [
+        html.Tr(
+            [
+                html.Th(moment(e.at, viewer), scope="row"),
+                html.Td(dcc.Link(e.operation, href=trace_path(e.trace_id), title=e.trace_id), className="mono"),
+                html.Td(pill("failed", "failing", "✕") if e.failed else pill("slow", "unknown")),
+                html.Td(milliseconds(e.duration_ms), className="number"),
+            ]
+        )
+        for e in requests
+    ]
+    heads = ["When", "Trace", "Why", "Took"]
+    caption = f"Requests to {name} that failed, then the slowest"
+    return card("Notable requests", table(heads, rows, caption=caption), aside="failed, then slowest", level=3)

@@ -1,0 +1,121 @@
+"""The map of who calls whom: a cytoscape graph with its style and legend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dash_cytoscape as cyto
+from dash import html
+
+from dashboard.components.elements import Part, card, pill
+from dashboard.components.wording import count
+from dashboard.figures.topology import topology
+from dashboard.palette import Palette
+from dashboard.reads.fleet import Member
+from dashboard.reads.health import MARKS, MEANINGS, WORST_FIRST
+from dashboard.reads.sources import Sources
+from dashboard.urls import View
+from dashboard.viewer import Viewer
+from watchkeeper.vocabulary import Window
+
+NOW_S = 120.0
+
+
+def service_map(sources: Sources, members: Mapping[str, Member], view: View, viewer: Viewer) -> Part:
+    """Every service and its calls; the color of an edge shows what flows now."""
+    window = view.window(viewer.now)
+    # What flows now colours the map, not the mean over the whole range.
+    near = Window.last(min(window.seconds, NOW_S), until=window.end)
+    calls = sources.traffic.calls(near) or sources.traffic.calls(window)
+    health = {name: member.health for name, member in members.items()}
+    elements = topology(calls, health, viewer.palette, view.service, downward=viewer.narrow)
+    states = [s for s in WORST_FIRST if any(h.state == s for h in health.values())]
+    legend = html.Div(
+        [pill(s, s, MARKS[s]) for s in states]
+        + [html.Span("dashed: not instrumented, known from its callers", className="muted")],
+        className="line legend",
+        title="; ".join(f"{s}: {MEANINGS[s]}" for s in states),
+    )
+    return card(
+        "Map",
+        html.Div(
+            cyto.Cytoscape(
+                id="map",
+                elements=elements,
+                layout={"name": "preset", "fit": True, "padding": 28},
+                style={"width": "100%", "height": "440px"},
+                stylesheet=_style(viewer.palette),
+                minZoom=0.3,
+                maxZoom=2.0,
+                autoungrabify=True,
+                responsive=True,
+                userPanningEnabled=True,
+            ),
+            role="img",
+            className="map",
+            **{"aria-label": f"{count(len(members), 'service')} and their calls. The table beside it shows the same."},
+        ),
+        legend,
+        aside=f"calls of the last {int(near.seconds)} s" if view.is_live else None,
+    )
+
+
+def _style(p: Palette) -> list[dict[str, Any]]:
+    chosen = {"color": p.accent, "opacity": 0.25, "padding": 9, "shape": "ellipse"}
+    failed = {"label": "data(short)", "line-opacity": 0.95, "color": p.failing, "font-size": 12, "font-weight": "bold"}
+    fill = {"background-color": "data(colour)"}
+    styles: dict[str, dict[str, Any]] = {
+        "node": _node_style(p),
+        "node.failing": fill | {"background-opacity": 0.35, "width": 38, "height": 38},
+        "node.degraded": fill | {"background-opacity": 0.25},
+        "node.silent": {"border-style": "dashed"},
+        "node.foreign": {"border-style": "dashed", "border-width": 2, "color": p.muted},
+        "node.suspected": {"border-width": 5, "font-weight": "bold"},
+        "node.chosen": {f"underlay-{name}": value for name, value in chosen.items()},
+        "edge": _edge_style(p),
+        "edge.failed": failed,
+        "edge.attribute": {"line-style": "dashed"},
+        "edge:selected": {"label": "data(label)", "line-opacity": 1},
+    }
+    return [{"selector": selector, "style": style} for selector, style in styles.items()]
+
+
+def _node_style(p: Palette) -> dict[str, Any]:
+    return {
+        "shape": "data(shape)",
+        "width": 30,
+        "height": 30,
+        "background-color": p.surface,
+        "border-color": "data(colour)",
+        "border-width": 3,
+        "label": "data(label)",
+        "text-wrap": "wrap",
+        "text-valign": "bottom",
+        "text-margin-y": 5,
+        "font-size": 13,
+        "line-height": 1.25,
+        "color": p.text,
+        "text-background-color": p.surface,
+        "text-background-opacity": 0.85,
+        "text-background-padding": 2,
+    }
+
+
+def _edge_style(p: Palette) -> dict[str, Any]:
+    return {
+        "width": "data(width)",
+        "line-color": "data(colour)",
+        "target-arrow-color": "data(colour)",
+        "target-arrow-shape": "triangle",
+        "arrow-scale": 0.9,
+        "curve-style": "bezier",
+        "line-opacity": 0.65,
+        "label": "",
+        "font-size": 10,
+        "color": p.muted,
+        "text-background-color": p.surface,
+        "text-background-opacity": 0.9,
+        "text-background-padding": 2,
+        "text-wrap": "wrap",
+    }

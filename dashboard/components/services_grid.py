@@ -1,0 +1,84 @@
+"""Every service in a grid that sorts: state, requests, failures and latency."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dash_ag_grid as dag
+
+from dashboard.components.elements import Part, card
+from dashboard.components.wording import count, milliseconds, per_second, percent
+from dashboard.figures.sparkline import sparkline
+from dashboard.palette import Palette
+from dashboard.reads.fleet import Member
+from dashboard.reads.health import MARKS
+from dashboard.urls import View
+from dashboard.viewer import Viewer
+
+FEW = 14
+_NUMBER = {"cellRenderer": "SparkCell", "type": "rightAligned", "flex": 3, "minWidth": 80}
+COLUMNS = [
+    {"field": "service", "headerName": "Service", "cellRenderer": "ServiceCell", "flex": 3, "minWidth": 112},
+    {"field": "rank", "headerName": "State", "cellRenderer": "StateCell", "flex": 2, "minWidth": 96, "sort": "asc"},
+    {"field": "rate", "headerName": "Requests", **_NUMBER},
+    {"field": "failed", "headerName": "Failed", **_NUMBER},
+    {"field": "p95", "headerName": "p95", **_NUMBER},
+]
+OPTIONS = {
+    "theme": "themeQuartz",
+    "rowHeight": 40,
+    "headerHeight": 36,
+    "animateRows": False,
+    "suppressCellFocus": False,
+    "enableCellTextSelection": True,
+    "suppressScrollOnNewData": True,
+    "tooltipShowDelay": 300,
+}
+
+
+def services_grid(members: Mapping[str, Member], view: View, viewer: Viewer) -> Part:
+    """A row for each service, worst first, with a sparkline for each number."""
+    rows = [_row(name, member, view, viewer.palette) for name, member in members.items()]
+    is_short = len(rows) <= FEW
+    return card(
+        "All services",
+        dag.AgGrid(
+            id="services-grid",
+            rowData=rows,
+            columnDefs=COLUMNS,
+            getRowId="params.data.id",
+            defaultColDef={"sortable": True, "resizable": True, "suppressMovable": True},
+            dashGridOptions=OPTIONS | {"domLayout": "autoHeight" if is_short else "normal"},
+            rowClassRules={"chosen-row": f"params.data.id === '{_quoted(view.service)}'"},
+            style={"width": "100%"} | ({} if is_short else {"height": "500px"}),
+            className="grid",
+        ),
+        aside=count(len(members), "service"),
+    )
+
+
+def _row(name: str, member: Member, view: View, palette: Palette) -> dict[str, Any]:
+    health, series, recent = member.health, member.series, member.recent
+    return {
+        "id": name,
+        "service": name,
+        "href": view.link("/services", service=name),
+        "state": health.state,
+        "mark": MARKS[health.state],
+        "rank": health.rank,
+        "rate": round(recent.per_second, 3),
+        "rateText": per_second(recent.per_second),
+        "rateLine": sparkline(series.rate, palette.rate),
+        "failed": recent.error_ratio,
+        "failedText": percent(recent.error_ratio),
+        "failedLine": sparkline(series.error_ratio, palette.errors, least_top=0.05),
+        "p95": recent.p95_ms,
+        "p95Text": milliseconds(recent.p95_ms),
+        "p95Line": sparkline(series.p95_ms, palette.latency),
+    }
+
+
+def _quoted(name: str | None) -> str:
+    """A name that is safe within the grid's expression."""
+    return "".join(c for c in name or "" if c.isalnum() or c in "-_. ")

@@ -1,0 +1,69 @@
+"""Every service in a table, worst first, with its requests, failures and latency."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dash import dcc, html
+
+from dashboard.components.elements import Part, card, empty, health_pill, picture, pill, table
+from dashboard.components.wording import count, likely, milliseconds, per_second, percent
+from dashboard.figures.sparkline import sparkline
+from dashboard.page import PageRequest
+from dashboard.reads.fleet import Member, fleet
+from watchkeeper.config import Config
+from watchkeeper.config_values import bracketed
+
+HEADS = ["Service", "State", "Requests", "Failed", "p95 latency"]
+
+
+def services_table(request: PageRequest) -> Part:
+    """The table, or where to send telemetry while there is no service."""
+    members = fleet(request.sources, request.view)
+    if not members:
+        return card("Services", _no_service(request.sources.config))
+    rows = [_row(name, member, request) for name, member in members.items()]
+    caption = "Every service, worst first"
+    return card("Services", table(HEADS, rows, caption=caption, kind="services-table"), aside=_summary(members))
+
+
+def _no_service(config: Config) -> Part:
+    address = html.Code(f"http://{bracketed(config.ingest.host)}:{config.ingest.otlp_http_port}")
+    where = ["Send telemetry with an OpenTelemetry exporter to ", address, " (OTLP over HTTP). "]
+    return empty(
+        "No service has reported yet",
+        html.Span([*where, "A service appears with its first request."]),
+        html.Span(["To try Watchkeeper on a demo system, run ", html.Code("watchkeeper demo"), "."]),
+    )
+
+
+def _summary(members: Mapping[str, Member]) -> str:
+    unhealthy = sum(member.health.state in ("failing", "silent") for member in members.values())
+    if unhealthy:
+        return f"{unhealthy} of {len(members)} failing or silent"
+    if all(member.health.state == "ok" for member in members.values()):
+        return f"all {len(members)} ok"
+    return count(len(members), "service")
+
+
+def _row(name: str, member: Member, request: PageRequest) -> Part:
+    palette, series, recent, health = request.viewer.palette, member.series, member.recent, member.health
+    reason = html.Div(health.reason, className="reason") if health.state != "ok" else None
+    suspected = pill(f"suspected cause {likely(health.suspected)}", "failing", "◎") if health.suspected else None
+    link = dcc.Link(name, href=request.view.link("/services", service=name))
+    failed = sparkline(series.error_ratio, palette.errors, least_top=0.05)
+    return html.Tr(
+        [
+            html.Th([link, suspected, reason], scope="row"),
+            html.Td(health_pill(health)),
+            _cell(sparkline(series.rate, palette.rate), f"requests to {name}", per_second(recent.per_second)),
+            _cell(failed, f"failed requests to {name}", percent(recent.error_ratio)),
+            _cell(sparkline(series.p95_ms, palette.latency), f"p95 latency of {name}", milliseconds(recent.p95_ms)),
+        ],
+        tabIndex=0,
+        **{"data-row": name},
+    )
+
+
+def _cell(line: str, words: str, number: str) -> Part:
+    return html.Td([picture(line, words), html.Span(number, className="number")], className="cell")

@@ -1,0 +1,89 @@
+"""What the pages read of the state database: incidents, findings, changes, labels and suppressions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import select
+
+from alerting.incidents.commands import Incidents
+from alerting.incidents.machine import Incident
+from dashboard.reads.cache import Cache
+from detectors.learning.examples import Example, examples
+from detectors.learning.suppression import Reopening, SuppressedFinding, reopenings, suppressed_findings
+from detectors.learning.track_record import track_record
+from detectors.recorded_readiness import read_readiness
+from watchkeeper.state.changes import changes_between
+from watchkeeper.state.codec import parse
+from watchkeeper.state.database import Database
+from watchkeeper.state.schema import findings, postmortems
+from watchkeeper.vocabulary import ChangeEvent, Finding, Readiness, Window
+
+
+class RecordReads:
+    """Reads of the state database. Every method raises StateError if the database cannot be read."""
+
+    def __init__(self, db: Database, incidents: Incidents, cache: Cache) -> None:
+        self._db = db
+        self._incidents = incidents
+        self._cache = cache
+
+    def newest(self, limit: int = 60) -> Sequence[Incident]:
+        """The newest incidents, newest first."""
+        return self._cache.get(("incidents", limit), lambda: tuple(self._incidents.list(limit=limit)))
+
+    def incident(self, incident_id: str) -> Incident:
+        """One incident as it is now: never from the cache, because somebody may just have acted on it.
+
+        Raises:
+            NotFound: no incident has that id.
+        """
+        return self._incidents.get(incident_id)
+
+    def firing(self) -> Sequence[Finding]:
+        """Every finding that has not cleared."""
+
+        def load() -> Sequence[Finding]:
+            with self._db.read() as connection:
+                bodies = connection.scalars(select(findings.c.body).where(findings.c.cleared_at.is_(None)))
+                return [parse(Finding, body) for body in bodies]
+
+        return self._cache.get("firing", load)
+
+    def readiness(self) -> Mapping[str, Readiness]:
+        """Whether the detectors' baselines are ready, by service."""
+        return self._cache.get("readiness", lambda: read_readiness(self._db))
+
+    def changes(self, window: Window) -> Sequence[ChangeEvent]:
+        """Change events in the window, newest first."""
+
+        def load() -> Sequence[ChangeEvent]:
+            return sorted(changes_between(self._db, window), key=lambda c: c.at, reverse=True)
+
+        return self._cache.get(("changes", window), load)
+
+    def postmortem(self, incident_id: str) -> str:
+        """The stored draft, as Markdown; empty if there is none."""
+        with self._db.read() as connection:
+            query = select(postmortems.c.markdown).where(postmortems.c.incident_id == incident_id)
+            return connection.scalar(query) or ""
+
+    def labelled(self) -> tuple[Example, ...]:
+        """Every finding of a judged incident, with the judgement."""
+        return self._cache.get("labelled", lambda: examples(self._db))
+
+    def track_record(self, finding: Finding) -> str:
+        """How often the detector of a finding was right on its service, in a sentence."""
+        return track_record(self.labelled(), finding).sentence()
+
+    def suppressed(self, limit: int = 30) -> tuple[SuppressedFinding, ...]:
+        """Findings that a version suppressed, newest first."""
+        return self._cache.get(("suppressed", limit), lambda: suppressed_findings(self._db, limit))
+
+    def reopened(self) -> tuple[Reopening, ...]:
+        """Suppressed findings that people reopened."""
+        return self._cache.get("reopened", lambda: reopenings(self._db))
+
+    def barred(self) -> frozenset[tuple[str, str]]:
+        """The pairs of detector and service that may not be suppressed."""
+        return frozenset(reopening.group for reopening in self.reopened())

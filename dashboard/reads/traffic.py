@@ -1,0 +1,162 @@
+"""What the pages read of telemetry: requests, calls, traces, log lines and metrics, each cached for a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from dashboard.figures.topology import Call
+from dashboard.reads.cache import Cache
+from dashboard.reads.series import RedSeries, by_service
+from dashboard.reads.traces import NotableRequest
+from watchkeeper.clock import Clock
+from watchkeeper.store import page_queries
+from watchkeeper.store.telemetry import Telemetry
+from watchkeeper.vocabulary import Window
+
+OWN = "watchkeeper-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One operation of a service over a window; latencies in milliseconds, `error_ratio` 0 to 1."""
+
+    name: str
+    calls: int
+    error_ratio: float
+    p50_ms: float
+    p95_ms: float
+    max_ms: float
+
+
+class TrafficReads:
+    """Reads of the telemetry store. Every method raises StoreError if the store cannot be read."""
+
+    def __init__(self, telemetry: Telemetry, clock: Clock, cache: Cache) -> None:
+        self._telemetry = telemetry
+        self._clock = clock
+        self._cache = cache
+
+    def red(self, window: Window, step_s: int) -> Mapping[str, RedSeries]:
+        """RED of each of the target's services, by name. Watchkeeper's own roles are left out."""
+
+        def load() -> Mapping[str, RedSeries]:
+            table = self._telemetry.query(page_queries.SERVICE_RED, _bounds(window) | {"step": step_s})
+            series = by_service(table.rename_columns({"step": "bucket"}), window, step_s)
+            return {name: red for name, red in series.items() if not name.startswith(OWN)}
+
+        return self._cache.get(("red", window, step_s), load)
+
+    def calls(self, window: Window) -> Sequence[Call]:
+        """Who calls whom over the window, the target's services only."""
+
+        def load() -> Sequence[Call]:
+            table = self._telemetry.edges(window, max(5, int(window.seconds)))
+            return _calls(table, window.seconds)
+
+        return self._cache.get(("calls", window), load)
+
+    def operations(self, window: Window, service: str) -> Sequence[Operation]:
+        """The service's operations, busiest first, at most 50."""
+
+        def load() -> Sequence[Operation]:
+            rows = self._telemetry.query(page_queries.OPERATIONS, _bounds(window) | {"service": service}).to_pylist()
+            return [
+                Operation(
+                    name=row["operation"],
+                    calls=row["calls"],
+                    error_ratio=row["errors"] / row["calls"] if row["calls"] else 0.0,
+                    p50_ms=row["p50_ms"],
+                    p95_ms=row["p95_ms"],
+                    max_ms=row["max_ms"],
+                )
+                for row in rows
+            ]
+
+        return self._cache.get(("operations", window, service), load)
+
+    def log_lines(self, window: Window, service: str, limit: int = 8) -> Sequence[Mapping[str, Any]]:
+        """The newest warnings and errors of a service: timestamp, severity, body, trace_id."""
+        key = ("logs", window, service, limit)
+        return self._cache.get(
+            key, lambda: self._telemetry.logs(window, service, severity_at_least=13, limit=limit).to_pylist()
+        )
+
+    def examples(self, window: Window, service: str) -> Sequence[NotableRequest]:
+        """Failed requests of a service, then the slowest; at most eight."""
+
+        def load() -> Sequence[NotableRequest]:
+            parameters = _bounds(window) | {"service": service}
+            rows = self._telemetry.query(page_queries.NOTABLE_REQUESTS, parameters).to_pylist()
+            return [NotableRequest(**row) for row in rows]
+
+        return self._cache.get(("examples", window, service), load)
+
+    def trace(self, trace_id: str) -> list[dict[str, Any]]:
+        """The spans of one trace, by start; empty if the store has none."""
+        return self._cache.get(("trace", trace_id), lambda: self._telemetry.trace(trace_id).to_pylist())
+
+    def trace_logs(self, trace_id: str) -> list[dict[str, Any]]:
+        """The log lines with a trace's id, by time, at most 100."""
+
+        def load() -> list[dict[str, Any]]:
+            rows: list[dict[str, Any]] = self._telemetry.query(page_queries.TRACE_LOGS, {"trace": trace_id}).to_pylist()
+            return rows
+
+        return self._cache.get(("trace-logs", trace_id), load)
+
+    def log_counts(self, window: Window, step_s: int) -> pa.Table:
+        """Log lines by bucket, service and severity: see `Telemetry.log_counts`."""
+        return self._cache.get(("log_counts", window, step_s), lambda: self._telemetry.log_counts(window, step_s))
+
+    def metrics(self, window: Window, step_s: int, service: str) -> pa.Table:
+        """The metrics of a service by bucket: see `Telemetry.metric_series`."""
+        key = ("metrics", window, step_s, service)
+        return self._cache.get(key, lambda: self._telemetry.metric_series(window, step_s, service))
+
+    def newest(self) -> Mapping[str, datetime | None]:
+        """The newest trace, log and metric of the last day, by signal; None if there is none."""
+
+        def load() -> Mapping[str, datetime | None]:
+            start = (self._clock.now() - timedelta(days=1)).timestamp()
+            rows = self._telemetry.query(page_queries.NEWEST, {"start": start}).to_pylist()
+            return {r["signal"]: r["newest"] if r["newest"] and r["newest"].year > 1970 else None for r in rows}
+
+        return self._cache.get("newest", load)
+
+
+def _bounds(window: Window) -> dict[str, float]:
+    return {"start": window.start.timestamp(), "end": window.end.timestamp()}
+
+
+def _calls(table: pa.Table, seconds: float) -> Sequence[Call]:
+    """One Call for each pair, over all steps. A pair that both sides report is instrumented."""
+    totals: dict[tuple[str, str], dict[str, float]] = {}
+    for row in table.to_pylist():
+        if row["caller"].startswith(OWN) or row["callee"].startswith(OWN) or not row["calls"]:
+            continue
+        total = totals.setdefault(
+            (row["caller"], row["callee"]), {"calls": 0, "errors": 0, "ms": 0.0, "timed": 0, "spans": 0}
+        )
+        total["calls"] += row["calls"]
+        total["errors"] += row["errors"]
+        total["spans"] += row["source"] == "span"
+        if row["client_mean_ms"] is not None and np.isfinite(row["client_mean_ms"]):
+            total["ms"] += row["client_mean_ms"] * row["calls"]
+            total["timed"] += row["calls"]
+    return [
+        Call(
+            caller=caller,
+            callee=callee,
+            per_second=t["calls"] / seconds,
+            error_ratio=min(1.0, t["errors"] / t["calls"]),
+            mean_ms=t["ms"] / t["timed"] if t["timed"] else None,
+            instrumented=bool(t["spans"]),
+        )
+        for (caller, callee), t in sorted(totals.items())
+    ]

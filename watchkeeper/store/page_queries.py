@@ -1,0 +1,56 @@
+"""The SQL of the dashboard's pages, over roll-ups and the exporter's tables. Times are Unix seconds."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from watchkeeper.store.schema import SEVERITY_SQL
+
+_BUCKETS: Final = (
+    "bucket >= toDateTime({start:Float64}, 'UTC') AND bucket < toDateTime({end:Float64}, 'UTC') "
+    "AND kind IN ('Server', 'Consumer')"
+)
+
+# RED of every service: step, service, calls, errors, p50_ms, p95_ms. Takes `start`, `end` and `step` in seconds.
+SERVICE_RED: Final = (
+    "SELECT toDateTime64(intDiv(toUnixTimestamp(bucket), {step:UInt32}) * {step:UInt32}, 0, 'UTC') AS step, service, "
+    "toInt64(sum(calls)) AS calls, toInt64(sum(errors)) AS errors, "
+    "quantilesTDigestMerge(0.5, 0.9, 0.95, 0.99)(latency) AS q, q[1] / 1e6 AS p50_ms, q[3] / 1e6 AS p95_ms "
+    f"FROM red WHERE {_BUCKETS} GROUP BY step, service ORDER BY step, service"
+)
+
+# The operations of one service, busiest first: operation, calls, errors, p50_ms, p95_ms, max_ms.
+OPERATIONS: Final = (
+    "SELECT operation, toInt64(sum(calls)) AS calls, toInt64(sum(errors)) AS errors, "
+    "quantilesTDigestMerge(0.5, 0.9, 0.95, 0.99)(latency) AS q, q[1] / 1e6 AS p50_ms, q[3] / 1e6 AS p95_ms, "
+    "max(duration_ns_max) / 1e6 AS max_ms "
+    f"FROM red WHERE {_BUCKETS} AND service = {{service:String}} "
+    "GROUP BY operation ORDER BY calls DESC LIMIT 50"
+)
+
+# The failed requests of one service, then the slowest: trace_id, at, operation, duration_ms, failed.
+NOTABLE_REQUESTS: Final = (
+    "SELECT TraceId AS trace_id, Timestamp AS at, SpanName AS operation, Duration / 1e6 AS duration_ms, "
+    "StatusCode = 'Error' AS failed FROM otel_traces WHERE ServiceName = {service:String} "
+    "AND Timestamp >= fromUnixTimestamp64Milli(toInt64({start:Float64} * 1000)) "
+    "AND Timestamp < fromUnixTimestamp64Milli(toInt64({end:Float64} * 1000)) "
+    "AND SpanKind IN ('Server', 'Consumer') ORDER BY failed DESC, Duration DESC LIMIT 8"
+)
+
+# The log lines of one trace, by time: timestamp, service, severity, severity_number, body.
+TRACE_LOGS: Final = (
+    f"SELECT Timestamp AS timestamp, ServiceName AS service, {SEVERITY_SQL} AS severity, "
+    "SeverityNumber AS severity_number, Body AS body FROM otel_logs WHERE TraceId = {trace:String} "
+    "ORDER BY timestamp LIMIT 100"
+)
+
+# The newest trace, log and metric since `start`: signal, newest.
+NEWEST: Final = (
+    "SELECT 'traces' AS signal, toDateTime64(max(bucket), 0, 'UTC') AS newest FROM red "
+    "WHERE bucket >= toDateTime({start:Float64}, 'UTC') "
+    "UNION ALL SELECT 'logs' AS signal, toDateTime64(max(bucket), 0, 'UTC') AS newest FROM log_counts "
+    "WHERE bucket >= toDateTime({start:Float64}, 'UTC') "
+    "UNION ALL SELECT 'metrics' AS signal, toDateTime64(max(newest), 0, 'UTC') AS newest FROM ("
+    "SELECT max(TimeUnix) AS newest FROM otel_metrics_gauge WHERE TimeUnix >= toDateTime({start:Float64}, 'UTC') "
+    "UNION ALL SELECT max(TimeUnix) FROM otel_metrics_sum WHERE TimeUnix >= toDateTime({start:Float64}, 'UTC'))"
+)
