@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ingest": ("watchkeeper.cli.ingest", "Receive telemetry, alerts and change events."),
     "watch": ("watchkeeper.cli.watch", "Detect, diagnose, page and learn."),
     "web": ("watchkeeper.cli.web", "Serve the dashboard, the API and Slack's endpoint."),
+    "parts": ("watchkeeper.cli.parts", "List detectors, evidence, channels and every other part that is installed."),
     "validate": ("watchkeeper.cli.validate", "Check a configuration file."),
     "test-page": ("watchkeeper.cli.drill", "Send one person a page that says it is a test."),
     "traces": ("collectors.commands.traces", "Show the newest traces that arrived."),

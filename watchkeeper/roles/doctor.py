@@ -232,6 +232,22 @@ def _clock(at: float) -> str:
     return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
+def parts(_: Config) -> list[Result]:
+    """Every registered part can be loaded."""
+    from watchkeeper.roles.registered import broken_parts
+
+    results = [
+        Result(
+            check=f"{part.kind} {part.name}",
+            status="warning",
+            seen=f"of {part.origin} cannot be loaded: {part.reason}",
+            advice="Everything else works without it. Repair or uninstall its package.",
+        )
+        for part in broken_parts()
+    ]
+    return results or [Result(check="parts", status="ok", seen="every registered part can be loaded")]
+
+
 CHECKS: tuple[Callable[[Config], list[Result]], ...] = (
     binding,
     ports,
@@ -241,6 +257,7 @@ CHECKS: tuple[Callable[[Config], list[Result]], ...] = (
     store,
     state,
     slack,
+    parts,
     set_aside,
 )
 

@@ -69,8 +69,13 @@ def notes(file: ReadConfig) -> list[str]:
                 "pages reach somebody only where a stand-in runs on its own"
             )
     from alerting.oncall.preflight import rota_gaps
+    from watchkeeper.roles.registered import broken_parts
 
-    return [*lines, *rota_gaps(file)]
+    lines += rota_gaps(file)
+    return lines + [
+        f"the {part.kind} {part.name} of {part.origin} cannot be loaded, and is not used: {part.reason}"
+        for part in broken_parts()
+    ]
 
 
 def _data_dir(file: ReadConfig) -> Lines:

@@ -1,0 +1,97 @@
+"""Every registered part of every kind, and whether a configuration uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any, Final, Literal
+
+from watchkeeper.config import Config
+from watchkeeper.parts import BrokenPart, Part, Registry
+from watchkeeper.problems import Problems
+
+LOOP: Final = "parts"  # of the problems that are about them
+# `offline`: for recorded incidents only, no live diagnosis has what it reads.
+Use = Literal["yes", "no", "offline", "broken"]
+# Kind → the module and the function that read its registry. Modules are imported when their kind is asked for.
+REGISTRIES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        "evidence": ("rca.registry", "read_evidence"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedPart:
+    """One row of the list. `reason` says why a part is broken, or why it is not used; empty otherwise."""
+
+    kind: str
+    name: str
+    version: str
+    origin: str
+    summary: str
+    used: Use
+    reason: str = ""
+
+
+def registry_of(kind: str) -> Registry[Any]:
+    """The registered parts of one kind."""
+    module, function = REGISTRIES[kind]
+    registry: Registry[Any] = getattr(import_module(module), function)()
+    return registry
+
+
+def broken_parts() -> tuple[BrokenPart, ...]:
+    """The parts of every kind that cannot be loaded."""
+    return tuple(part for kind in REGISTRIES for part in registry_of(kind).broken)
+
+
+def report_broken(problems: Problems, *kinds: str) -> None:
+    """Report the parts of these kinds that a role goes on without; what it reported before and is well now, is over."""
+    problems.solved(LOOP)
+    for kind in kinds:
+        for part in registry_of(kind).broken if kind in REGISTRIES else ():
+            problems.report(LOOP, f"{kind} {part.name} of {part.origin}", part.reason)
+
+
+def listed_parts(config: Config, kind: str | None = None) -> Iterator[ListedPart]:
+    """Every part of one kind, or of all, in the order of the kinds; the broken ones of a kind last."""
+    for each in REGISTRIES if kind is None else (kind,):
+        registry = registry_of(each)
+        use_of = _USES[each](config)
+        for part in registry.parts.values():
+            used, reason = use_of(part)
+            yield ListedPart(
+                kind=part.kind,
+                name=part.name,
+                version=part.version,
+                origin=part.origin,
+                summary=part.summary,
+                used=used,
+                reason=reason,
+            )
+        for broken in registry.broken:
+            yield ListedPart(
+                kind=broken.kind,
+                name=broken.name,
+                version="",
+                origin=broken.origin,
+                summary="",
+                used="broken",
+                reason=broken.reason,
+            )
+
+
+Answer = tuple[Use, str]
+UseOf = Callable[[Part[Any]], Answer]
+_USED: Final[Answer] = ("yes", "")
+
+
+def _evidence(_config: Config) -> UseOf:
+    return lambda part: ("offline", part.value.offline) if part.value.offline else _USED
+
+
+# Kind → from a configuration to whether it uses a part.
+_USES: Final[Mapping[str, Callable[[Config], UseOf]]] = MappingProxyType({"evidence": _evidence})
