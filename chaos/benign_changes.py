@@ -11,47 +11,48 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from types import MappingProxyType
 
-from chaos.targets.shop import Target
+from chaos.fault import do
+from watchkeeper.target import Target
 
-BATCH_EVERY_S = 0.25
-BUSY_HOUR = 1.7
+BATCH_EVERY_S = 0.25  # how often a batch job asks its service for work
+BUSY_HOUR = 1.7  # times the usual traffic
 
 
 @contextmanager
 def harmless_deploy(target: Target, service: str, seconds: float) -> Iterator[None]:  # noqa: ARG001 - all take the same
     """A new version that behaves like the old one. It stays."""
-    target.act(service, "deploy", {"title": "Update dependencies"})
+    do(target, service, "deploy", title="Update dependencies")
     yield
 
 
 @contextmanager
 def cold_deploy(target: Target, service: str, seconds: float) -> Iterator[None]:  # noqa: ARG001 - all take the same
     """A new version whose cache is empty: its first requests take a little longer, then it is as before. It stays."""
-    target.act(service, "deploy", {"title": "Larger cache", "defect": "cold"})
+    do(target, service, "deploy", title="Larger cache", defect="cold")
     yield
 
 
 @contextmanager
-def load_wave(target: Target, service: str, seconds: float) -> Iterator[None]:  # noqa: ARG001 - all take the same
+def load_wave(target: Target, service: str, seconds: float) -> Iterator[None]:
     """A busy hour: more customers for a while; ends by itself."""
-    target.set_load(BUSY_HOUR, seconds)
+    do(target, service, "traffic", factor=BUSY_HOUR, seconds=seconds)
     try:
         yield
     finally:
-        target.set_load(1.0, 1.0)
+        do(target, service, "traffic", factor=1.0, seconds=1.0)
 
 
 @contextmanager
 def batch_job(target: Target, service: str, seconds: float) -> Iterator[None]:
     """A nightly job inside one service: it computes, and asks for work a few times a second. Ends by itself."""
     stop = threading.Event()
-    target.burn(service, seconds, 1)
+    do(target, service, "burn", seconds=seconds, threads=1)
 
     def work() -> None:
         for _ in range(int(seconds / BATCH_EVERY_S)):
             if stop.wait(BATCH_EVERY_S):
                 return
-            target.ask(service)
+            target.probe(service)
 
     thread = threading.Thread(target=work, name="batch-job", daemon=True)
     thread.start()

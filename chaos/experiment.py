@@ -12,20 +12,27 @@ action here is a `Fault`, whose revert is its own rollback: it runs whatever hap
 from __future__ import annotations
 
 import fcntl
+import hashlib
+import math
+import os
+import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from chaos.fault import Effect, Fault, Truth, measure_baseline, prove
-from chaos.record import Journal, Status, keep
-from chaos.targets.shop import Target
-from watchkeeper.errors import ChaosError
+from chaos.fault import Effect, Fault, measure_baseline, prove, services_for
+from chaos.record import Journal, Records, Status
+from watchkeeper.errors import ChaosError, TargetError
+from watchkeeper.target import PROBE, Experience, Target
 
+# The longest that anybody has to wait for the end of a fault whose injector was killed.
 LONGEST_BOUND_S = 300.0
+STEADY_WITHIN_S = 15.0
+LOOK_EVERY_S = 1.0  # the target measures what customers see once a second
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,20 +46,37 @@ class Probe:
     unit: str = ""
 
     def holds(self, target: Target) -> tuple[bool, float]:
-        value = self.measure(target)
+        """Whether the number is within its tolerance, and the number; infinite where the target does not answer."""
+        try:
+            value = self.measure(target)
+        except TargetError:
+            return False, math.inf
         return self.lowest <= value <= self.highest, value
 
 
+def experience(target: Target) -> Experience:
+    """What customers see; where the target does not measure that, what one probe of each service sees."""
+    if (measured := target.experience()) is not None:
+        return measured
+    services = [name for name, status in target.services().items() if PROBE in status.capabilities]
+    samples = [target.probe(service) for service in services]
+    if not samples:
+        raise TargetError(f"{target.name} offers no way to see whether its services are well")
+    slowest_s = max(sample.seconds for sample in samples)
+    failed = sum(not sample.ok for sample in samples)
+    return Experience(sent=len(samples), failed=failed, p95_ms=1000 * slowest_s)
+
+
 def _failed_share(target: Target) -> float:
-    row = target.load()
-    return row.get("failed", 0) / max(row.get("sent", 0), 1) if row else 1.0
+    seen = experience(target)
+    return seen.failed / max(seen.sent, 1)
 
 
 def _p95_ms(target: Target) -> float:
-    return target.load().get("p95_ms", float("inf"))
+    return experience(target).p95_ms
 
 
-# What the shop's customers may expect: hardly any failure, and pages within a second and a half.
+# What customers may expect: hardly any failure, and pages within a second and a half.
 STEADY_STATE = (
     Probe(name="share of failed requests", measure=_failed_share, lowest=0.0, highest=0.2),
     Probe(name="p95 of customers' requests", measure=_p95_ms, lowest=0.0, highest=1500.0, unit="ms"),
@@ -61,12 +85,13 @@ STEADY_STATE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
-    """A fault for one service, for at most `bound_s` seconds."""
+    """A fault for one service, for at most `bound_s` seconds. Before and after, it waits for the steady state."""
 
     fault: Fault
     service: str
     bound_s: float
     hypothesis: tuple[Probe, ...] = STEADY_STATE
+    steady_within_s: float = STEADY_WITHIN_S
 
     @property
     def title(self) -> str:
@@ -79,14 +104,15 @@ class Experiment:
 
 def validate(experiment: Experiment, target: Target) -> None:
     """Raises ChaosError, before anything is touched, unless the experiment can run as it is written."""
-    if experiment.service not in experiment.fault.targets:
+    services = services_for(experiment.fault, target)
+    if experiment.service not in services:
         raise ChaosError(
-            f"{experiment.service} has not opted in to {experiment.fault.name}; "
-            f"these have: {', '.join(experiment.fault.targets)}"
+            f"{experiment.service} has not opted in to {experiment.fault.name}, or lacks what it needs "
+            f"({', '.join(sorted(experiment.fault.needs))}). It can be applied to: {', '.join(services) or 'none'}"
         )
     if not 0 < experiment.bound_s <= LONGEST_BOUND_S:
         raise ChaosError(f"an experiment lasts at most {LONGEST_BOUND_S:g} s, not {experiment.bound_s:g} s")
-    state = target.service(experiment.service).state
+    state = target.status(experiment.service).state
     if state != "running":
         raise ChaosError(f"{experiment.service} is {state}, not running. Repair it before you break it.")
 
@@ -96,16 +122,16 @@ def await_steady(experiment: Experiment, target: Target, within_s: float) -> str
     deadline = time.monotonic() + within_s
     steady_probes = 0
     while True:
-        off = deviating(experiment, target)
+        off = deviating(experiment.hypothesis, target)
         steady_probes = 0 if off else steady_probes + 1
         if steady_probes >= 2 or time.monotonic() > deadline:
             return off
-        time.sleep(1.0)
+        time.sleep(LOOK_EVERY_S)
 
 
-def deviating(experiment: Experiment, target: Target) -> str:
+def deviating(hypothesis: Iterable[Probe], target: Target) -> str:
     """Describe the first probe outside its tolerance; empty when all hold."""
-    for probe in experiment.hypothesis:
+    for probe in hypothesis:
         holds, value = probe.holds(target)
         if not holds:
             return f"{probe.name} is {value:.2f}{probe.unit}, beyond {probe.highest:g}{probe.unit}"
@@ -115,15 +141,12 @@ def deviating(experiment: Experiment, target: Target) -> str:
 def run(
     experiment: Experiment,
     target: Target,
+    records: Records,
     during: Callable[[Effect], None],
-    *,
-    injected: Callable[[], None] = lambda: None,
-    record: Callable[[Truth], None] = lambda _: None,
-    steady_within_s: float = 15.0,
 ) -> Journal:
     """Run it once. `during` is called while the fault holds, with the proof of its effect.
 
-    `record` gets what is true as it is known: before anything is broken (if it raises then, nothing is), when the
+    `records` keeps what is true as it is known: before anything is broken (if it raises then, nothing is), when the
     effect is proved, and at the end. `during` may return at any time; a fault that somebody else repaired in the
     meantime is not reverted twice.
 
@@ -131,9 +154,9 @@ def run(
         ChaosError: refused (see `validate`), the steady state did not hold before, or another experiment runs.
     """
     validate(experiment, target)
-    with _alone(target.data_dir):
+    with alone(target):
         start = time.time()
-        if off := await_steady(experiment, target, steady_within_s):
+        if off := await_steady(experiment, target, experiment.steady_within_s):
             raise ChaosError(f"the target is not steady, so nothing was broken: {off}")
         before = measure_baseline(target, experiment.service)
         if not before.healthy:
@@ -158,21 +181,22 @@ def run(
         status: Status = "interrupted"
         deviations: dict[str, None] = {}
         steady = False
-        record(keep(target.data_dir, journal, experiment.fault.mechanism))
+        records.keep(journal, experiment.fault.mechanism)
         try:
-            with experiment.fault.inject(target, experiment.service, experiment.bound_s):
-                injected()
-                with _watching(experiment, target, deviations):
-                    effect = prove(experiment.fault, target, experiment.service, before)
-                    journal = replace(journal, effect=effect)
-                    record(keep(target.data_dir, journal, experiment.fault.mechanism))
-                    during(effect)
+            with (
+                experiment.fault.inject(target, experiment.service, experiment.bound_s),
+                _watching(experiment, target, deviations),
+            ):
+                effect = prove(experiment.fault, target, experiment.service, before)
+                journal = replace(journal, effect=effect)
+                records.keep(journal, experiment.fault.mechanism)
+                during(effect)
             status = "completed" if effect.proved else "no effect"
         finally:
             reverted_at = time.time()
             try:
                 # Somebody who interrupts wants it to end: look once, don't wait for calm.
-                patience_s = 0.0 if status == "interrupted" else steady_within_s
+                patience_s = 0.0 if status == "interrupted" else experiment.steady_within_s
                 steady = not await_steady(experiment, target, patience_s)
             finally:
                 if status == "completed" and not steady:
@@ -185,14 +209,16 @@ def run(
                     deviations=tuple(deviations),
                     steady_again=steady,
                 )
-                record(keep(target.data_dir, journal, experiment.fault.mechanism))
+                records.keep(journal, experiment.fault.mechanism)
         return journal
 
 
 @contextmanager
-def _alone(data_dir: Path) -> Iterator[None]:
+def alone(target: Target) -> Iterator[None]:
     """One experiment at a time for each target: two faults at once prove nothing about either."""
-    with (data_dir / ".chaos.lock").open("w") as file:
+    digest = hashlib.sha256(target.name.encode()).hexdigest()[:16]
+    path = Path(tempfile.gettempdir()) / f"watchkeeper-chaos-{os.getuid()}-{digest}.lock"
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -206,7 +232,7 @@ def _watching(experiment: Experiment, target: Target, deviations: dict[str, None
     stop = threading.Event()
 
     def watch() -> None:
-        while not stop.wait(1.0):
+        while not stop.wait(LOOK_EVERY_S):
             for probe in experiment.hypothesis:
                 if not probe.holds(target)[0]:
                     deviations[probe.name] = None

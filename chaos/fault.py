@@ -1,40 +1,43 @@
 """What every fault is: one context manager that breaks and reverts, and one probe that proves the harm.
 
-A fault is bounded in time even if the injector is killed: the supervisor holds a lease, or the broken
-part ends by itself. The proof comes from outside, from real requests and the process's state, compared
-with what the same probe saw before.
+A fault is bounded in time even if the injector is killed: the target holds a lease, or the broken part ends by itself.
+The proof comes from outside, from real requests and the process's state, compared with what the same probe saw before.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from chaos.targets.shop import ProbeSample, ServiceState, Target
+from watchkeeper.errors import ChaosError
+from watchkeeper.target import HostAccess, Lease, ProbeSample, ServiceStatus, Target
 from watchkeeper.vocabulary import Mechanism
 
 BASELINE_REQUESTS = 5
 PROOF_WITHIN_S = 12.0
 FEWEST_PROBES = 24  # before a fault counts as without effect: on a busy machine they take longer than the time above
-TRUTH_FILE = "chaos-truth.jsonl"
+PROBE_EVERY_S = 0.15
+# A service counts as healthy before the fault when all but one of the requests above succeed.
+TOLERATED_FAILURES = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:
     """The target before: its state, and its median answer time in seconds."""
 
-    state: ServiceState
+    state: ServiceStatus
     median_s: float
     healthy: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """What the probe found: whether the harm is real, since when (Unix seconds), and in which words."""
+    """What the probe showed: whether the harm is real, since when (Unix seconds), and in which words."""
 
     proved: bool
     since: float
@@ -64,17 +67,21 @@ class Fault(Protocol):
     """One way to break a service."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The name of its entry point."""
+        ...
+
     @property
     def mechanism(self) -> Mechanism: ...
+
     @property
     def description(self) -> str:
         """One sentence for a human."""
         ...
 
     @property
-    def targets(self) -> tuple[str, ...]:
-        """Services that opted in to this fault: its declared blast radius is one of them."""
+    def needs(self) -> frozenset[str]:
+        """What the target must be able to do for the service: verbs, `lease`, `host` (see watchkeeper.target)."""
         ...
 
     def inject(self, target: Target, service: str, bound_s: float) -> AbstractContextManager[None]:
@@ -86,13 +93,37 @@ class Fault(Protocol):
         ...
 
 
+def services_for(fault: Fault, target: Target) -> tuple[str, ...]:
+    """The services that opted in to experiments and have what the fault needs, in alphabetical order."""
+    return tuple(
+        sorted(
+            name
+            for name, status in target.services().items()
+            if status.may_break and fault.needs <= status.capabilities
+        )
+    )
+
+
+def do(target: Target, service: str, verb: str, **arguments: object) -> str:
+    """Have the target do a verb, once. Experiments are not resumed, so each call has a key of its own."""
+    return target.act(service, verb, key=f"chaos-{uuid.uuid4().hex}", arguments=arguments)
+
+
+def host_of(target: Target, service: str) -> HostAccess:
+    """Where the service runs on this machine. Raises ChaosError where it runs elsewhere."""
+    host = target.status(service).host
+    if host is None:
+        raise ChaosError(f"{service} does not run on this machine, or does not run at all")
+    return host
+
+
 def measure_baseline(target: Target, service: str) -> Baseline:
     """Ask the service a few times while it should be well."""
-    samples = [target.ask(service) for _ in range(BASELINE_REQUESTS)]
+    samples = [target.probe(service) for _ in range(BASELINE_REQUESTS)]
     return Baseline(
-        state=target.service(service),
+        state=target.status(service),
         median_s=statistics.median(sample.seconds for sample in samples),
-        healthy=sum(sample.ok for sample in samples) >= BASELINE_REQUESTS - 1,
+        healthy=sum(sample.ok for sample in samples) >= BASELINE_REQUESTS - TOLERATED_FAILURES,
     )
 
 
@@ -102,32 +133,31 @@ def prove(
     service: str,
     before: Baseline,
     *,
-    within_s: float = PROOF_WITHIN_S,
     needed: int = 3,
     give_up: Callable[[], bool] = lambda: False,
 ) -> Effect:
     """Probe until `needed` of the last `needed + 1` requests show harm; the first of them dates it.
 
-    Gives up after `within_s` and `FEWEST_PROBES`, whichever comes last.
+    Gives up after `PROOF_WITHIN_S` and `FEWEST_PROBES`, whichever comes last.
     """
-    deadline = time.monotonic() + within_s
+    deadline = time.monotonic() + PROOF_WITHIN_S
     seen: list[tuple[float, str]] = []
     while (time.monotonic() < deadline or len(seen) < FEWEST_PROBES) and not give_up():
-        sample = target.ask(service)
+        sample = target.probe(service)
         seen.append((sample.at, fault.harmed(target, service, before, sample)))
         recent = [(at, harm) for at, harm in seen[-needed - 1 :] if harm]
         if len(recent) >= needed:
             return Effect(proved=True, since=recent[0][0], detail=recent[-1][1])
-        time.sleep(0.15)
+        time.sleep(PROBE_EVERY_S)
     words = seen[-1][1] if seen else ""
     return Effect(proved=False, since=0.0, detail=words or f"{len(seen)} probe requests showed no harm")
 
 
 @contextmanager
-def lease(target: Target, service: str, verb: str, bound_s: float, *, if_instance: str = "") -> Iterator[None]:
-    """Have the supervisor undo the fault after `bound_s`, in case we are not there to do it."""
-    held = target.lease(service, verb, bound_s, if_instance=if_instance)
+def leased(target: Target, lease: Lease) -> Iterator[None]:
+    """Have the target revert the fault after a time, in case we are not there to do it."""
+    lease_id = target.lease(lease)
     try:
         yield
     finally:
-        target.end_lease(held)
+        target.end_lease(lease_id)

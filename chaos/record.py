@@ -1,4 +1,4 @@
-"""What experiments did and what was true meanwhile: two files of JSON lines in the target's directory.
+"""What experiments did and what was true meanwhile: two files of JSON lines in one folder for each target.
 
 An experiment's row is written before it breaks anything, as cut short, and replaced as more is known. So if the
 injector is killed, the row that it leaves is the true one, without anybody who would have to correct it afterwards.
@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from chaos.fault import TRUTH_FILE, Effect, Truth
+from chaos.fault import Effect, Truth
 from watchkeeper.vocabulary import Mechanism
 
+TRUTH_FILE = "chaos-truth.jsonl"
 JOURNAL_FILE = "chaos-journal.jsonl"
 # `cut short`: whoever injected it was killed before the end, or it still runs.
 Status = Literal["completed", "no effect", "interrupted", "not recovered", "cut short"]
@@ -42,48 +44,57 @@ class Journal:
     steady_again: bool
 
 
-def keep(data_dir: Path, journal: Journal, mechanism: Mechanism) -> Truth:
-    """Write, or replace, an experiment's row in the journal and in the truth. On the disk before this returns."""
-    truth = Truth(
-        id=journal.id,
-        fault=journal.fault,
-        target=journal.target,
-        mechanism=mechanism,
-        injected_at=journal.injected_at,
-        effect_at=journal.effect.since,
-        took_effect=journal.effect.proved,
-        ended_at=journal.reverted_at,
-        detail=journal.effect.detail,
-        cut_short=journal.status == "cut short",
-    )
-    _replace(data_dir / JOURNAL_FILE, asdict(journal))
-    _replace(data_dir / TRUTH_FILE, asdict(truth))
-    return truth
+class Records:
+    """The records of one target's experiments.
 
+    `record` gets each truth after it is on the disk: the state database's way to know of it (see `chaos.truth`).
+    """
 
-def truths(data_dir: Path) -> tuple[Truth, ...]:
-    """What was true of every experiment against a target, oldest first. Rows that cannot be read are left out."""
-    known = {field.name for field in fields(Truth)}
-    readable = []
-    for row in _rows(data_dir / TRUTH_FILE):
-        try:
-            readable.append(Truth(**{name: value for name, value in row.items() if name in known}))
-        except TypeError:
-            continue
-    return tuple(readable)
+    def __init__(self, folder: Path, record: Callable[[Truth], None] = lambda _: None) -> None:
+        self._folder = folder
+        self._record = record
 
+    def keep(self, journal: Journal, mechanism: Mechanism) -> None:
+        """Write, or replace, an experiment's row in the journal and in the truth. On the disk before this returns."""
+        truth = Truth(
+            id=journal.id,
+            fault=journal.fault,
+            target=journal.target,
+            mechanism=mechanism,
+            injected_at=journal.injected_at,
+            effect_at=journal.effect.since,
+            took_effect=journal.effect.proved,
+            ended_at=journal.reverted_at,
+            detail=journal.effect.detail,
+            cut_short=journal.status == "cut short",
+        )
+        self._folder.mkdir(parents=True, exist_ok=True)
+        _replace(self._folder / JOURNAL_FILE, asdict(journal))
+        _replace(self._folder / TRUTH_FILE, asdict(truth))
+        self._record(truth)
 
-def history(data_dir: Path) -> tuple[Journal, ...]:
-    """Every experiment against a target, oldest first. Rows that cannot be read are left out."""
-    known = {field.name for field in fields(Journal)}
-    readable = []
-    for row in _rows(data_dir / JOURNAL_FILE):
-        try:
-            values = {name: value for name, value in row.items() if name in known}
-            readable.append(Journal(**(values | {"effect": Effect(**row["effect"])})))
-        except (KeyError, TypeError):
-            continue
-    return tuple(readable)
+    def truths(self) -> tuple[Truth, ...]:
+        """What was true of every experiment, oldest first. Rows that cannot be read are left out."""
+        known = {field.name for field in fields(Truth)}
+        readable = []
+        for row in _rows(self._folder / TRUTH_FILE):
+            try:
+                readable.append(Truth(**{name: value for name, value in row.items() if name in known}))
+            except TypeError:
+                continue
+        return tuple(readable)
+
+    def history(self) -> tuple[Journal, ...]:
+        """Every experiment, oldest first. Rows that cannot be read are left out."""
+        known = {field.name for field in fields(Journal)}
+        readable = []
+        for row in _rows(self._folder / JOURNAL_FILE):
+            try:
+                values = {name: value for name, value in row.items() if name in known}
+                readable.append(Journal(**(values | {"effect": Effect(**row["effect"])})))
+            except (KeyError, TypeError):
+                continue
+        return tuple(readable)
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

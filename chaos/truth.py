@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Connection, select
@@ -26,13 +25,13 @@ from chaos.journal import (
     record_experiment,
     settle_as,
 )
-from chaos.record import truths
-from chaos.targets.shop import Target
+from chaos.record import Records
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.problems import Problems
 from watchkeeper.state.database import Database, to_micros
 from watchkeeper.state.labels import store_label
 from watchkeeper.state.schema import findings, incidents, labels
+from watchkeeper.target import Target
 from watchkeeper.text import one_line
 from watchkeeper.vocabulary import Label, content_key, utc
 
@@ -42,11 +41,11 @@ AUTHOR: Final = "chaos"
 OPENS_WITHIN: Final = timedelta(minutes=2)
 
 
-def truth_of(row: Truth, target: Path, services: Collection[str]) -> ExperimentTruth:
+def truth_of(row: Truth, target: str, services: Collection[str]) -> ExperimentTruth:
     """An experiment's truth as the state database keeps it."""
     return ExperimentTruth(
         id=row.id,
-        target=str(target),
+        target=target,
         fault=row.fault,
         service=row.target,
         mechanism=row.mechanism,
@@ -58,11 +57,11 @@ def truth_of(row: Truth, target: Path, services: Collection[str]) -> ExperimentT
     )
 
 
-def control_window(target: Path, services: Collection[str], began: float, ended: float, detail: str) -> ExperimentTruth:
+def control_window(target: str, services: Collection[str], began: float, ended: float, detail: str) -> ExperimentTruth:
     """A span (Unix seconds) in which nothing was wrong with a target: a page about it is a false one."""
     return ExperimentTruth(
-        id=f"control-{content_key(str(target), repr(began))}",
-        target=str(target),
+        id=f"control-{content_key(target, repr(began))}",
+        target=target,
         services=tuple(sorted(services)),
         began=utc(began),
         ended=utc(ended),
@@ -146,18 +145,21 @@ def _label(connection: Connection, truth: ExperimentTruth, incident_id: str, now
 
 
 class Recorder:
-    """Keeps what one target's experiments make true; called with each truth as it becomes known."""
+    """Keeps what one target's experiments and control windows make true in the state database.
+
+    Called with each truth as it becomes known. `notify` gets what could not be recorded.
+    """
 
     def __init__(self, db: Database, target: Target, notify: Callable[[str], None]) -> None:
         self._db = db
-        self._target = target
+        self._target = target.name
         self._notify = notify
         self._services = tuple(target.services())
         self._began: set[str] = set()
 
     def __call__(self, row: Truth) -> None:
         """Keep an experiment's truth. Raises only before anything is broken: later, reverting comes first."""
-        truth = truth_of(row, self._target.data_dir.resolve(), self._services)
+        truth = truth_of(row, self._target, self._services)
         if row.id not in self._began:
             record_experiment(self._db, truth)
             self._began.add(row.id)
@@ -167,14 +169,13 @@ class Recorder:
         except (WatchkeeperError, SQLAlchemyError) as error:
             self._notify(f"not recorded yet, the next experiment does it: {one_line(error)}")
 
-    def catch_up(self) -> None:
-        """Record what an earlier injector wrote beside the target and could not record any more."""
+    def catch_up(self, records: Records) -> None:
+        """Record what an earlier injector wrote on the disk and could not record any more."""
         known = outcomes(self._db)
-        for row in truths(self._target.data_dir):
+        for row in records.truths():
             if row.id in known:
-                record_experiment(self._db, truth_of(row, self._target.data_dir.resolve(), self._services))
+                record_experiment(self._db, truth_of(row, self._target, self._services))
 
     def control(self, began: float, ended: float, detail: str) -> None:
         """Keep a span (Unix seconds) in which nothing was wrong with the target."""
-        window = control_window(self._target.data_dir.resolve(), self._services, began, ended, detail)
-        record_experiment(self._db, window)
+        record_experiment(self._db, control_window(self._target, self._services, began, ended, detail))

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Protocol
+from typing import Final
 
 from runbooks.library import Library
-from watchkeeper.errors import RunbookError
+from runbooks.registry import steps
+from runbooks.step import Step
+from watchkeeper.errors import RunbookError, TargetError
+from watchkeeper.target import Target
 from watchkeeper.vocabulary import Proposal
 
-
-class Reachable(Protocol):
-    """Can give the reason why a service cannot be acted upon, or nothing."""
-
-    def why_not(self, service: str) -> str: ...
+# A proposal is weighed before a page goes out, which must not wait for a target that hangs.
+LOOK_TIMEOUT_S: Final = 2.0
 
 
-def weighed(proposal: Proposal, library: Library, target: Reachable) -> Proposal:
-    """The proposal with the reason why it cannot be run, if there is one: a policy, or the target."""
-    return replace(proposal, blocked=_why_not(proposal, library, target))
+def weighed(proposal: Proposal, library: Library, target: Target, known: Mapping[str, Step] | None = None) -> Proposal:
+    """The proposal with the reason why it cannot be run, if there is one: the policy, or the target.
+
+    `known` are the steps by name; by default those that are installed.
+    """
+    return replace(proposal, blocked=_why_not(proposal, library, target, steps() if known is None else known))
 
 
-def _why_not(proposal: Proposal, library: Library, target: Reachable) -> str:
+def _why_not(proposal: Proposal, library: Library, target: Target, known: Mapping[str, Step]) -> str:
     try:
-        library.book_for(proposal)
-    except RunbookError as error:
+        book = library.book_for(proposal)
+        status = target.status(proposal.service, timeout_s=LOOK_TIMEOUT_S)
+    except (RunbookError, TargetError) as error:
         return error.message
-    return target.why_not(proposal.service)
+    needed = frozenset[str]().union(*(known[step].needs for step in book.steps if step in known))
+    if lacking := sorted(needed - status.capabilities):
+        return f"the target cannot do this to {proposal.service}: {', '.join(lacking)}"
+    return ""

@@ -1,13 +1,12 @@
-"""What runbooks may touch, and what needs a human's yes: data, read from `policy.yaml` beside the runbooks."""
+"""What runbooks may touch: data, read from `policy.yaml` beside the runbooks."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from runbooks.document import read_as
 from runbooks.runbook import BUILT_IN, Runbook
@@ -18,18 +17,19 @@ class _File(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     services: tuple[str, ...] = ()
-    approval: dict[str, Literal["human", "none"]] = {}
+    approval: None = None
+
+    @field_validator("approval", mode="before")
+    @classmethod
+    def _always_human(cls, _: object) -> None:
+        raise ValueError("delete this key: every runbook needs a human's approval")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """`services` are names or patterns that may be acted upon; `free` are the runbooks that need no approval."""
+    """`services` are names or patterns that may be acted upon. Every run needs a human's approval besides."""
 
     services: tuple[str, ...]
-    free: frozenset[str]
-
-    def needs_approval(self, runbook_id: str) -> bool:
-        return runbook_id not in self.free
 
     def check(self, runbook: Runbook, service: str) -> None:
         """Raises RunbookError unless this service was declared as one that runbooks may touch."""
@@ -44,6 +44,6 @@ def read_policy(folder: Path | None = None) -> Policy:
     """The policy of a runbook folder. Without a file nothing may be touched."""
     path = (folder or BUILT_IN) / "policy.yaml"
     if not path.exists():
-        return Policy(services=(), free=frozenset())
+        return Policy(services=())
     file, _ = read_as(_File, path)
-    return Policy(services=file.services, free=frozenset(k for k, v in file.approval.items() if v == "none"))
+    return Policy(services=file.services)

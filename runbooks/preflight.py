@@ -31,6 +31,6 @@ def readable_runbooks(folder: Path | None, problems: Problems) -> Library:
         library = load_runbooks(folder)
     except RunbookError as error:
         problems.report(LOOP, subject, error)
-        return Library(books={}, policy=Policy(services=(), free=frozenset()))
+        return Library(books={}, policy=Policy(services=()))
     problems.solved(LOOP, subject)
     return library

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from runbooks.library import Library
-from runbooks.steps import STEPS
+from runbooks.registry import steps
 from watchkeeper.vocabulary import ChangeEvent, Diagnosis, Proposal, Suspect
 
 # A change explains a trouble that begins within this time after it. The onset is known to a bucket or two
@@ -37,7 +37,7 @@ def propose(diagnosis: Diagnosis, changes: Sequence[ChangeEvent], library: Libra
         runbook=book.id,
         title=book.title.format(service=suspect.service),
         service=suspect.service,
-        steps=tuple(STEPS[step].plan(suspect.service, None) for step in book.steps),
+        steps=tuple(steps()[step].plan(suspect.service, None) for step in book.steps),
         blast_radius=book.blast_radius.format(service=suspect.service),
         undo=book.undo.format(service=suspect.service),
         arguments=arguments,

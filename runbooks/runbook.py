@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from runbooks.document import read_as
-from runbooks.steps import STEPS
+from runbooks.registry import step_registry, steps
 from watchkeeper.errors import RunbookError
 from watchkeeper.vocabulary import Mechanism
 
@@ -35,7 +35,7 @@ class _File(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runbook:
-    """Ordered steps (names in runbooks.steps) against one service.
+    """Ordered steps (names of registered steps) against one service.
 
     `mechanisms` are the diagnoses it is for; with `after_change` it is only for a suspect that was changed
     shortly before the onset. Texts may hold `{service}`.
@@ -59,8 +59,10 @@ def read_runbook(path: Path) -> Runbook:
     """
     file, document = read_as(_File, path)
     for number, step in enumerate(file.steps):
-        if step not in STEPS:
-            raise RunbookError(f"{document.where(('steps', number))}: no step {step!r}; there are {', '.join(STEPS)}")
+        if step not in steps():
+            reasons = [f" can be loaded ({part.reason})" for part in step_registry().broken if part.name == step]
+            where = document.where(("steps", number))
+            raise RunbookError(f"{where}: no step {step!r}{''.join(reasons)}; there are {', '.join(steps())}")
     return Runbook(
         id=file.id,
         title=file.title,

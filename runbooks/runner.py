@@ -19,17 +19,17 @@ from typing import Final, Protocol
 import structlog
 from opentelemetry import trace
 
-from runbooks.execute import Result, carry_out, describe
+from runbooks.execute import Executor, Result, describe
 from runbooks.journal import Journal
 from runbooks.library import Library
+from runbooks.registry import steps as registered_steps
 from runbooks.step import Step
-from runbooks.steps import STEPS
-from runbooks.targets.shop import Services
 from watchkeeper.clock import Clock, SystemClock
 from watchkeeper.errors import Conflict, RunbookError, StateError
 from watchkeeper.problems import Problems
 from watchkeeper.state.database import Database
 from watchkeeper.state.runs import Run, claim_run, end_run, plan_steps, read_run, release_run
+from watchkeeper.target import Target
 
 # So long after a kill another watch role goes on with a run. Renewed several times in between.
 LEASE: Final = timedelta(seconds=30)
@@ -61,14 +61,14 @@ class Runner:
     def __init__(
         self,
         db: Database,
-        target: Services,
+        target: Target,
         library: Library,
         reports: Reports,
         *,
         clock: Clock | None = None,
         problems: Problems | None = None,
         lease: timedelta = LEASE,
-        steps: Mapping[str, Step] = STEPS,
+        steps: Mapping[str, Step] | None = None,
     ) -> None:
         self._db = db
         self._target = target
@@ -77,7 +77,7 @@ class Runner:
         self._clock = clock or SystemClock()
         self._problems = problems or Problems(None)
         self._lease = lease
-        self._steps = steps
+        self._steps = registered_steps() if steps is None else steps
         self._owner = f"{socket.gethostname()[:100]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._logger = structlog.get_logger()
 
@@ -135,7 +135,7 @@ class Runner:
             return True
         journal = Journal(self._db, run, self._clock, self._lease)
         with self._renewed(journal), trace.get_tracer("watchkeeper").start_as_current_span("runbook"):
-            result = carry_out(journal.read(), self._target, journal, self._steps)
+            result = Executor(self._target, journal, self._steps).carry_out()
         self._end(run, result)
         return True
 

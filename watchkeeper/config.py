@@ -286,14 +286,16 @@ class RolesConfig(Section):
 
 
 class RunbookTargetConfig(Section):
-    """The process supervisor that runbook steps may act through."""
+    """What runbook steps act on and experiments break. `settings` are for kinds of target from other packages."""
 
+    kind: str = "control-api"
     url: HttpUrl | None = None
     token_env: Variable | None = None
+    settings: dict[str, str | int | float | bool] = {}
 
 
 class RunbookConfig(Section):
-    """Where runbooks are, and what they may touch without a human's approval (nothing, by default)."""
+    """Where runbooks are, and what they act on."""
 
     dir: FilePath | None = None
     target: RunbookTargetConfig = RunbookTargetConfig()

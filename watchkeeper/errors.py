@@ -12,6 +12,7 @@ WatchkeeperError
 ├── DetectorError        a detector was given what it cannot judge
 ├── DiagnosisError       a case or a window cannot be diagnosed
 ├── DeliveryError        a channel could not deliver; `retry` says whether trying again can help
+├── TargetError          a target refused, or does not answer; `retry` says whether asking again can help
 ├── RunbookError         a runbook or a step is refused, or failed
 └── ChaosError           an experiment is refused, or failed
 
@@ -89,6 +90,10 @@ class DeliveryError(WatchkeeperError):
         super().__init__(message, retry=retry)
         self.retry_after_s = retry_after_s
         self.unsent = unsent
+
+
+class TargetError(WatchkeeperError):
+    """A target refused, or does not answer."""
 
 
 class RunbookError(WatchkeeperError):

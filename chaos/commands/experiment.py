@@ -9,30 +9,52 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from watchkeeper.command_options import AsJson, ConfigPath
 
+if TYPE_CHECKING:
+    from chaos.record import Records
+    from chaos.truth import Recorder
+    from watchkeeper.target import Target
+
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
-ShopDir = Annotated[Path, typer.Option("--shop", help="Data directory of the running shop (python -m chaos.shop).")]
+ShopDir = Annotated[
+    Path | None,
+    typer.Option("--shop", help="Data directory of a running shop; default: the target that --config names."),
+]
+PROOF_AND_REVERT_S = 30.0  # added to the bound of a fault: the proof takes as long on a busy machine
+FOLDER = "chaos"  # in `data_dir`: the records of experiments against the configured target
 
 
-@app.command("list", epilog="Example: watchkeeper chaos list --json")
-def list_faults(as_json: AsJson = False) -> None:
-    """List the faults, what each does, and which services have opted in to it."""
-    from chaos.faults import FAULTS
+@app.command("list", epilog="Examples: watchkeeper chaos list --json    watchkeeper chaos list --shop /tmp/shop")
+def list_faults(shop: ShopDir = None, config: ConfigPath = None, as_json: AsJson = False) -> None:
+    """List the faults and what each does; with a target, also the services to which each can be applied."""
+    from chaos.fault import services_for
+    from chaos.registry import fault_registry, faults
 
+    target = _target(shop, config) if shop or config else None
+    rows = [
+        {
+            "fault": fault.name,
+            "mechanism": fault.mechanism,
+            "description": fault.description,
+            "needs": sorted(fault.needs),
+            "services": list(services_for(fault, target)) if target else None,
+        }
+        for fault in faults().values()
+    ]
     if as_json:
-        rows = [
-            {"fault": f.name, "mechanism": f.mechanism, "description": f.description, "targets": f.targets}
-            for f in FAULTS.values()
-        ]
         print(json.dumps(rows, indent=2))
-        return
-    for fault in FAULTS.values():
-        print(f"{fault.name:<11} {fault.description}\n{'':<11} targets: {', '.join(fault.targets)}")
+    else:
+        for row in rows:
+            print(f"{row['fault']:<11} {row['description']}")
+            if row["services"] is not None:
+                print(f"{'':<11} services: {', '.join(row['services']) or 'none'}")
+    for broken in fault_registry().broken:
+        _notify(f"{broken.name} of {broken.origin} cannot be loaded: {broken.reason}")
 
 
 @app.command(
@@ -42,7 +64,7 @@ def list_faults(as_json: AsJson = False) -> None:
 def run(
     fault: Annotated[str, typer.Argument(help="One of `watchkeeper chaos list`.")],
     service: Annotated[str, typer.Argument(help="The service to break.")],
-    shop: ShopDir,
+    shop: ShopDir = None,
     seconds: Annotated[float, typer.Option(help="How long the fault holds after its effect is proved.")] = 20.0,
     config: ConfigPath = None,
     as_json: AsJson = False,
@@ -50,39 +72,21 @@ def run(
     """Run one experiment: check the steady state, inject, prove the effect, hold, revert, check again.
 
     With --config, the installation that watches the target learns from it: the watch role labels the incidents that
-    the fault caused, or counts a miss.
+    the fault caused, or counts a miss. Without --shop, its `runbooks.target` is what gets broken.
     """
     from chaos.experiment import Experiment
     from chaos.experiment import run as run_experiment
     from chaos.fault import Effect
-    from chaos.faults import FAULTS
-    from chaos.targets.shop import Target
-    from watchkeeper.errors import ChaosError
-
-    if fault not in FAULTS:
-        raise ChaosError(f"no fault {fault!r}; there are {', '.join(FAULTS)}")
-
-    def notify(text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+    from chaos.registry import fault_named
 
     def hold(effect: Effect) -> None:
-        notify(f"took effect: {effect.detail}" if effect.proved else f"no effect: {effect.detail}")
+        _notify(f"took effect: {effect.detail}" if effect.proved else f"no effect: {effect.detail}")
         time.sleep(seconds if effect.proved else 0)
 
-    experiment = Experiment(fault=FAULTS[fault], service=service, bound_s=seconds + 30)
-    notify(experiment.title)
-    target = Target.at(shop)
-    if config is None:
-        notify("not recorded; use --config to name the installation that learns from it")
-        journal = run_experiment(experiment, target, hold)
-    else:
-        from chaos.truth import Recorder
-        from watchkeeper.config import load
-        from watchkeeper.state.database import Database
-
-        recorder = Recorder(Database.open(load(config)), target, notify)
-        recorder.catch_up()
-        journal = run_experiment(experiment, target, hold, record=recorder)
+    experiment = Experiment(fault=fault_named(fault), service=service, bound_s=seconds + PROOF_AND_REVERT_S)
+    target = _target(shop, config)
+    _notify(experiment.title)
+    journal = run_experiment(experiment, target, _records(shop, config, _recorder(config, target)), hold)
     if as_json:
         print(json.dumps(asdict(journal), indent=2))
     else:
@@ -90,15 +94,42 @@ def run(
     raise typer.Exit(0 if journal.status == "completed" else 1)
 
 
+@app.command(epilog="Example: watchkeeper chaos control --minutes 10 --config watchkeeper.yaml")
+def control(
+    config: ConfigPath = None,
+    shop: ShopDir = None,
+    minutes: Annotated[float, typer.Option(min=0.1, help="How long the control window lasts.")] = 10.0,
+) -> None:
+    """Keep a control window: nothing is broken, and an incident about the target in it was a false one.
+
+    Stop it (Ctrl-C) when something real happens: then nothing is recorded. It is not recorded either where customers
+    are harmed meanwhile.
+    """
+    from chaos.experiment import STEADY_STATE, alone, deviating
+    from watchkeeper.errors import ChaosError
+
+    target = _target(shop, config)
+    recorder = _recorder(config, target)
+    if recorder is None:
+        raise ChaosError("a control window is for the installation that learns from it: name it by --config")
+    _notify(f"control window: {minutes:g} minutes without a fault")
+    began = time.time()
+    with alone(target):
+        while (left := began + 60 * minutes - time.time()) > 0:
+            if reason := deviating(STEADY_STATE, target):
+                raise ChaosError(f"the control window is not recorded, since customers are harmed: {reason}")
+            time.sleep(min(1.0, left))
+    recorder.control(began, time.time(), "no fault was injected")
+    print("recorded")
+
+
 @app.command(epilog="Example: watchkeeper chaos history --shop watchkeeper-data/demo/shop")
-def history(shop: ShopDir, config: ConfigPath = None, as_json: AsJson = False) -> None:
+def history(shop: ShopDir = None, config: ConfigPath = None, as_json: AsJson = False) -> None:
     """List the experiments against a target, oldest first; `cut short`: its injector was killed, or it runs.
 
     With --config also what became of each: found, missed, joined (see docs/chaos-and-runbooks.md).
     """
-    from chaos.record import history as read_history
-
-    journals, outcomes = read_history(shop), _outcomes(config)
+    journals, outcomes = _records(shop, config, None).history(), _outcomes(config)
     if as_json:
         print(json.dumps([{**asdict(journal), "outcome": outcomes.get(journal.id)} for journal in journals], indent=2))
         return
@@ -107,6 +138,54 @@ def history(shop: ShopDir, config: ConfigPath = None, as_json: AsJson = False) -
         print(f"{at:%Y-%m-%d %H:%M:%S}  {journal.status:13}  {outcome:9}  {journal.title}")
     if not journals:
         print("No experiment yet.")
+
+
+def _notify(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _target(shop: Path | None, config: Path | None) -> Target:
+    """The shop of a directory, else the configuration's target."""
+    from chaos.shop.running import running_shop
+    from watchkeeper.config import load
+    from watchkeeper.target import configured_target
+
+    if shop:
+        return running_shop(shop)
+    _require_one(shop, config)
+    return configured_target(load(config))
+
+
+def _records(shop: Path | None, config: Path | None, recorder: Recorder | None) -> Records:
+    """Where the target's experiments are recorded; with a recorder, after it caught up with earlier ones."""
+    from chaos.record import Records
+    from watchkeeper.config import load
+
+    _require_one(shop, config)
+    folder = shop or load(config).data_dir / FOLDER
+    if recorder is None:
+        return Records(folder)
+    recorder.catch_up(Records(folder))
+    return Records(folder, recorder)
+
+
+def _recorder(config: Path | None, target: Target) -> Recorder | None:
+    """Who records in the state database of the installation that learns; None where none is named."""
+    if config is None:
+        _notify("not recorded; use --config to name the installation that learns from it")
+        return None
+    from chaos.truth import Recorder
+    from watchkeeper.config import load
+    from watchkeeper.state.database import Database
+
+    return Recorder(Database.open(load(config)), target, _notify)
+
+
+def _require_one(shop: Path | None, config: Path | None) -> None:
+    from watchkeeper.errors import ChaosError
+
+    if not shop and not config:
+        raise ChaosError("name the target: --shop DIR, or --config FILE with `runbooks.target`")
 
 
 def _outcomes(config: Path | None) -> Mapping[str, str | None]:

@@ -17,14 +17,15 @@ from chaos.demo.loop import Loop
 from chaos.demo.processes import Patience, Shop, Stopped
 from chaos.demo.screen import progress
 from chaos.demo.settings import Settings, prepare
-from chaos.demo.story import Plan, Story
+from chaos.demo.story import Plan, Stage, Story
 from chaos.experiment import Experiment
 from chaos.experiment import run as run_experiment
-from chaos.fault import Effect
-from chaos.faults import FAULTS
-from chaos.targets.shop import Target
-from watchkeeper.errors import ChaosError
+from chaos.fault import Effect, services_for
+from chaos.registry import faults
+from chaos.shop.running import shop_target
+from watchkeeper.errors import ChaosError, TargetError
 from watchkeeper.roles.up import Interrupted, Supervisor, stopping_on_signals
+from watchkeeper.target import Target
 
 RATE_PER_S = 16.0
 WARM_UP_S = 60.0
@@ -81,20 +82,21 @@ def _render(screen: _Screen) -> Panel:
 
 def _course(settings: Settings, seed: int, auto: bool, patience: Patience, screen: _Screen) -> None:
     loop = Loop(settings.config)
-    target = Target(f"http://127.0.0.1:{settings.shop_port}", settings.shop_token, settings.shop_dir)
-    story = Story(loop, target, patience, screen.steps.append, began=time.time())
+    target = shop_target(f"http://127.0.0.1:{settings.shop_port}", settings.shop_token)
+    stage = Stage(loop=loop, target=target, records_dir=settings.shop_dir, patience=patience)
+    story = Story(stage, screen.steps.append, began=time.time())
     human = ScriptedHuman(settings.stand_in_url, patience, story.verdict) if auto else None
     if human:
         human.start()
     try:
         screen.headline = f"Warming up for {WARM_UP_S:g} s: Watchkeeper learns what is normal. Have a look around:"
         story.warm_up(WARM_UP_S)
-        _break(loop, target, story, patience, screen, _plan(seed))
+        _break(story, screen, _plan(seed, target))
         screen.headline = "That was the loop. Break something else with `watchkeeper chaos run`, or press Ctrl-C."
         screen.steps.append(f"watchkeeper chaos run hang cart --shop {settings.shop_dir}")
     except Stopped:
         pass
-    except ChaosError as error:
+    except (ChaosError, TargetError) as error:
         screen.headline = f"The experiment was refused: {error.message}"
     finally:
         target.close()
@@ -103,31 +105,31 @@ def _course(settings: Settings, seed: int, auto: bool, patience: Patience, scree
         loop.close()
 
 
-def _plan(seed: int) -> Plan:
+def _plan(seed: int, target: Target) -> Plan:
     dice = random.Random(seed)
-    fault = FAULTS[dice.choice(FIRST_FAULTS)]
-    return Plan(fault=fault, service=dice.choice(fault.targets))
+    fault = faults()[dice.choice(FIRST_FAULTS)]
+    return Plan(fault=fault, service=dice.choice(services_for(fault, target)))
 
 
-def _break(loop: Loop, target: Target, story: Story, patience: Patience, screen: _Screen, plan: Plan) -> None:
+def _break(story: Story, screen: _Screen, plan: Plan) -> None:
     """One experiment whose end is the human's resolve (or the fault's bound)."""
-    since = time.time()
+    since, loop = time.time(), story.loop
     story.remember(plan, since)
     models = loop.model_versions()
 
     def follow(effect: Effect) -> None:
         screen.headline = f"A fault: {plan.fault.name} in {plan.service}. It is your page: open Slack below."
         screen.steps.append(f"took effect: {effect.detail}" if effect.proved else f"no effect: {effect.detail}")
-        for _ in patience.every(0.5, FAULT_BOUND_S - 20):
+        for _ in story.patience.every(0.5, FAULT_BOUND_S - 20):
             screen.incident = story.first(since)
             if screen.incident and screen.incident.human_state == "resolved":
                 return
 
     journal = run_experiment(
         Experiment(fault=plan.fault, service=plan.service, bound_s=FAULT_BOUND_S),
-        target,
+        story.target,
+        story.records(),
         follow,
-        record=story.truth_kept(),
     )
     incident = story.first(since)
     if incident:

@@ -11,8 +11,8 @@ from sqlalchemy import select
 from alerting.incidents.commands import Incidents
 from alerting.incidents.machine import Incident
 from chaos.demo.report import FaultReport, ranked
-from chaos.faults import FAULTS
 from chaos.record import Journal
+from chaos.registry import faults
 from chaos.truth import settle
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config
@@ -115,7 +115,7 @@ class Loop:
         return FaultReport(
             fault=journal.fault,
             target=journal.target,
-            mechanism=FAULTS[journal.fault].mechanism,
+            mechanism=faults()[journal.fault].mechanism,
             injected_at=utc(journal.injected_at).isoformat(),
             took_effect=journal.effect.proved,
             effect=journal.effect.detail,

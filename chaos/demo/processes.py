@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -16,16 +14,12 @@ from contextlib import contextmanager
 import psutil
 
 from chaos.demo.settings import Settings
+from watchkeeper.child_process import end_with_parent
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.roles.startup import STILL_S, Movement, mark_of_process
 from watchkeeper.roles.up import Interrupted
 
-PR_SET_PDEATHSIG = 1
 STOP_WITHIN_S = 10.0
-
-
-def _end_with_parent() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class Shop:
@@ -55,7 +49,7 @@ class Shop:
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **tokens},
-                preexec_fn=_end_with_parent,  # noqa: PLW1509 - nothing else runs in this process yet
+                preexec_fn=end_with_parent,  # noqa: PLW1509 - nothing else runs in this process yet
                 start_new_session=True,
             )
         self._log = log

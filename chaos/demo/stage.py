@@ -13,8 +13,8 @@ from chaos.demo.loop import Loop
 from chaos.demo.processes import Patience, PeakMemory, Shop, Stopped, shop_memory_mib
 from chaos.demo.report import Measured
 from chaos.demo.settings import Settings, prepare
-from chaos.demo.story import Story
-from chaos.targets.shop import Target
+from chaos.demo.story import Stage, Story
+from chaos.shop.running import shop_target
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.roles.up import Interrupted, Supervisor, stopping_on_signals
 
@@ -97,8 +97,9 @@ class _Course(threading.Thread, Generic[Played]):
     def _with_human(self) -> Played:
         settings = self._settings
         loop = Loop(settings.config)
-        target = Target(f"http://127.0.0.1:{settings.shop_port}", settings.shop_token, settings.shop_dir)
-        story = Story(loop, target, self._patience, self._notify, began=self._began)
+        target = shop_target(f"http://127.0.0.1:{settings.shop_port}", settings.shop_token)
+        stage = Stage(loop=loop, target=target, records_dir=settings.shop_dir, patience=self._patience)
+        story = Story(stage, self._notify, began=self._began)
         human = ScriptedHuman(settings.stand_in_url, self._patience, story.verdict)
         human.start()
         try:

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from alerting.incidents.machine import Incident
 from chaos.demo.human import Verdict
@@ -14,12 +15,14 @@ from chaos.demo.processes import Patience
 from chaos.demo.report import FaultReport
 from chaos.experiment import Experiment, run
 from chaos.fault import Effect, Fault
-from chaos.faults import FAULTS
-from chaos.targets.shop import Target
+from chaos.record import Records
+from chaos.registry import faults
+from chaos.shop.topology import PLANS
 from chaos.truth import Recorder
 from detectors.recorded_readiness import read_readiness
-from watchkeeper.errors import ChaosError
+from watchkeeper.errors import ChaosError, TargetError
 from watchkeeper.roles.startup import STILL_S
+from watchkeeper.target import Target
 from watchkeeper.vocabulary import Diagnosis
 
 WARM_UP_S = 45.0
@@ -38,6 +41,9 @@ QUIET_BETWEEN_S = 22.0
 STILL_OPEN_S = 20.0
 LEARNING_WITHIN_S = 15.0
 BOUND_S = 100.0
+STEADY_WITHIN_S = 20.0
+# What the demo breaks; faults of other packages are not part of it.
+FAULTS = ("latency", "bad_deploy", "kill", "hang", "cpu_hog", "db_lock")
 
 Notify = Callable[[str], None]
 
@@ -56,24 +62,35 @@ def choose(seed: int) -> tuple[Plan, ...]:
     Seeds that follow each other give every fault another target: the services are dealt out once for a round of
     seeds, and each seed of the round turns the deal on by one.
     """
-    services = sorted(set.intersection(*(set(fault.targets) for fault in FAULTS.values())))
+    services = sorted(plan.name for plan in PLANS if plan.may_break)
     random.Random(seed // len(services)).shuffle(services)
     plans = [
-        Plan(fault=fault, service=services[(number + seed) % len(services)])
-        for number, fault in enumerate(FAULTS.values())
+        Plan(fault=faults()[name], service=services[(number + seed) % len(services)])
+        for number, name in enumerate(FAULTS)
     ]
     random.Random(seed).shuffle(plans)
     return tuple(plans)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """Where a course is played: the loop's state, the target and the folder of its records, and how to wait."""
+
+    loop: Loop
+    target: Target
+    records_dir: Path
+    patience: Patience
+
+
 class Story:
     """Runs the course and remembers what is true at each moment, for the scripted human."""
 
-    def __init__(self, loop: Loop, target: Target, patience: Patience, notify: Notify, *, began: float) -> None:
+    def __init__(self, stage: Stage, notify: Notify, *, began: float) -> None:
         """`began` is when the run began, in Unix seconds."""
-        self.loop = loop
-        self.target = target
-        self.patience = patience
+        self.loop = stage.loop
+        self.target = stage.target
+        self.patience = stage.patience
+        self._records_dir = stage.records_dir
         self.notify = notify
         self._truths: list[tuple[float, float | None, Plan]] = []
         self.control_pages = 0
@@ -135,13 +152,19 @@ class Story:
         """Who keeps what is true of the target in the state database."""
         return Recorder(self.loop.db, self.target, self.notify)
 
+    def records(self) -> Records:
+        """The records of the target's experiments, with the state database behind them."""
+        return Records(self._records_dir, self.truth_kept())
+
     def break_one(self, plan: Plan) -> FaultReport:
         """Break one service, watch the loop, revert what is left, and report.
 
         Raises:
             ChaosError: the experiment was refused.
         """
-        experiment = Experiment(fault=plan.fault, service=plan.service, bound_s=BOUND_S)
+        experiment = Experiment(
+            fault=plan.fault, service=plan.service, bound_s=BOUND_S, steady_within_s=STEADY_WITHIN_S
+        )
         self.notify(f"▶ {plan.fault.name} in {plan.service}: {plan.fault.description}")
         since = time.time()
         seen: list[Diagnosis] = []
@@ -150,9 +173,8 @@ class Story:
             journal = run(
                 experiment,
                 self.target,
+                self.records(),
                 lambda effect: self._follow(effect, since, seen),
-                record=self.truth_kept(),
-                steady_within_s=20.0,
             )
         finally:
             self._truths[-1] = (since, time.time(), plan)
@@ -270,7 +292,7 @@ def run_course(story: Story, seed: int) -> tuple[list[FaultReport], list[str]]:
         story.still_to_come = len(plans) - number - 1
         try:
             reports.append(story.break_one(plan))
-        except ChaosError as error:
+        except (ChaosError, TargetError) as error:
             problems.append(f"{plan.fault.name} in {plan.service}: {error.message}")
         if number < len(plans) - 1:
             story.settle()

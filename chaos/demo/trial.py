@@ -24,12 +24,11 @@ from chaos.demo.loop import paged_at
 from chaos.demo.promotion import Operator, Promotion
 from chaos.demo.report import FaultReport, Measured
 from chaos.demo.stage import Notify, perform
-from chaos.demo.story import LATE_RESOLVE_S, Plan, Story, choose
+from chaos.demo.story import FAULTS, LATE_RESOLVE_S, Plan, Story, choose
 from chaos.experiment import STEADY_STATE
-from chaos.faults import FAULTS
 from chaos.scorecard import Scored, score
 from chaos.shop.topology import PLANS
-from watchkeeper.errors import ChaosError
+from watchkeeper.errors import ChaosError, TargetError
 
 CHANGE_LASTS_S = 30.0
 HURT_SECONDS_AT_MOST = 3
@@ -210,7 +209,7 @@ class _Trial:
                     faults.append(self._story.break_one(step))
                 else:
                     benign_changes.append(self._change(phase, step))
-            except ChaosError as error:
+            except (ChaosError, TargetError) as error:
                 self._problems.append(f"{step}: {error.message}")
                 self._story.notify(f"  refused: {error.message}")
             self._story.settle()
@@ -229,14 +228,16 @@ class _Trial:
             if all(one.human_state == "resolved" or not one.thread for one in story.loop.opened_since(since)):
                 break
         opened = story.loop.opened_since(since)
-        story.truth_kept().control(since, time.time(), f"{step.name} in {step.service}: customers stayed well")
-        story.loop.settle()
+        benign = hurt <= HURT_SECONDS_AT_MOST
+        if benign:  # else a page was right, whatever caused it
+            story.truth_kept().control(since, time.time(), f"{step.name} in {step.service}: customers stayed well")
+            story.loop.settle()
         paged = [one for one in opened if paged_at(one)]
         report = BenignChangeReport(
             name=step.name,
             service=step.service,
             phase=phase,
-            benign=hurt <= HURT_SECONDS_AT_MOST,
+            benign=benign,
             hurt_seconds=hurt,
             opened=len(opened),
             paged=tuple(one.id for one in paged),

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from chaos.fault import Baseline, lease
-from chaos.targets.shop import ProbeSample, Target
+from chaos.fault import Baseline, do, leased
+from watchkeeper.target import LEASE, Lease, ProbeSample, Target
 from watchkeeper.vocabulary import Mechanism
 
 
@@ -18,24 +18,24 @@ class BadDeploy:
     name: str = "bad_deploy"
     mechanism: Mechanism = "deploy"
     description: str = "a new version goes out, and most of its requests fail"
-    targets: tuple[str, ...] = ("catalogue", "cart", "orders", "payments", "inventory", "shipping", "recommendations")
+    needs: frozenset[str] = frozenset({"deploy", "rollback", LEASE})
 
     @contextmanager
     def inject(self, target: Target, service: str, bound_s: float) -> Iterator[None]:
         """Deploy; roll back on exit, unless somebody did so already."""
-        good = target.service(service).version
-        bad = target.act(service, "deploy", {"defect": "errors"})
-        with lease(target, service, "rollback", bound_s, if_instance=bad["instance"]):
+        good = target.status(service).version
+        with leased(target, Lease(service=service, verb="rollback", after_s=bound_s, unless_version=good)):
             try:
+                do(target, service, "deploy", defect="errors")
                 yield
             finally:
-                if target.service(service).version != good:
-                    target.act(service, "rollback")
+                if target.status(service).version != good:
+                    do(target, service, "rollback")
 
     def harmed(self, target: Target, service: str, before: Baseline, sample: ProbeSample) -> str:
         if sample.status < 500:
             return ""
-        version = target.service(service).version
+        version = target.status(service).version
         if version == before.state.version:
             return ""
         return f"version {version} answers {sample.status}; {before.state.version} did not"

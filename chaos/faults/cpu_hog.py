@@ -8,10 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaos.fault import Baseline
-from chaos.targets.shop import ProbeSample, Target
+from chaos.fault import Baseline, do, host_of
+from watchkeeper.target import HOST, ProbeSample, Target
 from watchkeeper.vocabulary import Mechanism
 
+# Harm is a request that takes this many times the median of before, and this much longer at least.
+SLOWER_TIMES = 2.5
+SLOWER_BY_S = 0.03
+# A busy loop can run at all looks but those that the machine's other work takes away.
 LEAST_SHARE = 0.7
 LOOKS = 12
 LOOK_EVERY_S = 0.03
@@ -25,23 +29,23 @@ class CpuHog:
     name: str = "cpu_hog"
     mechanism: Mechanism = "cpu"
     description: str = "a runaway loop burns the processor inside it"
-    targets: tuple[str, ...] = ("catalogue", "cart", "orders", "payments", "inventory", "shipping", "recommendations")
+    needs: frozenset[str] = frozenset({"burn", "restart", HOST})
 
     @contextmanager
     def inject(self, target: Target, service: str, bound_s: float) -> Iterator[None]:
         """Start the loop; on exit replace the instance, unless somebody did so already."""
-        instance = target.service(service).instance
-        target.burn(service, bound_s, self.threads)
+        instance = target.status(service).instance
+        do(target, service, "burn", seconds=bound_s, threads=self.threads)
         try:
             yield
         finally:
-            if target.service(service).instance == instance:
-                target.act(service, "restart")
+            if target.status(service).instance == instance:
+                do(target, service, "restart")
 
     def harmed(self, target: Target, service: str, before: Baseline, sample: ProbeSample) -> str:
-        if sample.seconds < max(2.5 * before.median_s, before.median_s + 0.03):
+        if sample.seconds < max(SLOWER_TIMES * before.median_s, before.median_s + SLOWER_BY_S):
             return ""
-        share = _wants_processor(target.service(service).pid)
+        share = _wants_processor(host_of(target, service).pid)
         if share < LEAST_SHARE:
             return ""
         return (

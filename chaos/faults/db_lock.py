@@ -9,11 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaos.fault import Baseline
-from chaos.targets.shop import ProbeSample, Target
+from chaos.fault import Baseline, host_of
 from watchkeeper.errors import ChaosError
+from watchkeeper.target import HOST, ProbeSample, Target
 from watchkeeper.vocabulary import Mechanism
 
+# Harm is a request that waits so much longer than before: services give up on a lock after 1.5 s.
+WAITS_S = 0.7
 HOLDER = Path(__file__).with_name("lock_holder.py")
 
 
@@ -24,12 +26,14 @@ class DatabaseLock:
     name: str = "db_lock"
     mechanism: Mechanism = "database"
     description: str = "another process holds its database locked"
-    targets: tuple[str, ...] = ("catalogue", "cart", "orders", "payments", "inventory", "shipping", "recommendations")
+    needs: frozenset[str] = frozenset({HOST})
 
     @contextmanager
     def inject(self, target: Target, service: str, bound_s: float) -> Iterator[None]:
         """Start the holder; end it on exit, unless somebody did so already."""
-        database = target.service(service).database
+        database = host_of(target, service).database
+        if not database:
+            raise ChaosError(f"{service} names no database file that could be locked")
         holder = subprocess.Popen(
             [sys.executable, "-P", str(HOLDER), database, str(bound_s)], stdout=subprocess.PIPE, text=True
         )
@@ -44,9 +48,9 @@ class DatabaseLock:
                 holder.stdout.close()
 
     def harmed(self, target: Target, service: str, before: Baseline, sample: ProbeSample) -> str:
-        if sample.seconds < before.median_s + 0.7:
+        if sample.seconds < before.median_s + WAITS_S:
             return ""
-        if target.service(service).state != "running":
+        if target.status(service).state != "running":
             return ""
         how = f"answers {sample.status}" if sample.status else f"ends in {sample.reason}"
         return f"a request that needs the database {how} after {sample.seconds:.1f} s"

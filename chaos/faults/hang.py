@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from chaos.fault import Baseline, lease
-from chaos.targets.shop import ProbeSample, Target
+from chaos.fault import Baseline, do, host_of, leased
+from watchkeeper.target import HOST, LEASE, Lease, ProbeSample, Target
 from watchkeeper.vocabulary import Mechanism
 
 
@@ -20,20 +20,20 @@ class Hang:
     name: str = "hang"
     mechanism: Mechanism = "hung"
     description: str = "its process hangs: it takes requests and never answers"
-    targets: tuple[str, ...] = ("catalogue", "cart", "orders", "payments", "inventory", "shipping", "recommendations")
+    needs: frozenset[str] = frozenset({"resume", LEASE, HOST})
 
     @contextmanager
     def inject(self, target: Target, service: str, bound_s: float) -> Iterator[None]:
         """Stop the instance; let it go on at exit, unless it was replaced."""
-        state = target.service(service)
-        with lease(target, service, "resume", bound_s, if_instance=state.instance):
-            os.kill(state.pid, signal.SIGSTOP)
+        instance, pid = target.status(service).instance, host_of(target, service).pid
+        with leased(target, Lease(service=service, verb="resume", after_s=bound_s, if_instance=instance)):
+            os.kill(pid, signal.SIGSTOP)
             try:
                 yield
             finally:
-                target.act(service, "resume")
+                do(target, service, "resume")
 
     def harmed(self, target: Target, service: str, before: Baseline, sample: ProbeSample) -> str:
-        if sample.ok or target.service(service).state != "stopped":
+        if sample.ok or target.status(service).state != "stopped":
             return ""
-        return f"process {before.state.pid} is stopped, and a request ends in {sample.reason or sample.status}"
+        return f"instance {before.state.instance} is stopped, and a request ends in {sample.reason or sample.status}"

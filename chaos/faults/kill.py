@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from chaos.fault import Baseline, lease
-from chaos.targets.shop import ProbeSample, Target
+from chaos.fault import Baseline, do, host_of, leased
+from watchkeeper.target import HOST, LEASE, Lease, ProbeSample, Target
 from watchkeeper.vocabulary import Mechanism
 
 
@@ -20,19 +20,20 @@ class Kill:
     name: str = "kill"
     mechanism: Mechanism = "killed"
     description: str = "its process is killed and does not come back by itself"
-    targets: tuple[str, ...] = ("catalogue", "cart", "orders", "payments", "inventory", "shipping", "recommendations")
+    needs: frozenset[str] = frozenset({"start", LEASE, HOST})
 
     @contextmanager
     def inject(self, target: Target, service: str, bound_s: float) -> Iterator[None]:
         """Kill the instance; start a new one on exit, unless somebody did so already."""
-        with lease(target, service, "start", bound_s):
-            os.kill(target.service(service).pid, signal.SIGKILL)
+        pid = host_of(target, service).pid
+        with leased(target, Lease(service=service, verb="start", after_s=bound_s)):
+            os.kill(pid, signal.SIGKILL)
             try:
                 yield
             finally:
-                target.act(service, "start")
+                do(target, service, "start")
 
     def harmed(self, target: Target, service: str, before: Baseline, sample: ProbeSample) -> str:
-        if sample.ok or target.service(service).state != "exited":
+        if sample.ok or target.status(service).state != "exited":
             return ""
-        return f"process {before.state.pid} is gone, and a request ends in {sample.reason or sample.status}"
+        return f"instance {before.state.instance} is gone, and a request ends in {sample.reason or sample.status}"

@@ -10,12 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaos.fault import Baseline, lease
-from chaos.targets.shop import ProbeSample, Target
+from chaos.fault import Baseline, do, host_of, leased
 from watchkeeper.errors import ChaosError
+from watchkeeper.target import HOST, LEASE, Lease, ProbeSample, Target
 from watchkeeper.vocabulary import Mechanism
 
 DRAIN_S = 1.5
+PROXY_OUTLIVES_S = 10.0  # the lease leads callers past it before it ends
+PROVEN_SHARE = 0.6  # of the delay: answers vary by as much on a busy machine
 PROXY = Path(__file__).with_name("tcp_proxy.py")
 
 
@@ -28,24 +30,24 @@ class Latency:
     name: str = "latency"
     mechanism: Mechanism = "latency"
     description: str = "every request to it takes over half a second longer"
-    targets: tuple[str, ...] = ("catalogue", "cart", "orders", "payments", "inventory", "shipping", "recommendations")
+    needs: frozenset[str] = frozenset({"detour", "reroute", LEASE, HOST})
 
     @contextmanager
     def inject(self, target: Target, service: str, bound_s: float) -> Iterator[None]:
         """Start the proxy and lead callers through it; it lives `bound_s` seconds by itself."""
-        port = target.service(service).port
-        numbers = [str(n) for n in (port, self.delay_ms, self.jitter_ms, bound_s + 10)]
+        port = host_of(target, service).port
+        numbers = [str(n) for n in (port, self.delay_ms, self.jitter_ms, bound_s + PROXY_OUTLIVES_S)]
         proxy = subprocess.Popen([sys.executable, "-P", str(PROXY), *numbers], stdout=subprocess.PIPE, text=True)
         try:
             if proxy.stdout is None or not (line := proxy.stdout.readline()):
                 raise ChaosError(f"the proxy in front of {service} could not start")
-            with lease(target, service, "reroute", bound_s):
-                target.act(service, "detour", {"port": int(line)})
+            with leased(target, Lease(service=service, verb="reroute", after_s=bound_s)):
+                do(target, service, "detour", port=int(line))
                 try:
                     yield
                 finally:
-                    if target.service(service).reached_at == int(line):
-                        target.act(service, "reroute")
+                    if host_of(target, service).reached_at == int(line):
+                        do(target, service, "reroute")
                     time.sleep(DRAIN_S)  # requests on the old path finish there: ending it must harm nobody
         finally:
             proxy.terminate()
@@ -55,4 +57,6 @@ class Latency:
 
     def harmed(self, target: Target, service: str, before: Baseline, sample: ProbeSample) -> str:  # noqa: ARG002
         longer_ms = (sample.seconds - before.median_s) * 1000
-        return f"a request took {longer_ms:.0f} ms longer than before" if longer_ms >= 0.6 * self.delay_ms else ""
+        if longer_ms < PROVEN_SHARE * self.delay_ms:
+            return ""
+        return f"a request took {longer_ms:.0f} ms longer than before"

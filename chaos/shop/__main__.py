@@ -21,8 +21,7 @@ from aiohttp import web
 from chaos.shop.changes import Changes
 from chaos.shop.control import Control
 from chaos.shop.processes import Processes
-
-READY_FILE = "shop.json"
+from chaos.shop.topology import READY_FILE
 
 
 def _arguments() -> argparse.Namespace:

@@ -1,10 +1,11 @@
 """The shop supervisor's control API: what an operator, or a runbook, may do to a service.
 
-    GET  /services                         who runs, where, which version
+    GET  /target                           the shop's name, and what its customers saw within the last second
+    GET  /services                         who runs, where, which version, what it can do, how to probe it
     GET  /metrics/{service}                that service's Prometheus page, at a stable address
     POST /services/{service}/{verb}        start restart resume deploy rollback detour reroute release-database
-    POST /load                             {"factor", "seconds"}: a busier or a quieter shop for a while
-    POST /leases, DELETE /leases/{id}      undo a verb after a time, even if whoever asked has died
+                                           burn traffic
+    POST /leases, DELETE /leases/{id}      do a verb after a time, even if whoever asked has died
 
 Every POST needs the token. With an `Idempotency-Key`, a repeated request is answered with the first
 one's result and does nothing again. Each request is written to `control.jsonl`.
@@ -28,6 +29,7 @@ from aiohttp import web
 from chaos.shop.changes import Changes
 from chaos.shop.load import RATE_FILE
 from chaos.shop.processes import Processes, Slot
+from chaos.shop.topology import BY_NAME, STATS_FILE
 from watchkeeper.errors import ChaosError
 
 Body = Mapping[str, Any]
@@ -53,14 +55,16 @@ class Control:
             "detour": self._detour,
             "reroute": self._reroute,
             "release-database": self._release_database,
+            "burn": self._burn,
+            "traffic": self._traffic,
         }
 
     def application(self) -> web.Application:
         app = web.Application(middlewares=[self._guard])
+        app.router.add_get("/target", self._about)
         app.router.add_get("/services", self._services)
         app.router.add_get("/metrics/{service}", self._metrics)
         app.router.add_post("/services/{service}/{verb}", self._act)
-        app.router.add_post("/load", self._load_wave)
         app.router.add_post("/leases", self._lease)
         app.router.add_delete("/leases/{lease}", self._end_lease)
         return app
@@ -84,19 +88,35 @@ class Control:
     async def _services(self, _: web.Request) -> web.Response:
         return web.json_response([self._describe(slot) for slot in self._processes.slots.values()])
 
+    async def _about(self, _: web.Request) -> web.Response:
+        try:
+            experience = json.loads((self._processes.data_dir / STATS_FILE).read_text())
+        except (FileNotFoundError, ValueError):
+            experience = None  # no customer has come yet
+        return web.json_response({"name": str(self._processes.data_dir.resolve()), "experience": experience})
+
     def _describe(self, slot: Slot) -> dict[str, Any]:
-        instance = slot.instance
+        instance, plan = slot.instance, BY_NAME[slot.service]
+        reached_at = (slot.detour or instance.port) if instance else 0
+        work = plan.probe
         return {
             "service": slot.service,
             "state": instance.state if instance else "absent",
             "instance": instance.spec.instance_id if instance else "",
             "pid": instance.pid if instance else 0,
             "port": instance.port if instance else 0,
-            "reached_at": (slot.detour or instance.port) if instance else 0,
+            "reached_at": reached_at,
             "version": slot.versions[-1][0],
             "previous_version": slot.versions[-2][0] if len(slot.versions) > 1 else "",
             "started_at": instance.started_at if instance else 0.0,
             "database": str(instance.spec.database) if instance else "",
+            "can": [*self._verbs, "lease"],
+            "may_break": plan.may_break,
+            "probe": {
+                "method": work.method,
+                "url": f"http://127.0.0.1:{reached_at}{work.path}",
+                "body": dict(work.body),
+            },
         }
 
     async def _metrics(self, request: web.Request) -> web.Response:
@@ -197,13 +217,32 @@ class Control:
                 raise ChaosError(f"process {pid} holds the lock and belongs to another user") from error
         return {"did": f"ended {len(holders)} lock holders", "holders": list(holders)}
 
-    async def _load_wave(self, request: web.Request) -> web.Response:
-        body = await request.json()
+    async def _burn(self, slot: Slot, body: Body) -> dict[str, Any]:
+        """Start a runaway loop of {"threads"} in the instance; it ends by itself after {"seconds"}."""
+        if slot.instance is None:
+            raise ChaosError(f"{slot.service} does not run")
+        url = f"http://127.0.0.1:{slot.instance.port}/debug/burn"
+        parameters = {"seconds": float(body["seconds"]), "threads": int(body.get("threads", 4))}
+        headers = {"Authorization": f"Bearer {self._token}"}
+        try:
+            timeout = aiohttp.ClientTimeout(total=5)
+            async with (
+                aiohttp.ClientSession(timeout=timeout, headers=headers) as session,
+                session.post(url, params=parameters) as answer,
+            ):
+                if answer.status >= 300:
+                    raise ChaosError(f"{slot.service} refused to burn: {answer.status} {await answer.text()}")
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise ChaosError(f"{slot.service} does not answer: {error!r}") from error
+        return {"did": f"started {parameters['threads']} busy threads"}
+
+    async def _traffic(self, _: Slot, body: Body) -> dict[str, Any]:
+        """Let customers come {"factor"} times as often for {"seconds"}; all come in at the front door."""
         factor, seconds = float(body["factor"]), min(float(body["seconds"]), LONGEST_LEASE_S)
         draft = self._processes.data_dir / f".{RATE_FILE}"
         draft.write_text(f"{factor} {time.time() + seconds}")
         draft.replace(self._processes.data_dir / RATE_FILE)
-        return web.json_response({"factor": factor, "seconds": seconds})
+        return {"did": f"traffic times {factor:g} for {seconds:g} s"}
 
     async def _lease(self, request: web.Request) -> web.Response:
         body = await request.json()
@@ -211,14 +250,17 @@ class Control:
         if verb not in self._verbs or not 0 < after_s <= LONGEST_LEASE_S:
             raise ChaosError(f"a lease needs a verb and 0 < after_s <= {LONGEST_LEASE_S:g}")
         lease = secrets.token_hex(6)
-        self._leases[lease] = asyncio.create_task(self._expire(lease, slot, verb, after_s, body.get("if_instance")))
+        self._leases[lease] = asyncio.create_task(self._expire(lease, slot, verb, body))
         return web.json_response({"lease": lease})
 
-    async def _expire(self, lease: str, slot: Slot, verb: str, after_s: float, instance: str | None) -> None:
-        await asyncio.sleep(after_s)
+    async def _expire(self, lease: str, slot: Slot, verb: str, terms: Body) -> None:
+        await asyncio.sleep(float(terms["after_s"]))
         self._leases.pop(lease, None)
+        instance, version = terms.get("if_instance"), terms.get("unless_version")
         if instance and slot.instance and slot.instance.spec.instance_id != instance:
             return  # the broken instance is gone already
+        if version and slot.versions[-1][0] == version:
+            return  # nothing was deployed, or somebody rolled it back
         await self._run(slot, verb, {}, f"lease-{lease}")
 
     async def _end_lease(self, request: web.Request) -> web.Response:

@@ -6,15 +6,13 @@ for that itself): nothing outlives the shop. Frozen objects stay shared between 
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import signal
 
 from chaos.shop import instance, load
+from watchkeeper.child_process import end_with_parent
 
-PR_SET_PDEATHSIG = 1
-
-ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+end_with_parent(signal.SIGKILL)
 gc.collect()
 gc.freeze()
 

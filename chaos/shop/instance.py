@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import hmac
 import logging
 import os
@@ -31,8 +30,8 @@ from chaos.shop.database import Database
 from chaos.shop.services import ROUTES
 from chaos.shop.services.place import Place
 from chaos.shop.topology import BY_NAME, InstanceSpec
+from watchkeeper.child_process import end_with_parent
 
-PR_SET_PDEATHSIG = 1
 ERROR_SHARE = 0.7  # of the requests that a version with the defect "errors" fails
 COLD_FOR_S = 20.0  # how long a version with the defect "cold" fills its cache
 COLD_MISS_S = 0.12
@@ -44,7 +43,7 @@ log = logging.getLogger("shop")
 
 def run(spec: InstanceSpec, ready: Connection) -> None:
     """Serve until SIGTERM. Sends the port through `ready` once the socket listens."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # no instance outlives the fork server
+    end_with_parent(signal.SIGKILL)  # no instance outlives the fork server
     random.seed()
     app = build(spec)
     telemetry.start(spec, app)

@@ -7,7 +7,6 @@ written to `load.json`, for probes and for the curious.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import json
 import math
 import random
@@ -20,15 +19,14 @@ from pathlib import Path
 import aiohttp
 
 from chaos.shop.mesh import Routes
-from chaos.shop.topology import PRODUCTS
+from chaos.shop.topology import PRODUCTS, STATS_FILE
+from watchkeeper.child_process import end_with_parent
 
-PR_SET_PDEATHSIG = 1
 WAVE_PERIOD_S = 240.0
 WAVE_HEIGHT = 0.15
 TIMEOUT_S = 4.0
 MOST_AT_ONCE = 200
 RATE_FILE = "load-factor"
-STATS_FILE = "load.json"
 # Journey → share of arrivals. Every service gets several requests a second.
 JOURNEYS = {"home": 0.17, "product": 0.30, "cart": 0.20, "checkout": 0.20, "order": 0.13}
 
@@ -52,7 +50,7 @@ class Seen:
 
 def run(data_dir: Path, rate_per_s: float, seed: int) -> None:
     """Send journeys until killed; the parent's death ends this process too."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent(signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor decides when it ends
     asyncio.run(_drive(data_dir, rate_per_s, random.Random(seed)))
 

@@ -17,6 +17,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 FIRST_VERSION = "1.4.0"
+READY_FILE = "shop.json"  # in the data directory: where a running shop is reached
+STATS_FILE = "load.json"  # beside it: what customers saw within the last second
 PRODUCTS = 60  # catalogue and inventory create as many rows
 
 
@@ -31,12 +33,13 @@ class Work:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServicePlan:
-    """One service. `probe` is what an outsider asks to see whether it works; `callers` send it traffic."""
+    """One service. `probe` is what an outsider asks to see whether it works; `may_break` opts in to experiments."""
 
     name: str
     calls: tuple[str, ...]
     probe: Work
     client_timeout_s: float = 2.0
+    may_break: bool = True
 
 
 PLANS: tuple[ServicePlan, ...] = (
@@ -45,6 +48,7 @@ PLANS: tuple[ServicePlan, ...] = (
         calls=("catalogue", "recommendations", "cart", "orders"),
         probe=Work(method="GET", path="/"),
         client_timeout_s=3.0,
+        may_break=False,  # without the front door customers and probes see nothing of the others
     ),
     ServicePlan(name="catalogue", calls=("inventory",), probe=Work(method="GET", path="/products?page=1")),
     ServicePlan(name="recommendations", calls=("catalogue",), probe=Work(method="GET", path="/recommendations/3")),
@@ -64,11 +68,6 @@ PLANS: tuple[ServicePlan, ...] = (
     ServicePlan(name="shipping", calls=(), probe=Work(method="POST", path="/quotes", body={"order": 0, "items": 1})),
 )
 BY_NAME: Mapping[str, ServicePlan] = MappingProxyType({plan.name: plan for plan in PLANS})
-
-
-def callers_of(service: str) -> tuple[str, ...]:
-    """The services that call `service`, in the order of the plan."""
-    return tuple(plan.name for plan in PLANS if service in plan.calls)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

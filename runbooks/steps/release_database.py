@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from runbooks.targets.shop import Services, ServiceStatus
+from watchkeeper.target import ServiceStatus, Target
 
 
 class ReleaseDatabase:
-    """Only processes that are not the target's own services. A human must look at what they were doing: no undo."""
+    """Only processes that are not the target's own services. A human must look at what they were doing."""
+
+    needs = frozenset({"release-database"})
 
     def plan(self, service: str, status: ServiceStatus | None) -> str:
         of = f" (now: {status.state})" if status else ""
         return f"end foreign processes that hold the database of {service} locked{of}"
 
-    def run(self, target: Services, service: str, key: str) -> str:
-        return target.act(service, "release-database", key)
-
-    def undo(self, target: Services, service: str, key: str) -> str | None:  # noqa: ARG002
-        return None
+    def run(self, target: Target, service: str, key: str) -> str:
+        return target.act(service, "release-database", key=key)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from runbooks.targets.shop import Services, ServiceStatus
+from watchkeeper.target import ServiceStatus, Target
 
 
 class Restart:
-    """The new one takes over first; then the old one is stopped, or killed if it hangs. Nothing to undo."""
+    """The new one takes over first; then the old one is stopped, or killed if it hangs."""
+
+    needs = frozenset({"restart"})
 
     def plan(self, service: str, status: ServiceStatus | None) -> str:
         now = f" (now: {status.instance}, {status.state})" if status else ""
         return f"start a fresh instance of {service}, lead traffic to it, stop the old one{now}"
 
-    def run(self, target: Services, service: str, key: str) -> str:
-        return target.act(service, "restart", key)
-
-    def undo(self, target: Services, service: str, key: str) -> str | None:  # noqa: ARG002
-        return None
+    def run(self, target: Target, service: str, key: str) -> str:
+        return target.act(service, "restart", key=key)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from runbooks.targets.shop import Services, ServiceStatus
+from watchkeeper.target import ServiceStatus, Target
 
 
 class Rollback:
-    """Deploys the earlier version. A human decides whether the later one comes back: no undo by machine."""
+    """Deploys the earlier version. A human decides whether the later one comes back."""
+
+    needs = frozenset({"rollback"})
 
     def plan(self, service: str, status: ServiceStatus | None) -> str:
         if status and status.previous_version:
             return f"roll {service} back from {status.version} to {status.previous_version}"
         return f"roll {service} back to the version before"
 
-    def run(self, target: Services, service: str, key: str) -> str:
-        return target.act(service, "rollback", key)
-
-    def undo(self, target: Services, service: str, key: str) -> str | None:  # noqa: ARG002
-        return None
+    def run(self, target: Target, service: str, key: str) -> str:
+        return target.act(service, "rollback", key=key)

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import time
 
-from runbooks.targets.shop import Services, ServiceStatus
 from watchkeeper.errors import RunbookError
+from watchkeeper.target import ServiceStatus, Target
 
-WITHIN_S = 10.0
-STEADY_S = 1.0
+WITHIN_S = 10.0  # a fresh instance answers within a second or two
+STEADY_S = 1.0  # so long it must run without a break: a process that crashes at once is no repair
+LOOK_EVERY_S = 0.2
 
 
 class Verify:
     """Reads only. The detectors decide whether the incident is over."""
 
+    needs: frozenset[str] = frozenset()
+
     def plan(self, service: str, status: ServiceStatus | None) -> str:  # noqa: ARG002
         return f"check that {service} runs"
 
-    def run(self, target: Services, service: str, key: str) -> str:  # noqa: ARG002
+    def run(self, target: Target, service: str, key: str) -> str:  # noqa: ARG002
         deadline = time.monotonic() + WITHIN_S
         since: float | None = None
         while time.monotonic() < deadline:
@@ -27,8 +30,5 @@ class Verify:
                 since = time.monotonic()
             elif time.monotonic() - since >= STEADY_S:
                 return f"{service} runs"
-            time.sleep(0.2)
+            time.sleep(LOOK_EVERY_S)
         raise RunbookError(f"{service} does not run: {target.status(service).state}")
-
-    def undo(self, target: Services, service: str, key: str) -> str | None:  # noqa: ARG002
-        return "nothing to undo"

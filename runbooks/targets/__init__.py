@@ -1,1 +1,1 @@
-"""What steps act on."""
+"""What steps act on: one file a kind of target. The Protocol is `watchkeeper.target.Target`."""

@@ -16,9 +16,10 @@ import pytest
 
 from chaos.experiment import Experiment, run, validate
 from chaos.fault import Effect
-from chaos.faults import FAULTS
-from chaos.record import Journal, history, keep
-from chaos.targets.shop import Target
+from chaos.record import Journal, Records
+from chaos.registry import faults
+from chaos.shop.running import running_shop
+from tests.running_shop import RunningShop
 from tests.waiting import STALLED_S, until
 from watchkeeper.errors import ChaosError
 
@@ -26,21 +27,21 @@ pytestmark = pytest.mark.xdist_group("shop")
 
 
 @pytest.mark.parametrize(("name", "service"), [("bad_deploy", "shipping"), ("hang", "payments"), ("db_lock", "cart")])
-def test_what_it_breaks_it_reverts(shop: Target, name: str, service: str) -> None:
+def test_what_it_breaks_it_reverts(shop: RunningShop, name: str, service: str) -> None:
     """When nobody else repairs it, the fault's own end reverts it: same version, running, answering."""
-    version = shop.service(service).version
-    with FAULTS[name].inject(shop, service, 30.0):
-        broken = [shop.ask(service, timeout_s=0.4) for _ in range(6)]
+    version = shop.target.status(service).version
+    with faults()[name].inject(shop.target, service, 30.0):
+        broken = [shop.target.probe(service, timeout_s=0.4) for _ in range(6)]
     assert not all(sample.ok for sample in broken)
-    until(lambda: shop.ask(service).ok)
-    assert (shop.service(service).state, shop.service(service).version) == ("running", version)
+    until(lambda: shop.target.probe(service).ok)
+    assert (shop.target.status(service).state, shop.target.status(service).version) == ("running", version)
 
 
-def test_an_experiment_keeps_its_journal_and_the_truth(shop: Target) -> None:
+def test_an_experiment_keeps_its_journal_and_the_truth(shop: RunningShop) -> None:
     """What was broken, whether it took effect and when it was reverted stands in the journal and in the truth file."""
-    experiment = Experiment(fault=FAULTS["latency"], service="orders", bound_s=30)
+    experiment = Experiment(fault=faults()["latency"], service="orders", bound_s=30)
     seen: list[Effect] = []
-    journal = run(experiment, shop, seen.append)
+    journal = run(experiment, shop.target, shop.records, seen.append)
     assert (journal.status, journal.steady_again) == ("completed", True)
     assert journal.injected_at <= journal.effect.since <= journal.reverted_at <= journal.end
     assert seen == [journal.effect]
@@ -48,38 +49,38 @@ def test_an_experiment_keeps_its_journal_and_the_truth(shop: Target) -> None:
     assert (truth["fault"], truth["target"], truth["took_effect"]) == ("latency", "orders", True)
 
 
-def test_the_journal_is_kept_when_the_hold_fails(shop: Target) -> None:
+def test_the_journal_is_kept_when_the_hold_fails(shop: RunningShop) -> None:
     """An exception while the fault holds still reverts it and still leaves a journal."""
 
     def fail(_: Effect) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(Experiment(fault=FAULTS["latency"], service="shipping", bound_s=30), shop, fail)
+        run(Experiment(fault=faults()["latency"], service="shipping", bound_s=30), shop.target, shop.records, fail)
     entry = json.loads((shop.data_dir / "chaos-journal.jsonl").read_text().splitlines()[-1])
     assert entry["status"] == "interrupted"
-    assert shop.service("shipping").reached_at == shop.service("shipping").port
+    assert shop.host("shipping").reached_at == shop.host("shipping").port
 
 
-def test_the_supervisor_repairs_when_the_injector_is_killed(shop: Target) -> None:
+def test_the_supervisor_repairs_when_the_injector_is_killed(shop: RunningShop) -> None:
     """A fault ends by itself within its bound, even after kill -9 of whoever injected it."""
     script = (
-        "import sys, time; from pathlib import Path; from chaos.faults import FAULTS\n"
-        "from chaos.targets.shop import Target\n"
-        "with FAULTS['hang'].inject(Target.at(Path(sys.argv[1])), 'inventory', 4.0):\n"
+        "import sys, time; from pathlib import Path; from chaos.registry import faults\n"
+        "from chaos.shop.running import running_shop\n"
+        "with faults()['hang'].inject(running_shop(Path(sys.argv[1])), 'inventory', 4.0):\n"
         "    print('broken', flush=True); time.sleep(60)"
     )
     command = [sys.executable, "-c", script, str(shop.data_dir)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as injector:
         assert injector.stdout is not None
         assert injector.stdout.readline().strip() == "broken"
-        assert shop.service("inventory").state == "stopped"
+        assert shop.target.status("inventory").state == "stopped"
         injector.kill()
-    until(lambda: shop.service("inventory").state != "stopped")
-    assert until(lambda: shop.ask("inventory").ok)
+    until(lambda: shop.target.status("inventory").state != "stopped")
+    assert until(lambda: shop.target.probe("inventory").ok)
 
 
-def test_an_experiment_whose_injector_is_killed_is_recorded_as_cut_short(shop: Target) -> None:
+def test_an_experiment_whose_injector_is_killed_is_recorded_as_cut_short(shop: RunningShop) -> None:
     """kill -9 while the fault holds: journal and truth record it at once, and another experiment adds its own row."""
     program = Path(sys.executable).with_name("watchkeeper")
     command = [program, "chaos", "run", "latency", "cart", "--shop", str(shop.data_dir)]
@@ -87,16 +88,16 @@ def test_an_experiment_whose_injector_is_killed_is_recorded_as_cut_short(shop: T
         assert injector.stderr is not None
         assert any("took effect" in line for line in injector.stderr)
         injector.kill()
-    journal = history(shop.data_dir)[-1]
+    journal = shop.records.history()[-1]
     assert (journal.status, journal.fault, journal.target) == ("cut short", "latency", "cart")
     assert journal.effect.proved
     truth = json.loads((shop.data_dir / "chaos-truth.jsonl").read_text().splitlines()[-1])
     assert (truth["id"], truth["cut_short"], truth["took_effect"]) == (journal.id, True, True)
     assert truth["ended_at"] == pytest.approx(truth["injected_at"] + 50)
-    until(lambda: shop.service("cart").reached_at == shop.service("cart").port, moving=lambda: int(time.time() // 10))
-    before = [one.id for one in history(shop.data_dir)]
-    run(Experiment(fault=FAULTS["kill"], service="shipping", bound_s=30), shop, lambda _: None)
-    assert [one.id for one in history(shop.data_dir)][:-1] == before
+    until(lambda: shop.host("cart").reached_at == shop.host("cart").port, moving=lambda: int(time.time() // 10))
+    before = [one.id for one in shop.records.history()]
+    run(Experiment(fault=faults()["kill"], service="shipping", bound_s=30), shop.target, shop.records, lambda _: None)
+    assert [one.id for one in shop.records.history()][:-1] == before
 
 
 def test_an_experiment_is_in_the_journal_before_it_breaks_anything(tmp_path: Path) -> None:
@@ -117,10 +118,10 @@ def test_an_experiment_is_in_the_journal_before_it_breaks_anything(tmp_path: Pat
         deviations=(),
         steady_again=False,
     )
-    keep(tmp_path, row, "killed")
-    keep(tmp_path, replace(row, id="b"), "killed")
-    keep(tmp_path, replace(row, status="completed"), "killed")
-    assert [(one.id, one.status) for one in history(tmp_path)] == [("b", "cut short"), ("a", "completed")]
+    records = Records(tmp_path)
+    for kept in (row, replace(row, id="b"), replace(row, status="completed")):
+        records.keep(kept, "killed")
+    assert [(one.id, one.status) for one in records.history()] == [("b", "cut short"), ("a", "completed")]
 
 
 @pytest.mark.parametrize(
@@ -128,21 +129,23 @@ def test_an_experiment_is_in_the_journal_before_it_breaks_anything(tmp_path: Pat
     [("kill", "web", 30, "not opted in"), ("kill", "nobody", 30, "not opted in"), ("hang", "cart", 900, "at most")],
 )
 def test_it_refuses_before_touching_anything(
-    shop: Target, fault: str, service: str, bound_s: float, reason: str
+    shop: RunningShop, fault: str, service: str, bound_s: float, reason: str
 ) -> None:
     """A wrong experiment is refused in words."""
     with pytest.raises(ChaosError, match=reason):
-        validate(Experiment(fault=FAULTS[fault], service=service, bound_s=bound_s), shop)
+        validate(Experiment(fault=faults()[fault], service=service, bound_s=bound_s), shop.target)
 
 
-def test_one_experiment_at_a_time(shop: Target) -> None:
+def test_one_experiment_at_a_time(shop: RunningShop) -> None:
     """A second experiment against the same target is refused while one runs."""
+
+    other = Experiment(fault=faults()["hang"], service="cart", bound_s=20)
 
     def second(_: Effect) -> None:
         with pytest.raises(ChaosError, match="another experiment"):
-            run(Experiment(fault=FAULTS["hang"], service="cart", bound_s=20), shop, lambda _: None)
+            run(other, shop.target, shop.records, lambda _: None)
 
-    run(Experiment(fault=FAULTS["kill"], service="shipping", bound_s=30), shop, second)
+    run(Experiment(fault=faults()["kill"], service="shipping", bound_s=30), shop.target, shop.records, second)
 
 
 def test_nothing_outlives_the_supervisor(tmp_path: Path) -> None:
@@ -151,8 +154,10 @@ def test_nothing_outlives_the_supervisor(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         until((tmp_path / "shop.json").exists, moving=lambda: psutil.Process(process.pid).cpu_times())
         family = psutil.Process(process.pid).children(recursive=True)
-        target = Target.at(tmp_path)
-        os.kill(target.service("payments").pid, signal.SIGSTOP)
+        target = running_shop(tmp_path)
+        host = target.status("payments").host
+        assert host is not None
+        os.kill(host.pid, signal.SIGSTOP)
         target.close()
         process.kill()
     _, alive = psutil.wait_procs(family, timeout=STALLED_S)

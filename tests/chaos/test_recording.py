@@ -15,10 +15,11 @@ from sqlalchemy import select
 from alerting.incidents.commands import Incidents
 from chaos.experiment import Experiment, run
 from chaos.fault import Truth
-from chaos.faults import FAULTS
 from chaos.journal import ExperimentTruth, outcomes
-from chaos.targets.shop import Target
+from chaos.record import Records
+from chaos.registry import faults
 from chaos.truth import OPENS_WITHIN, Recorder, settle
+from tests.running_shop import RunningShop
 from tests.waiting import until
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config, OnCallConfig, load
@@ -59,12 +60,12 @@ def recorded(db: Database) -> ExperimentTruth | None:
     return parse(ExperimentTruth, body) if body else None
 
 
-def command(shop: Target, path: Path, service: str, seconds: str) -> list[str]:
+def command(shop: RunningShop, path: Path, service: str, seconds: str) -> list[str]:
     words = ["chaos", "run", "latency", service, "--shop", str(shop.data_dir), "--seconds", seconds]
     return [sys.executable, "-m", "watchkeeper.cli.main", *words, "--config", str(path)]
 
 
-def test_a_run_labels_the_incident_that_it_caused(shop: Target, config: tuple[Path, Config]) -> None:
+def test_a_run_labels_the_incident_that_it_caused(shop: RunningShop, config: tuple[Path, Config]) -> None:
     """Recorded while it holds, settled after its end, with the service and the mechanism as the cause."""
     path, settings = config
     db = Database.open(settings)
@@ -90,7 +91,7 @@ def test_a_run_labels_the_incident_that_it_caused(shop: Target, config: tuple[Pa
     assert json.loads(shown.stdout)[-1]["outcome"] == "found"
 
 
-def test_a_run_that_is_killed_is_settled_all_the_same(shop: Target, config: tuple[Path, Config]) -> None:
+def test_a_run_that_is_killed_is_settled_all_the_same(shop: RunningShop, config: tuple[Path, Config]) -> None:
     """kill -9 while the fault holds: the installation knows what was true, and until when at the latest."""
     path, settings = config
     db = Database.open(settings)
@@ -105,10 +106,10 @@ def test_a_run_that_is_killed_is_settled_all_the_same(shop: Target, config: tupl
     settle(db, held.ended + OPENS_WITHIN + timedelta(seconds=1), Problems(None))
     assert [(label.incident_id, label.cause) for label in labels(db)] == [(incident_id, "cart")]
     db.close()
-    until(lambda: shop.ask("cart").ok and shop.ask("cart").seconds < 0.4, what="the end of the killed run's fault")
+    until(lambda: (seen := shop.target.probe("cart")).ok and seen.seconds < 0.4, what="the end of its fault")
 
 
-def test_what_cannot_be_recorded_is_not_broken(shop: Target) -> None:
+def test_what_cannot_be_recorded_is_not_broken(shop: RunningShop) -> None:
     """The installation's record comes before the fault; if it fails, the target stays whole."""
     received: list[Truth] = []
 
@@ -116,16 +117,17 @@ def test_what_cannot_be_recorded_is_not_broken(shop: Target) -> None:
         received.append(truth)
         raise StateError("the disk is full")
 
+    experiment = Experiment(fault=faults()["kill"], service="shipping", bound_s=30)
     with pytest.raises(StateError):
-        run(Experiment(fault=FAULTS["kill"], service="shipping", bound_s=30), shop, lambda _: None, record=fail)
+        run(experiment, shop.target, Records(shop.data_dir, fail), lambda _: None)
     assert len(received) == 1
-    assert shop.service("shipping").state == "running"
+    assert shop.target.status("shipping").state == "running"
 
 
-def test_the_next_run_records_what_an_earlier_one_could_not(shop: Target, config: tuple[Path, Config]) -> None:
+def test_the_next_run_records_what_an_earlier_one_could_not(shop: RunningShop, config: tuple[Path, Config]) -> None:
     """The database failed while the fault held: the truth beside the target has the end, and is taken from there."""
     db = Database.open(config[1])
-    recorder = Recorder(db, shop, lambda _: None)
+    recorder = Recorder(db, shop.target, lambda _: None)
     first: list[Truth] = []
 
     def only_once(truth: Truth) -> None:
@@ -133,9 +135,10 @@ def test_the_next_run_records_what_an_earlier_one_could_not(shop: Target, config
             first.append(truth)
             recorder(truth)
 
-    run(Experiment(fault=FAULTS["latency"], service="orders", bound_s=30), shop, lambda _: None, record=only_once)
+    experiment = Experiment(fault=faults()["latency"], service="orders", bound_s=30)
+    run(experiment, shop.target, Records(shop.data_dir, only_once), lambda _: None)
     before = recorded(db)
-    recorder.catch_up()
+    recorder.catch_up(shop.records)
     after = recorded(db)
     assert before is not None
     assert after is not None

@@ -8,14 +8,13 @@ from pathlib import Path
 import pytest
 
 from chaos.fault import measure_baseline, prove
-from chaos.faults import FAULTS
-from chaos.targets.shop import Target as Shop
-from runbooks.execute import carry_out, dry_run
+from chaos.registry import faults
+from runbooks.execute import Executor, dry_run
 from runbooks.journal import Journal
 from runbooks.library import load_runbooks
 from runbooks.policy import Policy
 from runbooks.runner import LEASE
-from runbooks.targets.shop import Target
+from tests.running_shop import RunningShop
 from tests.waiting import until
 from watchkeeper.clock import SystemClock
 from watchkeeper.state.database import Database
@@ -37,20 +36,20 @@ pytestmark = pytest.mark.xdist_group("shop")
     ],
 )
 def test_the_fault_harms_and_its_runbook_remediates(
-    shop: Shop, tmp_path: Path, fault: str, service: str, runbook: str
+    shop: RunningShop, tmp_path: Path, fault: str, service: str, runbook: str
 ) -> None:
     """The probe proves the harm; after the runbook it is gone, before chaos takes anything back."""
     db = Database.open(f"sqlite:///{tmp_path / 'state.db'}")
-    library = replace(load_runbooks(), policy=Policy(services=(service,), free=frozenset()))
+    library = replace(load_runbooks(), policy=Policy(services=(service,)))
     steps = library.books[runbook].steps
     proposal = Proposal(
         runbook=runbook, title="t", service=service, steps=steps, blast_radius="b", undo="u", actions=steps
     )
-    target = Target(shop.control_url, shop.token)
-    before = measure_baseline(shop, service)
+    target = shop.target
+    before = measure_baseline(target, service)
     assert before.healthy
-    with FAULTS[fault].inject(shop, service, 240.0):
-        effect = prove(FAULTS[fault], shop, service, before)
+    with faults()[fault].inject(target, service, 240.0):
+        effect = prove(faults()[fault], target, service, before)
         assert effect.proved, effect.detail
         assert dry_run(proposal, target, library).succeeded
         with db.write() as connection:
@@ -58,15 +57,14 @@ def test_the_fault_harms_and_its_runbook_remediates(
             begin_run(connection, f"{fault}-{service}", SystemClock().now())
         run = claim_run(db, "test", SystemClock().now(), LEASE)
         assert run is not None
-        result = carry_out(run, target, Journal(db, run, SystemClock(), LEASE))
+        result = Executor(target, Journal(db, run, SystemClock(), LEASE)).carry_out()
         assert result.succeeded, result.text
 
         def is_well() -> bool:
-            samples = [shop.ask(service) for _ in range(5)]
-            harm = [FAULTS[fault].harmed(shop, service, before, sample) for sample in samples]
+            samples = [target.probe(service) for _ in range(5)]
+            harm = [faults()[fault].harmed(target, service, before, sample) for sample in samples]
             return all(sample.ok for sample in samples) and not any(harm)
 
         # A busy machine is slow, too: what counts is that the harm is gone while the fault is still held.
         until(is_well)
-    target.close()
     db.close()

@@ -13,8 +13,8 @@ from runbooks.library import Library
 from runbooks.policy import Policy
 from runbooks.runbook import Runbook
 from runbooks.step import Step
-from runbooks.targets.shop import Services, ServiceStatus
 from watchkeeper.errors import RunbookError
+from watchkeeper.target import NoTarget, ServiceStatus, Target
 from watchkeeper.vocabulary import Actor, Diagnosis, Finding, Proposal, Suspect
 
 ANA = Actor(name="Ana", via="cli")
@@ -26,15 +26,16 @@ class Undoable:
 
     def __init__(self, verb: str) -> None:
         self._verb = verb
+        self.needs = frozenset({verb, f"un-{verb}"})
 
     def plan(self, service: str, status: ServiceStatus | None) -> str:
         return f"{self._verb} {service}"
 
-    def run(self, target: Services, service: str, key: str) -> str:
-        return target.act(service, self._verb, key)
+    def run(self, target: Target, service: str, key: str) -> str:
+        return target.act(service, self._verb, key=key)
 
-    def undo(self, target: Services, service: str, key: str) -> str | None:
-        return target.act(service, f"un-{self._verb}", key)
+    def undo(self, target: Target, service: str, key: str) -> str:
+        return target.act(service, f"un-{self._verb}", key=key)
 
 
 UNDOABLE: Mapping[str, Step] = {verb: Undoable(verb) for verb in VERBS}
@@ -48,23 +49,24 @@ BOOK = Runbook(
     blast_radius="b",
     undo="u",
 )
-LIBRARY = Library(books={"swap": BOOK}, policy=Policy(services=("*",), free=frozenset()))
+LIBRARY = Library(books={"swap": BOOK}, policy=Policy(services=("*",)))
 
 
-class World:
+class World(NoTarget):
     """A target in memory: does each key once, keeps the order, and fails a verb the first time that it is asked."""
 
     def __init__(self, *, fails: str = "") -> None:
+        super().__init__("no part of this world")
         self.did: list[tuple[str, str, str]] = []  # service, verb, key
         self.fails = fails
         self._answers: dict[str, str] = {}
         self._failed: set[str] = set()
         self._lock = threading.Lock()
 
-    def status(self, service: str) -> ServiceStatus:
-        return ServiceStatus(state="running", version="2", previous_version="1", instance=f"{service}-1")
+    def status(self, service: str, *, timeout_s: float = 30.0) -> ServiceStatus:
+        return ServiceStatus(service=service, state="running", version="2", previous_version="1", instance="1")
 
-    def act(self, service: str, verb: str, key: str, body: Mapping[str, Any] | None = None) -> str:
+    def act(self, service: str, verb: str, *, key: str, arguments: Mapping[str, object] | None = None) -> str:
         with self._lock:
             if key in self._answers:
                 return self._answers[key]
@@ -138,4 +140,4 @@ def approved(incidents: Incidents, service: str, at: datetime) -> str:
 
 
 def without_policy(library: Library) -> Library:
-    return replace(library, policy=Policy(services=(), free=frozenset()))
+    return replace(library, policy=Policy(services=()))

@@ -13,17 +13,19 @@ from run_parts import LIBRARY, UNDOABLE
 
 from alerting.incidents.commands import Incidents
 from runbooks.runner import Runner
-from runbooks.targets.shop import Target
+from runbooks.targets.control_api import ControlApi
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import OnCallConfig
 from watchkeeper.state.database import Database
+from watchkeeper.target import TargetSettings
 
 
 def main(url: str, target_url: str) -> None:
     """Work until killed. A short lease: a killed worker's run is taken over soon."""
     db = Database.open(url)
     incidents = Incidents(db, SystemClock(), OnCallConfig())
-    runner = Runner(db, Target(target_url, ""), LIBRARY, incidents, lease=timedelta(seconds=0.5), steps=UNDOABLE)
+    target = ControlApi(TargetSettings(url=target_url))
+    runner = Runner(db, target, LIBRARY, incidents, lease=timedelta(seconds=0.5), steps=UNDOABLE)
     print("ready", flush=True)
     while True:
         runner.turn()

@@ -40,7 +40,7 @@ def target() -> Iterator[tuple[World, str]]:
             if number % 2 and verb == VERBS[number % len(VERBS)]:  # every second service has a step that fails
                 status, answer = 409, {"error": "broken today"}
             else:
-                status, answer = 200, {"did": world.act(service, verb, self.headers["Idempotency-Key"])}
+                status, answer = 200, {"did": world.act(service, verb, key=self.headers["Idempotency-Key"])}
             time.sleep(0.005)
             body = json.dumps(answer).encode()
             try:

@@ -16,8 +16,10 @@ from runbooks.library import Library, load_runbooks
 from runbooks.policy import Policy
 from runbooks.propose import propose
 from runbooks.runbook import read_runbook
-from runbooks.targets.shop import Target
-from watchkeeper.errors import RunbookError
+from runbooks.targets.control_api import ControlApi
+from watchkeeper.config import Config
+from watchkeeper.errors import RunbookError, TargetError
+from watchkeeper.target import NoTarget, ServiceStatus, TargetSettings, configured_target
 from watchkeeper.vocabulary import ChangeEvent, Diagnosis, Mechanism, Proposal, Suspect
 
 ONSET = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -25,7 +27,7 @@ ONSET = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 @pytest.fixture
 def library() -> Library:
-    return replace(load_runbooks(), policy=Policy(services=("*",), free=frozenset()))
+    return replace(load_runbooks(), policy=Policy(services=("*",)))
 
 
 def _diagnosis(mechanism: Mechanism, *, abstained: bool = False) -> Diagnosis:
@@ -93,31 +95,38 @@ def _proposal(runbook: str, service: str = "payments") -> Proposal:
     return Proposal(runbook=runbook, title="t", service=service, steps=("s",), blast_radius="b", undo="u")
 
 
-class Answers:
-    """A target's word on whether a service can be acted upon."""
+class Reachable(NoTarget):
+    """A target that knows every service, and what can be done to it."""
 
-    def __init__(self, why: str = "") -> None:
-        self._why = why
+    def __init__(self, *verbs: str) -> None:
+        super().__init__("asked for more than a status")
+        self._verbs = frozenset(verbs)
 
-    def why_not(self, service: str) -> str:
-        return self._why
+    def status(self, service: str, *, timeout_s: float = 30.0) -> ServiceStatus:
+        return ServiceStatus(service=service, state="running", capabilities=self._verbs)
 
 
 def test_nothing_may_be_touched_by_default() -> None:
     """The built-in policy names no service: what it proposes is advice, with the reason and the remedy."""
-    advice = weighed(_proposal("restart-service"), load_runbooks(), Answers())
+    advice = weighed(_proposal("restart-service"), load_runbooks(), Reachable())
     assert advice.blocked.startswith("restart-service may not touch payments: it is not among `services`")
     assert advice.id == _proposal("restart-service").id
 
 
 def test_what_the_policy_allows_and_the_target_knows_is_offered(library: Library) -> None:
     """No reason against it: somebody may be asked."""
-    assert weighed(_proposal("restart-service"), library, Answers()).blocked == ""
+    assert weighed(_proposal("restart-service"), library, Reachable("restart", "reroute")).blocked == ""
+
+
+def test_a_verb_that_the_target_lacks_makes_it_advice(library: Library) -> None:
+    """The reason names the service and what cannot be done."""
+    advice = weighed(_proposal("restart-service"), library, Reachable("restart"))
+    assert advice.blocked == "the target cannot do this to payments: reroute"
 
 
 def test_without_a_target_a_runbook_is_advice(library: Library) -> None:
     """Its steps stand there for a human; the reason names the key to set."""
-    advice = weighed(_proposal("restart-service"), library, Target(None, ""))
+    advice = weighed(_proposal("restart-service"), library, configured_target(Config()))
     assert "no target is configured: set runbooks.target.url" in advice.blocked
 
 
@@ -149,7 +158,7 @@ def test_a_target_that_cannot_act_makes_it_advice(library: Library, answer: byte
             server.close()
         else:
             thread.start()
-        target = Target(f"http://127.0.0.1:{port}", "t")
+        target = ControlApi(TargetSettings(url=f"http://127.0.0.1:{port}", token="t"))
         assert reason in weighed(_proposal("restart-service"), library, target).blocked
         target.close()
 
@@ -167,11 +176,11 @@ def test_a_name_is_no_path_at_the_target() -> None:
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        target = Target(f"http://127.0.0.1:{server.getsockname()[1]}", "t")
-        target.act("../../admin?x=\r\n#", "restart", "k\n:0")
+        target = ControlApi(TargetSettings(url=f"http://127.0.0.1:{server.getsockname()[1]}"))
+        target.act("../../admin?x=\r\n#", "restart", key="k\n:0")
         thread.join(60)
-        with pytest.raises(RunbookError, match="no service"):
-            target.act("..", "restart", "k")
+        with pytest.raises(TargetError, match="no service"):
+            target.act("..", "restart", key="k")
         target.close()
     assert paths == [b"POST /services/..%2F..%2Fadmin%3Fx%3D%0D%0A%23/restart HTTP/1.1"]
 
@@ -180,5 +189,5 @@ def test_a_runbook_file_is_checked(tmp_path: Path) -> None:
     """An unknown step is an error that names the file and what there is."""
     path = tmp_path / "wrong.yaml"
     path.write_text("id: wrong\ntitle: t\nwhy: w\nmechanisms: [cpu]\nsteps: [explode]\nblast_radius: b\nundo: u\n")
-    with pytest.raises(RunbookError, match=r"wrong\.yaml:5: steps\.0: no step 'explode'; there are start"):
+    with pytest.raises(RunbookError, match=r"wrong\.yaml:5: steps\.0: no step 'explode'; there are release-database"):
         read_runbook(path)

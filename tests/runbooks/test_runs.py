@@ -209,10 +209,10 @@ def test_resolved_while_it_runs_it_still_ends(incidents: Incidents, clock: Froze
     incident_id = approved(incidents, "cart", clock.now())
 
     class Slow(World):
-        def act(self, service: str, verb: str, key: str, body: Any = None) -> str:
+        def act(self, service: str, verb: str, *, key: str, arguments: Any = None) -> str:
             if verb == "swap":
                 incidents.resolve(incident_id, BEN, "r")
-            return super().act(service, verb, key, body)
+            return super().act(service, verb, key=key, arguments=arguments)
 
     runner(db, Slow(), incidents, clock).turn()
     incident = incidents.get(incident_id)
@@ -278,8 +278,8 @@ def test_a_target_that_does_not_answer_at_once_is_asked_again(
     class Forgetful(World):
         lost = 2
 
-        def act(self, service: str, verb: str, key: str, body: Any = None) -> str:
-            did = super().act(service, verb, key, body)
+        def act(self, service: str, verb: str, *, key: str, arguments: Any = None) -> str:
+            did = super().act(service, verb, key=key, arguments=arguments)
             if self.lost:
                 self.lost -= 1
                 raise RunbookError("timed out", retry=True)
@@ -296,10 +296,10 @@ def test_a_step_that_crashes_is_a_failed_step(incidents: Incidents, clock: Froze
     """A bug in a step or a target's odd answer turns the run back; it does not stay `running`."""
 
     class Odd(World):
-        def act(self, service: str, verb: str, key: str, body: Any = None) -> str:
+        def act(self, service: str, verb: str, *, key: str, arguments: Any = None) -> str:
             if verb == "swap":
                 raise KeyError("did")
-            return super().act(service, verb, key, body)
+            return super().act(service, verb, key=key, arguments=arguments)
 
     incident_id = approved(incidents, "cart", clock.now())
     world = Odd()
@@ -370,13 +370,14 @@ def test_whoever_lost_the_lease_writes_nothing_and_stops(
     other = World()
 
     class Hanging(World):
-        def act(self, service: str, verb: str, key: str, body: Any = None) -> str:
+        def act(self, service: str, verb: str, *, key: str, arguments: Any = None) -> str:
             if verb == "swap" and not other.did:
                 clock.advance(LEASE.total_seconds() + 1)
                 other.did.extend(self.did)
                 other._answers.update(self._answers)
                 runner(db, other, incidents, clock).turn()
-            return other.act(service, verb, key, body) if other.did else super().act(service, verb, key, body)
+            world = other if other.did else super()
+            return world.act(service, verb, key=key, arguments=arguments)
 
     assert runner(db, Hanging(), incidents, clock).turn() == 0
     assert other.verbs("cart") == list(VERBS)
@@ -417,10 +418,10 @@ class Deadly:
     def status(self, service: str) -> Any:
         return self.world.status(service)
 
-    def act(self, service: str, verb: str, key: str, body: Any = None) -> str:
+    def act(self, service: str, verb: str, *, key: str, arguments: Any = None) -> str:
         self.count()
         try:
-            did = self.world.act(service, verb, key, body)
+            did = self.world.act(service, verb, key=key, arguments=arguments)
         except RunbookError:
             self.count()
             raise

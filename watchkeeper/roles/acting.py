@@ -8,12 +8,13 @@ from alerting.incidents.commands import Incidents
 from runbooks.feasible import weighed
 from runbooks.preflight import readable_runbooks
 from runbooks.propose import propose
+from runbooks.registry import step_registry
 from runbooks.runner import Runner
-from runbooks.targets.shop import Target
 from watchkeeper.config import Config
 from watchkeeper.problems import Problems
 from watchkeeper.state.backup import restored_marker
 from watchkeeper.state.database import Database
+from watchkeeper.target import configured_target, target_registry
 from watchkeeper.vocabulary import ChangeEvent, Diagnosis, Proposal
 
 
@@ -21,8 +22,11 @@ class Acting:
     """Proposals, and one worker for their runs."""
 
     def __init__(self, config: Config, db: Database, incidents: Incidents, problems: Problems | None = None) -> None:
-        self._library = readable_runbooks(config.runbooks.dir, problems or Problems(None))
-        self._target = Target(config.runbooks.target.url, config.runbook_target_token())
+        problems = problems or Problems(None)
+        for part in (*step_registry().broken, *target_registry().broken):
+            problems.report("parts", f"{part.kind} {part.name} of {part.origin}", part.reason)
+        self._library = readable_runbooks(config.runbooks.dir, problems)
+        self._target = configured_target(config)
         self._runner = Runner(db, self._target, self._library, incidents, problems=problems)
 
     def proposal(self, diagnosis: Diagnosis, changes: Sequence[ChangeEvent]) -> Proposal | None:

@@ -8,7 +8,6 @@ starts counting anew. A role that hangs is ended, and then is one that died. The
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -20,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
 
+from watchkeeper.child_process import end_with_parent
 from watchkeeper.config import Config
 from watchkeeper.config_values import bracketed
 from watchkeeper.errors import WatchkeeperError
@@ -38,7 +38,6 @@ STOP_WITHIN_S: Final = 10.0
 ASK_S: Final = 5.0
 LOOK_EVERY_S: Final = 1.0
 REPORT_EVERY_S: Final = 10.0
-PR_SET_PDEATHSIG: Final = 1
 
 Notify = Callable[[str], None]
 
@@ -55,11 +54,6 @@ def roles_for(config: Config) -> tuple[str, ...]:
     if not config.slack_is_real and config.slack.stand_in.enabled:
         names.append("standin")
     return tuple(names)
-
-
-def _die_with_parent() -> None:
-    """Ask the kernel to end a role whose supervisor was killed, so that no port stays taken."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -222,7 +216,7 @@ class Supervisor:
             stdout=self._logs[name],
             stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - this process starts roles from its only thread
+            preexec_fn=end_with_parent,  # noqa: PLW1509 - this process starts roles from its only thread
             start_new_session=True,  # Ctrl-C reaches the supervisor alone, which then stops the roles in order
         )
         self._children[name] = _Child(

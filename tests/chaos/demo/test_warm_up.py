@@ -12,9 +12,10 @@ import pytest
 from chaos.demo import story as stories
 from chaos.demo.loop import Loop
 from chaos.demo.processes import Patience
-from chaos.demo.story import Story
+from chaos.demo.story import Stage, Story
 from detectors.recorded_readiness import record_readiness
 from watchkeeper.config import Config
+from watchkeeper.target import NoTarget
 from watchkeeper.vocabulary import Readiness
 
 
@@ -22,12 +23,16 @@ def readiness(**stages: Any) -> dict[str, Readiness]:
     return {name: Readiness(service=name, stage=stage, reason="why") for name, stage in stages.items()}
 
 
+def stage(loop: Loop) -> Stage:
+    return Stage(loop=loop, target=NoTarget("nothing is broken yet"), records_dir=Path(), patience=Patience())
+
+
 def test_it_waits_until_every_service_has_a_level(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However late its telemetry comes; roles of Watchkeeper's own are not waited for."""
     monkeypatch.setattr(stories, "REPORT_EVERY_S", 0.0)
     loop = Loop(Config(data_dir=tmp_path))
     messages: list[str] = []
-    story = Story(loop, None, Patience(), messages.append, began=time.time())  # type: ignore[arg-type]
+    story = Story(stage(loop), messages.append, began=time.time())
     waiting = threading.Thread(target=story.warm_up, args=(0.0,), daemon=True)
     waiting.start()
 
@@ -53,6 +58,6 @@ def test_it_goes_on_where_nothing_moves_any_more(tmp_path: Path, monkeypatch: py
     loop = Loop(Config(data_dir=tmp_path))
     record_readiness(loop.db, readiness(cart="learning"))
     messages: list[str] = []
-    Story(loop, None, Patience(), messages.append, began=time.time()).warm_up(0.0)  # type: ignore[arg-type]
+    Story(stage(loop), messages.append, began=time.time()).warm_up(0.0)
     assert "going on without" in messages[-1]
     loop.close()

@@ -349,8 +349,8 @@ def git(folder: Path) -> list[str]:
 
 def shop(folder: Path) -> list[str]:
     """The demo's shop: what its eight services log over OTLP, under load and while some of them are broken."""
-    from chaos.faults import FAULTS
-    from chaos.targets.shop import Target
+    from chaos.registry import faults
+    from chaos.shop.running import running_shop
 
     with logs_received() as (port, bodies):
         command = [sys.executable, "-m", "chaos.shop", "--otlp", f"http://127.0.0.1:{port}", "--data-dir", str(folder),
@@ -358,11 +358,11 @@ def shop(folder: Path) -> list[str]:
         with running(command, folder / "log", None):
             while not (folder / "load.json").exists():
                 time.sleep(0.1)
-            target = Target.at(folder)
+            target = running_shop(folder)
             broken = [("kill", "inventory"), ("bad_deploy", "cart"), ("hang", "payments"), ("db_lock", "shipping"),
                       ("kill", "orders"), ("bad_deploy", "catalogue"), ("hang", "recommendations")]  # fmt: skip
             for name, service in broken:
-                with FAULTS[name].inject(target, service, 20):
+                with faults()[name].inject(target, service, 20):
                     time.sleep(5)
                 time.sleep(3)
             while len(bodies) < 3_000:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import update
@@ -23,7 +22,7 @@ from watchkeeper.state.schema import experiments
 from watchkeeper.vocabulary import Actor, Finding
 
 SERVICES = ("cart", "orders", "payments", "web")
-SHOP = Path("/shop")
+SHOP = "/shop"
 BEGAN = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
 
 

@@ -1,0 +1,52 @@
+"""The faults that are installed: Watchkeeper's own and those of other packages, by entry point `watchkeeper.faults`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
+from typing import Any, cast, get_args
+
+from chaos.fault import Fault
+from watchkeeper.errors import ChaosError
+from watchkeeper.parts import Registry, read_registry
+from watchkeeper.vocabulary import Mechanism
+
+
+@cache
+def fault_registry() -> Registry[Fault]:
+    """Every fault, and those that could not be loaded."""
+    return read_registry("fault", accept_fault)
+
+
+@cache
+def faults() -> Mapping[str, Fault]:
+    """The faults that could be loaded, by name."""
+    return MappingProxyType(fault_registry().values())
+
+
+def fault_named(name: str) -> Fault:
+    """Raises ChaosError, with what there is, for an unknown or broken fault."""
+    if name in faults():
+        return faults()[name]
+    for broken in fault_registry().broken:
+        if broken.name == name:
+            raise ChaosError(f"the fault {name!r} of {broken.origin} cannot be loaded: {broken.reason}")
+    raise ChaosError(f"no fault {name!r}; there are {', '.join(faults())}")
+
+
+def accept_fault(name: str, part: object) -> Fault:
+    """A fault, or a class that makes one without arguments. Raises ValueError or TypeError for anything else."""
+    fault: Any = part() if isinstance(part, type) else part
+    missing = [method for method in ("inject", "harmed") if not callable(getattr(fault, method, None))]
+    if missing:
+        raise TypeError(f"a fault has {' and '.join(missing)}; see chaos.fault.Fault")
+    if getattr(fault, "name", None) != name:
+        raise ValueError(f"`name` must be {name!r}, as its entry point, not {getattr(fault, 'name', None)!r}")
+    if getattr(fault, "mechanism", None) not in get_args(Mechanism):
+        raise ValueError(f"`mechanism` must be one of {', '.join(get_args(Mechanism))}")
+    if not isinstance(getattr(fault, "description", None), str) or not fault.description.strip():
+        raise ValueError("`description` must be one sentence for a human")
+    if not isinstance(getattr(fault, "needs", None), frozenset):
+        raise TypeError("`needs` must be a frozenset of the capabilities that the target must have")
+    return cast("Fault", fault)

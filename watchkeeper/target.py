@@ -1,0 +1,234 @@
+"""Targets: what runbook steps act on and experiments break, behind one Protocol.
+
+    runbook steps ─┐                     ┌─ the control API (runbooks/targets/control_api.py)
+                   ├─► Target (here) ◄───┤
+    faults ────────┘                     └─ any other kind, by entry point `watchkeeper.targets`
+
+Steps and faults name verbs and other capabilities; each service lists its own. What a service does not list is not
+asked of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Protocol, cast
+
+from watchkeeper.errors import TargetError
+from watchkeeper.parts import Registry, read_registry
+
+if TYPE_CHECKING:
+    from watchkeeper.config import Config
+
+DEFAULT_KIND: Final = "control-api"
+# Capabilities that are no verbs: the methods `lease` and `probe`, and that `ServiceStatus.host` is known.
+LEASE: Final = "lease"
+PROBE: Final = "probe"
+HOST: Final = "host"
+_METHODS: Final = ("services", "status", "act", "lease", "end_lease", "probe", "experience", "close")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostAccess:
+    """A service's instance on this machine, for faults that need more than verbs. `database`: its file, or empty.
+
+    `reached_at` is the port that callers use. It differs from `port` while something stands in between.
+    """
+
+    pid: int
+    port: int
+    reached_at: int
+    database: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceStatus:
+    """One service as its target reports it.
+
+    Attributes:
+        state: `running`, `stopped` (its process is suspended), `exited` or `absent`.
+        instance: changes with every start; empty where there is none.
+        previous_version: what a rollback leads to; empty where there is none.
+        capabilities: the verbs that `act` takes for this service, and `lease`, `probe`, `host`.
+        may_break: the service's owner has opted in to experiments.
+    """
+
+    service: str
+    state: str
+    version: str = ""
+    previous_version: str = ""
+    instance: str = ""
+    capabilities: frozenset[str] = frozenset()
+    may_break: bool = False
+    host: HostAccess | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeSample:
+    """One real request: when it began (Unix seconds), how long it took, and how it ended."""
+
+    at: float
+    seconds: float
+    status: int  # 0: no answer (refused, or timed out)
+    reason: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return 0 < self.status < 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experience:
+    """What the target's customers saw within the last second."""
+
+    sent: float
+    failed: float
+    p95_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """A verb that the target does after `after_s` seconds unless the lease is ended before.
+
+    Not done where the service runs another instance than `if_instance`, or the version `unless_version`; empty: always.
+    """
+
+    service: str
+    verb: str
+    after_s: float
+    if_instance: str = ""
+    unless_version: str = ""
+
+
+class Target(Protocol):
+    """A system of services. Every method raises TargetError where the target refuses or does not answer."""
+
+    @property
+    def name(self) -> str:
+        """Identifies the system; the same for everybody who reaches it."""
+        ...
+
+    def services(self) -> Mapping[str, ServiceStatus]:
+        """Every service by name."""
+        ...
+
+    def status(self, service: str, *, timeout_s: float = 30.0) -> ServiceStatus:
+        """One service, within `timeout_s` seconds. Raises TargetError for an unknown one."""
+        ...
+
+    def act(self, service: str, verb: str, *, key: str, arguments: Mapping[str, object] | None = None) -> str:
+        """Do `verb` and describe what was done. With the same key again, only describe it.
+
+        Raises:
+            TargetError: `retry` is set where asking again, with the same key, can help.
+        """
+        ...
+
+    def lease(self, lease: Lease) -> str:
+        """Have the target do a verb later, whatever becomes of us. Returns the lease's id."""
+        ...
+
+    def end_lease(self, lease_id: str) -> None:
+        """Cancel a lease; nothing happens where it is over."""
+        ...
+
+    def probe(self, service: str, *, timeout_s: float = 1.5) -> ProbeSample:
+        """Send the service one real request, the way its callers do. A failed request is a sample, not an error."""
+        ...
+
+    def experience(self) -> Experience | None:
+        """What customers saw; None where the target does not measure it."""
+        ...
+
+    def close(self) -> None:
+        """Give back connections."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetSettings:
+    """What the configuration says of a target. `values` are `runbooks.target.settings`."""
+
+    url: str | None = None
+    token: str = ""
+    values: Mapping[str, str | int | float | bool] = field(default_factory=lambda: MappingProxyType({}))
+
+
+TargetKind = Callable[[TargetSettings], Target]
+
+
+class NoTarget:
+    """Stands for a target that cannot be used; every question is answered with the reason."""
+
+    def __init__(self, reason: str) -> None:
+        self.name = "no target"
+        self._reason = reason
+
+    def services(self) -> Mapping[str, ServiceStatus]:
+        raise TargetError(self._reason)
+
+    def status(self, service: str, *, timeout_s: float = 30.0) -> ServiceStatus:  # noqa: ARG002
+        raise TargetError(self._reason)
+
+    def act(self, service: str, verb: str, *, key: str, arguments: Mapping[str, object] | None = None) -> str:  # noqa: ARG002
+        raise TargetError(self._reason)
+
+    def lease(self, lease: Lease) -> str:  # noqa: ARG002
+        raise TargetError(self._reason)
+
+    def end_lease(self, lease_id: str) -> None:  # noqa: ARG002
+        raise TargetError(self._reason)
+
+    def probe(self, service: str, *, timeout_s: float = 1.5) -> ProbeSample:  # noqa: ARG002
+        raise TargetError(self._reason)
+
+    def experience(self) -> Experience | None:
+        raise TargetError(self._reason)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@cache
+def target_registry() -> Registry[TargetKind]:
+    """Every kind of target that is installed."""
+    return read_registry("target", accept_target)
+
+
+def accept_target(name: str, part: object) -> TargetKind:
+    """A class that is made from `TargetSettings` and has the Protocol's methods. Raises TypeError for anything else."""
+    missing = [method for method in _METHODS if not callable(getattr(part, method, None))]
+    if not isinstance(part, type) or missing:
+        lacks = f"; it lacks {', '.join(missing)}" if missing else ""
+        raise TypeError(f"target {name} must be a class with the methods of watchkeeper.target.Target{lacks}")
+    return cast("TargetKind", part)
+
+
+def open_target(kind: str, settings: TargetSettings) -> Target:
+    """A target of a registered kind.
+
+    Raises:
+        TargetError: there is no such kind, or it does not take these settings.
+    """
+    registry = target_registry()
+    if kind not in registry.parts:
+        broken = next((f": {part.reason}" for part in registry.broken if part.name == kind), "")
+        raise TargetError(
+            f"runbooks.target.kind: there is no target kind {kind!r}{broken}. "
+            f"Choose one of {', '.join(registry.parts)}, or install the package that brings it."
+        )
+    return registry.parts[kind].value(settings)
+
+
+def configured_target(config: Config) -> Target:
+    """The target that `runbooks.target` names; one that answers with the reason where it cannot be used."""
+    section = config.runbooks.target
+    if section.kind == DEFAULT_KIND and section.url is None:
+        return NoTarget("no target is configured: set runbooks.target.url, and its token_env")
+    settings = TargetSettings(url=section.url, token=config.runbook_target_token(), values=section.settings)
+    try:
+        return open_target(section.kind, settings)
+    except TargetError as error:
+        return NoTarget(error.message)
