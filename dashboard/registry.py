@@ -15,10 +15,12 @@ from watchkeeper.parts import BrokenPart, Registry, read_registry
 
 
 def read_pages(declared: Iterable[EntryPoint] | None = None) -> Pages:
-    """Load every registered page. One that cannot be loaded becomes a page that shows the reason.
+    """Load every registered page. One that cannot be loaded becomes a page that shows the reason."""
+    return Pages.of(page_registry(declared))
 
-    `declared` are entry points to use instead of the installed ones, for tests.
-    """
+
+def page_registry(declared: Iterable[EntryPoint] | None = None) -> Registry[Page]:
+    """The registered pages by name; `declared` are entry points to use instead of the installed ones, for tests."""
     taken: dict[str, str] = {}
 
     def accept(name: str, loaded: object) -> Page:
@@ -31,7 +33,7 @@ def read_pages(declared: Iterable[EntryPoint] | None = None) -> Pages:
         taken.update({f"path {loaded.path}": name, f"key {loaded.key}": name})
         return loaded
 
-    return Pages.of(read_registry("page", accept, declared))
+    return read_registry("page", accept, declared)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

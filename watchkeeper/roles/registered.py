@@ -19,6 +19,7 @@ Use = Literal["yes", "no", "offline", "broken"]
 REGISTRIES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
         "evidence": ("rca.registry", "read_evidence"),
+        "page": ("dashboard.registry", "page_registry"),
     }
 )
 
@@ -89,9 +90,13 @@ UseOf = Callable[[Part[Any]], Answer]
 _USED: Final[Answer] = ("yes", "")
 
 
+def _always(_config: Config) -> UseOf:
+    return lambda _part: _USED
+
+
 def _evidence(_config: Config) -> UseOf:
     return lambda part: ("offline", part.value.offline) if part.value.offline else _USED
 
 
 # Kind → from a configuration to whether it uses a part.
-_USES: Final[Mapping[str, Callable[[Config], UseOf]]] = MappingProxyType({"evidence": _evidence})
+_USES: Final[Mapping[str, Callable[[Config], UseOf]]] = MappingProxyType({"evidence": _evidence, "page": _always})
