@@ -89,6 +89,12 @@ def unlinked_case(seed: int) -> Example:
     return Example(case=bare, culprit=example.culprit)
 
 
+def eventful_case(seed: int) -> Example:
+    """The same incident as a system records it that keeps anomalies and no requests."""
+    example = example_case(seed)
+    return Example(case=replace(example.case, flows=None), culprit=example.culprit)
+
+
 def commit_case(seed: int) -> Example:
     """The same incident with five commits, of which one removed what the log lines complain of."""
     example = example_case(seed)

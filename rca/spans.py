@@ -32,6 +32,7 @@ class Spans:
     error: Mask
     known: Mask
     identity: pa.Array
+    hindered: Mask  # calls to other nodes that failed, or took longer than any such call before the onset
     own: int  # the first so many rows are the case's own, the rest the reference's
 
     @property
@@ -53,13 +54,23 @@ class Spans:
                 return at
             at = onward
 
+    def unhindered(self) -> Mask:
+        """Spans of requests without a hindered call: what the others do differently is explained by that call."""
+        unit = self.unit()
+        of_request = np.zeros(self.size, dtype=bool)
+        of_request[unit[self.hindered]] = True
+        return np.asarray(~of_request[unit], dtype=bool)
+
     def children(self) -> F64:
         """How many child spans each span has."""
         return np.bincount(self.parent[self.parent >= 0], minlength=self.size).astype(np.float64)
 
 
 def read_spans(own: pa.Table, reference: pa.Table | None, onset: float) -> Spans:
-    """The case's spans and the reference's, in one table; `known` marks the reference and what came before `onset`."""
+    """The case's spans and the reference's, in one table; `known` marks the reference and what came before `onset`.
+
+    A column `outgoing` marks calls to other nodes; without it, no call is known to be hindered.
+    """
     wanted = ["timestamp", "span_id", "parent_span_id", "service", "span_name", "duration_ns"]
     status = "status_code" if "status_code" in own.column_names else None
     tables = [own.select(wanted)] + ([reference.select(wanted)] if reference is not None else [])
@@ -89,17 +100,27 @@ def read_spans(own: pa.Table, reference: pa.Table | None, onset: float) -> Spans
         + (f" → {nodes[key % (len(nodes) + 1) - 1]}" if key % (len(nodes) + 1) else "")
         for key in distinct.tolist()
     )
+    duration = np.asarray(table.column("duration_ns").to_numpy(), dtype=np.float64) / NS
+    operation = operation.astype(np.int64)
+    hindered = np.zeros(len(start), dtype=bool)
+    if "outgoing" in own.column_names:
+        longest = np.zeros(len(operations))
+        np.maximum.at(longest, operation[known], duration[known])
+        outgoing = np.asarray(own.column("outgoing").cast(pa.bool_()).to_numpy(zero_copy_only=False), dtype=bool)
+        slow = (longest[operation] > 0) & (duration > longest[operation])
+        hindered[: len(own)] = outgoing & (error | slow)[: len(own)]
     return Spans(
         nodes=nodes,
         operations=operations,
         node=node,
-        operation=operation.astype(np.int64),
+        operation=operation,
         parent=parent,
         start=start,
-        duration=np.asarray(table.column("duration_ns").to_numpy(), dtype=np.float64) / NS,
+        duration=duration,
         error=error,
         known=known,
         identity=identity,
+        hindered=hindered,
         own=len(own),
     )
 

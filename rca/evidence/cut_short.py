@@ -3,6 +3,7 @@
 For each kind of step inside an operation: the share of its occurrences after which nothing more was done.
 Where it rises, the operation's node broke off by itself, or on what the step brought back. One caller
 is not enough to decide; several callers that all break off after calling the same node point at that node.
+Requests whose calls failed or hung are left out: these break off for another reason.
 Needs spans of steps on both sides of the onset, or a reference.
 """
 
@@ -57,7 +58,7 @@ def cut_short(case: Case) -> list[Term]:
 
 def _steps(spans: Spans) -> list[tuple[str, str, str, str, float, float, float, float]]:
     """Steps that end more often: caller, callee, operation, step, strength, shares before and after, count after."""
-    rows = np.flatnonzero(spans.parent >= 0)
+    rows = np.flatnonzero((spans.parent >= 0) & spans.unhindered())
     if len(rows) == 0:
         return []
     parent = spans.parent[rows]

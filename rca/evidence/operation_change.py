@@ -3,6 +3,7 @@
 Conditioned on the operation, so that a different mix of requests is no change. An operation that starts
 fewer spans or writes fewer lines than usual returned early or failed; one that does more retries or
 complains. Effect (relative to the usual count) times trust (Welch's z, shrunk for small counts).
+Requests whose calls to other nodes failed or hung are left out: what they do differently is explained by that.
 Needs spans on both sides of the onset, or a reference. Fails for operations that are new or vanished.
 """
 
@@ -80,14 +81,14 @@ def operation_change(case: Case) -> list[Term]:
     spans = case.spans
     if spans is None:
         return []
-    unit, entry = spans.unit(), spans.entry()
+    unit, entry, counted = spans.unit(), spans.entry(), spans.unhindered()
     work = np.bincount(unit, minlength=spans.size).astype(np.float64) - 1.0
-    found = changes(spans, work, entry) + changes(spans, spans.children(), ~entry)
+    found = changes(spans, work, entry & counted) + changes(spans, spans.children(), ~entry & counted)
     terms = _terms(found, "spans", "starts {after:.2g} spans a request (usually {before:.2g})")
     if case.span_logs is not None:
         lines = np.bincount(unit[case.span_logs.row], minlength=spans.size).astype(np.float64)
         terms += _terms(
-            changes(spans, lines, entry), "lines", "logs {after:.2g} lines a request (usually {before:.2g})"
+            changes(spans, lines, entry & counted), "lines", "logs {after:.2g} lines a request (usually {before:.2g})"
         )
     return terms
 

@@ -2,7 +2,8 @@
 
 Conditioned on the operation that the lines' spans work for. A warning or an error that more of its requests
 log than before points at it; so does an ordinary line that fewer of them reach: they returned early or
-threw. Errors that disappear and ordinary lines that appear are no fault. Needs lines that carry span ids.
+threw. Requests whose calls to other nodes failed or hung are left out: that explains what they log.
+Errors that disappear and ordinary lines that appear are no fault. Needs lines that carry span ids.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ def operation_lines(case: Case) -> list[Term]:
     spans, lines = case.spans, case.span_logs
     if spans is None or lines is None:
         return []
-    unit, entry = spans.unit(), spans.entry()
+    unit, counted = spans.unit(), spans.unhindered()
+    entry = spans.entry() & counted
     size = len(spans.operations)
     n0 = np.bincount(spans.operation[entry & spans.known], minlength=size).astype(np.float64)
     n1 = np.bincount(spans.operation[entry & ~spans.known], minlength=size).astype(np.float64)
     # One count per request and line, however often the request logs it.
-    pairs = np.unique(np.stack([unit[lines.row], lines.template]), axis=1)
+    of_counted = counted[lines.row]
+    pairs = np.unique(np.stack([unit[lines.row], lines.template])[:, of_counted], axis=1)
     operation, known = spans.operation[pairs[0]], spans.known[pairs[0]]
     keys, inverse = np.unique(np.stack([operation, pairs[1]]), axis=1, return_inverse=True)
     inverse = inverse.reshape(-1)

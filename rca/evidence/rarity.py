@@ -3,7 +3,8 @@
 Every incident has the same loud victims; the culprit stands out by what is unusual for it even then. The
 surprise of an anomaly is -log of its frequency at that node in past incidents (without labels), at most
 `MOST_SURPRISE`, because past incidents cannot prove more; a part of the node's usual surprise is taken
-off, so that noisy nodes do not win by number. Fails for nodes that show nothing at all.
+off, so that noisy nodes do not win by number. Fails for nodes that show nothing at all. Not
+used where requests are recorded: seconds and failures have sizes and are better evidence.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 
 from rca.case import Case
 from rca.evidence_kind import EvidenceKind
+from rca.example_cases import eventful_case
 from rca.terms import Term
 
 MOST_SURPRISE = 4.0  # nats: once in 55 incidents
@@ -23,7 +25,7 @@ USUAL_PART = 1.0 / 3.0
 def rarity(case: Case) -> list[Term]:
     """Terms `rare <concept>` per node: its surprise, as a share of the greatest surprise of any node."""
     past = case.past
-    if past is None or case.id not in past.seen:
+    if past is None or case.id not in past.seen or (case.flows is not None and len(case.flows.time)):
         return []
     surprise = np.minimum(-np.log(past.frequency(case.id)), MOST_SURPRISE)
     node, event = past.seen[case.id]
@@ -94,4 +96,5 @@ RARITY = EvidenceKind(
     explain=rarity,
     weights={"rare": 3.0},
     needs=frozenset({"past"}),
+    example=eventful_case,
 )

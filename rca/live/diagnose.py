@@ -15,13 +15,17 @@ from rca.engine import ENGINE_VERSION, Engine, Ranked, suspect
 from rca.live import reading
 from rca.live.incident import LiveIncident
 from rca.live.instances import Odd, odd_one
+from rca.live.past import past_of
 from rca.live.reading import Reader
+from rca.live.traces import read_traces
 from watchkeeper.vocabulary import Diagnosis, Suspect, Window, utc
 
 BASELINE_S = 600.0
 SHORT_BASELINE_S = 180.0  # for what is many rows: metrics, heartbeats, logs, raw spans
 INSTANCE_BASELINE_S = 120.0
 MARGIN_S = 5.0  # a detector's onset is right to about a bucket
+# Findings that users are hurt. Other kinds are as often at the cause itself as at those who feel it.
+ALARMS: Final = ("slo", "alert")
 ENOUGH = 0.5  # below this chance, the first suspect is a lead and not an answer
 
 
@@ -76,8 +80,10 @@ def read_case(telemetry: Reader, incident: LiveIncident) -> Case:
     links = reading.links(telemetry, window, owner, services)
     called = frozenset(zip(map(str, links.caller), map(str, links.callee), strict=True))
     candidates = services | frozenset(map(str, links.caller)) | shared_dependencies(links)
+    name = f"live-{onset:%Y%m%dT%H%M%S}"
+    spans, lines = read_traces(telemetry, recent.start.timestamp(), began, end)
     return Case(
-        id=f"live-{onset:%Y%m%dT%H%M%S}",
+        id=name,
         onset=began,
         end=end,
         candidates=tuple(sorted(candidates | {finding.service for finding in incident.findings})),
@@ -88,6 +94,10 @@ def read_case(telemetry: Reader, incident: LiveIncident) -> Case:
         series=reading.resources(telemetry, recent),
         heartbeats=heartbeats,
         logs=reading.log_lines(telemetry, recent.start.timestamp(), began, end),
+        spans=spans,
+        span_logs=lines,
+        past=past_of(name, incident.findings, incident.past),
+        alerts=tuple(sorted({finding.service for finding in incident.findings if finding.kind in ALARMS})),
         changes=tuple(change for change in incident.changes if change.at <= onset + timedelta(minutes=5)),
     )
 

@@ -18,14 +18,14 @@ from watchkeeper.store.schema import END_BUCKET_SQL, PEER_SQL
 from watchkeeper.vocabulary import Window
 
 SCHEMA = """
-CREATE TABLE otel_traces (Timestamp DateTime64(9, 'UTC'), SpanId String, ParentSpanId String, SpanName LowCardinality(String),
+CREATE TABLE otel_traces (Timestamp DateTime64(9, 'UTC'), TraceId String, SpanId String, ParentSpanId String, SpanName LowCardinality(String),
     SpanKind LowCardinality(String), ServiceName LowCardinality(String), SpanAttributes Map(LowCardinality(String), String),
     ResourceAttributes Map(LowCardinality(String), String),
     Duration UInt64, StatusCode LowCardinality(String), StatusMessage String,
     Events Nested(Timestamp DateTime64(9), Name LowCardinality(String), Attributes Map(LowCardinality(String), String)))
     ENGINE = MergeTree ORDER BY (ServiceName, SpanName, toDateTime(Timestamp));
 CREATE TABLE otel_logs (Timestamp DateTime64(9, 'UTC'), TimestampTime DateTime('UTC') DEFAULT toDateTime(Timestamp),
-    ServiceName LowCardinality(String), SeverityText LowCardinality(String), SeverityNumber UInt8, Body String)
+    ServiceName LowCardinality(String), SeverityText LowCardinality(String), SeverityNumber UInt8, Body String, TraceId String, SpanId String)
     ENGINE = MergeTree ORDER BY (ServiceName, TimestampTime);
 CREATE TABLE otel_metrics_gauge (ServiceName LowCardinality(String), MetricName String, TimeUnix DateTime64(9, 'UTC'), Value Float64)
     ENGINE = MergeTree ORDER BY (ServiceName, MetricName, TimeUnix);
@@ -52,13 +52,13 @@ class ChdbReader:
         for table in ("otel_traces", "otel_metrics_gauge", "otel_logs"):
             self.session.query(f"TRUNCATE TABLE otel.{table}")
         self._insert("otel_traces", [
-            {"Timestamp": s["at"], "SpanId": s["id"], "ParentSpanId": s["parent"], "SpanName": s["name"], "SpanKind": s["kind"],
+            {"Timestamp": s["at"], "TraceId": s["trace"], "SpanId": s["id"], "ParentSpanId": s["parent"], "SpanName": s["name"], "SpanKind": s["kind"],
              "ServiceName": s["service"], "SpanAttributes": s["attributes"], "ResourceAttributes": {"service.instance.id": s["instance"]} if s.get("instance") else {}, "Duration": int(s["duration"] * 1e9),
              "StatusCode": "Error" if s["error"] else "Unset", "StatusMessage": s["message"]} for s in shop.spans])  # fmt: skip
         self._insert("otel_metrics_gauge", [
             {"ServiceName": m["service"], "MetricName": m["metric"], "TimeUnix": m["at"], "Value": m["value"]} for m in shop.metrics])  # fmt: skip
         self._insert("otel_logs", [
-            {"Timestamp": r["at"], "ServiceName": r["service"], "SeverityText": "ERROR", "SeverityNumber": 17, "Body": r["body"]}
+            {"Timestamp": r["at"], "ServiceName": r["service"], "SeverityText": r["severity"], "SeverityNumber": 17 if r["severity"] == "ERROR" else 9, "Body": r["body"], "TraceId": r["trace"], "SpanId": r["span"]}
             for r in shop.logs])  # fmt: skip
 
     def _insert(self, table: str, rows: list[dict[str, Any]]) -> None:

@@ -33,7 +33,10 @@ class Shop:
 
 @dataclass(frozen=True)
 class Fault:
-    """What breaks at the onset: latency, network, errors, killed, hung, cpu or database.
+    """What breaks at the onset: latency, network, errors, killed, hung, cpu, database or shortcut.
+
+    `shortcut`: the service answers at once and well, without asking anybody and without its usual line.
+
 
     `service` may be `OUTSIDE`, which has no telemetry of its own (then the kind is network). `instance` is the only
     one of the service's that breaks (latency, errors, killed and hung), None for all.
@@ -55,6 +58,7 @@ class Simulation:
         self.random = random.Random(seed)
         self.shop = Shop()
         self.number = 0
+        self.trace = ""
 
     def run(self, before_s: float = 240.0, after_s: float = 25.0, rate: float = 12.0) -> Shop:
         at = ONSET - before_s
@@ -88,7 +92,11 @@ class Simulation:
     def span(self, **columns: Any) -> str:
         self.number += 1
         name = f"{self.number:016x}"
-        self.shop.spans.append({"id": name, "message": "", "attributes": {}, "error": False, **columns})
+        if not columns["parent"]:
+            self.trace = name
+        self.shop.spans.append(
+            {"id": name, "trace": self.trace, "message": "", "attributes": {}, "error": False, **columns}
+        )
         return name
 
     def serve(self, service: str, at: float, parent: str, operation: str, instance: str = "") -> tuple[float, bool]:
@@ -104,21 +112,38 @@ class Simulation:
         )
         row = self.shop.spans[-1]
         now = at + work
+        if self.broken(service, at, "shortcut"):
+            row.update(duration=work)
+            return work, False
+        self.log(service, now, own, "INFO", f"serving request {self.number}")
         failed = hit and self.broken(service, at, "errors") and self.random.random() < 0.7
         for callee in CALLS[service]:
             took, bad = self.call(service, callee, now, own)
             now += took
+            if bad:  # as most code does: what follows a failed call is not even tried
+                failed = True
+                self.log(service, now, own, "ERROR", f"cannot go on without {callee}")
+                break
+        else:
+            if service in CALL_OUTSIDE:
+                now += self.outside(service, now, own)
+            took, bad = self.database(service, now, own)
+            now += took
             failed = failed or bad
-        if service in CALL_OUTSIDE:
-            now += self.outside(service, now, own)
-        took, bad = self.database(service, now, own)
-        now += took
-        failed = failed or bad
         row.update(duration=now - at, error=failed)
         if failed and self.random.random() < 0.9:
-            text = "database is locked" if bad else f"request {self.random.random():.6f} failed"
-            self.shop.logs.append({"service": service, "at": now, "body": text})
+            text = (
+                "database is locked"
+                if self.broken(service, at, "database")
+                else f"request {self.random.random():.6f} failed"
+            )
+            self.log(service, now, own, "ERROR", text)
         return now - at, failed
+
+    def log(self, service: str, at: float, span: str, severity: str, body: str) -> None:
+        self.shop.logs.append(
+            {"service": service, "at": at, "body": body, "severity": severity, "trace": self.trace, "span": span}
+        )
 
     def database(self, service: str, at: float, parent: str) -> tuple[float, bool]:
         locked = self.broken(service, at, "database")

@@ -64,6 +64,15 @@ def test_it_names_the_broken_service_first_and_how_it_hurts(
     assert first.evidence
 
 
+def test_a_service_that_answers_without_doing_its_work_is_named(reader: ChdbReader) -> None:
+    """No request fails or slows down; what its requests do, and log, is less than before."""
+    diagnosis = diagnosed(reader, Fault("shortcut", "orders"), after_s=30.0)
+    first = diagnosis.suspects[0]
+    assert (first.service, diagnosis.abstained) == ("orders", False)
+    kinds = {evidence.kind for evidence in first.evidence}
+    assert {"fewer_spans", "fewer_lines", "lost_lines"} <= kinds
+
+
 def test_a_deploy_that_errors_follow_is_the_mechanism(reader: ChdbReader) -> None:
     """The change event of the failing service is evidence, and is linked to the suspect."""
     deploy = ChangeEvent(id="d1", at=utc(ONSET - 5), kind="deploy", service="payments", title="Version 2")

@@ -122,3 +122,28 @@ GROUP BY service, severity, template
 ORDER BY after DESC, service, severity, template
 LIMIT 2000
 """)
+
+# How many spans a window holds: decides which share of its traces is read.
+SPANS = _fill("""
+SELECT count() AS spans FROM otel_traces WHERE $WINDOW
+""")
+
+# A share of all traces, each with all of its spans in the window. `outgoing`: calls to other services.
+TRACES = _fill("""
+SELECT cityHash64(TraceId) AS trace, toUnixTimestamp64Nano(Timestamp) AS timestamp, SpanId AS span_id,
+    ParentSpanId AS parent_span_id, toString(ServiceName) AS service, toString(SpanName) AS span_name,
+    toInt64(Duration) AS duration_ns, toString(StatusCode) AS status_code,
+    SpanKind IN ('Client', 'Producer') AND $NO_DATABASE AS outgoing
+FROM otel_traces
+WHERE $WINDOW AND cityHash64(TraceId) % 1024 < {share:UInt32}
+LIMIT {most:UInt32}
+""")
+
+# The log lines of the same traces.
+TRACE_LINES = _fill("""
+SELECT SpanId AS span_id, toString(SeverityText) AS severity, toValidUTF8(substring(Body, 1, 400)) AS body
+FROM otel_logs
+WHERE TimestampTime >= toDateTime({start:DateTime64(3, 'UTC')}) AND $WINDOW AND SpanId != ''
+  AND cityHash64(TraceId) % 1024 < {share:UInt32}
+LIMIT {most:UInt32}
+""")
