@@ -18,6 +18,7 @@ import psutil
 from bench.own_roles import OwnRoles
 from rca.live import diagnose as live
 from rca.live.incident import LiveIncident
+from rca.live.traces import read_traces
 from rca.registry import read_engine
 from watchkeeper.store import edges
 from watchkeeper.store.statements import Statements
@@ -97,12 +98,16 @@ def rows(spans: int, rounds: int = ROUNDS) -> list[dict[str, Any]]:
         telemetry = roles.telemetry
         stored = telemetry.query(f"SELECT count() AS n FROM {database}.otel_traces")["n"][0].as_py()
         engine = read_engine()
-        seconds, first = [], ""
+        seconds, traces, first = [], [], ""
         for number in range(rounds):
             began = time.perf_counter()
             found = live.diagnose(telemetry, engine, LiveIncident(onset=utc(float(onset)), now=utc(float(AT))))
             seconds.append(time.perf_counter() - began)
             first = found.suspects[0].service
+            began = time.perf_counter()
+            spans, _ = read_traces(telemetry, onset - live.SHORT_BASELINE_S, onset, AT)
+            traces.append(time.perf_counter() - began)
+            sampled = spans.size if spans else 0
             _report(f"diagnosis {number + 1} of {rounds}: {seconds[-1]:.2f} s")
         store = psutil.Process(roles.processes["store"].pid)
         return [
@@ -111,6 +116,7 @@ def rows(spans: int, rounds: int = ROUNDS) -> list[dict[str, Any]]:
                 "seconds, first (libraries load)": round(seconds[0], 3),
                 "seconds, p50": round(float(np.median(seconds[1:])), 3),
                 "seconds, p95": round(float(np.quantile(seconds[1:], 0.95)), 3),
+                "of which whole traces, p50": f"{np.median(traces):.3f} ({sampled:,} spans)",
                 "culprit first": "yes" if first == f"service-{CULPRIT}" else f"no: {first}",
                 "store MiB": store.memory_info().rss // 2**20,
             }
