@@ -98,16 +98,16 @@ def rows(spans: int, rounds: int = ROUNDS) -> list[dict[str, Any]]:
         telemetry = roles.telemetry
         stored = telemetry.query(f"SELECT count() AS n FROM {database}.otel_traces")["n"][0].as_py()
         engine = read_engine()
-        seconds, traces, first = [], [], ""
+        seconds, traces, sampled, first = [], [], 0, ""
         for number in range(rounds):
             began = time.perf_counter()
             found = live.diagnose(telemetry, engine, LiveIncident(onset=utc(float(onset)), now=utc(float(AT))))
             seconds.append(time.perf_counter() - began)
             first = found.suspects[0].service
             began = time.perf_counter()
-            spans, _ = read_traces(telemetry, onset - live.SHORT_BASELINE_S, onset, AT)
+            sample, _ = read_traces(telemetry, onset - live.SHORT_BASELINE_S, onset, AT)
             traces.append(time.perf_counter() - began)
-            sampled = spans.size if spans else 0
+            sampled = sample.size if sample else 0
             _report(f"diagnosis {number + 1} of {rounds}: {seconds[-1]:.2f} s")
         store = psutil.Process(roles.processes["store"].pid)
         return [
