@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import numpy as np
-from scipy.stats import fisher_exact, ks_2samp
 
 from detectors.learning.examples import Example
 from detectors.learning.fairness import pages, troubles, unfair, ways
@@ -86,13 +85,20 @@ def _windows(mine: Sequence[Example]) -> tuple[list[Example], list[Example]] | N
     return [e for e in mine if e.incident_id in newer], [e for e in mine if e.incident_id not in newer]
 
 
+def _chance(table: Sequence[Sequence[int]]) -> float:
+    """How probable shares that differ so much are, by chance alone."""
+    from scipy.stats import fisher_exact  # here: a role starts in three quarters of the time without it
+
+    return float(fisher_exact(table).pvalue)
+
+
 def _precision_moved(mine: Sequence[Example]) -> str:
     windows = _windows(mine)
     if windows is None:
         return ""
     (right_new, judged_new), (right_old, judged_old) = tally(windows[0]), tally(windows[1])
     table = [[right_new, judged_new - right_new], [right_old, judged_old - right_old]]
-    if float(fisher_exact(table).pvalue) >= SURE:
+    if _chance(table) >= SURE:
         return ""
     return f"was right {right_new} of the last {judged_new} times, and {right_old} of {judged_old} before"
 
@@ -105,7 +111,7 @@ def _recall_moved(known: Sequence[Example], reopened: Sequence[Reopening]) -> st
     newer, older = cases[-RECENT:], cases[:-RECENT]
     missed_new, missed_old = sum(case.bad for case in newer), sum(case.bad for case in older)
     table = [[missed_new, len(newer) - missed_new], [missed_old, len(older) - missed_old]]
-    if missed_new * len(older) <= missed_old * len(newer) or float(fisher_exact(table).pvalue) >= SURE:
+    if missed_new * len(older) <= missed_old * len(newer) or _chance(table) >= SURE:
         return ""
     return (
         f"{missed_new} of the last {len(newer)} troubles were suppressed and reopened, and {missed_old} of "
@@ -118,6 +124,8 @@ def _inputs_moved(mine: Sequence[Example]) -> str:
     windows = _windows(mine)
     if windows is None:
         return ""
+    from scipy.stats import ks_2samp
+
     newer, older = (np.array([features(one.finding) for one in _once(window)]) for window in windows)
     for column, name in enumerate(NAMES):
         if float(ks_2samp(newer[:, column], older[:, column]).pvalue) < SURE_OF_INPUTS:

@@ -70,7 +70,7 @@ def _database_of_its_own(server_url: str) -> str:
 
 @pytest.fixture
 def installation(path: Path, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """`watchkeeper up`, ready."""
+    """`watchkeeper up`: it says what it starts, nobody else may read what it writes, and SIGINT ends all of it."""
     config = load(path)
     with (tmp_path / "up.log").open("wb") as log:
         command = [sys.executable, "-m", "watchkeeper.cli.main", "up", "--config", str(path)]
@@ -82,10 +82,18 @@ def installation(path: Path, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]
 
     try:
         until(has_started, moving=(tmp_path / "up.log").read_bytes, what="the start")
+        until(lambda: "Ctrl-C stops everything." in (tmp_path / "up.log").read_text(), what="the end of the start")
         yield up
     finally:
-        up.send_signal(signal.SIGTERM)
-        up.wait(120)
+        up.send_signal(signal.SIGINT)
+        status = up.wait(120)
+    said = (tmp_path / "up.log").read_text()
+    assert (status, "Traceback" in said) == (0, False), said
+    assert [role for role in ROLES if f"{role}: ready (" not in said or ready.read(config, role)] == []
+    written = [config.data_dir / name for name in ("log", "run", "secrets", "ingest-log", "store")]
+    if config.state_url.startswith("sqlite"):
+        written.append(config.data_dir / "state.db")
+    assert [path for path in written if path.stat().st_mode & 0o077] == []
 
 
 def pid_of(config: Config, role: str) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from runbooks.runbook import BUILT_IN
+from tests.front_door import Run, front_door
 from watchkeeper.config import read
 from watchkeeper.roles.preflight import mistakes, notes
 
@@ -31,11 +32,11 @@ def told(folder: Path, text: str, *roles: str) -> list[str]:
     return [line.removeprefix(f"{file}:") for line in mistakes(read(file), roles or None)]
 
 
-def command(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run `watchkeeper` as a user would."""
-    return subprocess.run(
-        [sys.executable, "-m", "watchkeeper.cli.main", *words], capture_output=True, text=True, cwd=folder, timeout=100
-    )
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Give a command in the test's folder as a user would: exit status, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    return front_door(monkeypatch, capsys)
 
 
 def test_objectives_are_read(tmp_path: Path) -> None:
@@ -139,16 +140,15 @@ def test_what_is_perhaps_not_meant_is_a_note(tmp_path: Path, monkeypatch: pytest
     ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("words", [["validate", "w.yaml"], ["validate", "--config", "w.yaml"], ["up", "-c", "w.yaml"]])
-def test_a_command_says_it_and_ends(tmp_path: Path, words: list[str]) -> None:
+def test_a_command_says_it_and_ends(tmp_path: Path, command: Run, words: list[str]) -> None:
     """Exit status 2, a line a mistake on stderr, and nothing was started or written."""
     (tmp_path / "w.yaml").write_text("slo: [nowhere.yaml]\nrunbooks: {dir: nowhere}\n")
-    done = command(*words, folder=tmp_path)
-    assert done.returncode == 2
-    assert "w.yaml:1: slo.0: " in done.stderr
-    assert "w.yaml:2: runbooks.dir: " in done.stderr
-    assert "Traceback" not in done.stderr
+    status, _, err = command(*words)
+    assert status == 2
+    assert "w.yaml:1: slo.0: " in err
+    assert "w.yaml:2: runbooks.dir: " in err
+    assert "Traceback" not in err
     assert os.listdir(tmp_path) == ["w.yaml"]  # noqa: PTH208 - hidden files count too
 
 
@@ -156,14 +156,13 @@ def test_a_command_says_it_and_ends(tmp_path: Path, words: list[str]) -> None:
 def test_a_role_refuses_to_start_on_what_it_needs(tmp_path: Path) -> None:
     """`watchkeeper watch` by itself says the same as `validate`."""
     (tmp_path / "w.yaml").write_text("slo: [nowhere.yaml]\n")
-    done = command("watch", "-c", "w.yaml", folder=tmp_path)
+    words = [sys.executable, "-m", "watchkeeper.cli.main", "watch", "-c", "w.yaml"]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, timeout=100)
     assert (done.returncode, "w.yaml:1: slo.0: " in done.stderr) == (2, True)
 
 
-@pytest.mark.slow
-def test_a_right_file_is_valid(tmp_path: Path) -> None:
+def test_a_right_file_is_valid(tmp_path: Path, command: Run) -> None:
     """Exit status 0, one line, and nothing is written beside it."""
     (tmp_path / "w.yaml").write_text("web: {port: 8051}\n")
-    done = command("validate", "w.yaml", folder=tmp_path)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "w.yaml: valid\n", "")
+    assert command("validate", "w.yaml") == (0, "w.yaml: valid\n", "")
     assert os.listdir(tmp_path) == ["w.yaml"]  # noqa: PTH208 - hidden files count too
