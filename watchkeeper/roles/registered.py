@@ -19,6 +19,9 @@ Use = Literal["yes", "no", "offline", "broken"]
 REGISTRIES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
         "evidence": ("rca.registry", "read_evidence"),
+        "step": ("runbooks.registry", "step_registry"),
+        "target": ("watchkeeper.target", "target_registry"),
+        "fault": ("chaos.registry", "fault_registry"),
         "page": ("dashboard.registry", "page_registry"),
     }
 )
@@ -98,5 +101,32 @@ def _evidence(_config: Config) -> UseOf:
     return lambda part: ("offline", part.value.offline) if part.value.offline else _USED
 
 
+def _steps(config: Config) -> UseOf:
+    from runbooks.preflight import readable_runbooks
+
+    books = readable_runbooks(config.runbooks.dir, Problems(None)).books
+    named = {step for book in books.values() for step in book.steps}
+    return lambda part: _USED if part.name in named else ("no", "no runbook names it")
+
+
+def _targets(config: Config) -> UseOf:
+    kind = config.runbooks.target.kind if _has_target(config) else ""
+    return lambda part: _USED if part.name == kind else ("no", f"runbooks.target is {kind or 'not set'}")
+
+
+def _faults(config: Config) -> UseOf:
+    """Faults are injected on request, by `watchkeeper chaos run`, where there is something to break."""
+    answer: Answer = _USED if _has_target(config) else ("no", "runbooks.target is not set")
+    return lambda _part: answer
+
+
+def _has_target(config: Config) -> bool:
+    from watchkeeper.target import DEFAULT_KIND
+
+    return config.runbooks.target.kind != DEFAULT_KIND or config.runbooks.target.url is not None
+
+
 # Kind → from a configuration to whether it uses a part.
-_USES: Final[Mapping[str, Callable[[Config], UseOf]]] = MappingProxyType({"evidence": _evidence, "page": _always})
+_USES: Final[Mapping[str, Callable[[Config], UseOf]]] = MappingProxyType(
+    {"evidence": _evidence, "step": _steps, "target": _targets, "fault": _faults, "page": _always}
+)
