@@ -307,6 +307,7 @@ class Config(Section):
     data_dir: FilePath = Path("watchkeeper-data")
     store: StoreConfig = StoreConfig()
     ingest: IngestConfig = IngestConfig()
+    sources: dict[Id, dict[str, Any] | None] = {}
     state: StateConfig = StateConfig()
     watch: WatchConfig = WatchConfig()
     roles: RolesConfig = RolesConfig()

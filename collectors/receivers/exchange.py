@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from starlette.types import Receive, Scope, Send
 
 from collectors.receivers.callers import described, sender_of
 from collectors.receivers.rejections import MalformedError, SlowError, TooLargeError
 from watchkeeper.asgi.bodies import Bodies, BodyRejected, Gone, throw_away
 from watchkeeper.config import Config
 
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[Any]]
-Send = Callable[[Any], Awaitable[None]]
 Pairs = list[tuple[str, str]]
 
 

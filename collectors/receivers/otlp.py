@@ -48,6 +48,16 @@ class Taken:
     rejected: int = 0
     message: str = ""
 
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Return when the request is on disk.
+
+        Raises:
+            IngestLogError: the disk failed; send the request again.
+            TimeoutError: it was not written within `timeout_s`.
+        """
+        if self.done is not None:
+            self.done.result(timeout_s)
+
 
 class Intake:
     """Takes export requests into the ingest log."""

@@ -13,18 +13,19 @@ from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
-from collectors.ingest_log.segments import IngestLog, OverloadedError
+from collectors.ingest_log.segments import OverloadedError
 from collectors.receivers.callers import Callers, Rates, described, sender_of
 from collectors.receivers.http import RETRY_AFTER_S
 from collectors.receivers.otlp import Intake, count_refusal, response
-from collectors.receivers.otlp_limits import Limits
 from collectors.receivers.rejections import BusyError, TooFastError
+from collectors.source import SourceContext
 from watchkeeper.config import Config
 from watchkeeper.config_values import bracketed
 from watchkeeper.errors import CollectorError, IngestLogError
 
 THREADS: Final = 16
 MOST_CALLS: Final = 1000
+GRACE_S: Final = 2.0
 
 SERVICES: Final = {
     "traces": "opentelemetry.proto.collector.trace.v1.TraceService",
@@ -33,32 +34,46 @@ SERVICES: Final = {
 }
 
 
-def serve(config: Config, log: IngestLog) -> tuple[Any, int]:
-    """Start the gRPC receiver; returns the server and its port.
+class OtlpGrpc:
+    """OTLP over gRPC, at a port of its own."""
 
-    Raises:
-        CollectorError: the port is taken.
-    """
-    limit = config.ingest.max_request_mib << 20
-    door = _Door(config)
-    server = grpc.server(
-        ThreadPoolExecutor(THREADS, thread_name_prefix="grpc"),
-        interceptors=(door,),
-        # A body is read when a thread is free for it: what waits beyond that is asked to retry.
-        maximum_concurrent_rpcs=MOST_CALLS,
-        options=[("grpc.max_receive_message_length", limit), ("grpc.so_reuseport", 0)],
-    )
-    rates = Rates(config.ingest.max_sender_mib_s * (1 << 20))
-    intake = Intake(log, Limits.of(config))
-    for signal, service in SERVICES.items():
-        method = grpc.unary_unary_rpc_method_handler(_export(intake, signal, door, rates))
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {"Export": method}),))
-    try:
-        port = server.add_insecure_port(f"{bracketed(config.ingest.host)}:{config.ingest.otlp_grpc_port}")
-    except RuntimeError as error:
-        raise CollectorError(f"ingest.otlp_grpc_port {config.ingest.otlp_grpc_port} cannot be used") from error
-    server.start()
-    return server, port
+    section = "ingest"
+
+    def __init__(self, context: SourceContext) -> None:
+        config = context.config
+        door = _Door(config)
+        self._stop = context.stop
+        self._server = grpc.server(
+            ThreadPoolExecutor(THREADS, thread_name_prefix="grpc"),
+            interceptors=(door,),
+            # A body is read when a thread is free for it: what waits beyond that is asked to retry.
+            maximum_concurrent_rpcs=MOST_CALLS,
+            options=[
+                ("grpc.max_receive_message_length", config.ingest.max_request_mib << 20),
+                ("grpc.so_reuseport", 0),
+            ],
+        )
+        rates = Rates(config.ingest.max_sender_mib_s * (1 << 20))
+        for signal, service in SERVICES.items():
+            method = grpc.unary_unary_rpc_method_handler(_export(context.intake, signal, door, rates))
+            generic = grpc.method_handlers_generic_handler(service, {"Export": method})
+            self._server.add_generic_rpc_handlers((generic,))
+        port = config.ingest.otlp_grpc_port
+        try:
+            bound = self._server.add_insecure_port(f"{bracketed(config.ingest.host)}:{port}")
+        except RuntimeError as error:
+            raise CollectorError(
+                f"ingest.otlp_grpc_port {port} cannot be used; `watchkeeper doctor` names who holds it. "
+                "Stop that process, or set ingest.otlp_grpc_port",
+                retry=True,
+            ) from error
+        self._server.start()
+        context.listening("otlp_grpc", bound)
+
+    def run(self) -> None:
+        """Serve, then finish the calls that are in progress."""
+        self._stop.wait()
+        self._server.stop(grace=GRACE_S).wait()
 
 
 class _Door(grpc.ServerInterceptor):  # type: ignore[misc]
@@ -100,8 +115,7 @@ def _export(intake: Intake, signal: str, door: _Door, rates: Rates) -> Callable[
             sender, in_words = door.sender(context)
             rates.take(sender, len(body))
             taken = intake.take(signal, body, sender=in_words)
-            if taken.done is not None:
-                taken.done.result()
+            taken.wait()
         except (CollectorError, IngestLogError) as error:
             count_refusal(signal, error)
             if isinstance(error, OverloadedError | TooFastError | BusyError):

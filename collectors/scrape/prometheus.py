@@ -22,6 +22,7 @@ from prometheus_client import Counter
 from collectors.receivers.otlp import Intake
 from collectors.scrape.exposition import Exposition, empty_request, parts, read_page
 from collectors.scrape.page import address, fetch, shown
+from collectors.source import SourceContext
 from watchkeeper.config import ScrapeConfig
 from watchkeeper.errors import CollectorError
 from watchkeeper.problems import Problems
@@ -80,6 +81,22 @@ def _resource(job: ScrapeConfig, target: str) -> dict[str, str]:
 def _up(request: ExportMetricsServiceRequest, value: int) -> None:
     metric = request.resource_metrics[0].scope_metrics[0].metrics.add(name="up", description="The target answered.")
     metric.gauge.data_points.add(as_int=value, time_unix_nano=time.time_ns())
+
+
+class PrometheusScrape:
+    """Prometheus endpoints, scraped at an interval."""
+
+    section = "ingest.scrape"
+
+    def __init__(self, context: SourceContext) -> None:
+        self._stop = context.stop
+        self._scraper = Scraper(context.config.ingest.scrape, context.intake, context.problems)
+
+    def run(self) -> None:
+        """Scrape until the role stops."""
+        self._scraper.start()
+        self._stop.wait()
+        self._scraper.stop()
 
 
 class Scraper:

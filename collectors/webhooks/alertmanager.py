@@ -10,15 +10,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from collectors.receivers.otlp import MalformedError
+from collectors.receivers.rejections import MalformedError
+from collectors.source import SourceContext
 from collectors.webhooks.instants import EARLIEST, EPOCH, parse_instant
 from watchkeeper.names import bounded, shortened
+from watchkeeper.problems import Problems
 from watchkeeper.text import one_line
 from watchkeeper.vocabulary import AlertDetails, AlertNotice, Finding
 
+PATH: Final = "/api/v1/alerts/alertmanager"
+LOOP: Final = "alerts"
+MOST_REPORTED: Final = 100  # kinds of alert of one body that are named among the role's problems
 # Severities that page nobody. Anything else pages, since a rule's author chose to send it.
 QUIET: Final = frozenset({"info", "none", "warning", "ticket", "low"})
 SERVICE_LABELS: Final = ("service", "service_name", "app", "job", "instance")
@@ -60,6 +65,59 @@ class Webhook:
     heartbeats: int
     truncated: int
     sender: str
+
+
+class AlertmanagerWebhook:
+    """Alertmanager's webhook, and Grafana's: alerts of other systems' rules."""
+
+    section = "ingest"
+
+    def __init__(self, context: SourceContext) -> None:
+        self._context = context
+        context.http.add_json(PATH, self.take)
+
+    def run(self) -> None:
+        """The port does the work."""
+        self._context.stop.wait()
+
+    def take(self, body: Any) -> dict[str, Any]:
+        """Keep a webhook's alerts, and answer with what became of them.
+
+        Raises:
+            MalformedError: not a webhook, or nothing in it can be used.
+            DatabaseError: it could not be kept, or only in part; send it again, which does nothing twice.
+        """
+        webhook = parse_webhook(body, datetime.now(UTC), self._context.config.ingest.alerts_per_request)
+        recorded = self._context.sinks.alerts(webhook.notices)
+        report_set_aside(webhook, self._context.problems)
+        answer: dict[str, Any] = {"firing": recorded.firing, "resolved": recorded.resolved}
+        if recorded.late:
+            answer["late"] = recorded.late
+        if webhook.truncated:
+            answer["truncated"] = webhook.truncated
+        if webhook.set_aside:
+            answer["set_aside"] = summary_of(webhook.set_aside)
+        return answer
+
+
+def report_set_aside(webhook: Webhook, problems: Problems) -> None:
+    """Keep what was set aside where an operator looks; each kind of an alert once for one body."""
+    reasons: dict[str, tuple[str, int]] = {}
+    for each in webhook.set_aside:
+        reason, count = reasons.get(each.name, (each.reason, 0))
+        reasons[each.name] = (reason, count + 1)
+    known = {problem.subject for problem in problems.current() if problem.loop == LOOP}
+    for name, (reason, count) in list(reasons.items())[:MOST_REPORTED]:
+        problems.report(LOOP, name, f"{reason} ({count} in one body)" if count > 1 else reason)
+    if webhook.truncated:
+        reason = f"the sender cut {webhook.truncated} alerts off its body: raise max_alerts there, or group by less"
+        problems.report(LOOP, webhook.sender, reason)
+    elif webhook.sender in known:
+        problems.solved(LOOP, webhook.sender)
+    if known - reasons.keys():
+        names = {notice.finding.alert.name for notice in webhook.notices if notice.finding.alert}
+        for name in names & known - reasons.keys():
+            problems.solved(LOOP, name)
 
 
 def parse_webhook(body: Any, now: datetime, most: int = 50_000) -> Webhook:

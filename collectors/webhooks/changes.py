@@ -7,11 +7,13 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from collectors.receivers.otlp import MalformedError
+from collectors.receivers.rejections import MalformedError
+from collectors.source import SourceContext
 from collectors.webhooks.instants import parse_instant
 from watchkeeper.names import storable
 from watchkeeper.vocabulary import ChangeEvent, content_key
 
+PATH: Final = "/api/v1/changes"
 EARLIEST: Final = timedelta(days=3653)
 LATEST: Final = timedelta(days=1)
 SHOWN: Final = 10
@@ -47,6 +49,30 @@ class ChangeBody(BaseModel):
     url: Text = ""
     files: Annotated[tuple[Text, ...], Field(max_length=1000)] = ()
     attributes: Annotated[dict[Name, Text], Field(max_length=100)] = {}
+
+
+class ChangeEvents:
+    """Change events (deploys, flags, configuration, commits), posted as JSON."""
+
+    section = "ingest"
+
+    def __init__(self, context: SourceContext) -> None:
+        self._context = context
+        context.http.add_json(PATH, self.take, scope="changes")
+
+    def run(self) -> None:
+        """The port does the work."""
+        self._context.stop.wait()
+
+    def take(self, body: Any) -> dict[str, Any]:
+        """Keep one change event.
+
+        Raises:
+            MalformedError: not a change event; names each wrong key.
+            DatabaseError: it could not be kept; send it again.
+        """
+        change = parse_change(body, datetime.now(UTC))
+        return {"id": change.id, "new": self._context.sinks.change(change)}
 
 
 def parse_change(body: Any, now: datetime) -> ChangeEvent:

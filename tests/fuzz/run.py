@@ -13,6 +13,7 @@ import logging
 import socket
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections import Counter
@@ -29,8 +30,14 @@ import structlog
 from alerting.channels.slack.standin.app import StandIn
 from alerting.incidents.commands import Incidents
 from collectors.ingest_log.segments import IngestLog
-from collectors.receivers.http import HttpReceiver, JsonSink
-from collectors.webhooks.sinks import StateSinks
+from collectors.receivers.http import HttpPort
+from collectors.receivers.otlp import Intake
+from collectors.receivers.otlp_http import OtlpHttp
+from collectors.receivers.otlp_limits import Limits
+from collectors.source import SourceContext
+from collectors.state_sinks import StateSinks
+from collectors.webhooks.alertmanager import AlertmanagerWebhook
+from collectors.webhooks.changes import ChangeEvents
 from dashboard.web.credentials import fingerprints
 from dashboard.web.session import COOKIE, Sessions
 from tests.alerting.channels.slack.running_site import PEOPLE, PROPOSAL, diagnosis, finding, serving
@@ -90,15 +97,26 @@ class Applications:
         self._stand_in = StandIn(self.config, lambda: f"{self.config.web_url}/slack/events").application()
         self._opened = 0
         self._log = IngestLog(self.config.ingest_log_dir, segment_bytes=1 << 20, max_backlog_bytes=1 << 24)
-        self._sinks = sinks = StateSinks(self.config, Problems(None))
-        taken: dict[str, tuple[str, JsonSink]] = {
-            "/api/v1/changes": ("changes", sinks.take_change),
-            "/api/v1/alerts/alertmanager": ("ingest", sinks.take_alerts),
-        }
+        self._sinks = StateSinks(self.config)
+        http, problems = HttpPort(self.config), Problems(None)
+        for source in (OtlpHttp, AlertmanagerWebhook, ChangeEvents):
+            source(
+                SourceContext(
+                    name=source.__name__,
+                    config=self.config,
+                    settings={},
+                    intake=Intake(self._log, Limits.of(self.config)),
+                    sinks=self._sinks,
+                    problems=problems,
+                    stop=threading.Event(),
+                    http=http.paths(source.__name__, problems),
+                    listening=lambda _name, _port: None,
+                )
+            )
         self.of: dict[str, Any] = {
             "web": build(self.config, telemetry or Telemetry.connect(self.config), self.db),
             "standin": self._stand_in,
-            "ingest": HttpReceiver(self.config, self._log, taken, lambda: None),
+            "ingest": http,
         }
 
     @contextmanager

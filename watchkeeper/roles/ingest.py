@@ -1,4 +1,4 @@
-"""The ingest role: receivers and scrapes into the log, the log into the store."""
+"""The ingest role: the sources into the ingest log, the ingest log into the store."""
 
 from __future__ import annotations
 
@@ -6,24 +6,23 @@ import asyncio
 import signal
 import threading
 import time
-from typing import Any
 
 import structlog
 import uvicorn
 import uvloop
-from clickhouse_connect.driver.exceptions import ClickHouseError
-from urllib3.exceptions import HTTPError
 
 from collectors.ingest_log.loader import Loader
 from collectors.ingest_log.segments import IngestLog
-from collectors.receivers.http import HttpReceiver, JsonSink
+from collectors.receivers.http import HttpPort
 from collectors.receivers.otlp import Intake, is_valid
-from collectors.receivers.otlp_grpc import serve as serve_grpc
 from collectors.receivers.otlp_limits import Limits
-from collectors.scrape.prometheus import Scraper
-from collectors.webhooks.sinks import StateSinks
+from collectors.registry import sources
+from collectors.running import RunningSources
+from collectors.source import RegisteredSource, SourceContext
+from collectors.state_sinks import StateSinks
 from watchkeeper.asgi.connections import MOST_CONNECTIONS, BoundedHttp
 from watchkeeper.config import Config
+from watchkeeper.errors import StoreError
 from watchkeeper.roles import ready
 from watchkeeper.roles.lifecycle import Life, alive
 from watchkeeper.roles.readiness import noted
@@ -33,7 +32,6 @@ from watchkeeper.store.edges import EdgeRefresh
 from watchkeeper.store.preparation import prepare
 from watchkeeper.store.schema import statements
 from watchkeeper.store.statements import Statements
-from watchkeeper.store.telemetry import connect
 
 EDGES_EVERY_S = 2.0
 LOADER_TIMES = 20.0  # a large segment takes minutes on a busy machine
@@ -63,8 +61,11 @@ class _Ingest:
             open_scale=config.ingest.segment_seconds,
             is_valid=is_valid,
         )
-        self._problems = life.problems
-        self._state = StateSinks(config, self._problems)
+        self._state = StateSinks(config)
+        self._intake = Intake(self._log, Limits.of(config))
+        self._http = HttpPort(config, lambda: self._log.problem, lambda: noted(life))
+        self._ports: dict[str, int] = {}
+        self._sources = RunningSources(sources(), config, life.problems, self._context_of, self._stopping)
         if config.store.url is None:
             self._writer, schema = ("loader", config.secret("store-loader")), []
         else:
@@ -83,26 +84,39 @@ class _Ingest:
                 ahead_days=config.ingest.max_ahead_hours / 24,
                 schema=schema,
             ),
-            self._problems,
+            life.problems,
             beat=lambda: life.heart.beat("loader"),
         )
 
-    def _connect(self) -> Any:
-        return connect(self._config.store_url, self._config.store.database, *self._writer)
+    def _context_of(self, source: RegisteredSource) -> SourceContext:
+        return SourceContext(
+            name=source.name,
+            config=self._config,
+            settings=self._config.sources.get(source.name) or {},
+            intake=self._intake,
+            sinks=self._state,
+            problems=self._life.problems,
+            stop=self._stopping,
+            http=self._http.paths(source.name, self._life.problems),
+            listening=self._listening,
+        )
+
+    def _listening(self, name: str, port: int) -> None:
+        """A source opened a port; one that is opened late is added to what was announced."""
+        self._ports[name] = port
+        if "otlp_http" in self._ports:
+            ready.announce(self._config, "ingest", self._ports)
 
     async def serve(self) -> None:
         """Start everything, announce it, and wait for the end."""
         http = bind(self._config.ingest.host, self._config.ingest.otlp_http_port, "ingest.otlp_http_port")
-        grpc_port = self._config.ingest.otlp_grpc_port
-        if grpc_port:
-            bind(self._config.ingest.host, grpc_port, "ingest.otlp_grpc_port").close()
-        grpc_server, grpc_port = serve_grpc(self._config, self._log)
-        receiver = HttpReceiver(
-            self._config, self._log, self._sinks(), lambda: self._log.problem, lambda: noted(self._life)
-        )
+        if self._config.ingest.otlp_grpc_port:  # a taken port ends a start, with its owner's name
+            bind(self._config.ingest.host, self._config.ingest.otlp_grpc_port, "ingest.otlp_grpc_port").close()
+        # Before the port is served: a sender that gets 404 for a path gives up.
+        await asyncio.to_thread(self._sources.start)
         server = uvicorn.Server(
             uvicorn.Config(
-                receiver,
+                self._http,
                 http=BoundedHttp,
                 ws="none",
                 loop="uvloop",
@@ -120,31 +134,26 @@ class _Ingest:
             threading.Thread(target=self._loader.run, name="loader"),
             threading.Thread(target=self._refresh_edges, name="edges"),
         ]
-        intake = Intake(self._log, Limits.of(self._config))
-        scraper = Scraper(self._config.ingest.scrape, intake, self._problems)
         self._life.heart.expect("loader", LOADER_TIMES * self._config.roles.hung_after_s)
         for thread in threads:
             thread.start()
-        scraper.start()
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         serving = asyncio.create_task(server.serve(sockets=[http]))
-        while not server.started:  # noqa: ASYNC110 - uvicorn tells of its start in no other way
+        while not server.started:  # noqa: ASYNC110 - uvicorn offers no event to wait for
             await asyncio.sleep(0.01)
-        ports = {"otlp_http": http.getsockname()[1], "otlp_grpc": grpc_port}
-        ready.announce(self._config, "ingest", ports)
+        self._listening("otlp_http", http.getsockname()[1])
         beating = asyncio.create_task(self._life.beat())
-        self._logger.info("ingest.ready", **ports)
+        self._logger.info("ingest.ready", **self._ports, sources=self._sources.names)
         # The first change event must not wait while the state database opens, which takes seconds on a busy machine.
         threading.Thread(target=self._state.open_early, name="state", daemon=True).start()
         await stop.wait()
         beating.cancel()
         server.should_exit = True
         await serving
-        grpc_server.stop(grace=2).wait()
         self._stopping.set()
-        scraper.stop()
+        self._sources.join()
         self._log.close()
         self._loader.stop()
         for thread in threads:
@@ -152,21 +161,18 @@ class _Ingest:
         ready.withdraw(self._config, "ingest")
         self._logger.info("ingest.stopped", backlog_bytes=self._log.backlog_bytes)
 
-    def _sinks(self) -> dict[str, tuple[str, JsonSink]]:
-        return {
-            "/api/v1/changes": ("changes", self._state.take_change),
-            "/api/v1/alerts/alertmanager": ("ingest", self._state.take_alerts),
-        }
-
     def _refresh_edges(self) -> None:
         refresh: EdgeRefresh | None = None
         heart = self._life.heart
         heart.expect("edges", EDGES_TIMES * self._config.roles.hung_after_s)
+        user, password = self._writer
         while not self._stopping.wait(EDGES_EVERY_S):
             heart.beat("edges")
             try:
-                refresh = refresh or EdgeRefresh(self._connect(), self._config.store.database)
+                refresh = refresh or EdgeRefresh.connect(
+                    url=self._config.store_url, database=self._config.store.database, user=user, password=password
+                )
                 refresh.run(self._log.complete_until("traces", time.time()))
-            except (ClickHouseError, HTTPError, OSError) as error:
+            except StoreError as error:
                 refresh = None
-                self._logger.warning("edges.failed", error=str(error))
+                self._logger.warning("edges.failed", error=error.message)

@@ -12,9 +12,14 @@ difference may be negative.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Self
 
+from clickhouse_connect.driver.exceptions import ClickHouseError
+from urllib3.exceptions import HTTPError
+
+from watchkeeper.errors import StoreError
 from watchkeeper.store.schema import BUCKET_S
+from watchkeeper.store.telemetry import connect
 
 # How late a span may be after its end and still be counted at once: an exporter's batching and a request's way.
 GRACE_S: Final = 3
@@ -42,12 +47,33 @@ class EdgeRefresh:
         self._looked_at = 0
         self._sides: dict[int, int] = {}  # window → how many sides of calls it had when it was worked out
 
+    @classmethod
+    def connect(cls, *, url: str, database: str, user: str, password: str) -> Self:
+        """Connect as a user who may write.
+
+        Raises:
+            StoreError: the store could not be reached, or rejected the user.
+        """
+        try:
+            return cls(connect(url, database, user, password), database)
+        except (ClickHouseError, HTTPError, OSError) as error:
+            raise StoreError(f"the store at {url} cannot be reached: {error}", retry=True) from error
+
     def run(self, complete_until: float) -> int:
         """Join every window that has closed, or has got more calls since; returns how many were worked out.
 
         Args:
             complete_until: Unix seconds; whatever this process received before this is in the store.
+
+        Raises:
+            StoreError: a statement was rejected, or the store could not be reached. Connect anew.
         """
+        try:
+            return self._refresh(complete_until)
+        except (ClickHouseError, HTTPError, OSError) as error:
+            raise StoreError(f"call edges cannot be worked out: {error}", retry=True) from error
+
+    def _refresh(self, complete_until: float) -> int:
         closed = int(complete_until - GRACE_S) // BUCKET_S * BUCKET_S
         first = self._next if self._next is not None else self._resume(closed)
         looks_back = closed - self._looked_at >= LATE_EVERY_S
