@@ -93,9 +93,7 @@ def it_rejects_what_is_malformed(source: RegisteredSource) -> None:
         for body in rig.trial.malformed:
             if isinstance(rig.trial, Reading):
                 rig.page = body
-                _wait(
-                    lambda: rig.named(rig.origin), f"the page {body[:40]!r} is not reported with the origin"
-                )
+                _wait(lambda: rig.named(rig.origin), f"the page {body[:40]!r} is not reported with the origin")
                 rig.page = rig.trial.good
                 _wait(lambda: not rig.named(rig.origin), "a good page does not solve the problem of a malformed one")
                 continue
