@@ -6,64 +6,37 @@ known; the shape of its latency and the ranks of its metrics take some minutes m
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from detectors.history import History
-from detectors.levels.metrics import MetricLevels
+from detectors.history import History, most_buckets
 from detectors.red import latency_shape
 from detectors.red import requests as red
 from watchkeeper.vocabulary import Readiness
 
 
-def readiness(requests: History, quantiles: History, levels: MetricLevels) -> Mapping[str, Readiness]:
+def readiness(requests: History, quantiles: History, waits: Sequence[Mapping[str, str]]) -> Mapping[str, Readiness]:
     """Each service that was ever called, by name.
 
     Args:
         requests: `calls` of each service and operation, one row each.
         quantiles: `calls` of the same in half minutes.
-        levels: what is learned of the metrics.
+        waits: of each detector that takes longer than a level does, what services still wait for.
     """
-    called = _most(requests, 1.0)
-    shaped = _most(quantiles, latency_shape.LEAST_CALLS)
-    young, series = levels.unranked(), levels.services()
-    found = {}
-    for service, seen in called.items():
-        if seen < red.WARM:
+    called = most_buckets(requests, 1.0)
+    shaped = most_buckets(quantiles, latency_shape.LEAST_CALLS)
+    known = {}
+    for service, buckets in called.items():
+        if buckets < red.WARM:
             step = requests.step_s
-            reason = f"requests seen in {seen * step} of {red.WARM * step} s that a level needs"
-            found[service] = Readiness(service=service, stage="learning", reason=reason)
+            reason = f"requests seen in {buckets * step} of {red.WARM * step} s that a level needs"
+            known[service] = Readiness(service=service, stage="learning", reason=reason)
             continue
-        halves = shaped.get(service, 0)
-        waits = _waits(halves, quantiles.step_s, young[service], series[service])
-        if waits:
-            found[service] = Readiness(service=service, stage="level", reason="; ".join(waits))
+        if missing := [words[service] for words in waits if service in words]:
+            known[service] = Readiness(service=service, stage="level", reason="; ".join(missing))
             continue
         reason = "all that its telemetry allows is judged"
-        if not halves:
+        if not shaped[service]:
             least = f"{latency_shape.LEAST_CALLS:.0f} requests in {quantiles.step_s} s"
             reason = f"all but the shape of latency, which needs {least} of one operation"
-        found[service] = Readiness(service=service, stage="ready", reason=reason)
-    return found
-
-
-def _waits(halves: int, step_s: int, young: int, series: int) -> list[str]:
-    """What takes longer to learn than a level, and is not learned yet."""
-    waits = []
-    if 0 < halves < latency_shape.WARM:
-        waits.append(f"the shape of latency needs {latency_shape.WARM * step_s} s, {halves * step_s} s seen")
-    if young:
-        waits.append(f"{young} of {series} metric series lean on a general prior until they have a past of their own")
-    return waits
-
-
-def _most(history: History, least: float) -> Counter[str]:
-    """In how many buckets each service's busiest operation had at least so many calls."""
-    most: Counter[str] = Counter()
-    if history.size:
-        seen = (history["calls"] >= least).sum(axis=1)
-        for (service, *_), buckets in zip(history.names(), np.asarray(seen).tolist(), strict=True):
-            most[service] = max(most[service], buckets)
-    return most
+        known[service] = Readiness(service=service, stage="ready", reason=reason)
+    return known

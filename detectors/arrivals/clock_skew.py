@@ -15,12 +15,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from detectors.detector import Seen, Setup
 from watchkeeper.vocabulary import Finding
+
+VERSION: Final = "1"
 
 AGREE_S: Final = 1.0  # clocks that differ by less are kept in step by ordinary means
 SKEWED_S: Final = 2.0  # from here on a ticket: onsets and the order of causes are wrong by that much
 FEWEST_CALLS: Final = 5
 BUCKET_S: Final = 5.0
+MOST_TICKETS: Final = 50  # of the longest known: more would hide everything else
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,17 +98,30 @@ def _reached(start: str, near: Mapping[str, Mapping[str, float]], *, within_s: f
     return reached
 
 
-def skewed(ahead: Mapping[str, float], since: Mapping[str, datetime], now: datetime) -> list[Finding]:
-    """A ticket for each clock that is off; `since` is when each was first seen so."""
-    return [
-        Finding(
+class ClockSkews:
+    """Clocks that are off by more than two seconds. Tickets."""
+
+    version = VERSION
+    needs = ("clocks",)
+
+    def __init__(self, setup: Setup) -> None:  # noqa: ARG002 - nothing of it concerns clocks
+        self._since: dict[str, datetime] = {}
+
+    def judge(self, seen: Seen) -> list[Finding]:
+        """A ticket for each clock that is off, the longest known first."""
+        self._since = {service: self._since.get(service, seen.now) for service in seen.clocks}
+        shown = sorted(seen.clocks, key=lambda service: (self._since[service], service))[:MOST_TICKETS]
+        return [self._finding(service, seen.clocks[service], seen.now) for service in sorted(shown)]
+
+    def _finding(self, service: str, seconds: float, now: datetime) -> Finding:
+        return Finding(
             detector="clock",
-            detector_version="1",
+            detector_version=self.version,
             kind="metric",
             service=service,
             summary=f"{service}'s clock is {abs(seconds):,.0f} s {'ahead' if seconds > 0 else 'behind'}: "
             "its spans carry times at which they cannot have happened",
-            onset=since.get(service, now),
+            onset=self._since[service],
             seen_at=now,
             score=min(1.0, 0.9 + abs(seconds) / 36_000),
             severity="ticket",
@@ -113,8 +130,6 @@ def skewed(ahead: Mapping[str, float], since: Mapping[str, datetime], now: datet
             expected=0.0,
             unit="s",
         )
-        for service, seconds in sorted(ahead.items())
-    ]
 
 
 def from_the_future(newest: Mapping[str, float], known: Mapping[str, float], now: float) -> dict[str, float]:

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from detectors.arrivals.clock_skew import Offset, from_the_future, skewed, skews
+from detectors.arrivals.clock_skew import Offset, from_the_future, skews
 from detectors.arrivals.lateness import Aligned, Lateness, Signal
 from watchkeeper.problems import Problems
-from watchkeeper.vocabulary import Finding, Window, utc
+from watchkeeper.vocabulary import Window, utc
 
 # How often the newest data of each signal is looked up. Metric points come by the interval, and take longer to ask for.
 EVERY_S: Final[Mapping[Signal, float]] = {"spans": 10.0, "logs": 10.0, "metrics": 60.0}
@@ -20,7 +20,6 @@ OFFSETS_BACK_S: Final = 180.0
 # Rows are counted from a moment that moves only so often, so that a count that grows says that some came.
 COUNTED_FROM_S: Final = 600
 AHEAD_FOR_S: Final = 120.0  # so long after the last row from the future its service's clock is told
-MOST_TICKETS: Final = 50
 MOST_TOLD: Final = 20  # services beyond the bound that are told by name
 BEYOND_S: Final = 120.0  # so much further than the bound is looked, to say of whom nothing is judged
 
@@ -40,7 +39,6 @@ class Arrivals:
         self._read_at: dict[str, datetime] = {}
         self._by_calls: dict[str, float] = {}
         self._by_future: dict[str, tuple[float, datetime]] = {}
-        self._since: dict[str, datetime] = {}
         self._told: set[tuple[Signal, str]] = set()
 
     def read(self, rollups: Any, now: datetime) -> dict[Signal, frozenset[str]]:
@@ -81,12 +79,9 @@ class Arrivals:
         parts = [lateness.words(service) for lateness in self._signals.values()]
         return "; ".join(part for part in parts if part)
 
-    def judge(self, now: datetime) -> list[Finding]:
-        """A ticket for each clock that is off."""
-        ahead = {service: seconds for service, (seconds, _) in self._by_future.items()} | self._by_calls
-        self._since = {service: self._since.get(service, now) for service in ahead}
-        told = sorted(ahead, key=lambda service: (self._since[service], service))[:MOST_TICKETS]
-        return skewed({service: ahead[service] for service in told}, self._since, now)
+    def clocks_ahead(self) -> dict[str, float]:
+        """Seconds by which services' clocks are ahead, where they are off."""
+        return {service: seconds for service, (seconds, _) in self._by_future.items()} | self._by_calls
 
     def _is_due(self, what: str, every_s: float, now: datetime) -> bool:
         last = self._read_at.get(what)

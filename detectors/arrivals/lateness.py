@@ -170,7 +170,7 @@ class Aligned:
     """The roll-ups with late services' rows moved to where they would be had they come in time.
 
     Args:
-        rollups: what is read (`detectors.live.Rollups`).
+        rollups: what is read (`detectors.histories.Rollups`).
         spans, logs, metrics: delays in seconds by service.
     """
 
@@ -198,8 +198,8 @@ class Aligned:
     def metric_series(self, window: Window, step_s: int = 5, service: str | None = None) -> pa.Table:
         return self._read(lambda w: self._rollups.metric_series(w, step_s, service), window, self._metrics)
 
-    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
-        table: pa.Table = self._rollups.query(sql, parameters)
+    def served(self, service: str, operation: str, window: Window) -> pa.Table:
+        table: pa.Table = self._rollups.served(service, operation, window)
         return table
 
     @staticmethod

@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 
+from detectors.detector import Seen, Setup
 from detectors.history import History
 from detectors.series.drift import Change, Drift
 from watchkeeper.vocabulary import Finding
@@ -31,30 +32,31 @@ WORDS: Final = {
 
 
 class ServiceDrift:
-    """Judges the `red` history, a service at a time."""
+    """Latency or traffic of a service that drifted over an hour and longer. Tickets."""
 
-    def __init__(self, history: History, version: str = VERSION) -> None:
-        self._history = history
-        self.version = version
+    version = VERSION
+    needs = ("red",)
+
+    def __init__(self, setup: Setup) -> None:  # noqa: ARG002 - nothing of it concerns drift
         self._streams: dict[tuple[str, str], Drift] = {}
         self._told: dict[str, Finding] = {}
         self._read_until = 0
         self.dropped = 0
 
-    def judge(self, now: datetime, complete: int) -> list[Finding]:
+    def judge(self, seen: Seen) -> list[Finding]:
         """Tickets for services whose latency or traffic has drifted; each stays for a while."""
-        columns = EVERY_S // self._history.step_s
-        end = int(self._history.starts()[complete - 1]) + self._history.step_s if complete else 0
-        if complete >= columns and self._history.size and end - self._read_until >= EVERY_S:
+        now, history, complete = seen.now, seen["red"], seen.complete["red"]
+        columns = EVERY_S // history.step_s
+        end = int(history.starts()[complete - 1]) + history.step_s if complete else 0
+        if complete >= columns and history.size and end - self._read_until >= EVERY_S:
             self._read_until = end
-            self._feed(now, complete, columns)
+            self._feed(history, now, slice(complete - columns, complete))
         self._told = {key: finding for key, finding in self._told.items() if now - finding.seen_at < TOLD_FOR}
         return list(self._told.values())
 
-    def _feed(self, now: datetime, complete: int, columns: int) -> None:
-        calls = self._history["calls"][:, complete - columns : complete]
-        mean = self._history["mean_ms"][:, complete - columns : complete]
-        services, code = np.unique(np.array([name[0] for name in self._history.names()]), return_inverse=True)
+    def _feed(self, history: History, now: datetime, columns: slice) -> None:
+        calls, mean = history["calls"][:, columns], history["mean_ms"][:, columns]
+        services, code = np.unique(np.array([name[0] for name in history.names()]), return_inverse=True)
         code = code.reshape(-1)
         total = np.bincount(code, calls.sum(axis=1))
         busy = np.bincount(code, np.where(calls > 0, calls * np.nan_to_num(mean), 0.0).sum(axis=1))

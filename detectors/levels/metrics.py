@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from prometheus_client import Gauge
 
+from detectors.detector import Seen, Setup
 from detectors.evidence import Bools, Floats, to_probability
 from detectors.history import History
 from detectors.series.bank import PRIOR_TICKS, SHIFT_TICKS, SeriesBank
@@ -41,11 +42,16 @@ UNIT_TOLD_FOR: Final = 60  # buckets
 
 
 class MetricLevels:
-    """Judges the metric history. State: the bank, the last scores, what is raised, and changes of unit."""
+    """Metrics of a service that left their usual level, or whose unit was changed. Tickets.
 
-    def __init__(self, history: History, version: str = VERSION) -> None:
-        self._history = history
-        self.version = version
+    State: the bank, the last scores, what is raised, and changes of unit.
+    """
+
+    version = VERSION
+    needs = ("metrics",)
+
+    def __init__(self, setup: Setup) -> None:  # noqa: ARG002 - nothing of it concerns metrics
+        self._history: History | None = None
         self._bank = SeriesBank(0, ready_ticks=READY)
         self._scores: npt.NDArray[np.float32] = np.zeros((0, JUDGED), np.float32)
         self._usual: Floats = np.zeros(0)  # what each series read before it was raised
@@ -55,28 +61,34 @@ class MetricLevels:
         self._units: dict[int, tuple[float, int]] = {}  # row: factor, when (bucket start)
         self._fed = 0
 
-    def judge(self, now: datetime, complete: int) -> list[Finding]:
-        """Take what is new and complete, then tell: one ticket a service for its clearest series, one for each unit."""
-        if self._history.size == 0 or complete < JUDGED:
+    def judge(self, seen: Seen) -> list[Finding]:
+        """Take what is new and complete: one ticket a service for its clearest series, one for each changed unit."""
+        history, complete = seen["metrics"], seen.complete["metrics"]
+        self._history = history
+        if history.size == 0 or complete < JUDGED:
             return []
-        self._follow()
-        starts = self._history.starts()
-        values = self._history["value"]
+        self._follow(history.size)
+        starts = history.starts()
+        values = history["value"]
         for column in range(complete):
             if starts[column] > self._fed:
-                self._take(values[:, column], int(starts[column]))
+                self._take(history, values[:, column], int(starts[column]))
         for stage, count in self.count_stages().items():
             STAGES.labels(stage).set(count)
-        return self._tell(values[:, :complete], starts[:complete], now)
+        return self._findings(history, values[:, :complete], starts[:complete], seen.now)
 
-    def services(self) -> Counter[str]:
-        """How many series of each service are followed."""
-        return Counter(name[0] for name in self._history.names()[: len(self._bank)])
-
-    def unranked(self) -> Counter[str]:
-        """How many of them are not ranked among their own past yet, by service; see `SeriesBank.stage` for why."""
-        names = self._history.names()
-        return Counter(names[row][0] for row in np.flatnonzero(self._bank.seen < PRIOR_TICKS).tolist())
+    def waits(self) -> Mapping[str, str]:
+        """The services with series that are not ranked among their own past yet; see `SeriesBank.stage` for why."""
+        if self._history is None:
+            return {}
+        names = self._history.names()[: len(self._bank)]
+        series = Counter(name[0] for name in names)
+        young = Counter(names[row][0] for row in np.flatnonzero(self._bank.seen < PRIOR_TICKS).tolist())
+        return {
+            service: f"{count} of {series[service]} metric series lean on a general prior until they have a past "
+            "of their own"
+            for service, count in young.items()
+        }
 
     def count_stages(self) -> Mapping[str, int]:
         """How many series are at each stage: `waiting` for values, `level` learned, ranked among their own past."""
@@ -84,8 +96,8 @@ class MetricLevels:
         waiting, young = int((seen < READY).sum()), int((seen < PRIOR_TICKS).sum())
         return {"waiting": waiting, "level": young - waiting, "rank": len(self._bank) - young}
 
-    def _follow(self) -> None:
-        more = self._history.size - len(self._bank)
+    def _follow(self, size: int) -> None:
+        more = size - len(self._bank)
         if more <= 0:
             return
         self._bank.grow(more)
@@ -95,7 +107,7 @@ class MetricLevels:
         self._far = np.concatenate([self._far, np.zeros(more, np.int8)])
         self._began = np.concatenate([self._began, np.zeros(more, np.int64)])
 
-    def _take(self, values: Floats, start: int) -> None:
+    def _take(self, history: History, values: Floats, start: int) -> None:
         """One bucket of every series."""
         before = self._bank.expected.astype(np.float64)
         shifts = self._bank.shifts.copy()
@@ -106,28 +118,30 @@ class MetricLevels:
         self._usual = np.where(self._raised | (self._far > 0), self._usual, before)
         moved = np.abs(values - self._usual) >= SHARE * np.abs(self._usual)
         risen = ~self._raised & (far >= FAR_FOR) & rare.any(axis=1) & moved
-        self._began = np.where(risen, start - (far.astype(np.int64) - 1) * self._history.step_s, self._began)
+        self._began = np.where(risen, start - (far.astype(np.int64) - 1) * history.step_s, self._began)
         self._raised = (self._raised & ((far > 0) | (self._far > 0))) | risen
         self._far = far
         for row in np.flatnonzero(self._bank.shifts != shifts).tolist():
-            self._consider_unit(row, start)
+            self._consider_unit(history, row, start)
         self._fed = start
 
-    def _consider_unit(self, row: int, start: int) -> None:
+    def _consider_unit(self, history: History, row: int, start: int) -> None:
         """A level that moved by a factor between units."""
-        column = int(np.searchsorted(self._history.starts(), start)) + 1
-        late = self._history["value"][row, max(0, column - SHIFT_TICKS) : column]
+        column = int(np.searchsorted(history.starts(), start)) + 1
+        late = history["value"][row, max(0, column - SHIFT_TICKS) : column]
         before, after = float(self._usual[row]), float(np.nanmedian(late))
         if not (before > 0 and after > 0 and np.isfinite(after)):
             return
         if (np.abs(UNITS / max(after / before, before / after) - 1.0) <= UNIT_LIKENESS).any():
             self._units[row] = (after / before, start)
 
-    def _tell(self, values: Floats, starts: npt.NDArray[np.int64], now: datetime) -> list[Finding]:
-        names = self._history.names()
+    def _findings(
+        self, history: History, values: Floats, starts: npt.NDArray[np.int64], now: datetime
+    ) -> list[Finding]:
+        names = history.names()
         newest = int(starts[-1])
         self._units = {
-            row: told for row, told in self._units.items() if newest - told[1] <= UNIT_TOLD_FOR * self._history.step_s
+            row: told for row, told in self._units.items() if newest - told[1] <= UNIT_TOLD_FOR * history.step_s
         }
         steady = np.isfinite(values[:, -JUDGED:]).sum(axis=1) >= JUDGED // 2
         rows = np.flatnonzero(self._raised & steady)

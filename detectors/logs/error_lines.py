@@ -6,14 +6,13 @@ carry a severity. Fails where a program logs errors as information.
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Final
 
 import numpy as np
 from scipy.special import pdtrc
 
+from detectors.detector import Seen, Setup
 from detectors.evidence import RAISE, cumulative, first_bad, to_probability
-from detectors.history import History
 from watchkeeper.vocabulary import Finding, utc
 
 VERSION: Final = "1"
@@ -22,26 +21,28 @@ BAD: Final = ("ERROR", "FATAL", "CRITICAL")
 
 
 class ErrorLines:
-    """Judges the `log_counts` history."""
+    """A burst of error lines from a service. Tickets."""
 
-    def __init__(self, history: History, version: str = VERSION) -> None:
-        self._history = history
-        self.version = version
+    version = VERSION
+    needs = ("logs",)
 
-    def judge(self, now: datetime, complete: int) -> list[Finding]:
+    def __init__(self, setup: Setup) -> None: ...
+
+    def judge(self, seen: Seen) -> list[Finding]:
         """Tickets for services whose error lines surge."""
-        names = self._history.names()
+        history, complete = seen["logs"], seen.complete["logs"]
+        names = history.names()
         rows = [row for row, name in enumerate(names) if name[1] in BAD]
         if not rows or complete < 2 * JUDGED:
             return []
-        lines = self._history["lines"][rows, :complete]
+        lines = history["lines"][rows, :complete]
         base = np.median(lines[:, : -JUDGED // 2], axis=1) + 0.3
         recent = lines[:, -JUDGED:]
         chance = pdtrc(np.maximum(recent - 1, 0), 2.0 * base[:, None])
         scores = np.where(recent >= 3, np.sqrt(-2.0 * np.log(np.maximum(chance, 1e-30))), -2.0)
         sums = cumulative(scores)[:, -1]
         began = first_bad(scores)
-        starts = self._history.starts()[complete - JUDGED : complete]
+        starts = history.starts()[complete - JUDGED : complete]
         return [
             Finding(
                 detector="logs.errors",
@@ -50,8 +51,8 @@ class ErrorLines:
                 service=names[rows[i]][0],
                 summary=f"{names[rows[i]][0]} logs {recent[i, -3:].mean() / 5:.1f} error lines/s "
                 f"(usually {base[i] / 5:.1f}/s)",
-                onset=min(utc(float(starts[began[i]])), now),
-                seen_at=now,
+                onset=min(utc(float(starts[began[i]])), seen.now),
+                seen_at=seen.now,
                 score=float(to_probability(sums[i])),
                 severity="ticket",
                 signal="error lines",

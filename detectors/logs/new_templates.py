@@ -21,6 +21,7 @@ import pyarrow as pa
 from prometheus_client import Counter, Gauge
 from scipy.special import pdtr, pdtrc
 
+from detectors.detector import Seen, Setup
 from detectors.evidence import by_group, to_probability
 from detectors.templates.miner import TemplateMiner
 from watchkeeper.vocabulary import Finding, utc
@@ -60,10 +61,15 @@ class _News:
 
 
 class LogTemplates:
-    """Mines and judges the lines of all services. State: the miner, and counts of the last `BUCKETS` buckets."""
+    """New, surging and vanished kinds of log lines. Tickets.
 
-    def __init__(self, version: str = VERSION) -> None:
-        self.version = version
+    State: the miner, and counts of the last `BUCKETS` buckets.
+    """
+
+    version = VERSION
+    needs = ("lines",)
+
+    def __init__(self, setup: Setup) -> None:  # noqa: ARG002 - nothing of it concerns log lines
         self._miner = TemplateMiner()
         self._rows: dict[tuple[str, int], int] = {}
         self._names: list[tuple[str, int]] = []
@@ -92,8 +98,10 @@ class LogTemplates:
         self._merge()
         TEMPLATES.set(len(self._names))
 
-    def judge(self, now: datetime) -> list[Finding]:
-        """Tickets: at most one of each sort for a service, which names its clearest template."""
+    def judge(self, seen: Seen) -> list[Finding]:
+        """Take new lines; tickets: at most one of each sort for a service, which names its clearest template."""
+        if seen.lines:
+            self.read(seen.lines.table, seen.lines.newest, seen.lines.unread)
         if not self._names:
             return []
         services, code = np.unique(np.array([service for service, _ in self._names]), return_inverse=True)
@@ -109,7 +117,7 @@ class LogTemplates:
                 self._surge(mine, whole[number], int(since[number])),
                 self._vanished(mine, whole[number], int(since[number])),
             )
-            found += [self._finding(service, news, now) for news in judged if news is not None]
+            found += [self._finding(service, news, seen.now) for news in judged if news is not None]
         return found
 
     def _advance(self, newest: int) -> None:

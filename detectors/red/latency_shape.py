@@ -9,14 +9,16 @@ the last minute every half minute, and (operations, buckets) arrays.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 import numpy as np
 
+from detectors.detector import Seen, Setup
 from detectors.evidence import Floats, robust_level, to_probability
-from detectors.history import History
+from detectors.history import History, most_buckets
 from watchkeeper.vocabulary import Finding, utc
 
 VERSION: Final = "1"
@@ -37,67 +39,83 @@ WORDS: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Slow:
+    """An operation's clearest quantile, and how many spreads above its past it is."""
+
+    row: int
+    quantile: str
+    spreads: float
+    value: float
+    usual: float
+
+
 class LatencyShape:
-    """Judges the history of quantiles: `calls` and the columns of `QUANTILES`, half a minute a bucket."""
+    """A service whose slow requests became slower, behind a mean that hardly moved. Tickets."""
 
-    def __init__(self, history: History, version: str = VERSION) -> None:
+    version = VERSION
+    needs = ("latency", "red")
+    after = ("red",)
+
+    def __init__(self, setup: Setup) -> None:  # noqa: ARG002 - nothing of it concerns shapes
+        self._history: History | None = None
+
+    def waits(self) -> Mapping[str, str]:
+        """The services whose operations were seen too shortly."""
+        if self._history is None:
+            return {}
+        step_s, seen = self._history.step_s, most_buckets(self._history, LEAST_CALLS)
+        return {
+            service: f"the shape of latency needs {WARM * step_s} s, {buckets * step_s} s seen"
+            for service, buckets in seen.items()
+            if 0 < buckets < WARM
+        }
+
+    def judge(self, seen: Seen) -> list[Finding]:
+        """One ticket for the clearest operation of each service, but of those whose mean latency is a finding."""
+        now, history, complete = seen.now, seen["latency"], seen.complete["latency"]
         self._history = history
-        self.version = version
-
-    def judge(self, now: datetime, complete: int, told: Collection[str] = ()) -> list[Finding]:
-        """One ticket for the clearest operation of each service, but of those in `told`."""
-        if self._history.size == 0 or complete < WARM + JUDGED:
+        reported = {finding.service for finding in seen.findings if finding.kind == "latency"}
+        if history.size == 0 or complete < WARM + JUDGED:
             return []
-        calls = self._history["calls"][:, :complete]
+        calls = history["calls"][:, :complete]
         enough = (calls[:, -JUDGED:] >= LEAST_CALLS).all(axis=1)
         if not enough.any():
             return []
-        names = self._history.names()
-        median = self._history["p50_ms"][:, complete - 1]
-        best: dict[str, tuple[float, int, str, float, float]] = {}
+        names = history.names()
+        median = history["p50_ms"][:, complete - 1]
+        best: dict[str, _Slow] = {}
         for name, quantile in QUANTILES.items():
-            values = self._history[name][:, :complete]
+            values = history[name][:, :complete]
             z, usual = _spreads(values, calls, quantile)
             recent = values[:, -JUDGED:]
             slower = (recent >= TIMES * usual[:, None]) & (recent >= usual[:, None] + MORE_MS)
             clear = np.where(enough & slower.all(axis=1), z.min(axis=1), 0.0)
             for row in np.flatnonzero(clear >= CLEAR).tolist():
                 service = names[row][0]
-                if service not in told and clear[row] > best.get(service, (0.0,))[0]:
-                    best[service] = (float(clear[row]), row, name, float(recent[row].min()), float(usual[row]))
-        start = utc(float(self._history.starts()[complete - JUDGED]))
-        return [
-            self._finding(names[row], start, now, score, name, value, usual, float(median[row]))
-            for score, row, name, value, usual in best.values()
-        ]
+                if service not in reported and (service not in best or clear[row] > best[service].spreads):
+                    best[service] = _Slow(row, name, float(clear[row]), float(recent[row].min()), float(usual[row]))
+        start = utc(float(history.starts()[complete - JUDGED]))
+        return [self._finding(names[one.row], one, float(median[one.row]), start, now) for one in best.values()]
 
-    def _finding(
-        self,
-        of: tuple[str, ...],
-        onset: datetime,
-        now: datetime,
-        score: float,
-        quantile: str,
-        value: float,
-        usual: float,
-        median: float,
-    ) -> Finding:
+    def _finding(self, of: tuple[str, ...], slow: _Slow, median: float, onset: datetime, now: datetime) -> Finding:
         service, operation = of[0], of[1]
-        middle = "" if quantile == "p50_ms" else f"; the median is {median:.0f} ms"
+        middle = "" if slow.quantile == "p50_ms" else f"; the median is {median:.0f} ms"
         return Finding(
             detector="latency.shape",
             detector_version=self.version,
             kind="latency",
             service=service,
             operation=operation,
-            summary=f"{service} {operation}: {WORDS[quantile]} {value:.0f} ms or more (usually {usual:.0f} ms){middle}",
+            summary=f"{service} {operation}: {WORDS[slow.quantile]} {slow.value:.0f} ms or more "
+            f"(usually {slow.usual:.0f} ms){middle}",
             onset=min(onset, now),
             seen_at=now,
-            score=float(to_probability(np.array(score))),
+            score=float(to_probability(np.array(slow.spreads))),
             severity="ticket",
-            signal=quantile.removesuffix("_ms"),
-            value=value,
-            expected=usual,
+            signal=slow.quantile.removesuffix("_ms"),
+            value=slow.value,
+            expected=slow.usual,
             unit="ms",
             key=f"latency:shape:{service}",
         )

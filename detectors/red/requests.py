@@ -9,6 +9,7 @@ such a series stays in the stage `sparse`, and says so. Cost: one pass over (ser
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -17,11 +18,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import betainc
 
+from detectors.detector import Seen, Setup
 from detectors.evidence import RAISE, Bools, Floats, by_group, cumulative, first_bad, robust_level, to_probability
 from detectors.history import History
 from watchkeeper.vocabulary import Conditions, Finding, FindingKind, utc
 
 VERSION: Final = "1"
+STEP_S: Final = 5  # seconds in a bucket of the history
 JUDGED: Final = 12  # buckets that the decision looks back over: one minute
 GUARD: Final = 4  # buckets before those judged as new that the baseline leaves out, so that an onset doesn't teach it
 WARM: Final = 7  # buckets with requests before a series has a level of its own
@@ -62,25 +65,28 @@ class _Verdict:
 
 
 class RedDetector:
-    """Judges the `red` history at every tick. State: which findings fire, so that they end with hysteresis."""
+    """Requests of a service that fail, are slow, or no longer come. Pages.
 
-    def __init__(
-        self, history: History, thresholds: RedThresholds, version: str = VERSION, *, clear_buckets: int = 3
-    ) -> None:
-        """`clear_buckets` normal buckets in a row end a finding."""
-        self._history = history
-        self._clear_buckets = clear_buckets
-        self.thresholds = thresholds
-        self.version = version
+    State: which findings fire, so that they end with hysteresis.
+    """
+
+    version = VERSION
+    needs = ("red",)
+
+    def __init__(self, setup: Setup, thresholds: RedThresholds | None = None) -> None:
+        self._clear_buckets = max(2, math.ceil(setup.clear_s / STEP_S))
+        self.thresholds = thresholds or RedThresholds()
         self._firing: dict[tuple[str, str], Finding] = {}
-        self._tainted: npt.NDArray[np.bool_] = np.zeros((0, history.buckets), bool)
+        self._tainted: npt.NDArray[np.bool_] = np.zeros((0, 0), bool)
         self._tainted_until = 0
         self._cleared: dict[tuple[str, str], int] = {}
+        self._history: History
         self._common = 0.0
         self._load: Floats = np.zeros(0)
 
-    def judge(self, now: datetime, complete: int) -> list[Finding]:
-        """The findings that fire; `complete` is how many columns, from the left, are whole by now."""
+    def judge(self, seen: Seen) -> list[Finding]:
+        """The findings that fire, each with the version of the model that serves."""
+        self._history, complete, self.version = seen["red"], seen.complete["red"], seen.model_version
         if self._history.size == 0 or complete < JUDGED:
             return []
         names = self._history.names()
@@ -99,7 +105,7 @@ class RedDetector:
             self._errors(calls, errors, calm),
             self._silence(*by_name),
         ):
-            self._decide(verdict, names, services, starts[complete - JUDGED : complete], now, found)
+            self._decide(verdict, names, services, starts[complete - JUDGED : complete], seen.now, found)
         newest = int(starts[complete - 1])
         for key in self._firing.keys() - found.keys():
             # What ended is over: its buckets must not add up with whatever comes next.
@@ -258,7 +264,7 @@ class RedDetector:
         shift = (newest - self._tainted_until) // self._history.step_s if self._tainted_until else 0
         mask = np.zeros((self._history.size, self._history.buckets), bool)
         keep = self._history.buckets - shift
-        if keep > 0:
+        if keep > 0 and self._tainted.size:
             mask[: self._tainted.shape[0], :keep] = self._tainted[:, shift:] if shift else self._tainted
         self._tainted = mask
         self._tainted_until = newest

@@ -8,20 +8,20 @@ so and freezes. A minimum of bad events keeps a lonely failure at night from wak
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Final, Literal, Protocol
+from datetime import datetime, timedelta
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
+from detectors.detector import Seen, Served, Setup
 from detectors.slo.openslo import Slo
-from watchkeeper.vocabulary import Finding, Severity, utc
+from watchkeeper.vocabulary import Finding, Severity, Window, utc
 
 VERSION: Final = "1"
 STEP_S: Final = 60
+EVERY_S: Final = 20  # a third of a minute: counts are by the minute
 FRESH_S: Final = 180  # read again at each round: what came late still counts
 HOUR: Final = 3600
 LEAST_BAD: Final = 10.0
@@ -50,12 +50,6 @@ ALERTS: Final = (
 )
 
 
-class Counts(Protocol):
-    """What answers SQL: watchkeeper.store.telemetry.Telemetry."""
-
-    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table: ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
     """What is left of an objective's error budget over its window.
@@ -73,40 +67,33 @@ class Budget:
 
 
 class SloBurn:
-    """Follows every objective's good and total events by the minute."""
+    """Error budgets that burn too fast. Pages and tickets.
 
-    def __init__(self, slos: tuple[Slo, ...], version: str = VERSION) -> None:
-        self._slos = slos
-        self.version = version
-        self._series = {slo.name: _Minutes(slo.window_s) for slo in slos}
+    State: every objective's good and total events by the minute.
+    """
+
+    version = VERSION
+    needs = ("served",)
+
+    def __init__(self, setup: Setup) -> None:
+        self._slos = setup.objectives
+        self._series = {slo.name: _Minutes(slo.window_s) for slo in self._slos}
         self._read_until: datetime | None = None
         self._budgets: dict[str, Budget] = {}
 
-    @property
-    def objectives(self) -> tuple[Slo, ...]:
-        """What is followed."""
-        return self._slos
-
-    def read(self, counts: Counts, now: datetime) -> None:
+    def _read(self, served: Served, now: datetime) -> None:
         """Take in what is new; the whole window at first."""
+        if self._read_until is not None and (now - self._read_until).total_seconds() < EVERY_S:
+            return
         for slo in self._slos:
             back = slo.window_s if self._read_until is None else FRESH_S + (now - self._read_until).total_seconds()
             since = now.timestamp() - min(back, slo.window_s)
             start = int(since // STEP_S) * STEP_S
-            table = counts.query(
-                "SELECT intDiv(toUnixTimestamp(bucket), 60) * 60 AS minute, toFloat64(sum(calls)) AS total, "
-                "toFloat64(sum(errors)) AS bad FROM red WHERE service = {service:String} "
-                "AND ({operation:String} = '' OR operation = {operation:String}) AND kind IN ('Server', 'Consumer') "
-                "AND bucket >= toDateTime({start:UInt32}, 'UTC') AND bucket <= toDateTime({end:UInt32}, 'UTC') "
-                "GROUP BY minute ORDER BY minute",
-                {"service": slo.service, "operation": slo.operation, "start": start, "end": int(now.timestamp())},
-            )
-            minutes = self._series[slo.name]
-            minutes.advance(now)
-            minutes.place(
-                table["minute"].to_numpy().astype(np.int64),
-                table["total"].to_numpy() - table["bad"].to_numpy(),
-                table["total"].to_numpy(),
+            window = Window(start=utc(float(start)), end=now + timedelta(seconds=1))
+            table = served(slo.service, slo.operation, window)
+            total = table["total"].to_numpy()
+            self.place(
+                slo.name, now, table["minute"].to_numpy().astype(np.int64), total - table["bad"].to_numpy(), total
             )
         self._read_until = now
 
@@ -119,8 +106,11 @@ class SloBurn:
         """Every objective's budget, as of the last round."""
         return tuple(self._budgets[slo.name] for slo in self._slos if slo.name in self._budgets)
 
-    def judge(self, now: datetime) -> list[Finding]:
+    def judge(self, seen: Seen) -> list[Finding]:
         """Burning budgets, and objectives that cannot be measured."""
+        now = seen.now
+        if seen.served and self._slos:
+            self._read(seen.served, now)
         found: list[Finding] = []
         for slo in self._slos:
             minutes = self._series[slo.name]
@@ -236,27 +226,6 @@ class _Minutes:
         bad = self._total[-last:] - self._good[-last:] > ratio * np.maximum(self._total[-last:], 1)
         index = int(np.argmax(bad)) if bad.any() else last - 1
         return min(now, utc(float(self._newest - (last - 1 - index) * STEP_S)))
-
-
-def forecast_exhaustion(left_by_hour: Floats, hours_ahead: int = 168) -> float | None:
-    """In how many hours a budget runs out, by Holt's damped trend over its last hours; None: not in `hours_ahead`.
-
-    `left_by_hour` (n,) is what was left at each hour's end, oldest first, n >= 8. Imports statsmodels, which takes
-    seconds, so no tick calls this. Source: Gardner and McKenzie, Management Science 31 (1985).
-    """
-    if left_by_hour.size < 8:
-        return None
-    if left_by_hour[-1] <= 0:
-        return 0.0
-    if np.ptp(left_by_hour) < 1e-9:
-        return None
-    from statsmodels.tsa.holtwinters import ExponentialSmoothing
-
-    # The budget's own fall is steady when the burn is: a trend, lightly damped.
-    model = ExponentialSmoothing(left_by_hour, trend="add", damped_trend=True, initialization_method="estimated")
-    future = np.asarray(model.fit().forecast(hours_ahead))
-    over = np.flatnonzero(future <= 0)
-    return float(over[0] + 1) if over.size else None
 
 
 def _span(seconds: int) -> str:

@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from detectors.detector import Seen, Setup
 from detectors.evidence import Bools, Floats, by_group
-from detectors.history import History
 from watchkeeper.vocabulary import Finding, utc
 
 VERSION: Final = "1"
@@ -27,23 +27,25 @@ USUAL_CALLS: Final = 2.0  # a bucket
 
 
 class CallEdges:
-    """Judges the history of edges."""
+    """Calls between services that are new, or that stopped. Tickets."""
 
-    def __init__(self, history: History, version: str = VERSION) -> None:
-        self._history = history
-        self.version = version
+    version = VERSION
+    needs = ("edges",)
 
-    def judge(self, now: datetime, complete: int) -> list[Finding]:
+    def __init__(self, setup: Setup) -> None: ...
+
+    def judge(self, seen: Seen) -> list[Finding]:
         """Tickets for edges that are new and for edges that vanished."""
-        if self._history.size == 0 or complete <= GONE_FOR:
+        now, history, complete = seen.now, seen["edges"], seen.complete["edges"]
+        if history.size == 0 or complete <= GONE_FOR:
             return []
-        calls = self._history["calls"][:, :complete]
-        names = self._history.names()
+        calls = history["calls"][:, :complete]
+        names = history.names()
         callers = np.unique(np.array([name[0] for name in names]), return_inverse=True)[1].reshape(-1)
         by_caller = by_group(callers, calls)
         first = _first(calls > 0)
         caller_first = _first(by_caller > 0)[callers]
-        starts = self._history.starts()
+        starts = history.starts()
         found = []
         new = (first - caller_first >= KNOWN_FOR) & (complete - first <= TOLD_FOR) & (calls.sum(axis=1) >= NEW_CALLS)
         for row in np.flatnonzero(new).tolist():
@@ -53,8 +55,8 @@ class CallEdges:
         gone, usual = _vanished(calls, by_caller[callers], first)
         for row in np.flatnonzero(gone).tolist():
             last = complete - 1 - int(np.argmax(calls[row, ::-1] > 0))
-            onset = utc(float(starts[last]) + self._history.step_s)
-            words = f"none since {onset:%H:%M:%S} UTC (usually {usual[row] / self._history.step_s:.1f}/s)"
+            onset = utc(float(starts[last]) + history.step_s)
+            words = f"none since {onset:%H:%M:%S} UTC (usually {usual[row] / history.step_s:.1f}/s)"
             found.append(self._finding("vanished", names[row], onset, now, words))
         return found
 

@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 from scipy.special import pdtr, pdtrc
 
+from detectors.detector import Seen, Setup
 from detectors.evidence import Bools, Floats, by_group, robust_level, to_probability
 from detectors.history import History
 from watchkeeper.vocabulary import Finding, utc
@@ -31,22 +32,21 @@ CHANCE: Final = 1e-6
 
 
 class CallsPerRequest:
-    """Judges the history of edges beside the requests that each caller answered."""
+    """Services that make more, or fewer, calls for each request than usual. Tickets."""
 
-    def __init__(self, edges: History, red: History, version: str = VERSION) -> None:
-        """`red` has `calls` by service and operation; its buckets divide those of `edges`."""
-        self._edges = edges
-        self._red = red
-        self.version = version
+    version = VERSION
+    needs = ("edges", "red")
 
-    def judge(self, now: datetime, complete: int) -> list[Finding]:
-        """A ticket for the clearest edge of each caller; `complete` columns of the edges are whole."""
-        complete -= LATE
-        if self._edges.size == 0 or complete < (BLOCKS + 1) * RECENT:
+    def __init__(self, setup: Setup) -> None: ...
+
+    def judge(self, seen: Seen) -> list[Finding]:
+        """A ticket for the clearest edge of each caller."""
+        now, edges, complete = seen.now, seen["edges"], seen.complete["edges"] - LATE
+        if edges.size == 0 or complete < (BLOCKS + 1) * RECENT:
             return []
-        names = self._edges.names()
-        calls = self._edges["calls"][:, :complete]
-        requests = self._requests([name[0] for name in names])[:, :complete]
+        names = edges.names()
+        calls = edges["calls"][:, :complete]
+        requests = _requests(edges, seen["red"])[:, :complete]
         usual, spread, known = _past(calls[:, :-RECENT], requests[:, :-RECENT])
         made, asked = calls[:, -RECENT:].sum(axis=1), requests[:, -RECENT:].sum(axis=1)
         expected = usual * asked
@@ -64,26 +64,11 @@ class CallsPerRequest:
         best: dict[str, int] = {}
         for row in np.flatnonzero(told)[np.argsort(chance[told], kind="stable")].tolist():
             best.setdefault(names[row][0], row)
-        onset = utc(float(self._edges.starts()[complete - RECENT]))
+        onset = utc(float(edges.starts()[complete - RECENT]))
         return [
             self._finding(names[row], float(ratio[row]), float(usual[row]), float(chance[row]), onset, now)
             for row in best.values()
         ]
-
-    def _requests(self, callers: list[str]) -> Floats:
-        """The requests that each edge's caller answered, by the edges' buckets, (edges, buckets)."""
-        services, code = np.unique(np.array([name[0] for name in self._red.names()]), return_inverse=True)
-        out = np.zeros((len(callers), self._edges.buckets))
-        if services.size == 0:
-            return out
-        whole = by_group(code.reshape(-1), self._red["calls"])
-        place = np.minimum(np.searchsorted(services, callers), services.size - 1)
-        column = (self._red.starts() - self._edges.starts()[0]) // self._edges.step_s
-        inside = (column >= 0) & (column < self._edges.buckets)
-        summed = np.zeros((services.size, self._edges.buckets))
-        np.add.at(summed.T, column[inside], whole[:, inside].T)
-        out[:] = np.where((services[place] == np.array(callers))[:, None], summed[place], 0.0)
-        return out
 
     def _finding(
         self, edge: tuple[str, ...], ratio: float, usual: float, chance: float, onset: datetime, now: datetime
@@ -131,3 +116,21 @@ def _halves(calls: Floats, requests: Floats, usual: Floats) -> tuple[Bools, Bool
         up &= (asked > 0) & (made >= TIMES * usual * asked)
         down &= (asked > 0) & (made * TIMES <= usual * asked)
     return up, down
+
+
+def _requests(edges: History, red: History) -> Floats:
+    """The requests that each edge's caller answered, by the edges' buckets, (edges, buckets).
+
+    The buckets of `red` divide those of `edges`.
+    """
+    callers = [name[0] for name in edges.names()]
+    services, code = np.unique(np.array([name[0] for name in red.names()]), return_inverse=True)
+    if services.size == 0:
+        return np.zeros((len(callers), edges.buckets))
+    whole = by_group(code.reshape(-1), red["calls"])
+    place = np.minimum(np.searchsorted(services, callers), services.size - 1)
+    column = (red.starts() - edges.starts()[0]) // edges.step_s
+    inside = (column >= 0) & (column < edges.buckets)
+    summed = np.zeros((services.size, edges.buckets))
+    np.add.at(summed.T, column[inside], whole[:, inside].T)
+    return np.asarray(np.where((services[place] == np.array(callers))[:, None], summed[place], 0.0))

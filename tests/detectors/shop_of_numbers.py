@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -168,7 +168,7 @@ class Shop:
     def call_offsets(self, window: Window) -> pa.Table:
         return empty("caller", "callee", offset_s=pa.float64(), calls=pa.int64())
 
-    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
+    def served(self, service: str, operation: str, window: Window) -> pa.Table:
         raise AssertionError("no objective is configured here")
 
 

@@ -7,8 +7,10 @@ import math
 import numpy as np
 import pyarrow as pa
 import pytest
+from seeing import seen
 from shop_of_numbers import START, Shop
 
+from detectors.detector import Setup
 from detectors.history import History
 from detectors.levels.metrics import MetricLevels
 from detectors.live import Live
@@ -43,12 +45,12 @@ def test_a_slow_ramp_cannot_teach_that_broken_is_normal(seed: int) -> None:
 def test_a_slow_ramp_of_errors_spends_the_budget_aloud() -> None:
     """Errors that creep up over six hours are told by the budget, which compares with the promise, not the past."""
     slo = Slo(name="pay", title="Pay", service="money", operation="", target=0.999, window_s=30 * 86400)
-    burn = SloBurn((slo,))
+    burn = SloBurn(Setup(objectives=(slo,)))
     minute = START // 60 * 60 - 60 * np.arange(3 * 1440)[::-1]
     total = np.full(minute.size, 120.0)
     bad = np.where(np.arange(minute.size) >= minute.size - 360, np.linspace(-11, 1, minute.size) * 3, 0.0).clip(0)
     burn.place("pay", utc(START), minute, total - bad, total)
-    assert {finding.severity for finding in burn.judge(utc(START))} >= {"page"}
+    assert {finding.severity for finding in burn.judge(seen(START))} >= {"page"}
 
 
 def test_a_hundred_thousand_new_metric_series_are_bounded() -> None:
@@ -61,7 +63,7 @@ def test_a_hundred_thousand_new_metric_series_are_bounded() -> None:
         step_s=10,
         max_series=1000,
     )
-    levels = MetricLevels(history)
+    levels = MetricLevels(Setup())
     for tick in range(12):
         history.advance(utc(START + 10 * tick))
         n = 100_000 if tick == 8 else 10
@@ -76,6 +78,6 @@ def test_a_hundred_thousand_new_metric_series_are_bounded() -> None:
                 }
             )
         )
-        assert levels.judge(utc(START + 10 * tick + 10), 36) == []
+        assert levels.judge(seen(START + 10 * tick + 10, metrics=history)) == []
     assert (history.size, history.dropped) == (1000, 99_000)
     assert sum(levels.count_stages().values()) == 1000

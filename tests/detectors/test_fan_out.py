@@ -6,8 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pytest
+from seeing import seen
 from shop_of_numbers import START
 
+from detectors.detector import Setup
 from detectors.history import History
 from detectors.traces.fan_out import CallsPerRequest
 from watchkeeper.vocabulary import Finding, utc
@@ -27,8 +29,8 @@ def judged(
     edges.place(_rows(calls, STEP, caller="web", callee="stock"))
     for operation, share in (("GET /", 0.6), ("POST /", 0.4)):
         red.place(_rows(requests * share, STEP // 2, service="web", operation=operation))
-    detector = CallsPerRequest(edges, red)
-    return [finding for end in ends for finding in detector.judge(utc(START + STEP * end), end)]
+    detector = CallsPerRequest(Setup())
+    return [finding for end in ends for finding in detector.judge(seen(START + STEP * end, end, edges=edges, red=red))]
 
 
 def _rows(values: npt.NDArray[np.float64], step: int, **names: str) -> pa.Table:

@@ -96,7 +96,7 @@ def test_a_detector_that_fails_clears_nothing_and_takes_nothing_away(
         raise RuntimeError("a defect")
 
     with monkeypatch.context() as broken:
-        broken.setattr(live._drift, "judge", dies)
+        broken.setattr(live._detectors["drift.service"], "judge", dies)
         found = [finding for at in range(262, 340, 6) for finding in slow_shop.tick(live, at)]
         assert any(finding.severity == "page" for finding in found)
         assert not live.judged(of("drift.service"))

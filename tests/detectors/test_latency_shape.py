@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
+from seeing import seen
 
+from detectors.detector import Setup
 from detectors.history import History
 from detectors.red.latency_shape import QUANTILES, STEP_S, LatencyShape
 from watchkeeper.vocabulary import Finding, utc
@@ -14,7 +18,13 @@ START = 1_800_000_000 // STEP_S * STEP_S
 
 
 def play(
-    slow_share: float, times: float, *, calls: int = 120, faster: float = 1.0, seed: int = 1, told: tuple[str, ...] = ()
+    slow_share: float,
+    times: float,
+    *,
+    calls: int = 120,
+    faster: float = 1.0,
+    seed: int = 1,
+    reported: tuple[Finding, ...] = (),
 ) -> list[tuple[int, Finding]]:
     """Forty half minutes of an operation at 20 ms; from the thirtieth on a share of its requests takes `times` longer
     and the others `faster` as long. What was found, with the bucket's number."""
@@ -26,7 +36,7 @@ def play(
         buckets=60,
         step_s=STEP_S,
     )
-    shape = LatencyShape(history)
+    shape = LatencyShape(Setup())
     found = []
     for bucket in range(40):
         number = int(dice.poisson(calls))
@@ -38,7 +48,7 @@ def play(
         row = {"service": ["cart"], "operation": ["GET /"], "calls": pa.array([number], pa.int64())}
         row |= {name: [float(np.quantile(latencies, q))] for name, q in QUANTILES.items()}
         history.place(pa.table({"bucket": pa.array([at], pa.timestamp("s", "UTC")), **row}))
-        found += [(bucket, one) for one in shape.judge(utc(float(at + STEP_S)), history.buckets, told)]
+        found += [(bucket, one) for one in shape.judge(seen(at + STEP_S, latency=history, findings=reported))]
     return found
 
 
@@ -65,7 +75,9 @@ def test_two_humps_with_the_same_mean_are_told() -> None:
     assert found[0][1].signal in ("p90", "p95", "p99")
 
 
-def test_it_is_silent_where_the_mean_is_told() -> None:
+def test_it_is_silent_where_the_mean_is_a_finding() -> None:
     """A service with a latency finding of its own needs no second one."""
-    assert play(1.0, 5.0, told=("cart",)) == []
-    assert play(1.0, 5.0) != []
+    (_, shape), *_ = play(1.0, 5.0)
+    mean = replace(shape, detector="red.latency", severity="page")
+    assert play(1.0, 5.0, reported=(mean,)) == []
+    assert play(1.0, 5.0, reported=(replace(mean, service="web"),)) != []

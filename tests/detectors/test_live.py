@@ -136,7 +136,7 @@ def test_fifty_of_a_thousand_services_break_and_are_found() -> None:
 
 def test_series_that_are_gone_make_room_for_new_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     """Services that were replaced under other names do not stop the new ones from being followed."""
-    monkeypatch.setattr("detectors.live.MOST_SERIES", 12)
+    monkeypatch.setattr("detectors.histories.MOST_SERIES", 12)
     pods = tuple((f"pod-{generation}-{i}", "GET /", 8.0, 10.0) for generation in range(3) for i in range(6))
     shop = Shop(seed=5, seconds=1500, series=pods)
     for row, (service, *_) in enumerate(pods):

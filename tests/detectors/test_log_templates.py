@@ -7,7 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 import pytest
+from seeing import seen
 
+from detectors.detector import LogLines, Setup
 from detectors.logs.new_templates import BUCKETS, MOST_ROWS, STEP_S, LogTemplates
 from watchkeeper.vocabulary import Finding, utc
 
@@ -29,7 +31,7 @@ def play(
 ) -> list[tuple[int, Finding]]:
     """Feed bucket after bucket; what was found, with the bucket's number."""
     dice = np.random.default_rng(seed)
-    detector = LogTemplates()
+    detector = LogTemplates(Setup())
     found = []
     for bucket in range(buckets):
         rows = [row for row in change(bucket, usual(dice)) if row[2] > 0]
@@ -43,8 +45,8 @@ def play(
                 "lines": pa.array([lines for _, _, lines in rows], pa.int64()),
             }
         )
-        detector.read(table, utc(float(at)))
-        found += [(bucket, finding) for finding in detector.judge(utc(float(at + 2 * STEP_S)))]
+        lines = LogLines(table=table, newest=utc(float(at)))
+        found += [(bucket, finding) for finding in detector.judge(seen(at + 2 * STEP_S, lines=lines))]
     return found
 
 
@@ -94,7 +96,7 @@ def test_a_vanished_template_is_told_of_and_a_silent_service_is_not() -> None:
 
 def test_memory_is_bounded() -> None:
     """A hundred thousand kinds of lines in a minute: most are dropped, the known ones are still judged."""
-    detector = LogTemplates()
+    detector = LogTemplates(Setup())
     for part in range(5):
         count = 6_000
         table = pa.table(
@@ -114,9 +116,9 @@ def test_memory_is_bounded() -> None:
 
 def test_a_clock_that_goes_back_changes_nothing() -> None:
     """An older bucket than the newest is placed where it belongs, and nothing is judged twice."""
-    detector = LogTemplates()
+    detector = LogTemplates(Setup())
     row = {"service": ["goods"], "severity": ["INFO"], "body": ["hello"], "lines": pa.array([3], pa.int64())}
     for at in (START, START - 100, START + 10_000, START + 5):
         stamp = pa.array([at // STEP_S * STEP_S], pa.timestamp("s", "UTC"))
         detector.read(pa.table({"bucket": stamp, **row}), utc(float(at)))
-        assert detector.judge(utc(float(START + 10_000))) == []
+        assert detector.judge(seen(START + 10_000)) == []

@@ -10,7 +10,9 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from seeing import seen
 
+from detectors.detector import Setup
 from detectors.history import History
 from detectors.levels.metrics import MetricLevels
 from watchkeeper.vocabulary import Finding, utc
@@ -30,7 +32,7 @@ def play(series: dict[tuple[str, str], Floats], every: int = 1) -> list[tuple[in
         buckets=180,
         step_s=STEP,
     )
-    levels = MetricLevels(history)
+    levels = MetricLevels(Setup())
     found = []
     count = len(next(iter(series.values())))
     for bucket in range(count):
@@ -48,7 +50,7 @@ def play(series: dict[tuple[str, str], Floats], every: int = 1) -> list[tuple[in
         history.advance(utc(float(at)))
         history.place(table)
         if bucket % every == 0:
-            found += [(bucket, finding) for finding in levels.judge(utc(float(at + STEP)), history.buckets)]
+            found += [(bucket, finding) for finding in levels.judge(seen(at + STEP, metrics=history))]
     return found
 
 
@@ -130,8 +132,8 @@ def test_it_counts_the_series_that_have_no_past_of_their_own_yet() -> None:
     history = History(
         "test-stages", keys=("service", "metric", "attributes"), values={"value": float("nan")}, buckets=60, step_s=STEP
     )
-    levels = MetricLevels(history)
-    told = []
+    levels = MetricLevels(Setup())
+    waits = []
     for bucket in range(110):
         at = START + bucket * STEP
         history.advance(utc(float(at)))
@@ -139,6 +141,6 @@ def test_it_counts_the_series_that_have_no_past_of_their_own_yet() -> None:
         rows = {"service": ["cart"] * len(names), "metric": names, "attributes": ["{}"] * len(names)}
         table = {"bucket": pa.array([at] * len(names), pa.timestamp("s", "UTC")), **rows, "value": [1.0] * len(names)}
         history.place(pa.table(table))
-        levels.judge(utc(float(at + STEP)), history.buckets)
-        told.append((levels.services()["cart"], levels.unranked()["cart"]))
-    assert (told[3], told[60], told[109]) == ((1, 1), (2, 2), (2, 1))
+        levels.judge(seen(at + STEP, metrics=history))
+        waits.append(levels.waits().get("cart", ""))
+    assert [waits[bucket].split(" metric")[0] for bucket in (3, 60, 109)] == ["1 of 1", "2 of 2", "1 of 2"]

@@ -2,32 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pyarrow as pa
+from seeing import seen
 from shop_of_numbers import STEP, Shop, empty
 
+from detectors.detector import Setup
 from detectors.history import History
 from detectors.levels.metrics import MetricLevels
 from detectors.live import Live
 from detectors.readiness import readiness
-from watchkeeper.vocabulary import utc
+from detectors.red.latency_shape import QUANTILES, LatencyShape
+from watchkeeper.vocabulary import Readiness, utc
 
 START = 1_800_000_000
 
 
 def calls(name: str, counts: np.ndarray, step_s: int) -> History:
     """A history of one operation of `cart`."""
-    history = History(name, keys=("service", "operation"), values={"calls": 0.0}, buckets=len(counts), step_s=step_s)
+    history = History(
+        name,
+        keys=("service", "operation"),
+        values={"calls": 0.0} | dict.fromkeys(QUANTILES, float("nan")),
+        buckets=len(counts),
+        step_s=step_s,
+    )
     history.advance(utc(START + (len(counts) - 1) * step_s))
     at = pa.array(START + np.arange(len(counts)) * step_s, pa.timestamp("s", "UTC"))
     names = {"service": ["cart"] * len(counts), "operation": ["GET /"] * len(counts)}
-    history.place(pa.table({"bucket": at, **names, "calls": counts}))
+    history.place(pa.table({"bucket": at, **names, "calls": counts} | dict.fromkeys(QUANTILES, counts)))
     return history
 
 
-def no_metrics() -> MetricLevels:
-    keys = ("service", "metric", "attributes")
-    return MetricLevels(History("none", keys=keys, values={"value": float("nan")}, buckets=36, step_s=10))
+def shape_waits(quantiles: History) -> Mapping[str, str]:
+    """What the shape of latency waits for, once it has seen so much."""
+    for name in QUANTILES:
+        quantiles[name][:] = 20.0
+    shape = LatencyShape(Setup())
+    shape.judge(seen(START, latency=quantiles))
+    return shape.waits()
+
+
+def of_cart(half_minutes: np.ndarray, *waits: Mapping[str, str]) -> Readiness:
+    """What is said of `cart`, whose level is known and whose operation had so many calls by half minutes."""
+    return readiness(calls("red", np.full(12, 9.0), STEP), calls("halves", half_minutes, 30), waits)["cart"]
 
 
 def test_a_service_is_learned_after_a_minute_and_says_what_it_waits_for_before() -> None:
@@ -43,7 +63,7 @@ def test_a_service_is_learned_after_a_minute_and_says_what_it_waits_for_before()
 def test_a_level_is_not_all() -> None:
     """The shape of latency takes minutes more, and a service with few requests never gets there."""
     few, some, many = (
-        readiness(calls("red", np.full(12, 9.0), STEP), calls("halves", counts, 30), no_metrics())["cart"]
+        of_cart(counts, shape_waits(calls("halves", counts, 30)))
         for counts in (np.full(12, 9.0), np.where(np.arange(12) < 5, 0.0, 50.0), np.full(12, 50.0))
     )
     assert (few.stage, few.reason) == (
@@ -59,7 +79,7 @@ def test_metrics_without_a_past_hold_a_service_at_its_level() -> None:
     history = History(
         "metrics", keys=("service", "metric", "attributes"), values={"value": float("nan")}, buckets=36, step_s=10
     )
-    levels = MetricLevels(history)
+    levels = MetricLevels(Setup())
     history.advance(utc(START))
     history.place(
         pa.table(
@@ -72,8 +92,10 @@ def test_metrics_without_a_past_hold_a_service_at_its_level() -> None:
             }
         )
     )
-    levels.judge(utc(START + 10), 36)
-    found = readiness(calls("red", np.full(12, 9.0), STEP), calls("halves", np.full(12, 50.0), 30), levels)["cart"]
+    levels.judge(seen(START + 10, metrics=history))
+    found = readiness(calls("red", np.full(12, 9.0), STEP), calls("halves", np.full(12, 50.0), 30), [levels.waits()])[
+        "cart"
+    ]
     assert found.stage == "level"
     assert found.reason == "1 of 1 metric series lean on a general prior until they have a past of their own"
 

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from seeing import seen
 
-from detectors.slo.burn import SloBurn, forecast_exhaustion
+from detectors.detector import Setup
+from detectors.slo.burn import SloBurn
 from detectors.slo.openslo import Slo, read
 from watchkeeper.errors import ConfigError
 from watchkeeper.vocabulary import Finding, utc
@@ -39,7 +41,7 @@ spec:
 
 def burn(bad_by_minute: dict[range, float], *, total: float = 100.0, minutes: int = MONTH // 60) -> SloBurn:
     """A budget of which `bad_by_minute` failed; a range counts minutes back from now."""
-    slo = SloBurn((SLO,))
+    slo = SloBurn(Setup(objectives=(SLO,)))
     minute = NOW - 60 * np.arange(minutes)
     counts, bad = np.full(minutes, total), np.zeros(minutes)
     for span, value in bad_by_minute.items():
@@ -49,7 +51,7 @@ def burn(bad_by_minute: dict[range, float], *, total: float = 100.0, minutes: in
 
 
 def judged(slo: SloBurn) -> list[Finding]:
-    return slo.judge(utc(NOW + 59))
+    return slo.judge(seen(NOW + 59))
 
 
 def test_an_untouched_budget_is_whole() -> None:
@@ -105,18 +107,9 @@ def test_more_good_than_events_says_so_and_freezes() -> None:
 def test_silence_is_not_health() -> None:
     """An objective without events for a quarter of an hour says so."""
     slo = burn({})
-    (finding,) = slo.judge(utc(NOW + 3600))
+    (finding,) = slo.judge(seen(NOW + 3600))
     assert finding.detector == "slo.unmeasured"
     assert "no event was reported for 1 h" in finding.summary
-
-
-def test_a_forecast_finds_the_hour_of_exhaustion() -> None:
-    """A budget that loses one part in a hundred an hour, and has twenty left, runs out in about twenty hours."""
-    left = 0.5 - 0.01 * np.arange(30.0)
-    hours = forecast_exhaustion(left)
-    assert hours is not None
-    assert 17 <= hours <= 32
-    assert forecast_exhaustion(np.full(30, 0.7)) is None
 
 
 def test_it_reads_openslo(tmp_path: Path) -> None:
@@ -152,7 +145,7 @@ def test_what_it_cannot_do_is_an_error(tmp_path: Path, old: str, new: str, says:
 )
 def test_a_budget_is_never_above_whole_nor_wrong(rows: list[tuple[int, float, float]]) -> None:
     """Whatever is counted, with gaps, more good than events or minutes to come: a budget is exact or says it is not."""
-    slo = SloBurn((SLO,))
+    slo = SloBurn(Setup(objectives=(SLO,)))
     minute = np.array([NOW - 60 * back for back, *_ in rows])
     total = np.array([total for _, total, _ in rows])
     good = np.array([good for *_, good in rows])

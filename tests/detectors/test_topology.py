@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+from seeing import seen
 from shop_of_numbers import START
 
+from detectors.detector import Setup
 from detectors.history import History
 from detectors.traces.edges import CallEdges
 from watchkeeper.vocabulary import Finding, utc
@@ -29,7 +31,7 @@ def judged(calls: dict[tuple[str, str], list[float]]) -> list[Finding]:
                 }
             )
         )
-    return CallEdges(history).judge(utc(end + 10), size)
+    return CallEdges(Setup()).judge(seen(end + 10, size, edges=history))
 
 
 def test_a_new_edge_is_a_ticket() -> None:

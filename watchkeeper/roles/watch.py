@@ -32,6 +32,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from alerting.incidents.commands import Incidents
 from alerting.incidents.machine import Incident
 from chaos.truth import settle
+from detectors.detector import Setup
 from detectors.learning.loop import Learner
 from detectors.learning.monitors import WATCHER, watch_the_watcher
 from detectors.learning.suppression import reopenings
@@ -126,8 +127,7 @@ class Watch:
         self._live = Live(
             history_s=config.watch.history_minutes * 60,
             version=self._learner.version(),
-            clear_s=config.watch.clear_s,
-            slos=readable_objectives(config.slo, problems),
+            setup=Setup(clear_s=config.watch.clear_s, objectives=readable_objectives(config.slo, problems)),
             problems=problems,
             late_s=config.watch.late_s,
         )
@@ -310,7 +310,7 @@ class Watch:
             teams=self._config.learning.teams,
             unreadable=self._learner.unreadable,
         )
-        self._live.red.version = self._learner.version()
+        self._live.version = self._learner.version()
 
     def begin(self) -> None:
         """What must be settled before the first round."""

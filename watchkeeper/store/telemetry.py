@@ -94,6 +94,18 @@ class Telemetry:
             _seconds(window),
         ).rename_columns({"step": "bucket"})
 
+    def served(self, service: str, operation: str, window: Window) -> pa.Table:
+        """Requests of a service's operation ("" for all) by the minute, sorted, for windows of days.
+
+        Columns: minute (Unix seconds, int64), total, bad (float64).
+        """
+        return self.query(
+            "SELECT intDiv(toUnixTimestamp(bucket), 60) * 60 AS minute, toFloat64(sum(calls)) AS total, "
+            f"toFloat64(sum(errors)) AS bad FROM red WHERE {_BETWEEN} AND {_SERVES} AND service = {{service:String}} "
+            "AND ({operation:String} = '' OR operation = {operation:String}) GROUP BY minute ORDER BY minute",
+            _seconds(window) | {"service": service, "operation": operation},
+        )
+
     def edges(self, window: Window, step_s: int = 5) -> pa.Table:
         """Who called whom, by `step_s`, from the caller's side and, where the callee reports, from its side.
 

@@ -10,8 +10,10 @@ import pytest
 from otlp_requests import logs, metrics, nanos, segment, traces
 
 from bench.own_roles import OwnRoles
+from detectors.arrivals.clock_skew import ClockSkews
 from detectors.arrivals.delays import Arrivals
 from detectors.arrivals.lateness import Aligned
+from detectors.detector import Seen, Setup
 from watchkeeper.problems import Problems
 from watchkeeper.store.otlp import Destination, inserts
 from watchkeeper.store.statements import Statements
@@ -76,7 +78,8 @@ def test_a_skewed_clock_is_found_from_both_sides_of_calls(roles: OwnRoles, loade
     assert (rows[cart]["offset_s"], rows[cart]["calls"]) == (0, 20)
     arrivals = Arrivals(600.0, Problems(None))
     arrivals.read(roles.telemetry, NOW)
-    skewed = {finding.service: finding for finding in arrivals.judge(NOW) if mark in finding.service}
+    clocks = ClockSkews(Setup()).judge(Seen(now=NOW, clocks=arrivals.clocks_ahead()))
+    skewed = {finding.service: finding for finding in clocks if mark in finding.service}
     assert set(skewed) == {pay}
     assert skewed[pay].severity == "ticket"
 
