@@ -6,7 +6,7 @@ past `max_series`, new series are counted and dropped, and the detectors say so.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter as Counts
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Final
@@ -15,13 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from prometheus_client import Counter as Counted
-from prometheus_client import Gauge
+from prometheus_client import Counter, Gauge
 
 Floats = npt.NDArray[np.float64]
 
 SERIES = Gauge("watchkeeper_detector_series", "Series that a detector follows.", ["history"])
-DROPPED = Counted("watchkeeper_detector_series_dropped_total", "Series over the limit, not followed.", ["history"])
+DROPPED = Counter("watchkeeper_detector_series_dropped_total", "Series over the limit, not followed.", ["history"])
 SEPARATOR: Final = "\x1f"
 MOST_GONE: Final = 0.25
 
@@ -145,9 +144,9 @@ class History:
         SERIES.labels(self.name).set(self.size)
 
 
-def most_buckets(history: History, least: float) -> Counter[str]:
+def most_buckets(history: History, least: float) -> Counts[str]:
     """In how many buckets each service's busiest operation had at least so many `calls`."""
-    most: Counter[str] = Counter()
+    most: Counts[str] = Counts()
     if history.size:
         seen = (history["calls"] >= least).sum(axis=1)
         for (service, *_), buckets in zip(history.names(), np.asarray(seen).tolist(), strict=True):
