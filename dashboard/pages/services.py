@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from dash import html
 
 from dashboard.components.attempts import attempt
@@ -10,7 +12,7 @@ from dashboard.components.service_map import service_map
 from dashboard.components.service_panel import service_panel
 from dashboard.components.services_grid import services_grid
 from dashboard.page import Page, PageRequest
-from dashboard.reads.fleet import fleet
+from dashboard.reads.fleet import Member, fleet
 
 
 def render(request: PageRequest) -> Part:
@@ -36,8 +38,10 @@ def _services(request: PageRequest) -> Part:
         )
     chosen = view.service if view.service in members else None
     missing = f"No service named {view.service} reported in this time range." if view.service and not chosen else ""
+    unjudged = _unjudged(members)
     return [
         html.Div(missing, className="note", role="status") if missing else None,
+        html.Div(f"No service is judged: {unjudged}.", className="note", role="status") if unjudged else None,
         html.Div(
             [
                 html.Div(service_map(sources, members, view, viewer), className="half"),
@@ -52,6 +56,12 @@ def _services(request: PageRequest) -> Part:
             className="hint",
         ),
     ]
+
+
+def _unjudged(members: Mapping[str, Member]) -> str:
+    """Why no service at all is judged; empty if one is."""
+    reasons = {member.health.reason for member in members.values()}
+    return reasons.pop() if len(reasons) == 1 and all(m.health.state == "unknown" for m in members.values()) else ""
 
 
 PAGE = Page(path="/services", title="Services", render=render, order=30, key="s")

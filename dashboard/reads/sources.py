@@ -25,6 +25,7 @@ class Sources:
         traffic: requests, calls, traces, log lines and metrics.
         records: incidents, findings, changes, labels and suppressions.
         itself: Watchkeeper's roles and their problems.
+        telemetry: the store's reader, for a page with queries of its own.
         incidents: the commands; pages give them through buttons only.
     """
 
@@ -39,6 +40,7 @@ class Sources:
         roles: Roles = lambda: (),
     ) -> None:
         """`roles` looks at Watchkeeper's processes on this machine."""
+        self.telemetry = telemetry
         self.incidents = incidents
         self.db = db
         self.config = config
