@@ -27,6 +27,7 @@ from watchkeeper.config import Config
 from watchkeeper.roles import ready
 from watchkeeper.roles.lifecycle import Life, alive
 from watchkeeper.roles.readiness import hung_roles, missing, noted
+from watchkeeper.roles.registered import report_broken
 from watchkeeper.roles.serving import bind, serve
 from watchkeeper.roles.state_file import look_after_as
 from watchkeeper.roles.up import roles_for
@@ -83,9 +84,7 @@ def build(config: Config, telemetry: Telemetry, db: Database, life: Life | None 
     )
     pages = read_pages()
     if life:
-        life.problems.solved("parts")
-        for part in pages.broken:
-            life.problems.report("parts", f"page {part.name} of {part.origin}", part.reason)
+        report_broken(life.problems, "page")
     mount(app, sources, pages, who)
     app.middleware("http")(guard(config, sessions))
     app.add_middleware(
