@@ -308,6 +308,46 @@ class Diagnosis:
         object.__setattr__(self, "notes", tuple(prose(note, LONGEST_SENTENCE) for note in self.notes))
 
 
+FIRST_SUSPECTS: Final = 3  # what a page, a message and a list show of a diagnosis
+NOTICEABLE_WEIGHT: Final = 0.1  # evidence that adds less to a score comes and goes with every reading
+NOTICEABLE_CHANCE: Final = 0.1  # the chance is shown in tenths
+
+
+def is_news(later: Diagnosis, earlier: Diagnosis | None) -> bool:
+    """Whether a later diagnosis of an incident takes the place of an earlier one.
+
+    It does where a human would read something else of its first suspects: others or in another order, another
+    mechanism, instance, operation, metric or change, evidence of a kind that was not there, or a chance that moved by a
+    tenth; or where it names a cause and the earlier one did not, or the other way around.
+    """
+    if earlier is None or later.abstained != earlier.abstained:
+        return True
+    first, before = later.suspects[:FIRST_SUSPECTS], earlier.suspects[:FIRST_SUSPECTS]
+    if [_named(suspect) for suspect in first] != [_named(suspect) for suspect in before]:
+        return True
+    for suspect, known in zip(first, before, strict=True):
+        if _noticeable(suspect) - _noticeable(known):
+            return True
+        if abs(suspect.probability - known.probability) >= NOTICEABLE_CHANCE:
+            return True
+    return not first and later.reason != earlier.reason
+
+
+def _named(suspect: Suspect) -> tuple[str | None, ...]:
+    return (
+        suspect.service,
+        suspect.mechanism,
+        suspect.instance,
+        suspect.operation,
+        suspect.metric,
+        suspect.change_id,
+    )
+
+
+def _noticeable(suspect: Suspect) -> set[str]:
+    return {evidence.kind for evidence in suspect.evidence if abs(evidence.weight) >= NOTICEABLE_WEIGHT}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeEvent:
     """Somebody changed something: a deploy, a flag, a configuration, a commit."""

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from watchkeeper.vocabulary import Actor, Diagnosis, Finding, Label, Proposal, Severity, supersedes
+from watchkeeper.vocabulary import Actor, Diagnosis, Finding, Label, Proposal, Severity, is_news, supersedes
 
 SystemState = Literal["firing", "recovered"]
 HumanState = Literal["waiting", "paged", "acknowledged", "resolved", "expired"]
@@ -195,7 +195,7 @@ def _refuse(incident: Incident, command: Command) -> str:
         case "paged" | "escalated" | "ack_timed_out" | "expired":
             return _refuse_page(incident, command)
         case "diagnosed" if command.diagnosis and incident.diagnosis:
-            return "nothing new" if _gist(command.diagnosis) == _gist(incident.diagnosis) else ""
+            return "" if is_news(command.diagnosis, incident.diagnosis) else "nothing new"
         case "proposed" | "withdrawn" | "approved" | "declined" | "run_started" | "run_finished" | "run_cancelled":
             return _refuse_runbook(incident, command)
         case "acknowledged" if incident.human_state == "acknowledged":
@@ -288,16 +288,6 @@ def _taken_by(incident: Incident, how: str) -> str:
 
 def _name(actor: Actor | None) -> str:
     return actor.name if actor else "somebody"
-
-
-def _gist(diagnosis: Diagnosis) -> object:
-    """What a human would notice of a diagnosis: a new one with the same gist is not recorded again."""
-    first = diagnosis.suspects[:1]
-    return (
-        diagnosis.abstained,
-        tuple((s.service, s.mechanism, s.change_id, round(s.probability, 1)) for s in diagnosis.suspects[:3]),
-        frozenset(evidence.kind for suspect in first for evidence in suspect.evidence),
-    )
 
 
 def _clock(at: datetime | None) -> str:

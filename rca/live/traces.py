@@ -31,7 +31,9 @@ def read_traces(reader: Reader, start: float, onset: float, end: float) -> tuple
         return None, None
     window = span_times(start, end)
     count = int(reader.query(sql.SPANS, window)["spans"][0].as_py())
-    share = {"share": min(max(int(SHARES * ENOUGH_SPANS / max(count, 1)), 1), SHARES)}
+    if not count:
+        return None, None
+    share = {"share": min(max(int(SHARES * ENOUGH_SPANS / count), 1), SHARES)}
     table = reader.query(sql.TRACES, window | share | {"most": MOST_SPANS})
     if len(table) >= MOST_SPANS:
         return None, None

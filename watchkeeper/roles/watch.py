@@ -20,17 +20,16 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import pyarrow as pa
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 from opentelemetry import trace
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge
 
 from alerting.incidents.commands import Incidents
-from alerting.incidents.machine import Incident
 from chaos.truth import settle
 from detectors.detector import Setup
 from detectors.learning.loop import Learner
@@ -39,15 +38,13 @@ from detectors.learning.suppression import reopenings
 from detectors.live import Live
 from detectors.recorded_readiness import record_readiness
 from detectors.slo.preflight import readable_objectives
-from rca.live.diagnose import diagnose
-from rca.live.incident import LiveIncident
-from rca.registry import read_engine
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config
 from watchkeeper.errors import StoreError, WatchkeeperError
 from watchkeeper.problems import Problems
 from watchkeeper.roles import ready
 from watchkeeper.roles.acting import Acting
+from watchkeeper.roles.diagnosing import Diagnosing
 from watchkeeper.roles.lifecycle import Life, alive
 from watchkeeper.roles.loops import Job, Loops
 from watchkeeper.roles.paging import Paging
@@ -56,28 +53,18 @@ from watchkeeper.roles.registered import report_broken
 from watchkeeper.roles.state_file import back_up_and_report, look_after_as
 from watchkeeper.roles.telemetry import HealthServer, trace_role
 from watchkeeper.state.alerts import read_alerts
-from watchkeeper.state.changes import changes_between
 from watchkeeper.state.database import Database
 from watchkeeper.store.telemetry import Telemetry
-from watchkeeper.vocabulary import Diagnosis, Finding, Window
+from watchkeeper.vocabulary import Finding, Window
 
 TICKS = Counter("watchkeeper_ticks_total", "Ticks, by outcome.", ["outcome"])
 FIRING = Gauge("watchkeeper_findings_firing", "Findings that fire now.", ["severity"])
-DIAGNOSIS_SECONDS = Histogram("watchkeeper_diagnosis_seconds", "Time of one diagnosis.")
 
-# When an incident is explained: once it settled, and again as evidence gathers, while it is young.
-DIAGNOSE_AFTER_S: Final = (0.0, 8.0, 16.0, 30.0, 60.0, 120.0)
-CHANGES_BEFORE: Final = timedelta(hours=2)
 EDGES_BACK_S: Final = 600
 EDGES_EVERY_S: Final = 15
 READINESS_EVERY_S: Final = 10
 ALERTS_EVERY_S: Final = 2.0
 BACKUP_EVERY_S: Final = 120.0  # how often is asked whether a day has passed
-MOST_DIAGNOSED: Final = 200
-# With more incidents than this waiting for their first page, pages go out undiagnosed.
-STORM: Final = 3
-# A diagnosis reads telemetry from before the onset on: no further back than this before the incident was opened.
-LONGEST_ONSET: Final = timedelta(hours=6)
 STORE: Final = "the telemetry store"
 # How many times `roles.hung_after_s` a round may take without a sign of life, and at least how long: a query, a message
 # or a runbook's step may take long.
@@ -132,17 +119,14 @@ class Watch:
             late_s=config.watch.late_s,
         )
         self._paging = Paging(config, db, self.incidents, problems, self._beat)
-        self._engine = read_engine()
         self._acting = Acting(config, db, self.incidents, problems)
+        self._diagnosing = Diagnosing(telemetry, db, self.incidents, self._acting, problems)
         self._edges: tuple[tuple[str, str], ...] = ()
         self._edges_read: float | None = None
         self._readiness_told: float | None = None
-        self._rounds: dict[str, int] = {}
-        self._seen: dict[str, float] = {}
         self._about_ourselves: list[Finding] = []
         self._outside: list[Finding] = []
         self._outside_is_over = False  # nothing fires, and the last round has cleared whatever did
-        self._store_is_away = False
         self.ticked_at: float | None = None  # by the clock that nobody can set
 
     def _beat(self) -> None:
@@ -179,10 +163,10 @@ class Watch:
         except StoreError as error:
             # Without data nothing is judged and nothing clears: unknown is not healthy.
             TICKS.labels("no data").inc()
-            self._store_is_away = True
+            self._diagnosing.store_is_away = True
             self._problems.report("tick", STORE, f"{error.message}; no detector judges")
             return
-        self._store_is_away = False
+        self._diagnosing.store_is_away = False
         self._problems.solved("tick", STORE)
         kept = self._kept(findings, now)
         opened = self.incidents.observe(
@@ -215,75 +199,7 @@ class Watch:
 
     def diagnose(self) -> None:
         """Explain every incident that is due, and page for those that are explained for the first time."""
-        now = self._clock.now()
-        open_incidents = self.incidents.list("open", MOST_DIAGNOSED)
-        self._forget_all_but({incident.id for incident in open_incidents})
-        due = [incident for incident in open_incidents if self._is_due(incident, now)]
-        unpaged = [incident for incident in due if incident.paged_at is None]
-        if len(unpaged) > STORM:
-            # Diagnoses take a second each, one after the other: in a storm they follow the pages.
-            self.incidents.page_all([incident.id for incident in unpaged])
-        for attempt in self._problems.each("diagnose", due, lambda incident: incident.id):
-            with attempt as incident:
-                self._explain_and_page(incident, now)
-
-    def _is_due(self, incident: Incident, now: datetime) -> bool:
-        if incident.system_state != "firing" and incident.diagnosis:
-            return False
-        done = self._round(incident)
-        if done >= len(DIAGNOSE_AFTER_S):
-            return False
-        # Whichever clock says first: the wall's knows what happened before this process began, the other never steps.
-        first_seen = self._seen.setdefault(incident.id, time.monotonic())
-        age = max((now - incident.opened_at).total_seconds(), time.monotonic() - first_seen)
-        return age >= self._config.watch.settle_s + DIAGNOSE_AFTER_S[done]
-
-    def _round(self, incident: Incident) -> int:
-        return self._rounds.get(incident.id, 1 if incident.diagnosis else 0)
-
-    def _forget_all_but(self, ids: set[str]) -> None:
-        for known in (self._rounds, self._seen):
-            for incident_id in known.keys() - ids:
-                del known[incident_id]
-
-    def _explain_and_page(self, incident: Incident, now: datetime) -> None:
-        """A page never waits for a diagnosis that fails, or for a store that is known to be away."""
-        done = self._round(incident)
-        try:
-            if not self._store_is_away:
-                self._rounds[incident.id] = done + 1
-                self._explain(incident, done, now)
-        finally:
-            if incident.paged_at is None:
-                self.incidents.page(incident.id)
-
-    def _explain(self, incident: Incident, done: int, now: datetime) -> None:
-        # An alert may have begun days before it came here: what is told apart is how it was then from just before.
-        onset = max(incident.onset, incident.opened_at - LONGEST_ONSET)
-        window = Window(start=min(onset, now) - CHANGES_BEFORE, end=now + timedelta(seconds=1))
-        changes = changes_between(self._db, window)
-        try:
-            with self._tracer.start_as_current_span("diagnose"), DIAGNOSIS_SECONDS.time():
-                known = LiveIncident(onset=onset, now=now, findings=incident.findings, changes=changes)
-                diagnosis = diagnose(self._telemetry, self._engine, known)
-        except StoreError as error:
-            if not error.retry:
-                raise
-            self._store_is_away = True
-            self._logger.warning("diagnosis.failed", incident=incident.id, error=error.message)
-            return
-        self._problems.solved("diagnose", incident.id)
-        for note in diagnosis.notes:
-            self._logger.warning("diagnosis.note", incident=incident.id, note=note)
-        if done and incident.diagnosis and _same(diagnosis, incident.diagnosis):
-            return
-        proposal = self._acting.proposal(diagnosis, changes)
-        if incident.proposal_state not in ("none", "proposed"):
-            proposal = None
-        # Named by when it was made: a number of rounds begins anew with every process.
-        self.incidents.diagnosed(incident.id, diagnosis, proposal, f"diagnosed:{diagnosis.made_at.isoformat()}")
-        first = diagnosis.suspects[0].service if diagnosis.suspects else None
-        self._logger.info("incident.diagnosed", incident=incident.id, first=first, abstained=diagnosis.abstained)
+        self._diagnosing.run(self._clock.now(), self._config.watch.settle_s)
 
     def timers(self) -> None:
         """Timers that came due."""
@@ -345,15 +261,6 @@ class Watch:
 def _is_outside(finding: Finding) -> bool:
     """Whether a finding comes from the state database alone: another system's alert, or a ticket about ourselves."""
     return finding.kind == "alert" or finding.detector == WATCHER
-
-
-def _same(one: Diagnosis, other: Diagnosis) -> bool:
-    """Whether two diagnoses read the same: the same suspects in the same order, for the same reasons."""
-
-    def gist(diagnosis: Diagnosis) -> list[tuple[str, str]]:
-        return [(suspect.service, suspect.mechanism) for suspect in diagnosis.suspects[:3]]
-
-    return one.abstained == other.abstained and gist(one) == gist(other)
 
 
 def run(config: Config) -> None:
