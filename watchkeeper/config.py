@@ -293,6 +293,11 @@ class RunbookTargetConfig(Section):
     token_env: Variable | None = None
     settings: dict[str, str | int | float | bool] = {}
 
+    @property
+    def is_set(self) -> bool:
+        """Whether a target is configured; the built-in kind has an address, another may have settings alone."""
+        return self.url is not None or self.kind != "control-api"
+
 
 class RunbookConfig(Section):
     """Where runbooks are, and what they act on."""

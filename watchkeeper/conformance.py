@@ -66,5 +66,5 @@ def _suite(module: str, name: str, parts: Mapping[str, Any] | None) -> type:
         if error.name != "pytest":
             raise
         raise WatchkeeperError(f"{name} is made of pytest tests: install pytest beside Watchkeeper") from error
-    assert isinstance(made, type)  # noqa: S101
+    assert isinstance(made, type)
     return made

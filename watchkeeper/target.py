@@ -225,7 +225,7 @@ def open_target(kind: str, settings: TargetSettings) -> Target:
 def configured_target(config: Config) -> Target:
     """The target that `runbooks.target` names; one that answers with the reason where it cannot be used."""
     section = config.runbooks.target
-    if section.kind == DEFAULT_KIND and section.url is None:
+    if not section.is_set:
         return NoTarget("no target is configured: set runbooks.target.url, and its token_env")
     settings = TargetSettings(url=section.url, token=config.runbook_target_token(), values=section.settings)
     try:

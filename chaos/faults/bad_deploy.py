@@ -1,4 +1,4 @@
-"""A deploy brings a mistake: most requests to the new version fail. Its change event goes out as usual."""
+"""The fault `bad_deploy`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from watchkeeper.vocabulary import Mechanism
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BadDeploy:
-    """The next version of the target raises an exception in most requests."""
+    """Deploys a version that fails most requests.
+
+    Its change event goes out as usual.
+    """
 
     name: str = "bad_deploy"
     mechanism: Mechanism = "deploy"

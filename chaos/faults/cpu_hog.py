@@ -1,4 +1,4 @@
-"""A runaway loop inside a service's process takes the interpreter from its requests."""
+"""The fault `cpu_hog`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ LOOK_EVERY_S = 0.03
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CpuHog:
-    """`threads` busy threads for at most the bound; the process ends them by itself."""
+    """A runaway loop inside the service's process takes the interpreter from its requests.
+
+    `threads` busy threads for at most the bound; the process ends them by itself.
+    """
 
     threads: int = 4
     name: str = "cpu_hog"

@@ -1,4 +1,4 @@
-"""A stranger's transaction holds a service's database, and every statement waits in vain."""
+"""The fault `db_lock`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ HOLDER = Path(__file__).with_name("lock_holder.py")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseLock:
-    """An exclusive lock on the target's SQLite file, held by another process for at most the bound."""
+    """Another process holds the service's database locked, and every statement waits in vain.
+
+    An exclusive lock on its SQLite file, held for at most the bound.
+    """
 
     name: str = "db_lock"
     mechanism: Mechanism = "database"

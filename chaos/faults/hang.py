@@ -1,4 +1,4 @@
-"""A service's process stops in the middle of everything: it accepts connections and never answers."""
+"""The fault `hang`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from watchkeeper.vocabulary import Mechanism
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hang:
-    """SIGSTOP, and SIGCONT on exit."""
+    """The service's process stops (SIGSTOP): it accepts connections and never answers.
+
+    SIGCONT on exit.
+    """
 
     name: str = "hang"
     mechanism: Mechanism = "hung"

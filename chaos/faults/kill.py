@@ -1,4 +1,4 @@
-"""A service's process is killed, and nobody starts it again by itself."""
+"""The fault `kill`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from watchkeeper.vocabulary import Mechanism
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kill:
-    """SIGKILL: no farewell, no last telemetry."""
+    """The service's process is killed (SIGKILL), and nobody starts it again by itself.
+
+    No last telemetry is sent.
+    """
 
     name: str = "kill"
     mechanism: Mechanism = "killed"

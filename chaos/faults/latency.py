@@ -1,4 +1,4 @@
-"""The way to a service gets slow: a small TCP proxy in front of it delays every chunk."""
+"""The fault `latency`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ PROXY = Path(__file__).with_name("tcp_proxy.py")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Latency:
-    """`delay_ms` more on every request to the target, and up to `jitter_ms` besides."""
+    """A TCP proxy in front of the service delays every request.
+
+    By `delay_ms`, and up to `jitter_ms` besides.
+    """
 
     delay_ms: float = 600.0
     jitter_ms: float = 150.0

@@ -1,4 +1,4 @@
-"""End the processes that hold a service's database locked."""
+"""The step `release-database`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from watchkeeper.target import ServiceStatus, Target
 
 
 class ReleaseDatabase:
-    """Only processes that are not the target's own services. A human must look at what they were doing."""
+    """End the processes that hold a service's database locked.
+
+    Only those that are not the target's own services. A human must look at what they were doing.
+    """
 
     needs = frozenset({"release-database"})
 

@@ -1,4 +1,4 @@
-"""Lead callers straight to the instance again, past whatever stands in between."""
+"""The step `reroute`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from watchkeeper.target import ServiceStatus, Target
 
 
 class Reroute:
-    """The path that is left carries no traffic afterwards."""
+    """Lead callers straight to the instance again, past whatever stands in between.
+
+    The path that is left carries no traffic afterwards.
+    """
 
     needs = frozenset({"reroute"})
 

@@ -1,4 +1,4 @@
-"""Replace a service's instance by a fresh one of the same version."""
+"""The step `restart`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from watchkeeper.target import ServiceStatus, Target
 
 
 class Restart:
-    """The new one takes over first; then the old one is stopped, or killed if it hangs."""
+    """Replace a service's instance by a fresh one of the same version.
+
+    The new one takes over first; then the old one is stopped, or killed if it hangs.
+    """
 
     needs = frozenset({"restart"})
 

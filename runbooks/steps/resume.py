@@ -1,4 +1,4 @@
-"""Let a stopped process go on."""
+"""The step `resume`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from watchkeeper.target import ServiceStatus, Target
 
 
 class Resume:
-    """Sends SIGCONT to a process that is stopped; does nothing to one that runs."""
+    """Let a stopped process go on (SIGCONT).
+
+    Does nothing to a process that runs.
+    """
 
     needs = frozenset({"resume"})
 

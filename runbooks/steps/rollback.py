@@ -1,4 +1,4 @@
-"""Go back to the version before the current one."""
+"""The step `rollback`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from watchkeeper.target import ServiceStatus, Target
 
 
 class Rollback:
-    """Deploys the earlier version. A human decides whether the later one comes back."""
+    """Go back to the version before the current one.
+
+    A human decides whether the later one comes back.
+    """
 
     needs = frozenset({"rollback"})
 

@@ -1,4 +1,4 @@
-"""Start a service that does not run."""
+"""The step `start`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from watchkeeper.target import ServiceStatus, Target
 
 
 class Start:
-    """Does nothing to a service that runs, so it is safe to repeat."""
+    """Start a service that does not run.
+
+    Does nothing to a service that runs, so it is safe to repeat.
+    """
 
     needs = frozenset({"start"})
 

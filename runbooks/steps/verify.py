@@ -1,4 +1,4 @@
-"""Check that a service runs, and keeps running for a moment."""
+"""The step `verify`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ LOOK_EVERY_S = 0.2
 
 
 class Verify:
-    """Reads only. The detectors decide whether the incident is over."""
+    """Check that a service runs, and keeps running for a moment.
+
+    Reads only. The detectors decide whether the incident is over.
+    """
 
     needs: frozenset[str] = frozenset()
 

@@ -8,13 +8,12 @@ from alerting.incidents.commands import Incidents
 from runbooks.feasible import weighed
 from runbooks.preflight import readable_runbooks
 from runbooks.propose import propose
-from runbooks.registry import step_registry
 from runbooks.runner import Runner
 from watchkeeper.config import Config
 from watchkeeper.problems import Problems
 from watchkeeper.state.backup import restored_marker
 from watchkeeper.state.database import Database
-from watchkeeper.target import configured_target, target_registry
+from watchkeeper.target import configured_target
 from watchkeeper.vocabulary import ChangeEvent, Diagnosis, Proposal
 
 
@@ -23,8 +22,6 @@ class Acting:
 
     def __init__(self, config: Config, db: Database, incidents: Incidents, problems: Problems | None = None) -> None:
         problems = problems or Problems(None)
-        for part in (*step_registry().broken, *target_registry().broken):
-            problems.report("parts", f"{part.kind} {part.name} of {part.origin}", part.reason)
         self._library = readable_runbooks(config.runbooks.dir, problems)
         self._target = configured_target(config)
         self._runner = Runner(db, self._target, self._library, incidents, problems=problems)

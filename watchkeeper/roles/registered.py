@@ -110,20 +110,14 @@ def _steps(config: Config) -> UseOf:
 
 
 def _targets(config: Config) -> UseOf:
-    kind = config.runbooks.target.kind if _has_target(config) else ""
+    kind = config.runbooks.target.kind if config.runbooks.target.is_set else ""
     return lambda part: _USED if part.name == kind else ("no", f"runbooks.target is {kind or 'not set'}")
 
 
 def _faults(config: Config) -> UseOf:
     """Faults are injected on request, by `watchkeeper chaos run`, where there is something to break."""
-    answer: Answer = _USED if _has_target(config) else ("no", "runbooks.target is not set")
+    answer: Answer = _USED if config.runbooks.target.is_set else ("no", "runbooks.target is not set")
     return lambda _part: answer
-
-
-def _has_target(config: Config) -> bool:
-    from watchkeeper.target import DEFAULT_KIND
-
-    return config.runbooks.target.kind != DEFAULT_KIND or config.runbooks.target.url is not None
 
 
 # Kind → from a configuration to whether it uses a part.
