@@ -18,6 +18,8 @@ Use = Literal["yes", "no", "offline", "broken"]
 # Kind → the module and the function that read its registry. Modules are imported when their kind is asked for.
 REGISTRIES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
+        "source": ("collectors.registry", "sources"),
+        "detector": ("detectors.registry", "read_detectors"),
         "evidence": ("rca.registry", "read_evidence"),
         "step": ("runbooks.registry", "step_registry"),
         "target": ("watchkeeper.target", "target_registry"),
@@ -97,6 +99,14 @@ def _always(_config: Config) -> UseOf:
     return lambda _part: _USED
 
 
+def _sources(config: Config) -> UseOf:
+    def answer(part: Part[Any]) -> Answer:
+        is_used = part.value.is_configured(config)
+        return _USED if is_used else ("no", f"the configuration holds no {part.value.section}")
+
+    return answer
+
+
 def _evidence(_config: Config) -> UseOf:
     return lambda part: ("offline", part.value.offline) if part.value.offline else _USED
 
@@ -122,5 +132,13 @@ def _faults(config: Config) -> UseOf:
 
 # Kind → from a configuration to whether it uses a part.
 _USES: Final[Mapping[str, Callable[[Config], UseOf]]] = MappingProxyType(
-    {"evidence": _evidence, "step": _steps, "target": _targets, "fault": _faults, "page": _always}
+    {
+        "source": _sources,
+        "detector": _always,
+        "evidence": _evidence,
+        "step": _steps,
+        "target": _targets,
+        "fault": _faults,
+        "page": _always,
+    }
 )

@@ -80,8 +80,8 @@ TIMES: Final = {
 }
 
 
-# What this role is made of.
-PART_KINDS: Final = ("detector", "evidence", "channel", "step", "target")
+# What this role is made of, beside detectors and channels, which report themselves.
+PART_KINDS: Final = ("evidence", "step", "target")
 
 
 class Reader(Telemetry):
