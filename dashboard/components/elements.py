@@ -91,13 +91,18 @@ def picture(source: str, words: str) -> html.Img:
     return html.Img(src=source, alt=words, className="spark", title=words)
 
 
-def table(heads: Sequence[str], rows: Sequence[Part], *, caption: str, kind: str = "") -> html.Div:
-    """A plain table that scrolls sideways on its own when the screen is narrow. A column of names may have no head."""
+def table(
+    heads: Sequence[str], rows: Sequence[Part], *, caption: str, kind: str = "", numbers: Sequence[str] = ()
+) -> html.Div:
+    """A plain table that scrolls sideways on its own when the screen is narrow.
+
+    `numbers` are the heads of columns of numbers, which stand at the right. A column of names may have no head.
+    """
     return html.Div(
         html.Table(
             [
                 html.Caption(caption, className="unseen"),
-                html.Thead(html.Tr([html.Th(h, scope="col") if h else html.Td() for h in heads])),
+                html.Thead(html.Tr([_head(head, is_number=head in numbers) for head in heads])),
                 html.Tbody(list(rows)),
             ],
             className=f"table {kind}".strip(),
@@ -107,3 +112,7 @@ def table(heads: Sequence[str], rows: Sequence[Part], *, caption: str, kind: str
         role="region",
         **{"aria-label": caption},
     )
+
+
+def _head(text: str, *, is_number: bool) -> Part:
+    return html.Th(text, scope="col", className="number" if is_number else "") if text else html.Td()

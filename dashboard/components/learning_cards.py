@@ -52,7 +52,7 @@ def deciding(sources: Sources, viewer: Viewer) -> Part:
 
 
 def numbers(move: Promotion) -> Mapping[str, str]:
-    """The gate's numbers of a move, by label source: `paged 15/15 worth it, 1/6 not (before: 15/15, 6/6)`."""
+    """The gate's numbers of a move, by label source: `paged 15/15 warranted, 1/6 false (before: …)`."""
     record = move.record
     return {
         source: f"{record[f'{source}_new']} (before: {record[f'{source}_before']})"

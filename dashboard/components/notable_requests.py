@@ -32,4 +32,6 @@ def notable_requests(sources: Sources, name: str, window: Window, viewer: Viewer
     ]
     heads = ["When", "Trace", "Why", "Took"]
     caption = f"Requests to {name} that failed, then the slowest"
-    return card("Notable requests", table(heads, rows, caption=caption), aside="failed, then slowest", level=3)
+    return card(
+        "Notable requests", table(heads, rows, caption=caption, numbers=["Took"]), aside="failed, then slowest", level=3
+    )

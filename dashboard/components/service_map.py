@@ -47,7 +47,7 @@ def service_map(sources: Sources, members: Mapping[str, Member], view: View, vie
                 style={"width": "100%", "height": "440px"},
                 stylesheet=_style(viewer.palette),
                 minZoom=0.3,
-                maxZoom=2.0,
+                maxZoom=1.5,
                 autoungrabify=True,
                 responsive=True,
                 userPanningEnabled=True,

@@ -173,7 +173,9 @@ def _operations(sources: Sources, name: str, window: Window) -> Part:
         for o in operations
     ]
     heads = ["Operation", "Requests", "Failed", "p50", "p95", "Slowest"]
-    return card("Operations", table(heads, rows, caption=f"Operations of {name}, busiest first"), level=3)
+    return card(
+        "Operations", table(heads, rows, caption=f"Operations of {name}, busiest first", numbers=heads[1:]), level=3
+    )
 
 
 def _logs(sources: Sources, name: str, window: Window, viewer: Viewer) -> Part:

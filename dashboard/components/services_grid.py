@@ -20,7 +20,7 @@ FEW = 14
 _NUMBER = {"cellRenderer": "SparkCell", "type": "rightAligned", "flex": 3, "minWidth": 80}
 COLUMNS = [
     {"field": "service", "headerName": "Service", "cellRenderer": "ServiceCell", "flex": 3, "minWidth": 112},
-    {"field": "rank", "headerName": "State", "cellRenderer": "StateCell", "flex": 2, "minWidth": 96, "sort": "asc"},
+    {"field": "rank", "headerName": "State", "cellRenderer": "StateCell", "flex": 2, "minWidth": 110, "sort": "asc"},
     {"field": "rate", "headerName": "Requests", **_NUMBER},
     {"field": "failed", "headerName": "Failed", **_NUMBER},
     {"field": "p95", "headerName": "p95", **_NUMBER},

@@ -79,7 +79,8 @@ def time_axis(viewer: Viewer, start: datetime, end: datetime) -> dict[str, Any]:
         "tickcolor": p.line,
         "ticks": "outside",
         "ticklen": 3,
-        "nticks": 7,
+        "nticks": 4 if viewer.narrow else 7,
+        "tickangle": 0,
         "showgrid": False,
         "hoverformat": "%H:%M:%S",
         "tickformatstops": [

@@ -71,6 +71,7 @@ def _bar(shift: Shift, viewer: Viewer, colour: str, first: datetime, last: datet
         "textposition": "inside",
         "insidetextanchor": "start",
         "constraintext": "inside",
+        "textangle": 0,
         "textfont": {"color": surface, "size": 12},
         "marker": {
             "color": colour,

@@ -143,7 +143,7 @@ def judge(
         lost = old[source].paged_warranted - new[source].paged_warranted
         found -= min(lost, 0)
         if lost > rules.missed:
-            refused.append(f"by {source} labels it would miss {lost} page(s) that were worth it")
+            refused.append(f"by {source} labels it would miss {lost} warranted page(s)")
         fewer = old_unseen[source].paged_unwarranted - new_unseen[source].paged_unwarranted
         spared += max(fewer, 0)
         if fewer < 0:
@@ -185,4 +185,4 @@ def _missing(scores: dict[str, Score], rules: GateConfig) -> list[str]:
 
 def _short(score: Score) -> str:
     false = score.incidents - score.warranted
-    return f"paged {score.paged_warranted}/{score.warranted} worth it, {score.paged_unwarranted}/{false} not"
+    return f"paged {score.paged_warranted}/{score.warranted} warranted, {score.paged_unwarranted}/{false} false"

@@ -119,8 +119,8 @@ def test_the_record_names_labels_numbers_and_who(scene: Scene) -> None:
     assert (record.actor, record.at, record.record["why"]) == ("ana", scene.clock.now(), "quieter nights")
     for source in BOTH:
         assert record.record["labels"][source] == {"incidents": 10, "warranted": 5, "false": 5}
-        assert record.record[f"{source}_before"] == "paged 5/5 worth it, 5/5 not"
-        assert record.record[f"{source}_new"].startswith("paged 5/5 worth it, 0/5 not")
+        assert record.record[f"{source}_before"] == "paged 5/5 warranted, 5/5 false"
+        assert record.record[f"{source}_new"].startswith("paged 5/5 warranted, 0/5 false")
     assert record.record["rules"]["shadow_s"] == 20
     assert record.record["watched_s"] >= 20
 
@@ -272,7 +272,7 @@ def test_the_command_line_tells_and_undoes(scene: Scene, tmp_path: Path) -> None
     assert [(one["version"], one["stage"]) for one in listed] == [(1, "serving")]
     assert "right 0 of 5" in run(app, ["show", "1", "--config", config]).stdout
     told = run(app, ["record", "--config", config]).stdout
-    assert "human labels: 10 incidents, 5 warranted, 5 false; paged 5/5 worth it, 0/5 not" in told
+    assert "human labels: 10 incidents, 5 warranted, 5 false; paged 5/5 warranted, 0/5 false" in told
     assert run(app, ["promote", "1", "--force", "--config", config]).exit_code != 0
     assert "built-in" in run(app, ["rollback", "--config", config, "--why", "too quiet"]).stdout
 
