@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
 from typing import Any, Final
 
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
@@ -16,11 +15,10 @@ from opentelemetry.proto.metrics.v1 import metrics_pb2
 from opentelemetry.proto.resource.v1 import resource_pb2
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-MESSAGES: Final[Mapping[str, Any]] = {
-    "traces": trace_service_pb2.ExportTraceServiceRequest,
-    "metrics": metrics_service_pb2.ExportMetricsServiceRequest,
-    "logs": logs_service_pb2.ExportLogsServiceRequest,
-}
+from watchkeeper.store.otlp_schema import REQUESTS as MESSAGES
+
+__all__ = ["FILES", "MESSAGES", "json_text"]
+
 FILES: Final = (
     common_pb2,
     resource_pb2,

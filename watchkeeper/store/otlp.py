@@ -1,9 +1,7 @@
 """OTLP to rows, decoded by the engine: the INSERT statements that load a segment of exports.
 
-A segment is a run of length-delimited export requests. The engine reads it with the Protobuf format and
-the schema below, which follows opentelemetry-proto 1.x field by field but declares array and key-value
-attributes as bytes: those are rare, and are rewritten to JSON text before they get here
-(collectors/ingest_log/attributes.py), so that the common case stays flat and fast.
+A segment is a run of length-delimited export requests. The engine reads it with the Protobuf format, OTLP's schema
+(watchkeeper/store/otlp_schema.py) and the columns below, which are those of its fields that the tables hold.
 """
 
 from __future__ import annotations
@@ -12,73 +10,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from watchkeeper.store.otlp_schema import EXEMPLAR_PRESENCE, NUMBER_PRESENCE, PROTO, VALUE_PRESENCE
+
 Signal = Literal["traces", "logs", "metrics"]
 
-_COMMON_PROTO: Final = """syntax = "proto3";
-message AnyValue { oneof value { string string_value = 1; bool bool_value = 2; int64 int_value = 3;
-  double double_value = 4; bytes array_value = 5; bytes kvlist_value = 6; bytes bytes_value = 7; } }
-message KeyValue { string key = 1; AnyValue value = 2; }
-message Resource { repeated KeyValue attributes = 1; }
-message Scope { string name = 1; string version = 2; repeated KeyValue attributes = 3;
-  uint32 dropped_attributes_count = 4; }
-"""
-PROTO: Final[Mapping[Signal, str]] = {
-    "traces": _COMMON_PROTO
-    + """message Event { fixed64 time_unix_nano = 1; string name = 2; repeated KeyValue attributes = 3; }
-message Link { bytes trace_id = 1; bytes span_id = 2; string trace_state = 3; repeated KeyValue attributes = 4; }
-message Status { string message = 2; int32 code = 3; }
-message Span { bytes trace_id = 1; bytes span_id = 2; string trace_state = 3; bytes parent_span_id = 4; string name = 5;
-  int32 kind = 6; fixed64 start_time_unix_nano = 7; fixed64 end_time_unix_nano = 8; repeated KeyValue attributes = 9;
-  repeated Event events = 11; repeated Link links = 13; Status status = 15; }
-message ScopeSpans { Scope scope = 1; repeated Span spans = 2; }
-message ResourceSpans { Resource resource = 1; repeated ScopeSpans scope_spans = 2; }
-message Request { repeated ResourceSpans resource_spans = 1; }""",
-    "logs": _COMMON_PROTO
-    + """message LogRecord { fixed64 time_unix_nano = 1; int32 severity_number = 2; string severity_text = 3;
-  AnyValue body = 5; repeated KeyValue attributes = 6; fixed32 flags = 8; bytes trace_id = 9; bytes span_id = 10;
-  fixed64 observed_time_unix_nano = 11; string event_name = 12; }
-message ScopeLogs { Scope scope = 1; repeated LogRecord log_records = 2; string schema_url = 3; }
-message ResourceLogs { Resource resource = 1; repeated ScopeLogs scope_logs = 2; string schema_url = 3; }
-message Request { repeated ResourceLogs resource_logs = 1; }""",
-    "metrics": _COMMON_PROTO
-    + """message Exemplar { repeated KeyValue filtered_attributes = 7; fixed64 time_unix_nano = 2;
-  oneof value { double as_double = 3; sfixed64 as_int = 6; } bytes span_id = 4; bytes trace_id = 5; }
-message NumberPoint { repeated KeyValue attributes = 7; fixed64 start_time_unix_nano = 2; fixed64 time_unix_nano = 3;
-  oneof value { double as_double = 4; sfixed64 as_int = 6; } repeated Exemplar exemplars = 5; uint32 flags = 8; }
-message HistogramPoint { repeated KeyValue attributes = 9; fixed64 start_time_unix_nano = 2; fixed64 time_unix_nano = 3;
-  fixed64 count = 4; double sum = 5; repeated fixed64 bucket_counts = 6; repeated double explicit_bounds = 7;
-  repeated Exemplar exemplars = 8; uint32 flags = 10; double min = 11; double max = 12; }
-message Buckets { sint32 offset = 1; repeated uint64 bucket_counts = 2; }
-message ExponentialPoint { repeated KeyValue attributes = 1; fixed64 start_time_unix_nano = 2;
-  fixed64 time_unix_nano = 3; fixed64 count = 4; double sum = 5; sint32 scale = 6; fixed64 zero_count = 7;
-  Buckets positive = 8; Buckets negative = 9; uint32 flags = 10; repeated Exemplar exemplars = 11;
-  double min = 12; double max = 13; }
-message Quantile { double quantile = 1; double value = 2; }
-message SummaryPoint { repeated KeyValue attributes = 7; fixed64 start_time_unix_nano = 2; fixed64 time_unix_nano = 3;
-  fixed64 count = 4; double sum = 5; repeated Quantile quantile_values = 6; uint32 flags = 8; }
-message Gauge { repeated NumberPoint data_points = 1; }
-message Sum { repeated NumberPoint data_points = 1; int32 aggregation_temporality = 2; bool is_monotonic = 3; }
-message Histogram { repeated HistogramPoint data_points = 1; int32 aggregation_temporality = 2; }
-message ExponentialHistogram { repeated ExponentialPoint data_points = 1; int32 aggregation_temporality = 2; }
-message Summary { repeated SummaryPoint data_points = 1; }
-message Metric { string name = 1; string description = 2; string unit = 3; Gauge gauge = 5; Sum sum = 7;
-  Histogram histogram = 9; ExponentialHistogram exponential_histogram = 10; Summary summary = 11; }
-message ScopeMetrics { Scope scope = 1; repeated Metric metrics = 2; string schema_url = 3; }
-message ResourceMetrics { Resource resource = 1; repeated ScopeMetrics scope_metrics = 2; string schema_url = 3; }
-message Request { repeated ResourceMetrics resource_metrics = 1; }""",
-}
-
 _VALUE: Final = (
-    "Tuple(value Enum8('unset' = 0, 'string_value' = 1, 'bool_value' = 2, 'int_value' = 3, 'double_value' = 4, "
-    "'array_value' = 5, 'kvlist_value' = 6, 'bytes_value' = 7), string_value String, bool_value Bool, int_value Int64, "
-    "double_value Float64, bytes_value String)"
+    f"Tuple(value {VALUE_PRESENCE}, string_value String, bool_value Bool, int_value Int64, double_value Float64, "
+    "bytes_value String)"
 )
 _ATTRIBUTES: Final = f"Array(Tuple(key String, value {_VALUE}))"
 _SCOPE: Final = f"Tuple(name String, version String, attributes {_ATTRIBUTES}, dropped_attributes_count UInt32)"
 _RESOURCE: Final = f"Tuple(attributes {_ATTRIBUTES})"
-_NUMBER: Final = "value Enum8('unset' = 0, 'as_double' = {d}, 'as_int' = 6), as_double Float64, as_int Int64"
+_NUMBER: Final = "value {presence}, as_double Float64, as_int Int64"
 _EXEMPLARS: Final = (
-    f"Array(Tuple(filtered_attributes {_ATTRIBUTES}, time_unix_nano UInt64, {_NUMBER.format(d=3)}, "
+    f"Array(Tuple(filtered_attributes {_ATTRIBUTES}, time_unix_nano UInt64, {_NUMBER.format(presence=EXEMPLAR_PRESENCE)}, "
     "span_id String, trace_id String))"
 )
 _POINT: Final = f"attributes {_ATTRIBUTES}, start_time_unix_nano UInt64, time_unix_nano UInt64, flags UInt32, exemplars {_EXEMPLARS}"
@@ -96,7 +41,7 @@ _RECORDS: Final = (
     f"attributes {_ATTRIBUTES}, flags UInt32, trace_id String, span_id String, observed_time_unix_nano UInt64, "
     "event_name String))"
 )
-_NUMBER_POINTS: Final = f"Array(Tuple({_POINT}, {_NUMBER.format(d=4)}))"
+_NUMBER_POINTS: Final = f"Array(Tuple({_POINT}, {_NUMBER.format(presence=NUMBER_PRESENCE)}))"
 _DATA: Final[Mapping[str, str]] = {
     "gauge": f"Tuple(data_points {_NUMBER_POINTS})",
     "sum": f"Tuple(data_points {_NUMBER_POINTS}, aggregation_temporality Int32, is_monotonic Bool)",

@@ -266,6 +266,10 @@ class Telemetry:
             _nanos(window) | {"service": service or "", "limit": limit},
         )
 
+    def span_count(self) -> int:
+        """How many spans are stored."""
+        return int(self.query("SELECT count() AS spans FROM otel_traces").column(0)[0].as_py())
+
     def trace(self, trace_id: str) -> pa.Table:
         """Every span of one trace, by start; the columns of `spans`."""
         return self.query(f"{_SPAN_COLUMNS} WHERE TraceId = {{trace:String}} ORDER BY timestamp", {"trace": trace_id})
