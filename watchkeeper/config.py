@@ -16,7 +16,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from watchkeeper.config_checks import file_mistakes, oncall_mistakes, refuse
 from watchkeeper.config_messages import follows, key_of, plain
@@ -34,7 +43,6 @@ from watchkeeper.config_values import (
     Seconds,
     Sha256,
     Share,
-    SlackId,
     SqlName,
     StateUrl,
     Text,
@@ -225,13 +233,21 @@ class SlackConfig(Section):
     stand_in: SlackStandInConfig = SlackStandInConfig()
 
 
+# What a channel's own package reads; `slack:` alone has no settings.
+ChannelSettings = Annotated[dict[str, Any], BeforeValidator(lambda given: {} if given is None else given)]
+
+
 class PersonConfig(Section):
-    """Somebody who can be paged."""
+    """Somebody who can be paged: `addresses` are by channel, such as `{slack: U012AB3CD}`."""
 
     id: Id
     name: Text
-    slack_id: SlackId
+    addresses: dict[Id, Text] = {}
     timezone: Zone = "UTC"
+
+    def address(self, channel: str) -> str:
+        """Where a channel reaches them; empty where it does not."""
+        return self.addresses.get(channel, "")
 
 
 class LayerConfig(Section):
@@ -262,7 +278,7 @@ class OnCallConfig(Section):
     """People, schedules and who is paged when nobody acknowledges."""
 
     people: Annotated[tuple[PersonConfig, ...], Field(min_length=1)] = (
-        PersonConfig(id="oncall", name="On call", slack_id="U0ONCALL"),
+        PersonConfig(id="oncall", name="On call", addresses={"slack": "U0ONCALL"}),
     )
     schedules: tuple[ScheduleConfig, ...] = (
         ScheduleConfig(id="primary", layers=(LayerConfig(people=("oncall",)),), fallback="oncall"),
@@ -319,6 +335,7 @@ class Config(Section):
     learning: LearningConfig = LearningConfig()
     web: WebConfig = WebConfig()
     slack: SlackConfig = SlackConfig()
+    channels: Annotated[dict[Id, ChannelSettings], Field(min_length=1)] = {"slack": {}}
     oncall: OnCallConfig = OnCallConfig()
     runbooks: RunbookConfig = RunbookConfig()
     slo: tuple[FilePath, ...] = ()

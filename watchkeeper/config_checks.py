@@ -70,15 +70,17 @@ def _named(schedule: ScheduleConfig) -> Iterator[tuple[Key, str]]:
 
 
 def _people(people: Sequence[PersonConfig]) -> Iterator[Mistake]:
-    """Whoever acts is known by id, name or Slack id, in any case: nobody may answer to somebody else's."""
+    """Whoever acts is known by id, name or address, in any case: nobody may answer to somebody else's."""
     owner: dict[str, tuple[int, str]] = {}
     for number, person in enumerate(people):
-        for field in ("id", "name", "slack_id"):
-            value = getattr(person, field)
+        known_by: list[tuple[Key, str]] = [(("id",), person.id), (("name",), person.name)]
+        known_by += [(("addresses", channel), address) for channel, address in person.addresses.items()]
+        for key, value in known_by:
             first = owner.get(value.casefold())
             if first and first[0] != number:
                 whose = f"{value!r} is the {first[1]} of {people[first[0]].id!r} (item {first[0]}) already"
-                yield ("people", number, field), f"{whose}: one's answers would count as the other's; change one"
+                yield ("people", number, *key), f"{whose}: one's answers would count as the other's; change one"
+            field = f"{key[1]} address" if len(key) > 1 else str(key[0])
             owner.setdefault(value.casefold(), (number, field))
 
 
@@ -105,6 +107,7 @@ def file_mistakes(config: Config) -> list[Mistake]:
     wrong: list[Mistake] = []
     if not config.oncall.escalation:
         wrong.append((("oncall", "escalation"), "must not be empty: nobody but the first person would ever be paged"))
+    wrong += _addresses(config)
     jobs = config.ingest.scrape
     wrong += repeated([job.job for job in jobs], ("ingest", "scrape"), "job", "the name")
     for number, job in enumerate(jobs):
@@ -116,6 +119,19 @@ def file_mistakes(config: Config) -> list[Mistake]:
         words = f"is more than max_backlog_mib ({config.ingest.max_backlog_mib}): such a request could never be taken"
         wrong.append((("ingest", "max_request_mib"), words))
     return [*wrong, *_ports(config)]
+
+
+def _addresses(config: Config) -> Iterator[Mistake]:
+    """Everybody has an address, and each address is on a channel that is in use."""
+    channels = ", ".join(sorted(config.channels))
+    for number, person in enumerate(config.oncall.people):
+        key: Key = ("oncall", "people", number, "addresses")
+        for channel in person.addresses:
+            if channel not in config.channels:
+                yield (*key, channel), f"names {channel!r}, which is not among `channels:`; there are: {channels}"
+        if not person.addresses:
+            advice = f"add one for a channel ({channels}): addresses: {{slack: U012AB3CD}}"
+            yield key, f"{person.id!r} has no address; {advice}"
 
 
 def _ports(config: Config) -> Iterator[Mistake]:

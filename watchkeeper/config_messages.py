@@ -21,6 +21,7 @@ WORDS: Final = {
 }
 # Keys that were renamed, without the places of list items: what to write instead of them.
 RENAMED: Final = {
+    "oncall.people.slack_id": "addresses: {slack: …}",
     "learning.guard.alike": "similar",
     "learning.guard.alike_grave": "similar_severe",
     "learning.guard.grave_error_share": "severe_error_share",

@@ -149,15 +149,6 @@ def variable(name: str) -> str:
     return name
 
 
-def slack_id(text: str) -> str:
-    """A member's id, which a mention needs to wake anybody."""
-    if not re.fullmatch(r"[UW][A-Za-z0-9]{1,30}", text):
-        raise ValueError(
-            "must be a member's id, such as U012ABCDEF: in Slack, open the profile, then ⋮ and `Copy member ID`"
-        )
-    return text
-
-
 def sha256(text: str) -> str:
     """A SHA-256 in hexadecimal, of something."""
     digest = text.strip().lower()
@@ -212,6 +203,5 @@ HttpUrl = Annotated[str, AfterValidator(http_url)]
 ScrapeTarget = Annotated[str, AfterValidator(scrape_target)]
 StateUrl = Annotated[str, AfterValidator(state_url)]
 Variable = Annotated[str, AfterValidator(variable)]
-SlackId = Annotated[str, AfterValidator(slack_id)]
 Sha256 = Annotated[str, AfterValidator(sha256)]
 FilePath = Annotated[Path, BeforeValidator(_not_blank), AfterValidator(path)]

@@ -90,7 +90,7 @@ def exporter_settings(answers: Answers) -> tuple[str, ...]:
 def text(answers: Answers, now: datetime) -> str:
     """The file. Everything that is commented out shows its default."""
     people = "\n".join(
-        f"    - {{id: {_yaml(one.id)}, name: {_yaml(one.name)}, slack_id: {_yaml(one.member)}, "
+        f"    - {{id: {_yaml(one.id)}, name: {_yaml(one.name)}, addresses: {{slack: {_yaml(one.member)}}}, "
         f"timezone: {_yaml(answers.timezone)}}}"
         for one in answers.people
     )
@@ -129,7 +129,7 @@ slack:
     port: {ports.stand_in}
 
 oncall:
-  people:                               # slack_id: in Slack, open a profile, then `Copy member ID`
+  people:                               # addresses.slack: in Slack, open a profile, then `Copy member ID`
 {people}
   schedules:
     - id: primary

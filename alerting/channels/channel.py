@@ -1,24 +1,41 @@
-"""What is sent to humans, and what a channel can do."""
+"""What is sent to humans, what a channel can do, and what a package declares of its channel.
+
+A channel is added by one file and one entry point in the group `watchkeeper.channels`, which names a `ChannelPart`.
+The configuration's `channels:` puts it to use by the entry point's name; `addresses:` of a person says where it
+reaches them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
-from alerting.incidents.machine import Incident, Thread
-
-__all__ = ["Channel", "Digest", "Message", "MessageKind", "Thread"]
+from alerting.incidents.machine import Incident
+from watchkeeper.config import Config
+from watchkeeper.problems import Problems
 
 MessageKind = Literal["page", "update"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thread:
+    """Where an incident's messages are in a channel: a conversation, and the first message in it."""
+
+    conversation: str
+    ts: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """What a channel shows humans of an incident.
 
-    `key` is `incident:step`: a channel that was given the key before sends nothing. A `page` mentions `mention`
-    (a person's id in the channel); an `update` edits what is there. `first_try` promises that nothing of it can
-    be there yet, so that the channel need not look.
+    `key` is the message's own: a channel that was given the key before sends nothing. A `page` mentions `mention`
+    (a person's address in the channel); an `update` edits what is there. `text` is one line of news, and of a page the
+    reason why it is them. `thread` is where the incident's messages are, if that is known. `first_try` promises that
+    nothing of it can be there yet, so that the channel need not look.
     """
 
     key: str
@@ -48,7 +65,7 @@ class Digest:
 
 
 class Channel(Protocol):
-    """A way to reach humans."""
+    """A way to reach humans. One thread calls it, one call at a time; a call must end within 15 seconds."""
 
     def send(self, message: Message) -> Thread:
         """Deliver a message; the thread that the incident now has.
@@ -66,6 +83,76 @@ class Channel(Protocol):
         """
         ...
 
+    def send_test(self, address: str, text: str) -> Thread:
+        """Deliver a test page: one text to one address, with a mention as a real page has it.
+
+        Raises:
+            DeliveryError: not delivered; says what to do.
+        """
+        ...
+
     def unreachable(self, mention: str) -> str | None:
         """Why a mention reaches nobody; None where it reaches somebody, or where the channel cannot know."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelContext:
+    """What a channel is made from.
+
+    Attributes:
+        settings: what `channels.<name>` holds in the configuration, unchecked.
+        config: the whole configuration, such as `web_url` for links and `oncall.people` for names.
+        track_record: how often the detector behind an incident was right here, as a sentence; empty where unknown.
+        problems: where a channel reports what fails while messages go out all the same.
+    """
+
+    settings: Mapping[str, Any]
+    config: Config
+    track_record: Callable[[Incident], str] = lambda _: ""
+    problems: Problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """A channel that reaches a place of its own, for the conformance suite.
+
+    Attributes:
+        open: makes the channel as a new process does: over the same place, remembering nothing else.
+        address: one that it reaches.
+        shown: the texts that humans see there now, each message one text, in the order in which they first appeared.
+        away: while its block runs, the place cannot be reached.
+    """
+
+    open: Callable[[], Channel]
+    address: str
+    shown: Callable[[], Sequence[str]]
+    away: Callable[[], AbstractContextManager[object]]
+
+
+def _any_address(_: str) -> None:
+    """Whatever stands there may be an address."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelPart:
+    """A kind of channel: the object that an entry point of `watchkeeper.channels` names.
+
+    Attributes:
+        open: makes the channel. Raises ValueError for settings that are wrong. It calls nobody: a channel that is
+            away when the role starts is tried when there is something to send.
+        trial: for the conformance suite, given an empty folder.
+        described_by: the class or function whose docstring describes it.
+        everybody: the address of the whole team, which is paged when nobody else can be reached; empty for none.
+        shows_updates: False for a channel that can only page, such as a telephone: it is given no updates.
+        check_address: raises ValueError, with what is wrong, for an address that can reach nobody.
+        describe: where pages go with this configuration, for `watchkeeper test-page`; empty for its name alone.
+    """
+
+    open: Callable[[ChannelContext], Channel]
+    trial: Callable[[Path], AbstractContextManager[Trial]]
+    described_by: object
+    everybody: str = ""
+    shows_updates: bool = True
+    check_address: Callable[[str], object] = _any_address
+    describe: Callable[[Config], str] = lambda _: ""

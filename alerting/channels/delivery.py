@@ -24,7 +24,9 @@ from watchkeeper.errors import DeliveryError, WatchkeeperError
 from watchkeeper.problems import Problems
 from watchkeeper.state.database import Database, from_micros, to_micros
 
-SENT = Counter("watchkeeper_messages_total", "Messages to humans, by kind and outcome.", ["kind", "outcome"])
+SENT = Counter(
+    "watchkeeper_messages_total", "Messages to humans, by channel, kind and outcome.", ["channel", "kind", "outcome"]
+)
 SECONDS = Histogram("watchkeeper_message_seconds", "From the decision to the delivery of a page.")
 # After so many failures one after the other the channel is taken to be down: the next round goes on.
 GIVES_UP_AFTER: Final = 3
@@ -47,25 +49,26 @@ class _Page:
 
     @property
     def mention(self) -> str:
-        return self.recipients[0].mention
+        return self.recipients[0].mention if self.recipients else ""
 
 
 @dataclass(kw_only=True)
 class Delivery:
-    """One worker's way to a channel.
+    """One worker's way to a channel, which `name` is the configuration's name of.
 
     `read` gives an incident by id, `recipients` whom a draft reaches now, best first. `delivered` is called with the
-    incident and the key of each page that reached its channel, `undelivered` with those of a page that did not and the
-    reason. Both may be called with the same page twice.
+    incident and the key of each page that reached the channel, and its name; `undelivered` with those of pages that did
+    not, and the reason. Both may be called with the same page twice.
     """
 
     db: Database
     channel: Channel
-    channel_name: str
+    name: str
     read: Callable[[str], Incident]
     recipients: Callable[[Draft, datetime], tuple[Recipient, ...]]
-    delivered: Callable[[Sequence[tuple[str, str]]], object]
+    delivered: Callable[[Sequence[tuple[str, str]], str], object]
     undelivered: Callable[[Sequence[tuple[str, str]], str], object]
+    shows_updates: bool = True
     problems: Problems = field(default_factory=lambda: Problems(None))
     pace: Pace = field(default_factory=Pace)
     _failures: int = 0
@@ -78,7 +81,7 @@ class Delivery:
         self._failures = 0
         sent = 0
         try:
-            pages, _ = outbox.due(self.db, now, self.problems)
+            pages, _ = self._due(now)
             acknowledged: list[Pending] = []
             ready: list[_Page] = []
             for row in pages:
@@ -88,14 +91,27 @@ class Delivery:
                 elif page:
                     ready.append(page)
             sent += self._pages(ready, now)
-            pages, updates = outbox.due(self.db, now, self.problems)
+            pages, updates = self._due(now)
             # An incident whose page still waits is shown by that page.
             waiting = {row.incident_id for row in pages} - {row.incident_id for row in acknowledged}
             rest = [row for row in updates if row.incident_id not in waiting]
-            sent += self._updates([*acknowledged, *rest], now)
+            if self.shows_updates:
+                sent += self._updates([*acknowledged, *rest], now)
+            else:
+                outbox.drop(
+                    self.db, [row.id for row in acknowledged], now, "somebody acknowledged it before it was sent"
+                )
         except _Stop:
             pass
         return sent
+
+    def _due(self, now: datetime) -> tuple[list[Pending], list[Pending]]:
+        """Pages and updates that are due; a channel that can only page has no updates."""
+        pages, updates = outbox.due(self.db, self.name, now, self.problems)
+        if updates and not self.shows_updates:
+            outbox.drop(self.db, [row.id for row in updates], now, "this channel shows no updates")
+            updates = []
+        return pages, updates
 
     def _prepare(self, row: Pending, now: datetime) -> _Page:
         return _Page(row=row, incident=self._incident(row), recipients=self.recipients(row.draft, now))
@@ -152,7 +168,7 @@ class Delivery:
         if where is None:
             return 0
         if before and where != before:
-            outbox.move_thread(self.db, page.row.incident_id, where, self.channel_name)
+            outbox.move_thread(self.db, page.row.incident_id, where, self.name)
         return self._record_pages([page.row], where, now)
 
     def _send_page(self, page: _Page, thread: Thread | None) -> Thread:
@@ -187,7 +203,8 @@ class Delivery:
             if self._reaches(recipient):
                 break
         if where is None:
-            raise DeliveryError("nobody is configured who could be paged", retry=False, unsent=True)
+            why = f"nobody in oncall.people has an address for it: add `addresses.{self.name}`"
+            raise DeliveryError(why, retry=False, unsent=True)
         return where
 
     def _send_gathered(self, pages: Sequence[_Page], now: datetime, batch: str | None) -> int:
@@ -223,17 +240,18 @@ class Delivery:
             self.problems.report("paging", recipient.name, recipient.instead)
         why = self.channel.unreachable(recipient.mention)
         if why:
-            self.problems.report("paging", recipient.name, f"a page for them reaches nobody: {why}; check `slack_id`")
+            advice = f"check `addresses.{self.name}`"
+            self.problems.report("paging", recipient.name, f"a page for them reaches nobody: {why}; {advice}")
         return not why
 
     def _record_pages(self, rows: Sequence[Pending], where: Thread, now: datetime) -> int:
         # Before the record of the send: a kill in between repeats the send, never loses the delivery.
         with next(self.problems.each(outbox.LOOP, [rows], lambda rows: f"delivery of {rows[0].key}")) as sent:
-            self.delivered([(row.incident_id, row.key) for row in sent])
-        outbox.record_sent(self.db, rows, where, self.channel_name, now)
+            self.delivered([(row.incident_id, row.key) for row in sent], self.name)
+        outbox.record_sent(self.db, rows, where, self.name, now)
         for row in rows:
             SECONDS.observe(max(0.0, (to_micros(now) - row.created_at) / 1e6))
-            SENT.labels("page", "sent").inc()
+            SENT.labels(self.name, "page", "sent").inc()
         return len(rows)
 
     # Updates
@@ -279,10 +297,10 @@ class Delivery:
             return 0
         if row.draft.kind == "page":
             return self._record_pages([row], where, now)
-        outbox.record_sent(self.db, [row], where, self.channel_name, now)
+        outbox.record_sent(self.db, [row], where, self.name, now)
         if thread and where != thread:
-            outbox.move_thread(self.db, row.incident_id, where, self.channel_name)
-        SENT.labels("update", "sent").inc()
+            outbox.move_thread(self.db, row.incident_id, where, self.name)
+        SENT.labels(self.name, "update", "sent").inc()
         return 1
 
     def _refresh(self, rows: Sequence[Pending], members: Sequence[str], thread: Thread, now: datetime) -> int:
@@ -297,34 +315,34 @@ class Delivery:
                 with attempt as incident_id:
                     incidents.append(self.read(incident_id))
             with self.db.read() as connection:
-                key = outbox.batch_of(connection, rows[0].incident_id)
+                key = outbox.batch_of(connection, self.name, rows[0].incident_id)
             return self.channel.send_digest(Digest(key=key, part=key, incidents=tuple(incidents), thread=thread))
 
         where = self._attempt(claimed, send, now)
         if where is None:
             return 0
-        outbox.record_sent(self.db, claimed, where, self.channel_name, now)
+        outbox.record_sent(self.db, claimed, where, self.name, now)
         if where != thread:
             for incident_id in members:
-                outbox.move_thread(self.db, incident_id, where, self.channel_name)
-        SENT.labels("update", "sent").inc(len(claimed))
+                outbox.move_thread(self.db, incident_id, where, self.name)
+        SENT.labels(self.name, "update", "sent").inc(len(claimed))
         return len(claimed)
 
     # How
 
     def _thread(self, row: Pending) -> Thread | None:
         with self.db.read() as connection:
-            return outbox.thread_of(connection, row.incident_id, self.channel_name)
+            return outbox.thread_of(connection, row.incident_id, self.name)
 
     def _members(self, thread: Thread | None) -> tuple[str, ...]:
         if thread is None:
             return ()
         with self.db.read() as connection:
-            return outbox.incidents_at(connection, thread)
+            return outbox.incidents_at(connection, self.name, thread)
 
     def _others_were_tried(self, row: Pending) -> bool:
         with self.db.read() as connection:
-            return outbox.others_were_tried(connection, row)
+            return outbox.others_were_tried(connection, self.name, row)
 
     def _attempt(
         self, rows: Pending | Sequence[Pending], send: Callable[[], T], now: datetime, *, is_send: bool = True
@@ -346,20 +364,27 @@ class Delivery:
 
     def _failed(self, rows: Sequence[Pending], error: Exception, now: datetime) -> None:
         kind = rows[0].draft.kind
-        SENT.labels(kind, "failed").inc(len(rows))
+        SENT.labels(self.name, kind, "failed").inc(len(rows))
         wait: float | None = None
         unsent = isinstance(error, DeliveryError) and error.unsent
         if isinstance(error, DeliveryError):
             # A human may repair the token meanwhile.
             wait = outbox.LONGEST_BACKOFF_S if not error.retry else error.retry_after_s
             structlog.get_logger().warning(
-                "message.failed", key=rows[0].key, kind=kind, error=error.message, retry=error.retry, again_s=wait
+                "message.failed",
+                channel=self.name,
+                address=rows[0].address,
+                key=rows[0].key,
+                kind=kind,
+                error=error.message,
+                retry=error.retry,
+                again_s=wait,
             )
         self.problems.report(outbox.LOOP, rows[0].key, error)
         for row in rows:
             outbox.put_off(self.db, row.id, row.attempts, now, str(error), after_s=wait, unsent=unsent)
         if kind == "page":
-            why = f"the page could not be delivered yet: {error}"
+            why = f"the page could not be delivered by {self.name} yet: {error}"
             with next(self.problems.each(outbox.LOOP, [rows], lambda rows: f"delivery of {rows[0].key}")) as lost:
                 self.undelivered([(row.incident_id, row.key) for row in lost], why)
         self._failures += 1

@@ -1,21 +1,22 @@
 """Messages that were decided in a transaction and still have to be sent: how they are kept.
 
-At least once, with a key that the channel knows again: a kill between the send and its record leads to a
-second try, which the channel recognises. A failure is tried again, ever more slowly; a page is never given up.
-`alerting.channels.delivery` sends them.
+A row is for one channel and one address, and no channel waits for another. Each is sent at least once, with a key that
+the channel knows again: a kill between the send and its record leads to a second try, which the channel recognises. A
+failure is tried again, ever more slowly; a page is never given up. `alerting.channels.delivery` sends them.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, func, select, update
 
 from alerting.channels.channel import Thread
+from alerting.channels.routing import Routing
 from alerting.incidents.machine import Event, Incident
 from watchkeeper.problems import Problems
 from watchkeeper.state.codec import dump, parse
@@ -43,40 +44,54 @@ class Draft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
-    """A message that waits.
+    """A message that waits, for one channel.
 
-    `batch` names the gathered message that it was part of at an earlier try; empty where the channel certainly has
-    nothing of it, whatever was tried.
+    `address` is whom it was decided to page there; who is paged is decided anew when it is sent. `batch` names the
+    gathered message that it was part of at an earlier try; empty where the channel certainly has nothing of it,
+    whatever was tried.
     """
 
     id: int
     key: str
     incident_id: str
+    address: str
     draft: Draft
     created_at: int
     attempts: int
     batch: str | None
 
 
-def put_page(connection: Connection, incident: Incident, event: Event, *, also: str = "") -> None:
-    """Page the person of an event about an incident; `also` names somebody else for the same event."""
+def put_page(connection: Connection, incident: Incident, event: Event, routing: Routing, *, also: str = "") -> None:
+    """Page the person of an event about an incident, by each channel that has an address of theirs.
+
+    The other channels show it to whoever reads them. `also` names somebody else who is paged for the same event.
+    """
     draft = Draft(kind="page", person=also or event.person, text=event.text, step=event.step)
-    _put(connection, incident, event, draft, suffix=f":{also}" if also else "")
+    addresses = dict(routing.pages(draft.person))
+    for channel in routing.channels:
+        key = f"{incident.id}:{incident.version}:{channel}"
+        if channel in addresses:
+            key += f":{also}" if also else ""
+            _insert(connection, channel, key, incident.id, draft, event.at, address=addresses[channel])
+        elif not also:
+            _insert(connection, channel, key, incident.id, Draft(kind="update", text=event.text), event.at)
 
 
-def put_update(connection: Connection, incident: Incident, event: Event) -> None:
-    """Show what is new in the incident's message."""
-    _put(connection, incident, event, Draft(kind="update", text=event.text))
+def put_update(connection: Connection, incident: Incident, event: Event, routing: Routing) -> None:
+    """Show what is new in the incident's message, in each channel."""
+    for channel in routing.channels:
+        key = f"{incident.id}:{incident.version}:{channel}"
+        _insert(connection, channel, key, incident.id, Draft(kind="update", text=event.text), event.at)
 
 
-def _put(connection: Connection, incident: Incident, event: Event, draft: Draft, suffix: str = "") -> None:
-    _insert(connection, f"{incident.id}:{incident.version}{suffix}", incident.id, draft, event.at)
-
-
-def _insert(connection: Connection, key: str, incident_id: str, draft: Draft, at: datetime) -> None:
+def _insert(
+    connection: Connection, channel: str, key: str, incident_id: str, draft: Draft, at: datetime, *, address: str = ""
+) -> None:
     row = {
         "key": key,
         "incident_id": incident_id,
+        "channel": channel,
+        "address": address,
         "body": dump(draft),
         "created_at": to_micros(at),
         "due_at": to_micros(at),
@@ -90,12 +105,13 @@ def thread_of(connection: Connection, incident_id: str, channel: str) -> Thread 
     """Where an incident's messages are in a channel."""
     query = select(messages).where(messages.c.incident_id == incident_id, messages.c.channel == channel)
     row = connection.execute(query).first()
-    return Thread(conversation=row.room, ts=row.ts) if row else None
+    return Thread(conversation=row.conversation, ts=row.ts) if row else None
 
 
-def incidents_at(connection: Connection, thread: Thread) -> tuple[str, ...]:
-    """The incidents that one message shows: one, or those that were gathered in it."""
-    query = select(messages.c.incident_id).where(messages.c.room == thread.conversation, messages.c.ts == thread.ts)
+def incidents_at(connection: Connection, channel: str, thread: Thread) -> tuple[str, ...]:
+    """The incidents that one message of a channel shows: one, or those that were gathered in it."""
+    place = (messages.c.conversation == thread.conversation) & (messages.c.ts == thread.ts)
+    query = select(messages.c.incident_id).where(place, messages.c.channel == channel)
     return tuple(connection.scalars(query.order_by(messages.c.incident_id)))
 
 
@@ -105,15 +121,17 @@ def incidents_of_batch(connection: Connection, batch: str) -> tuple[str, ...]:
     return tuple(connection.scalars(query.order_by(outbox.c.incident_id)))
 
 
-def batch_of(connection: Connection, incident_id: str) -> str:
-    """The first gathered message that an incident's page was part of, or nothing."""
-    query = select(outbox.c.batch).where(outbox.c.incident_id == incident_id, outbox.c.batch > "")
+def batch_of(connection: Connection, channel: str, incident_id: str) -> str:
+    """The first gathered message of a channel that an incident's page was part of, or nothing."""
+    gathered = (outbox.c.incident_id == incident_id) & (outbox.c.batch > "")
+    query = select(outbox.c.batch).where(gathered, outbox.c.channel == channel)
     return str(connection.scalar(query.order_by(outbox.c.id).limit(1)) or "")
 
 
-def others_were_tried(connection: Connection, row: Pending) -> bool:
-    """Whether another message of an incident may have reached the channel without our having written it down."""
+def others_were_tried(connection: Connection, channel: str, row: Pending) -> bool:
+    """Whether another message of an incident may have reached the channel without our having recorded it."""
     query = select(outbox.c.id).where(
+        outbox.c.channel == channel,
         outbox.c.incident_id == row.incident_id,
         outbox.c.id != row.id,
         outbox.c.sent_at.is_(None),
@@ -123,15 +141,15 @@ def others_were_tried(connection: Connection, row: Pending) -> bool:
     return connection.execute(query.limit(1)).first() is not None
 
 
-def due(db: Database, now: datetime, problems: Problems) -> tuple[list[Pending], list[Pending]]:
-    """What waits and is due and free, oldest first: pages, and the updates that are still current.
+def due(db: Database, channel: str, now: datetime, problems: Problems) -> tuple[list[Pending], list[Pending]]:
+    """What waits for a channel and is due and free, oldest first: pages, and the updates that are still current.
 
     Each message shows what is current, so of an incident's updates only the newest is sent; those that a newer
     message overtakes are dropped. Their text, a line in the thread, is dropped with them: the timeline has them all. A
     row that cannot be read is set aside and put off; the others go on.
     """
     moment = to_micros(now)
-    waiting = outbox.c.sent_at.is_(None)
+    waiting = outbox.c.sent_at.is_(None) & (outbox.c.channel == channel)
     query = select(outbox).where(waiting, outbox.c.due_at <= moment, outbox.c.leased_until <= moment)
     with db.read() as connection:
         rows = list(connection.execute(query.order_by(outbox.c.id)))
@@ -155,7 +173,7 @@ def due(db: Database, now: datetime, problems: Problems) -> tuple[list[Pending],
             updates.append(pending)
         else:
             overtaken.append(row.id)
-    _drop(db, overtaken, now)
+    drop(db, overtaken, now, "overtaken by a newer update")
     return pages, updates
 
 
@@ -164,6 +182,7 @@ def _pending(row: Any) -> Pending:
         id=row.id,
         key=row.key,
         incident_id=row.incident_id,
+        address=row.address,
         draft=parse(Draft, row.body),
         created_at=row.created_at,
         attempts=row.attempts,
@@ -171,11 +190,12 @@ def _pending(row: Any) -> Pending:
     )
 
 
-def _drop(db: Database, overtaken: Sequence[int], now: datetime) -> None:
-    if overtaken:
-        values = {"sent_at": to_micros(now), "error": "overtaken by a newer update"}
+def drop(db: Database, row_ids: Sequence[int], now: datetime, why: str) -> None:
+    """Messages that will not be sent, and the reason. One that another worker is sending stays."""
+    if row_ids:
+        values = {"sent_at": to_micros(now), "error": why}
         with db.write() as connection:
-            for ids in _chunks(overtaken):
+            for ids in _chunks(row_ids):
                 unclaimed = outbox.c.id.in_(ids) & (outbox.c.leased_until <= to_micros(now))
                 connection.execute(update(outbox).where(unclaimed).values(**values))
 
@@ -194,7 +214,7 @@ def claim(db: Database, rows: Sequence[Pending], now: datetime, *, batch: str | 
     return [row for row in rows if row.id in taken]
 
 
-def record_sent(db: Database, rows: Sequence[Pending], where: Thread, channel_name: str, now: datetime) -> None:
+def record_sent(db: Database, rows: Sequence[Pending], where: Thread, channel: str, now: datetime) -> None:
     """What was sent, and where; a page's details follow as an update of their own.
 
     An incident that has a message already keeps it: a gathered page is one more place that shows it.
@@ -205,22 +225,17 @@ def record_sent(db: Database, rows: Sequence[Pending], where: Thread, channel_na
             done = update(outbox).where(outbox.c.id.in_(ids))
             connection.execute(done.values(sent_at=moment, error=None))
         for row in rows:
-            place = {
-                "incident_id": row.incident_id,
-                "channel": channel_name,
-                "room": where.conversation,
-                "ts": where.ts,
-            }
+            place = {"incident_id": row.incident_id, "channel": channel} | asdict(where)
             insert_new(connection, messages, place)
             if row.draft.kind == "page" and len(rows) == 1:
-                _insert(connection, f"{row.key}:show", row.incident_id, Draft(kind="update"), now)
+                _insert(connection, channel, f"{row.key}:show", row.incident_id, Draft(kind="update"), now)
 
 
-def move_thread(db: Database, incident_id: str, where: Thread, channel_name: str) -> None:
+def move_thread(db: Database, incident_id: str, where: Thread, channel: str) -> None:
     """An incident's message is somewhere else now: somebody deleted the one before."""
-    place = (messages.c.incident_id == incident_id) & (messages.c.channel == channel_name)
+    place = (messages.c.incident_id == incident_id) & (messages.c.channel == channel)
     with db.write() as connection:
-        connection.execute(update(messages).where(place).values(room=where.conversation, ts=where.ts))
+        connection.execute(update(messages).where(place).values(conversation=where.conversation, ts=where.ts))
 
 
 def put_off(
@@ -245,6 +260,28 @@ def put_off(
         again["batch"] = ""
     with db.write() as connection:
         connection.execute(update(outbox).where(outbox.c.id == row_id, outbox.c.sent_at.is_(None)).values(**again))
+
+
+def reroute(db: Database, channels: Sequence[str], now: datetime) -> int:
+    """Pages that wait for a channel which is not in use go out by the others; its updates are dropped.
+
+    In one transaction, so that a kill loses no page. Returns how many pages were put to other channels.
+    """
+    lost = outbox.c.sent_at.is_(None) & outbox.c.channel.not_in(channels)
+    rerouted = 0
+    with db.write() as connection:
+        for row in connection.execute(select(outbox).where(lost).order_by(outbox.c.id)).all():
+            try:
+                draft = parse(Draft, row.body)
+            except ValueError:
+                continue  # it may be another version's, which knows its channel
+            if draft.kind == "page":
+                rerouted += 1
+                for channel in channels:
+                    _insert(connection, channel, f"{row.key}:{channel}", row.incident_id, draft, now)
+            why = f"channel {row.channel} is not in use; pages go out by {', '.join(channels)}"
+            connection.execute(update(outbox).where(outbox.c.id == row.id).values(sent_at=to_micros(now), error=why))
+    return rerouted
 
 
 def new_batch() -> str:

@@ -183,7 +183,7 @@ def open_incidents(config_path: Path | None) -> Incidents:
 
     config = load(config_path)
     db = Database.open(config)
-    return Incidents(db, SystemClock(), config.oncall, ack_timeout_s=config.watch.ack_timeout_s)
+    return Incidents.configured(config, db, SystemClock())
 
 
 def _actor(name: str | None) -> Actor:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
@@ -16,11 +15,12 @@ from typing import Any, Final
 import structlog
 from sqlalchemy import Connection, Select, insert, select, update
 
-from alerting.incidents.machine import Event, Incident, Thread, replay
+from alerting.incidents.machine import Event, Incident, replay
 from watchkeeper.errors import Conflict, NotFound, StateError
+from watchkeeper.problems import Problems
 from watchkeeper.state.codec import dump, parse
 from watchkeeper.state.database import to_micros
-from watchkeeper.state.schema import incident_events, incidents, messages
+from watchkeeper.state.schema import incident_events, incidents
 from watchkeeper.text import one_line
 
 # So long after its end an incident may still explain findings that began before it.
@@ -32,6 +32,11 @@ SetAside = Callable[[str, Exception], None]
 def log_unreadable(incident_id: str, why: Exception) -> None:
     """Log it, where nobody counts problems."""
     structlog.get_logger().warning("incident.unreadable", incident=incident_id, error=one_line(why))
+
+
+def report_unreadable(problems: Problems, incident_id: str, why: Exception) -> None:
+    """Put an incident that cannot be read on the role's list of problems."""
+    problems.report("incidents", incident_id, f"its record cannot be read: {one_line(why)}")
 
 
 def unused_id(connection: Connection) -> str:
@@ -87,22 +92,17 @@ def recent(connection: Connection, now: datetime, set_aside: SetAside = log_unre
 
 
 def _query() -> Select[Any]:
-    joined = incidents.outerjoin(messages, messages.c.incident_id == incidents.c.id)
-    return select(incidents.c.id, incidents.c.body, messages.c.room, messages.c.ts).select_from(joined)
+    return select(incidents.c.id, incidents.c.body)
 
 
 def _read(connection: Connection, query: Select[Any], set_aside: SetAside) -> list[Incident]:
-    read: dict[str, Incident] = {}  # one row for each channel that an incident has messages in
-    for incident_id, body, conversation, ts in connection.execute(query):
+    read: list[Incident] = []
+    for incident_id, body in connection.execute(query):
         try:
-            incident = _parsed(body) if len(body) <= LONGEST_KEPT else parse(Incident, body)
+            read.append(_parsed(body) if len(body) <= LONGEST_KEPT else parse(Incident, body))
         except ValueError as error:
             set_aside(incident_id, error)
-            continue
-        read.setdefault(
-            incident_id, replace(incident, thread=Thread(conversation=conversation, ts=ts)) if ts else incident
-        )
-    return list(read.values())
+    return read
 
 
 # Characters. An incident that somebody labelled a thousand times changes often, and each of its states is large.
@@ -163,7 +163,7 @@ def _row(incident: Incident, event: Event) -> dict[str, object]:
         "human_state": incident.human_state,
         "updated_at": to_micros(event.at),
         "ended_at": to_micros(max(ends)) if ends else None,
-        "body": dump(replace(incident, thread=None)),
+        "body": dump(incident),
     }
 
 

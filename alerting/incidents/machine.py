@@ -59,14 +59,6 @@ EventType = Literal[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Thread:
-    """Where an incident's messages are in a channel: a conversation, and the first message in it."""
-
-    conversation: str
-    ts: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
     """Something that somebody, or the machine, wants to happen to an incident. The same `key` again changes nothing.
 
@@ -108,10 +100,7 @@ class TimelineEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
-    """An incident as its events describe it. `version` is how many there are.
-
-    `thread` (where its messages are) is the one thing that is not in the events: it is read beside them.
-    """
+    """An incident as its events describe it. `version` is how many there are."""
 
     id: str
     title: str
@@ -132,7 +121,6 @@ class Incident:
     paged_person: str = ""
     escalation_step: int = 0
     delivered: bool = False
-    thread: Thread | None = None
     acknowledged_at: datetime | None = None
     acknowledged_by: Actor | None = None
     approved_by: Actor | None = None

@@ -66,11 +66,11 @@ def person_at(oncall: OnCallConfig, step: int, at: datetime, overrides: Sequence
 
 
 def known_person(oncall: OnCallConfig, actor: Actor | None) -> PersonConfig | None:
-    """The configured person behind an actor: Slack knows ids, a command line names. A program's token is nobody."""
+    """The configured person behind an actor: a channel knows addresses, a command line names. A token is nobody."""
     if actor is None or actor.via == "api":
         return None
     for known in oncall.people:
-        names = (known.id, one_line(known.name, 100), known.slack_id)
+        names = (known.id, one_line(known.name, 100), *known.addresses.values())
         if actor.name.casefold() in [name.casefold() for name in names]:
             return known
     return None

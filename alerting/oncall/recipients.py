@@ -10,38 +10,54 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
+from alerting.channels.outbox import Draft
 from alerting.oncall.schedule import Override, who_has_it
 from watchkeeper.config import OnCallConfig, PersonConfig
 from watchkeeper.errors import NotFound
 
-# Slack's mention of everybody in the channel.
-EVERYBODY: Final = "!channel"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipient:
-    """Somebody to page: their id in the channel, their name, and why it is them where it was to be somebody else."""
+    """Somebody to page: their address in the channel, their name, and why it is them instead of somebody else."""
 
     mention: str
     name: str
     instead: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """A channel as it reaches people: its name, and the address of the whole team; empty where it has none."""
+
+    channel: str
+    everybody: str = ""
+
+
 def recipients(
-    oncall: OnCallConfig, person_id: str, step: int, at: datetime, overrides: Sequence[Override]
+    oncall: OnCallConfig, draft: Draft, at: datetime, overrides: Sequence[Override], reach: Reach
 ) -> tuple[Recipient, ...]:
-    """Whom to page, best first; each is tried when the one before cannot be reached. Never empty."""
+    """Whom a channel pages, best first; each is tried when the one before cannot be reached.
+
+    Empty only where the channel has no address of anybody.
+    """
+    person_id = draft.person
     decided = next((person for person in oncall.people if person.id == person_id), None)
-    gone = f"{person_id} is no longer configured" if decided is None else f"{decided.name} cannot be reached"
+    gone = (
+        f"{person_id} is no longer configured"
+        if decided is None
+        else f"{decided.name} cannot be reached by {reach.channel}"
+    )
     chosen: list[Recipient] = []
-    for person, why in _candidates(oncall, decided, step, at, overrides):
-        if person.slack_id and all(person.slack_id != known.mention for known in chosen):
+    for person, why in _candidates(oncall, decided, draft.step, at, overrides):
+        address = person.address(reach.channel)
+        if address and all(address != known.mention for known in chosen):
             instead = "" if person == decided else f"{gone}; paged {person.name}: {why}"
-            chosen.append(Recipient(mention=person.slack_id, name=person.name, instead=instead))
-    last = Recipient(mention=EVERYBODY, name="everybody in the channel", instead=f"{gone}, and so is everybody else")
-    return (*chosen, last)
+            chosen.append(Recipient(mention=address, name=person.name, instead=instead))
+    if reach.everybody:
+        instead = f"{gone}, and nobody else can be reached"
+        chosen.append(Recipient(mention=reach.everybody, name="everybody in the channel", instead=instead))
+    return tuple(chosen)
 
 
 def _candidates(

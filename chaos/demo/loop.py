@@ -29,7 +29,7 @@ class Loop:
     def __init__(self, config: Config) -> None:
         self.db = Database.open(config)
         self.gate = config.learning.gate
-        self.incidents = Incidents(self.db, SystemClock(), config.oncall)
+        self.incidents = Incidents.configured(config, self.db, SystemClock())
 
     def close(self) -> None:
         self.db.close()
@@ -126,8 +126,8 @@ class Loop:
 
 
 def paged_at(incident: Incident) -> float | None:
-    """When the message was posted (Slack's own timestamp of it), None while it was not delivered."""
-    return float(incident.thread.ts) if incident.thread else None
+    """When the page reached its channel, as a Unix time; None while it was not delivered."""
+    return next((entry.at.timestamp() for entry in incident.timeline if entry.kind == "delivered"), None)
 
 
 def _remediated(incident: Incident, journal: Journal) -> bool:

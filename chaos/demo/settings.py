@@ -76,8 +76,8 @@ def _tree(folder: Path, ports: dict[str, int]) -> dict[str, Any]:
         for service in SCRAPED
     ]
     people = [
-        {"id": "ana", "name": "Ana", "slack_id": "U0ANA", "timezone": "Europe/Lisbon"},
-        {"id": "bo", "name": "Bo", "slack_id": "U0BO", "timezone": "Asia/Singapore"},
+        {"id": "ana", "name": "Ana", "addresses": {"slack": "U0ANA"}, "timezone": "Europe/Lisbon"},
+        {"id": "bo", "name": "Bo", "addresses": {"slack": "U0BO"}, "timezone": "Asia/Singapore"},
     ]
     return {
         "data_dir": str(folder / "data"),

@@ -225,7 +225,7 @@ class _Trial:
                 hurt += not all(probe.holds(story.target)[0] for probe in STEADY_STATE)
         story.patience.sleep(PAGE_MAY_COME_S)
         for _ in story.patience.every(0.5, LATE_RESOLVE_S + CHANGE_LASTS_S):
-            if all(one.human_state == "resolved" or not one.thread for one in story.loop.opened_since(since)):
+            if all(one.human_state == "resolved" or not one.delivered for one in story.loop.opened_since(since)):
                 break
         opened = story.loop.opened_since(since)
         benign = hurt <= HURT_SECONDS_AT_MOST

@@ -11,8 +11,8 @@ from watchkeeper.clock import FrozenClock
 from watchkeeper.config import EscalationStep, LayerConfig, OnCallConfig, PersonConfig, ScheduleConfig
 from watchkeeper.state.database import Database
 
-ANA = PersonConfig(id="ana", name="Ana", slack_id="UANA")
-BEN = PersonConfig(id="ben", name="Ben", slack_id="UBEN")
+ANA = PersonConfig(id="ana", name="Ana", addresses={"slack": "UANA"})
+BEN = PersonConfig(id="ben", name="Ben", addresses={"slack": "UBEN"})
 
 
 @pytest.fixture

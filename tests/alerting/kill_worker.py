@@ -17,7 +17,7 @@ from alerting.channels.channel import Digest, Message, Thread
 from alerting.channels.delivery import Delivery
 from alerting.incidents.commands import Incidents
 from alerting.oncall.escalation import effects
-from alerting.oncall.recipients import recipients
+from alerting.oncall.recipients import Reach, recipients
 from alerting.oncall.timers import run_due
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import EscalationStep, OnCallConfig
@@ -43,6 +43,9 @@ class OnDisk:
             self._show(f"digest {digest.key} {','.join(incident.id for incident in digest.incidents)}")
         return digest.thread or Thread(conversation="C1", ts=digest.key)
 
+    def send_test(self, address: str, text: str) -> Thread:
+        raise NotImplementedError
+
     def unreachable(self, mention: str) -> str | None:
         return None
 
@@ -65,9 +68,9 @@ def main(url: str, history: Path) -> None:
     sender = Delivery(
         db=db,
         channel=channel,
-        channel_name="slack",
+        name="slack",
         read=incidents.get,
-        recipients=lambda draft, now: recipients(ONCALL, draft.person, draft.step, now, ()),
+        recipients=lambda draft, now: recipients(ONCALL, draft, now, (), Reach(channel="slack")),
         delivered=incidents.all_delivered,
         undelivered=incidents.all_undelivered,
     )

@@ -11,7 +11,7 @@ from alerting.channels.delivery import Delivery
 from alerting.incidents.commands import Incidents
 from alerting.oncall import timers
 from alerting.oncall.escalation import effects
-from alerting.oncall.recipients import recipients
+from alerting.oncall.recipients import Reach, recipients
 from alerting.oncall.schedule import stored_overrides
 from watchkeeper.config import OnCallConfig
 from watchkeeper.errors import DeliveryError
@@ -19,6 +19,7 @@ from watchkeeper.state.database import Database
 from watchkeeper.state.schema import outbox as outbox_table
 from watchkeeper.vocabulary import Finding
 
+SLACK = Reach(channel="slack", everybody="!channel")
 EDGES = (("web", "cart"), ("cart", "payments"), ("payments", "bank"), ("blog", "blog-db"))
 
 
@@ -72,6 +73,9 @@ class Recorder:
             self.send(Message(key=key, kind=kind, incident=incident, mention=digest.mention, text=digest.text))
         return digest.thread or Thread(conversation="C1", ts=digest.key)
 
+    def send_test(self, address: str, text: str) -> Thread:
+        raise NotImplementedError
+
     def unreachable(self, mention: str) -> str | None:
         return f"nobody is {mention}" if mention in self.unknown else None
 
@@ -85,9 +89,9 @@ def delivery(db: Database, incidents: Incidents, oncall: OnCallConfig, channel: 
     return Delivery(
         db=db,
         channel=channel,
-        channel_name="slack",
+        name="slack",
         read=incidents.get,
-        recipients=lambda draft, now: recipients(oncall, draft.person, draft.step, now, stored_overrides(db)),
+        recipients=lambda draft, now: recipients(oncall, draft, now, stored_overrides(db), SLACK),
         delivered=incidents.all_delivered,
         undelivered=incidents.all_undelivered,
     )

@@ -8,7 +8,8 @@ import pytest
 from protocol import EDGES, Recorder, delivery, finding, unsent
 from structlog.testing import capture_logs
 
-from alerting.incidents.commands import PAGE_WITHIN, Incidents
+from alerting.incidents.commands import Incidents
+from alerting.incidents.writer import PAGE_WITHIN
 from alerting.oncall import timers
 from alerting.oncall.clock_steps import ClockSteps
 from alerting.oncall.escalation import effects

@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from protocol import EDGES, Recorder, finding, turn, unsent
 
-from alerting.incidents.commands import PAGE_WITHIN, Incidents
+from alerting.incidents.commands import Incidents
 from alerting.incidents.machine import Incident
+from alerting.incidents.writer import PAGE_WITHIN
 from alerting.oncall import timers
 from alerting.oncall.escalation import LAST_WAIT, effects
 from tests.waiting import calls_of

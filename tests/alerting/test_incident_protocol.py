@@ -27,8 +27,8 @@ from watchkeeper.vocabulary import Actor, Finding
 PEOPLE = (Actor(name="Ana", via="slack"), Actor(name="Ben", via="cli"))
 ONCALL = OnCallConfig(
     people=(
-        PersonConfig(id="ana", name="Ana", slack_id="UANA"),
-        PersonConfig(id="ben", name="Ben", slack_id="UBEN"),
+        PersonConfig(id="ana", name="Ana", addresses={"slack": "UANA"}),
+        PersonConfig(id="ben", name="Ben", addresses={"slack": "UBEN"}),
     ),
     schedules=(ScheduleConfig(id="primary", layers=(LayerConfig(people=("ana",)),), fallback="ben"),),
     escalation=(EscalationStep(after_s=0, notify="primary"), EscalationStep(after_s=120, notify="ben")),

@@ -106,9 +106,9 @@ def test_the_incident_knows_its_thread(
     paged: str, db: Database, incidents: Incidents, oncall: OnCallConfig, clock: FrozenClock
 ) -> None:
     """A page links to where the talk is."""
-    assert incidents.get(paged).thread is None
+    assert incidents.thread(paged, "slack") is None
     turn(db, incidents, oncall, Recorder(), clock.now())
-    thread = incidents.get(paged).thread
+    thread = incidents.thread(paged, "slack")
     assert thread is not None
     assert (thread.conversation, thread.ts) == ("C1", paged)
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import pytest
-from protocol import EDGES, Recorder, delivery, finding
+from protocol import EDGES, SLACK, Recorder, delivery, finding
 from structlog.testing import capture_logs
 
 from alerting.incidents.commands import Incidents
-from alerting.oncall.recipients import EVERYBODY, recipients
+from alerting.channels.outbox import Draft
+from alerting.oncall.recipients import Reach, recipients
 from watchkeeper.clock import FrozenClock
 from watchkeeper.config import EscalationStep, LayerConfig, OnCallConfig, PersonConfig, ScheduleConfig
 from watchkeeper.state.database import Database
 
-BEN = PersonConfig(id="ben", name="Ben", slack_id="UBEN")
-EVE = PersonConfig(id="eve", name="Eve", slack_id="UEVE")
+BEN = PersonConfig(id="ben", name="Ben", addresses={"slack": "UBEN"})
+EVE = PersonConfig(id="eve", name="Eve", addresses={"slack": "UEVE"})
 
 
 def rota(*people: PersonConfig, on_call: str = "", notify: str = "primary", fallback: str = "") -> OnCallConfig:
@@ -38,7 +39,7 @@ def rota(*people: PersonConfig, on_call: str = "", notify: str = "primary", fall
             "UBEN",
             "ana is no longer configured; paged Ben: configured",
         ),
-        (rota(), EVERYBODY, "ana is no longer configured, and so is everybody else"),
+        (rota(), SLACK.everybody, "ana is no longer configured, and nobody else can be reached"),
     ],
 )
 def test_who_left_between_the_decision_and_the_send_is_replaced(
@@ -75,6 +76,8 @@ def test_an_id_that_the_channel_does_not_know_is_no_delivery(
 
 def test_whoever_is_decided_comes_first_and_nobody_twice(oncall: OnCallConfig, clock: FrozenClock) -> None:
     """And the channel itself is last."""
-    chosen = recipients(oncall, "ben", 1, clock.now(), ())
-    assert [one.mention for one in chosen] == ["UBEN", "UANA", EVERYBODY]
+    ben = Draft(kind="page", person="ben", step=1)
+    chosen = recipients(oncall, ben, clock.now(), (), SLACK)
+    assert [recipient.mention for recipient in chosen] == ["UBEN", "UANA", SLACK.everybody]
     assert chosen[0].instead == ""
+    assert recipients(oncall, ben, clock.now(), (), Reach(channel="mail")) == ()

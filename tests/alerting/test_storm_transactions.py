@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import event
 
-from alerting.incidents.commands import MOST_CHANGES, MOST_FINDINGS, Incidents
+from alerting.incidents.commands import Incidents
+from alerting.incidents.observation import MOST_CHANGES, MOST_FINDINGS
 from watchkeeper.clock import FrozenClock
 from watchkeeper.config import OnCallConfig
 from watchkeeper.state.alerts import read_alerts, record_alerts

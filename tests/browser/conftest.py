@@ -62,8 +62,8 @@ class Site:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Started once: nothing in these tests needs a state of its own but what it presses."""
     people = [
-        {"id": "ana", "name": "Ana Sousa", "slack_id": "UANA"},
-        {"id": "ben", "name": "Ben Okoro", "slack_id": "UBEN"},
+        {"id": "ana", "name": "Ana Sousa", "addresses": {"slack": "UANA"}},
+        {"id": "ben", "name": "Ben Okoro", "addresses": {"slack": "UBEN"}},
     ]
     schedule = {"id": "primary", "layers": [{"people": ["ana", "ben"], "turn_hours": 24}], "fallback": "ben"}
     changes = {

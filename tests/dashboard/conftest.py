@@ -17,8 +17,8 @@ from watchkeeper.state.database import Database
 
 ONCALL = OnCallConfig(
     people=(
-        PersonConfig(id="ana", name="Ana Sousa", slack_id="UANA", timezone="Europe/Lisbon"),
-        PersonConfig(id="ben", name="Ben Okoro", slack_id="UBEN"),
+        PersonConfig(id="ana", name="Ana Sousa", addresses={"slack": "UANA"}, timezone="Europe/Lisbon"),
+        PersonConfig(id="ben", name="Ben Okoro", addresses={"slack": "UBEN"}),
     ),
     schedules=(
         ScheduleConfig(id="primary", layers=(LayerConfig(people=("ana", "ben"), turn_hours=24),), fallback="ben"),

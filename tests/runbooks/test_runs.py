@@ -458,7 +458,7 @@ def test_a_kill_at_any_effect_leaves_a_whole_run(
         for kill_at in (number, 1 + number % 5, 0):
             deadly = Deadly(world, kill_at)
             mortal = DeadlyDatabase(db, deadly)
-            writer = Incidents(mortal, clock, incidents._oncall)
+            writer = Incidents(mortal, clock, incidents._writer.oncall)
             try:
                 runner(mortal, deadly, writer, clock).turn()
                 ended = kill_at == number

@@ -10,10 +10,10 @@ from watchkeeper.config import load
 from watchkeeper.errors import ConfigError
 
 CASES = Path(__file__).resolve().parents[2].parent / "shared" / "cases"
-ANA = "{id: ana, name: Ana, slack_id: U0ANA}"
+ANA = "{id: ana, name: Ana, addresses: {slack: U0ANA}}"
 SHA, SHB = "a" * 64, "b" * 64
 TOKEN = "{name: a, sha256: %s, scopes: [ingest]}"
-BEN = "{id: ben, name: Ben, slack_id: U0BEN}"
+BEN = "{id: ben, name: Ben, addresses: {slack: U0BEN}}"
 
 
 def oncall(people: str = f"{ANA}, {BEN}", schedules: str = "", escalation: str = "") -> str:
@@ -36,7 +36,7 @@ def mistakes(folder: Path, content: str | bytes) -> list[str]:
 
 def person(**values: str) -> str:
     """Ana, with other values."""
-    known = {"id": "ana", "name": "Ana", "slack_id": "U0ANA"} | values
+    known = {"id": "ana", "name": "Ana", "addresses": {"slack": "U0ANA"}} | values
     return "{" + ", ".join(f"{key}: {value}" for key, value in known.items()) + "}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,34 +23,33 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command(epilog="Example: watchkeeper test-page ana --config watchkeeper.yaml")
 def drill(
-    person: Annotated[str, typer.Argument(help="Who: an id, name or Slack id from oncall.people.")],
+    person: Annotated[str, typer.Argument(help="Who: an id, name or address from oncall.people.")],
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send one person a page that is marked as a test, through the channel that real pages take.
+    """Send one person a page that is marked as a test, through the channels that real pages take.
 
-    It opens no incident and teaches the detectors nothing. Exit status 1 if the channel does not accept it.
+    It opens no incident and teaches the detectors nothing. Exit status 1 if a channel does not accept it.
     """
     from alerting.oncall.drill import page, whom
     from watchkeeper.roles.preflight import load_for
 
     hint_at_unused_file(config)
     tree = load_for(config, "watch")
-    chosen, now, user = whom(tree.oncall, person), SystemClock().now(), getpass.getuser()
-    try:
-        sent = page(tree, chosen, now, user)
-    except DeliveryError as error:
-        _note(tree, Actor(name=user, via="cli"), chosen.id, f"not accepted: {error.message}")
-        raise
-    _note(tree, Actor(name=user, via="cli"), chosen.id, f"accepted in {sent.channel} at {sent.ts}")
-    where = "Slack" if tree.slack_is_real else "the local stand-in for Slack"
+    recipient, now, user = whom(tree.oncall, person), SystemClock().now(), getpass.getuser()
+    sent = page(tree, recipient, now, user)
+    for test in sent:
+        outcome = f"accepted in {test.conversation} at {test.ts}" if test.accepted else f"not accepted: {test.refused}"
+        _note(tree, Actor(name=user, via="cli"), recipient.id, f"{outcome} ({test.channel})")
     if as_json:
-        facts = {"person": chosen.id, "slack_id": chosen.slack_id, "channel": tree.slack.channel}
-        print(json.dumps(facts | {"by": where, "channel_id": sent.channel, "ts": sent.ts, "accepted": True}, indent=2))
-        return
-    print(f"{chosen.name} ({chosen.slack_id}) was paged in #{tree.slack.channel.lstrip('#')}: {where} accepted it.")
-    if not tree.slack_is_real:
-        print(f"See it at {tree.slack_api_url().removesuffix('api/')}")
+        accepted = all(test.accepted for test in sent)
+        print(json.dumps({"person": recipient.id, "accepted": accepted, "pages": list(map(asdict, sent))}, indent=2))
+    for test in sent:
+        if test.accepted and not as_json:
+            print(f"{recipient.name} ({test.address}) was paged by {test.channel}: accepted in {test.destination}.")
+    if refused := [test for test in sent if not test.accepted]:
+        lines = [f"{test.channel} did not page {recipient.name} ({test.address}): {test.refused}" for test in refused]
+        raise DeliveryError("\n".join(lines), retry=False)
 
 
 def _note(config: Config, actor: Actor, person: str, detail: str) -> None:

@@ -1,18 +1,22 @@
-"""Timers that came due and messages that wait, through the channel that is configured."""
+"""Timers that came due and messages that wait, through the channels that are configured."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
+from typing import Final
 
+from alerting.channels import outbox
 from alerting.channels.delivery import Delivery
 from alerting.channels.outbox import Draft
-from alerting.channels.slack.channel import SlackChannel
+from alerting.channels.registry import OpenChannels, open_channels
 from alerting.incidents.commands import Incidents
 from alerting.incidents.machine import Incident
 from alerting.oncall.clock_steps import ClockSteps
 from alerting.oncall.escalation import effects
-from alerting.oncall.recipients import Recipient, recipients
+from alerting.oncall.recipients import Reach, Recipient, recipients
 from alerting.oncall.schedule import stored_overrides
 from alerting.oncall.timers import run_due
 from detectors.learning.examples import examples
@@ -21,9 +25,13 @@ from watchkeeper.config import Config
 from watchkeeper.problems import Problems
 from watchkeeper.state.database import Database
 
+LOOP: Final = "channels"
+# A channel that does not work is reported again and again, so that it stays among the problems of the last day.
+REPORTED_EVERY_S: Final = 600.0
+
 
 class Paging:
-    """Two jobs, neither of which waits for the other: timers that came due, and messages to send."""
+    """Jobs of which none waits for another: timers that came due, and messages to send by each channel."""
 
     def __init__(
         self,
@@ -32,6 +40,7 @@ class Paging:
         incidents: Incidents,
         problems: Problems | None = None,
         beat: Callable[[], None] = lambda: None,
+        channels: OpenChannels | None = None,
     ) -> None:
         """`beat` is called for every message: a long queue to a slow channel is long, and does not hang."""
         self._beat = beat
@@ -40,40 +49,74 @@ class Paging:
         self._incidents = incidents
         self._problems = problems or Problems(None)
         self._steps = ClockSteps(db, self._problems)
-        self._delivery = Delivery(
-            db=db,
-            channel=SlackChannel(config, self._record, self._problems),
-            channel_name="slack",
-            read=incidents.get,
-            recipients=self._recipients,
-            delivered=incidents.all_delivered,
-            undelivered=incidents.all_undelivered,
-            problems=self._problems,
-        )
+        self._channels = channels or open_configured(config, db, self._problems)
+        self._deliveries = {name: self._delivery(name) for name in self._channels.channels}
+        self._rerouted = False
+        self._reported_at: float | None = None
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The channels that work."""
+        return tuple(self._deliveries)
 
     def fire(self, now: datetime) -> None:
         """Timers that came due. No channel is called here: one that hangs must not delay the next step."""
+        self._report_broken()
+        if self._deliveries and not self._rerouted:
+            outbox.reroute(self._db, self.channels, now)
+            self._rerouted = True
         self._steps.check(now)
         run_due(self._db, now, effects(self._incidents, self._config.oncall, self._db), self._problems)
 
-    def deliver(self, now: datetime) -> None:
-        """Messages that wait."""
-        self._delivery.run(now)
+    def deliver(self, now: datetime, channel: str) -> None:
+        """Messages that wait for one channel."""
+        self._deliveries[channel].run(now)
 
     def run(self, now: datetime) -> None:
-        """One round of both."""
+        """One round of all."""
         self.fire(now)
-        self.deliver(now)
+        for channel in self.channels:
+            self.deliver(now, channel)
 
-    def _recipients(self, draft: Draft, now: datetime) -> tuple[Recipient, ...]:
+    def _delivery(self, name: str) -> Delivery:
+        part = self._channels.parts[name]
+        return Delivery(
+            db=self._db,
+            channel=self._channels.channels[name],
+            name=name,
+            read=self._incidents.get,
+            recipients=partial(self._recipients, Reach(channel=name, everybody=part.everybody)),
+            delivered=self._incidents.all_delivered,
+            undelivered=self._incidents.all_undelivered,
+            shows_updates=part.shows_updates,
+            problems=self._problems,
+        )
+
+    def _recipients(self, reach: Reach, draft: Draft, now: datetime) -> tuple[Recipient, ...]:
         self._beat()
-        return recipients(self._config.oncall, draft.person, draft.step, now, stored_overrides(self._db))
+        return recipients(self._config.oncall, draft, now, stored_overrides(self._db), reach)
 
-    def _record(self, incident: Incident) -> str:
-        """How often the detector that opened the incident was right here."""
-        opener = next((finding for finding in incident.findings if finding.severity == "page"), None)
-        try:
-            return track_record(examples(self._db), opener).sentence() if opener else ""
-        except Exception as error:  # noqa: BLE001 - a footnote must not stop a page
-            self._problems.report("outbox", f"track record of {incident.id}", error)
-            return ""
+    def _report_broken(self) -> None:
+        now = time.monotonic()
+        if self._reported_at is not None and now - self._reported_at < REPORTED_EVERY_S:
+            return
+        self._reported_at = now
+        for name, why in self._channels.broken.items():
+            self._problems.report(LOOP, name, f"{why}; pages go out by {', '.join(self.channels) or 'no channel'}")
+        for name in self.channels:
+            self._problems.solved(LOOP, name)
+
+
+def open_configured(config: Config, db: Database, problems: Problems) -> OpenChannels:
+    """The configuration's channels, as the watch role uses them."""
+    return open_channels(config, problems, partial(_track_record, db, problems))
+
+
+def _track_record(db: Database, problems: Problems, incident: Incident) -> str:
+    """How often the detector that opened the incident was right here."""
+    opener = next((finding for finding in incident.findings if finding.severity == "page"), None)
+    try:
+        return track_record(examples(db), opener).sentence() if opener else ""
+    except Exception as error:  # noqa: BLE001 - a footnote must not stop a page
+        problems.report("outbox", f"track record of {incident.id}", error)
+        return ""

@@ -68,10 +68,11 @@ def notes(file: ReadConfig) -> list[str]:
                 f"{file.where('slack', 'stand_in', 'enabled')}: no token in {name} and no stand-in: "
                 "pages reach somebody only where a stand-in runs on its own"
             )
+    from alerting.channels.preflight import missing_channels
     from alerting.oncall.preflight import rota_gaps
     from watchkeeper.roles.registered import broken_parts
 
-    lines += rota_gaps(file)
+    lines += [*missing_channels(file), *rota_gaps(file)]
     return lines + [
         f"the {part.kind} {part.name} of {part.origin} cannot be loaded, and is not used: {part.reason}"
         for part in broken_parts()
@@ -198,6 +199,7 @@ CHECKS: Final[tuple[tuple[frozenset[str], bool, Check], ...]] = (
     (frozenset({INGEST, WATCH, WEB}), True, _state),
     (frozenset({WATCH, WEB}), True, _variables(("slack", "token_env"), ("slack", "signing_secret_env"))),
     (frozenset({WATCH}), True, _variables(("runbooks", "target", "token_env"))),
+    (frozenset({WATCH, WEB}), False, _of("alerting.channels.preflight", "channel_mistakes")),
     (frozenset({WATCH, WEB}), False, _of("alerting.oncall.preflight", "rota_mistakes")),
     (frozenset({WATCH}), False, OBJECTIVES),
     (frozenset({WATCH}), False, RUNBOOKS),

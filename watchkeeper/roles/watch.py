@@ -6,7 +6,7 @@ Eight jobs, each alone with itself and none waiting for another:
     tick     read, judge, open and clear incidents          every watch.tick_s
     diagnose explain incidents that are new or still fire   every second
     timers   timers that came due                           twice a second
-    page     messages to send                               twice a second
+    page …   messages to send, a job for each channel       twice a second
     act      runbooks that a human approved                 twice a second
     learn    labels into the next model version             every few seconds
     backup   the state database's daily copy                when a day has passed
@@ -21,6 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 import pyarrow as pa
@@ -47,7 +48,7 @@ from watchkeeper.roles.acting import Acting
 from watchkeeper.roles.diagnosing import Diagnosing
 from watchkeeper.roles.lifecycle import Life, alive
 from watchkeeper.roles.loops import Job, Loops
-from watchkeeper.roles.paging import Paging
+from watchkeeper.roles.paging import Paging, open_configured
 from watchkeeper.roles.readiness import missing, noted
 from watchkeeper.roles.registered import report_broken
 from watchkeeper.roles.state_file import back_up_and_report, look_after_as
@@ -107,8 +108,9 @@ class Watch:
         self._clock = SystemClock()
         self._logger = structlog.get_logger()
         self._tracer = trace.get_tracer("watchkeeper")
-        self.incidents = Incidents(
-            db, self._clock, config.oncall, ack_timeout_s=config.watch.ack_timeout_s, problems=problems, beat=self._beat
+        channels = open_configured(config, db, problems)
+        self.incidents = Incidents.configured(
+            config, db, self._clock, channels=tuple(channels.channels), problems=problems, beat=self._beat
         )
         self._learner = Learner(db, self._clock, config.learning)
         self._live = Live(
@@ -118,7 +120,7 @@ class Watch:
             problems=problems,
             late_s=config.watch.late_s,
         )
-        self._paging = Paging(config, db, self.incidents, problems, self._beat)
+        self._paging = Paging(config, db, self.incidents, problems, self._beat, channels)
         self._acting = Acting(config, db, self.incidents, problems)
         self._diagnosing = Diagnosing(telemetry, db, self.incidents, self._acting, problems)
         self._edges: tuple[tuple[str, str], ...] = ()
@@ -205,9 +207,14 @@ class Watch:
         """Timers that came due."""
         self._paging.fire(self._clock.now())
 
-    def page(self) -> None:
-        """Messages that wait."""
-        self._paging.deliver(self._clock.now())
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The channels that work."""
+        return self._paging.channels
+
+    def page(self, channel: str) -> None:
+        """Messages that wait for one channel."""
+        self._paging.deliver(self._clock.now(), channel)
 
     def act(self) -> None:
         """Run what a human approved; also what a kill interrupted."""
@@ -290,12 +297,12 @@ def _watch(life: Life) -> None:
         Job(name="tick", work=watch.tick, every_s=tick_s),
         Job(name="diagnose", work=watch.diagnose, every_s=1.0),
         Job(name="timers", work=watch.timers, every_s=0.5),
-        Job(name="page", work=watch.page, every_s=0.5),
+        *(Job(name=f"page {name}", work=partial(watch.page, name), every_s=0.5) for name in watch.channels),
         Job(name="act", work=watch.act, every_s=0.5),
         Job(name="learn", work=watch.learn, every_s=5.0, core=False),
     )
     for job in jobs:
-        heart.expect(job.name, job.every_s + max(SHORTEST_S, TIMES[job.name] * config.roles.hung_after_s))
+        heart.expect(job.name, job.every_s + max(SHORTEST_S, TIMES[job.name.split()[0]] * config.roles.hung_after_s))
     loops = Loops(jobs, life.problems, stopping, heart.beat)
     late_s = max(30.0, 10 * tick_s)
 

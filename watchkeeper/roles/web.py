@@ -44,7 +44,7 @@ LIMITS: Final = Limits(
 def build(config: Config, telemetry: Telemetry, db: Database, life: Life | None = None) -> FastAPI:
     """The application; with `life`, `/readyz` reports the other roles and the items that were set aside."""
     clock = SystemClock()
-    incidents = Incidents(db, clock, config.oncall, ack_timeout_s=config.watch.ack_timeout_s)
+    incidents = Incidents.configured(config, db, clock)
 
     def question(incident_id: str) -> str:
         best = best_question(db, incident_id)

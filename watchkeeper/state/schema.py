@@ -113,6 +113,8 @@ outbox = Table(
     Column("id", _Serial, primary_key=True, autoincrement=True),
     Column("key", String(200), nullable=False, unique=True),
     Column("incident_id", String(32), nullable=False),
+    Column("channel", String(64), nullable=False),
+    Column("address", String(200), nullable=False),
     Column("body", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("due_at", BigInteger, nullable=False),
@@ -121,7 +123,7 @@ outbox = Table(
     Column("sent_at", BigInteger),
     Column("error", Text),
     Column("batch", String(64)),
-    Index("outbox_due", "sent_at", "due_at"),
+    Index("outbox_due", "sent_at", "channel", "due_at"),
     Index("outbox_by_incident", "incident_id"),
     Index("outbox_by_batch", "batch"),
 )
@@ -130,9 +132,9 @@ messages = Table(
     metadata,
     Column("incident_id", String(32), primary_key=True),
     Column("channel", String(64), primary_key=True),
-    Column("room", String(64), nullable=False),
+    Column("conversation", String(64), nullable=False),
     Column("ts", String(64), nullable=False),
-    Index("messages_by_place", "room", "ts"),
+    Index("messages_by_place", "conversation", "ts"),
 )
 clocks = Table(
     "clocks",

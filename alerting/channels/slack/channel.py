@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from slack_sdk import WebClient
@@ -20,6 +20,7 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 
 from alerting.channels.channel import Digest, Message, Thread
 from alerting.channels.slack import blocks as slack_blocks
+from alerting.channels.slack.drill import post_test
 from alerting.incidents.machine import Incident
 from watchkeeper.config import Config
 from watchkeeper.errors import DeliveryError
@@ -28,7 +29,8 @@ from watchkeeper.vocabulary import content_key
 
 EVENT_TYPE: Final = "watchkeeper_incident"
 LOOP: Final = "slack"
-HISTORY: Final = 100
+HISTORY: Final = 100  # posts a page, as Slack recommends for histories
+LISTED: Final = 500  # channels a page; Slack takes up to 1000, and recommends no more than 200 to 500
 # A page must fail well within the outbox's lease.
 TIMEOUT_S: Final = 6
 # What no second try repairs: a human must look at the token, the channel or the app.
@@ -64,16 +66,16 @@ class SlackChannel:
     """Sends through Slack's Web API, or through the stand-in that speaks it."""
 
     def __init__(
-        self, config: Config, record: Callable[[Incident], str] = lambda _: "", problems: Problems | None = None
+        self, config: Config, track_record: Callable[[Incident], str] = lambda _: "", problems: Problems | None = None
     ) -> None:
-        """`record` gives the track record of an incident's detector, for the last line of the message."""
+        """`track_record` is for the last line of the message: how often the incident's detector was right."""
         self._config = config
-        self._record = record
+        self._track_record = track_record
         self._problems = problems or Problems(None)
         self._channel_name = config.slack.channel
         self._channel_id = self._channel_name if CHANNEL_ID.fullmatch(self._channel_name) else None
         self._names = {person.id: person.name for person in config.oncall.people}
-        self._ids = {person.id: person.slack_id for person in config.oncall.people}
+        self._ids = {person.id: person.address("slack") for person in config.oncall.people}
         self._users: dict[str, tuple[float, str | None]] = {}
         self._details: dict[tuple[str, str], tuple[str, str]] = {}
         self._client: WebClient | None = None
@@ -87,6 +89,10 @@ class SlackChannel:
     def send_digest(self, digest: Digest) -> Thread:
         """Post one message about several incidents, or edit it; see alerting.channels.channel.Channel."""
         return self._as_delivery_errors(lambda: self._digest(digest))
+
+    def send_test(self, address: str, text: str) -> Thread:
+        """Post a test page to the channel, with a mention; see alerting.channels.channel.Channel."""
+        return post_test(self._config, self._api(), address, text)
 
     def unreachable(self, mention: str) -> str | None:
         """Why a mention reaches nobody in Slack; None where it does, or where Slack did not answer."""
@@ -273,7 +279,7 @@ class SlackChannel:
     def _blocks(self, message: Message, mention: str = "") -> slack_blocks.Blocks:
         incident = message.incident
         return slack_blocks.message(
-            incident, url=self._url(message), mention=mention, record=self._record(incident), names=self._names
+            incident, url=self._url(message), mention=mention, record=self._track_record(incident), names=self._names
         )
 
     # Reading Slack's history: it helps, and may fail
@@ -288,10 +294,14 @@ class SlackChannel:
             return None
         # Slack's clock and ours may differ by a minute; no message can be older than its incident otherwise.
         oldest = f"{since - 60:.6f}"
-        for post in self._pages(self._api().conversations_history, channel=channel, oldest=oldest):
-            payload = _payload(post)
-            if payload.get(name) == value and payload.get("part") in ("root", "digest"):
-                return Thread(conversation=channel, ts=str(post["ts"]))
+        pages = self._api().conversations_history(
+            channel=channel, oldest=oldest, limit=HISTORY, include_all_metadata=True
+        )
+        for page in pages:  # the response asks for the pages that follow
+            for post in page["messages"]:
+                payload = _payload(post)
+                if payload.get(name) == value and payload.get("part") in ("root", "digest"):
+                    return Thread(conversation=channel, ts=str(post["ts"]))
         return None
 
     def _keys_in(self, thread: Thread) -> set[str]:
@@ -301,28 +311,20 @@ class SlackChannel:
 
     def _replies(self, thread: Thread) -> Posts:
         """The message and everything in its thread, oldest first."""
-        return list(self._pages(self._api().conversations_replies, channel=thread.conversation, ts=thread.ts))
-
-    def _pages(self, method: Callable[..., Any], **arguments: Any) -> Iterator[dict[str, Any]]:
-        cursor = ""
-        while True:
-            page = method(limit=HISTORY, include_all_metadata=True, cursor=cursor or None, **arguments)
-            yield from page["messages"]
-            cursor = (page.get("response_metadata") or {}).get("next_cursor", "")
-            if not cursor:
-                return
+        pages = self._api().conversations_replies(
+            channel=thread.conversation, ts=thread.ts, limit=HISTORY, include_all_metadata=True
+        )
+        return [post for page in pages for post in page["messages"]]
 
     def _look_up_channel(self) -> str | None:
         """The channel's id: configured, known from a post, or looked up."""
-        cursor = ""
-        while self._channel_id is None:
-            page = self._api().conversations_list(limit=500, cursor=cursor, exclude_archived=True)
-            for listed in page["channels"]:
-                if self._channel_name.lstrip("#") in (listed["name"], listed["id"]):
-                    self._channel_id = str(listed["id"])
-            cursor = (page.get("response_metadata") or {}).get("next_cursor", "")
-            if not cursor:
-                break
+        if self._channel_id is None:
+            name = self._channel_name.lstrip("#")
+            pages = self._api().conversations_list(limit=LISTED, exclude_archived=True)
+            known = (listed for page in pages for listed in page["channels"])
+            self._channel_id = next(
+                (str(listed["id"]) for listed in known if name in (listed["name"], listed["id"])), None
+            )
         return self._channel_id
 
     def _best_effort(self, what: str, call: Callable[[], T]) -> T | None:

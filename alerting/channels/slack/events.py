@@ -62,7 +62,7 @@ class SlackEvents:
         self._secret = config.slack_signing_secret()
         self._people: dict[str, list[str]] = {}
         for person in config.oncall.people:
-            self._people.setdefault(person.slack_id, []).append(person.name)
+            self._people.setdefault(person.address("slack"), []).append(person.name)
         self._app = AsyncApp(
             client=AsyncWebClient(token=config.slack_token(), base_url=config.slack_api_url(), timeout=5),
             signing_secret=config.slack_signing_secret(),
@@ -168,7 +168,7 @@ class SlackEvents:
             "slack.command", command=name, incident=outcome.incident.id, changed=outcome.changed
         )
         if not outcome.changed:
-            thread = outcome.incident.thread
+            thread = await asyncio.to_thread(self._incidents.thread, outcome.incident.id, "slack")
             channel = thread.conversation if thread else ""
             await self._notify(client, body, outcome.message[:1].upper() + outcome.message[1:] + ".", channel)
 
@@ -204,12 +204,12 @@ class SlackEvents:
         if names:
             text = (
                 f"Nothing was changed: {' and '.join(names)} have the same Slack id {user} in oncall.people, so nobody "
-                "can know which of them pressed. Whoever runs Watchkeeper must correct `slack_id`."
+                "can know which of them pressed. Whoever runs Watchkeeper must correct `addresses.slack`."
             )
         else:
             text = (
                 f"Nothing was changed: you may look, but Watchkeeper does not know you. Whoever runs it can add you to "
-                f"oncall.people with slack_id {user} and start it again."
+                f"oncall.people with addresses: {{slack: {user}}} and start it again."
             )
         UNKNOWN.inc()
         await self._notify(client, body, text)

@@ -129,7 +129,7 @@ def test_what_is_perhaps_not_meant_is_a_note(tmp_path: Path, monkeypatch: pytest
     monkeypatch.delenv("W_TOKEN", raising=False)
     file = tmp_path / "w.yaml"
     file.write_text(
-        "slack: {token_env: W_TOKEN}\noncall:\n  people: [{id: ana, name: Ana, slack_id: U0ANA}]\n"
+        "slack: {token_env: W_TOKEN}\noncall:\n  people: [{id: ana, name: Ana, addresses: {slack: U0ANA}}]\n"
         "  schedules: [{id: primary, layers: [{people: [ana], start: 2150-01-01}]}]\n"
     )
     found = read(file)

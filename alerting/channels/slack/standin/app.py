@@ -48,13 +48,13 @@ class StandIn:
         """`limits` makes it refuse what is too much, as Slack does; without, it takes everything."""
         self.limits = limits
         self._token = config.slack_token()
-        users = [person.slack_id for person in config.oncall.people]
-        self.workspace = Workspace(config.data_dir / "standin" / "messages.db", config.slack.channel, users)
+        members = {person.address("slack"): person for person in config.oncall.people if person.address("slack")}
+        self.workspace = Workspace(config.data_dir / "standin" / "messages.db", config.slack.channel, members)
         self.interactions = Interactions(self.workspace, config.slack_signing_secret(), request_url)
         self.troubles = Troubles()
         self._people = {
-            person.slack_id: {"id": person.slack_id, "name": person.id, "real_name": person.name, "tz": person.timezone}
-            for person in config.oncall.people
+            member: {"id": member, "name": person.id, "real_name": person.name, "tz": person.timezone}
+            for member, person in members.items()
         }
         self._methods: dict[str, Callable[[Arguments], dict[str, Any]]] = {
             "auth.test": self._auth_test,
@@ -245,8 +245,8 @@ class StandIn:
 
         return await self._act(request, act, signed_in=False)
 
-    def _user(self, slack_id: str) -> dict[str, str]:
-        person = self._people.get(slack_id)
+    def _user(self, member: str) -> dict[str, str]:
+        person = self._people.get(member)
         if person is None:
             raise RuleError("user_not_found")
         return {"id": person["id"], "username": person["name"], "name": person["name"]}

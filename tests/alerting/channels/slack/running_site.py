@@ -29,8 +29,8 @@ from watchkeeper.vocabulary import Diagnosis, Evidence, Finding, Proposal, Suspe
 
 T = TypeVar("T")
 PEOPLE = (
-    PersonConfig(id="oncall", name="Ana", slack_id="UANA"),
-    PersonConfig(id="ben", name="Ben", slack_id="UBEN"),
+    PersonConfig(id="oncall", name="Ana", addresses={"slack": "UANA"}),
+    PersonConfig(id="ben", name="Ben", addresses={"slack": "UBEN"}),
 )
 
 

@@ -123,7 +123,7 @@ def test_a_message_that_slack_rejects_is_sent_as_plain_text(site: Site, error: s
 def test_an_id_that_slack_does_not_know_is_followed_by_somebody_it_knows(site: Site) -> None:
     """Slack shows a mention of nobody as text and says ok: only asking for the user tells."""
     ana, *others = site.config.oncall.people
-    people = (ana.model_copy(update={"slack_id": "UTYPO"}), *others)
+    people = (ana.model_copy(update={"addresses": {"slack": "UTYPO"}}), *others)
     config = site.config.model_copy(update={"oncall": site.config.oncall.model_copy(update={"people": people})})
     incident_id = open_incident(site)
     site.incidents.page(incident_id)
@@ -211,8 +211,8 @@ def test_who_is_not_configured_cannot_press_and_reads_how_to_be(site: Site, acti
 def test_two_people_with_one_slack_id_are_never_taken_for_each_other(site: Site) -> None:
     """Copied and pasted: nobody can say who pressed, so nobody did."""
     people = (
-        PersonConfig(id="ana", name="Ana Souza", slack_id="UANA"),
-        PersonConfig(id="ben", name="Ben Okoye", slack_id="UANA"),
+        PersonConfig(id="ana", name="Ana Souza", addresses={"slack": "UANA"}),
+        PersonConfig(id="ben", name="Ben Okoye", addresses={"slack": "UANA"}),
     )
     oncall = site.config.oncall.model_construct(**(dict(site.config.oncall) | {"people": people}))
     config = site.config.model_construct(**(dict(site.config) | {"oncall": oncall}))

@@ -1,0 +1,74 @@
+"""The channels that are installed, and those that a configuration puts to use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from alerting.channels.channel import Channel, ChannelContext, ChannelPart
+from alerting.incidents.machine import Incident
+from watchkeeper.config import Config
+from watchkeeper.parts import Registry, read_registry
+from watchkeeper.problems import Problems
+
+
+def accept_channel(name: str, loaded: object) -> ChannelPart:
+    """A part of this kind.
+
+    Raises:
+        TypeError: the entry point names something else.
+    """
+    if not isinstance(loaded, ChannelPart):
+        raise TypeError(f"{name} must name an alerting.channels.channel.ChannelPart, not {type(loaded).__name__}")
+    return loaded
+
+
+@lru_cache(maxsize=1)
+def channel_registry() -> Registry[ChannelPart]:
+    """Every channel that is installed."""
+    return read_registry("channel", accept_channel)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenChannels:
+    """The channels of a configuration: those that work, and the reason for each that does not."""
+
+    parts: Mapping[str, ChannelPart]
+    channels: Mapping[str, Channel]
+    broken: Mapping[str, str]
+
+
+def open_channels(
+    config: Config,
+    problems: Problems,
+    track_record: Callable[[Incident], str] = lambda _: "",
+    registry: Registry[ChannelPart] | None = None,
+) -> OpenChannels:
+    """Make each channel that `channels:` names. One that cannot be made is left out, with its reason."""
+    registry = registry or channel_registry()
+    parts: dict[str, ChannelPart] = {}
+    channels: dict[str, Channel] = {}
+    broken: dict[str, str] = {}
+    for name, settings in config.channels.items():
+        part = registry.values().get(name)
+        if part is None:
+            broken[name] = missing_channel(name, registry)
+            continue
+        context = ChannelContext(settings=settings, config=config, track_record=track_record, problems=problems)
+        try:
+            channels[name] = part.open(context)
+        except Exception as error:  # noqa: BLE001 - whatever a channel dies of, the others must reach people
+            broken[name] = f"channel {name} cannot be opened: {type(error).__name__}: {error}; check `channels.{name}`"
+            continue
+        parts[name] = part
+    return OpenChannels(parts=parts, channels=channels, broken=broken)
+
+
+def missing_channel(name: str, registry: Registry[ChannelPart]) -> str:
+    """Why a channel that the configuration names is not there."""
+    for part in registry.broken:
+        if part.name == name:
+            return f"channel {name} of {part.origin} cannot be loaded: {part.reason}"
+    installed = ", ".join(registry.parts) or "none"
+    return f"no channel {name!r} is installed; there are: {installed}; install its package, or remove `channels.{name}`"

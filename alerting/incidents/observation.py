@@ -1,0 +1,198 @@
+"""What fires now, placed: findings open incidents, join them, and clear.
+
+A round of many findings is several short transactions, so that a human's command comes in between. A finding that
+cannot be placed is set aside, and the others are placed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from alerting.incidents import journal
+from alerting.incidents.findings import clear_findings, store_findings
+from alerting.incidents.grouping import Neighbourhood, Recent, place
+from alerting.incidents.machine import Command, Incident, knows
+from alerting.incidents.writer import Writer
+from alerting.oncall.escalation import MACHINE
+from watchkeeper.errors import Conflict
+from watchkeeper.problems import Problems
+from watchkeeper.state.database import Database
+from watchkeeper.vocabulary import Finding
+
+Judged = Callable[[Finding], bool]
+
+TRIES: Final = 5  # times that somebody else may be first before a command or a round is given up
+# Incidents that one transaction opens or changes, the pause after it in which others may write, and how long one round
+# may go on like this. SQLite has one writer: 50 changes take well under a second, and an acknowledgement fits between.
+MOST_CHANGES: Final = 50
+BREATH_S: Final = 0.11
+WITHIN_S: Final = 5.0
+# Findings that an incident lists. Of a storm on one service the others are counted to it, and fire with it.
+MOST_FINDINGS: Final = 100
+# Two watch roles must not open one incident each for the same findings (PostgreSQL; any number that is ours).
+OBSERVING: Final = 8_274_002
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """One round's findings: those that fire, who calls whom, and which findings the round is about."""
+
+    findings: Sequence[Finding]
+    firing: frozenset[str]
+    near: Neighbourhood
+    now: datetime
+    judged: Judged
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """What one transaction of a round did: findings placed, incidents opened, and whether nothing is left to do."""
+
+    placed: int
+    opened: tuple[str, ...]
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """Places findings. `beat` is called now and then in a round of many findings: it is long, and does not hang."""
+
+    db: Database
+    writer: Writer
+    problems: Problems
+    beat: Callable[[], None]
+
+    def observe(self, observed: Observed) -> tuple[str, ...]:
+        """Open and join incidents, and clear what fires no longer; the ids of the incidents that were opened."""
+        # Pages first: a ticket may join an incident that is opened in this very round.
+        waiting = sorted(observed.findings, key=lambda f: (f.severity != "page", f.onset, f.key))
+        opened: list[str] = []
+        until = time.monotonic() + WITHIN_S
+        while True:
+            part = self._part(observed, waiting)
+            opened += part.opened
+            waiting = waiting[part.placed :]
+            if part.complete or time.monotonic() > until:
+                return tuple(opened)  # what still waits is for the next round
+            time.sleep(BREATH_S)
+
+    def _part(self, observed: Observed, waiting: Sequence[Finding]) -> _Part:
+        for _ in range(TRIES):
+            self.beat()
+            try:
+                with self.db.write() as connection:
+                    self.db.one_at_a_time(connection, OBSERVING)
+                    return self._place_all(connection, observed, waiting)
+            except Conflict:
+                continue  # a human decision came in between: place the findings anew
+        raise Conflict("the incidents change too fast to place findings; the next round tries again", retry=True)
+
+    def _place_all(self, connection: Connection, observed: Observed, waiting: Sequence[Finding]) -> _Part:
+        recent = Recent(journal.recent(connection, observed.now, self._unreadable))
+        opened: list[str] = []
+        placed: list[tuple[Finding, str | None]] = []
+        count = changes = 0
+        for finding in waiting:
+            if changes >= MOST_CHANGES:
+                break  # others want to write, too
+            count += 1
+            with self._set_aside(connection, f"{finding.service}: {finding.summary}"):
+                incident, is_new = self._place(connection, finding, recent, observed)
+                if isinstance(incident, Incident):
+                    changes += incident is not recent.get(incident.id)
+                    recent.put(incident)
+                    opened += [incident.id] if is_new else []
+                placed.append((finding, incident.id if isinstance(incident, Incident) else incident))
+        self._store(connection, placed)
+        if count < len(waiting):
+            return _Part(placed=count, opened=tuple(opened), complete=False)
+        # What was set aside fires all the same.
+        clear_findings(connection, set(observed.firing), observed.now, observed.judged)
+        for incident in recent.all():
+            if changes >= MOST_CHANGES:
+                return _Part(placed=count, opened=tuple(opened), complete=False)
+            with self._set_aside(connection, incident.id):
+                changes += self._clear(connection, incident, observed)
+        return _Part(placed=count, opened=tuple(opened), complete=True)
+
+    def _place(
+        self, connection: Connection, finding: Finding, recent: Recent, observed: Observed
+    ) -> tuple[Incident | str | None, bool]:
+        """The incident that a finding opened (True) or joined, or the id of the one that it is counted to."""
+        placement = place(finding, recent, observed.near, observed.now)
+        if placement.how == "open" and finding.severity == "page":
+            return self.writer.open(connection, finding, observed.now), True
+        joined = recent.get(placement.incident_id or "")
+        if placement.how == "join" and joined and not _is_full(joined, finding):
+            return self._join(connection, joined, finding, placement.reason, observed.now), False
+        return placement.incident_id, False
+
+    def _join(self, connection: Connection, incident: Incident, finding: Finding, why: str, now: datetime) -> Incident:
+        if knows(incident, finding):
+            return incident
+        if incident.system_state == "recovered" and finding.severity == "page" and incident.is_open:
+            command = Command(type="refired", at=now, actor=MACHINE, key=f"refired:{incident.version}")
+            incident = self.writer.apply(connection, incident.id, command).incident
+        key = f"joined:{finding.key}:{incident.version}"
+        text = f"{finding.summary} (joins: {why})"
+        command = Command(type="joined", at=now, actor=MACHINE, key=key, finding=finding, text=text)
+        return self.writer.apply(connection, incident.id, command).incident
+
+    def _clear(self, connection: Connection, incident: Incident, observed: Observed) -> int:
+        """Record what of an incident fires no longer; how many events that took."""
+        before = incident.version
+        gone = incident.firing_keys - observed.firing
+        for finding in incident.findings:
+            if finding.key in gone and observed.judged(finding):
+                key = f"cleared:{finding.key}:{incident.version}"
+                command = Command(type="cleared", at=observed.now, actor=MACHINE, key=key, finding=finding)
+                incident = self.writer.apply(connection, incident.id, command).incident
+        pages = {finding.key for finding in incident.findings if finding.severity == "page"}
+        if incident.system_state == "firing" and not pages & incident.firing_keys:
+            key = f"recovered:{incident.version}"
+            command = Command(type="recovered", at=observed.now, actor=MACHINE, key=key)
+            incident = self.writer.apply(connection, incident.id, command).incident
+        return incident.version - before
+
+    def _store(self, connection: Connection, placed: Sequence[tuple[Finding, str | None]]) -> None:
+        """Keep all findings at once, or, where one cannot be kept, the others."""
+        try:
+            with connection.begin_nested():
+                store_findings(connection, placed)
+        except Exception:  # noqa: BLE001 - each is reported below with its own error
+            for finding, incident_id in placed:
+                with self._set_aside(connection, f"{finding.service}: {finding.summary}"):
+                    store_findings(connection, [(finding, incident_id)])
+
+    @contextmanager
+    def _set_aside(self, connection: Connection, subject: str) -> Iterator[None]:
+        """One item of a round: what fails in it is undone and reported, and the round goes on with the next."""
+        try:
+            with connection.begin_nested():
+                yield
+        except Conflict:
+            raise  # somebody else was first: the round is placed anew
+        except DBAPIError as error:
+            if error.connection_invalidated or isinstance(error, OperationalError):
+                raise  # the database itself failed, not this item
+            self.problems.report("tick", subject, error.orig)
+        except Exception as error:  # noqa: BLE001 - whatever an item dies of, the others must be placed
+            self.problems.report("tick", subject, error)
+
+    def _unreadable(self, incident_id: str, why: Exception) -> None:
+        journal.report_unreadable(self.problems, incident_id, why)
+
+
+def _is_full(incident: Incident, finding: Finding) -> bool:
+    """Whether an incident that fires holds so many findings that one more would add nothing."""
+    if incident.system_state != "firing" or len(incident.findings) < MOST_FINDINGS:
+        return False
+    return all(known.key != finding.key for known in incident.findings)

@@ -1,0 +1,153 @@
+"""One command on an incident, inside a transaction, with everything that it causes.
+
+Timers, messages of the outbox, labels, runs and the postmortem's draft commit together with the event, or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from prometheus_client import Counter
+from sqlalchemy import Connection
+
+from alerting.channels import outbox
+from alerting.channels.routing import Routing
+from alerting.incidents import journal
+from alerting.incidents.findings import keys_of_incident
+from alerting.incidents.machine import Command, Event, Incident, Outcome, Refusal, begin, decide, fold
+from alerting.oncall import escalation
+from alerting.oncall.escalation import MACHINE
+from alerting.oncall.schedule import Override
+from alerting.oncall.timers import set_timer
+from alerting.postmortems import postmortem
+from watchkeeper.config import OnCallConfig
+from watchkeeper.state import runs
+from watchkeeper.state.alerts import end_alerts
+from watchkeeper.state.labels import store_label
+from watchkeeper.vocabulary import Finding
+
+EVENTS: Final = Counter("watchkeeper_incident_events_total", "Events of incidents, by type.", ["type"])
+REFUSED: Final = Counter("watchkeeper_incident_refusals_total", "Commands that changed nothing, by type.", ["type"])
+# Whoever opens an incident pages as soon as it is diagnosed. Should that fail, this timer pages without it: a diagnosis
+# takes seconds, and a page that is a quarter of a minute late is still in time.
+PAGE_WITHIN: Final = timedelta(seconds=15)
+# Commands whose result a human should see in the message at once.
+SHOWN: Final = frozenset(
+    {
+        "diagnosed",
+        "proposed",
+        "withdrawn",
+        "acknowledged",
+        "approved",
+        "declined",
+        "run_started",
+        "run_finished",
+        "run_cancelled",
+        "recovered",
+        "refired",
+        "resolved",
+        "labelled",
+        "expired",
+    }
+)
+# Events that a postmortem contains; after the resolve, each writes the draft anew.
+IN_POSTMORTEM: Final = frozenset({"resolved", "labelled", "noted", "run_finished", "run_cancelled", "recovered"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writer:
+    """Decides, records, and does what follows. `overrides` gives those of the rota as they are now."""
+
+    routing: Routing
+    ack_timeout_s: float
+    overrides: Callable[[], Sequence[Override]]
+
+    @property
+    def oncall(self) -> OnCallConfig:
+        return self.routing.oncall
+
+    def open(self, connection: Connection, finding: Finding, now: datetime) -> Incident:
+        """A new incident; should nobody page for it in time, a timer does."""
+        event = Event(type="opened", at=now, actor=MACHINE, key="opened", text=finding.summary, finding=finding)
+        incident = begin(journal.unused_id(connection), event)
+        journal.add_incident(connection, incident, event)
+        EVENTS.labels("opened").inc()
+        set_timer(connection, incident.id, "page", now + PAGE_WITHIN, version=incident.version, at=now)
+        return incident
+
+    def apply(self, connection: Connection, incident_id: str, command: Command) -> Outcome:
+        """Decide and record one command, with everything that it causes."""
+        incident = journal.load(connection, incident_id)
+        repeated = journal.event_by_key(connection, incident_id, command.key)
+        if repeated:
+            return Outcome(changed=False, message=repeated.text, incident=incident)
+        decision = decide(incident, command)
+        if isinstance(decision, Refusal):
+            REFUSED.labels(command.type).inc()
+            return Outcome(changed=False, message=decision.message, incident=incident)
+        after = fold(incident, decision)
+        journal.append(connection, incident, after, decision)
+        EVENTS.labels(decision.type).inc()
+        self._consequences(connection, after, decision)
+        if decision.type == "refired":
+            after = self._catch_up(connection, after, decision.at)
+        if decision.type == "resolved" and after.proposal_state == "approved":
+            text = f"the runbook did not run: {decision.actor.name} resolved before it began"
+            key = f"run_cancelled:{after.version}"
+            never = Command(type="run_cancelled", at=decision.at, actor=MACHINE, key=key, text=text)
+            after = self.apply(connection, incident_id, never).incident
+        return Outcome(changed=True, message=decision.text, incident=after, events=(decision,))
+
+    def page_command(self, at: datetime, key: str) -> Command:
+        """The command that pages whoever is first in the escalation."""
+        return escalation.page_command("paged", self.oncall, 0, at, self.overrides(), key)
+
+    def _catch_up(self, connection: Connection, incident: Incident, at: datetime) -> Incident:
+        """What fires again is owed whatever came due while it was recovered: the next page, or its end."""
+        owed = escalation.overdue(connection, self.oncall, incident)
+        if owed is None:
+            return incident
+        kind, step = owed
+        key = f"{kind}:{incident.version}"
+        if kind == "expired":
+            command = Command(type="expired", at=at, actor=MACHINE, key=key)
+        else:
+            command = escalation.page_command(kind, self.oncall, step, at, self.overrides(), key)
+        return self.apply(connection, incident.id, command).incident
+
+    def _consequences(self, connection: Connection, incident: Incident, event: Event) -> None:
+        if event.label:
+            store_label(connection, event.label)
+        if event.type == "resolved":
+            # A sender's own resolve may be lost: the human decision ends its alerts, until the sender repeats them.
+            outside = {finding.key for finding in incident.findings if finding.kind == "alert"}
+            outside |= keys_of_incident(connection, incident.id)
+            end_alerts(connection, outside, event.at, event.actor.name)
+        _keep_run(connection, incident, event)
+        escalation.consequences(connection, self.oncall, incident, event, self.ack_timeout_s)
+        if event.type in ("paged", "escalated", "ack_timed_out"):
+            outbox.put_page(connection, incident, event, self.routing)
+        if event.type == "ack_timed_out":
+            acker = escalation.known_person(self.oncall, incident.acknowledged_by)
+            if acker and acker.id != event.person:
+                outbox.put_page(connection, incident, event, self.routing, also=acker.id)
+        if incident.human_state == "resolved" and event.type in IN_POSTMORTEM:
+            postmortem.store_draft(connection, incident, event.at)
+        if event.type in SHOWN and incident.paged_at:
+            outbox.put_update(connection, incident, event, self.routing)
+
+
+def _keep_run(connection: Connection, incident: Incident, event: Event) -> None:
+    """What an event means for the run of a runbook, in the event's own transaction."""
+    match event.type:
+        case "approved" if incident.proposal:
+            runs.add_run(connection, f"{incident.id}-run-{incident.version}", incident.id, incident.proposal, event.at)
+        case "run_started" if event.run:
+            runs.begin_run(connection, event.run, event.at)
+        case "run_finished" if event.run:
+            runs.end_run(connection, event.run, "done" if event.succeeded else "failed", event.text, event.at)
+        case "run_cancelled":
+            runs.cancel_waiting(connection, incident.id, event.text, event.at)
