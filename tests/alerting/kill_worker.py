@@ -1,7 +1,8 @@
 """A watch role's paging worker, to be killed: fires timers and sends through a channel that remembers on disk.
 
-Usage: python kill_worker.py STATE_URL FILE. The channel appends each key that it shows to FILE, once a key (it looks
-into FILE first, as Slack's history is looked into), and waits a little before and after, so that kills hit there too.
+Usage: python kill_worker.py STATE_URL FOLDER. Each of two channels appends the keys that it shows to a file of its own
+in FOLDER, once a key (it looks there first, as Slack's history is looked into), and waits a little before and after, so
+that kills hit there too.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from alerting.channels import outbox
@@ -17,14 +19,16 @@ from alerting.channels.channel import Digest, Message, Thread
 from alerting.channels.delivery import Delivery
 from alerting.incidents.commands import Incidents
 from alerting.oncall.escalation import effects
-from alerting.oncall.recipients import Reach, recipients
+from alerting.oncall.recipients import Reach, Recipient, recipients
 from alerting.oncall.timers import run_due
 from watchkeeper.clock import SystemClock
-from watchkeeper.config import EscalationStep, OnCallConfig
+from watchkeeper.config import EscalationStep, OnCallConfig, PersonConfig
 from watchkeeper.state.database import Database
 
+CHANNELS = ("slack", "mail")
 ONCALL = OnCallConfig(
-    escalation=(EscalationStep(after_s=0, notify="primary"), EscalationStep(after_s=0.2, notify="primary"))
+    people=(PersonConfig(id="oncall", name="On call", addresses={name: f"oncall-{name}" for name in CHANNELS}),),
+    escalation=(EscalationStep(after_s=0, notify="primary"), EscalationStep(after_s=0.2, notify="primary")),
 )
 
 
@@ -59,26 +63,33 @@ class OnDisk:
             time.sleep(0.003)
 
 
-def main(url: str, history: Path) -> None:
+def _recipients(reach: Reach, draft: outbox.Draft, now: datetime) -> tuple[Recipient, ...]:
+    return recipients(ONCALL, draft, now, (), reach)
+
+
+def main(url: str, folder: Path) -> None:
     """Work until killed. A short lease: a killed worker's send is taken over soon."""
     outbox.LEASE = timedelta(seconds=0.2)  # type: ignore[misc]
     db, clock = Database.open(url), SystemClock()
-    incidents = Incidents(db, clock, ONCALL)
-    channel = OnDisk(history)
-    sender = Delivery(
-        db=db,
-        channel=channel,
-        name="slack",
-        read=incidents.get,
-        recipients=lambda draft, now: recipients(ONCALL, draft, now, (), Reach(channel="slack")),
-        delivered=incidents.all_delivered,
-        undelivered=incidents.all_undelivered,
-    )
+    incidents = Incidents(db, clock, ONCALL, channels=CHANNELS)
+    senders = [
+        Delivery(
+            db=db,
+            channel=OnDisk(folder / name),
+            name=name,
+            read=incidents.get,
+            recipients=partial(_recipients, Reach(channel=name)),
+            delivered=incidents.all_delivered,
+            undelivered=incidents.all_undelivered,
+        )
+        for name in CHANNELS
+    ]
     print("ready", flush=True)
     while True:
         now = clock.now()
         run_due(db, now, effects(incidents, ONCALL, db))
-        sender.run(now)
+        for sender in senders:
+            sender.run(now)
         time.sleep(0.005)
 
 

@@ -6,8 +6,8 @@ import pytest
 from protocol import EDGES, SLACK, Recorder, delivery, finding
 from structlog.testing import capture_logs
 
-from alerting.incidents.commands import Incidents
 from alerting.channels.outbox import Draft
+from alerting.incidents.commands import Incidents
 from alerting.oncall.recipients import Reach, recipients
 from watchkeeper.clock import FrozenClock
 from watchkeeper.config import EscalationStep, LayerConfig, OnCallConfig, PersonConfig, ScheduleConfig

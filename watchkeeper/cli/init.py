@@ -95,7 +95,7 @@ def _write(path: Path, answers: Answers, *, force: bool) -> None:
             file.flush()
             os.fsync(file.fileno())
         try:
-            read(draft)
+            _check(draft)
         except ConfigError as error:
             lines = "\n".join(line.partition(": ")[2] for line in error.message.splitlines())
             raise ConfigError(f"nothing was written, for an answer is wrong:\n{lines}") from error
@@ -107,6 +107,13 @@ def _write(path: Path, answers: Answers, *, force: bool) -> None:
     finally:
         with contextlib.suppress(OSError):
             draft.unlink()
+
+
+def _check(file: Path) -> None:
+    from alerting.channels.preflight import channel_mistakes
+
+    if wrong := list(channel_mistakes(read(file))):
+        raise ConfigError("\n".join(wrong))
 
 
 def _text(answers: Answers) -> str:

@@ -21,6 +21,7 @@ REGISTRIES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "source": ("collectors.registry", "sources"),
         "detector": ("detectors.registry", "read_detectors"),
         "evidence": ("rca.registry", "read_evidence"),
+        "channel": ("alerting.channels.registry", "channel_registry"),
         "step": ("runbooks.registry", "step_registry"),
         "target": ("watchkeeper.target", "target_registry"),
         "fault": ("chaos.registry", "fault_registry"),
@@ -111,6 +112,10 @@ def _evidence(_config: Config) -> UseOf:
     return lambda part: ("offline", part.value.offline) if part.value.offline else _USED
 
 
+def _channels(config: Config) -> UseOf:
+    return lambda part: _USED if part.name in config.channels else ("no", "`channels:` does not name it")
+
+
 def _steps(config: Config) -> UseOf:
     from runbooks.preflight import readable_runbooks
 
@@ -136,6 +141,7 @@ _USES: Final[Mapping[str, Callable[[Config], UseOf]]] = MappingProxyType(
         "source": _sources,
         "detector": _always,
         "evidence": _evidence,
+        "channel": _channels,
         "step": _steps,
         "target": _targets,
         "fault": _faults,

@@ -166,3 +166,21 @@ def test_a_right_file_is_valid(tmp_path: Path, command: Run) -> None:
     (tmp_path / "w.yaml").write_text("web: {port: 8051}\n")
     assert command("validate", "w.yaml") == (0, "w.yaml: valid\n", "")
     assert os.listdir(tmp_path) == ["w.yaml"]  # noqa: PTH208 - hidden files count too
+
+
+@pytest.mark.parametrize("address", ["ana@example.org", "<@U0ANA>"])
+def test_an_address_that_its_channel_cannot_reach_is_refused(tmp_path: Path, address: str) -> None:
+    """As the channel's own package knows it: with file, line and key."""
+    text = f"oncall:\n  people:\n    - {{id: oncall, name: Ana, addresses: {{slack: '{address}'}}}}\n"
+    (line,) = told(tmp_path, text, "watch")
+    assert line.startswith("3: oncall.people.0.addresses.slack: must be a member's id")
+
+
+def test_a_channel_that_is_not_installed_is_a_note(tmp_path: Path) -> None:
+    """It stops nobody: people are paged by the others."""
+    file = tmp_path / "w.yaml"
+    file.write_text("channels:\n  slack:\n  pigeon: {loft: 3}\n")
+    found = read(file)
+    assert mistakes(found) == []
+    (note,) = [line for line in notes(found) if "channels" in line]
+    assert note.startswith(f"{file}:3: channels.pigeon: no channel 'pigeon' is installed; there are: slack")

@@ -78,7 +78,7 @@ def test_it_asks_for_what_no_option_tells(run: Run, tmp_path: Path) -> None:
     typed = "Ana Souza, Ben Okoye\nU012AB3CD\nnone\nEurope/Berlin\n\nsre\n"
     assert run("init", "-c", "w.yaml", typed=typed)[0] == 0
     config = load(tmp_path / "w.yaml")
-    assert [(one.id, one.name, one.slack_id) for one in config.oncall.people] == [
+    assert [(one.id, one.name, one.address("slack")) for one in config.oncall.people] == [
         ("ana-souza", "Ana Souza", "U012AB3CD"),
         ("ben-okoye", "Ben Okoye", "U0BENOKOYE"),
     ]
@@ -99,7 +99,7 @@ def test_nobody_answers_nothing_is_written(run: Run, tmp_path: Path) -> None:
     [
         (["--timezone", "IST"], "IST"),
         (["--timezone", " "], "time zone"),
-        (["--person", "Ana=ana@example.org"], "oncall.people.0.slack_id"),
+        (["--person", "Ana=ana@example.org"], "oncall.people.0.addresses.slack"),
         (["--person", "Ana", "--person", "Ana"], "oncall.people.1.id"),
         (["--channel", "two words"], "slack.channel"),
         (["--web-port", "4318"], "web.port"),

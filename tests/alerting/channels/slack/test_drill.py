@@ -32,10 +32,11 @@ def run(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyt
 
 @pytest.mark.parametrize("given", ["ben", "Ben", "UBEN"])
 def test_it_pages_one_person_and_says_where(run: Run, site: Site, given: str) -> None:
-    """By id, name or Slack id: one message that mentions them, says it is a test, and is on record."""
+    """By id, name or address: one message that mentions them, is marked as a test, and is on record."""
     status, out, err = run("test-page", given)
     assert (status, err) == (0, "")
-    assert out.startswith("Ben (UBEN) was paged in #incidents: the local stand-in for Slack accepted it.\n")
+    where = f"#incidents of the local stand-in for Slack ({site.slack.base_url}/)"
+    assert out == f"Ben (UBEN) was paged by slack: accepted in {where}.\n"
     (message,) = site.board()["messages"]
     assert message["text"].startswith("<@UBEN> Test page for Ben: nothing is wrong")
     (entry,) = audit_trail(site.db)
@@ -59,7 +60,9 @@ def test_a_file_that_is_not_used_is_named(run: Run, monkeypatch: pytest.MonkeyPa
 def test_a_script_reads_json(run: Run) -> None:
     """Who, where, and that it was accepted."""
     facts = json.loads(run("test-page", "ben", "--json")[1])
-    assert (facts["person"], facts["channel_id"], facts["accepted"]) == ("ben", "C0INCIDENTS", True)
+    (page,) = facts["pages"]
+    assert (facts["person"], facts["accepted"]) == ("ben", True)
+    assert (page["channel"], page["address"], page["conversation"]) == ("slack", "UBEN", "C0INCIDENTS")
 
 
 def test_an_unknown_person_gets_the_list_of_people(run: Run, site: Site) -> None:
@@ -83,7 +86,10 @@ def test_a_wrong_token_is_reported(run: Run, site: Site, monkeypatch: pytest.Mon
     """As real Slack would: the token in the environment is not the workspace's."""
     monkeypatch.setattr("watchkeeper.config.Config.slack_token", lambda _: "xoxb-wrong")
     status, _, err = run("test-page", "ben")
-    assert (status, "refused the page to Ben: invalid_auth" in err) == (1, True), err
+    assert (status, "slack did not page Ben (UBEN): the local stand-in for Slack refused: invalid_auth" in err) == (
+        1,
+        True,
+    ), err
     assert site.board()["messages"] == []
 
 

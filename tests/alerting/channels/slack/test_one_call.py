@@ -115,7 +115,7 @@ def test_a_message_that_slack_rejects_is_sent_as_plain_text(site: Site, error: s
     incident_id = open_incident(site)
     with capture_logs():
         site.incidents.page(incident_id)
-        paging(site, Problems(None)).deliver(site.now())
+        paging(site, Problems(None)).deliver(site.now(), "slack")
     assert site.message()["text"].startswith("<@UANA> ")
     assert site.incidents.get(incident_id).delivered
 
@@ -144,8 +144,8 @@ def test_a_page_whose_repeat_cannot_be_recognised_is_sent_again(site: Site, chan
     site.incidents.page(incident_id)
     worker = paging(site, Problems(None))
     with capture_logs():
-        worker.deliver(site.now())
-        worker.deliver(site.now(later_s=5))
+        worker.deliver(site.now(), "slack")
+        worker.deliver(site.now(later_s=5), "slack")
     assert site.incidents.get(incident_id).delivered
     assert len(site.board()["messages"]) == 2
 
@@ -204,11 +204,11 @@ def test_who_is_not_configured_cannot_press_and_reads_how_to_be(site: Site, acti
     incident_id = site.page()
     before = site.incidents.get(incident_id)
     assert site.signed(form(pressed(incident_id, action, at="7.1", user="UGUEST"))).status_code == 200
-    assert "slack_id UGUEST" in site.whisper("UGUEST", "Nothing was changed: you may look")
+    assert "addresses: {slack: UGUEST}" in site.whisper("UGUEST", "Nothing was changed: you may look")
     assert site.incidents.get(incident_id).timeline == before.timeline
 
 
-def test_two_people_with_one_slack_id_are_never_taken_for_each_other(site: Site) -> None:
+def test_two_people_with_one_address_are_never_taken_for_each_other(site: Site) -> None:
     """Copied and pasted: nobody can say who pressed, so nobody did."""
     people = (
         PersonConfig(id="ana", name="Ana Souza", addresses={"slack": "UANA"}),
