@@ -67,4 +67,6 @@ def _default(key: str) -> str:
         kinds = [kind for kind in (field.annotation, *typing.get_args(field.annotation)) if isinstance(kind, type)]
         items = [kind for kind in kinds if issubclass(kind, BaseModel)]
         value = items[0] if items else field.default
+    if isinstance(value, dict):
+        return str(value).replace("'", "")
     return str(value).lower() if isinstance(value, bool) else str(value)
