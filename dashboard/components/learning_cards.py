@@ -97,7 +97,7 @@ def suppressed_findings(sources: Sources, viewer: Viewer) -> Part:
 
 
 def track_records(sources: Sources, viewer: Viewer) -> Part:  # noqa: ARG001 - every part of a page has one signature
-    """How often each detector was right on each service, with the interval of what that says."""
+    """How often each detector was right on each service, with its 95 % interval."""
     records = all_records(sources.records.labelled())
     if not records:
         return card(

@@ -119,7 +119,7 @@ def _handoffs(sources: Sources, window: Window, viewer: Viewer) -> Part:
         html.Tr(
             [
                 html.Th(moment(at, viewer, seconds=False), scope="row"),
-                html.Td(ago(at, viewer.now)),
+                html.Td(ago(at, viewer.now), className="nowrap"),
                 html.Td(schedule.id),
                 html.Td(_holder(before)),
                 html.Td(html.Strong(_holder(after))),
