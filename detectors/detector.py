@@ -44,6 +44,9 @@ NEEDS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 
+# The quantiles of latency that are kept, by column.
+QUANTILES: Final[Mapping[str, float]] = MappingProxyType({"p50_ms": 0.5, "p90_ms": 0.9, "p95_ms": 0.95, "p99_ms": 0.99})
+
 Served = Callable[[str, str, Window], pa.Table]
 
 

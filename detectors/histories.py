@@ -11,10 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from detectors.arrivals.lateness import Signal
-from detectors.detector import LogLines
+from detectors.detector import QUANTILES, LogLines
 from detectors.history import History
 from detectors.logs.new_templates import BUCKETS as LINE_BUCKETS
-from detectors.red.latency_shape import QUANTILES
 from detectors.red.latency_shape import STEP_S as SHAPE_STEP_S
 from watchkeeper.errors import StoreError
 from watchkeeper.vocabulary import Window, utc

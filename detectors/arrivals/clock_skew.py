@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Final
 
 from detectors.detector import Seen, Setup
+from detectors.simulated import Example, Requests, Simulated
 from watchkeeper.vocabulary import Finding
 
 VERSION: Final = "1"
@@ -106,6 +107,19 @@ class ClockSkews:
 
     def __init__(self, setup: Setup) -> None:  # noqa: ARG002 - nothing of it concerns clocks
         self._since: dict[str, datetime] = {}
+
+    @staticmethod
+    def example() -> Example:
+        """A clock that goes half a minute ahead and is set right again."""
+        telemetry = Simulated(
+            seconds=2200,
+            requests={(name, "GET /"): lambda _: Requests(per_s=10) for name in ("web", "cart", "pay")},
+            offsets={
+                ("web", "cart"): lambda _: 0.0,
+                ("web", "pay"): lambda t: 30.0 if 900 <= t < 1500 else 0.0,
+            },
+        )
+        return Example(telemetry=telemetry, begins_s=900, ends_s=1500)
 
     def judge(self, seen: Seen) -> list[Finding]:
         """A ticket for each clock that is off, the longest known first."""

@@ -15,6 +15,7 @@ import numpy as np
 from detectors.detector import Seen, Setup
 from detectors.history import History
 from detectors.series.drift import Change, Drift
+from detectors.simulated import Example, Requests, Simulated
 from watchkeeper.vocabulary import Finding
 
 VERSION: Final = "1"
@@ -42,6 +43,16 @@ class ServiceDrift:
         self._told: dict[str, Finding] = {}
         self._read_until = 0
         self.dropped = 0
+
+    @staticmethod
+    def example() -> Example:
+        """Latency that rises by half and stays there."""
+
+        def orders(t: float) -> Requests:
+            return Requests(per_s=10, mean_ms=(60.0 if 6000 <= t < 7200 else 40.0) + t * 7919 % 101 / 50)
+
+        telemetry = Simulated(seconds=8700, requests={("orders", "POST /"): orders})
+        return Example(telemetry=telemetry, begins_s=6000, ends_s=7200, clears_within_s=1500)
 
     def judge(self, seen: Seen) -> list[Finding]:
         """Tickets for services whose latency or traffic has drifted; each stays for a while."""

@@ -25,6 +25,7 @@ from detectors.detector import Seen, Setup
 from detectors.evidence import Bools, Floats, to_probability
 from detectors.history import History
 from detectors.series.bank import PRIOR_TICKS, SHIFT_TICKS, SeriesBank
+from detectors.simulated import Example, Simulated
 from watchkeeper.vocabulary import Finding, utc
 
 STAGES = Gauge("watchkeeper_metric_series", "Metric series, by how far their baseline is ready.", ["stage"])
@@ -60,6 +61,12 @@ class MetricLevels:
         self._began: npt.NDArray[np.int64] = np.zeros(0, np.int64)
         self._units: dict[int, tuple[float, int]] = {}  # row: factor, when (bucket start)
         self._fed = 0
+
+    @staticmethod
+    def example() -> Example:
+        """A queue that grows sevenfold, for ten minutes."""
+        queue = {("mail", "queue"): lambda t: 700.0 if 1500 <= t < 2100 else 100.0 + t % 30 / 10}
+        return Example(telemetry=Simulated(seconds=2900, metrics=queue), begins_s=1500, ends_s=2100)
 
     def judge(self, seen: Seen) -> list[Finding]:
         """Take what is new and complete: one ticket a service for its clearest series, one for each changed unit."""

@@ -13,6 +13,7 @@ from scipy.special import pdtrc
 
 from detectors.detector import Seen, Setup
 from detectors.evidence import RAISE, cumulative, first_bad, to_probability
+from detectors.simulated import Example, Simulated
 from watchkeeper.vocabulary import Finding, utc
 
 VERSION: Final = "1"
@@ -27,6 +28,15 @@ class ErrorLines:
     needs = ("logs",)
 
     def __init__(self, setup: Setup) -> None: ...
+
+    @staticmethod
+    def example() -> Example:
+        """Two error lines a second where there was none, for ten minutes."""
+        lines = {
+            ("mail", "INFO", "sent #"): lambda _: 5.0,
+            ("mail", "ERROR", "relay did not answer #"): lambda t: 2.0 if 900 <= t < 1500 else 0.0,
+        }
+        return Example(telemetry=Simulated(seconds=2200, lines=lines), begins_s=900, ends_s=1500)
 
     def judge(self, seen: Seen) -> list[Finding]:
         """Tickets for services whose error lines surge."""

@@ -23,6 +23,7 @@ from scipy.special import pdtr, pdtrc
 
 from detectors.detector import Seen, Setup
 from detectors.evidence import by_group, to_probability
+from detectors.simulated import Example, Simulated
 from detectors.templates.miner import TemplateMiner
 from watchkeeper.vocabulary import Finding, utc
 
@@ -97,6 +98,16 @@ class LogTemplates:
             self._bad[rows[inside]] |= bad[inside]
         self._merge()
         TEMPLATES.set(len(self._names))
+
+    @staticmethod
+    def example() -> Example:
+        """A line that was never logged before, from now on for a while."""
+        lines = {
+            ("mail", "INFO", "sent #"): lambda _: 5.0,
+            ("mail", "WARN", "queue of relay west is full"): lambda t: 1.0 if 900 <= t < 1500 else 0.0,
+        }
+        telemetry = Simulated(seconds=3000, lines=lines)
+        return Example(telemetry=telemetry, begins_s=900, ends_s=1500, clears_within_s=1200)
 
     def judge(self, seen: Seen) -> list[Finding]:
         """Take new lines; tickets: at most one of each sort for a service, which names its clearest template."""

@@ -16,14 +16,14 @@ from typing import Final
 
 import numpy as np
 
-from detectors.detector import Seen, Setup
+from detectors.detector import QUANTILES, Seen, Setup
 from detectors.evidence import Floats, robust_level, to_probability
 from detectors.history import History, most_buckets
+from detectors.simulated import Example, Requests, Simulated
 from watchkeeper.vocabulary import Finding, utc
 
 VERSION: Final = "1"
 STEP_S: Final = 30
-QUANTILES: Final = {"p50_ms": 0.5, "p90_ms": 0.9, "p95_ms": 0.95, "p99_ms": 0.99}
 JUDGED: Final = 2  # buckets in a row
 WARM: Final = 8
 LEAST_CALLS: Final = 20.0
@@ -70,6 +70,17 @@ class LatencyShape:
             for service, buckets in seen.items()
             if 0 < buckets < WARM
         }
+
+    @staticmethod
+    def example() -> Example:
+        """One request in twenty that takes far longer, for ten minutes."""
+
+        def search(t: float) -> Requests:
+            return Requests(per_s=10, mean_ms=40.0, tail=12.0 if 900 <= t < 1500 else 2.0)
+
+        return Example(
+            telemetry=Simulated(seconds=2200, requests={("search", "GET /"): search}), begins_s=900, ends_s=1500
+        )
 
     def judge(self, seen: Seen) -> list[Finding]:
         """One ticket for the clearest operation of each service, but of those whose mean latency is a finding."""

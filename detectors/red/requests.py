@@ -21,6 +21,7 @@ from scipy.special import betainc
 from detectors.detector import Seen, Setup
 from detectors.evidence import RAISE, Bools, Floats, by_group, cumulative, first_bad, robust_level, to_probability
 from detectors.history import History
+from detectors.simulated import Example, Requests, Simulated
 from watchkeeper.vocabulary import Conditions, Finding, FindingKind, utc
 
 VERSION: Final = "1"
@@ -83,6 +84,17 @@ class RedDetector:
         self._history: History
         self._common = 0.0
         self._load: Floats = np.zeros(0)
+
+    @staticmethod
+    def example() -> Example:
+        """Orders that take eight times as long, for ten minutes."""
+
+        def orders(t: float) -> Requests:
+            return Requests(per_s=10, mean_ms=320.0 if 900 <= t < 1500 else 40.0)
+
+        return Example(
+            telemetry=Simulated(seconds=2200, requests={("orders", "POST /"): orders}), begins_s=900, ends_s=1500
+        )
 
     def judge(self, seen: Seen) -> list[Finding]:
         """The findings that fire, each with the version of the model that serves."""

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.detector import Seen, Served, Setup
+from detectors.simulated import Example, Requests, Simulated
 from detectors.slo.openslo import Slo
 from watchkeeper.vocabulary import Finding, Severity, Window, utc
 
@@ -105,6 +106,19 @@ class SloBurn:
     def budgets(self) -> tuple[Budget, ...]:
         """Every objective's budget, as of the last round."""
         return tuple(self._budgets[slo.name] for slo in self._slos if slo.name in self._budgets)
+
+    @staticmethod
+    def example() -> Example:
+        """Every request fails for a minute and a half; far more traffic, later, makes that a small share."""
+
+        def goods(t: float) -> Requests:
+            return Requests(per_s=10 if t < 600 else 300, failing=1.0 if 300 <= t < 390 else 0.0)
+
+        slo = Slo(name="goods", title="Goods", service="goods", operation="", target=0.99, window_s=28 * 86_400)
+        telemetry = Simulated(seconds=1500, requests={("goods", "GET /"): goods})
+        return Example(
+            telemetry=telemetry, begins_s=300, ends_s=390, clears_within_s=1000, setup=Setup(objectives=(slo,))
+        )
 
     def judge(self, seen: Seen) -> list[Finding]:
         """Burning budgets, and objectives that cannot be measured."""

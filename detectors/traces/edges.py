@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from detectors.detector import Seen, Setup
 from detectors.evidence import Bools, Floats, by_group
+from detectors.simulated import Example, Simulated
 from watchkeeper.vocabulary import Finding, utc
 
 VERSION: Final = "1"
@@ -33,6 +34,13 @@ class CallEdges:
     needs = ("edges",)
 
     def __init__(self, setup: Setup) -> None: ...
+
+    @staticmethod
+    def example() -> Example:
+        """A service that begins to call another one."""
+        calls = {("web", "cart"): lambda _: 9.0, ("web", "offers"): lambda t: 3.0 if 900 <= t < 1500 else 0.0}
+        telemetry = Simulated(seconds=3400, calls=calls)
+        return Example(telemetry=telemetry, begins_s=900, ends_s=1500, clears_within_s=1800)
 
     def judge(self, seen: Seen) -> list[Finding]:
         """Tickets for edges that are new and for edges that vanished."""

@@ -19,6 +19,7 @@ from scipy.special import pdtr, pdtrc
 from detectors.detector import Seen, Setup
 from detectors.evidence import Bools, Floats, by_group, robust_level, to_probability
 from detectors.history import History
+from detectors.simulated import Example, Requests, Simulated
 from watchkeeper.vocabulary import Finding, utc
 
 VERSION: Final = "1"
@@ -38,6 +39,16 @@ class CallsPerRequest:
     needs = ("edges", "red")
 
     def __init__(self, setup: Setup) -> None: ...
+
+    @staticmethod
+    def example() -> Example:
+        """A service that calls another four times for each request instead of once."""
+        telemetry = Simulated(
+            seconds=2200,
+            requests={("web", "GET /"): lambda _: Requests(per_s=10)},
+            calls={("web", "cart"): lambda t: 40.0 if 900 <= t < 1080 else 10.0},
+        )
+        return Example(telemetry=telemetry, begins_s=900, ends_s=1080)
 
     def judge(self, seen: Seen) -> list[Finding]:
         """A ticket for the clearest edge of each caller."""

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pytest
 from seeing import seen
 
-from detectors.detector import Setup
+from detectors.detector import QUANTILES, Setup
 from detectors.history import History
-from detectors.red.latency_shape import QUANTILES, STEP_S, LatencyShape
+from detectors.red.latency_shape import STEP_S, LatencyShape
 from watchkeeper.vocabulary import Finding, utc
 
 START = 1_800_000_000 // STEP_S * STEP_S

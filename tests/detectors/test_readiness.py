@@ -9,12 +9,12 @@ import pyarrow as pa
 from seeing import seen
 from shop_of_numbers import STEP, Shop, empty
 
-from detectors.detector import Setup
+from detectors.detector import QUANTILES, Setup
 from detectors.history import History
 from detectors.levels.metrics import MetricLevels
 from detectors.live import Live
 from detectors.readiness import readiness
-from detectors.red.latency_shape import QUANTILES, LatencyShape
+from detectors.red.latency_shape import LatencyShape
 from watchkeeper.vocabulary import Readiness, utc
 
 START = 1_800_000_000
