@@ -21,6 +21,7 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from alerting.channels.channel import Digest, Message, Thread
 from alerting.channels.slack import blocks as slack_blocks
 from alerting.channels.slack.drill import post_test
+from alerting.channels.slack.refusals import NO_CHANNEL, delivery_error, reason_of
 from alerting.incidents.machine import Incident
 from watchkeeper.config import Config
 from watchkeeper.errors import DeliveryError
@@ -33,11 +34,6 @@ HISTORY: Final = 100  # posts a page, as Slack recommends for histories
 LISTED: Final = 500  # channels a page; Slack takes up to 1000, and recommends no more than 200 to 500
 # A page must fail well within the outbox's lease.
 TIMEOUT_S: Final = 6
-# What no second try repairs: a human must look at the token, the channel or the app.
-NO_CHANNEL: Final = frozenset(
-    {"channel_not_found", "not_in_channel", "is_archived", "restricted_action", "ekm_access_denied"}
-)
-HOPELESS: Final = NO_CHANNEL | {"invalid_auth", "not_authed", "account_inactive", "token_revoked", "missing_scope"}
 # Slack rejects what is in the message: it accepts plain text instead.
 TOO_MUCH: Final = frozenset(
     {
@@ -108,7 +104,7 @@ class SlackChannel:
         try:
             answer = self._api().users_info(user=user)
         except SlackApiError as error:
-            if _reason(error) in NOBODY:
+            if reason_of(error) in NOBODY:
                 return f"Slack knows no user {user!r}"
             self._note("users.info", error)
             return None
@@ -129,7 +125,7 @@ class SlackChannel:
             try:
                 self._reply(message, thread)
             except SlackApiError as error:
-                if _reason(error) not in GONE | NO_CHANNEL:
+                if reason_of(error) not in GONE | NO_CHANNEL:
                     raise
             else:
                 return thread
@@ -151,7 +147,7 @@ class SlackChannel:
                     channel=digest.thread.conversation, ts=digest.thread.ts, text=text, blocks=blocks
                 )
             except SlackApiError as error:
-                if _reason(error) not in GONE:
+                if reason_of(error) not in GONE:
                     raise
             else:
                 return digest.thread
@@ -173,7 +169,7 @@ class SlackChannel:
             try:
                 self._edit_root(message, thread)
             except SlackApiError as error:
-                if _reason(error) not in GONE:
+                if reason_of(error) not in GONE:
                     raise
                 thread = None  # somebody deleted the message: post the incident anew
         # The message itself shows what its first key is about; only later keys get a line in the thread.
@@ -235,9 +231,11 @@ class SlackChannel:
             self._channel_id = str(answer["channel"])
             self._problems.solved(LOOP, self._channel_name)
         except SlackApiError as error:
-            if _reason(error) not in NO_CHANNEL or not mention or mention.startswith("!"):
+            if reason_of(error) not in NO_CHANNEL or not mention or mention.startswith("!"):
                 raise
-            why = f"Slack refuses the channel: {_reason(error)}; pages go to the person directly; check `slack.channel`"
+            why = (
+                f"Slack refuses the channel: {reason_of(error)}; pages go to the person directly; check `slack.channel`"
+            )
             self._problems.report(LOOP, self._channel_name, why)
             answer = self._post_to(mention, mention, text, **content)
         return Thread(conversation=str(answer["channel"]), ts=str(answer["ts"]))
@@ -246,7 +244,7 @@ class SlackChannel:
         try:
             return self._api().chat_postMessage(channel=channel, text=text, unfurl_links=False, **content)
         except SlackApiError as error:
-            if _reason(error) not in TOO_MUCH:
+            if reason_of(error) not in TOO_MUCH:
                 raise
             self._note("chat.postMessage", error)
             plain = f"{slack_blocks.mention_of(mention)} {text}" if mention else text
@@ -337,7 +335,7 @@ class SlackChannel:
         return result
 
     def _note(self, what: str, error: Exception) -> None:
-        reason = _reason(error) if isinstance(error, SlackApiError) else str(error)
+        reason = reason_of(error) if isinstance(error, SlackApiError) else str(error)
         self._problems.report(LOOP, what, f"Slack refused or did not answer: {reason}; pages go out all the same")
 
     # How
@@ -346,7 +344,7 @@ class SlackChannel:
         try:
             return send()
         except SlackApiError as error:
-            raise _delivery_error(error) from error
+            raise delivery_error(error) from error
         except (SlackClientError, OSError) as error:
             nobody_there = isinstance(getattr(error, "reason", error), ConnectionRefusedError | socket.gaierror)
             raise DeliveryError(f"Slack cannot be reached: {error}", retry=True, unsent=nobody_there) from error
@@ -375,28 +373,3 @@ class SlackChannel:
 def _payload(post: dict[str, Any]) -> dict[str, Any]:
     metadata = post.get("metadata") or {}
     return metadata.get("event_payload") or {} if metadata.get("event_type") == EVENT_TYPE else {}
-
-
-def _reason(error: SlackApiError) -> str:
-    response: Any = error.response
-    return str(response.get("error", "unknown")) if hasattr(response, "get") else "unknown"
-
-
-def _delivery_error(error: SlackApiError) -> DeliveryError:
-    response: Any = error.response
-    reason = _reason(error)
-    if reason == "ratelimited" or getattr(response, "status_code", 0) == 429:
-        wait = _seconds(response.headers.get("Retry-After"))
-        return DeliveryError(f"Slack asks to wait {wait:g} s", retry=True, retry_after_s=wait, unsent=True)
-    if reason in HOPELESS:
-        advice = "check the token, the app's scopes and that it is in the channel: `watchkeeper doctor`"
-        return DeliveryError(f"Slack refused: {reason}; {advice}", retry=False, unsent=True)
-    return DeliveryError(f"Slack failed: {reason}", retry=True)
-
-
-def _seconds(header: Any) -> float:
-    """How long to wait, from a header that may be anything; never long enough to make a page late for good."""
-    try:
-        return max(0.5, min(60.0, float(header)))  # in this order, which leaves no NaN
-    except (TypeError, ValueError):
-        return 1.0

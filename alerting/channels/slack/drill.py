@@ -8,6 +8,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
 from alerting.channels.channel import Thread
+from alerting.channels.slack.refusals import delivery_error, reason_of
 from watchkeeper.config import Config
 from watchkeeper.errors import DeliveryError
 from watchkeeper.text import slack_text
@@ -41,10 +42,10 @@ def post_test(config: Config, client: WebClient, address: str, text: str) -> Thr
             unfurl_links=False,
         )
     except SlackApiError as error:
-        response = error.response
-        reason = str(response.get("error", "unknown")) if hasattr(response, "get") else "unknown"
+        reason = reason_of(error)
         advice = ADVICE.get(reason, "`watchkeeper doctor` checks the token")
-        raise DeliveryError(f"{destination(config)} refused: {reason}; {advice}", retry=False) from error
+        retry = delivery_error(error).retry
+        raise DeliveryError(f"{destination(config)} refused: {reason}; {advice}", retry=retry) from error
     except (SlackClientError, OSError, ValueError) as error:
         advice = "check the network" if config.slack_is_real else "start it with `watchkeeper up`"
         where = f"{destination(config)} cannot be reached at {config.slack_api_url()}"
