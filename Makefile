@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export UV_NO_PROGRESS := 1
 
-.PHONY: demo install dev test check format lock clean
+.PHONY: demo install dev test types suite format lock clean
 
 demo: install ## Start the shop, Watchkeeper and a fault, and show the loop
 	$(BIN)/watchkeeper demo
@@ -13,9 +13,15 @@ install: .venv/installed ## Make .venv and install what the lock file pins
 test: dev ## Everything: style, types, import contract and all tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(MAKE) --no-print-directory -j 2 types suite
+
+types: dev
+	$(BIN)/mypy
+
+# A third worker for two cores: much of what is tested takes time, not work.
+suite: dev
+	$(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder
 
 dev: .venv/installed-dev
 

@@ -17,6 +17,50 @@ from watchkeeper.state.schema import metadata
 # How long one example takes says how busy the machine is, and nothing else.
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
+# A long search by hand: pytest --hypothesis-profile=deep
+settings.register_profile("deep", deadline=None, max_examples=5000)
+
+
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in this same hook
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is started once for several tests is started on one worker alone: these tests stay together."""
+    leaders: dict[str, str] = {}
+
+    def leader(fixture: str) -> str:
+        while leaders.setdefault(fixture, fixture) != fixture:
+            fixture = leaders[fixture]
+        return fixture
+
+    shared = {item: shared_fixtures(item) for item in items}
+    for first, *others in filter(None, shared.values()):
+        for other in others:
+            leaders[leader(other)] = leader(first)
+    for item, fixtures in shared.items():
+        if fixtures:
+            item.add_marker(pytest.mark.xdist_group(leader(fixtures[0])), append=False)
+
+
+def shared_fixtures(item: pytest.Item) -> list[str]:
+    """The group that a test names, and the fixtures of ours that it shares; PostgreSQL starts in a second."""
+    named = [f"group {mark.args[0]}" for mark in item.iter_markers("xdist_group")]
+    definitions = item._fixtureinfo.name2fixturedefs.items() if isinstance(item, pytest.Function) else ()
+    return named + [
+        f"{made.baseid}::{name}"
+        for name, (*_, made) in definitions
+        if made.scope in ("session", "module") and made.baseid.startswith("tests/") and name != "postgres_url"
+    ]
+
+
+class LongFirst:
+    """The longest first, then what stays together: no worker is left alone with one at the end."""
+
+    @pytest.hookimpl(trylast=True)  # after the shuffle
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items.sort(key=lambda item: ("slow" not in item.keywords, item.get_closest_marker("xdist_group") is None))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(LongFirst())
 
 
 @pytest.fixture(scope="session")

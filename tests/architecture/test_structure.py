@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from collections import Counter
 from importlib import import_module
 from pathlib import Path
 
@@ -114,3 +115,10 @@ def test_the_version_stands_in_one_place() -> None:
     """The package and the project agree."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert import_module("watchkeeper").__version__ == project["version"]
+
+
+def test_no_two_test_files_have_one_name() -> None:
+    """A folder without `__init__.py` gives its files no other name than their own."""
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if not (path.parent / "__init__.py").exists()]
+    assert len(names) > 100
+    assert [name for name, times in Counter(names).items() if times > 1 and name != "conftest.py"] == []

@@ -63,8 +63,10 @@ def _database_of_its_own(server_url: str) -> str:
 
     url = sqlalchemy.engine.make_url(server_url).set(drivername="postgresql+psycopg")
     name = f"night_{os.getpid()}_{time.monotonic_ns()}"
-    with sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT").connect() as connection:
+    engine = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
         connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
+    engine.dispose()
     return url.set(database=name).render_as_string(hide_password=False)
 
 

@@ -29,10 +29,10 @@ from watchkeeper.store.statements import RejectedError, Statements
 
 pytestmark = pytest.mark.xdist_group("otlp-fuzz")
 SEED: Final = 20261129
-OVER_HTTP: Final = 6000
+OVER_HTTP: Final = 2000
 SENDERS: Final = 8
-OVER_GRPC: Final = 1500
-INTO_THE_ENGINE: Final = 2000
+OVER_GRPC: Final = 600
+INTO_THE_ENGINE: Final = 900
 TABLES: Final = {
     "traces": ["otel_traces"],
     "logs": ["otel_logs"],
