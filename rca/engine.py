@@ -72,16 +72,15 @@ class Engine:
 
     def rank_commits(self, case: Case) -> Ranking:
         """Every commit of `case` and `none`, best first; empty where no commit is known."""
-        commits = tuple(change.id for change in case.changes if change.kind == "commit")
-        if not commits:
+        candidates = commits_of(case)
+        if not candidates:
             return Ranking(ranked=(), failures={})
         gathered = self.gather(case, "commit")
-        candidates = (*commits, NO_COMMIT)
         return Ranking(ranked=order(candidates, self.weigh(candidates, gathered)), failures=gathered.failures)
 
     def gather(self, case: Case, subject: Subject = "node") -> Gathered:
         """The terms of every kind of evidence on the candidates, before they are weighed."""
-        known = set(case.candidates) if subject == "node" else {NO_COMMIT, *(change.id for change in case.changes)}
+        known = set(case.candidates if subject == "node" else commits_of(case))
         terms: list[tuple[EvidenceKind, Term]] = []
         failures: dict[str, str] = {}
         for name, kind in self.kinds.items():
@@ -115,6 +114,12 @@ class Engine:
                     counted = replace(term, strength=believed)
                     weighed[term.candidate].append((weight_of(term.kind, self.weights) * believed, counted))
         return {candidate: weighed[candidate] for candidate in candidates}
+
+
+def commits_of(case: Case) -> tuple[str, ...]:
+    """The commits of a case, and `none` after them; empty where no commit is known."""
+    commits = tuple(change.id for change in case.changes if change.kind == "commit")
+    return (*commits, NO_COMMIT) if commits else ()
 
 
 def checked(kind: EvidenceKind, terms: Sequence[Term]) -> list[Term]:

@@ -45,6 +45,11 @@ def complete(default: Mapping[str, float], overrides: Mapping[str, float] | None
     return {**default, **(overrides or {})}
 
 
+def known_only(weights: Mapping[str, float], default: Mapping[str, float]) -> dict[str, float]:
+    """The weights that a declared kind still has."""
+    return {name: weight for name, weight in weights.items() if declared(name, default) is not None}
+
+
 def weight_of(kind: str, weights: Mapping[str, float]) -> float:
     """The weight of a term's kind.
 

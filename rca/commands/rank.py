@@ -1,4 +1,4 @@
-"""`watchkeeper rca`: rank the suspects of recorded incidents."""
+"""`watchkeeper rca PACK`: rank the suspects of recorded incidents."""
 
 from __future__ import annotations
 
@@ -18,14 +18,8 @@ if TYPE_CHECKING:
     from rca.packs.predict import Field
     from rca.packs.reader import Pack
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-
-@app.command(
-    epilog="Example: watchkeeper rca packs/shop --out predictions.jsonl\n\n"
-    "Exit status: 0 every case is ranked; 1 some case is not, or the pack has a malformed line (see stderr)."
-)
-def rca(
+def rank(
     pack: Annotated[Path, typer.Argument(help="Directory with cases.jsonl and telemetry.")],
     out: Annotated[Path | None, typer.Option(help="Write one JSON line a case. Default: standard output.")] = None,
     field: Annotated[str, typer.Option(help="What to rank: service, instance or commit.")] = "service",

@@ -35,7 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "model": ("detectors.learning.commands.model", "List, promote and roll back detector models."),
     "chaos": ("chaos.commands.experiment", "Break the target on purpose, and score the loop."),
     "token": ("watchkeeper.cli.token", "Make a credential for a writer."),
-    "rca": ("rca.commands.rank", "Rank suspects for a pack of recorded incidents."),
+    "rca": ("watchkeeper.cli.rca", "Rank suspects for recorded incidents, and train the weights on labels."),
     "detect": ("detectors.commands.detect", "Score recorded series for anomalies."),
     "templates": ("detectors.commands.templates", "Mine the templates of a log file."),
     "standin": ("watchkeeper.cli.standin", "Serve the local stand-in for Slack."),

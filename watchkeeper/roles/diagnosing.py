@@ -15,10 +15,10 @@ from alerting.incidents.commands import Incidents
 from alerting.incidents.machine import Incident
 from rca.live.diagnose import diagnose
 from rca.live.incident import LiveIncident
-from rca.registry import read_engine
 from watchkeeper.errors import StoreError
 from watchkeeper.problems import Problems
 from watchkeeper.roles.acting import Acting
+from watchkeeper.roles.causes import Causes
 from watchkeeper.state.changes import changes_between
 from watchkeeper.state.database import Database
 from watchkeeper.store.telemetry import Telemetry
@@ -47,6 +47,7 @@ class Diagnosing:
         db: Database,
         incidents: Incidents,
         acting: Acting,
+        causes: Causes,
         problems: Problems,
     ) -> None:
         self._telemetry = telemetry
@@ -54,7 +55,7 @@ class Diagnosing:
         self._incidents = incidents
         self._acting = acting
         self._problems = problems
-        self._engine = read_engine()
+        self._causes = causes
         self._logger = structlog.get_logger()
         self._tracer = trace.get_tracer("watchkeeper")
         self._rounds: dict[str, int] = {}
@@ -120,7 +121,7 @@ class Diagnosing:
         )
         try:
             with self._tracer.start_as_current_span("diagnose"), DIAGNOSIS_SECONDS.time():
-                diagnosis = diagnose(self._telemetry, self._engine, known)
+                diagnosis = diagnose(self._telemetry, self._causes.engine, known)
         except StoreError as error:
             if not error.retry:
                 raise

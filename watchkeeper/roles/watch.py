@@ -45,6 +45,7 @@ from watchkeeper.errors import StoreError, WatchkeeperError
 from watchkeeper.problems import Problems
 from watchkeeper.roles import ready
 from watchkeeper.roles.acting import Acting
+from watchkeeper.roles.causes import Causes
 from watchkeeper.roles.diagnosing import Diagnosing
 from watchkeeper.roles.lifecycle import Life, alive
 from watchkeeper.roles.loops import Job, Loops
@@ -122,7 +123,8 @@ class Watch:
         )
         self._paging = Paging(config, db, self.incidents, problems, self._beat, channels)
         self._acting = Acting(config, db, self.incidents, problems)
-        self._diagnosing = Diagnosing(telemetry, db, self.incidents, self._acting, problems)
+        self._causes = Causes(db, self.incidents, self._clock, config.learning, problems)
+        self._diagnosing = Diagnosing(telemetry, db, self.incidents, self._acting, self._causes, problems)
         self._edges: tuple[tuple[str, str], ...] = ()
         self._edges_read: float | None = None
         self._readiness_told: float | None = None
@@ -234,6 +236,7 @@ class Watch:
             unreadable=self._learner.unreadable,
         )
         self._live.version = self._learner.version()
+        self._causes.learn()
 
     def begin(self) -> None:
         """What must be settled before the first round."""

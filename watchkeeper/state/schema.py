@@ -217,6 +217,13 @@ shadow_verdicts = Table(
     Column("would_page", Integer, nullable=False),
     Column("score", Float, nullable=False),
 )
+diagnosis_verdicts = Table(
+    "diagnosis_verdicts",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("incident_id", String(32), primary_key=True),
+    Column("correct", Integer, nullable=False),
+)
 overrides = Table(
     "overrides",
     metadata,

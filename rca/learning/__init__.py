@@ -1,0 +1,1 @@
+"""Cause labels into weights: training, the gate, and the versions of what serves."""
