@@ -7,6 +7,7 @@ from collections import Counter
 from dash import dcc, html
 
 from dashboard.components.attempts import attempt
+from dashboard.components.diagnosis_accuracy import diagnosis_accuracy
 from dashboard.components.elements import Part, card, empty, facts, moment, pill, table
 from dashboard.components.learning_cards import (
     deciding,
@@ -49,6 +50,7 @@ def render(request: PageRequest) -> Part:
                 html.Div(
                     [
                         attempt("The labels by source", lambda: _record(sources)),
+                        attempt("The accuracy of diagnoses", lambda: diagnosis_accuracy(sources)),
                         attempt("The fairness", lambda: fairness(sources, viewer)),
                     ],
                     className="narrow",

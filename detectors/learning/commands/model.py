@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -21,9 +22,12 @@ from watchkeeper.command_options import AsJson, ConfigPath
 from watchkeeper.config import Config, load
 from watchkeeper.errors import ConfigError, Conflict
 from watchkeeper.state.database import Database
+from watchkeeper.state.diagnosis_verdicts import accuracy_by_version
 from watchkeeper.state.models import ModelVersion, Promotion, promotion_records, versions
 from watchkeeper.text import prose, seen_name
 from watchkeeper.vocabulary import Actor
+
+WEIGHTS = "rca"  # the model of the diagnosis, whose versions stand in the same list
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 
@@ -43,31 +47,40 @@ def _open(config: Any) -> tuple[Config, Database]:
 
 @app.command("list", epilog="Example: watchkeeper model list --json")
 def list_versions(config: ConfigPath = None, as_json: AsJson = False) -> None:
-    """Every version: its stage, what it learned from, and who moved it there."""
+    """Every version of the detectors' model and of the diagnosis' weights: its stage, its labels, and who moved it.
+
+    AC@1 is the share of incidents with a named cause whose first suspect, by this version, was that cause.
+    """
     _, db = _open(config)
     moved = {(record.name, record.version): record for record in promotion_records(db)}
     known = versions(db)
+    accuracy = accuracy_by_version(db)
     if as_json:
-        print(json.dumps([_facts(one, moved.get((one.name, one.version))) for one in known], indent=2))
+        facts = [_facts(one, moved.get((one.name, one.version))) | _accuracy(one, accuracy) for one in known]
+        print(json.dumps(facts, indent=2))
         return
     if not known:
         print("No version yet: the built-in settings serve. Label incidents, and one is trained.")
         return
-    table = Table("Version", "Stage", "Made", "From labels (human, chaos)", "Moved by", "Why")
+    table = Table("Model", "Version", "Stage", "AC@1", "Made", "From labels (human, chaos)", "Moved by", "Why")
     for one in known:
         record = moved.get((one.name, one.version))
         labels = f"{one.lineage.get('human labels', '?')}, {one.lineage.get('chaos labels', '?')}"
         made = f"{one.created_at:%Y-%m-%d %H:%M} UTC"
         why = str(record.record.get("why") or record.record.get("gate", "")) if record else ""
         table.add_row(
+            one.name,
             str(one.version),
             one.stage,
+            _accuracy(one, accuracy).get("AC@1", "–"),
             made,
             labels,
             escape(seen_name(record.actor)) if record else "–",
             escape(prose(why) if why else "") or "–",
         )
     Console().print(table)
+    if 0 in accuracy:
+        print(f"The default weights of the diagnosis: AC@1 {accuracy[0][0]} of {accuracy[0][1]}")
 
 
 @app.command(epilog="Example: watchkeeper model show 7")
@@ -191,6 +204,14 @@ def reopen_finding(
     print(json.dumps({"changed": changed, "message": message}) if as_json else message)
     if not changed:
         raise typer.Exit(Conflict.exit_code)
+
+
+def _accuracy(one: ModelVersion, accuracy: Mapping[int, tuple[int, int]]) -> dict[str, str]:
+    """How often a version of the diagnosis' weights named the cause; nothing for another model."""
+    if one.name != WEIGHTS or one.version not in accuracy:
+        return {}
+    right, judged = accuracy[one.version]
+    return {"AC@1": f"{right} of {judged}"}
 
 
 def _facts(one: ModelVersion, moved: Promotion | None) -> dict[str, Any]:
