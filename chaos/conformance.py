@@ -23,7 +23,7 @@ from watchkeeper.target import ServiceStatus, Target
 
 Reach = Callable[[], Target]
 HOLDS_S = 60.0  # the bound of a fault that is reverted before
-BOUND_S = 8.0  # the bound of a fault whose injector is killed
+BOUND_S = 5.0  # the bound of a fault whose injector is killed
 PATIENCE_S = 120.0  # for what must come, on a machine that is busy with other things
 WELL_SAMPLES = 4  # requests in a row without harm: then the service is well
 LOOK_EVERY_S = 0.2

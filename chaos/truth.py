@@ -88,16 +88,16 @@ def _settle(connection: Connection, truth: ExperimentTruth, now: datetime) -> No
             _label(connection, truth, incident_id, now)
     if now >= until:
         joined = bool(_joined(connection, truth, until))
-        settle_as(connection, truth.id, outcome_of(truth, found=bool(caused), joined=joined))
+        settle_as(connection, truth.id, outcome_of(truth, caused=bool(caused), joined=joined))
 
 
-def outcome_of(truth: ExperimentTruth, *, found: bool, joined: bool) -> Outcome:
+def outcome_of(truth: ExperimentTruth, *, caused: bool, joined: bool) -> Outcome:
     """What became of an experiment whose time is over. Pure."""
     if not truth.fault:
-        return "false page" if found else "quiet"
+        return "false page" if caused else "quiet"
     if not truth.took_effect:
         return "unknown" if truth.took_effect is None else "no effect"
-    if found:
+    if caused:
         return "found"
     return "joined" if joined else "missed"
 

@@ -7,34 +7,22 @@ claim (a lease) ─► may it still run? ─► the incident records the start �
 
 from __future__ import annotations
 
-import os
-import socket
-import threading
-import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from datetime import datetime, timedelta
+from collections.abc import Mapping
 from typing import Final, Protocol
 
 import structlog
 from opentelemetry import trace
 
 from runbooks.execute import Executor, Result, describe
-from runbooks.journal import Journal
 from runbooks.library import Library
 from runbooks.registry import steps as registered_steps
+from runbooks.run_queue import RunQueue
 from runbooks.step import Step
-from watchkeeper.clock import Clock, SystemClock
-from watchkeeper.errors import Conflict, RunbookError, StateError
+from watchkeeper.errors import Conflict, RunbookError
 from watchkeeper.problems import Problems
-from watchkeeper.state.database import Database
-from watchkeeper.state.runs import Run, claim_run, end_run, plan_steps, read_run, release_run
+from watchkeeper.state.runs import Run
 from watchkeeper.target import Target
 
-# So long after a kill another watch role goes on with a run. Renewed several times in between.
-LEASE: Final = timedelta(seconds=30)
-# A run that failed for a reason of ours (a bug, the database) is tried again after this.
-AGAIN: Final = timedelta(seconds=15)
 LOOP: Final = "runbooks"
 
 
@@ -56,35 +44,30 @@ class Reports(Protocol):
 
 
 class Runner:
-    """One worker. Several may share a database: each run has one holder at a time."""
+    """Carries out what a queue of approved runs contains, against one target."""
 
     def __init__(
         self,
-        db: Database,
+        queue: RunQueue,
         target: Target,
         library: Library,
         reports: Reports,
-        *,
-        clock: Clock | None = None,
         problems: Problems | None = None,
-        lease: timedelta = LEASE,
+        *,
         steps: Mapping[str, Step] | None = None,
     ) -> None:
-        self._db = db
+        self._queue = queue
         self._target = target
         self._library = library
         self._reports = reports
-        self._clock = clock or SystemClock()
         self._problems = problems or Problems(None)
-        self._lease = lease
         self._steps = registered_steps() if steps is None else steps
-        self._owner = f"{socket.gethostname()[:100]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._logger = structlog.get_logger()
 
     def turn(self) -> int:
         """Carry out every run that is due and that nobody holds. Returns how many ended here."""
         ended = 0
-        while run := self._claim(self._clock.now()):
+        while run := self._queue.claim(self._unreadable):
             try:
                 ended += self._one(run)
                 self._problems.solved(LOOP, run.id)
@@ -92,13 +75,13 @@ class Runner:
                 self._logger.warning("runbook.lost", run=run.id, why=error.message)
             except Exception as error:  # noqa: BLE001 - one run that cannot go on must not stop the others
                 self._problems.report(LOOP, run.id, error)
-                self._give_back(run)
+                self._queue.give_back(run)
         return ended
 
     def give_up(self, why: str) -> int:
         """End every run that is not over, without touching its service; returns how many."""
         ended = 0
-        while run := self._claim(self._clock.now() + 3 * self._lease):
+        while run := self._queue.claim(self._unreadable, all_leases_over=True):
             with next(self._problems.each(LOOP, [run], lambda each: each.id)):
                 if run.state == "approved":
                     self._cancel(run, why)
@@ -109,9 +92,6 @@ class Runner:
                     )
                 ended += 1
         return ended
-
-    def _claim(self, now: datetime) -> Run | None:
-        return claim_run(self._db, self._owner, now, self._lease, self._unreadable)
 
     def _unreadable(self, run_id: str, why: Exception) -> None:
         self._problems.report(LOOP, run_id, f"its record cannot be read, so it does not run: {why}")
@@ -133,8 +113,8 @@ class Runner:
             did = describe(run).sentences
             self._end(run, Result(succeeded=False, sentences=(*did, f"stopped where it was: {why_not}")))
             return True
-        journal = Journal(self._db, run, self._clock, self._lease)
-        with self._renewed(journal), trace.get_tracer("watchkeeper").start_as_current_span("runbook"):
+        journal = self._queue.journal(run)
+        with self._queue.renewed(journal), trace.get_tracer("watchkeeper").start_as_current_span("runbook"):
             result = Executor(self._target, journal, self._steps).carry_out()
         self._end(run, result)
         return True
@@ -159,16 +139,14 @@ class Runner:
         if book and all(name in self._steps for name in book.steps):
             read = tuple(self._steps[name].plan(run.proposal.service, None) for name in book.steps)
             if read == run.proposal.steps:
-                with self._db.write() as connection:
-                    plan_steps(connection, run.id, book.steps, self._clock.now())
-        return read_run(self._db, run.id) or run
+                return self._queue.plan(run, book.steps)
+        return run
 
     def _cancel(self, run: Run, why: str) -> None:
         text = f"the runbook did not run: {why}"
         answer = self._reports.run_cancelled(run.incident_id, f"cancelled:{run.id}", text=text, run=run.id)
         if not answer.changed:  # the incident has moved on already: then only the run itself still has to end
-            with self._db.write() as connection:
-                end_run(connection, run.id, "cancelled", text, self._clock.now())
+            self._queue.end(run, "cancelled", text)
         self._logger.warning("runbook.cancelled", run=run.id, incident=run.incident_id, why=why)
 
     def _end(self, run: Run, result: Result) -> None:
@@ -176,35 +154,6 @@ class Runner:
             run.incident_id, f"ran:{run.id}", succeeded=result.succeeded, text=result.text, run=run.id
         )
         if not answer.changed:
-            with self._db.write() as connection:
-                end_run(connection, run.id, "done" if result.succeeded else "failed", result.text, self._clock.now())
+            self._queue.end(run, "done" if result.succeeded else "failed", result.text)
         facts = {"run": run.id, "incident": run.incident_id, "succeeded": result.succeeded}
         self._logger.info("runbook.finished", **facts, text=result.text)
-
-    def _give_back(self, run: Run) -> None:
-        try:
-            release_run(self._db, run.id, self._owner, self._clock.now() + min(AGAIN, self._lease))
-        except StateError as error:  # then the lease runs out
-            self._logger.warning("runbook.unreleased", run=run.id, error=error.message)
-
-    @contextmanager
-    def _renewed(self, journal: Journal) -> Iterator[None]:
-        """Keep the lease while a step takes its time."""
-        over = threading.Event()
-
-        def renew() -> None:
-            while not over.wait(self._lease.total_seconds() / 5):
-                try:
-                    journal.hold()
-                except Conflict:
-                    return  # the next write of the run fails for the same reason
-                except StateError as error:
-                    self._logger.warning("runbook.lease_unrenewed", error=error.message)
-
-        thread = threading.Thread(target=renew, name="runbook-lease", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join(5)

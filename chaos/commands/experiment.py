@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ import typer
 from watchkeeper.command_options import AsJson, ConfigPath
 
 if TYPE_CHECKING:
+    from chaos.fault import Fault
     from chaos.record import Records
     from chaos.truth import Recorder
     from watchkeeper.target import Target
@@ -32,17 +34,16 @@ FOLDER = "chaos"  # in `data_dir`: the records of experiments against the config
 @app.command("list", epilog="Examples: watchkeeper chaos list --json    watchkeeper chaos list --shop /tmp/shop")
 def list_faults(shop: ShopDir = None, config: ConfigPath = None, as_json: AsJson = False) -> None:
     """List the faults and what each does; with a target, also the services to which each can be applied."""
-    from chaos.fault import services_for
     from chaos.registry import fault_registry, faults
 
-    target = _target(shop, config) if shop or config else None
+    services = _services_for(faults().values(), shop, config)
     rows = [
         {
             "fault": fault.name,
             "mechanism": fault.mechanism,
             "description": fault.description,
             "needs": sorted(fault.needs),
-            "services": list(services_for(fault, target)) if target else None,
+            "services": services.get(fault.name),
         }
         for fault in faults().values()
     ]
@@ -84,9 +85,9 @@ def run(
         time.sleep(seconds if effect.proved else 0)
 
     experiment = Experiment(fault=fault_named(fault), service=service, bound_s=seconds + PROOF_AND_REVERT_S)
-    target = _target(shop, config)
     _notify(experiment.title)
-    journal = run_experiment(experiment, target, _records(shop, config, _recorder(config, target)), hold)
+    with closing(_target(shop, config)) as target:
+        journal = run_experiment(experiment, target, _records(shop, config, _recorder(config, target)), hold)
     if as_json:
         print(json.dumps(asdict(journal), indent=2))
     else:
@@ -102,24 +103,25 @@ def control(
 ) -> None:
     """Keep a control window: nothing is broken, and an incident about the target in it was a false one.
 
-    Stop it (Ctrl-C) when something real happens: then nothing is recorded. It is not recorded either where customers
-    are harmed meanwhile.
+    Stop it (Ctrl-C) when something real happens: then nothing is recorded. Nothing is recorded either if customers
+    are harmed for more than three seconds.
     """
-    from chaos.experiment import STEADY_STATE, alone, deviating
+    from chaos.experiment import HARMED_SECONDS_AT_MOST, STEADY_STATE, alone, deviating
     from watchkeeper.errors import ChaosError
 
-    target = _target(shop, config)
-    recorder = _recorder(config, target)
-    if recorder is None:
-        raise ChaosError("a control window is for the installation that learns from it: name it by --config")
-    _notify(f"control window: {minutes:g} minutes without a fault")
-    began = time.time()
-    with alone(target):
+    with closing(_target(shop, config)) as target, alone(target):
+        recorder = _recorder(config, target)
+        if recorder is None:
+            raise ChaosError("a control window is for the installation that learns from it: name it by --config")
+        began, harmed_seconds = time.time(), 0
+        _notify(f"control window: {minutes:g} minutes without a fault")
         while (left := began + 60 * minutes - time.time()) > 0:
-            if reason := deviating(STEADY_STATE, target):
+            reason = deviating(STEADY_STATE, target)
+            harmed_seconds += bool(reason)
+            if harmed_seconds > HARMED_SECONDS_AT_MOST:
                 raise ChaosError(f"the control window is not recorded, since customers are harmed: {reason}")
             time.sleep(min(1.0, left))
-    recorder.control(began, time.time(), "no fault was injected")
+        recorder.control(began, time.time(), "no fault was injected")
     print("recorded")
 
 
@@ -154,6 +156,21 @@ def _target(shop: Path | None, config: Path | None) -> Target:
         return running_shop(shop)
     _require_one(shop, config)
     return configured_target(load(config))
+
+
+def _services_for(faults: Iterable[Fault], shop: Path | None, config: Path | None) -> Mapping[str, list[str]]:
+    """The services to which each fault can be applied; nothing, with the reason on stderr, where no target answers."""
+    from chaos.fault import services_for
+    from watchkeeper.errors import TargetError
+
+    if not shop and not config:
+        return {}
+    with closing(_target(shop, config)) as target:
+        try:
+            return {fault.name: list(services_for(fault, target)) for fault in faults}
+        except TargetError as error:
+            _notify(f"the services are not known: {error.message}")
+            return {}
 
 
 def _records(shop: Path | None, config: Path | None, recorder: Recorder | None) -> Records:

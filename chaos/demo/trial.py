@@ -25,13 +25,12 @@ from chaos.demo.promotion import Operator, Promotion
 from chaos.demo.report import FaultReport, Measured
 from chaos.demo.stage import Notify, perform
 from chaos.demo.story import FAULTS, LATE_RESOLVE_S, Plan, Story, choose
-from chaos.experiment import STEADY_STATE
+from chaos.experiment import HARMED_SECONDS_AT_MOST, STEADY_STATE
 from chaos.scorecard import Scored, score
 from chaos.shop.topology import PLANS
 from watchkeeper.errors import ChaosError, TargetError
 
 CHANGE_LASTS_S = 30.0
-HURT_SECONDS_AT_MOST = 3
 PAGE_MAY_COME_S = 12.0
 # A cold cache causes false pages most often, so it comes most often.
 MIX = ("cold_deploy", "batch_job", "cold_deploy", "harmless_deploy", "cold_deploy", "load_wave")
@@ -228,7 +227,7 @@ class _Trial:
             if all(one.human_state == "resolved" or not one.delivered for one in story.loop.opened_since(since)):
                 break
         opened = story.loop.opened_since(since)
-        benign = hurt <= HURT_SECONDS_AT_MOST
+        benign = hurt <= HARMED_SECONDS_AT_MOST
         if benign:  # else a page was right, whatever caused it
             story.truth_kept().control(since, time.time(), f"{step.name} in {step.service}: customers stayed well")
             story.loop.settle()

@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 from sqlalchemy import select
 
 from alerting.incidents.commands import Incidents
@@ -18,7 +19,9 @@ from chaos.fault import Truth
 from chaos.journal import ExperimentTruth, outcomes
 from chaos.record import Records
 from chaos.registry import faults
+from chaos.shop.topology import PLANS
 from chaos.truth import OPENS_WITHIN, Recorder, settle
+from tests.front_door import front_door
 from tests.running_shop import RunningShop
 from tests.waiting import until
 from watchkeeper.clock import SystemClock
@@ -35,10 +38,12 @@ pytestmark = pytest.mark.xdist_group("shop")
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> tuple[Path, Config]:
-    """An installation's configuration."""
+def config(tmp_path: Path, shop: RunningShop, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Config]:
+    """The configuration of an installation whose target is the shop."""
+    monkeypatch.setenv("SHOP_TOKEN", shop.token)
+    target = {"url": shop.control_url, "token_env": "SHOP_TOKEN"}
     path = tmp_path / "watchkeeper.yaml"
-    path.write_text(f"data_dir: {tmp_path / 'data'}\n")
+    path.write_text(yaml.safe_dump({"data_dir": str(tmp_path / "data"), "runbooks": {"target": target}}))
     return path, load(path)
 
 
@@ -60,26 +65,27 @@ def recorded(db: Database) -> ExperimentTruth | None:
     return parse(ExperimentTruth, body) if body else None
 
 
-def command(shop: RunningShop, path: Path, service: str, seconds: str) -> list[str]:
-    words = ["chaos", "run", "latency", service, "--shop", str(shop.data_dir), "--seconds", seconds]
-    return [sys.executable, "-m", "watchkeeper.cli.main", *words, "--config", str(path)]
+def command(path: Path, service: str, seconds: str, *more: str) -> list[str]:
+    words = ["chaos", "run", "latency", service, "--seconds", seconds, "--config", str(path), *more]
+    return [sys.executable, "-m", "watchkeeper.cli.main", *words]
 
 
 def test_a_run_labels_the_incident_that_it_caused(shop: RunningShop, config: tuple[Path, Config]) -> None:
     """Recorded while it holds, settled after its end, with the service and the mechanism as the cause."""
     path, settings = config
     db = Database.open(settings)
-    with subprocess.Popen(command(shop, path, "orders", "3"), stderr=subprocess.PIPE, text=True) as process:
+    directory = ("--shop", str(shop.data_dir))
+    with subprocess.Popen(command(path, "orders", "3", *directory), stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert any("took effect" in line for line in process.stderr)
-        held = recorded(db)
+        running = recorded(db)
         incident_id = opens(db, "orders")
         assert process.wait(120) == 0
-    assert held is not None
+    assert running is not None
     ended = recorded(db)
     assert ended is not None
     assert ended.took_effect
-    assert ended.ended < held.ended
+    assert ended.ended < running.ended
     settle(db, ended.ended + OPENS_WITHIN + timedelta(seconds=1), Problems(None))
     (label,) = labels(db)
     assert (label.incident_id, label.source, label.warranted) == (incident_id, "chaos", True)
@@ -92,18 +98,21 @@ def test_a_run_labels_the_incident_that_it_caused(shop: RunningShop, config: tup
 
 
 def test_a_run_that_is_killed_is_settled_all_the_same(shop: RunningShop, config: tuple[Path, Config]) -> None:
-    """kill -9 while the fault holds: the installation knows what was true, and until when at the latest."""
+    """kill -9 while the fault holds: the installation knows what was true of its target, and until when."""
     path, settings = config
     db = Database.open(settings)
-    with subprocess.Popen(command(shop, path, "cart", "5"), stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command(path, "cart", "5"), stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert any("took effect" in line for line in process.stderr)
         process.send_signal(signal.SIGKILL)
-    held = recorded(db)
-    assert held is not None
-    assert (held.fault, held.service, held.took_effect) == ("latency", "cart", True)
+    (journal,) = Records(settings.data_dir / "chaos").history()
+    assert (journal.status, journal.fault, journal.target) == ("cut short", "latency", "cart")
+    running = recorded(db)
+    assert running is not None
+    assert running.target == shop.target.name
+    assert (running.fault, running.service, running.took_effect) == ("latency", "cart", True)
     incident_id = opens(db, "cart")
-    settle(db, held.ended + OPENS_WITHIN + timedelta(seconds=1), Problems(None))
+    settle(db, running.ended + OPENS_WITHIN + timedelta(seconds=1), Problems(None))
     assert [(label.incident_id, label.cause) for label in labels(db)] == [(incident_id, "cart")]
     db.close()
     until(lambda: (seen := shop.target.probe("cart")).ok and seen.seconds < 0.4, what="the end of its fault")
@@ -145,3 +154,48 @@ def test_the_next_run_records_what_an_earlier_one_could_not(shop: RunningShop, c
     assert (before.took_effect, after.took_effect) == (None, True)
     assert len(outcomes(db)) == 1
     db.close()
+
+
+def test_a_control_window_labels_false_pages(config: tuple[Path, Config]) -> None:
+    """Nothing was broken: an incident about the target in it was not warranted."""
+    path, settings = config
+    db = Database.open(settings)
+    words = [sys.executable, "-m", "watchkeeper.cli.main", "chaos", "control", "--minutes", "0.1"]
+
+    def calm_window() -> str:
+        """The incident that opened in a window; empty where customers were harmed, on a busy machine."""
+        with subprocess.Popen([*words, "--config", str(path)], stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            assert "control window" in process.stderr.readline()
+            opened = opens(db, "orders")
+            return "" if process.wait(120) else opened
+
+    incident_id = until(calm_window, what="a window in which customers stay well")
+    settle(db, SystemClock().now() + OPENS_WITHIN, Problems(None))
+    assert list(outcomes(db).values()) == ["false page"]
+    (label,) = labels(db)
+    assert (label.incident_id, label.source, label.warranted, label.cause) == (incident_id, "chaos", False, None)
+    db.close()
+
+
+def test_the_command_lists_what_can_be_broken(
+    shop: RunningShop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every fault with the services that opted in; without a target, nothing is claimed of services."""
+    monkeypatch.delenv("WATCHKEEPER_CONFIG", raising=False)
+    command = front_door(monkeypatch, capsys)
+    rows = json.loads(command("chaos", "list", "--json", "--shop", str(shop.data_dir))[1])
+    assert {row["fault"] for row in rows} == set(faults())
+    assert {tuple(row["services"]) for row in rows} == {tuple(sorted(p.name for p in PLANS if p.may_break))}
+    assert {row["services"] for row in json.loads(command("chaos", "list", "--json")[1])} == {None}
+
+
+@pytest.mark.parametrize("words", [("run", "kill", "cart"), ("control",), ("history",)])
+def test_without_a_target_the_command_names_both_ways(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither a shop nor a configuration was named."""
+    monkeypatch.delenv("WATCHKEEPER_CONFIG", raising=False)
+    status, _, err = front_door(monkeypatch, capsys)("chaos", *words)
+    assert status == 1
+    assert "name the target: --shop DIR, or --config FILE" in err

@@ -13,7 +13,7 @@ from runbooks.execute import Executor, dry_run
 from runbooks.journal import Journal
 from runbooks.library import load_runbooks
 from runbooks.policy import Policy
-from runbooks.runner import LEASE
+from runbooks.run_queue import LEASE
 from tests.running_shop import RunningShop
 from tests.waiting import until
 from watchkeeper.clock import SystemClock

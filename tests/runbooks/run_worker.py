@@ -12,6 +12,7 @@ from datetime import timedelta
 from run_parts import LIBRARY, UNDOABLE
 
 from alerting.incidents.commands import Incidents
+from runbooks.run_queue import RunQueue
 from runbooks.runner import Runner
 from runbooks.targets.control_api import ControlApi
 from watchkeeper.clock import SystemClock
@@ -25,7 +26,7 @@ def main(url: str, target_url: str) -> None:
     db = Database.open(url)
     incidents = Incidents(db, SystemClock(), OnCallConfig())
     target = ControlApi(TargetSettings(url=target_url))
-    runner = Runner(db, target, LIBRARY, incidents, lease=timedelta(seconds=0.5), steps=UNDOABLE)
+    runner = Runner(RunQueue(db, lease=timedelta(seconds=0.5)), target, LIBRARY, incidents, steps=UNDOABLE)
     print("ready", flush=True)
     while True:
         runner.turn()

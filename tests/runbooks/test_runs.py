@@ -17,6 +17,7 @@ from sqlalchemy import Connection, update
 from alerting.incidents.commands import Incidents
 from runbooks.journal import Journal
 from runbooks.library import Library
+from runbooks.run_queue import RunQueue
 from runbooks.runner import Runner
 from watchkeeper.clock import FrozenClock
 from watchkeeper.errors import Conflict, RunbookError
@@ -31,7 +32,7 @@ LEASE = timedelta(seconds=10)
 
 
 def runner(db: Database, world: Any, reports: Any, clock: FrozenClock, library: Library = LIBRARY) -> Runner:
-    return Runner(db, world, library, reports, clock=clock, lease=LEASE, steps=UNDOABLE)
+    return Runner(RunQueue(db, clock, LEASE), world, library, reports, steps=UNDOABLE)
 
 
 def run_of(db: Database, incident_id: str) -> Run:
@@ -48,10 +49,10 @@ def test_an_approval_of_another_proposal_is_refused(incidents: Incidents, clock:
     clock.advance(180)
     other = proposal_for("cart", title="Roll cart back")
     incidents.diagnosed(incident_id, diagnosis("cart2", clock.now()), other, "d2")
-    said = incidents.approve(incident_id, ANA, "a", proposal_for("cart").id)
-    assert not said.changed
-    assert said.message == "the proposal changed at 03:03:00 UTC to “Roll cart back”; look again"
-    assert incidents.decline(incident_id, ANA, "b", proposal_for("cart").id).message == said.message
+    answer = incidents.approve(incident_id, ANA, "a", proposal_for("cart").id)
+    assert not answer.changed
+    assert answer.message == "the proposal changed at 03:03:00 UTC to “Roll cart back”; look again"
+    assert incidents.decline(incident_id, ANA, "b", proposal_for("cart").id).message == answer.message
     assert runs_of(db, incident_id) == ()
     assert incidents.approve(incident_id, ANA, "c", other.id).changed
     assert run_of(db, incident_id).proposal == other
@@ -78,9 +79,9 @@ def test_every_part_of_a_proposal_is_part_of_what_was_seen(change: dict[str, Any
 def test_an_approval_that_names_no_proposal_is_refused(incidents: Incidents, clock: FrozenClock) -> None:
     """A button of an older message says only which incident: its presser is asked to look again."""
     incident_id = proposed(incidents, "cart", clock.now())
-    said = incidents.approve(incident_id, ANA, "a")
-    assert not said.changed
-    assert "look at" in said.message
+    answer = incidents.approve(incident_id, ANA, "a")
+    assert not answer.changed
+    assert "look at" in answer.message
     assert incidents.get(incident_id).proposal_state == "proposed"
 
 
@@ -90,8 +91,8 @@ def test_an_abstention_withdraws_what_nobody_answered(incidents: Incidents, cloc
     incidents.diagnosed(incident_id, replace(diagnosis("cart", clock.now()), abstained=True), None, "d2")
     incident = incidents.get(incident_id)
     assert (incident.proposal, incident.proposal_state) == (None, "none")
-    said = incidents.approve(incident_id, ANA, "a", proposal_for("cart").id)
-    assert (said.changed, said.message) == (False, "no runbook is proposed any more")
+    answer = incidents.approve(incident_id, ANA, "a", proposal_for("cart").id)
+    assert (answer.changed, answer.message) == (False, "no runbook is proposed any more")
 
 
 def test_an_abstention_leaves_a_run_alone(incidents: Incidents, clock: FrozenClock) -> None:
@@ -479,8 +480,8 @@ def test_runs_of_a_restored_database_end_without_touching_anything(
     """They may have happened since the backup was made: one that waited is cancelled, one in its middle fails."""
     world = World()
     waiting, begun = (approved(incidents, service, clock.now()) for service in ("cart", "payments"))
-    held = run_of(db, begun)
-    incidents.run_started(begun, "run", run=held.id, seen=held.proposal.id)
+    run = run_of(db, begun)
+    incidents.run_started(begun, "run", run=run.id, seen=run.proposal.id)
     worker = runner(db, world, incidents, clock)
     assert worker.give_up("restored from a backup") == 2
     assert worker.turn() == 0
@@ -501,7 +502,7 @@ def test_a_run_that_cannot_be_read_holds_up_no_other(
     with db.write() as connection:
         connection.execute(update(runs_table).where(runs_table.c.incident_id == first).values(body='{"runbook": 7}'))
     problems, world = Problems(None), World()
-    worker = Runner(db, world, LIBRARY, incidents, clock=clock, lease=LEASE, steps=UNDOABLE, problems=problems)
+    worker = Runner(RunQueue(db, clock, LEASE), world, LIBRARY, incidents, problems, steps=UNDOABLE)
     assert (worker.give_up("restored") if restored else worker.turn()) == 1
     assert run_of(db, second).state == ("cancelled" if restored else "done")
     assert world.verbs("orders") == ([] if restored else list(VERBS))

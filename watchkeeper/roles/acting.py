@@ -8,6 +8,7 @@ from alerting.incidents.commands import Incidents
 from runbooks.feasible import weighed
 from runbooks.preflight import readable_runbooks
 from runbooks.propose import propose
+from runbooks.run_queue import RunQueue
 from runbooks.runner import Runner
 from watchkeeper.config import Config
 from watchkeeper.problems import Problems
@@ -24,7 +25,7 @@ class Acting:
         problems = problems or Problems(None)
         self._library = readable_runbooks(config.runbooks.dir, problems)
         self._target = configured_target(config)
-        self._runner = Runner(db, self._target, self._library, incidents, problems=problems)
+        self._runner = Runner(RunQueue(db), self._target, self._library, incidents, problems)
 
     def proposal(self, diagnosis: Diagnosis, changes: Sequence[ChangeEvent]) -> Proposal | None:
         """The runbook that fits a diagnosis, with the reason why it cannot be run from here, if there is one."""
