@@ -31,6 +31,8 @@ def _why_not(proposal: Proposal, library: Library, target: Target, known: Mappin
         status = target.status(proposal.service, timeout_s=LOOK_TIMEOUT_S)
     except (RunbookError, TargetError) as error:
         return error.message
+    except Exception as error:  # noqa: BLE001 - another package's target must not hold up the page
+        return f"the target cannot be asked: {type(error).__name__}: {error}"
     needed = frozenset[str]().union(*(known[step].needs for step in book.steps if step in known))
     if lacking := sorted(needed - status.capabilities):
         return f"the target cannot do this to {proposal.service}: {', '.join(lacking)}"

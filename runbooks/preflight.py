@@ -11,17 +11,24 @@ from runbooks.policy import Policy
 from watchkeeper.config import ReadConfig
 from watchkeeper.errors import RunbookError
 from watchkeeper.problems import Problems
+from watchkeeper.target import target_registry
 
 LOOP: Final = "configuration"
 
 
 def runbook_mistakes(file: ReadConfig) -> Iterator[str]:
-    """What is wrong with the folder `runbooks.dir` and its policy, a line a mistake."""
+    """What is wrong with the folder `runbooks.dir`, its policy and `runbooks.target.kind`, a line a mistake."""
     try:
         load_runbooks(file.config.runbooks.dir)
     except RunbookError as error:
         for line in error.message.splitlines():
             yield f"{file.where('runbooks', 'dir')}: {line}"
+    kind, kinds = file.config.runbooks.target.kind, target_registry().parts
+    if kind not in kinds:
+        yield (
+            f"{file.where('runbooks', 'target', 'kind')}: no target kind {kind!r} is installed. "
+            f"Choose one of {', '.join(kinds)}, or install the package that brings it."
+        )
 
 
 def readable_runbooks(folder: Path | None, problems: Problems) -> Library:

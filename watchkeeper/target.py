@@ -232,3 +232,5 @@ def configured_target(config: Config) -> Target:
         return open_target(section.kind, settings)
     except TargetError as error:
         return NoTarget(error.message)
+    except Exception as error:  # noqa: BLE001 - another package's target must not keep a role from starting
+        return NoTarget(f"the target of kind {section.kind} cannot be used: {type(error).__name__}: {error}")

@@ -14,10 +14,11 @@ import pytest
 from runbooks.feasible import weighed
 from runbooks.library import Library, load_runbooks
 from runbooks.policy import Policy
+from runbooks.preflight import runbook_mistakes
 from runbooks.propose import propose
 from runbooks.runbook import read_runbook
 from runbooks.targets.control_api import ControlApi
-from watchkeeper.config import Config
+from watchkeeper.config import Config, read
 from watchkeeper.errors import RunbookError, TargetError
 from watchkeeper.target import NoTarget, ServiceStatus, TargetSettings, configured_target
 from watchkeeper.vocabulary import ChangeEvent, Diagnosis, Mechanism, Proposal, Suspect
@@ -122,6 +123,30 @@ def test_a_verb_that_the_target_lacks_makes_it_advice(library: Library) -> None:
     """The reason names the service and what cannot be done."""
     advice = weighed(_proposal("restart-service"), library, Reachable("restart"))
     assert advice.blocked == "the target cannot do this to payments: reroute"
+
+
+class Odd(NoTarget):
+    """Another package's target with a bug."""
+
+    def status(self, service: str, *, timeout_s: float = 30.0) -> ServiceStatus:
+        raise KeyError(service)
+
+
+def test_a_target_with_a_bug_makes_it_advice(library: Library) -> None:
+    """The page goes out all the same, with what went wrong."""
+    advice = weighed(_proposal("restart-service"), library, Odd("odd"))
+    assert advice.blocked == "the target cannot be asked: KeyError: 'payments'"
+
+
+def test_a_kind_of_target_that_is_not_installed_is_named(library: Library, tmp_path: Path) -> None:
+    """Before the start with file and line, and on each proposal where the role runs on without it."""
+    path = tmp_path / "watchkeeper.yaml"
+    path.write_text("runbooks:\n  target:\n    kind: teleporter\n")
+    file = read(path)
+    (mistake,) = runbook_mistakes(file)
+    assert mistake.startswith(f"{path}:3: runbooks.target.kind: no target kind 'teleporter' is installed")
+    advice = weighed(_proposal("restart-service"), library, configured_target(file.config))
+    assert "there is no target kind 'teleporter'" in advice.blocked
 
 
 def test_without_a_target_a_runbook_is_advice(library: Library) -> None:

@@ -22,15 +22,19 @@ class Acting:
     """Proposals, and one worker for their runs."""
 
     def __init__(self, config: Config, db: Database, incidents: Incidents, problems: Problems | None = None) -> None:
-        problems = problems or Problems(None)
+        self._problems = problems = problems or Problems(None)
         self._library = readable_runbooks(config.runbooks.dir, problems)
         self._target = configured_target(config)
         self._runner = Runner(RunQueue(db), self._target, self._library, incidents, problems)
 
     def proposal(self, diagnosis: Diagnosis, changes: Sequence[ChangeEvent]) -> Proposal | None:
         """The runbook that fits a diagnosis, with the reason why it cannot be run from here, if there is one."""
-        proposal = propose(diagnosis, changes, self._library)
-        return proposal and weighed(proposal, self._library, self._target)
+        try:
+            proposal = propose(diagnosis, changes, self._library)
+            return proposal and weighed(proposal, self._library, self._target)
+        except Exception as error:  # noqa: BLE001 - a step of another package must not keep the diagnosis from the page
+            self._problems.report("runbooks", "proposal", error)
+            return None
 
     def give_up_what_was_restored(self, config: Config) -> None:
         """After a backup took the database's place: its runs may have happened since, so none of them goes on."""
