@@ -57,6 +57,8 @@ class EvidenceKind:
             kind is a name in here, or such a name with a detail after a space (`rare` covers `rare cpu up`).
         needs: tables without which there are no terms.
         reads: tables of which one is enough, where `needs` is empty; beside `needs`, what it also reads.
+        metrics: names of metrics that it reads from `series`: a live diagnosis reads these beside the metrics that
+            measure a resource (CPU, memory, …). A series with attributes is named `name {attributes}`.
         subject: what the candidates of its terms are.
         needs_symptoms: the terms explain symptoms and are none: they count as far as their candidate has other terms.
         offline: why a live diagnosis never has the tables for it; empty where it has.
@@ -72,6 +74,7 @@ class EvidenceKind:
     weights: Mapping[str, float]
     needs: frozenset[Table] = frozenset()
     reads: frozenset[Table] = frozenset()
+    metrics: frozenset[str] = frozenset()
     subject: Subject = "node"
     needs_symptoms: bool = False
     offline: str = ""

@@ -41,7 +41,7 @@ def diagnose(telemetry: Reader, engine: Engine, incident: LiveIncident) -> Diagn
     Raises:
         StoreError: the store cannot answer.
     """
-    case = read_case(telemetry, incident)
+    case = read_case(telemetry, incident, frozenset[str]().union(*(kind.metrics for kind in engine.kinds.values())))
     ranking = engine.rank(case)
     ranked = ranking.ranked
     enough, reason = verdict(ranked)
@@ -66,8 +66,8 @@ def diagnose(telemetry: Reader, engine: Engine, incident: LiveIncident) -> Diagn
     )
 
 
-def read_case(telemetry: Reader, incident: LiveIncident) -> Case:
-    """Everything the engine needs of the window, read from the store."""
+def read_case(telemetry: Reader, incident: LiveIncident, metrics: frozenset[str] = frozenset()) -> Case:
+    """Everything the engine needs of the window, read from the store; `metrics` are read beside those of resources."""
     onset, now = incident.onset, incident.now
     began = onset.timestamp() - MARGIN_S
     end = max(now.timestamp(), onset.timestamp() + 1.0)
@@ -91,7 +91,7 @@ def read_case(telemetry: Reader, incident: LiveIncident) -> Case:
         flows=flows,
         links=links,
         unanswered=reading.unanswered(telemetry, began, end, owner, usual, candidates),
-        series=reading.resources(telemetry, recent),
+        series=reading.series(telemetry, recent, metrics),
         heartbeats=heartbeats,
         logs=reading.log_lines(telemetry, recent.start.timestamp(), began, end),
         spans=spans,

@@ -199,11 +199,11 @@ def instances(reader: Reader, service: str, start: float, onset: float, end: flo
     )
 
 
-def resources(reader: Reader, window: Window) -> Series:
-    """Metrics that measure a resource, one series per service, metric and attributes."""
+def series(reader: Reader, window: Window, also: frozenset[str] = frozenset()) -> Series:
+    """Metrics that measure a resource, and those named in `also`; one series per service, metric and attributes."""
     table = reader.metric_series(window, STEP_S)
     metric = words(table, "metric")
-    wanted = {name: concept(name) is not None for name in set(metric)}
+    wanted = {name: name in also or concept(name) is not None for name in set(metric)}
     keep = np.array([wanted[name] for name in metric], dtype=bool)
     attributes = words(table, "attributes")
     named = [f"{m} {a}" if a not in ("", "{}") else m for m, a in zip(metric[keep], attributes[keep], strict=True)]

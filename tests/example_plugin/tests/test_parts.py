@@ -1,0 +1,68 @@
+"""The parts of this package pass the suites of their kinds."""
+
+import functools
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from queue_parts.full_queue import FULL_QUEUE
+from queue_parts.jam import Jam
+from queue_parts.queue_status import QueueStatus
+from queue_parts.unjam import Unjam
+from queue_parts.workers import Workers
+
+from watchkeeper.conformance import (
+    evidence_suite,
+    fault_suite,
+    source_suite,
+    step_suite,
+    target_suite,
+)
+from watchkeeper.target import TargetSettings
+
+TestEvidence = evidence_suite({"full_queue": FULL_QUEUE})
+TestSources = source_suite({"queue-status": QueueStatus})
+TestSteps = step_suite({"unjam": Unjam()})
+
+
+@pytest.fixture(scope="module")
+def url():
+    """The address of running workers."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = subprocess.Popen([sys.executable, str(Path(__file__).parents[1] / "workers.py"), str(port)])
+    url = f"http://127.0.0.1:{port}"
+    try:
+        while True:
+            try:
+                httpx.get(url)
+                break
+            except httpx.HTTPError:
+                assert server.poll() is None
+                time.sleep(0.1)
+        yield url
+    finally:
+        server.kill()
+        server.wait()
+
+
+class TestTargets(target_suite({"workers": Workers})):
+    """Against real workers; `unjam` gives a queue another one."""
+
+    verb = "unjam"
+
+    @pytest.fixture(scope="class")
+    def settings(self, url):
+        return TargetSettings(values={"url": url})
+
+
+class TestFaults(fault_suite({"jam": Jam()})):
+    """Against real workers."""
+
+    @pytest.fixture(scope="class")
+    def reach(self, url):
+        return functools.partial(Workers, TargetSettings(values={"url": url}))
