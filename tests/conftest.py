@@ -14,6 +14,8 @@ from hypothesis import settings
 from watchkeeper.state.database import Database
 from watchkeeper.state.schema import metadata
 
+# A package of its own: tests/end_to_end/test_example_plugin.py runs its tests where it is installed.
+collect_ignore = ["example_plugin"]
 # How long one example takes says how busy the machine is, and nothing else.
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")

@@ -9,22 +9,31 @@ from pathlib import Path
 
 import httpx
 import pytest
+from queue_parts.backlog import Backlog
 from queue_parts.full_queue import FULL_QUEUE
+from queue_parts.incident_count import PAGE
 from queue_parts.jam import Jam
+from queue_parts.page_file import PAGE_FILE
 from queue_parts.queue_status import QueueStatus
 from queue_parts.unjam import Unjam
 from queue_parts.workers import Workers
 
 from watchkeeper.conformance import (
+    channel_suite,
+    detector_suite,
     evidence_suite,
     fault_suite,
+    page_suite,
     source_suite,
     step_suite,
     target_suite,
 )
 from watchkeeper.target import TargetSettings
 
+TestChannels = channel_suite({"page-file": PAGE_FILE})
+TestDetectors = detector_suite({"backlog": Backlog})
 TestEvidence = evidence_suite({"full_queue": FULL_QUEUE})
+TestPages = page_suite({"incident-count": PAGE})
 TestSources = source_suite({"queue-status": QueueStatus})
 TestSteps = step_suite({"unjam": Unjam()})
 
