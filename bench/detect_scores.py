@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.metrics import average_precision_score
 
 from detectors.series.recorded import Recording
 
@@ -99,8 +100,4 @@ def summed(events: Iterable[Events]) -> Events:
 
 def average_precision(score: Floats, truth: Bools) -> float:
     """The area under precision over recall of rows, ties taken together; `truth` has a positive row."""
-    order = np.argsort(-score, kind="stable")
-    hits = np.cumsum(truth[order])
-    last = np.flatnonzero(np.append(np.diff(score[order]) != 0, [True]))
-    recall = hits[last] / truth.sum()
-    return float(np.sum(np.diff(recall, prepend=0.0) * hits[last] / (last + 1.0)))
+    return float(average_precision_score(truth, score))

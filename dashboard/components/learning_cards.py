@@ -113,7 +113,7 @@ def track_records(sources: Sources, viewer: Viewer) -> Part:  # noqa: ARG001 - e
                     else "all"
                 ),
                 html.Td(f"{record.right} of {record.judged}"),
-                html.Td(f"{percent(record.low)} to {percent(record.high)}", className="muted"),
+                html.Td(f"{percent(record.interval[0])} to {percent(record.interval[1])}", className="muted"),
             ]
         )
         for record in records[:ROWS]

@@ -165,7 +165,7 @@ def _broken(candidate: LearnedModel, examples: Sequence[Example]) -> list[str]:
     total = sum(example.warranted for example in examples)
     found = []
     if total and held / total > SUPPRESSED_AT_MOST:
-        found.append(f"it suppresses {held / total:.0%} of the findings that were worth a page")
+        found.append(f"it suppresses {held / total:.0%} of the findings that warranted a page")
     if seconds > SECONDS_PER_FINDING_AT_MOST:
         found.append(f"it takes {seconds * 1000:.1f} ms a finding")
     return found

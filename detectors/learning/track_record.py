@@ -1,20 +1,25 @@
-"""How often a detector was right: the line of evidence that stands on every page."""
+"""How often a detector was right: the line of evidence that stands on every page. One rule for all who show it.
+
+An incident counts once. Where both sources judged it, what chaos knows counts.
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from detectors.learning.examples import Example
-from watchkeeper.vocabulary import Finding, LabelSource
+from watchkeeper.vocabulary import Finding
+
+CONFIDENCE: Final = 0.95  # of every interval that is shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackRecord:
-    """How a detector did in labelled incidents: `right` of `judged` were worth waking somebody.
+    """How a detector did in labelled incidents: `right` of `judged` warranted their page.
 
-    `service` is None for the record on all services. `low` and `high` bound the share of right ones (95 %, Wilson).
+    `service` is None for the record on all services.
     """
 
     detector: str
@@ -22,8 +27,11 @@ class TrackRecord:
     service: str | None
     right: int
     judged: int
-    low: float
-    high: float
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The bounds of the share of right ones (95 %)."""
+        return wilson(self.right, self.judged)
 
     def sentence(self) -> str:
         """For a page."""
@@ -34,11 +42,10 @@ class TrackRecord:
         return f"{who} was right {self.right} of {self.judged} {times} {'here' if self.service else 'on all services'}"
 
 
-def track_record(known: Sequence[Example], finding: Finding, source: LabelSource | None = None) -> TrackRecord:
+def track_record(known: Sequence[Example], finding: Finding) -> TrackRecord:
     """The record of a finding's detector on its service; on all services while it was never judged on this one."""
-    mine = [one for one in known if source in (None, one.source) and one.finding.detector == finding.detector]
-    here = [example for example in mine if example.finding.service == finding.service]
-    return _record(finding.detector, finding.detector_version, finding.service if here else None, here or mine)
+    here = record(known, finding.detector, finding.service, finding.detector_version)
+    return here if here.judged else record(known, finding.detector, None, finding.detector_version)
 
 
 def all_records(known: Sequence[Example]) -> tuple[TrackRecord, ...]:
@@ -47,51 +54,53 @@ def all_records(known: Sequence[Example]) -> tuple[TrackRecord, ...]:
     for example in known:
         groups.setdefault((example.finding.detector, example.finding.service), []).append(example)
     records = [
-        _record(detector, mine[-1].finding.detector_version, service, mine)
-        for (detector, service), mine in groups.items()
+        record(examples, detector, service, examples[-1].finding.detector_version)
+        for (detector, service), examples in groups.items()
     ]
     return tuple(sorted(records, key=lambda one: (-one.judged, one.detector, one.service or "")))
 
 
-def _record(detector: str, version: str, service: str | None, mine: Sequence[Example]) -> TrackRecord:
-    right, judged = tally(mine)
-    low, high = wilson(right, judged)
-    return TrackRecord(
-        detector=detector, version=version, service=service, right=right, judged=judged, low=low, high=high
+def record(known: Iterable[Example], detector: str, service: str | None, version: str = "") -> TrackRecord:
+    """The record of a detector on a service, or on all (None); `version` is the one that is shown."""
+    right, judged = tally(
+        example
+        for example in known
+        if example.finding.detector == detector and service in (None, example.finding.service)
     )
+    return TrackRecord(detector=detector, version=version, service=service, right=right, judged=judged)
 
 
 def verdicts(known: Iterable[Example]) -> dict[str, Example]:
     """An example of each incident; where both sources judged it, what chaos knows counts."""
-    found: dict[str, Example] = {}
+    judged: dict[str, Example] = {}
     for example in known:
-        before = found.get(example.incident_id)
-        if before is None or example.source == "chaos":
-            found[example.incident_id] = example
-    return found
+        if example.incident_id not in judged or example.source == "chaos":
+            judged[example.incident_id] = example
+    return judged
 
 
 def tally(known: Iterable[Example]) -> tuple[int, int]:
     """Right and judged, an incident counted once."""
-    found = verdicts(known)
-    return sum(example.warranted for example in found.values()), len(found)
+    judged = verdicts(known)
+    return sum(example.warranted for example in judged.values()), len(judged)
 
 
 def wilson(right: int, judged: int) -> tuple[float, float]:
-    """The 95 % interval of a share. Source: E. B. Wilson, JASA 22 (1927)."""
+    """The 95 % interval of a share. Source: E. B. Wilson, JASA 22 (1927).
+
+    Imports scipy.stats, which takes most of a second: a page sent to somebody shows no interval.
+    """
     if judged == 0:
         return 0.0, 1.0
-    z = 1.96
-    share = right / judged
-    middle = share + z * z / (2 * judged)
-    width = z * math.sqrt(share * (1 - share) / judged + z * z / (4 * judged * judged))
-    scale = 1 + z * z / judged
-    return max(0.0, (middle - width) / scale), min(1.0, (middle + width) / scale)
+    from scipy.stats import binomtest
+
+    bounds = binomtest(right, judged).proportion_ci(CONFIDENCE, method="wilson")
+    return float(bounds.low), float(bounds.high)
 
 
 def disagreements(known: Sequence[Example]) -> tuple[str, ...]:
     """Incidents where a human and chaos said different things: a measured error rate of the human label source."""
-    said: dict[str, dict[str, bool]] = {}
+    by_source: dict[str, dict[str, bool]] = {}
     for example in known:
-        said.setdefault(example.incident_id, {})[example.source] = example.warranted
-    return tuple(sorted(one for one, by in said.items() if len(by) == 2 and by["human"] != by["chaos"]))
+        by_source.setdefault(example.incident_id, {})[example.source] = example.warranted
+    return tuple(sorted(i for i, said in by_source.items() if len(said) == 2 and said["human"] != said["chaos"]))

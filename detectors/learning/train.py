@@ -20,7 +20,7 @@ import numpy.typing as npt
 from detectors.learning.examples import SOURCES, Example
 from detectors.learning.features import NAMES, evidence, features, group
 from detectors.learning.model import BORROWED, DEFAULT_GUARD, FalsePage, Group, Guard, LearnedModel
-from detectors.learning.track_record import tally, verdicts
+from detectors.learning.track_record import TrackRecord, record, tally, verdicts
 
 Floats = npt.NDArray[np.float64]
 
@@ -60,24 +60,15 @@ def train(examples: Sequence[Example], guard: Guard = DEFAULT_GUARD) -> LearnedM
     solved = [round(float(value), 6) for value in _fit(x, y, weight, penalty, prior)]
     first_detector = 1 + len(NAMES)
     first_group = first_detector + len(detectors)
-    counts = {one: _counts(examples, *one) for one in groups}
     return LearnedModel(
         bias=solved[0],
         weights=tuple(solved[1:first_detector]),
         detectors={
-            detector: Group(
-                intercept=solved[first_detector + i],
-                right=sum(counts[one][0] for one in groups if one[0] == detector),
-                wrong=sum(counts[one][1] for one in groups if one[0] == detector),
-            )
+            detector: _group(solved[first_detector + i], record(examples, detector, None))
             for i, detector in enumerate(detectors)
         },
         groups={
-            f"{detector}|{service}": Group(
-                intercept=solved[first_group + i],
-                right=counts[detector, service][0],
-                wrong=counts[detector, service][1],
-            )
+            f"{detector}|{service}": _group(solved[first_group + i], record(examples, detector, service))
             for i, (detector, service) in enumerate(groups)
         },
         strictness=_strictness(examples, groups, guard),
@@ -112,10 +103,8 @@ def _fit(x: Floats, y: Floats, weight: Floats, penalty: Floats, prior: Floats) -
     return solution
 
 
-def _counts(examples: Sequence[Example], detector: str, service: str) -> tuple[int, int]:
-    """How often a detector was right and wrong on a service."""
-    right, judged = tally([example for example in examples if group(example.finding) == (detector, service)])
-    return right, judged - right
+def _group(intercept: float, known: TrackRecord) -> Group:
+    return Group(intercept=intercept, right=known.right, wrong=known.judged - known.right)
 
 
 def _false_pages(examples: Sequence[Example]) -> tuple[FalsePage, ...]:

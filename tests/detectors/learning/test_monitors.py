@@ -53,7 +53,7 @@ def test_a_broken_upgrade_is_caught_in_shadow(scene: Scene) -> None:
     """Both monitors name what it would do: miss pages by label, and suppress nearly all that was worth one."""
     label_seven(scene)
     model = put_model(scene.db, registry.NAME, broken().to_bytes(), {}, scene.clock.now())
-    with pytest.raises(StateError, match=r"by chaos labels it would miss 3 page\(s\).*suppresses 100%"):
+    with pytest.raises(StateError, match=r"by chaos labels it would miss 3 warranted page\(s\).*suppresses 100%"):
         registry.promote(scene.db, model.version, actor="ana", now=scene.clock.now(), rules=QUICK)
     learner = Learner(scene.db, scene.clock, LearningConfig(gate=QUICK))
     for _ in range(3):
