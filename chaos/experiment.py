@@ -31,7 +31,7 @@ from watchkeeper.target import PROBE, Experience, Target
 
 # The longest that anybody has to wait for the end of a fault whose injector was killed.
 LONGEST_BOUND_S = 300.0
-STEADY_WITHIN_S = 15.0
+STEADY_WITHIN_S = 15.0  # how long the target may take to be steady, before and after
 # A span counts as without harm when probes leave their tolerance for so many seconds: one slow page is no incident.
 HARMED_SECONDS_AT_MOST = 3
 LOOK_EVERY_S = 1.0  # the target measures what customers see once a second

@@ -18,10 +18,10 @@ from watchkeeper.errors import ChaosError
 from watchkeeper.target import HostAccess, Lease, ProbeSample, ServiceStatus, Target
 from watchkeeper.vocabulary import Mechanism
 
-BASELINE_REQUESTS = 5
-PROOF_WITHIN_S = 12.0
+BASELINE_REQUESTS = 5  # their median is what a request took before
+PROOF_WITHIN_S = 12.0  # twice the time-out of a probe for each request that is needed, and some more
 FEWEST_PROBES = 24  # before a fault counts as without effect: on a busy machine they take longer than the time above
-PROBE_EVERY_S = 0.15
+PROBE_EVERY_S = 0.15  # about the rate at which a service is asked by its callers
 # A service counts as healthy before the fault when all but one of the requests above succeed.
 TOLERATED_FAILURES = 1
 

@@ -112,7 +112,7 @@ def _replace(path: Path, row: dict[str, Any]) -> None:
     rows = [known for known in _rows(path) if known.get("id") != row["id"]]
     draft = path.with_suffix(".draft")
     with draft.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(one) + "\n" for one in (*rows, row))
+        file.writelines(json.dumps(kept) + "\n" for kept in (*rows, row))
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)

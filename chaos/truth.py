@@ -120,7 +120,7 @@ def _joined(connection: Connection, truth: ExperimentTruth, until: datetime) -> 
     query = select(findings.c.incident_id).where(
         span, findings.c.service.in_(truth.services), findings.c.incident_id.is_not(None)
     )
-    return [str(one) for one in connection.scalars(query.distinct())]
+    return [str(incident_id) for incident_id in connection.scalars(query.distinct())]
 
 
 def _label(connection: Connection, truth: ExperimentTruth, incident_id: str, now: datetime) -> None:

@@ -48,7 +48,7 @@ def _play(story: Story, seed: int, notify: Notify) -> _Played:
     silent = [verdict["incident"] for verdict in shadow if not verdict["would_page"]]
     notify(f"learned: {len(after)} model versions; the newest would not have paged for {silent or 'none'}")
     own = {report.incident for report in faults}
-    extra = [one for one in loop.incidents.list(limit=200) if one.delivered and one.id not in own]
+    extra = [incident for incident in loop.incidents.list(limit=200) if incident.delivered and incident.id not in own]
     return _Played(
         faults=tuple(faults),
         problems=tuple(problems),

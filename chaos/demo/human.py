@@ -16,10 +16,10 @@ import httpx
 
 from chaos.demo.processes import Patience
 
-NOTICES_AFTER_S = 1.0
-READS_FOR_S = 2.0
-LOOKS_EVERY_S = 0.4
-GIVES_UP_AFTER_S = 90.0
+NOTICES_AFTER_S = 1.0  # after a page: a fast human
+READS_FOR_S = 2.0  # before approving a runbook
+LOOKS_EVERY_S = 0.4  # at the channel
+GIVES_UP_AFTER_S = 90.0  # waiting for recovery; then they resolve
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,9 +27,9 @@ from watchkeeper.errors import ChaosError, TargetError
 from watchkeeper.roles.up import Interrupted, Supervisor, stopping_on_signals
 from watchkeeper.target import Target
 
-RATE_PER_S = 16.0
-WARM_UP_S = 60.0
-FAULT_BOUND_S = 280.0
+RATE_PER_S = 16.0  # customers' requests: what two cores bear beside every role
+WARM_UP_S = 60.0  # long enough to have a look around
+FAULT_BOUND_S = 280.0  # a human who sees this for the first time may take minutes
 # What shows itself most plainly to somebody who sees this for the first time.
 FIRST_FAULTS = ("bad_deploy", "latency", "db_lock", "hang")
 

@@ -36,12 +36,12 @@ class Loop:
 
     def opened_since(self, since: float) -> list[Incident]:
         """Incidents opened after a Unix time, oldest first."""
-        incidents = [one for one in self.incidents.list(limit=200) if one.opened_at.timestamp() >= since]
-        return sorted(incidents, key=lambda one: one.opened_at)
+        incidents = [incident for incident in self.incidents.list(limit=200) if incident.opened_at.timestamp() >= since]
+        return sorted(incidents, key=lambda incident: incident.opened_at)
 
     def pages_between(self, since: float, until: float) -> int:
         """Incidents whose page a human got in that time."""
-        stamps = [paged_at(one) for one in self.incidents.list(limit=200)]
+        stamps = [paged_at(incident) for incident in self.incidents.list(limit=200)]
         return sum(stamp is not None and since <= stamp < until for stamp in stamps)
 
     def model_versions(self) -> list[dict[str, Any]]:
@@ -52,7 +52,7 @@ class Loop:
 
     def would_have_changed(self) -> list[dict[str, Any]]:
         """The newest shadow version's verdicts: which incidents it would not have paged for."""
-        shadows = [one for one in self.model_versions() if one["stage"] in ("shadow", "canary")]
+        shadows = [version for version in self.model_versions() if version["stage"] in ("shadow", "canary")]
         if not shadows:
             return []
         newest = shadows[-1]

@@ -19,7 +19,7 @@ from watchkeeper.errors import WatchkeeperError
 from watchkeeper.roles.startup import STILL_S, Movement, mark_of_process
 from watchkeeper.roles.up import Interrupted
 
-STOP_WITHIN_S = 10.0
+STOP_WITHIN_S = 10.0  # then it is killed
 
 
 class Shop:

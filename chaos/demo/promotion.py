@@ -19,10 +19,10 @@ from watchkeeper.state.models import at_stage, promotion_records, versions
 from watchkeeper.vocabulary import Finding
 
 OPERATOR: Final = "operator"
-VERSION_WITHIN_S: Final = 20.0
+VERSION_WITHIN_S: Final = 20.0  # of the last label: training takes seconds
 GATE_WITHIN_S: Final = 5.0  # beyond what it wants a version to be watched
 TAKEN_UP_S: Final = 8.0  # the watch role reads the registry every few seconds
-INCIDENTS: Final = 500
+INCIDENTS: Final = 500  # more than a trial opens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +92,14 @@ class Operator:
             version=self._version,
             reason=self._reason,
             records=tuple(
-                {"version": one.version, "stage": one.stage, "actor": one.actor, "at": one.at.isoformat(), **one.record}
-                for one in promotion_records(self._db, registry.NAME)
+                {
+                    "version": made.version,
+                    "stage": made.stage,
+                    "actor": made.actor,
+                    "at": made.at.isoformat(),
+                    **made.record,
+                }
+                for made in promotion_records(self._db, registry.NAME)
             ),
             rolled_back_to=back_to,
             findings_compared=len(self._findings),
@@ -122,4 +128,4 @@ def _candidate(db: Database) -> int:
     """The version that a human would promote next: the canary, else the newest in shadow; 0 where there is none."""
     if canary := at_stage(db, registry.NAME, "canary"):
         return canary.version
-    return max((one.version for one in versions(db, registry.NAME) if one.stage == "shadow"), default=0)
+    return max((version.version for version in versions(db, registry.NAME) if version.stage == "shadow"), default=0)

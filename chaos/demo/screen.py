@@ -25,7 +25,7 @@ MARKS = {
     "recovered": "green",
     "resolved": "green",
 }
-LINES = 14
+LINES = 14  # of the timeline: a terminal of 24 rows holds it
 
 
 def print_report(report: Report) -> None:

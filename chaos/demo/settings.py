@@ -17,9 +17,9 @@ from chaos.shop.topology import PLANS
 from runbooks.runbook import BUILT_IN
 from watchkeeper.config import Config, load
 
-KEPT_RUNS = 5
+KEPT_RUNS = 5  # older ones are deleted
 TARGET_TOKEN_ENV = "WATCHKEEPER_DEMO_TARGET_TOKEN"  # noqa: S105 - the name of a variable, not a secret
-SCRAPED = ("web", "orders", "payments")
+SCRAPED = ("web", "orders", "payments")  # their Prometheus pages; all services export OTLP besides
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from chaos.shop.running import shop_target
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.roles.up import Interrupted, Supervisor, stopping_on_signals
 
-RATE_PER_S = 16.0
+RATE_PER_S = 16.0  # customers' requests: what two cores bear beside every role
 Notify = Callable[[str], None]
 Played = TypeVar("Played")
 

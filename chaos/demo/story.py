@@ -25,23 +25,23 @@ from watchkeeper.roles.startup import STILL_S
 from watchkeeper.target import Target
 from watchkeeper.vocabulary import Diagnosis
 
-WARM_UP_S = 45.0
-CONTROL_S = 122.0
-LONGEST_WARM_UP_S = 1200.0
-REPORT_EVERY_S = 15.0
+WARM_UP_S = 45.0  # the shortest after which baselines were ready on an idle machine
+CONTROL_S = 122.0  # two minutes, and the second that a look takes
+LONGEST_WARM_UP_S = 1200.0  # on a busy machine
+REPORT_EVERY_S = 15.0  # while it waits
 OWN = "watchkeeper-"
-FAULT_HOLDS_S = 55.0
-LEAST_HOLD_S = 25.0
+FAULT_HOLDS_S = 55.0  # for the loop to detect, page, act and recover
+LEAST_HOLD_S = 25.0  # for a fault that comes late in the run
 # The whole run lasts at most ten minutes: when faults take longer than planned, the last ones get less patience.
 WHOLE_RUN_S = 575.0
-FAULT_TAKES_S = 64.0
-LATE_RESOLVE_S = 20.0
+FAULT_TAKES_S = 64.0  # with proof, recovery and the calm after it
+LATE_RESOLVE_S = 20.0  # a human resolves a moment after the recovery
 # Findings that begin this soon after a resolve count as the old incident's aftermath, so wait it out.
 QUIET_BETWEEN_S = 22.0
-STILL_OPEN_S = 20.0
-LEARNING_WITHIN_S = 15.0
-BOUND_S = 100.0
-STEADY_WITHIN_S = 20.0
+STILL_OPEN_S = 20.0  # what is open for longer is reported
+LEARNING_WITHIN_S = 15.0  # training takes seconds
+BOUND_S = 100.0  # more than any fault holds; the lease if the demo is killed
+STEADY_WITHIN_S = 20.0  # restarts in a shop that shares two cores with every role
 # What the demo breaks; faults of other packages are not part of it.
 FAULTS = ("latency", "bad_deploy", "kill", "hang", "cpu_hog", "db_lock")
 
@@ -122,8 +122,9 @@ class Story:
         seen: object = None
         moved = reported = 0.0
         for waited in self.patience.every(1.0, LONGEST_WARM_UP_S):
-            known = {name: one for name, one in read_readiness(self.loop.db).items() if not name.startswith(OWN)}
-            learning = sorted(name for name, one in known.items() if one.stage == "learning")
+            recorded = read_readiness(self.loop.db)
+            known = {name: readiness for name, readiness in recorded.items() if not name.startswith(OWN)}
+            learning = sorted(name for name, readiness in known.items() if readiness.stage == "learning")
             if known and not learning:
                 self.whole_run_s += waited
                 return
@@ -193,7 +194,8 @@ class Story:
                 break
         else:
             self.notify("  an incident is still open")
-        resolved = [one.resolved_at.timestamp() for one in self.loop.incidents.list(limit=20) if one.resolved_at]
+        newest = self.loop.incidents.list(limit=20)
+        resolved = [incident.resolved_at.timestamp() for incident in newest if incident.resolved_at]
         self.patience.sleep(max(resolved, default=0.0) + QUIET_BETWEEN_S - time.time())
 
     def learn(self, before: list[dict[str, object]]) -> list[dict[str, object]]:
@@ -244,7 +246,7 @@ class Story:
     def first(self, since: float) -> Incident | None:
         """The incident of the fault that began at `since`: the first one opened after it."""
         opened = self.loop.opened_since(since)
-        paged = [one for one in opened if one.severity == "page"]
+        paged = [incident for incident in opened if incident.severity == "page"]
         return next(iter(paged or opened), None)
 
     def _await_resolved(self, since: float) -> Incident | None:

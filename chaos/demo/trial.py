@@ -30,8 +30,8 @@ from chaos.scorecard import Scored, score
 from chaos.shop.topology import PLANS
 from watchkeeper.errors import ChaosError, TargetError
 
-CHANGE_LASTS_S = 30.0
-PAGE_MAY_COME_S = 12.0
+CHANGE_LASTS_S = 30.0  # as long as a cold cache takes, and some more
+PAGE_MAY_COME_S = 12.0  # telemetry and detectors are that late
 # A cold cache causes false pages most often, so it comes most often.
 MIX = ("cold_deploy", "batch_job", "cold_deploy", "harmless_deploy", "cold_deploy", "load_wave")
 LABELS = 10  # before anything is promoted
@@ -224,14 +224,15 @@ class _Trial:
                 hurt += not all(probe.holds(story.target)[0] for probe in STEADY_STATE)
         story.patience.sleep(PAGE_MAY_COME_S)
         for _ in story.patience.every(0.5, LATE_RESOLVE_S + CHANGE_LASTS_S):
-            if all(one.human_state == "resolved" or not one.delivered for one in story.loop.opened_since(since)):
+            opened = story.loop.opened_since(since)
+            if all(incident.human_state == "resolved" or not incident.delivered for incident in opened):
                 break
         opened = story.loop.opened_since(since)
         benign = hurt <= HARMED_SECONDS_AT_MOST
         if benign:  # else a page was right, whatever caused it
             story.truth_kept().control(since, time.time(), f"{step.name} in {step.service}: customers stayed well")
             story.loop.settle()
-        paged = [one for one in opened if paged_at(one)]
+        paged = [incident for incident in opened if paged_at(incident)]
         report = BenignChangeReport(
             name=step.name,
             service=step.service,
@@ -239,24 +240,24 @@ class _Trial:
             benign=benign,
             hurt_seconds=hurt,
             opened=len(opened),
-            paged=tuple(one.id for one in paged),
-            titles=tuple(one.title for one in opened),
+            paged=tuple(incident.id for incident in paged),
+            titles=tuple(incident.title for incident in opened),
         )
         story.notify(f"● {step.name} in {step.service}: {len(paged)} pages, {len(opened)} incidents, hurt {hurt} s")
         return report
 
 
 def _half(faults: Sequence[FaultReport], benign_changes: Sequence[BenignChangeReport]) -> Half:
-    benign = [one for one in benign_changes if one.benign]
-    real = [one for one in faults if one.took_effect]
-    pages = sum(len(one.paged) for one in benign)
+    benign = [change for change in benign_changes if change.benign]
+    real = [report for report in faults if report.took_effect]
+    pages = sum(len(change.paged) for change in benign)
     return Half(
         benign_changes=len(benign_changes),
         benign=len(benign),
-        benign_changes_paged=sum(bool(one.paged) for one in benign),
+        benign_changes_paged=sum(bool(change.paged) for change in benign),
         false_pages=pages,
         false_page_rate=round(pages / max(len(benign), 1), 3),
         faults=len(faults),
         took_effect=len(real),
-        recall=round(sum(one.paged_s is not None for one in real) / max(len(real), 1), 3),
+        recall=round(sum(report.paged_s is not None for report in real) / max(len(real), 1), 3),
     )

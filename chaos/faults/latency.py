@@ -15,7 +15,7 @@ from watchkeeper.errors import ChaosError
 from watchkeeper.target import HOST, LEASE, Lease, ProbeSample, Target
 from watchkeeper.vocabulary import Mechanism
 
-DRAIN_S = 1.5
+DRAIN_S = 1.5  # requests on the old path take at most so long
 PROXY_OUTLIVES_S = 10.0  # the lease leads callers past it before it ends
 PROVEN_SHARE = 0.6  # of the delay: answers vary by as much on a busy machine
 PROXY = Path(__file__).with_name("tcp_proxy.py")

@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 
-TRIES = 5
+TRIES = 5  # eight seconds in all: a receiver that restarts is back by then
 log = logging.getLogger("shop.changes")
 
 

@@ -33,7 +33,7 @@ from chaos.shop.topology import BY_NAME, STATS_FILE
 from watchkeeper.errors import ChaosError
 
 Body = Mapping[str, Any]
-LONGEST_LEASE_S = 600.0
+LONGEST_LEASE_S = 600.0  # nothing stays broken for longer
 
 
 class Control:

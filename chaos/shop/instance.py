@@ -34,9 +34,9 @@ from watchkeeper.child_process import end_with_parent
 
 ERROR_SHARE = 0.7  # of the requests that a version with the defect "errors" fails
 COLD_FOR_S = 20.0  # how long a version with the defect "cold" fills its cache
-COLD_MISS_S = 0.12
-LONGEST_BURN_S = 120.0
-NICER = 5
+COLD_MISS_S = 0.12  # what a request takes longer meanwhile
+LONGEST_BURN_S = 120.0  # the loop ends by itself
+NICER = 5  # steps of niceness: other processes of the machine keep their share
 
 log = logging.getLogger("shop")
 

@@ -22,10 +22,10 @@ from chaos.shop.mesh import Routes
 from chaos.shop.topology import PRODUCTS, STATS_FILE
 from watchkeeper.child_process import end_with_parent
 
-WAVE_PERIOD_S = 240.0
-WAVE_HEIGHT = 0.15
-TIMEOUT_S = 4.0
-MOST_AT_ONCE = 200
+WAVE_PERIOD_S = 240.0  # a day's rhythm in four minutes
+WAVE_HEIGHT = 0.15  # of the rate, up and down
+TIMEOUT_S = 4.0  # customers leave
+MOST_AT_ONCE = 200  # beyond it a customer is turned away
 RATE_FILE = "load-factor"
 # Journey → share of arrivals. Every service gets several requests a second.
 JOURNEYS = {"home": 0.17, "product": 0.30, "cart": 0.20, "checkout": 0.20, "order": 0.13}

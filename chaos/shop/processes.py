@@ -20,9 +20,9 @@ from chaos.shop.mesh import write_routes
 from chaos.shop.topology import FIRST_VERSION, PLANS, InstanceSpec, database_path
 from watchkeeper.errors import ChaosError
 
-READY_WITHIN_S = 60.0
-DRAIN_S = 0.3
-STOP_WITHIN_S = 3.0
+READY_WITHIN_S = 60.0  # a second or two on an idle machine
+DRAIN_S = 0.3  # callers have read the new route by then
+STOP_WITHIN_S = 3.0  # then it is killed
 
 
 @dataclass(slots=True, kw_only=True)

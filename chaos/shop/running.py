@@ -15,7 +15,7 @@ from watchkeeper.errors import ChaosError
 from watchkeeper.target import DEFAULT_KIND, Target, TargetSettings, open_target
 
 START_WITHIN_S = 300.0  # two seconds on an idle machine
-STOP_WITHIN_S = 15.0
+STOP_WITHIN_S = 15.0  # it ends its services first
 
 
 def running_shop(data_dir: Path) -> Target:

@@ -27,9 +27,9 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from chaos.shop.topology import InstanceSpec
 
-EXPORT_EVERY_MS = 1000
-METRICS_EVERY_MS = 5000
-EXPORT_TIMEOUT_S = 2
+EXPORT_EVERY_MS = 1000  # traces and logs
+METRICS_EVERY_MS = 5000  # as a scrape would
+EXPORT_TIMEOUT_S = 2  # a receiver that is away must not fill the queues
 # What an operator asks about a process. The rest of the default set repeats these under older names.
 PROCESS_METRICS: dict[str, list[str] | None] = {
     "process.cpu.utilization": None,
