@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from watchkeeper.config import Config
+from watchkeeper.parts import GROUPS
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("watchkeeper", "collectors", "detectors", "rca", "alerting", "dashboard", "runbooks", "chaos")
@@ -70,3 +71,18 @@ def _default(key: str) -> str:
     if isinstance(value, dict):
         return str(value).replace("'", "")
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def test_the_examples_of_the_documentation_are_those_that_are_tested() -> None:
+    """docs/extending.md shows the example package word for word: every file of it, and no part that is not in it."""
+    package = ROOT / "tests" / "example_plugin"
+    files = [package / "pyproject.toml", *sorted((package / "queue_parts").glob("[!_]*.py"))]
+    text = (ROOT / "docs" / "extending.md").read_text()
+    blocks = re.findall(r"^```(?:python|toml)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    missing = [path.name for path in files if path.read_text() not in blocks]
+    assert missing == []
+    modules = {path.stem for path in files}
+    assert {name for block in blocks for name in re.findall(r"from queue_parts\.(\w+)", block)} <= modules
+    assert {kind for block in blocks for kind in re.findall(r'"watchkeeper\.(\w+)"\]', block)} == {
+        group.removeprefix("watchkeeper.") for group in GROUPS.values()
+    }
