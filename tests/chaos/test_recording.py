@@ -14,6 +14,7 @@ import yaml
 from sqlalchemy import select
 
 from alerting.incidents.commands import Incidents
+from chaos.commands.experiment import PROOF_AND_REVERT_S
 from chaos.experiment import Experiment, run
 from chaos.fault import Truth
 from chaos.journal import ExperimentTruth, outcomes
@@ -105,8 +106,13 @@ def test_a_run_that_is_killed_is_settled_all_the_same(shop: RunningShop, config:
         assert process.stderr is not None
         assert any("took effect" in line for line in process.stderr)
         process.send_signal(signal.SIGKILL)
-    (journal,) = Records(settings.data_dir / "chaos").history()
+    records = Records(settings.data_dir / "chaos")
+    (journal,) = records.history()
     assert (journal.status, journal.fault, journal.target) == ("cut short", "latency", "cart")
+    assert journal.effect.proved
+    truth = json.loads((settings.data_dir / "chaos" / "chaos-truth.jsonl").read_text().splitlines()[-1])
+    assert (truth["id"], truth["cut_short"], truth["took_effect"]) == (journal.id, True, True)
+    assert truth["ended_at"] - truth["injected_at"] == pytest.approx(5 + PROOF_AND_REVERT_S, abs=1)
     running = recorded(db)
     assert running is not None
     assert running.target == shop.target.name
@@ -116,6 +122,8 @@ def test_a_run_that_is_killed_is_settled_all_the_same(shop: RunningShop, config:
     assert [(label.incident_id, label.cause) for label in labels(db)] == [(incident_id, "cart")]
     db.close()
     until(lambda: (seen := shop.target.probe("cart")).ok and seen.seconds < 0.4, what="the end of its fault")
+    run(Experiment(fault=faults()["kill"], service="shipping", bound_s=30), shop.target, records, lambda _: None)
+    assert [one.id for one in records.history()][:-1] == [journal.id]
 
 
 def test_what_cannot_be_recorded_is_not_broken(shop: RunningShop) -> None:
