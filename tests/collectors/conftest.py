@@ -9,6 +9,8 @@ import httpx
 import pytest
 
 from bench.own_roles import OwnRoles
+from tests.collectors.pages import Target
+from tests.collectors.scrapes import TEXT
 from tests.waiting import until
 
 
@@ -43,3 +45,12 @@ def rows(roles: OwnRoles) -> Callable[..., list[dict[str, object]]]:
         return found
 
     return wait
+
+
+@pytest.fixture
+def target() -> Iterator[Target]:
+    """A target that serves the text format."""
+    made = Target()
+    made.page = TEXT
+    yield made
+    made.close()
