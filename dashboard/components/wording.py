@@ -87,9 +87,9 @@ def duration(span: timedelta | float) -> str:
     return f"{days} d {hours} h" if hours else f"{days} d"
 
 
-def count(number: int, one: str, many: str | None = None) -> str:
+def count(number: int, singular: str, plural: str | None = None) -> str:
     """`1 service`, `3 services`."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
 def listed(words: Sequence[str]) -> str:

@@ -92,7 +92,7 @@ def intruding(request: PageRequest) -> Any:
     return [*good(request), html.Div(id="search")]
 
 
-def restless(request: PageRequest) -> Any:
+def changing(request: PageRequest) -> Any:
     """Renders something else each time."""
     return [*good(request), str(next(_CALLS))]
 
@@ -120,7 +120,7 @@ def test_a_good_page_passes(check: conformance.Check, site: ExampleSite) -> None
         (silent, conformance.it_reports_that_the_database_is_broken),
         (writing, conformance.it_only_reads),
         (intruding, conformance.it_keeps_to_its_own_ids),
-        (restless, conformance.it_renders_the_same_twice),
+        (changing, conformance.it_renders_the_same_twice),
     ],
 )
 def test_a_broken_page_is_refused(render: Any, check: conformance.Check, site: ExampleSite) -> None:

@@ -65,10 +65,11 @@ def test_a_strangers_page_stands_where_it_asks_to() -> None:
 
 def test_an_address_opens_its_page_with_its_argument() -> None:
     """The last part is decoded; an unknown address opens a page that names it."""
-    found = pages()
-    assert (found.open("/incidents/inc%2F1").name, found.open("/incidents/inc%2F1").argument) == ("incident", "inc/1")
-    assert found.open("/traces/abc").title == "Trace abc"
-    assert [found.open(path).name for path in ("/", "/incidents", "/incidents/", "/a/b/c", "")] == [
+    registered = pages()
+    opened = registered.open("/incidents/inc%2F1")
+    assert (opened.name, opened.argument) == ("incident", "inc/1")
+    assert registered.open("/traces/abc").title == "Trace abc"
+    assert [registered.open(path).name for path in ("/", "/incidents", "/incidents/", "/a/b/c", "")] == [
         "overview", "incidents", "incidents", "none", "overview",
     ]  # fmt: skip
 
@@ -84,11 +85,11 @@ def test_an_address_opens_its_page_with_its_argument() -> None:
 )
 def test_a_page_that_cannot_be_loaded_shows_why_in_its_place(value: str, reason: str, request_of: PageRequest) -> None:
     """The others are there, and its own address and its link in the navigation show the reason."""
-    found = pages(mine=value)
-    assert [page.title for page in found.navigation][-1] == "mine"
-    assert reason in str(rendered(found.open("/mine"), request_of))
-    assert reason in found.broken[0].reason
-    assert found.open("/services").name == "services"
+    registered = pages(mine=value)
+    assert [page.title for page in registered.navigation][-1] == "mine"
+    assert reason in str(rendered(registered.open("/mine"), request_of))
+    assert reason in registered.broken[0].reason
+    assert registered.open("/services").name == "services"
 
 
 def test_a_page_that_raises_shows_a_defect_in_its_place(request_of: PageRequest) -> None:

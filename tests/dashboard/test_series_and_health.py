@@ -88,7 +88,7 @@ def test_a_ticket_degrades_and_a_silence_silences() -> None:
 
 
 def test_states_differ_in_shape_and_mark_not_only_in_colour() -> None:
-    """Nobody needs to see colours to tell two states apart."""
+    """Nobody needs to see colours to distinguish two states."""
     assert len({MARKS[state] for state in WORST_FIRST}) == len(WORST_FIRST)
     assert len({SHAPES[state] for state in WORST_FIRST}) == len(WORST_FIRST)
 

@@ -127,8 +127,8 @@ def test_the_transcript_is_true(tmp_path: Path) -> None:
 
 def test_the_readmes_commands_work(tmp_path: Path) -> None:
     """README's "Run it", word for word: Enter at each question, then doctor. `up` after them is the transcript's."""
-    block = (ROOT / "README.md").read_text().split("## Run it")[1].split("\n\nthen point")[0].split("\n\n(")[0]
-    install, *commands = [line.strip() for line in block.splitlines() if line.strip()]
+    section = (ROOT / "README.md").read_text().split("## Run it")[1].split("\n## ")[0]
+    install, *commands = [line.strip() for line in section.splitlines() if line.startswith("    ")]
     assert install == "make install"
     *commands, last = commands
     assert len(commands) == 2
