@@ -31,28 +31,34 @@ def renderer(pages: Pages, sources: Sources, who: Who) -> Callable[..., Any]:
     """The callback's function. A refresh goes to the browser as data, which refresh.js compares with the page."""
 
     def render(
-        path: str | None, search: str | None, stored: Mapping[str, Any] | None, _tick: object, _pulse: object
+        path: str | None,
+        search: str | None,
+        stored: Mapping[str, Any] | None,
+        _tick: object,
+        pulse: Mapping[str, Any] | None,
     ) -> Any:
         if not stored:
             raise PreventUpdate  # the browser has not sent its theme and time zone yet
-        refreshed = set(ctx.triggered_prop_ids) == {"tick.data"}
+        at = f"{path}{search or ''}"
+        # On a slow machine a tick overtakes the first answer, which the browser then drops: answer in full once more.
+        refreshed = set(ctx.triggered_prop_ids) == {"tick.data"} and (pulse or {}).get("at") == at
         view = parse(path, search)
         reader = viewer(stored, sources.now())
         opened = pages.open(view.path)
         with RENDERED.labels(page=opened.name).time():
             shown = rendered(opened, PageRequest(sources=sources, view=view, viewer=reader, argument=opened.argument))
         choices, open_incidents = _search_choices(pages, sources, view)
-        pulse = {
+        now = {
+            "at": at,
             "title": page_text(opened.title, 100),
             "nav": opened.page.marked,
             "open": open_incidents,
             "share": view.frozen(reader.now),
         }
         if refreshed:
-            fresh = {"at": f"{path}{search or ''}", "tree": shown}
-            return no_update, fresh, pulse, _session(who()), no_update, no_update, no_update
+            return no_update, {"at": at, "tree": shown}, now, _session(who()), no_update, no_update, no_update
         ranges, chosen = range_choices(view, reader)
-        return shown, no_update, pulse, _session(who()), choices, ranges, chosen
+        return shown, no_update, now, _session(who()), choices, ranges, chosen
 
     return render
 

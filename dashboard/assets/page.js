@@ -5,8 +5,9 @@ window.dash_clientside.watchkeeper = (function () {
 
   // ---- called by Dash -------------------------------------------------------------------------------
   const page = {
-    // A hidden tab asks for nothing; it catches up when it is shown again.
-    tick: (n) => (document.hidden ? skip() : n),
+    // A hidden tab asks for nothing; it catches up when it is shown again. Nor does one that waits for an answer: Dash
+    // would drop that answer for the next one, and a page that takes longer than a tick would never be shown.
+    tick: (n) => (document.hidden || document.querySelector("#live[data-dash-is-loading], #range[data-dash-is-loading]") ? skip() : n),
     // Answers to a question that is no longer asked (the reader went elsewhere) are dropped.
     refresh: (fresh) => {
       if (fresh && fresh.at === window.location.pathname + window.location.search) window.watchkeeperRefresh.show("live", fresh.tree);

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from detectors.learning.suppression import barred
 from tests.browser.conftest import Site, open_incident
@@ -140,6 +141,23 @@ def test_the_address_holds_range_and_selection(page: Page, show: Show) -> None:
     show("/services?from=2026-01-01T00:00:00Z&to=2026-01-01T01:00:00Z")
     expect(page.locator("#range")).to_have_value("Thu 1 Jan 09:00 – 10:00")  # Tokyo's wall clock
     expect(page.locator("#live")).to_contain_text("No service has reported in this time range")
+
+
+def test_a_slow_answer_is_not_dropped_for_the_next_refresh(page: Page, site: Site) -> None:
+    """The first page takes longer than a refresh; it is shown all the same, with its time range."""
+    slow = []
+
+    def delay(route: Route) -> None:
+        if "range.value" in (route.request.post_data or "") and not slow:
+            slow.append(route.request.url)
+            time.sleep(7)  # more than one interval of the page's clock
+        route.continue_()
+
+    page.route("**/_dash-update-component", delay)
+    page.goto(f"{site.url}/services?range=15m")
+    expect(page.locator("#range")).to_have_value("Last 15m")
+    expect(page.locator("#live")).to_contain_text("payments")
+    assert len(slow) == 1
 
 
 def test_times_are_the_readers_with_utc_on_hover(page: Page, site: Site, show: Show) -> None:
