@@ -153,7 +153,7 @@ def test_a_slow_answer_is_not_dropped_for_the_next_refresh(page: Page, site: Sit
             time.sleep(7)  # more than one interval of the page's clock
         route.continue_()
 
-    page.route("**/_dash-update-component", delay)
+    page.route("**/_dash-update-component*", delay)
     page.goto(f"{site.url}/services?range=15m")
     expect(page.locator("#range")).to_have_value("Last 15m")
     expect(page.locator("#live")).to_contain_text("payments")
@@ -221,7 +221,7 @@ def test_a_suppressed_finding_can_be_reopened(page: Page, site: Site, signed_in:
         dialog.get_by_role("button", name=button).click()
         expect(dialog).to_have_count(0)
     expect(row).to_contain_text("reopened")
-    assert barred(site.database) == {"red.latency|depot-99"}
+    assert barred(site.database) == {("red.latency", "depot-99")}
     (entry,) = [entry for entry in audit_trail(site.database) if entry.action == "finding.reopened"]
     assert (entry.actor.name, entry.actor.via, entry.detail) == ("Ana Sousa", "dashboard", "customers called")
 
