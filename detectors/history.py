@@ -22,6 +22,7 @@ Floats = npt.NDArray[np.float64]
 SERIES = Gauge("watchkeeper_detector_series", "Series that a detector follows.", ["history"])
 DROPPED = Counter("watchkeeper_detector_series_dropped_total", "Series over the limit, not followed.", ["history"])
 SEPARATOR: Final = "\x1f"
+# Of the series followed: when as many have no data left, beginning anew makes room for those that were dropped.
 MOST_GONE: Final = 0.25
 
 

@@ -19,7 +19,7 @@ from detectors.detector import QUANTILES, Setup
 from watchkeeper.vocabulary import Window
 
 START: Final = 1_800_000_000  # a Friday, 08:00 UTC; divides by every bucket
-STEP_S: Final = 5
+STEP_S: Final = 5  # seconds in a bucket of requests
 ARRIVES_S: Final = 2.0  # after a bucket's end its rows are in the store
 Floats = npt.NDArray[np.float64]
 

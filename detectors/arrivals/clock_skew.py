@@ -23,8 +23,8 @@ VERSION: Final = "1"
 
 AGREE_S: Final = 1.0  # clocks that differ by less are kept in step by ordinary means
 SKEWED_S: Final = 2.0  # from here on a ticket: onsets and the order of causes are wrong by that much
-FEWEST_CALLS: Final = 5
-BUCKET_S: Final = 5.0
+FEWEST_CALLS: Final = 5  # calls of a pair before its offset is believed: one or two may be broken traces
+BUCKET_S: Final = 5.0  # of the request roll-up: its newest bucket ends up to so much later than its newest span
 MOST_TICKETS: Final = 50  # of the longest known: more would hide everything else
 
 

@@ -15,9 +15,10 @@ from watchkeeper.vocabulary import Window, utc
 
 # How often the newest data of each signal is looked up. Metric points come by the interval, and take longer to ask for.
 EVERY_S: Final[Mapping[Signal, float]] = {"spans": 10.0, "logs": 10.0, "metrics": 60.0}
-OFFSETS_EVERY_S: Final = 120.0
-OFFSETS_BACK_S: Final = 180.0
+OFFSETS_EVERY_S: Final = 120.0  # clocks drift over hours, and the query joins spans: two minutes are soon enough
+OFFSETS_BACK_S: Final = 180.0  # of calls that are compared: more than a look apart, so that none is left out
 # Rows are counted from a moment that moves only so often, so that a count that grows says that some came.
+# Longer than the longest time between two looks at a signal, so that counts of both begin at one moment.
 COUNTED_FROM_S: Final = 600
 AHEAD_FOR_S: Final = 120.0  # so long after the last row from the future its service's clock is told
 MOST_TOLD: Final = 20  # services beyond the bound that are told by name

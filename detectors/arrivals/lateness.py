@@ -31,7 +31,7 @@ LARGEST = Gauge("watchkeeper_telemetry_delay_seconds", "Delay of the latest serv
 PUNCTUAL_S: Final = 20.0  # a batch of five seconds, the ingest log and a busy machine
 STEP_S: Final = 30  # delays are rounded up to it: a multiple of every history's bucket
 SAMPLES: Final = 4  # advances that must agree before a service is judged later or earlier
-AGREE_S: Final = 30.0
+AGREE_S: Final = 30.0  # seconds by which they may differ: the rounding of a delay
 # Whoever is moved costs a read of the whole history: delays that come and go must not cost one at every look.
 MOVES_EVERY_S: Final = 60.0
 STUCK: Final = 2  # looks at which rows came without an advance: the clock that was ahead has been set

@@ -22,7 +22,7 @@ from watchkeeper.text import csv_cell
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-BATCH: Final = 5_000
+BATCH: Final = 5_000  # lines at once: enough that reading them costs little beside mining, little enough for any memory
 # A line ends at a line feed alone, as it does for sed, grep and an editor: a bare carriage return is text.
 _AS_LINES: Final[Any] = {"encoding": "utf-8", "errors": "replace", "newline": "\n"}
 

@@ -15,7 +15,7 @@ from detectors.learning.examples import Example
 from detectors.learning.suppression import Reopening
 from detectors.learning.track_record import verdicts, wilson
 
-SHIFT_HOURS: Final = 8
+SHIFT_HOURS: Final = 8  # three shifts a day, the usual working shift
 # Before so many cases a group is not called treated unfairly.
 LEAST_CASES: Final = 8
 NO_TEAM: Final = "no team"

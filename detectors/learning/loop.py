@@ -42,7 +42,7 @@ PREDICTION_SECONDS = Histogram("watchkeeper_model_prediction_seconds", "Time to 
 UNREADABLE = Counter("watchkeeper_model_unreadable_total", "Versions that could not be read: they decide nothing.")
 
 CODE: Final = "3"  # raise it when training changes
-TICKS_TIMED: Final = 30
+TICKS_TIMED: Final = 30  # a minute of ticks: the median of so many is no single hiccup
 # An alert may have begun weeks ago, or say that it began in the year 1: nobody looks for changes so far back.
 OLDEST_CHANGE: Final = timedelta(days=1)
 # What candidates judge beside the version that decides: the newest incidents, which are enough to show a difference.

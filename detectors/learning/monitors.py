@@ -24,10 +24,11 @@ VERSION: Final = "2"
 WATCHER: Final = "drift.watcher"
 RECENT: Final = 20  # incidents in the newer window
 BEFORE: Final = 10  # incidents that there must be before it
+# Chance at which a worse precision or recall opens a ticket: looked at every few labels, 5 % would cry wolf.
 SURE: Final = 0.01
 # Five inputs are compared at every label; the distance must be sure in all of that.
 SURE_OF_INPUTS: Final = 0.001
-SLOW_S: Final = 0.05
+SLOW_S: Final = 0.05  # of a tick of two seconds: beyond a fortieth, judging delays detection
 
 
 def watch_the_watcher(

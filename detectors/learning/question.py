@@ -18,7 +18,7 @@ from watchkeeper.state.models import at_stage
 from watchkeeper.vocabulary import Finding
 
 ENOUGH: Final = 8  # labels of a group after which its verdicts are hardly asked for
-WORTH: Final = 0.25
+WORTH: Final = 0.25  # of 1: below a quarter of the most that an answer can teach, nobody is asked
 
 About = Literal["warranted", "cause"]
 

@@ -32,13 +32,14 @@ STAGES = Gauge("watchkeeper_metric_series", "Metric series, by how far their bas
 
 VERSION: Final = "2"
 JUDGED: Final = 6  # buckets
-RARE: Final = 0.999
+RARE: Final = 0.999  # a score that a normal value reaches once in a thousand
 FAR_FOR: Final = 3  # buckets far out on one side, the first of them rare
 SHARE: Final = 0.15  # of the level: a smaller move is not worth a line, however steady the series was
-NAMED: Final = 3
+NAMED: Final = 3  # other series that a summary names: more do not fit a line
 READY: Final = 6  # values before a series is judged: a minute of ten-second buckets
+# Factors between units: of time, of share and percent, of powers of ten and of two.
 UNITS: Final = np.array([60.0, 100.0, 1000.0, 1024.0, 3600.0, 1e6, 1024.0**2, 1e9, 1024.0**3])
-UNIT_LIKENESS: Final = 0.04
+UNIT_LIKENESS: Final = 0.04  # how far a ratio may be from such a factor: the noise of the level before and after
 UNIT_TOLD_FOR: Final = 60  # buckets
 
 

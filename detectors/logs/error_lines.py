@@ -17,7 +17,7 @@ from detectors.simulated import Example, Simulated
 from watchkeeper.vocabulary import Finding, utc
 
 VERSION: Final = "1"
-JUDGED: Final = 12
+JUDGED: Final = 12  # buckets that the decision looks back over: one minute, as for requests
 BAD: Final = ("ERROR", "FATAL", "CRITICAL")
 
 

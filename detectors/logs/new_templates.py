@@ -31,17 +31,17 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 VERSION: Final = "1"
-STEP_S: Final = 10
-BUCKETS: Final = 90
-MOST_ROWS: Final = 20_000
+STEP_S: Final = 10  # seconds in a bucket: a burst of lines is over in some seconds
+BUCKETS: Final = 90  # a quarter of an hour: what a service logs in its usual course comes up within it
+MOST_ROWS: Final = 20_000  # bounds memory: 90 numbers of 8 bytes each, 14 MB
 KNOWN_FOR: Final = 9  # buckets that a service must have logged before anything of it can be new
 RECENT: Final = 6  # buckets in which a template still counts as new, and lines as a surge
 GONE: Final = 6  # buckets without a line before a steady template has vanished
 CHANCE: Final = 1e-4  # of as many new templates, lines, or as long a silence, by chance
-NEW_LINES: Final = 3.0
-SURGE_LINES: Final = 10.0
-SURGE_TIMES: Final = 3.0
-STEADY: Final = 0.9
+NEW_LINES: Final = 3.0  # lines: a kind that came once or twice may be a freak
+SURGE_LINES: Final = 10.0  # lines: fewer are no surge, however unusual
+SURGE_TIMES: Final = 3.0  # as often as usual at least: less is no surge to a human
+STEADY: Final = 0.9  # the share of its earlier buckets in which a steady template had lines
 SHOWN: Final = 120  # characters of a template
 
 TEMPLATES = Gauge("watchkeeper_log_templates", "Kinds of log lines that are followed, of all services.")

@@ -23,13 +23,13 @@ from detectors.simulated import Example, Requests, Simulated
 from watchkeeper.vocabulary import Finding, utc
 
 VERSION: Final = "1"
-STEP_S: Final = 30
+STEP_S: Final = 30  # seconds in a bucket: so many requests make a quantile of an operation
 JUDGED: Final = 2  # buckets in a row
-WARM: Final = 8
-LEAST_CALLS: Final = 20.0
+WARM: Final = 8  # buckets of the past: four minutes, of which a spread can be told
+LEAST_CALLS: Final = 20.0  # requests in a bucket: of twenty, one is beyond the 95th percentile
 CLEAR: Final = 4.5  # spreads
-TIMES: Final = 1.5
-MORE_MS: Final = 20.0
+TIMES: Final = 1.5  # as long as usual at least: what users notice of a slow tail
+MORE_MS: Final = 20.0  # and so much longer: below, nobody notices
 LOG_SPREAD: Final = 0.6  # of latencies within an operation; the noise of a quantile of few follows from it
 WORDS: Final = {
     "p50_ms": "half of the requests take",

@@ -36,17 +36,37 @@ LATELY: Final = 24  # buckets before those judged that say what traffic there is
 COMMON_SHARE: Final = 0.65
 COMMON_SERVICES: Final = 5
 COMMON_FOR: Final = 30
-SAMPLED: Final = 120
+SAMPLED: Final = 120  # buckets of the past that a median is taken of; the noise of one of 120 is a tenth of the spread
 LOOK: Final = COMMON_FOR + JUDGED
 # Alert once, then adapt: what has lasted this many buckets teaches the baseline after all. Budgets still see it.
-FROZEN: Final = 180
-KNOWN_ERRORS: Final = 5.0
-BUNCHED: Final = 20.0
+FROZEN: Final = 180  # a quarter of an hour: by then somebody has been paged and escalated to
+# The usual spread of log latency within one operation: of so many requests a mean is that uncertain, over their root.
+LOG_SPREAD: Final = 0.6
+LEAST_SPREAD: Final = 0.1  # of log latency: a level that never moved may still move by a tenth
+OWN_OF_COMMON: Final = 0.7  # how much of a shared slowdown may be a service's own: added to its noise
+PRIOR_ERRORS: Final = 0.5  # in PRIOR_CALLS requests are believed beforehand: one in a hundred fails
+PRIOR_CALLS: Final = 50.0
+NEWS_SCORE: Final = 2.0  # taken off the score of errors that users can hardly feel
+NEWS_TIMES: Final = 2.0  # as many errors as usual are no news yet
+HIGHEST_RATE: Final = 0.9  # of errors that may be usual: an operation that always fails still has news
+SMALLEST_CHANCE: Final = 1e-30  # that is told apart: its score is 11.8
+STEADY: Final = 0.9  # the share of its buckets in which a service had requests, before its silence is judged
+PIPELINE: Final = 0.2  # of all services' usual requests: with fewer, it is the pipeline that is silent
+LARGEST_SILENCE: Final = 6.0  # score of a silent bucket at most: two of them raise
+KNOWN_ERRORS: Final = 5.0  # errors by chance that count as seen beforehand, so that a few do not look bunched
+BUNCHED: Final = 20.0  # at most: beyond, a fault that fails everything could hide in a restlessly failing past
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedThresholds:
-    """What users can feel, and so counts towards a page. Fixed: what labels teach decides on findings, not here."""
+    """What users can feel, and so counts towards a page. Fixed: what labels teach decides on findings, not here.
+
+    Attributes:
+        latency_ratio: times the usual latency.
+        latency_more_ms: and so much longer; below, nobody notices.
+        error_rate: share of requests that fail: one in twelve is noticed, one in a hundred is what budgets are for.
+        error_count: failures in ten seconds: fewer may be one user who tries again.
+    """
 
     latency_ratio: float = 2.0
     latency_more_ms: float = 30.0
@@ -134,13 +154,12 @@ class RedDetector:
         few = (calm & (calls > 0) & np.isfinite(mean)).sum(axis=1) < WARM
         recent = latest[:, -JUDGED:]
         counts = np.maximum(calls[:, -JUDGED:], 1.0)
-        # A level of few requests is noisy by itself; 0.6 is the usual spread of log latency within an operation.
         with np.errstate(invalid="ignore", over="ignore"):
             common = shared_slowdown(latest - centre[:, None], calls[:, -LOOK:], services)[-JUDGED:]
             self._common = float(common[-1])
             # The spread holds the noise of the usual number of requests: fewer than that are noisier, not noisy twice.
-            own = np.maximum(spread[:, None] ** 2, 0.1**2 + 0.6**2 / counts)
-            noise = np.sqrt(own + (0.7 * common) ** 2)
+            own = np.maximum(spread[:, None] ** 2, LEAST_SPREAD**2 + LOG_SPREAD**2 / counts)
+            noise = np.sqrt(own + (OWN_OF_COMMON * common) ** 2)
             scores = (recent - centre[:, None] - common) / noise
             usual = np.exp(centre)
             explained = usual[:, None] * np.exp(common)
@@ -155,9 +174,8 @@ class RedDetector:
     def _errors(self, calls: Floats, errors: Floats, calm: Bools) -> _Verdict:
         base_calls = np.where(calm, calls, 0.0).sum(axis=1)
         base_errors = np.where(calm, errors, 0.0).sum(axis=1)
-        # Half an error in fifty requests is believed beforehand; twice the usual rate is not yet news.
-        believed = (base_errors + 0.5) / (base_calls + 50.0)
-        rate = np.minimum(2.0 * believed, 0.9)
+        believed = (base_errors + PRIOR_ERRORS) / (base_calls + PRIOR_CALLS)
+        rate = np.minimum(NEWS_TIMES * believed, HIGHEST_RATE)
         bunch = bunching(np.where(calm, calls, 0.0), np.where(calm, errors, 0.0), believed)[:, None]
         recent_calls, recent_errors = calls[:, -JUDGED:], errors[:, -JUDGED:]
         pair_calls, pair_errors = _pairs(recent_calls), _pairs(recent_errors)
@@ -165,16 +183,16 @@ class RedDetector:
             # The chance of as many errors among so many requests, by the binomial distribution, in whole bunches.
             others = np.maximum(pair_calls - pair_errors, 0.0)
             chance = betainc(np.maximum(pair_errors, 1.0) / bunch, others / bunch + 1.0, rate[:, None])
-            scores = np.sqrt(-2.0 * np.log(np.maximum(np.where(pair_errors > 0, chance, 1.0), 1e-30)))
+            scores = np.sqrt(-2.0 * np.log(np.maximum(np.where(pair_errors > 0, chance, 1.0), SMALLEST_CHANCE)))
             share = np.where(recent_calls > 0, recent_errors / np.maximum(recent_calls, 1), 0.0)
             pair_share = np.where(pair_calls > 0, pair_errors / np.maximum(pair_calls, 1), 0.0)
-        usual = (base_errors + 0.0) / np.maximum(base_calls, 1.0)
+        usual = base_errors / np.maximum(base_calls, 1.0)
         bad = (
-            (pair_share >= np.maximum(self.thresholds.error_rate, 2 * usual[:, None]))
+            (pair_share >= np.maximum(self.thresholds.error_rate, NEWS_TIMES * usual[:, None]))
             & (pair_errors >= self.thresholds.error_count)
             & (share > 0)
         )
-        scores = np.where(recent_calls > 0, np.where(bad, scores, np.minimum(scores - 2.0, 0.0)), np.nan)
+        scores = np.where(recent_calls > 0, np.where(bad, scores, np.minimum(scores - NEWS_SCORE, 0.0)), np.nan)
         # A system that starts fails while its parts come up one by one.
         scores[(calls > 0).sum(axis=1) < WARM] = np.nan
         shown = np.where(recent_calls > 0, share, np.nan)
@@ -191,15 +209,17 @@ class RedDetector:
         usual = np.where(
             some > 0, np.minimum(usual, np.where(lately, whole, 0.0).sum(axis=1) / np.maximum(some, 1)), usual
         )
-        steady = (np.where(seen, whole > 0, False).sum(axis=1) >= 0.9 * seen.sum(axis=1)) & (seen.sum(axis=1) >= WARM)
+        steady = (np.where(seen, whole > 0, False).sum(axis=1) >= STEADY * seen.sum(axis=1)) & (
+            seen.sum(axis=1) >= WARM
+        )
         total = whole.sum(axis=0)
         calm_total = np.median(total[:-JUDGED]) if total.size > JUDGED else 0.0
         # When everything is silent, it is the pipeline: that is told elsewhere.
-        reporting = total[-JUDGED:] > 0.2 * calm_total
+        reporting = total[-JUDGED:] > PIPELINE * calm_total
         zero = (whole[:, -JUDGED:] == 0) & reporting[None, :]
         expected = np.sqrt(2.0 * np.maximum(usual, 0.0))[:, None]
         # The root of -2 log of the chance of no request, by Poisson; a little more, for silence rarely is chance.
-        scores = np.where(zero, np.minimum(expected + 1.0, 6.0), -6.0)
+        scores = np.where(zero, np.minimum(expected + 1.0, LARGEST_SILENCE), -LARGEST_SILENCE)
         scores = np.where(reporting[None, :], scores, np.nan)
         scores[~steady | (usual < SPARSE_CALLS)] = np.nan
         per_s = self._history.step_s

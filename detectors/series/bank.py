@@ -35,30 +35,31 @@ Stage = Literal["waiting", "level", "rank", "season"]
 
 BUCKETS: Final = 48  # of the day, half an hour each
 DAY_S: Final = 86_400
-BINS: Final = 24
+BINS: Final = 24  # eight octaves at three a octave: residuals from 1/8 of a spread to 32 spreads
 LAST_BIN: Final = np.float32(BINS - 1)
-BINS_AN_OCTAVE: Final = np.float32(3)
+BINS_AN_OCTAVE: Final = np.float32(3)  # a rank is exact to a quarter of a residual
 SMALLEST_BIN: Final = np.float32(0.125)  # spreads; below it all residuals are equal
 LEVEL_GAIN: Final = np.float32(1 / 300)  # a tick
-SPREAD_GAIN: Final = np.float32(1 / 1000)
-TREND_GAIN: Final = np.float32(1 / 300 / 1500)
+SPREAD_GAIN: Final = np.float32(1 / 1000)  # a tick; slower than the level, so that a burst does not widen it
+TREND_GAIN: Final = np.float32(1 / 300 / 1500)  # a tick; a trend is believed over some 1,500 levels
+# Of a trend at each tick: one that is not fed fades within minutes (Gardner and McKenzie 1985).
 TREND_DAMPING: Final = np.float32(0.98)
 SEASON_MEMORY: Final = np.float32(200)  # values of one bucket
-MOST_TIMES: Final = 250
+MOST_TIMES: Final = 250  # values of one bucket of the day that are counted: the counts are single bytes
 SEASON_DAYS: Final = 2.0  # before the wave is believed
 SEASON_GAIN: Final = np.float32(0.9)  # how much smaller it must make the error
 RANK_MEMORY: Final = 8000  # ticks; shorter histories rank worse, measured on both development sets
-LARGEST_WEIGHT: Final = 1e6
+LARGEST_WEIGHT: Final = 1e6  # bounds a sum in single precision
 PRIOR_TICKS: Final = np.float32(100)  # the prior tail weighs as much as so many ticks of the series' own
 READY_TICKS: Final = 12  # a minute of 5-second ticks
-SHIFT_TICKS: Final = 12
-SHIFT_SPREADS: Final = np.float32(4)
+SHIFT_TICKS: Final = 12  # ticks on one side before a level counts as shifted: a minute of 5-second ticks
+SHIFT_SPREADS: Final = np.float32(4)  # and so far out, each of them
 CLIP_SPREADS: Final = np.float32(3)  # how far one value may move what was learned
 COUNT_SPREAD: Final = np.float32(0.4)  # of the square root of a count: Poisson's is 0.5
 MEAN_TO_SPREAD: Final = np.float32(1.2533)  # mean absolute deviation to standard deviation, normal residuals
 RELATIVE_FLOOR: Final = np.float32(2e-3)  # of the level's root: a steadier series is treated as this steady
 LARGEST: Final = 1e30  # a value beyond it counts as it: single precision has to hold what is made of it
-SMALLEST: Final = np.float32(1e-6)
+SMALLEST: Final = np.float32(1e-6)  # a spread is never less: nothing is divided by zero
 ZERO, ONE, TWO, FOUR = (np.float32(number) for number in (0, 1, 2, 4))
 
 

@@ -15,10 +15,11 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
+# Decades of rarity; chosen on the development sets as the best compromise of windows found and false alerts.
 BAR: Final = 1.7
 REFRACTORY_H: Final = 8.0  # 1 h costs a third of the precision, 6 to 12 h are equal
-RAISED_BY: Final = 0.2
-RAISED_FOR_H: Final = 72.0
+RAISED_BY: Final = 0.2  # decades, after an alert; chosen with BAR
+RAISED_FOR_H: Final = 72.0  # over three days a raised bar comes down again: a weekend lies within
 
 # Rarity at which normal rows of both development sets together have these tail probabilities (log10). The two sets
 # agree on it to a few percent down to 1e-2; rarer than that, single events that nobody labelled decide.

@@ -43,9 +43,9 @@ NEARLY: Final = 0.85  # as high as the highest peak
 PERIODIC: Final = 0.25  # autocorrelation of a period that is believed
 SMOOTH: Final = 0.05  # mean autocorrelation of what is not noise
 BARS: Final[dict[Kind, float]] = {"level up": 12.0, "level down": 12.0, "wider": 11.5, "narrower": 12.5}
-RATE_BAR: Final = 9.4
-RATE_REFERENCE: Final = 1000
-LEARN_NO_FURTHER: Final = 20_000
+RATE_BAR: Final = 9.4  # log-likelihood ratio at which a rate has changed: one false alarm in some ten thousand outcomes
+RATE_REFERENCE: Final = 1000  # outcomes before a rate is judged: of one in a hundred, ten were true
+LEARN_NO_FURTHER: Final = 20_000  # values: a longer reference would hardly change, and costs memory
 _LOG2: Final = math.log(2.0)
 _SCORES: Final = NormalDist()
 

@@ -28,9 +28,9 @@ Bools = npt.NDArray[np.bool_]
 STARTS: Final = -0.1  # decades; with somebody to teach it, it may begin bolder
 FALSE_RAISES: Final = 0.12  # for good
 FALSE_RAISES_SOON: Final = 0.4  # fading like any alert's
-HIT_LOWERS: Final = 0.03
-LOWEST: Final = -0.4
-HIGHEST: Final = 0.4
+HIT_LOWERS: Final = 0.03  # a quarter of what a false alert raises: missing trouble costs less than being ignored
+LOWEST: Final = -0.4  # decades that labels may move the bar down
+HIGHEST: Final = 0.4  # and up
 ECHO_H: Final = 12.0  # the longest window of a statistic
 
 

@@ -17,9 +17,10 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
+# Means that stand for a window: its shape, not its noise (piecewise aggregate approximation, Keogh 2001).
 SEGMENTS: Final = 12
 MOST_WINDOWS: Final = 4096  # that one window is compared with
-FEWEST: Final = 4
+FEWEST: Final = 4  # earlier windows before a distance means anything
 # Fixed point: a summary is an integer of so many bits, in units of the largest earlier one. A row that lies further out
 # has up to so many octaves more (what is larger counts as that: 512 times everything seen is far enough). A product of
 # two, twice, summed over the segments, stays below the 53 bits that a double holds: 19 + 19 + 9 + 1 + log2(12) < 52.

@@ -26,13 +26,13 @@ Floats = npt.NDArray[np.float64]
 STEP_ROWS: Final = YOUNGEST  # the first steps' median is the series' step: no row before them is judged
 FEWEST_ROWS: Final = 3  # of a window that has a shape
 MEMORY: Final = 8000  # rows of the past; 2,000 cost a fifth of the events on one development set
-RATIO_WEIGHT: Final = 1000.0
-SPREAD_WEIGHT: Final = 1500.0
-SLOW_HOURS: Final = 2000.0
-QUICK_HOURS: Final = 200.0
+RATIO_WEIGHT: Final = 1000.0  # rows of its own that the prior tail of a distance is worth
+SPREAD_WEIGHT: Final = 1500.0  # and that of a residual; both chosen on the development sets
+SLOW_HOURS: Final = 2000.0  # memory of the slow level: a quarter of a year
+QUICK_HOURS: Final = 200.0  # and of the quick one: a good week
 HALF_GROWN: Final = 500  # rows at which early and late weights meet
 LARGEST: Final = 1e30  # a value beyond it counts as it: distances are squared, in single precision
-DAYS_BACK: Final = 14
+DAYS_BACK: Final = 14  # that a day is compared with: two weeks hold each weekday twice
 POINTS_OF_AN_HOUR: Final = 0.25  # decades that a decade of rows an hour costs: more rows, more chances
 
 

@@ -13,10 +13,10 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-HOUR_BUCKETS: Final = 24
+HOUR_BUCKETS: Final = 24  # hours of the day
 BUCKET_MEMORY: Final = 100  # values of one hour of the day
-BUCKET_READY: Final = 3
-OVERALL_MEMORY: Final = 2000
+BUCKET_READY: Final = 3  # values of an hour before its mean is used
+OVERALL_MEMORY: Final = 2000  # values: a week of five-minute rows
 
 
 def mean(values: Floats, window: int) -> Floats:

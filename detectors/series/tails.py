@@ -20,7 +20,7 @@ Real = TypeVar("Real", np.float32, np.float64)
 YOUNGEST: Final = 16  # values before anything is ranked
 SPREADS_DECADES: Final = 0.7
 # And a distance exceeds u times its own 90 % quantile about like 0.1 / u^4.5 (measured: u = 2 → 10^-2.05, 3 → 10^-2.5).
-QUANTILE: Final = 0.9
+QUANTILE: Final = 0.9  # of distances, by which they are made comparable
 RATIO_POWER: Final = 4.5
 # Statistics that differ in later bits than these are equal: what exp() rounds to on one processor and not on another
 # must not move a rank.

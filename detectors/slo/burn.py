@@ -21,13 +21,13 @@ from detectors.slo.openslo import Slo
 from watchkeeper.vocabulary import Finding, Severity, Window, utc
 
 VERSION: Final = "1"
-STEP_S: Final = 60
+STEP_S: Final = 60  # counts are kept by the minute: a month of them is 43,200 numbers
 EVERY_S: Final = 20  # a third of a minute: counts are by the minute
 FRESH_S: Final = 180  # read again at each round: what came late still counts
 HOUR: Final = 3600
-LEAST_BAD: Final = 10.0
-LEAST_TOTAL: Final = 50.0
-BLIND_AFTER_S: Final = 900
+LEAST_BAD: Final = 10.0  # failures in the long window: a lonely one at night pages nobody
+LEAST_TOTAL: Final = 50.0  # requests in the long window: of fewer, a share means little
+BLIND_AFTER_S: Final = 900  # without an event for a quarter of an hour an objective is not measured, and says so
 
 Floats = npt.NDArray[np.float64]
 State = Literal["measured", "no data", "impossible"]

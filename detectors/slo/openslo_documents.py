@@ -15,7 +15,7 @@ from watchkeeper.config_messages import follows as follows_from_items
 from watchkeeper.config_values import Text
 
 SECONDS: Final = {"m": 60, "h": 3600, "d": 86400, "w": 604800, "M": 30 * 86400, "Q": 90 * 86400, "Y": 365 * 86400}
-LONGEST_S: Final = 90 * 86400
+LONGEST_S: Final = 90 * 86400  # of a window: counts of a quarter are 130,000 numbers an objective
 
 
 def window_seconds(text: str) -> int:

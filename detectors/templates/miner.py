@@ -44,7 +44,7 @@ SEVERITIES: Final = frozenset(
 )
 TAIL_TEXTS: Final = 5  # different texts after a second label
 TAIL_LENGTHS: Final = 4  # of different lengths
-MOST_TEMPLATES: Final = 20_000
+MOST_TEMPLATES: Final = 20_000  # bounds memory; programs have some thousand kinds of lines at most
 MOST_LINES: Final = 100_000  # shapes of lines that are remembered
 OVERFLOW: Final = 0  # the id of what came after `MOST_TEMPLATES`
 

@@ -14,7 +14,7 @@ from typing import Final
 
 VALUE: Final = "<*>"
 MOST_TOKENS: Final = 64  # a longer line is cut: what tells templates apart comes early
-MOST_CACHED: Final = 200_000
+MOST_CACHED: Final = 200_000  # shapes of words that are remembered: some 20 MB
 LONGEST_WORD: Final = 128  # characters; what is longer is a value, and not worth remembering
 
 _OPENING: Final = "([{<>'\"`"

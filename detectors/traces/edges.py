@@ -20,7 +20,7 @@ from watchkeeper.vocabulary import Finding, utc
 
 VERSION: Final = "1"
 KNOWN_FOR: Final = 60  # buckets that a caller must have been seen before an edge of it can be new
-NEW_CALLS: Final = 5.0
+NEW_CALLS: Final = 5.0  # calls before an edge counts: a stray one may be a broken trace
 TOLD_FOR: Final = 60  # buckets that a new edge is told of
 GONE_FOR: Final = 12  # buckets without a call before an edge has vanished
 STEADY: Final = 0.9  # the share of its earlier buckets in which a steady edge had calls

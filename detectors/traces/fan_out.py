@@ -26,10 +26,10 @@ VERSION: Final = "1"
 RECENT: Final = 6  # buckets: a minute
 LATE: Final = 1  # newest buckets left out: edges are joined some seconds after the requests are counted
 BLOCKS: Final = 5  # minutes of the past, at least
-TIMES: Final = 2.0
+TIMES: Final = 2.0  # a ratio that doubled or halved: what a retry or a lost cache does at least
 LEAST: Final = 20.0  # requests, and calls expected or seen, in the judged minute
 CLEAR: Final = 5.0  # spreads of the minutes before
-CHANCE: Final = 1e-6
+CHANCE: Final = 1e-6  # of such counts: thousands of edges are looked at all day
 
 
 class CallsPerRequest:
