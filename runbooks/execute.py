@@ -20,9 +20,9 @@ from prometheus_client import Counter
 from runbooks.journal import Journal
 from runbooks.library import Library
 from runbooks.registry import steps
+from runbooks.run_rows import Run, RunStep
 from runbooks.step import Step, Undoable
 from watchkeeper.errors import RunbookError, TargetError
-from watchkeeper.state.runs import Run, RunStep
 from watchkeeper.target import Target
 from watchkeeper.vocabulary import Proposal
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+from runbooks.run_rows import Run, RunStep, StepState, hold_run, read_run, turn_back, write_step
 from watchkeeper.clock import Clock
 from watchkeeper.state.database import Database
-from watchkeeper.state.runs import Run, RunStep, StepState, hold_run, read_run, turn_back, write_step
 
 
 class Journal:

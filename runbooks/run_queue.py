@@ -14,10 +14,11 @@ from typing import Final
 import structlog
 
 from runbooks.journal import Journal
+from runbooks.run_rows import Run, claim_run, read_run, release_run
 from watchkeeper.clock import Clock, SystemClock
 from watchkeeper.errors import Conflict, StateError
 from watchkeeper.state.database import Database
-from watchkeeper.state.runs import Run, RunState, claim_run, end_run, plan_steps, read_run, release_run
+from watchkeeper.state.runs import RunState, end_run, plan_steps
 
 # So long after a kill another watch role goes on with a run. Renewed several times in between.
 LEASE: Final = timedelta(seconds=30)

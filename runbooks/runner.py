@@ -17,10 +17,10 @@ from runbooks.execute import Executor, Result, describe
 from runbooks.library import Library
 from runbooks.registry import steps as registered_steps
 from runbooks.run_queue import RunQueue
+from runbooks.run_rows import Run
 from runbooks.step import Step
 from watchkeeper.errors import Conflict, RunbookError
 from watchkeeper.problems import Problems
-from watchkeeper.state.runs import Run
 from watchkeeper.target import Target
 
 LOOP: Final = "runbooks"

@@ -1,8 +1,8 @@
 """Foreign text: names, messages and notes that somebody else wrote, and how each place that shows them keeps it inert.
 
 Whatever a name holds, it does nothing where it is shown but stand there, and it never takes more room than its place
-has. There is one function for each sink, applied where the text leaves; `one_line`, `seen_name` and `prose` are what
-all of them build on.
+has. Each sink (Slack, Markdown, a plot) has a function of its own in the package that writes to it, applied where the
+text leaves; `one_line`, `seen_name` and `prose` are what all of them build on.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import hashlib
 import re
 import unicodedata
 from typing import Final
-from urllib.parse import quote, urlsplit
 
 LONGEST_TEXT: Final = 300
 LONGEST_NAME: Final = 80
@@ -26,7 +25,8 @@ _LONG_WORD: Final = re.compile(rf"\S{{{LONGEST_WORD + 1},}}")
 _MOST_READ: Final = 20_000  # of a text, in characters: what lies behind is never shown anyway
 
 
-def _is_unseen(character: str) -> bool:
+def is_unseen(character: str) -> bool:
+    """Whether a character shows nothing of itself, such as a control, a direction mark or half a surrogate pair."""
     return character in _HOLLOW or unicodedata.category(character) in _UNSEEN
 
 
@@ -42,7 +42,7 @@ def one_line(text: object, longest: int = LONGEST_TEXT) -> str:
     if raw.isascii() and raw.isprintable():
         plain = " ".join(raw.split())
     else:
-        plain = " ".join("".join(" " if _is_unseen(c) else c for c in raw).split())
+        plain = " ".join("".join(" " if is_unseen(c) else c for c in raw).split())
     if not plain:
         return BLANK
     return plain if len(plain) <= longest else plain[: longest - 1] + "…"
@@ -69,7 +69,7 @@ def seen_name(text: str, longest: int = LONGEST_NAME) -> str:
 
 
 def _coded(character: str) -> str:
-    if not _is_unseen(character) and (character == " " or not character.isspace()):
+    if not is_unseen(character) and (character == " " or not character.isspace()):
         return character
     code = ord(character)
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65_536 else f"\\U{code:08x}"
@@ -88,103 +88,6 @@ def _shortened(word: re.Match[str]) -> str:
     return f"{word[0][: LONGEST_WORD - 60]}…{word[0][-40:]}"
 
 
-# Slack
-
-_SLACK: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "*": "∗", "~": "∼", "`": "\u02cb"}
-_EMOJI: Final = re.compile(r":([\w+'-]*[a-z][\w+'-]*):", re.ASCII | re.IGNORECASE)
-# Slack makes italics of what stands between underscores that touch a blank or a sign; within a name they do nothing.
-_ITALIC: Final = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
-
-
-def slack_text(text: object, longest: int = LONGEST_PROSE) -> str:
-    """Foreign text within Slack's markup: it mentions nobody, links nowhere and formats nothing.
-
-    Slack has no way to escape its signs for bold, struck and code, nor its emoji; they become signs that look alike.
-
-    >>> slack_text("<!channel> *now* :tada: cart_service")
-    '&lt;!channel&gt; ∗now∗ :tada∶ cart_service'
-    """
-    plain = _ITALIC.sub("ˍ", _EMOJI.sub(r":\1∶", prose(text, longest)))
-    escaped = [_SLACK.get(character, character) for character in plain]
-    if escaped[0] == "&gt;":
-        escaped[0] = "›"  # at the start of a line it would be a quotation
-    return _fitting(escaped, longest)
-
-
-def slack_plain(text: object, longest: int) -> str:
-    """Foreign text in a field that has no markup, such as a header, a button or a choice."""
-    return one_line(text, longest).replace("<", "‹").replace(">", "›")
-
-
-def _fitting(parts: list[str], longest: int) -> str:
-    """As many parts as fit, none of them cut."""
-    used = 0
-    for count, part in enumerate(parts):
-        used += len(part)
-        if used > longest:
-            while used > longest - 1:
-                used -= len(parts[count])
-                count -= 1  # noqa: PLW2901 - walks back to what leaves room for the ellipsis
-            return "".join(parts[: count + 1]) + "…"
-    return "".join(parts)
-
-
-# Markdown
-
-_MARKDOWN: Final = re.compile(r"([\\`*\[\]<>|~$])")
-_INTRAWORD: Final = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
-_BLOCK: Final = re.compile(r"^([#+\-=>]|\d+[.)])")
-
-
-def markdown_text(text: object, longest: int = LONGEST_PROSE) -> str:
-    """Foreign text within Markdown, also in a table's cell: no link, no heading, no picture, no HTML, no second line.
-
-    >>> markdown_text("# [x](javascript:y) | _z_ a_b")
-    '\\\\# \\\\[x\\\\](javascript:y) \\\\| \\\\_z\\\\_ a_b'
-    """
-    plain = prose(text, longest).replace("&", "&amp;")
-    plain = _INTRAWORD.sub(r"\\_", _MARKDOWN.sub(r"\\\1", plain))
-    plain = plain.replace("://", r"\://").replace("www.", r"www\.")
-    return _BLOCK.sub(lambda start: start[0][:-1] + "\\" + start[0][-1], plain)
-
-
-def web_address(url: str) -> str:
-    """An address that a link may lead to, as it can stand anywhere; empty for anything but http and https."""
-    plain = url.strip()
-    try:
-        parts = urlsplit(plain)
-    except ValueError:
-        return ""
-    if (
-        parts.scheme not in ("http", "https")
-        or not parts.hostname
-        or len(plain) > 2000
-        or " " in plain
-        or one_line(plain, 2000) != plain
-    ):
-        return ""
-    return quote(plain, safe=":/?#@!$&'*+,;=%~-._")
-
-
-# Other sinks
-
-
-def plot_text(text: object, longest: int = LONGEST_PROSE) -> str:
-    """Foreign text in a plot's labels, which read some HTML and %-signs with braces."""
-    plain = one_line(text, longest).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return plain.replace("%{", "% {").replace("$", "＄")
-
-
-def csv_cell(text: str) -> str:
-    """Foreign text in a cell that a spreadsheet may open: never a formula.
-
-    >>> csv_cell("=1+1"), csv_cell("a=b")
-    ("'=1+1", 'a=b')
-    """
-    clean = "".join(" " if _is_unseen(character) else character for character in text)
-    return f"'{clean}" if clean.lstrip().startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠")) else clean
-
-
 def page_text(text: str, longest: int = 4000) -> str:
     """Foreign text in a page, whose markup whoever draws it escapes: what is unseen is written as its code.
 
@@ -194,4 +97,4 @@ def page_text(text: str, longest: int = 4000) -> str:
     if text.isascii() and text.isprintable() and len(text) <= longest:
         return text
     cut = text if len(text) <= longest else text[: longest - 1] + "…"
-    return "".join(_coded(c) if _is_unseen(c) and c not in "\n\t" else c for c in cut.replace("\r\n", "\n"))
+    return "".join(_coded(c) if is_unseen(c) and c not in "\n\t" else c for c in cut.replace("\r\n", "\n"))

@@ -14,13 +14,14 @@ from sqlalchemy import Connection, select
 
 from alerting.incidents import journal
 from alerting.incidents.machine import Incident
+from alerting.postmortems.markdown import markdown_text, web_address
 from watchkeeper.errors import NotFound
 from watchkeeper.state.codec import parse
 from watchkeeper.state.database import Database, from_micros, to_micros
 from watchkeeper.state.insert import upsert
 from watchkeeper.state.labels import newest
 from watchkeeper.state.schema import changes, findings, labels, postmortems
-from watchkeeper.text import markdown_text, seen_name, web_address
+from watchkeeper.text import seen_name
 from watchkeeper.vocabulary import ChangeEvent, Diagnosis, Finding, Label
 
 CHANGES_BEFORE: Final = timedelta(hours=2)

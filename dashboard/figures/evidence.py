@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from dashboard.figures.frame import Figure, Moment, layout, mark, numbers, time_axis, value_axis
+from dashboard.figures.labels import plot_text
 from dashboard.reads.series import Floats
 from dashboard.viewer import Viewer
-from watchkeeper.text import plot_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

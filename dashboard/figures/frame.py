@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from dashboard.figures.labels import plot_text
 from dashboard.palette import Palette
 from dashboard.reads.series import Floats
 from dashboard.viewer import Viewer
-from watchkeeper.text import plot_text
 
 Figure = dict[str, Any]
 FONT = "Inter, system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'DejaVu Sans', sans-serif"

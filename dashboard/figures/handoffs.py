@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from dashboard.figures.frame import Figure, layout, time_axis
+from dashboard.figures.labels import plot_text
 from dashboard.viewer import Viewer
-from watchkeeper.text import plot_text
 
 PATTERNS = {"gap": "x", "fallback": "/", "override": "."}
 

@@ -18,7 +18,7 @@ import typer
 from detectors.templates.miner import TemplateMiner
 from watchkeeper.command_options import AsJson
 from watchkeeper.errors import DetectorError
-from watchkeeper.text import csv_cell
+from watchkeeper.text import is_unseen
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -93,3 +93,13 @@ def _settled(miner: TemplateMiner, waiting: list[tuple[int, int]]) -> Iterator[t
         if root is None:
             root = roots[given] = miner.canonical_id(given)
         yield line, root, csv_cell(texts[root])
+
+
+def csv_cell(text: str) -> str:
+    """Foreign text in a cell that a spreadsheet may open: never a formula.
+
+    >>> csv_cell("=1+1"), csv_cell("a=b")
+    ("'=1+1", 'a=b')
+    """
+    clean = "".join(" " if is_unseen(character) else character for character in text)
+    return f"'{clean}" if clean.lstrip().startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠")) else clean

@@ -8,9 +8,9 @@ from typing import Final
 
 from sqlalchemy import Connection, select
 
+from detectors.learning.judged import AT_ONCE, incidents_of
 from watchkeeper.state.codec import parse
 from watchkeeper.state.database import Database
-from watchkeeper.state.judged import AT_ONCE, incidents_of
 from watchkeeper.state.labels import labels
 from watchkeeper.state.schema import findings
 from watchkeeper.vocabulary import Finding, Label, LabelSource

@@ -20,6 +20,7 @@ from detectors.learning.callers import explained
 from detectors.learning.episodes import LONGEST_BEFORE, Episodes
 from detectors.learning.examples import Example, examples, labelled
 from detectors.learning.gate import Verdict
+from detectors.learning.judged import JudgedIncident, incidents_since
 from detectors.learning.model import BUILT_IN, Guard, LearnedModel
 from detectors.learning.suppression import Group, barred, suppress
 from detectors.learning.train import train
@@ -29,7 +30,6 @@ from watchkeeper.errors import StateError
 from watchkeeper.state.changes import changes_between
 from watchkeeper.state.database import Database
 from watchkeeper.state.insert import upsert
-from watchkeeper.state.judged import JudgedIncident, incidents_since
 from watchkeeper.state.labels import labels
 from watchkeeper.state.models import ModelVersion, at_stage, put_model, stage, versions
 from watchkeeper.state.schema import shadow_verdicts

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from detectors.learning import versions as registry
+from detectors.learning.judged import JudgedIncident, incidents_of
 from detectors.learning.model import BUILT_IN, LearnedModel
 from watchkeeper.state.database import Database
-from watchkeeper.state.judged import JudgedIncident, incidents_of
 from watchkeeper.state.models import at_stage
 from watchkeeper.vocabulary import Finding
 

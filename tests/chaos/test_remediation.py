@@ -14,11 +14,12 @@ from runbooks.journal import Journal
 from runbooks.library import load_runbooks
 from runbooks.policy import Policy
 from runbooks.run_queue import LEASE
+from runbooks.run_rows import claim_run
 from tests.running_shop import RunningShop
 from tests.waiting import until
 from watchkeeper.clock import SystemClock
 from watchkeeper.state.database import Database
-from watchkeeper.state.runs import add_run, begin_run, claim_run
+from watchkeeper.state.runs import add_run, begin_run
 from watchkeeper.vocabulary import Proposal
 
 pytestmark = pytest.mark.xdist_group("shop")

@@ -22,6 +22,7 @@ import yaml
 from alerting.incidents.commands import Incidents
 from alerting.incidents.machine import Incident
 from chaos.demo.ports import free_port
+from runbooks.run_rows import runs_of
 from tests.installed import ROOT, Installation, build_wheel
 from tests.waiting import until
 from watchkeeper.clock import SystemClock
@@ -29,7 +30,6 @@ from watchkeeper.config import Config, load
 from watchkeeper.errors import StoreError
 from watchkeeper.roles import ready
 from watchkeeper.state.database import Database
-from watchkeeper.state.runs import runs_of
 from watchkeeper.store.telemetry import Telemetry
 
 pytestmark = [pytest.mark.slow, pytest.mark.end_to_end, pytest.mark.xdist_group("example-plugin")]

@@ -16,10 +16,10 @@ import pytest
 from run_parts import VERBS, World, approved, is_whole
 
 from alerting.incidents.commands import Incidents
+from runbooks.run_rows import runs_of
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import OnCallConfig
 from watchkeeper.state.database import Database
-from watchkeeper.state.runs import runs_of
 
 RUNS = 16
 KILLS = 4

@@ -18,12 +18,12 @@ from alerting.incidents.commands import Incidents
 from runbooks.journal import Journal
 from runbooks.library import Library
 from runbooks.run_queue import RunQueue
+from runbooks.run_rows import Run, claim_run, runs_of
 from runbooks.runner import Runner
 from watchkeeper.clock import FrozenClock
 from watchkeeper.errors import Conflict, RunbookError
 from watchkeeper.problems import Problems
 from watchkeeper.state.database import Database
-from watchkeeper.state.runs import Run, claim_run, runs_of
 from watchkeeper.state.schema import runs as runs_table
 from watchkeeper.vocabulary import Actor
 

@@ -11,19 +11,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from alerting.channels.slack.markup import slack_plain, slack_text
+from alerting.postmortems.markdown import markdown_text, web_address
+from dashboard.figures.labels import plot_text
+from detectors.commands.templates import csv_cell
 from tests.hostile import EVERY
-from watchkeeper.text import (
-    csv_cell,
-    markdown_text,
-    one_line,
-    page_text,
-    plot_text,
-    prose,
-    seen_name,
-    slack_plain,
-    slack_text,
-    web_address,
-)
+from watchkeeper.text import one_line, page_text, prose, seen_name
 from watchkeeper.vocabulary import Actor
 
 ANY = st.one_of(

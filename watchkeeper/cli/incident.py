@@ -59,7 +59,7 @@ def _print_findings(incident: Incident, db: Database) -> None:
 
 
 def _print_runbook(incident: Incident, db: Database) -> None:
-    from watchkeeper.state.runs import runs_of
+    from runbooks.run_rows import runs_of
 
     if incident.proposal is None:
         return

@@ -1,59 +1,25 @@
-"""Runs of approved runbooks: what was approved, who works on it now, and how far each step is.
+"""Runs of approved runbooks, as the transactions of incidents write them: approved, begun, ended, cancelled.
 
-A run is written by the transaction that approves it, and keeps the proposal as the human saw it. One watch role at a
-time holds it, by a lease that it renews; every write of a step is refused to whoever lost the lease. What is about to
-be done is recorded before it is done (`running`, `undoing`), so a kill at any instruction leaves a row that says
-where to go on, and in which direction.
+A run is written by the transaction that approves it, and keeps the proposal as the human saw it. `runbooks.run_rows`
+has the rest: who works on it, and how far each step is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Final, Literal
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final, Literal
 
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import Connection, insert, update
 
-from watchkeeper.errors import Conflict
-from watchkeeper.state.codec import dump, parse
-from watchkeeper.state.database import Database, from_micros, to_micros
+from watchkeeper.state.codec import dump
+from watchkeeper.state.database import to_micros
 from watchkeeper.state.insert import insert_new
 from watchkeeper.state.schema import run_steps, runs
 from watchkeeper.vocabulary import Proposal
 
 RunState = Literal["approved", "running", "undoing", "done", "failed", "cancelled"]
-# `kept` is a step that has no undo by machine; `stuck` is one whose undo failed.
-StepState = Literal["planned", "running", "done", "failed", "undoing", "undone", "kept", "stuck"]
 UNFINISHED: Final = ("approved", "running", "undoing")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunStep:
-    """One step of a run; `detail` is what it did or why it failed, `undone` what came of undoing it, in words."""
-
-    number: int
-    name: str
-    state: StepState
-    at: datetime
-    detail: str = ""
-    undone: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """A run as it stands. `proposal` is what was approved; `text` how it ended."""
-
-    id: str
-    incident_id: str
-    proposal: Proposal
-    state: RunState
-    owner: str
-    approved_at: datetime
-    started_at: datetime | None
-    ended_at: datetime | None
-    text: str
-    steps: tuple[RunStep, ...]
 
 
 def add_run(connection: Connection, run_id: str, incident_id: str, proposal: Proposal, at: datetime) -> None:
@@ -79,63 +45,10 @@ def plan_steps(connection: Connection, run_id: str, names: Sequence[str], at: da
         connection.execute(insert(run_steps).values(**step, detail="", undone=""))
 
 
-def claim_run(
-    db: Database,
-    owner: str,
-    now: datetime,
-    lease: timedelta,
-    set_aside: Callable[[str, Exception], None] = lambda *_: None,
-) -> Run | None:
-    """Take the run that waits longest and that nobody holds, for `lease`; None when there is none.
-
-    One that cannot be read is reported to `set_aside` and left alone for as long; the next one is taken.
-    """
-    at = to_micros(now)
-    # A lease that ends later than any lease can was given before the clock was set back.
-    free = or_(runs.c.leased_until <= at, runs.c.leased_until > to_micros(now + 2 * lease))
-    waiting = runs.c.state.in_(UNFINISHED) & free
-    with db.read() as connection:
-        ids = list(connection.scalars(select(runs.c.id).where(waiting).order_by(runs.c.approved_at, runs.c.id)))
-    for run_id in ids:
-        own = update(runs).where((runs.c.id == run_id) & waiting)
-        with db.write() as connection:
-            if connection.execute(own.values(owner=owner, leased_until=to_micros(now + lease))).rowcount != 1:
-                continue
-            try:
-                return _read(connection, runs.c.id == run_id)[0]
-            except ValueError as error:  # written by another version, or by hand
-                unreadable = error
-        set_aside(run_id, unreadable)
-    return None
-
-
-def hold_run(connection: Connection, run_id: str, owner: str, until: datetime) -> None:
-    """Renew the lease inside a transaction.
-
-    Raises:
-        Conflict: somebody else holds the run, or it is over; whoever asks must stop.
-    """
-    own = (runs.c.id == run_id) & (runs.c.owner == owner) & runs.c.state.in_(UNFINISHED)
-    if connection.execute(update(runs).where(own).values(leased_until=to_micros(until))).rowcount != 1:
-        raise Conflict(f"run {run_id} is no longer held by {owner}: another watch role went on with it, or it ended")
-
-
-def release_run(db: Database, run_id: str, owner: str, free_at: datetime) -> None:
-    """Let others have the run from `free_at` on."""
-    own = (runs.c.id == run_id) & (runs.c.owner == owner)
-    with db.write() as connection:
-        connection.execute(update(runs).where(own).values(leased_until=to_micros(free_at)))
-
-
 def begin_run(connection: Connection, run_id: str, at: datetime) -> None:
     """An approved run begins."""
     own = (runs.c.id == run_id) & (runs.c.state == "approved")
     connection.execute(update(runs).where(own).values(state="running", started_at=to_micros(at)))
-
-
-def turn_back(connection: Connection, run_id: str) -> None:
-    """From here on, the run only undoes."""
-    connection.execute(update(runs).where(runs.c.id == run_id, runs.c.state == "running").values(state="undoing"))
 
 
 def end_run(connection: Connection, run_id: str, state: RunState, text: str, at: datetime) -> None:
@@ -149,55 +62,3 @@ def cancel_waiting(connection: Connection, incident_id: str, text: str, at: date
     own = (runs.c.incident_id == incident_id) & (runs.c.state == "approved")
     values = {"state": "cancelled", "text": text, "ended_at": to_micros(at), "leased_until": 0}
     connection.execute(update(runs).where(own).values(**values))
-
-
-def write_step(connection: Connection, run_id: str, step: RunStep) -> None:
-    """How far a step is now."""
-    own = (run_steps.c.run_id == run_id) & (run_steps.c.number == step.number)
-    values = {"state": step.state, "at": to_micros(step.at), "detail": step.detail, "undone": step.undone}
-    connection.execute(update(run_steps).where(own).values(**values))
-
-
-def read_run(db: Database, run_id: str) -> Run | None:
-    """One run as it stands."""
-    with db.read() as connection:
-        found = _read(connection, runs.c.id == run_id)
-    return found[0] if found else None
-
-
-def runs_of(db: Database, incident_id: str) -> tuple[Run, ...]:
-    """An incident's runs, oldest first."""
-    with db.read() as connection:
-        return tuple(_read(connection, runs.c.incident_id == incident_id))
-
-
-def _read(connection: Connection, where: Any) -> list[Run]:
-    rows = connection.execute(select(runs).where(where).order_by(runs.c.approved_at, runs.c.id)).all()
-    query = select(run_steps).where(run_steps.c.run_id.in_([row.id for row in rows])).order_by(run_steps.c.number)
-    steps: dict[str, list[RunStep]] = {}
-    for step in connection.execute(query):
-        known = RunStep(
-            number=step.number,
-            name=step.name,
-            state=step.state,
-            at=from_micros(step.at),
-            detail=step.detail,
-            undone=step.undone,
-        )
-        steps.setdefault(step.run_id, []).append(known)
-    return [_run(row, steps.get(row.id, ())) for row in rows]
-
-
-def _run(row: Any, steps: Sequence[RunStep]) -> Run:
-    return Run(
-        id=row.id,
-        incident_id=row.incident_id,
-        proposal=parse(Proposal, row.body),
-        state=row.state,
-        owner=row.owner,
-        approved_at=from_micros(row.approved_at),
-        started_at=from_micros(row.started_at) if row.started_at is not None else None,
-        ended_at=from_micros(row.ended_at) if row.ended_at is not None else None,
-        text=row.text,
-        steps=tuple(steps),
-    )

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from alerting.channels.slack.markup import slack_plain, slack_text
 from alerting.incidents.human_labels import ANSWERS
 from alerting.incidents.machine import Incident
-from watchkeeper.text import one_line, seen_name, slack_plain, slack_text
+from watchkeeper.text import one_line, seen_name
 from watchkeeper.vocabulary import MECHANISMS, Evidence, Suspect, content_key
 
 HEADER_LIMIT: Final = 150

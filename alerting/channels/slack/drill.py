@@ -8,10 +8,10 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
 from alerting.channels.channel import Thread
+from alerting.channels.slack.markup import slack_text
 from alerting.channels.slack.refusals import delivery_error, reason_of
 from watchkeeper.config import Config
 from watchkeeper.errors import DeliveryError
-from watchkeeper.text import slack_text
 
 EVENT_TYPE: Final = "watchkeeper_drill"  # no incident's message: the search for those passes it by
 ADVICE: Final = {

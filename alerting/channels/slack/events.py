@@ -26,13 +26,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from alerting.channels.slack import blocks as slack_blocks
+from alerting.channels.slack.markup import slack_text
 from alerting.channels.slack.payloads import IGNORED, NotUnderstoodError, challenge, read_payload
 from alerting.incidents.commands import Incidents
 from alerting.incidents.human_labels import Judgement, read_form
 from alerting.incidents.machine import Outcome
 from watchkeeper.config import Config
 from watchkeeper.errors import WatchkeeperError
-from watchkeeper.text import one_line, slack_text
+from watchkeeper.text import one_line
 from watchkeeper.vocabulary import Actor
 
 REQUESTS = Counter("watchkeeper_slack_requests_total", "Requests from Slack, by outcome.", ["outcome"])

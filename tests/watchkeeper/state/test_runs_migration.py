@@ -10,8 +10,8 @@ from alembic import command
 from alembic.config import Config as AlembicConfig
 from sqlalchemy import create_engine, text
 
+from runbooks.run_rows import runs_of
 from watchkeeper.state.database import MIGRATIONS, Database
-from watchkeeper.state.runs import runs_of
 
 PROPOSAL = {"runbook": "restart-service", "title": "t", "service": "cart", "steps": ["s"], "blast_radius": "b"}
 

@@ -11,10 +11,10 @@ from alembic.config import Config as AlembicConfig
 from sqlalchemy import create_engine, text
 
 from alerting.incidents.findings import findings_between
+from detectors.learning.judged import incidents_of
 from detectors.learning.suppression import barred, find, reopen, reopenings, suppressed_findings
 from watchkeeper.state.alerts import read_alerts
 from watchkeeper.state.database import MIGRATIONS, Database
-from watchkeeper.state.judged import incidents_of
 from watchkeeper.vocabulary import Actor, AlertDetails, Conditions, Episode, Suppression, Window, utc
 
 NOW: Final = 1_772_442_000  # 2026-03-02 09:00 UTC
