@@ -15,11 +15,15 @@ from dataclasses import astuple, dataclass
 
 from rca.terms import Term
 
+# Fitted on the labelled development packs by `watchkeeper bench rca`, which prints the values of a new fit.
 INTERCEPT = -1.01
 COEFFICIENTS = (1.11, 2.96, -1.03)  # of Signs, in its order
-# What remains is shared by a soft maximum over the other scores and over "none of these".
+# What remains is shared by a soft maximum over the other scores and over "none of these", which counts as a suspect of
+# score `NOBODY`. These two decide no order and no answer: they only divide the rest.
 NOBODY = 0.5
 SHARPNESS = 2.0
+LEAST_SCORE = 1e-3  # keeps the lead over nothing finite
+SCORE_OFFSET = 0.1  # scores below this differ in noise alone: their logarithm stays flat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +40,14 @@ class Signs:
 
 def signs(scores: Sequence[float], first: Sequence[tuple[float, Term]]) -> Signs:
     """The signs of a ranking: `scores` best first, `first` the weighed terms of the first suspect."""
-    best = max(scores[0], 1e-3)
+    best = max(scores[0], LEAST_SCORE)
     second = max(scores[1], 0.0) if len(scores) > 1 else 0.0
     total = sum(abs(weight) for weight, _ in first)
     rare = sum(abs(weight) for weight, term in first if term.kind.startswith("rare "))
     return Signs(
-        strength=math.log(best + 0.1), lead=max(best - second, 0.0) / best, rare=rare / total if total > 0 else 0.0
+        strength=math.log(best + SCORE_OFFSET),
+        lead=max(best - second, 0.0) / best,
+        rare=rare / total if total > 0 else 0.0,
     )
 
 

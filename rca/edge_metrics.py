@@ -10,6 +10,7 @@ import numpy as np
 
 from rca.case import F64, Flows, Links, Text, codes
 from rca.levels import groups
+from rca.metric_flows import USUAL_STEP_S
 from rca.metric_words import measured
 
 SERVER_SIDE = re.compile(r"server|callee|destination|upstream", re.IGNORECASE)
@@ -43,7 +44,7 @@ def metric_links(time: F64, caller: Text, callee: Text, metric: Text, value: F64
         errors=np.zeros(len(cells)),
         waited=np.array([waited[cell] for cell in cells]),
         served=np.array([sides[True].get(cell, np.nan) for cell in cells]),
-        step=float(np.median(np.diff(times))) if len(times) > 1 else 60.0,
+        step=float(np.median(np.diff(times))) if len(times) > 1 else USUAL_STEP_S,
     )
 
 

@@ -23,6 +23,7 @@ from watchkeeper.errors import DiagnosisError
 from watchkeeper.vocabulary import Evidence, Mechanism, Suspect
 
 ENGINE_VERSION: Final = "2"
+DIGITS: Final = 4  # of what is stored: a weight is shown with two
 ROUNDING: Final = 1e-6  # by how much a sum of shares may miss 1
 
 
@@ -173,8 +174,8 @@ def suspect(ranked: Ranked) -> Suspect:
         evidence=tuple(
             Evidence(
                 kind=term.kind,
-                weight=round(weight, 4),
-                strength=round(term.strength, 4),
+                weight=round(weight, DIGITS),
+                strength=round(term.strength, DIGITS),
                 sentence=term.sentence,
                 signal=term.signal,
                 value=term.value,

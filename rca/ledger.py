@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from rca.case import F64, I64, Case, Flows, Links, codes, joined
-from rca.levels import groups, level_and_spread, trust
+from rca.levels import TINY, groups, level_and_spread, trust
 
 
 @dataclass(slots=True)
@@ -36,7 +36,12 @@ class Entry:
     worst_seconds: float = 0.0
 
 
-UNFELT = 0.3  # factor on evidence of a symptom that the alerted node does not show
+UNFELT = 0.3  # factor on evidence of a symptom that the alerted node does not show; chosen on the development packs
+# Sizes at which a symptom of the alerted node is half certain: seconds in what noise amounts to, failures in standard
+# errors of a Poisson count.
+FELT_SECONDS_HALF_AT = 1.0
+FELT_ERRORS_HALF_AT = 1.5
+FEWEST_STEPS = 3  # of a reference: fewer show no spread
 
 
 @dataclass(slots=True)
@@ -63,10 +68,14 @@ class Ledger:
         if not entries:
             return 1.0
         if symptom == "seconds":
-            surest = max(trust(entry.extra_seconds / max(entry.noise_seconds, 1e-9), 1.0) for entry in entries)
+            surest = max(
+                trust(entry.extra_seconds / max(entry.noise_seconds, TINY), FELT_SECONDS_HALF_AT) for entry in entries
+            )
         else:
             surest = max(
-                trust(entry.extra_errors / (entry.usual_errors + entry.error_noise**2 + 1.0) ** 0.5, 1.5)
+                trust(
+                    entry.extra_errors / (entry.usual_errors + entry.error_noise**2 + 1.0) ** 0.5, FELT_ERRORS_HALF_AT
+                )
                 for entry in entries
             )
         return UNFELT + (1.0 - UNFELT) * surest
@@ -108,7 +117,7 @@ def _nodes(flows: Flows, reference: Flows | None, onset: float) -> dict[str, Ent
             usual_busy[node] += busy
             continue
         usual, spread = level_and_spread(means)
-        if len(history.means) >= 3:
+        if len(history.means) >= FEWEST_STEPS:
             spread = max(spread, level_and_spread(history.means)[1])
         believed = (busy - calls * usual) * trust((busy / calls - usual) / spread)
         usual_busy[node] += calls * usual

@@ -10,7 +10,8 @@ import re
 
 PAYLOAD = re.compile(r"(?:[:{=]|：).*$", re.DOTALL)
 VARIABLE = re.compile(r"(?<!#)\b[0-9a-fA-F]*\d[0-9a-fA-F.-]*\b")
-LENGTH = 120
+LENGTH = 120  # characters of a template: the fixed part of a statement is at the front
+READ = 400  # characters of a line that are looked at; payloads can be megabytes
 
 
 def template(body: str) -> str:
@@ -19,4 +20,4 @@ def template(body: str) -> str:
     >>> template("Pay for order 7802: 12.50 EUR")
     'Pay for order <*>'
     """
-    return VARIABLE.sub("<*>", PAYLOAD.sub("", body[:400]))[:LENGTH].strip()
+    return VARIABLE.sub("<*>", PAYLOAD.sub("", body[:READ]))[:LENGTH].strip()

@@ -15,7 +15,7 @@ CAUSES: tuple[tuple[Mechanism, tuple[Mechanism, ...]], ...] = (
     ("deploy", ("latency", "errors", "cpu", "memory", "killed")),
     ("memory", ("latency",)),
 )
-SEEN = 0.5  # a cause with fewer votes is not believed to be there
+SEEN = 0.5  # in units of a score; a cause with fewer votes is not believed to be there (by judgement)
 
 
 def mechanism(terms: Sequence[tuple[float, Term]]) -> Mechanism:

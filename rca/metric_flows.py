@@ -8,6 +8,8 @@ from rca.case import F64, Flows, Series, codes, text
 from rca.metric_words import Meaning, meaning
 
 Cell = tuple[str, float]
+USUAL_STEP_S = 60.0  # of a series with one time only: what most exporters are scraped at
+LARGEST_SHARE = 1.5  # a success rate that exceeds 1 by more than rounding is in percent
 
 
 def metric_flows(series: Series) -> Flows | None:
@@ -21,12 +23,12 @@ def metric_flows(series: Series) -> Flows | None:
     if chosen["requests"] is None or not len(series.time):
         return None
     times = np.unique(series.time)
-    step = float(np.median(np.diff(times))) if len(times) > 1 else 60.0
+    step = float(np.median(np.diff(times))) if len(times) > 1 else USUAL_STEP_S
     requests = _cells(series, chosen["requests"])
     latency = _cells(series, chosen["latency"])
     success = _cells(series, chosen["success"])
     failed = _cells(series, chosen["errors"])
-    if max(success.values(), default=0.0) > 1.5:  # a share in percent, whatever its name
+    if max(success.values(), default=0.0) > LARGEST_SHARE:  # a share in percent, whatever its name
         success = {row: share / 100.0 for row, share in success.items()}
     if not any(success.values()):  # a success rate that is zero everywhere is not measured
         success = {}

@@ -12,7 +12,8 @@ import numpy as np
 
 from rca.case import F64, I64, Text, codes
 
-PRIOR_INCIDENTS = 1.0
+PRIOR_INCIDENTS = 1.0  # weight of a prior, in incidents: the least that keeps a frequency from zero; by judgement
+CERTAIN = 1e-6  # frequencies stay this far from 0 and 1, so that their logarithms are finite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -58,7 +59,7 @@ class PastIncidents:
                     self.incidents * len(others) + PRIOR_INCIDENTS
                 )
             out[node] = (counts[node] + PRIOR_INCIDENTS * prior) / (incidents + PRIOR_INCIDENTS)
-        return np.clip(out, 1e-6, 1.0 - 1e-6)
+        return np.clip(out, CERTAIN, 1.0 - CERTAIN)
 
 
 def gather(anomalies: Anomalies, services: dict[str, str], incidents: frozenset[str]) -> PastIncidents:

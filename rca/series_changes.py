@@ -15,6 +15,11 @@ from rca.case import F64, I64, Series, codes
 from rca.levels import groups, level_and_spread
 from watchkeeper.vocabulary import Mechanism
 
+# A reference is compared at the same time of day, give or take an hour, if it has enough samples of it.
+DAY_S = 86400.0
+SAME_HOUR_S = 3600.0
+ENOUGH_OF_THE_HOUR = 20
+
 # What a metric measures, by the words of its name (OpenTelemetry and Prometheus conventions).
 CONCEPTS: tuple[tuple[str, re.Pattern[str], Mechanism | None], ...] = (
     ("cpu", re.compile(r"cpu(?!.*(limit|count|frequency|request))", re.IGNORECASE), "cpu"),
@@ -28,9 +33,9 @@ CONCEPTS: tuple[tuple[str, re.Pattern[str], Mechanism | None], ...] = (
         None,
     ),
 )
-# Fewer samples before the onset than this, and the reference helps out.
+# Fewer samples before the onset than this, and the reference is added: a MAD of three values is one distance.
 ENOUGH_SAMPLES = 4
-# The weight of the other nodes' noise of the same metric, in samples.
+# The weight of the other nodes' noise of the same metric, in samples; chosen on the development packs.
 POOLED_SAMPLES = 2.0
 # A host's resources belong to all that run on it.
 HOST = re.compile(r"^(node|host|machine|system|instance)[._]", re.IGNORECASE)
@@ -106,10 +111,10 @@ def _by_series(reference: Series) -> dict[tuple[str, ...], I64]:
 
 def _same_hours(reference: Series, rows: I64, onset: float) -> F64:
     """The reference's values at this time of day, give or take an hour; all of them where these are few."""
-    distance = np.abs((reference.time[rows] - onset + 43200.0) % 86400.0 - 43200.0)
-    near = reference.value[rows[distance < 3600.0]]
+    distance = np.abs((reference.time[rows] - onset + DAY_S / 2) % DAY_S - DAY_S / 2)
+    near = reference.value[rows[distance < SAME_HOUR_S]]
     near = near[np.isfinite(near)]
-    if len(near) >= 20:
+    if len(near) >= ENOUGH_OF_THE_HOUR:
         return near
     values = reference.value[rows]
     return values[np.isfinite(values)]

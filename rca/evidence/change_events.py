@@ -11,9 +11,10 @@ from rca.case import Case
 from rca.evidence_kind import EvidenceKind
 from rca.terms import Term, clock, duration
 
+# By judgement: a bad deploy shows within minutes.
 HALF_LIFE_S = 600.0
-SLACK_S = 15.0
-AT_ONCE_S = 20.0
+SLACK_S = 15.0  # a change that seems to follow the onset by no more may have come before it: clocks, detectors' steps
+AT_ONCE_S = 20.0  # a few steps of the roll-ups, in which trouble that came with a change is first seen
 
 
 def change_events(case: Case) -> list[Term]:

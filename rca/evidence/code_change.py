@@ -33,7 +33,14 @@ DEPENDENCIES = re.compile(
     r"(^|/)(go\.mod|go\.sum|package(-lock)?\.json|requirements[^/]*\.txt|pom\.xml|build\.gradle|cargo\.toml)$",
     re.IGNORECASE,
 )
-HALF_LIFE_S = 1800.0
+HALF_LIFE_S = (
+    1800.0  # of how much a deploy before the onset counts: code waits for its rare path longer than a deploy does
+)
+ALERT_WORD = 2.0  # what a word of the alert counts: as much as one in six or seven log lines (log1p)
+MOST_RARE = 3.0  # nats: a word in one of twenty commits; rarer ones say no more
+SAFEGUARDS = 2.0  # removed safeguards that are taken for certain
+HALF_OF_COMPLAINTS = 2.0  # a commit that removed half of what is complained of is taken for certain
+DEPENDENCY_FILE = 0.7  # how harmless a change of versions alone is: a new version of a library can hurt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +75,7 @@ def complaints(case: Case, alert_texts: Sequence[str] = ()) -> Complaints:
                 words[word] = max(weight, words.get(word, 0.0))
     for text in alert_texts:
         for word in stems(text):
-            words[word] = max(2.0, words.get(word, 0.0))
+            words[word] = max(ALERT_WORD, words.get(word, 0.0))
     return Complaints(
         words=words,
         services=frozenset(services) | frozenset(case.alerts),
@@ -115,15 +122,16 @@ def _terms(case: Case, change: ChangeEvent, complained: Complaints, rare: Mappin
     words, safeguards = frozenset(stems(_text(change))), linked(complained.words)
     lost = _lost(diff)
     total = (
-        sum(weight * min(rare.get(word, 0.0), 3.0) for word, weight in complained.words.items() if word in rare) or 1.0
+        sum(weight * min(rare.get(word, 0.0), MOST_RARE) for word, weight in complained.words.items() if word in rare)
+        or 1.0
     )
 
     def overlap(with_words: frozenset[str]) -> float:
         common = with_words & set(complained.words)
-        return sum(complained.words[word] * min(rare.get(word, 0.0), 3.0) for word in common) / total
+        return sum(complained.words[word] * min(rare.get(word, 0.0), MOST_RARE) for word in common) / total
 
     touched, direct = overlap(words), overlap(lost)
-    indirect = min(len(lost & safeguards) / 2.0, 1.0)
+    indirect = min(len(lost & safeguards) / SAFEGUARDS, 1.0)
     deployed = _live_at(case, change)
     live = deployed if deployed is not None else change.at.timestamp()
     ahead = case.onset - live
@@ -134,7 +142,7 @@ def _terms(case: Case, change: ChangeEvent, complained: Complaints, rare: Mappin
     touched_words = _quote(words & stems_complained, complained, rare)
     rows = [
         ("commit words", touched, f"{name} touches what the complaints are about: {touched_words}"),
-        ("commit removed", min(direct * 2.0, 1.0), f"{name} removed, and did not put back: {removed}"),
+        ("commit removed", min(direct * HALF_OF_COMPLAINTS, 1.0), f"{name} removed, and did not put back: {removed}"),
         ("commit safeguard", indirect, f"{name} removed a safeguard against such a fault: {removed_safeguards}"),
         ("commit live", fresh, f"{name} went live {duration(max(ahead, 0.0))} before the onset"),
         ("commit service", float(_belongs(change, complained.services)), f"{name} belongs to a service that complains"),
@@ -173,7 +181,9 @@ def _lost(diff: str) -> frozenset[str]:
 def _harmless(change: ChangeEvent) -> float:
     if not change.files:
         return 0.0
-    harmless = sum(1.0 if HARMLESS.search(name) else 0.7 if DEPENDENCIES.search(name) else 0.0 for name in change.files)
+    harmless = sum(
+        1.0 if HARMLESS.search(name) else DEPENDENCY_FILE if DEPENDENCIES.search(name) else 0.0 for name in change.files
+    )
     return harmless / len(change.files)
 
 

@@ -19,6 +19,7 @@ from rca.levels import change_of_share
 from rca.spans import Spans
 from rca.terms import Term
 
+NEGLIGIBLE = 0.02  # as the engine leaves out
 WITNESS = 0.25  # a caller that broke off this clearly counts as a witness against the node it called
 
 
@@ -40,7 +41,7 @@ def cut_short(case: Case) -> list[Term]:
             f"(usually {before:.0%})"
         )
         for node, part in ((caller, 1.0 / max(voices, 1)), (callee, 1.0 - 1.0 / max(voices, 1))):
-            if strength * part > (best[node].strength if node in best else 0.01):
+            if strength * part > (best[node].strength if node in best else NEGLIGIBLE):
                 best[node] = Term(
                     kind="cut_short",
                     candidate=node,
@@ -91,7 +92,7 @@ def _steps(spans: Spans) -> list[tuple[str, str, str, str, float, float, float, 
             float(ends1[column] / n1[column]),
             float(n1[column]),
         )
-        for column in np.flatnonzero(strength > 0.02)
+        for column in np.flatnonzero(strength > NEGLIGIBLE)
     ]
 
 

@@ -14,6 +14,9 @@ from rca.evidence_kind import EvidenceKind
 from rca.levels import shares, trust
 from rca.terms import Term
 
+HALF_AT = 2.0  # standard errors of a Poisson count
+DOUBT = 1.0  # failed requests
+
 
 def own_errors(case: Case) -> dict[str, float]:
     """Added failed requests of each node that its own failed calls do not explain."""
@@ -35,13 +38,13 @@ def errors(case: Case) -> list[Term]:
     """One term per node at which errors began: its share of all of them."""
     ledger, own = case.ledger, own_errors(case)
     believed = {
-        node: amount * trust(amount / (entry.usual_errors + entry.error_noise**2 + 1.0) ** 0.5, 2.0)
+        node: amount * trust(amount / (entry.usual_errors + entry.error_noise**2 + 1.0) ** 0.5, HALF_AT)
         for node, amount in own.items()
         for entry in (ledger.nodes[node],)
     }
     terms = []
     felt = ledger.felt(case.alerts, "errors")
-    for node, share in shares(believed, doubt=1.0).items():
+    for node, share in shares(believed, DOUBT).items():
         entry = ledger.nodes[node]
         rate = entry.errors / max(entry.calls, 1.0)
         usual = entry.usual_errors / max(entry.calls, 1.0)

@@ -25,6 +25,11 @@ DATABASE = re.compile(
 )
 
 
+ALL_OF_IT = 0.9  # own seconds of all added ones, from which on a sentence says that callees explain none
+# How a callee hurts whose callers wait for answers that do come: mostly it is slow, now and then the way to it is.
+SLOW_CALLEE, SLOW_NETWORK = 0.7, 0.3
+
+
 def own_seconds(case: Case) -> dict[str, float]:
     """Added seconds of each node that its callees do not explain."""
     ledger = case.ledger
@@ -92,7 +97,9 @@ def excess(case: Case) -> list[Term]:
 
 def _self_time(node: str, share: float, entry: Entry, own: float) -> Term:
     part = (
-        "none of it" if own >= 0.9 * entry.extra_seconds else f"all but {duration(own / max(entry.calls, 1.0))} of it"
+        "none of it"
+        if own >= ALL_OF_IT * entry.extra_seconds
+        else f"all but {duration(own / max(entry.calls, 1.0))} of it"
     )
     return Term(
         kind="self_time",
@@ -147,7 +154,7 @@ def _call_gap(case: Case, ledger: Ledger, node: str, share: float) -> Term:
         value=link.mean * 1000,
         expected=link.usual * 1000,
         unit="ms",
-        hints={"latency": 0.7 * share, "network": 0.3 * share},  # answers come, late
+        hints={"latency": SLOW_CALLEE * share, "network": SLOW_NETWORK * share},
     )
 
 

@@ -15,7 +15,14 @@ from rca.levels import shares, trust
 from rca.terms import Term, count
 from watchkeeper.vocabulary import Mechanism
 
-WEIGHTS = {"FATAL": 1.0, "ERROR": 1.0, "WARN": 0.4, "WARNING": 0.4}
+# How many errors a line of another severity counts for.
+SEVERITIES = {"FATAL": 1.0, "ERROR": 1.0, "WARN": 0.4, "WARNING": 0.4}
+OTHER_SEVERITY = 0.02
+HALF_AT = 2.0  # standard errors of a Poisson count
+DOUBT = 2.0  # lines of severity error
+MOSTLY = 0.5  # of a node's added lines: from there on they show how it hurts
+ERRORS_HINT = 0.3  # lines show that something fails more surely than how: less than their share is voted
+QUOTED = 160  # characters of a line in a sentence
 # Phrases in which common software reports that something is wrong with its database.
 DATABASE_WORDS = (
     "database is locked", "deadlock", "lock wait", "lock timeout", "too many connections", "could not obtain lock",
@@ -37,8 +44,8 @@ def log_change(case: Case) -> list[Term]:
     ):
         expected = before * seconds
         grown = after - expected
-        weight = WEIGHTS.get(str(severity).upper(), 0.02)
-        amount = weight * grown * trust(grown / (expected + 1.0) ** 0.5, 2.0)
+        weight = SEVERITIES.get(str(severity).upper(), OTHER_SEVERITY)
+        amount = weight * grown * trust(grown / (expected + 1.0) ** 0.5, HALF_AT)
         if amount <= 0:
             continue
         blamed = _named(case, str(node), str(sample))
@@ -46,12 +53,12 @@ def log_change(case: Case) -> list[Term]:
         if any(words in str(sample).lower() for words in DATABASE_WORDS):
             database[blamed] += amount
         if blamed not in quotes or quotes[blamed][0] < amount:
-            quotes[blamed] = (amount, f"{node} logs {str(sample)[:160]!r}", after, expected)
+            quotes[blamed] = (amount, f"{node} logs {str(sample)[:QUOTED]!r}", after, expected)
     terms = []
-    for node, share in shares(added, doubt=2.0).items():
+    for node, share in shares(added, DOUBT).items():
         _, quote, after, expected = quotes[node]
         hints: dict[Mechanism, float] = (
-            {"database": share} if database[node] > 0.5 * added[node] else {"errors": 0.3 * share}
+            {"database": share} if database[node] > MOSTLY * added[node] else {"errors": ERRORS_HINT * share}
         )
         terms.append(
             Term(

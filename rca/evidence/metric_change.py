@@ -12,6 +12,12 @@ from rca.levels import shares, trust
 from rca.series_changes import changes, concept, resources
 from rca.terms import Term
 
+HALF_AT = 4.0  # spreads
+# What noise amounts to, in the metric's own unit: half of each node's spread, and a twentieth of all levels.
+SPREADS_IN_DOUBT = 0.5
+LEVELS_IN_DOUBT = 0.05
+LARGE = 1000  # figures from here on are shown without decimals
+
 
 def metric_change(case: Case) -> list[Term]:
     """One term per node and resource: its best metric of that resource."""
@@ -23,11 +29,11 @@ def metric_change(case: Case) -> list[Term]:
         if found is None:
             continue
         resource, mechanism = found
-        amounts = {c.node: (c.after - c.usual) * trust((c.after - c.usual) / c.spread, 4.0) for c in moved}
-        noise = sum(c.spread for c in moved) * 0.5
+        amounts = {c.node: (c.after - c.usual) * trust((c.after - c.usual) / c.spread, HALF_AT) for c in moved}
+        noise = sum(c.spread for c in moved) * SPREADS_IN_DOUBT
         total_usual = sum(abs(c.usual) for c in moved)
         by_node = {c.node: c for c in moved}
-        for node, share in shares(amounts, noise + 0.05 * total_usual).items():
+        for node, share in shares(amounts, noise + LEVELS_IN_DOUBT * total_usual).items():
             change = by_node[node]
             term = Term(
                 kind=resource,
@@ -46,7 +52,7 @@ def metric_change(case: Case) -> list[Term]:
 
 
 def _figure(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= LARGE else f"{value:.3g}"
 
 
 METRIC_CHANGE = EvidenceKind(

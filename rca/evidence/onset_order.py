@@ -15,8 +15,9 @@ from rca.levels import groups, level_and_spread, shares
 from rca.series_changes import ENOUGH_SAMPLES, HOST
 from rca.terms import Term, duration
 
-CLEAR = 5.0  # spreads
-DOUBT = 0.5
+STAYS = 2  # steps that a series must be out of its past
+CLEAR = 5.0  # spreads out of the past: with hundreds of series, three are passed by chance
+DOUBT = 0.5  # of the credit of one node that moved first
 
 
 def onset_order(case: Case) -> list[Term]:
@@ -76,7 +77,7 @@ def _first(time: F64, value: F64, onset: float) -> tuple[float, float] | None:
     known = np.isfinite(value)
     time, value = time[known], value[known]
     early = time < onset
-    if early.sum() < ENOUGH_SAMPLES or (~early).sum() < 2:
+    if early.sum() < ENOUGH_SAMPLES or (~early).sum() < STAYS:
         return None
     usual, spread = level_and_spread(value[early])
     far = np.abs(value[~early] - usual) > CLEAR * spread

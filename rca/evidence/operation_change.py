@@ -19,7 +19,13 @@ from rca.levels import trust
 from rca.spans import Spans
 from rca.terms import Term
 
-PRIOR_SPANS = 3.0  # a count of spans this small is not believed
+PRIOR_SPANS = 3.0  # spans at which a count is half believed
+FEWEST_SPANS = 2
+HALF_AT = 4.0  # standard errors
+LEAST_VARIANCE = 0.2  # of a count that never varied and is below it: one request in five may differ
+CHANCE = 0.5  # how much of what varies only since the onset is chance and not the fault itself
+LEAST_USUAL = 0.5  # a change of less than half a span or line a request is no change of all that is usual
+NEGLIGIBLE = 0.01  # a smaller change is not looked at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,17 +50,17 @@ def changes(spans: Spans, quantity: F64, rows: Mask) -> list[Change]:
     (n0, m0, v0), (n1, m1, v1) = stats
     owner = np.zeros(size, dtype=np.int64)
     owner[spans.operation] = spans.node
-    for code in np.flatnonzero((n0 >= 2) & (n1 >= 2)):
+    for code in np.flatnonzero((n0 >= FEWEST_SPANS) & (n1 >= FEWEST_SPANS)):
         # A count that never varied may vary: one more span than was seen, off by one. What varies only
         # since the onset is partly chance, partly the fault itself.
-        usual = (n0[code] * v0[code] + max(m0[code], 0.2)) / (n0[code] + 1.0)
-        error = np.sqrt(usual / n0[code] + 0.5 * (usual + v1[code]) / n1[code])
+        usual = (n0[code] * v0[code] + max(m0[code], LEAST_VARIANCE)) / (n0[code] + 1.0)
+        error = np.sqrt(usual / n0[code] + CHANCE * (usual + v1[code]) / n1[code])
         delta = m1[code] - m0[code]
         z = abs(delta) / error
-        effect = abs(delta) / max(m0[code], m1[code], 0.5)
+        effect = abs(delta) / max(m0[code], m1[code], LEAST_USUAL)
         shrink = min(n0[code] / (n0[code] + PRIOR_SPANS), n1[code] / (n1[code] + PRIOR_SPANS))
-        size_of_change = effect * trust(float(z), 4.0) * shrink
-        if size_of_change > 0.01:
+        size_of_change = effect * trust(float(z), HALF_AT) * shrink
+        if size_of_change > NEGLIGIBLE:
             found.append(
                 Change(
                     node=spans.nodes[owner[code]],

@@ -15,6 +15,8 @@ from rca.evidence_kind import EvidenceKind
 from rca.levels import change_of_share
 from rca.terms import Term
 
+NEGLIGIBLE = 0.01  # a smaller change is not looked at
+
 
 def operation_lines(case: Case) -> list[Term]:
     """Terms `complaints` and `lost_lines`: per node, the line whose share of requests changed most."""
@@ -38,7 +40,7 @@ def operation_lines(case: Case) -> list[Term]:
     owner[spans.operation] = spans.node
     strength = change_of_share(before, after, n0[keys[0]], n1[keys[0]])
     best: dict[tuple[str, str], Term] = {}
-    for column in np.flatnonzero(np.abs(strength) > 0.01):
+    for column in np.flatnonzero(np.abs(strength) > NEGLIGIBLE):
         code, line = keys[:, column]
         bad = lines.bad[line]
         if bad != (strength[column] > 0):

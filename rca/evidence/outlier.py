@@ -16,7 +16,10 @@ from rca.metric_words import measured
 from rca.series_changes import HOST, changes, concept
 from rca.terms import Term
 
-HALF_AT = 6.0
+HALF_AT = 6.0  # spreads: more than for a resource, because nobody knows what the series measures
+# What noise amounts to, in the metric's own unit: half of each node's spread, and a tenth of its level.
+SPREADS_IN_DOUBT = 0.5
+LEVELS_IN_DOUBT = 0.1
 HALF_KNOWN = 10.0  # samples before the onset at which the noise of a series of unknown meaning is half known
 
 
@@ -36,7 +39,7 @@ def outlier(case: Case) -> list[Term]:
             for c in moved
         }
         # In the metric's own unit, as for a resource: spreads of a series that never moved would be no measure.
-        doubt = sum(0.5 * c.spread + 0.1 * abs(c.usual) for c in moved)
+        doubt = sum(SPREADS_IN_DOUBT * c.spread + LEVELS_IN_DOUBT * abs(c.usual) for c in moved)
         for node, share in shares(amounts, doubt).items():
             change = by_node[node]
             if node in best and best[node].strength >= share:

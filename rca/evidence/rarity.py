@@ -19,7 +19,7 @@ from rca.example_cases import eventful_case
 from rca.terms import Term
 
 MOST_SURPRISE = 4.0  # nats: once in 55 incidents
-USUAL_PART = 1.0 / 3.0
+USUAL_PART = 1.0 / 3.0  # of a node's usual surprise that is taken off
 
 
 def rarity(case: Case) -> list[Term]:

@@ -16,6 +16,14 @@ from rca.levels import shares, trust
 from rca.terms import Term, clock, count, duration
 from watchkeeper.vocabulary import Mechanism
 
+LATE_REPORTS = 2.0  # missed reports that are ordinary lateness
+HALF_AT = 2.0  # missed reports beyond these at which silence is half certain
+# How long before the onset a node may have been heard of for the last time: a detector needs a while to notice.
+BEFORE_ONSET_S = 60.0
+BEFORE_ONSET_REPORTS = 5
+DOUBT = 3.0  # calls without an answer
+LAST_STEPS = 2  # whose requests tell whether a node still serves
+
 
 def silent_nodes(case: Case) -> dict[str, float]:
     """How surely each node stopped reporting around or after the onset, 0 to 1."""
@@ -25,9 +33,8 @@ def silent_nodes(case: Case) -> dict[str, float]:
     silent = {}
     for node, last, period in zip(beats.node, beats.last, beats.period, strict=True):
         missed = (beats.horizon - last) / max(period, 1.0)
-        # The first missed report or two are ordinary lateness.
-        if missed > 2.0 and last >= case.onset - max(60.0, 5 * period):
-            silent[str(node)] = trust(missed - 2.0, half_at=2.0)
+        if missed > LATE_REPORTS and last >= case.onset - max(BEFORE_ONSET_S, BEFORE_ONSET_REPORTS * period):
+            silent[str(node)] = trust(missed - LATE_REPORTS, HALF_AT)
     return silent
 
 
@@ -73,7 +80,7 @@ def unanswered(case: Case) -> list[Term]:
         passed_on = max(min(out[node] / calls, 1.0), quietest) * (1.0 - silent.get(node, 0.0))
         own[node] = calls * (1.0 - passed_on)
     terms = []
-    for node, strength in shares(own, doubt=3.0).items():
+    for node, strength in shares(own, DOUBT).items():
         rows = into[node]
         calls = float(table.calls[rows].sum())
         refused, timed_out = float(table.refused[rows].sum()), float(table.timed_out[rows].sum())
@@ -111,12 +118,12 @@ def idle(case: Case, node: str) -> float:
         return 1.0
     served = flows.node == node
     newest = float(flows.time.max())
-    last = served & (flows.time >= newest - 2 * flows.step) & (flows.time < newest)
+    last = served & (flows.time >= newest - LAST_STEPS * flows.step) & (flows.time < newest)
     early = served & (flows.time + flows.step <= case.onset)
     if not early.any():
         return 1.0
     span = max(case.onset - float(flows.time[early].min()), flows.step)
-    usual = float(flows.calls[early].sum()) / span * 2 * flows.step
+    usual = float(flows.calls[early].sum()) / span * LAST_STEPS * flows.step
     return max(1.0 - float(flows.calls[last].sum()) / max(usual, 1e-9), 0.0)
 
 

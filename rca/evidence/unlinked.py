@@ -21,7 +21,7 @@ from rca.series_changes import Change, changes
 from rca.terms import Term
 
 DOUBT = 0.7  # in logarithms of a ratio: a node that got less than twice as slow stays in doubt
-HALF_AT = 4.0
+HALF_AT = 4.0  # spreads
 LEAST_FAILURES = 0.01  # of requests, or of the failures that others see: less gives no ratio
 
 

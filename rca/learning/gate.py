@@ -11,8 +11,7 @@ from typing import Any, Final
 
 from rca.learning.judged import SOURCES, JudgedCase, accuracy, one_per_incident
 
-# Fewer named causes decide nothing: with ten, a version must name at least two more, which chance alone does to equal
-# versions in one of four comparisons of two differing incidents; the rest is the prior's doing.
+# By judgement: as many as the detectors' gate asks of human labels. One cause more can be the luck of one incident.
 LEAST_CAUSES: Final = 10
 LEAST_GAIN: Final = 2
 

@@ -25,7 +25,8 @@ STEPS: Final = 200  # of accelerated descent; the loss has settled to 1e-6 long 
 # How often larger than the scores what the soft maximum is taken of; of these the likeliest is used. The scores' own
 # differences are about 1, and a sharpness of 8 takes any such difference for certain.
 SHARPNESSES: Final = (1.0, 2.0, 4.0, 8.0)
-FOLDS: Final = 10
+FOLDS: Final = 10  # the usual number: each judges a tenth by the other nine
+DIGITS: Final = 4  # of a stored weight
 
 Weights = Mapping[str, float]
 
@@ -47,7 +48,7 @@ def train(cases: Sequence[JudgedCase], prior: Weights, spread: float = SPREAD) -
     tables = _Tables(usable, names, shipped)
     _, factors = max((tables.fit(sharpness, spread) for sharpness in SHARPNESSES), key=lambda found: found[0])
     trained = {name: float(share * weight) for name, share, weight in zip(names, factors, shipped, strict=True)}
-    return {**prior, **{name: round(weight, 4) for name, weight in trained.items()}}
+    return {**prior, **{name: round(weight, DIGITS) for name, weight in trained.items()}}
 
 
 class _Tables:

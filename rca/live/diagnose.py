@@ -20,13 +20,15 @@ from rca.live.reading import Reader
 from rca.live.traces import read_traces
 from watchkeeper.vocabulary import Diagnosis, Suspect, Window, utc
 
-BASELINE_S = 600.0
+BASELINE_S = 600.0  # before the onset: enough steps for a level and a spread, and still the same hour's traffic
 SHORT_BASELINE_S = 180.0  # for what is many rows: metrics, heartbeats, logs, raw spans
-INSTANCE_BASELINE_S = 120.0
+INSTANCE_BASELINE_S = 120.0  # instances are compared with each other: their past only shows who always was slower
 MARGIN_S = 5.0  # a detector's onset is right to about a bucket
 # Findings that users are hurt. Other kinds are as often at the cause itself as at those who feel it.
 ALARMS: Final = ("slo", "alert")
-ENOUGH = 0.5  # below this chance, the first suspect is a lead and not an answer
+ENOUGH = 0.5  # below an even chance, the first suspect is a lead and not an answer
+RIVAL = 0.5  # of the first score, from which on a suspect is named as close to it
+AFTER_ONSET = timedelta(minutes=5)  # changes until then are read: the onset may still be estimated too early
 
 
 # A name that is longer cannot be handed to the store in a query; it is ranked all the same.
@@ -98,7 +100,7 @@ def read_case(telemetry: Reader, incident: LiveIncident, metrics: frozenset[str]
         span_logs=lines,
         past=past_of(name, incident.findings, incident.past),
         alerts=tuple(sorted({finding.service for finding in incident.findings if finding.kind in ALARMS})),
-        changes=tuple(change for change in incident.changes if change.at <= onset + timedelta(minutes=5)),
+        changes=tuple(change for change in incident.changes if change.at <= onset + AFTER_ONSET),
     )
 
 
@@ -140,7 +142,7 @@ def verdict(ranked: Sequence[Ranked]) -> tuple[bool, str]:
         return False, "no service shows any change around the onset: the cause is outside of what is observed"
     first = ranked[0]
     if first.probability < ENOUGH:
-        rivals = ", ".join(one.candidate for one in ranked[1:3] if one.score > 0.5 * first.score)
+        rivals = ", ".join(one.candidate for one in ranked[1:3] if one.score > RIVAL * first.score)
         return False, (
             f"the evidence is thin: {first.candidate} leads with a chance of {first.probability:.0%}"
             + (f", close to {rivals}" if rivals else "")

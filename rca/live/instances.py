@@ -18,7 +18,11 @@ from rca.case import F64, Mask, Text
 from rca.levels import trust
 from rca.terms import clock, duration
 
+# By judgement, and tried on the simulated shop of the tests: no development pack has instances and spans.
 HALF_AT = 4.0  # standard errors
+FEWEST_CALLS = 3  # of an operation, on both sides of a comparison
+LEAST_ERROR = 1e-3  # of a mean logarithm: keeps a certainty finite
+GONE_HALF_AT = 2.0  # standard errors of the missed calls
 LEAST = 0.2  # a fainter difference is not named
 BESIDE_S = 10.0  # for how long another must have served beside it: a successor overlaps for a moment only
 MISSED = 5.0  # calls that an instance should have served by now, before it counts as gone
@@ -87,7 +91,7 @@ def _slow(served: Served, name: str) -> Odd | None:
         return None
     early = _beyond_others(served, name, ~served.late) or (0.0, 0.0)
     longer = late[0] - early[0]
-    error = math.sqrt(late[1] + early[1]) + 1e-3
+    error = math.sqrt(late[1] + early[1]) + LEAST_ERROR
     own, others = (served.late & side for side in (served.instance == name, served.instance != name))
     means = [float(served.busy[rows].sum() / served.calls[rows].sum()) for rows in (own, others)]
     return Odd(
@@ -104,7 +108,7 @@ def _beyond_others(served: Served, name: str, side: Mask) -> tuple[float, float]
         rows = side & (served.operation == operation)
         own, others = rows & (served.instance == name), rows & (served.instance != name)
         n1, n2 = float(served.calls[own].sum()), float(served.calls[others].sum())
-        if n1 < 3 or n2 < 3:
+        if n1 < FEWEST_CALLS or n2 < FEWEST_CALLS:
             continue
         m1, m2 = (float(np.average(served.log_mean[part], weights=served.calls[part])) for part in (own, others))
         v1, v2 = (float(np.average(served.log_var[part], weights=served.calls[part])) for part in (own, others))
@@ -136,7 +140,7 @@ def _gone(served: Served, names: list[str]) -> list[Odd]:
     return [
         Odd(
             instance=gone[0],
-            strength=trust(math.sqrt(missed[gone[0]]), 2.0),
+            strength=trust(math.sqrt(missed[gone[0]]), GONE_HALF_AT),
             sentence=sentence if len(beside) > 1 else sentence.removesuffix("do") + "does",
             gone=True,
         )

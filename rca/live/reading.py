@@ -31,8 +31,9 @@ class Reader(Protocol):
     def metric_series(self, window: Window, step_s: int = 5, service: str | None = None) -> pa.Table: ...
 
 
-STEP_S = 5
-ORDINARY = 0.9  # a quantile of the gaps between reports
+STEP_S = 5  # of the store's roll-ups
+ORDINARY = 0.9  # a quantile of the gaps between reports: the longest of ten is a hiccup
+FEWEST_BEATS = 3  # two gaps: with one, nobody knows a period
 MOST_BEHIND_S = 60.0  # how much of the newest calls is joined here at most
 READ_AT_ONCE_S = 60.0  # more of a large installation at once would be too much for a small store
 
@@ -169,7 +170,7 @@ def heartbeats(reader: Reader, start: float, end: float) -> Heartbeats:
     node, last, period = [], [], []
     for service, rows in groups(code):
         beats = np.sort(second[rows])
-        if len(beats) < 3:
+        if len(beats) < FEWEST_BEATS:
             continue
         node.append(names[service][0])
         last.append(float(beats[-1]))

@@ -19,7 +19,7 @@ from rca.past_incidents import Anomalies, PastIncidents, gather
 from rca.series_changes import concept, resources
 from rca.spans import read_spans, span_calls, span_flows, span_links, span_logs
 
-STEP_S = 10.0
+STEP_S = 10.0  # of the roll-up of a case's spans: windows are minutes long, operations have some requests a second
 
 
 def pack_case(pack: Pack, tables: Tables) -> Case:

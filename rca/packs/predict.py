@@ -15,6 +15,7 @@ from rca.packs.reader import Header, Pack
 from rca.registry import read_engine
 from watchkeeper.errors import DiagnosisError
 
+TOGETHER = 40  # cases that one process ranks in a row, with the files that they share read once
 Field = Literal["service", "instance", "commit"]
 
 
@@ -88,7 +89,7 @@ def predict_all(root: Path, what: Field, jobs: int, weights: Mapping[str, float]
     shared: dict[tuple[str, ...], list[str]] = {}
     for header in pack.headers:
         shared.setdefault(header.reference or header.files, []).append(header.id)
-    chunks = [ids[start : start + 40] for ids in shared.values() for start in range(0, len(ids), 40)]
+    chunks = [ids[n : n + TOGETHER] for ids in shared.values() for n in range(0, len(ids), TOGETHER)]
     if jobs <= 1 or len(chunks) == 1:
         engine = read_engine(weights)
         for header in pack.headers:
