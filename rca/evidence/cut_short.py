@@ -10,6 +10,7 @@ Needs spans of steps on both sides of the onset, or a reference.
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,42 +24,61 @@ NEGLIGIBLE = 0.02  # as the engine leaves out
 WITNESS = 0.25  # a caller that broke off this clearly counts as a witness against the node it called
 
 
-def cut_short(case: Case) -> list[Term]:
-    """One term per node, its clearest step; shared between a callee and its callers by the number of witnesses."""
-    spans = case.spans
-    if spans is None:
-        return []
-    found = _steps(spans)
-    witnesses: defaultdict[str, dict[str, float]] = defaultdict(dict)
-    for caller, callee, _, _, strength, *_ in found:
-        if callee != caller and strength > WITNESS:
-            witnesses[callee][caller] = max(strength, witnesses[callee].get(caller, 0.0))
-    best: dict[str, Term] = {}
-    for caller, callee, operation, step, strength, before, after, seen in found:
-        voices = len(witnesses[callee]) if callee != caller else 1
-        sentence = (
-            f"after {step}, {operation} of {caller} does nothing more in {after:.0%} of {seen:.0f} cases "
-            f"(usually {before:.0%})"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndingStep:
+    """A step after which requests do nothing more, more often than before: shares before and after, and how many after.
+
+    `callee` is the node that the step calls, the caller itself where it calls none.
+    """
+
+    caller: str
+    callee: str
+    operation: str
+    step: str
+    strength: float
+    before: float
+    after: float
+    count: float
+
+    def sentence(self) -> str:
+        return (
+            f"after {self.step}, {self.operation} of {self.caller} does nothing more in {self.after:.0%} of "
+            f"{self.count:.0f} cases (usually {self.before:.0%})"
         )
-        for node, part in ((caller, 1.0 / max(voices, 1)), (callee, 1.0 - 1.0 / max(voices, 1))):
-            if strength * part > (best[node].strength if node in best else NEGLIGIBLE):
+
+
+def cut_short(case: Case) -> list[Term]:
+    """Requests that stop after a step: the clearest of each node, shared by callee and callers by witnesses."""
+    if case.spans is None:
+        return []
+    steps = _steps(case.spans)
+    witnesses: defaultdict[str, set[str]] = defaultdict(set)
+    for step in steps:
+        if step.callee != step.caller and step.strength > WITNESS:
+            witnesses[step.callee].add(step.caller)
+    best: dict[str, Term] = {}
+    for step in steps:
+        voices = max(len(witnesses[step.callee]), 1) if step.callee != step.caller else 1
+        for node, part in ((step.caller, 1.0 / voices), (step.callee, 1.0 - 1.0 / voices)):
+            strength = step.strength * part
+            if strength > (best[node].strength if node in best else NEGLIGIBLE):
                 best[node] = Term(
                     kind="cut_short",
                     candidate=node,
-                    strength=strength * part,
-                    sentence=sentence,
+                    strength=strength,
+                    sentence=step.sentence(),
                     signal="spans",
-                    value=after,
-                    expected=before,
+                    value=step.after,
+                    expected=step.before,
                     unit="share",
-                    operation=operation,
-                    hints={"errors": strength * part},
+                    operation=step.operation,
+                    hints={"errors": strength},
                 )
     return list(best.values())
 
 
-def _steps(spans: Spans) -> list[tuple[str, str, str, str, float, float, float, float]]:
-    """Steps that end more often: caller, callee, operation, step, strength, shares before and after, count after."""
+def _steps(spans: Spans) -> list[EndingStep]:
+    """Steps that end their requests more often than before."""
     rows = np.flatnonzero((spans.parent >= 0) & spans.unhindered())
     if len(rows) == 0:
         return []
@@ -79,21 +99,23 @@ def _steps(spans: Spans) -> list[tuple[str, str, str, str, float, float, float, 
     owner = np.zeros(len(spans.operations), dtype=np.int64)
     owner[spans.operation] = spans.node
     callee = _callees(spans)
-    return [
-        (
-            spans.nodes[owner[keys[0, column]]],
-            spans.nodes[callee[keys[1, column]]]
-            if callee[keys[1, column]] >= 0
-            else spans.nodes[owner[keys[0, column]]],
-            spans.operations[keys[0, column]],
-            spans.operations[keys[1, column]],
-            float(strength[column]),
-            float(ends0[column] / n0[column]),
-            float(ends1[column] / n1[column]),
-            float(n1[column]),
+    steps = []
+    for column in np.flatnonzero(strength > NEGLIGIBLE):
+        operation, step = keys[:, column]
+        called = callee[step] if callee[step] >= 0 else owner[operation]
+        steps.append(
+            EndingStep(
+                caller=spans.nodes[owner[operation]],
+                callee=spans.nodes[called],
+                operation=spans.operations[operation],
+                step=spans.operations[step],
+                strength=float(strength[column]),
+                before=float(ends0[column] / n0[column]),
+                after=float(ends1[column] / n1[column]),
+                count=float(n1[column]),
+            )
         )
-        for column in np.flatnonzero(strength > NEGLIGIBLE)
-    ]
+    return steps
 
 
 def _callees(spans: Spans) -> np.ndarray:
