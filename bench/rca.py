@@ -17,14 +17,16 @@ from bench import rca_live, rca_peers
 from bench.rca_calibration import Judged, print_calibration
 from bench.rca_simulated import VARIANTS, incidents
 from rca.calibration import Signs, signs
-from rca.case import F64, Case, codes
-from rca.engine import Engine
+from rca.case import Case, codes
 from rca.evidence_kind import NO_COMMIT
+from rca.learning.judged import JudgedCase, accuracy
+from rca.learning.packs import judged_packs
+from rca.learning.training import train
 from rca.levels import groups
 from rca.packs.case import pack_case
-from rca.packs.reader import Header, Pack
+from rca.packs.labels import read_labels
+from rca.packs.reader import Pack
 from rca.registry import read_engine
-from rca.weights import weight_of
 from watchkeeper.errors import DiagnosisError
 
 SIMULATED = "simulated: "
@@ -81,7 +83,7 @@ def measure(packs: Sequence[Path]) -> list[Scored]:
     peers, engine = rca_peers.installed(), read_engine()
     for root in packs:
         pack = Pack(root)
-        labels = {row["id"]: row for row in map(json.loads, (root / "labels.jsonl").read_text().splitlines())}
+        labels = read_labels(root)
         for header in pack.headers:
             began = time.perf_counter()
             case = pack_case(pack, pack.tables(header))
@@ -197,86 +199,25 @@ def _times(scored: Sequence[Scored]) -> None:
     print(f"\nseconds a case, reading included: {shown}")
 
 
-def label_curve(root: Path, counts: Sequence[int] = (0, 5, 10, 20, 50), repeats: int = 5) -> None:
-    """AC@1 and AC@3 of weights learned from other systems' labels and some own ones, on the rest."""
-    pack = Pack(root)
-    labels = {row["id"]: row for row in map(json.loads, (root / "labels.jsonl").read_text().splitlines())}
-    systems = list(dict.fromkeys(header.system for header in pack.headers if header.instances))
-    if len(systems) < 2:
-        return
+def label_curve(root: Path, counts: Sequence[int] = (5, 10, 20, 50), repeats: int = 5) -> None:
+    """AC@1 by weights trained on some labels of a system, on its other incidents; the shipped weights beside them."""
     engine = read_engine()
-    kinds: dict[str, int] = {}
-    rows = {
-        system: [_features(pack, h, labels, kinds, engine) for h in pack.headers if h.system == system]
-        for system in systems
-    }
-    size = len(kinds)
-    prior = np.array([weight_of(kind, engine.weights) for kind in kinds])
-    print(f"\n{root.name}: AC@1/AC@3 by own labels (weights start at the plain fusion's)")
-    print(f"{'system':<12} {'plain':>12} " + " ".join(f"{f'{n} own':>12}" for n in counts))
-    for system in systems:
-        others = [row for other in systems if other != system for row in rows[other]]
-        plain = _score(rows[system], prior)
+    pack = Pack(root)
+    systems: dict[str, list[JudgedCase]] = {}
+    system_of = {header.id: header.system.split("/")[0] for header in pack.headers}
+    for case in judged_packs(root, engine):
+        systems.setdefault(system_of[case.id], []).append(case)
+    print(f"\n{root.name}: AC@1 by own labels, on the rest: shipped → trained")
+    print(f"{'system':<20} " + " ".join(f"{f'{count} own':>14}" for count in counts))
+    for system, cases in systems.items():
         cells = []
-        for count in counts:
-            results = []
-            for seed in range(repeats if count else 1):
-                order = np.random.default_rng(seed).permutation(len(rows[system]))
-                own = [rows[system][i] for i in order[:count]]
-                rest = [rows[system][i] for i in order[count:]]
-                results.append(_score(rest, learn(others, own, prior, size)))
-            cells.append(np.mean(results, axis=0))
-        print(f"{system:<12} {_pair(plain):>12} " + " ".join(f"{_pair(cell):>12}" for cell in cells))
-
-
-Row = tuple[list[dict[int, float]], int]
-
-
-def _features(
-    pack: Pack, header: Header, labels: Mapping[str, Mapping[str, str]], kinds: dict[str, int], engine: Engine
-) -> Row:
-    case = pack_case(pack, pack.tables(header))
-    found = engine.weigh(case.candidates, engine.gather(case))
-    rows = [
-        {kinds.setdefault(term.kind, len(kinds)): term.strength for _, term in found[name]} for name in case.candidates
-    ]
-    truth = labels[header.id]["instance"]
-    return rows, case.candidates.index(truth) if truth in case.candidates else -1
-
-
-def _matrix(row: Row, size: int) -> F64:
-    out = np.zeros((len(row[0]), size))
-    for candidate, strengths in enumerate(row[0]):
-        for kind, strength in strengths.items():
-            out[candidate, kind] = strength
-    return out
-
-
-def learn(others: Sequence[Row], own: Sequence[Row], prior: F64, size: int, steps: int = 60) -> F64:
-    """Weights that make the labelled causes likely (conditional logit), near `prior`; own labels count tenfold."""
-    data = [(_matrix(row, size), row[1], 1.0) for row in others if row[1] >= 0]
-    data += [(_matrix(row, size), row[1], 10.0) for row in own if row[1] >= 0]
-    if not data:
-        return prior
-    weights = prior.copy()
-    total = sum(share for *_, share in data)
-    for _ in range(steps):
-        slope = 0.02 * (prior - weights)
-        for matrix, truth, share in data:
-            score = matrix @ weights
-            chance = np.exp(score - score.max())
-            slope += share / total * (matrix[truth] - (chance / chance.sum()) @ matrix)
-        weights = weights + 2.0 * slope
-    return np.asarray(weights, dtype=np.float64)
-
-
-def _score(rows: Sequence[Row], weights: F64) -> tuple[float, float]:
-    ranks = []
-    for row in rows:
-        score = _matrix(row, len(weights)) @ weights
-        ranks.append(int((score > score[row[1]]).sum()) if row[1] >= 0 else len(score))
-    return float(np.mean([r < 1 for r in ranks])), float(np.mean([r < 3 for r in ranks]))
-
-
-def _pair(pair: Sequence[float] | F64) -> str:
-    return f"{pair[0]:.3f}/{pair[1]:.3f}"
+        for count in (count for count in counts if count < len(cases)):
+            pairs = []
+            for seed in range(repeats):
+                order = np.random.default_rng(seed).permutation(len(cases))
+                weights = train([cases[i] for i in order[:count]], engine.weights)
+                rest = [cases[i] for i in order[count:]]
+                pairs.append([accuracy([case.right(by) for case in rest]) for by in (engine.weights, weights)])
+            shipped, trained = np.mean(pairs, axis=0)
+            cells.append(f"{shipped:.3f} → {trained:.3f}")
+        print(f"{system:<20} " + " ".join(f"{cell:>14}" for cell in cells))

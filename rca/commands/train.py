@@ -23,6 +23,7 @@ def train(
     from rca.learning.training import held_out
     from rca.learning.training import train as trained
     from rca.registry import read_engine
+    from rca.weights import weight_of
 
     engine = read_engine()
     cases: list[JudgedCase] = []
@@ -33,7 +34,7 @@ def train(
     if not cases:
         raise DiagnosisError("there is nothing to train on: no case of these packs has a label")
     weights = trained(cases, engine.weights)
-    changed = {name: weight for name, weight in weights.items() if weight != engine.weights[name]}
+    changed = {name: weight for name, weight in weights.items() if weight != weight_of(name, engine.weights)}
     before = accuracy([case.right(engine.weights) for case in cases])
     after = accuracy(list(held_out(cases, engine.weights).values()))
     record = {
@@ -43,5 +44,5 @@ def train(
     }
     out.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     for name, weight in sorted(changed.items()):
-        print(f"{name:<16} {engine.weights[name]:>6.2f} → {weight:.2f}")
+        print(f"{name:<16} {weight_of(name, engine.weights):>6.2f} → {weight:.2f}")
     print(f"AC@1 on {len(cases)} cases: {before:.3f} by the default weights, {after:.3f} by weights of the other cases")

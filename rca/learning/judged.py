@@ -11,6 +11,7 @@ from typing import Final
 from rca.case import Case
 from rca.engine import Engine, commits_of
 from rca.evidence_kind import Subject, declared
+from rca.weights import weight_of
 from watchkeeper.vocabulary import Diagnosis, Label
 
 SOURCES: Final = ("human", "chaos")
@@ -24,7 +25,7 @@ class JudgedCase:
         id: the incident, or the case of a pack.
         source: who named the cause: `human`, `chaos`, or a pack.
         cause: the candidate at fault.
-        terms: candidate → name of a weight → strength, as the evidence stood at the last diagnosis.
+        terms: candidate → kind of term → strength, as the evidence stood at the last diagnosis.
         at: when the cause was named; None in a pack.
     """
 
@@ -37,7 +38,7 @@ class JudgedCase:
     def first(self, weights: Mapping[str, float]) -> str | None:
         """The first suspect by these weights; None where no candidate has evidence for it."""
         scores = {
-            candidate: math.fsum(weights.get(name, 0.0) * strength for name, strength in strengths.items())
+            candidate: math.fsum(weight_of(kind, weights) * strength for kind, strength in strengths.items())
             for candidate, strengths in self.terms.items()
         }
         best = min(scores, key=lambda candidate: (-scores[candidate], candidate), default=None)
@@ -61,7 +62,8 @@ def judged_live(label: Label, diagnosis: Diagnosis, weights: Mapping[str, float]
         for evidence in suspect.evidence:
             if evidence.strength is None:
                 return None
-            _add(strengths, declared(evidence.kind, weights), evidence.strength)
+            if declared(evidence.kind, weights) is not None:
+                strengths[evidence.kind] = strengths.get(evidence.kind, 0.0) + evidence.strength
     return JudgedCase(id=label.incident_id, source=label.source, cause=label.cause, terms=terms, at=label.at)
 
 
@@ -72,13 +74,8 @@ def judged_case(case: Case, engine: Engine, source: str, cause: str, subject: Su
     for candidate, weighed in engine.weigh(candidates, engine.gather(case, subject)).items():
         strengths = terms.setdefault(candidate, {})
         for _, term in weighed:
-            _add(strengths, declared(term.kind, engine.weights), term.strength)
+            strengths[term.kind] = strengths.get(term.kind, 0.0) + term.strength
     return JudgedCase(id=case.id, source=source, cause=cause, terms=terms)
-
-
-def _add(strengths: dict[str, float], name: str | None, strength: float) -> None:
-    if name is not None:
-        strengths[name] = strengths.get(name, 0.0) + strength
 
 
 def one_per_incident(cases: Iterable[JudgedCase]) -> tuple[JudgedCase, ...]:

@@ -16,7 +16,7 @@ import structlog
 from rca.learning.gate import Verdict, judge
 from rca.learning.judged import JudgedCase, one_per_incident
 from rca.learning.training import held_out, train
-from rca.weights import complete, known_only, parse
+from rca.weights import complete, known_only, parse, weight_of
 from watchkeeper.clock import Clock
 from watchkeeper.config import LearningConfig
 from watchkeeper.errors import DiagnosisError, NotFound, StateError
@@ -69,7 +69,7 @@ class WeightsLearner:
     def _train(self, now: datetime) -> None:
         cases = one_per_incident(self._judged)
         weights = train(cases, self._shipped)
-        changed = {name: weight for name, weight in weights.items() if weight != self._shipped.get(name)}
+        changed = {name: weight for name, weight in weights.items() if weight != weight_of(name, self._shipped)}
         if not changed:
             return
         lineage = {

@@ -104,7 +104,7 @@ def test_a_stored_diagnosis_is_ranked_again_from_its_strengths() -> None:
     )
     case = judged_live(label("human", "b"), diagnosis, SHIPPED)
     assert case is not None
-    assert case.terms == {"a": {"errors": 0.1}, "b": {"rare": 0.3}}
+    assert case.terms == {"a": {"errors": 0.1}, "b": {"rare cpu up": 0.3}}
     assert case.right(SHIPPED)
     assert judged_live(label("human", None), diagnosis, SHIPPED) is None
 
