@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("watchkeeper", "collectors", "detectors", "rca", "alerting", "dashboard", "runbooks", "chaos")
 # Needed at run time though no module imports them by name.
 LOADED_BY_OTHERS = {
+    "python-multipart": "Starlette's Request.form",
     "psycopg": "SQLAlchemy's driver of postgresql:// addresses",
 }
 # What a conformance suite is made of; whoever runs one has it.
