@@ -19,8 +19,8 @@ from watchkeeper.problems import Problems
 LOOP: Final = "sources"
 OPEN_WITHIN_S: Final = 5.0  # so long the role waits for its sources before it serves
 STOP_WITHIN_S: Final = 10.0  # so long it waits for them at its end
-FIRST_WAIT_S: Final = 1.0
-LONGEST_WAIT_S: Final = 60.0
+FIRST_WAIT_S: Final = 1.0  # before a source that ended is made again; doubles with each failure
+LONGEST_WAIT_S: Final = 60.0  # and no longer than this
 WELL_AFTER_S: Final = 60.0  # a source that ran for so long has recovered: the next wait is the first one again
 
 

@@ -14,7 +14,7 @@ import grpc
 import httpx
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-SEND_WITHIN_S: Final = 60.0
+SEND_WITHIN_S: Final = 60.0  # for an answer; generous, the machine may be busy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

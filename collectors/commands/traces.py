@@ -14,7 +14,7 @@ from watchkeeper.errors import StoreError, WatchkeeperError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-ASK_EVERY_S = 0.5
+ASK_EVERY_S = 0.5  # how often the store is asked while a trace is waited for
 
 
 @app.command(epilog="Example: watchkeeper traces --wait 60")

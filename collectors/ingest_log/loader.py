@@ -41,7 +41,7 @@ SECONDS = Histogram("watchkeeper_loader_seconds", "Time to load one segment.", [
 LAG = Gauge("watchkeeper_loader_lag_seconds", "Age of the oldest segment that waits.")
 
 LOOP: Final = "loader"
-QUARANTINE_EVERY_S: Final = 5.0
+QUARANTINE_EVERY_S: Final = 5.0  # how often the quarantine's folder is looked at
 STORE: Final = "the telemetry store"
 # A request without anything in it: whatever refuses this refuses everything.
 PROBE: Final = framed([b"\x0a\x00"])

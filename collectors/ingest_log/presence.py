@@ -16,7 +16,7 @@ from watchkeeper.store.presence import count_of
 
 SAMPLE: Final = 200  # rows that are looked for
 MOST_REQUESTS: Final = 50  # requests that they are taken from, evenly
-ROWS_OF_REQUEST: Final = 4
+ROWS_OF_REQUEST: Final = 4  # rows of one request, evenly
 
 Key = tuple[str | int, str | int]
 

@@ -26,10 +26,10 @@ REPEATED = Counter(
     "watchkeeper_ingest_repeated_total", "Requests that were there already and not stored again.", ["signal"]
 )
 
-REMEMBERED_S: Final = 600.0
+REMEMBERED_S: Final = 600.0  # an exporter has given up by then: the Collector's stop after 5 min
 MOST: Final = 100_000  # requests that are remembered, some 20 MB
 FILE: Final = "recent"
-_HASH: Final = 16
+_HASH: Final = 16  # bytes: a mistaken repeat among 100,000 requests has a chance of 1 in 10^28
 _SECOND_NS: Final = 1_000_000_000
 
 

@@ -44,7 +44,7 @@ SYNC_SECONDS = Histogram("watchkeeper_ingest_sync_seconds", "Time of one group s
 
 # How long a segment stays open: spans are wanted soon, metric points come in by the interval anyway.
 OPEN_SECONDS: Final = {"traces": 1.0, "logs": 2.0, "metrics": 3.0}
-GATHER_S: Final = 0.002
+GATHER_S: Final = 0.002  # requests in flight join one sync; small against what a sync itself takes on most disks
 
 
 class OverloadedError(IngestLogError):

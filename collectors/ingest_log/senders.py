@@ -14,7 +14,7 @@ from typing import Final
 from watchkeeper.text import one_line
 
 SUFFIX: Final = ".senders"
-LONGEST_SENDER: Final = 200
+LONGEST_SENDER: Final = 200  # characters; a longer one is shortened
 
 
 def senders_path(segment: Path) -> Path:

@@ -18,7 +18,7 @@ from watchkeeper.config import Config, is_loopback
 CONTAINER_HOSTS: Final = ("host.docker.internal", "gateway.docker.internal", "host.containers.internal")
 # A sender may burst: what it saves in so many seconds of silence.
 BURST_S: Final = 4.0
-MOST_SENDERS: Final = 10_000
+MOST_SENDERS: Final = 10_000  # whose rates are remembered, some 2 MB; beyond it the longest silent is forgotten
 
 
 class Callers:

@@ -17,7 +17,7 @@ else:
 ACCEPTED: Final = "gzip, deflate, zstd"
 # A packed body may be a sequence of members (RFC 1952, section 2.2; RFC 8878, section 3); nobody sends so many.
 MOST_MEMBERS: Final = 1000
-CHUNK: Final = 64 << 10
+CHUNK: Final = 64 << 10  # bytes that are unpacked at a time
 # 16 MiB: what a member may ask us to remember while it is unpacked.
 ZSTD_WINDOW_LOG: Final = 24
 

@@ -35,7 +35,7 @@ JsonSink = Callable[[Any], dict[str, Any]]
 Route = Callable[["HttpPort", Exchange], Awaitable[None]]
 
 HEALTH: Final = ("/healthz", "/readyz", "/metrics")
-RETRY_AFTER_S: Final = 2
+RETRY_AFTER_S: Final = 2  # the loader clears a full backlog in seconds
 INVALID_ARGUMENT, PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAVAILABLE, UNAUTHENTICATED = 3, 7, 8, 14, 16
 # An exporter on a slow line may take so long for its body.
 BODY_WITHIN_S: Final = 60.0

@@ -23,9 +23,9 @@ from watchkeeper.config import Config
 from watchkeeper.config_values import bracketed
 from watchkeeper.errors import CollectorError, IngestLogError
 
-THREADS: Final = 16
-MOST_CALLS: Final = 1000
-GRACE_S: Final = 2.0
+THREADS: Final = 16  # a call waits for the disk most of its time, so more than there are cores
+MOST_CALLS: Final = 1000  # each may hold ingest.max_request_mib in memory once a thread takes it
+GRACE_S: Final = 2.0  # what calls in progress have at the end
 
 SERVICES: Final = {
     "traces": "opentelemetry.proto.collector.trace.v1.TraceService",

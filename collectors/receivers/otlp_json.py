@@ -23,7 +23,7 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 # What a request is made of down to its rows; everything else is the content of one of these.
 _FRAME: Final = frozenset({name for paths in ROWS.values() for path in paths for name in path})
 _ROWS: Final = frozenset({"spans", "log_records", "data_points"})
-LONGEST_REASON: Final = 300
+LONGEST_REASON: Final = 300  # characters
 # What the library raises on one odd value or the other, besides what it says that it raises.
 _BAD: Final = (
     json_format.ParseError,

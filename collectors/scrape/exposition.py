@@ -21,14 +21,14 @@ from watchkeeper.errors import CollectorError
 from watchkeeper.names import storable
 from watchkeeper.text import one_line
 
-CUMULATIVE: Final = 2
+CUMULATIVE: Final = 2  # OTLP's AGGREGATION_TEMPORALITY_CUMULATIVE
 # 2000-01-01: a sample's time before it is a zero time, seconds taken for milliseconds, or another number altogether.
 EARLIEST_NS: Final = 946_684_800 * 10**9
-AHEAD_NS: Final = 86_400 * 10**9
-LONGEST_LINE: Final = 64 << 10
+AHEAD_NS: Final = 86_400 * 10**9  # a day, as for what is received (ingest.max_ahead_hours)
+LONGEST_LINE: Final = 64 << 10  # characters; no series comes near it
 # What one request may hold is bounded; a large page becomes several.
 MOST_POINTS: Final = 20_000
-LARGEST_COUNT: Final = 2**64 - 1
+LARGEST_COUNT: Final = 2**64 - 1  # OTLP's counts are fixed64
 # Name and labels of a sample, whatever stands between their quotes.
 _SERIES: Final = re.compile(r'[^\s{]*+[ \t]*+\{(?:[^"}]++|"(?:[^"\\]++|\\.)*+")*+\}|[^\s{]++')
 _HEX: Final = re.compile(r"[+-]?0[xX][0-9a-fA-F]*\.?[0-9a-fA-F]*(?:[pP][+-]?\d+)?")

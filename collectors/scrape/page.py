@@ -16,7 +16,7 @@ from watchkeeper.errors import CollectorError
 from watchkeeper.text import one_line
 
 ACCEPT: Final = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
-MOST_HOPS: Final = 10
+MOST_HOPS: Final = 10  # as Go's client, and so Prometheus, follows
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 ANY_HOST: Final = "*"
 

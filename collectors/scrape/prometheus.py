@@ -32,9 +32,9 @@ SET_ASIDE = Counter("watchkeeper_scrape_samples_set_aside_total", "Samples of sc
 
 LOOP: Final = "scrape"
 AT_ONCE: Final = 128  # targets that are read at one moment; with more, some begin a little later
-READERS: Final = 4
+READERS: Final = 4  # threads that parse pages, which is CPU work under one lock
 READ_WITHIN_S: Final = 120.0  # of the largest page, on a slow machine
-STOP_WITHIN_S: Final = 5.0
+STOP_WITHIN_S: Final = 5.0  # for the loop to cancel its tasks
 
 
 async def scrape(

@@ -26,16 +26,17 @@ LOOP: Final = "alerts"
 MOST_REPORTED: Final = 100  # kinds of alert of one body that are named among the role's problems
 # Severities that page nobody. Anything else pages, since a rule's author chose to send it.
 QUIET: Final = frozenset({"info", "none", "warning", "ticket", "low"})
+# The first that is there names the service.
 SERVICE_LABELS: Final = ("service", "service_name", "app", "job", "instance")
-USED_LABELS: Final = ("alertname", "severity", *SERVICE_LABELS)
+USED_LABELS: Final = ("alertname", "severity", *SERVICE_LABELS)  # kept before others where there are too many
 HEARTBEAT: Final = "Watchdog"
 # Telemetry is not kept as long: an alert that began earlier is shown as this old.
 OLDEST_ONSET: Final = timedelta(days=7)
-LONGEST_SUMMARY: Final = 2000
-LONGEST_VALUE: Final = 1000
-MOST_LABELS: Final = 100
-LONGEST_LABELS: Final = 4000
-SHOWN: Final = 20
+LONGEST_SUMMARY: Final = 2000  # characters, also of an address: what Slack shows of a section is 3000
+LONGEST_VALUE: Final = 1000  # characters of one label's value
+MOST_LABELS: Final = 100  # of one alert
+LONGEST_LABELS: Final = 4000  # characters of all labels in one text
+SHOWN: Final = 20  # of what was set aside, in an answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

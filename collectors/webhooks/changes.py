@@ -16,7 +16,7 @@ from watchkeeper.vocabulary import ChangeEvent, content_key
 PATH: Final = "/api/v1/changes"
 EARLIEST: Final = timedelta(days=3653)
 LATEST: Final = timedelta(days=1)
-SHOWN: Final = 10
+SHOWN: Final = 10  # wrong keys that an answer names
 
 
 def _not_blank(text: str) -> str:

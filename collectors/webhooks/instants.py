@@ -16,7 +16,7 @@ LATEST: Final = datetime.max.replace(tzinfo=UTC)
 _UNITS: Final = ((1e11, 1.0), (1e14, 1e3), (1e17, 1e6), (math.inf, 1e9))
 _LEAP_SECOND: Final = re.compile(r"(:\d\d):60(?=[.Zz+-]|$)")
 _NUMBER: Final = re.compile(r"[+-]?\d{1,30}(\.\d{1,30})?")
-_LONGEST: Final = 64
+_LONGEST: Final = 64  # characters of a time in text
 _DATETIME: Final = TypeAdapter(datetime)
 
 

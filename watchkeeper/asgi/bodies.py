@@ -14,8 +14,8 @@ from typing import Final
 
 from starlette.types import Message, Receive, Scope
 
-DEADLINE_S: Final = 20.0
-MOST_BYTES: Final = 32 << 20
+DEADLINE_S: Final = 20.0  # for a whole body; forms and callbacks are small
+MOST_BYTES: Final = 32 << 20  # of all bodies that are on their way
 # What is still taken and thrown away after a refusal, so that the sender reads the answer instead of a broken pipe.
 LINGER_S: Final = 1.0
 LINGER_BYTES: Final = 4 << 20

@@ -11,9 +11,9 @@ from typing import Any, Final
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-LARGEST_HEAD: Final = 64 << 10
-HEAD_DEADLINE_S: Final = 15.0
-MOST_CONNECTIONS: Final = 512
+LARGEST_HEAD: Final = 64 << 10  # bytes, while it arrives; applications allow less
+HEAD_DEADLINE_S: Final = 15.0  # for a whole head; Apache's mod_reqtimeout gives 20 s
+MOST_CONNECTIONS: Final = 512  # at once on one port; half of a process's usual 1024 files
 
 
 class BoundedHttp(HttpToolsProtocol):

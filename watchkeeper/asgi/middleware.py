@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from watchkeeper.asgi.bodies import Bodies, BodyRejected, Gone, Limits, throw_away
 from watchkeeper.asgi.hosts import Names, is_foreign, name_of
 
-LARGEST_HEAD: Final = 32 << 10
+LARGEST_HEAD: Final = 32 << 10  # bytes of all headers together
 PROTECTION: Final = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",

@@ -8,7 +8,7 @@ from typing import Any, Final
 from watchkeeper.text import one_line
 
 LARGEST_NUMBER: Final = 2**53  # up to here every reader of JSON agrees on a whole number
-DEEPEST: Final = 24
+DEEPEST: Final = 24  # levels, far more than a Block Kit message or a callback of a page needs
 
 
 class NotPlainError(ValueError):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import structlog
 import uvicorn
+import uvloop
 
 from watchkeeper.asgi.connections import MOST_CONNECTIONS, BoundedHttp
 from watchkeeper.errors import WatchkeeperError
@@ -30,25 +32,37 @@ def bind(host: str, port: int, key: str) -> socket.socket:
         ) from error
 
 
-def serve(life: Life, app: Any, listener: socket.socket) -> None:
-    """Serve `app` on `listener` as the role that lives here, until SIGTERM or SIGINT."""
-    asyncio.run(_serve(life, app, listener))
+def serve(
+    life: Life,
+    app: Any,
+    listener: socket.socket,
+    *,
+    grace_s: int = 3,
+    on_ready: Callable[[int], None] | None = None,
+) -> None:
+    """Serve `app` on `listener` as the role that lives here, until SIGTERM or SIGINT.
+
+    Args:
+        grace_s: what requests in progress have at the end.
+        on_ready: is called with the port when it is served; by default the port is announced as `http`.
+    """
+    announce = on_ready or (lambda port: ready.announce(life.config, life.role, {"http": port}))
+    uvloop.run(_serve(life, app, listener, grace_s, announce))
 
 
-async def _serve(life: Life, app: Any, listener: socket.socket) -> None:
+async def _serve(life: Life, app: Any, listener: socket.socket, grace_s: int, announce: Callable[[int], None]) -> None:
     config, role = life.config, life.role
     server = uvicorn.Server(
         uvicorn.Config(
             app,
             http=BoundedHttp,
             ws="none",  # nothing here speaks over web sockets, which would pass by the session
-            loop="uvloop",
             access_log=False,  # an address may hold a token
             log_level="warning",
             server_header=False,
             proxy_headers=False,  # anybody on this machine may write X-Forwarded-For
             limit_concurrency=MOST_CONNECTIONS,
-            timeout_graceful_shutdown=3,
+            timeout_graceful_shutdown=grace_s,
         )
     )
     server.capture_signals = _no_capture  # type: ignore[method-assign]
@@ -59,7 +73,7 @@ async def _serve(life: Life, app: Any, listener: socket.socket) -> None:
     while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn offers no event to wait for
         await asyncio.sleep(0.01)
     port = listener.getsockname()[1]
-    ready.announce(config, role, {"http": port})
+    announce(port)
     structlog.get_logger().info(f"{role}.ready", port=port)
     beating = asyncio.create_task(life.beat())
     await serving

@@ -32,13 +32,13 @@ from watchkeeper.text import one_line
 
 # Rows of the loader go through a file; a statement is kept in memory.
 LARGEST_ROWS: Final = 256 << 20
-LARGEST_STATEMENT: Final = 4 << 20
+LARGEST_STATEMENT: Final = 4 << 20  # bytes
 # A connection that is silent for so long is closed; a client opens another one.
 SILENT_S: Final = 60.0
-MOST_CONNECTIONS: Final = 256
+MOST_CONNECTIONS: Final = 256  # a thread each
 # What is still taken and thrown away after a refusal, so that the sender reads the answer instead of a broken pipe.
 LINGER_S: Final = 1.0
-LINGER_BYTES: Final = 4 << 20
+LINGER_BYTES: Final = 4 << 20  # a socket's buffers, and some
 # Names that no stranger can own, for a store that listens on a network.
 PRIVATE_SUFFIXES: Final = (".local", ".internal", ".svc", ".lan")
 QUERIES = Counter("watchkeeper_store_queries_total", "Statements, by user and outcome.", ["user", "outcome"])

@@ -29,7 +29,7 @@ EARLIER_S: Final = 30
 CATCH_UP_S: Final = 86400
 # How far back, and how often, calls that came late are looked for.
 LATE_S: Final = 900
-LATE_EVERY_S: Final = 10
+LATE_EVERY_S: Final = 10  # costs a count over the last quarter of an hour
 MOST_LATE: Final = 24  # windows that are worked out again at a time
 # The callee's side of a call that came late may belong to a caller's side so much later.
 CALLEE_S: Final = 10

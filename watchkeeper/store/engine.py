@@ -20,7 +20,7 @@ from typing import Any, Final
 from watchkeeper.errors import StoreError
 from watchkeeper.store.schema import statements
 
-LONGEST_READ_S: Final = 30
+LONGEST_READ_S: Final = 30  # a page's reader has given up by then
 _CODE: Final = re.compile(r"Code: (\d+)")
 _INPUT: Final = re.compile(r"FROM input\('((?:[^'\\]|\\.)*)'\)")
 _FORMAT: Final = re.compile(r"\s+FORMAT\s+(\w+)\s*$", re.IGNORECASE)

@@ -10,10 +10,10 @@ from email.message import Message
 from io import BufferedIOBase
 from typing import Final
 
-PIECE: Final = 1 << 20
-DEADLINE_S: Final = 120.0
+PIECE: Final = 1 << 20  # bytes
+DEADLINE_S: Final = 120.0  # for a whole body: 256 MiB at 2 MiB/s
 _LONGEST_LINE: Final = 4096  # of a chunk's head or a trailer
-_MOST_TRAILERS: Final = 100
+_MOST_TRAILERS: Final = 100  # nobody sends any
 _LENGTH: Final = re.compile(r"[0-9]{1,18}")
 _CHUNK: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(;.*)?\r?\n")
 

@@ -18,7 +18,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-BUCKET_S: Final = 5
+BUCKET_S: Final = 5  # of every roll-up; the shortest step that a detector uses
+# Blocks whose tokens a table remembers: at one segment a second, over a quarter of an hour.
 DEDUPLICATION_WINDOW: Final = 1000
 
 MAP: Final = "Map(LowCardinality(String), String)"

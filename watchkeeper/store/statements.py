@@ -13,9 +13,9 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from watchkeeper.errors import StoreError
 
-CONNECT_S = 5.0
-LONGEST_S = 120.0
-LONGEST_MESSAGE = 4000
+CONNECT_S = 5.0  # to a store in the same network
+LONGEST_S = 120.0  # for an answer; the largest segment takes half of it on a busy machine
+LONGEST_MESSAGE = 4000  # bytes of the store's error that are kept
 
 
 class RejectedError(StoreError):
