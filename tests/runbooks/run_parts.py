@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
+
+from sqlalchemy import Connection
 
 from alerting.incidents.commands import Incidents
 from runbooks.library import Library
 from runbooks.policy import Policy
+from runbooks.run_queue import RunQueue
 from runbooks.runbook import Runbook
+from runbooks.runner import Runner
 from runbooks.step import Step
+from watchkeeper.clock import FrozenClock
 from watchkeeper.errors import RunbookError
+from watchkeeper.state.database import Database
+from watchkeeper.state.runs import Run, runs_of
 from watchkeeper.target import NoTarget, ServiceStatus, Target
 from watchkeeper.vocabulary import Actor, Diagnosis, Finding, Proposal, Suspect
 
@@ -141,3 +149,61 @@ def approved(incidents: Incidents, service: str, at: datetime) -> str:
 
 def without_policy(library: Library) -> Library:
     return replace(library, policy=Policy(services=()))
+
+
+BEN = Actor(name="Ben", via="slack")
+LEASE = timedelta(seconds=10)
+
+
+def runner(db: Database, world: Any, reports: Any, clock: FrozenClock, library: Library = LIBRARY) -> Runner:
+    return Runner(RunQueue(db, clock, LEASE), world, library, reports, steps=UNDOABLE)
+
+
+def run_of(db: Database, incident_id: str) -> Run:
+    (run,) = runs_of(db, incident_id)
+    return run
+
+
+class Killed(BaseException):
+    """kill -9: nothing after it runs."""
+
+
+class Deadly:
+    """A world and a database whose nth effect is the worker's last: half of the time it still happens."""
+
+    def __init__(self, world: World, kill_at: int) -> None:
+        self.world = world
+        self.left = kill_at
+
+    def count(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise Killed
+
+    def status(self, service: str) -> Any:
+        return self.world.status(service)
+
+    def act(self, service: str, verb: str, *, key: str, arguments: Any = None) -> str:
+        self.count()
+        try:
+            did = self.world.act(service, verb, key=key, arguments=arguments)
+        except RunbookError:
+            self.count()
+            raise
+        self.count()
+        return did
+
+
+class DeadlyDatabase(Database):
+    """Commits, or not, and dies."""
+
+    def __init__(self, db: Database, deadly: Deadly) -> None:
+        super().__init__(db.engine)
+        self._deadly = deadly
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        with super().write() as connection:
+            yield connection
+            self._deadly.count()  # before the commit: it is rolled back
+        self._deadly.count()  # after it
