@@ -28,7 +28,6 @@ from sqlalchemy import update
 from alerting.incidents.commands import Incidents
 from runbooks.library import Library
 from runbooks.run_queue import RunQueue
-from runbooks.run_rows import Run, claim_run, runs_of
 from runbooks.runner import Runner
 from watchkeeper.clock import FrozenClock
 from watchkeeper.errors import RunbookError
