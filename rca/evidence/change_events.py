@@ -18,7 +18,10 @@ AT_ONCE_S = 20.0  # a few steps of the roll-ups, in which trouble that came with
 
 
 def change_events(case: Case) -> list[Term]:
-    """One term per candidate that was changed: its latest change before the onset."""
+    """A deploy, flag or other change shortly before the onset.
+
+    Term `change`, for each candidate that was changed: its latest change.
+    """
     best: dict[str, Term] = {}
     for change in case.changes:
         ahead = case.onset - change.at.timestamp()

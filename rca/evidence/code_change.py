@@ -84,7 +84,10 @@ def complaints(case: Case, alert_texts: Sequence[str] = ()) -> Complaints:
 
 
 def code_change(case: Case) -> list[Term]:
-    """Terms per commit of the case, and for `none`: candidates are commit ids, not services."""
+    """Which commit removed or touched what the complaints are about.
+
+    Terms on commits and on `none`: the candidates are commit ids, not services.
+    """
     commits = [change for change in case.changes if change.kind == "commit"]
     if not commits:
         return []

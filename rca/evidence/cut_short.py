@@ -48,7 +48,10 @@ class EndingStep:
 
 
 def cut_short(case: Case) -> list[Term]:
-    """Requests that stop after a step: the clearest of each node, shared by callee and callers by witnesses."""
+    """Requests that stop right after a step that used to be followed by another.
+
+    Term `cut_short`: the clearest step of each node, shared by callee and callers by the number of witnesses.
+    """
     if case.spans is None:
         return []
     steps = _steps(case.spans)

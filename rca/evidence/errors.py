@@ -35,7 +35,10 @@ def own_errors(case: Case) -> dict[str, float]:
 
 
 def errors(case: Case) -> list[Term]:
-    """One term per node at which errors began: its share of all of them."""
+    """Failed requests, counted where the failures began.
+
+    Term `errors`, for each node at which errors began: its share of all of them.
+    """
     ledger, own = case.ledger, own_errors(case)
     believed = {
         node: amount * trust(amount / (entry.usual_errors + entry.error_noise**2 + 1.0) ** 0.5, HALF_AT)

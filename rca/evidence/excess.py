@@ -74,7 +74,9 @@ def _vain(case: Case) -> list[tuple[str, float]]:
 
 
 def excess(case: Case) -> list[Term]:
-    """Terms `self_time`, `call_gap` and `dependency`: shares of all seconds that the incident added.
+    """Added seconds, counted where they arose.
+
+    Terms `self_time`, `call_gap` and `dependency`: shares of all seconds that the incident added.
 
     A callee that is no candidate (a database that only one node uses) is part of the node that calls it.
     """

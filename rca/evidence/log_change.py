@@ -31,7 +31,10 @@ DATABASE_WORDS = (
 
 
 def log_change(case: Case) -> list[Term]:
-    """One term per node: its share of the added lines, quoting the template that grew most."""
+    """New and surging log lines.
+
+    Term `logs`, for each node: its share of the added lines, quoting the template that grew most.
+    """
     lines = case.logs
     if lines is None or len(lines.node) == 0:
         return []

@@ -20,7 +20,10 @@ LARGE = 1000  # figures from here on are shown without decimals
 
 
 def metric_change(case: Case) -> list[Term]:
-    """One term per node and resource: its best metric of that resource."""
+    """CPU, memory, disk or handles that rose above their usual level.
+
+    Terms `cpu`, `memory`, `disk` and `handles`, for each node: its best metric of that resource.
+    """
     if case.series is None or len(case.series.time) == 0:
         return []
     best: dict[tuple[str, str], Term] = {}

@@ -21,7 +21,10 @@ DOUBT = 0.5  # of the credit of one node that moved first
 
 
 def onset_order(case: Case) -> list[Term]:
-    """One term per node that moved, for being early."""
+    """Which service moved first.
+
+    Term `onset_order`, for each node that moved: the earlier, the more.
+    """
     first = first_moves(case)
     if len(first) < 2:
         return []

@@ -83,7 +83,10 @@ def _moments(key: I64, values: F64, size: int) -> tuple[F64, F64, F64]:
 
 
 def operation_change(case: Case) -> list[Term]:
-    """Terms `fewer_spans` and `fewer_lines`: the operation of each node that changed most."""
+    """Operations that do less per request than before.
+
+    Terms `fewer_spans` and `fewer_lines`: the operation of each node that changed most.
+    """
     spans = case.spans
     if spans is None:
         return []

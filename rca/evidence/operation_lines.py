@@ -19,7 +19,10 @@ NEGLIGIBLE = 0.01  # a smaller change is not looked at
 
 
 def operation_lines(case: Case) -> list[Term]:
-    """Terms `complaints` and `lost_lines`: per node, the line whose share of requests changed most."""
+    """Requests that log new warnings, or no longer reach a usual line.
+
+    Terms `complaints` and `lost_lines`: per node, the line whose share of requests changed most.
+    """
     spans, lines = case.spans, case.span_logs
     if spans is None or lines is None:
         return []

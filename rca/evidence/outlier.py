@@ -24,7 +24,10 @@ HALF_KNOWN = 10.0  # samples before the onset at which the noise of a series of 
 
 
 def outlier(case: Case) -> list[Term]:
-    """One term per node: its metric of unknown meaning that stands out most."""
+    """A metric of unknown meaning that left its usual range.
+
+    Term `outlier`, for each node: the metric that stands out most.
+    """
     if case.series is None:
         return []
     code, names = codes(case.series.metric)

@@ -23,7 +23,10 @@ USUAL_PART = 1.0 / 3.0  # of a node's usual surprise that is taken off
 
 
 def rarity(case: Case) -> list[Term]:
-    """Terms `rare <concept>` per node: its surprise, as a share of the greatest surprise of any node."""
+    """What a service hardly ever showed in other incidents.
+
+    Terms `rare <concept>`, for each node: its surprise, as a share of the greatest surprise of any node.
+    """
     past = case.past
     if past is None or case.id not in past.seen or (case.flows is not None and len(case.flows.time)):
         return []

@@ -8,7 +8,10 @@ from rca.terms import Term
 
 
 def reach(case: Case) -> list[Term]:
-    """One term against each node that the alerted one does not reach through calls (none without a call graph)."""
+    """Services that the alerted one does not depend on.
+
+    Term `out_of_reach`, against each node that no alerted one reaches through calls; none without a call graph.
+    """
     within: set[str] = set()
     for alert in case.alerts:
         if not case.callees(alert):

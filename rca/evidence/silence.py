@@ -39,7 +39,10 @@ def silent_nodes(case: Case) -> dict[str, float]:
 
 
 def silence(case: Case) -> list[Term]:
-    """One term per node that has stopped reporting."""
+    """Services that stopped reporting while others go on.
+
+    Term `silence`, for each of them.
+    """
     terms = []
     beats = case.heartbeats
     for node, strength in silent_nodes(case).items():
@@ -63,7 +66,10 @@ def silence(case: Case) -> list[Term]:
 
 
 def unanswered(case: Case) -> list[Term]:
-    """One term per node whose callers get no reply, unless that node itself waits for one that gives none."""
+    """Services whose callers get no reply.
+
+    Term `unanswered`, for each of them, unless it waits itself for one that gives none.
+    """
     table = case.unanswered
     if table is None or len(table.calls) == 0:
         return []

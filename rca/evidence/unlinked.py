@@ -26,7 +26,10 @@ LEAST_FAILURES = 0.01  # of requests, or of the failures that others see: less g
 
 
 def unlinked(case: Case) -> list[Term]:
-    """Terms `self_time` and `errors` for nodes of a case without calls; its best metric speaks for each node."""
+    """Slowness and failures where no call graph is known.
+
+    Terms `self_time` and `errors`; the best metric of each node counts.
+    """
     if case.series is None or case.ledger.links or (case.calls and case.ledger.nodes):
         return []
     best: dict[tuple[str, str], Term] = {}

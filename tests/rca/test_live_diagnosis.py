@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from rca_chdb_reader import ChdbReader
@@ -132,6 +133,18 @@ def test_what_is_outside_of_the_observed_system_is_named_if_several_depend_on_it
     first = diagnosed(reader, Fault("network", OUTSIDE)).suspects[0]
     assert first.service == OUTSIDE
     assert "reports nothing" in first.evidence[0].sentence
+
+
+def test_what_the_alarmed_service_does_not_depend_on_counts_less(reader: ChdbReader) -> None:
+    """Users of the cart are hurt: whatever is wrong with orders, on which the cart does not depend, is not why."""
+    reader.fill(Simulation(Fault("latency", "orders"), seed=7).run(before_s=90.0, after_s=25.0))
+    alarm = replace(ALERT, service="cart", kind="slo")
+    kinds = {
+        suspect.service: {evidence.kind for evidence in suspect.evidence}
+        for suspect in explained(reader, findings=(alarm,)).suspects
+    }
+    assert "out_of_reach" in kinds["orders"]
+    assert "out_of_reach" not in kinds["inventory"]  # the cart asks the catalogue, which asks the inventory
 
 
 def test_it_abstains_when_telemetry_is_behind(reader: ChdbReader) -> None:

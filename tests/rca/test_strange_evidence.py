@@ -10,15 +10,19 @@ from textwrap import dedent
 
 import numpy as np
 import pytest
+from empty_store import EmptyStore
 from pack_files import write_pack
 
 from rca.case import Case, Series, text
 from rca.engine import Engine
+from rca.live.diagnose import diagnose
+from rca.live.incident import LiveIncident
 from rca.registry import read_engine, read_evidence
 from rca.terms import Term
 from rca.weights import UnknownWeight, complete, parse, weight_of
 from tests.front_door import front_door
 from watchkeeper.errors import DiagnosisError
+from watchkeeper.vocabulary import Finding, utc
 
 MODULE = '''
 from rca.case import Case
@@ -72,6 +76,19 @@ def test_its_term_stands_in_the_explanation_of_a_recorded_case(
     """Half of its signal at its declared weight of 7."""
     _, shown, _ = front_door(monkeypatch, capsys)("rca", str(pack), "--explain", "good")
     assert "+3.50 full_queue: front has a full queue" in shown
+
+
+def test_its_term_stands_in_a_live_diagnosis(stranger: Path) -> None:
+    """Beside the built-in kinds, from the same store, by the same engine."""
+    finding = Finding(
+        detector="alertmanager", detector_version="1", kind="alert", service="front", summary="front is slow",
+        onset=utc(1e9), seen_at=utc(1e9 + 2), score=1.0,
+    )  # fmt: skip
+    incident = LiveIncident(onset=utc(1e9), now=utc(1e9 + 30), findings=(finding,))
+    first = diagnose(EmptyStore(), read_engine(), incident).suspects[0]
+    assert first.service == "front"
+    (evidence,) = first.evidence
+    assert (evidence.kind, evidence.weight, evidence.strength) == ("full_queue", 3.5, 0.5)
 
 
 def test_a_file_of_weights_overrides_its_default(
