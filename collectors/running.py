@@ -9,9 +9,9 @@ from typing import Final
 
 import structlog
 
-from collectors.ingest_log.verdict import backoff
 from collectors.source import RegisteredSource, Source, SourceContext
 from watchkeeper.config import Config
+from watchkeeper.durations import backoff_s, spread_s
 from watchkeeper.errors import CollectorError
 from watchkeeper.parts import Registry
 from watchkeeper.problems import Problems
@@ -97,7 +97,7 @@ class RunningSources:
                     raise CollectorError("it ended by itself while the role runs")  # noqa: TRY301
             except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a source dies of, the others go on
                 failures = 1 if time.monotonic() - began > WELL_AFTER_S else failures + 1
-                wait_s = backoff(failures, FIRST_WAIT_S, LONGEST_WAIT_S)
+                wait_s = spread_s(backoff_s(failures, FIRST_WAIT_S, LONGEST_WAIT_S))
                 self._problems.report(LOOP, thread.source.name, error)
                 self._logger.warning("source.ended", source=thread.source.name, retry_s=round(wait_s, 1))
                 thread.tried.set()

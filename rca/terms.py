@@ -33,15 +33,6 @@ class Term:
     hints: Mapping[Mechanism, float] = field(default_factory=lambda: NO_HINTS)
 
 
-def duration(seconds: float) -> str:
-    """A duration in the unit that reads best: `14 ms`, `2.1 s`, `3 min`."""
-    if seconds < 0.0995:
-        return f"{seconds * 1000:.2g} ms" if seconds < 0.00995 else f"{seconds * 1000:.0f} ms"
-    if seconds < 0.9995:
-        return f"{seconds * 1000:.0f} ms"
-    return f"{seconds:.1f} s" if seconds < 99.5 else f"{seconds / 60:.0f} min"
-
-
 def count(number: float, noun: str) -> str:
     """`1 call`, `12 calls`."""
     return f"{number:.0f} {noun}" if round(number) == 1 else f"{number:.0f} {noun}s"

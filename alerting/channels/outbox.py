@@ -18,6 +18,7 @@ from sqlalchemy import Connection, func, select, update
 from alerting.channels.channel import Thread
 from alerting.channels.routing import Routing
 from alerting.incidents.machine import Event, Incident
+from watchkeeper.durations import backoff_s
 from watchkeeper.problems import Problems
 from watchkeeper.state.codec import dump, parse
 from watchkeeper.state.database import Database, to_micros
@@ -27,6 +28,8 @@ from watchkeeper.state.schema import messages, outbox
 LOOP: Final = "outbox"
 # How long a worker has for one send; a channel's own time-outs must be shorter. After a kill it is the delay.
 LEASE: Final = timedelta(seconds=20)
+# After the first failure, and at most: a page is late by no more than a minute once its channel works again.
+FIRST_BACKOFF_S: Final = 1.0
 LONGEST_BACKOFF_S: Final = 60.0
 # Ids in one statement: well below SQLite's limit of 32,766 variables.
 CHUNK: Final = 500
@@ -249,9 +252,9 @@ def put_off(
     unsent: bool = False,
 ) -> None:
     """Try a message again later: after `after_s`, or ever more slowly. `unsent`: the channel has nothing of it."""
-    backoff = min(2.0 ** min(attempts, 10), LONGEST_BACKOFF_S) if after_s is None else after_s
+    wait_s = backoff_s(attempts + 1, FIRST_BACKOFF_S, LONGEST_BACKOFF_S) if after_s is None else after_s
     again: dict[str, Any] = {
-        "due_at": to_micros(now + timedelta(seconds=backoff)),
+        "due_at": to_micros(now + timedelta(seconds=wait_s)),
         "leased_until": 0,
         "error": why[:1000],
         "attempts": attempts + 1,

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, select
 from alerting.incidents import journal
 from alerting.incidents.machine import Incident
 from alerting.postmortems.markdown import markdown_text, web_address
+from watchkeeper.durations import duration
 from watchkeeper.errors import NotFound
 from watchkeeper.state.codec import parse
 from watchkeeper.state.database import Database, from_micros, to_micros
@@ -112,7 +113,7 @@ def render(incident: Incident, changed: Sequence[ChangeEvent], records: Sequence
 def _summary(incident: Incident) -> str:
     took = [
         ("Began (onset)", _moment(incident.onset)),
-        ("Opened", f"{_moment(incident.opened_at)}, {_span(incident.onset, incident.opened_at)} after the onset"),
+        ("Opened", f"{_moment(incident.opened_at)}, {duration(incident.opened_at - incident.onset)} after the onset"),
         ("Paged", _after(incident.paged_at, incident.onset, _name(incident.paged_person))),
         ("Acknowledged", _after(incident.acknowledged_at, incident.onset, _who(incident, "acknowledged"))),
         ("Recovered", _after(incident.recovered_at, incident.onset, "")),
@@ -130,13 +131,13 @@ def _who(incident: Incident, what: str) -> str:
 def _after(at: datetime | None, onset: datetime, who: str) -> str:
     if at is None:
         return "not yet"
-    return f"{_moment(at)}, {_span(onset, at)} after the onset" + (f", {who}" if who else "")
+    return f"{_moment(at)}, {duration(at - onset)} after the onset" + (f", {who}" if who else "")
 
 
 def _impact(incident: Incident) -> str:
     services = sorted({finding.service for finding in incident.findings})
     end = incident.recovered_at or incident.resolved_at
-    lasted = f"It lasted {_span(incident.onset, end)}. " if end else "It is not over. "
+    lasted = f"It lasted {duration(end - incident.onset)}. " if end else "It is not over. "
     more = f" and {len(services) - MOST_SERVICES} more" if len(services) > MOST_SERVICES else ""
     named = ", ".join(_name(service) for service in services[:MOST_SERVICES])
     lines = [f"{lasted}{len(services)} service{'s' if len(services) != 1 else ''}: {named}{more}.", ""]
@@ -155,7 +156,7 @@ def _timeline(incident: Incident) -> str:
     lines = ["| UTC | since onset | who | what |", "|---|---|---|---|"]
     lines.append(f"| {incident.onset:%H:%M:%S} | 0 s | | first bad time, by telemetry |")
     for entry in incident.timeline:
-        since = _span(incident.onset, entry.at)
+        since = duration(entry.at - incident.onset)
         lines.append(f"| {entry.at:%H:%M:%S} | {since} | {_name(entry.who)} ({entry.via}) | {_line(entry.text)} |")
     return "\n".join(lines)
 
@@ -205,7 +206,7 @@ def _detectors(incident: Incident, records: Sequence[Record]) -> str:
     for name in sorted({finding.detector for finding in incident.findings}):
         own_findings = [finding for finding in incident.findings if finding.detector == name]
         first = min(own_findings, key=lambda finding: finding.seen_at)
-        late = _span(incident.onset, first.seen_at)
+        late = duration(first.seen_at - incident.onset)
         record = by_name.get(name)
         was = f"warranted {record.warranted} of {record.judged} times" if record else "not judged by a human before"
         lines.append(f"- {_name(name)} {_name(first.detector_version)}: {late} after the onset; {was}.")
@@ -262,13 +263,6 @@ def _records(connection: Connection, incident: Incident) -> tuple[Record, ...]:
 
 def _moment(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _span(start: datetime, end: datetime) -> str:
-    seconds = (end - start).total_seconds()
-    if abs(seconds) < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if abs(seconds) < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _number(value: float | None, unit: str) -> str:

@@ -23,7 +23,8 @@ from collectors.ingest_log.quarantine import REFUSED, describe, listed, set_asid
 from collectors.ingest_log.segments import IngestLog, Segment
 from collectors.ingest_log.senders import read_senders
 from collectors.ingest_log.splitting import split_records, split_request
-from collectors.ingest_log.verdict import Verdict, backoff, is_before_storing, judge
+from collectors.ingest_log.verdict import Verdict, is_before_storing, judge
+from watchkeeper.durations import backoff_s, spread_s
 from watchkeeper.errors import StoreError
 from watchkeeper.problems import Problems
 from watchkeeper.store.otlp import METRIC_KINDS, Destination, inserts
@@ -158,7 +159,7 @@ class Loader:
         return None
 
     def _wait_for_store(self, error: Exception, failures: int) -> None:
-        wait_s = backoff(failures, self._patience.first_s, self._patience.store_longest_s)
+        wait_s = spread_s(backoff_s(failures, self._patience.first_s, self._patience.store_longest_s))
         self._logger.warning("loader.waits", error=one_line(error), retry_s=round(wait_s, 2))
         if failures >= self._patience.streak:
             self._problems.report(
@@ -223,7 +224,7 @@ class Loader:
             trouble.own += 1
             if self._conclude(current, verdict, error, trouble, into):
                 return True
-        wait_s = backoff(trouble.failures, self._patience.first_s, self._patience.longest_s)
+        wait_s = spread_s(backoff_s(trouble.failures, self._patience.first_s, self._patience.longest_s))
         trouble.next_at = time.monotonic() + wait_s
         self._logger.warning(
             "loader.failed", segment=current.path.name, error=one_line(error), retry_s=round(wait_s, 2)
@@ -241,7 +242,7 @@ class Loader:
         """Its own file cannot be read: the store may be well, so the segments behind it do not wait."""
         trouble = self._trouble.setdefault(segment.token, _Trouble(loads=self._loads))
         trouble.failures += 1
-        wait_s = backoff(trouble.failures, self._patience.first_s, self._patience.longest_s)
+        wait_s = spread_s(backoff_s(trouble.failures, self._patience.first_s, self._patience.longest_s))
         trouble.next_at = time.monotonic() + wait_s
         reason = f"{segment.path} cannot be read; it is kept and tried again: {error.strerror or error}"
         self._problems.report(LOOP, segment.token, reason)

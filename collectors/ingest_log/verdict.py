@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from enum import Enum
 from typing import Final
 
@@ -61,8 +60,3 @@ def largest_rows(size: int) -> int:
 def is_before_storing(error: Exception) -> bool:
     """Whether nothing of the segment can be in the store: it failed while its bytes were read."""
     return isinstance(error, RejectedError) and error.code in UNREADABLE and "pushing to view" not in error.message
-
-
-def backoff(failures: int, first_s: float, longest_s: float) -> float:
-    """Seconds to wait after so many failures (from 1): exponential, with jitter down to a half."""
-    return min(longest_s, first_s * 2.0 ** min(failures - 1, 30)) * random.uniform(0.5, 1.0)  # noqa: S311 - no secret

@@ -8,9 +8,10 @@ from dash import dcc, html
 
 from alerting.incidents.machine import Incident
 from dashboard.components.elements import Part, moment, pill
-from dashboard.components.wording import count, duration, likely, listed
+from dashboard.components.wording import count, likely, listed
 from dashboard.urls import incident_path
 from dashboard.viewer import Viewer
+from watchkeeper.durations import duration
 from watchkeeper.vocabulary import Actor, Finding
 
 # word, tone and shape of each half of the state

@@ -19,9 +19,10 @@ from dashboard.components.incident_words import (
     state_pills,
     urgency,
 )
-from dashboard.components.wording import count, duration
+from dashboard.components.wording import count
 from dashboard.reads.sources import Sources
 from dashboard.viewer import Viewer
+from watchkeeper.durations import duration
 from watchkeeper.errors import StoreError
 
 

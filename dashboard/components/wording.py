@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from watchkeeper.durations import duration
 
 NOTHING = "–"
 
@@ -71,22 +73,6 @@ def amount(value: float | None, unit: str = "") -> str:
     return f"{text} {unit}".rstrip()
 
 
-def duration(span: timedelta | float) -> str:
-    """A span of time with its two largest units: `8 s`, `3 min`, `2 h 5 min`, `4 d 2 h`."""
-    seconds = span.total_seconds() if isinstance(span, timedelta) else span
-    seconds = max(0, round(seconds))
-    if seconds < 60:
-        return f"{seconds} s"
-    minutes, rest = divmod(seconds, 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s" if minutes < 5 and rest else f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 24:
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    days, hours = divmod(hours, 24)
-    return f"{days} d {hours} h" if hours else f"{days} d"
-
-
 def count(number: int, singular: str, plural: str | None = None) -> str:
     """`1 service`, `3 services`."""
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
@@ -128,4 +114,4 @@ def ago(at: datetime, now: datetime) -> str:
     seconds = (now - at).total_seconds()
     if abs(seconds) < 2:
         return "just now"
-    return f"{duration(seconds)} ago" if seconds > 0 else f"in {duration(-seconds)}"
+    return f"{duration(round(seconds))} ago" if seconds > 0 else f"in {duration(round(-seconds))}"

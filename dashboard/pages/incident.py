@@ -17,11 +17,12 @@ from dashboard.components.incident_words import is_unanswered, lasted, owner, st
 from dashboard.components.judgements import labels_card, postmortem_card
 from dashboard.components.notable_requests import notable_requests
 from dashboard.components.suppression import is_reopened, suppression_note
-from dashboard.components.wording import amount, duration, percent
+from dashboard.components.wording import amount, percent
 from dashboard.page import Page, PageRequest
 from dashboard.reads.signals import accused, since
 from dashboard.reads.sources import Sources
 from dashboard.viewer import Viewer
+from watchkeeper.durations import duration
 from watchkeeper.errors import NotFound
 from watchkeeper.vocabulary import ChangeEvent, Finding, Window
 

@@ -12,7 +12,7 @@ from alerting.oncall.escalation import person_at
 from alerting.oncall.schedule import Override, Shift, stored_overrides
 from dashboard.components.attempts import attempt
 from dashboard.components.elements import Part, card, empty, moment, pill, plot, table
-from dashboard.components.wording import ago, count, duration, zone_named
+from dashboard.components.wording import ago, count, zone_named
 from dashboard.figures.handoffs import Shift as Bar
 from dashboard.figures.handoffs import handoff_figure
 from dashboard.page import Page, PageRequest
@@ -20,6 +20,7 @@ from dashboard.reads.oncall import HORIZON, Duty, on_duty, shifts
 from dashboard.reads.sources import Sources
 from dashboard.viewer import Viewer
 from watchkeeper.config import ScheduleConfig
+from watchkeeper.durations import duration
 from watchkeeper.vocabulary import Window
 
 BACK = timedelta(days=1)

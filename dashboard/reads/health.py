@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from dashboard.components.wording import duration
 from dashboard.palette import Palette
+from watchkeeper.durations import duration
 from watchkeeper.vocabulary import Finding
 
 State = Literal["failing", "silent", "degraded", "unknown", "ok"]

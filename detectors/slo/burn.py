@@ -18,6 +18,7 @@ import numpy.typing as npt
 from detectors.detector import Seen, Served, Setup
 from detectors.simulated import Example, Requests, Simulated
 from detectors.slo.openslo import Slo
+from watchkeeper.durations import duration
 from watchkeeper.vocabulary import Finding, Severity, Window, utc
 
 VERSION: Final = "1"
@@ -167,8 +168,8 @@ class SloBurn:
             return None
         onset = minutes.first_bad(alert.long_s, factor * (1 - slo.target), now)
         words = (
-            f"{slo.title} burns its budget {burns[0]:.1f} times too fast over {_span(alert.long_s)} "
-            f"({burns[1]:.1f} over {_span(alert.short_s)}); {max(budget.left, 0):.1%} is left"
+            f"{slo.title} burns its budget {burns[0]:.1f} times too fast over {duration(alert.long_s)} "
+            f"({burns[1]:.1f} over {duration(alert.short_s)}); {max(budget.left, 0):.1%} is left"
         )
         return self._finding(slo, alert.severity, words, onset, now, burns[0])
 
@@ -231,7 +232,7 @@ class _Minutes:
             return "no data", "no event was ever reported"
         silent = int(np.argmax(self._total[::-1] > 0)) * STEP_S
         if silent > BLIND_AFTER_S:
-            return "no data", f"no event was reported for {_span(silent)}"
+            return "no data", f"no event was reported for {duration(silent)}"
         return "measured", ""
 
     def first_bad(self, seconds: int, ratio: float, now: datetime) -> datetime:
@@ -240,9 +241,3 @@ class _Minutes:
         bad = self._total[-last:] - self._good[-last:] > ratio * np.maximum(self._total[-last:], 1)
         index = int(np.argmax(bad)) if bad.any() else last - 1
         return min(now, utc(float(self._newest - (last - 1 - index) * STEP_S)))
-
-
-def _span(seconds: int) -> str:
-    if seconds >= 2 * 86400:
-        return f"{seconds // 86400} days"
-    return f"{seconds // HOUR} h" if seconds >= HOUR else f"{seconds // 60} min"

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from rca.case import Case
 from rca.evidence_kind import EvidenceKind
-from rca.terms import Term, clock, duration
+from rca.terms import Term, clock
+from watchkeeper.durations import duration
 
 # By judgement: a bad deploy shows within minutes.
 HALF_LIFE_S = 600.0

@@ -20,7 +20,8 @@ from rca.case import Case
 from rca.complaint_words import ELSEWHERE, linked, stems
 from rca.evidence_kind import NO_COMMIT, EvidenceKind
 from rca.example_cases import commit_case
-from rca.terms import Term, clock, duration
+from rca.terms import Term, clock
+from watchkeeper.durations import duration
 from watchkeeper.vocabulary import ChangeEvent
 
 HARMLESS = re.compile(

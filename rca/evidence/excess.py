@@ -16,7 +16,8 @@ from rca.evidence.silence import silent_nodes
 from rca.evidence_kind import EvidenceKind
 from rca.ledger import Entry, Ledger
 from rca.levels import shares
-from rca.terms import Term, count, duration
+from rca.terms import Term, count
+from watchkeeper.durations import duration
 
 # Values of OpenTelemetry's `db.system` that name the kind of database in an edge.
 DATABASE = re.compile(

@@ -13,7 +13,8 @@ from rca.case import F64, Case, Series, codes
 from rca.evidence_kind import EvidenceKind
 from rca.levels import groups, level_and_spread, shares
 from rca.series_changes import ENOUGH_SAMPLES, HOST
-from rca.terms import Term, duration
+from rca.terms import Term
+from watchkeeper.durations import duration
 
 STAYS = 2  # steps that a series must be out of its past
 CLEAR = 5.0  # spreads out of the past: with hundreds of series, three are passed by chance

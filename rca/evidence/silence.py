@@ -13,7 +13,8 @@ from collections import defaultdict
 from rca.case import Case
 from rca.evidence_kind import EvidenceKind
 from rca.levels import shares, trust
-from rca.terms import Term, clock, count, duration
+from rca.terms import Term, clock, count
+from watchkeeper.durations import duration
 from watchkeeper.vocabulary import Mechanism
 
 LATE_REPORTS = 2.0  # missed reports that are ordinary lateness

@@ -16,7 +16,8 @@ import numpy as np
 
 from rca.case import F64, Mask, Text
 from rca.levels import trust
-from rca.terms import clock, duration
+from rca.terms import clock
+from watchkeeper.durations import duration
 
 # By judgement, and tried on the simulated shop of the tests: no development pack has instances and spans.
 HALF_AT = 4.0  # standard errors

@@ -61,7 +61,7 @@ def test_a_resolve_drafts_what_is_known(db: Database, incidents: Incidents, cloc
     for part in (
         "payments 2.0",
         "| 03:00:00 | 5 s | Ana (slack) | Ana acknowledged |",
-        "It lasted 65 s. 2 services: payments, web.",
+        "It lasted 1 min 5 s. 2 services: payments, web.",
         "1. **payments** (deploy): 80%",
         "+2.5: its own time rose twentyfold",
         "rolled back in 3 s",

@@ -39,7 +39,7 @@ def test_the_first_to_move_gets_most_of_the_credit() -> None:
     terms = {term.candidate: term for term in onset_order(_case({"web": 4, "api": 2, "db": 0, "other": None}))}
     assert set(terms) == {"web", "api", "db"}
     assert terms["db"].strength > 2 * terms["api"].strength > 2 * terms["web"].strength
-    assert "20.0 s before the last of 3 nodes" in terms["db"].sentence
+    assert "20 s before the last of 3 nodes" in terms["db"].sentence
 
 
 def test_who_moves_within_one_step_shares() -> None:

@@ -22,6 +22,7 @@ from typing import IO, Final
 from watchkeeper.child_process import end_with_parent
 from watchkeeper.config import Config
 from watchkeeper.config_values import bracketed
+from watchkeeper.durations import backoff_s
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.private_files import private_folder, unusable
 from watchkeeper.roles import heartbeat as heart
@@ -62,7 +63,7 @@ class _Child:
     process: subprocess.Popen[bytes]
     started: float
     movement: Movement
-    backoff_s: float = FIRST_BACKOFF_S
+    failures: int = 0  # ends one soon after the other
     restart_at: float | None = None
     kill_at: float | None = None
     beats: dict[str, float] = field(default_factory=dict)  # by loop: when it last turned
@@ -142,18 +143,18 @@ class Supervisor:
             status = child.process.poll()
             if status is None:
                 if now - child.started > STEADY_AFTER_S:
-                    child.backoff_s = FIRST_BACKOFF_S
+                    child.failures = 0
                 if watch_for_hung:
                     self._end_if_hung(child, now, between_s)
             elif child.restart_at is None:
-                child.restart_at = now + child.backoff_s
+                wait_s = backoff_s(child.failures + 1, FIRST_BACKOFF_S, LONGEST_BACKOFF_S)
+                child.restart_at = now + wait_s
                 self._notify(
-                    f"{child.name} ended ({_how(status)}); starting it again in {child.backoff_s:g} s. "
+                    f"{child.name} ended ({_how(status)}); starting it again in {wait_s:g} s. "
                     f"Its log: {self._log_path(child.name)}"
                 )
             elif now >= child.restart_at:
-                backoff = min(child.backoff_s * 2, LONGEST_BACKOFF_S)
-                self._spawn(child.name, backoff_s=backoff)
+                self._spawn(child.name, failures=child.failures + 1)
                 self.restarts[child.name] = self.restarts.get(child.name, 0) + 1
 
     def _end_if_hung(self, child: _Child, now: float, between_s: float) -> None:
@@ -204,7 +205,7 @@ class Supervisor:
     def _log_path(self, name: str) -> Path:
         return self._config.data_dir / "log" / f"{name}.log"
 
-    def _spawn(self, name: str, *, backoff_s: float = FIRST_BACKOFF_S) -> None:
+    def _spawn(self, name: str, *, failures: int = 0) -> None:
         if name not in self._logs:
             self._logs[name] = _open_log(self._log_path(name))
         command = [sys.executable, "-m", "watchkeeper.cli.main", name]
@@ -224,7 +225,7 @@ class Supervisor:
             process=process,
             started=time.monotonic(),
             movement=Movement(look_at=lambda: mark_of(self._config, name, process.pid, self._log_path(name))),
-            backoff_s=backoff_s,
+            failures=failures,
         )
 
     def _await_ready(self, names: tuple[str, ...]) -> None:

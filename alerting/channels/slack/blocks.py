@@ -8,11 +8,25 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from slack_sdk.errors import SlackObjectFormationError
+from slack_sdk.models.blocks import (
+    ActionsBlock,
+    Block,
+    ButtonElement,
+    ContextBlock,
+    HeaderBlock,
+    InteractiveElement,
+    MarkdownTextObject,
+    Option,
+    OverflowMenuElement,
+    PlainTextObject,
+    SectionBlock,
+)
+
 from alerting.channels.slack.markup import slack_plain, slack_text
-from alerting.incidents.human_labels import ANSWERS
 from alerting.incidents.machine import Incident
 from watchkeeper.text import one_line, seen_name
-from watchkeeper.vocabulary import MECHANISMS, Evidence, Suspect, content_key
+from watchkeeper.vocabulary import Evidence, Suspect
 
 HEADER_LIMIT: Final = 150
 SECTION_LIMIT: Final = 2900
@@ -78,7 +92,7 @@ def digest(incidents: Sequence[Incident], *, key: str, url: str, mention: str = 
     more = sum(1 + similar for _, similar in kinds[LISTED:])
     if more > 0:
         lines.append(f"and {more} more: <{url}|all incidents>")
-    blocks: Blocks = [{"type": "header", "text": _plain(f"{len(incidents)} incidents: {one_line(counts, 120)}")}]
+    blocks: list[Block] = [HeaderBlock(text=plain(f"{len(incidents)} incidents: {one_line(counts, 120)}"))]
     if mention:
         reason = f"{mention_of(mention)} {len(incidents)} pages were due at once; this message gathers them."
         blocks.append(_section(reason + (f"\nWhy you: {slack_text(why)}" if why else "")))
@@ -86,8 +100,8 @@ def digest(incidents: Sequence[Incident], *, key: str, url: str, mention: str = 
     blocks += [_section("\n".join(lines[start : start + 5])) for start in range(0, len(lines), 5)]
     if open_incidents and key:
         every = _button("acknowledge_all", f"Acknowledge all {len(open_incidents)}", key, style="primary")
-        blocks.append({"type": "actions", "block_id": f"actions:{key}", "elements": [every]})
-    return blocks
+        blocks.append(ActionsBlock(block_id=f"actions:{key}", elements=[every]))
+    return _rendered(blocks)
 
 
 def _kinds(incidents: Sequence[Incident]) -> list[tuple[Incident, int]]:
@@ -125,13 +139,13 @@ def message(
     `url` is the incident's page, `mention` a Slack id to page, `record` the detector's track record, `names`
     what people are called, by their id.
     """
-    blocks: Blocks = [
-        {"type": "header", "text": _plain(f"{seen_name(incident.service)}: {_state(incident)}", HEADER_LIMIT)},
+    blocks: list[Block] = [
+        HeaderBlock(text=plain(f"{seen_name(incident.service)}: {_state(incident)}", HEADER_LIMIT)),
         _section(
             f"{_mark(incident)} *{slack_text(incident.title, TITLE_LIMIT)}*"
             + (f"\n{mention_of(mention)}" if mention else "")
         ),
-        {"type": "section", "fields": [_field(head, text) for head, text in _facts(incident, names or {})]},
+        SectionBlock(fields=[_field(head, text) for head, text in _facts(incident, names or {})]),
     ]
     cause = _cause(incident)
     if cause:
@@ -140,20 +154,20 @@ def message(
         blocks.append(_section(_proposal(incident)))
     buttons = _buttons(incident, url)
     if buttons:
-        blocks.append({"type": "actions", "block_id": f"actions:{incident.id}", "elements": buttons})
+        blocks.append(ActionsBlock(block_id=f"actions:{incident.id}", elements=buttons))
     notes = [
         f"<{url}|{incident.id}>",
         f"grouped from {len(incident.findings)} finding{'s'[: len(incident.findings) != 1]}",
     ]
     if record:
         notes.append(slack_text(record))
-    blocks.append({"type": "context", "elements": [_marked(" · ".join(notes), SECTION_LIMIT)]})
-    return blocks
+    blocks.append(ContextBlock(elements=[_marked(" · ".join(notes), SECTION_LIMIT)]))
+    return _rendered(blocks)
 
 
 def details(incident: Incident) -> Blocks:
     """The diagnosis and the evidence, for the thread below the message."""
-    blocks: Blocks = []
+    blocks: list[Block] = []
     if incident.diagnosis:
         blocks.append(_section(f"*Diagnosis*\n{slack_text(incident.diagnosis.reason, TITLE_LIMIT)}"))
         for number, suspect in enumerate(incident.diagnosis.suspects[:5], 1):
@@ -164,7 +178,7 @@ def details(incident: Incident) -> Blocks:
         lines = [f"• {slack_text(finding.summary, FINDING_LIMIT)}" for finding in incident.findings[:12]]
         more = len(incident.findings) - 12
         blocks.append(_section("*What was noticed*\n" + "\n".join(lines) + (f"\nand {more} more" if more > 0 else "")))
-    return blocks
+    return _rendered(blocks)
 
 
 def _percent(suspect: Suspect) -> str:
@@ -174,44 +188,6 @@ def _percent(suspect: Suspect) -> str:
 def _sign(reason: Evidence) -> str:
     """Whether a piece of evidence speaks for the suspect or against it."""
     return "+" if reason.weight >= 0 else "−"
-
-
-def resolve_view(incident: Incident, question: str = "") -> dict[str, Any]:
-    """The form that ends an incident and asks what it was; `question` is one more, for active learning.
-
-    Nothing is preselected: an answer that the machine filled in would be no human judgement.
-    """
-    blocks: Blocks = [
-        _input("warranted", "Was the page warranted?", _choice("warranted", ANSWERS)),
-        _input(
-            "cause",
-            "Which service was at fault?",
-            _choice(
-                "cause",
-                [(value, seen_name(service, 70)) for value, service in causes(incident).items()]
-                + [("-", "None of these")],
-            ),
-            optional=True,
-        ),
-        _input(
-            "mechanism",
-            "What went wrong with it?",
-            _choice("mechanism", [(mechanism, mechanism) for mechanism in MECHANISMS]),
-            optional=True,
-        ),
-        _input("note", "Anything the next person should know?", _free("note", 2000), optional=True),
-    ]
-    if question:
-        blocks.append(_input("answer", question, _free("answer", 1000), optional=True))
-    return {
-        "type": "modal",
-        "callback_id": "resolve",
-        "private_metadata": incident.id,
-        "title": _plain("Resolve"),
-        "submit": _plain("Resolve"),
-        "close": _plain("Cancel"),
-        "blocks": blocks,
-    }
 
 
 def _mark(incident: Incident) -> str:
@@ -282,10 +258,10 @@ def _proposal(incident: Incident) -> str:
     )
 
 
-def _buttons(incident: Incident, url: str) -> Blocks:
+def _buttons(incident: Incident, url: str) -> list[InteractiveElement]:
     if incident.human_state == "resolved":
         return []
-    buttons: Blocks = []
+    buttons: list[InteractiveElement] = []
     if incident.human_state != "acknowledged":
         buttons.append(_button("acknowledge", "Acknowledge", incident.id, style="primary"))
     buttons.append(_button("resolve", "Resolve", incident.id, style="primary"))
@@ -294,22 +270,9 @@ def _buttons(incident: Incident, url: str) -> Blocks:
         value = f"{incident.id} {incident.proposal.id}"
         buttons.append(_button("approve", "Approve runbook", value, style="primary"))
         buttons.append(_button("decline", "Decline runbook", value))
-    page = {"text": _plain("Open in Watchkeeper"), "value": "open", "url": url}
-    buttons.append({"type": "overflow", "action_id": "more", "options": [page]})
+    page = Option(text=plain("Open in Watchkeeper"), value="open", url=url)
+    buttons.append(OverflowMenuElement(action_id="more", options=[page]))
     return buttons
-
-
-def causes(incident: Incident) -> dict[str, str]:
-    """The services that the form offers as the cause: what Slack gives back, and the name, by that."""
-    suspects = [suspect.service for suspect in incident.diagnosis.suspects] if incident.diagnosis else []
-    services = list(dict.fromkeys([*suspects, *(finding.service for finding in incident.findings)]))[:90]
-    return {_option_value(service): service for service in services}
-
-
-def _option_value(service: str) -> str:
-    """A service's name where Slack gives it back as it is, else a key for it."""
-    fits = service == seen_name(service) and len(service) <= 75 and service != "-"
-    return service if fits else content_key(service)
 
 
 def _time(at: datetime | None) -> str:
@@ -327,42 +290,31 @@ def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else _PART_OF_SIGN.sub("", text[: limit - 1]) + "…"
 
 
-def _plain(text: str, longest: int = 150) -> dict[str, Any]:
-    return {"type": "plain_text", "text": slack_plain(text, longest), "emoji": False}
+def plain(text: str, longest: int = 150) -> PlainTextObject:
+    """Text that is shown as it is."""
+    return PlainTextObject(text=slack_plain(text, longest), emoji=False)
 
 
-def _marked(text: str, longest: int) -> dict[str, Any]:
+def _marked(text: str, longest: int) -> MarkdownTextObject:
     """Slack's markup, as it is: nothing else becomes a link or a mention."""
-    return {"type": "mrkdwn", "text": _cut(text, longest), "verbatim": True}
+    return MarkdownTextObject(text=_cut(text, longest), verbatim=True)
 
 
-def _section(text: str) -> dict[str, Any]:
-    return {"type": "section", "text": _marked(text, SECTION_LIMIT)}
+def _section(text: str) -> SectionBlock:
+    return SectionBlock(text=_marked(text, SECTION_LIMIT))
 
 
-def _field(head: str, text: str) -> dict[str, Any]:
+def _field(head: str, text: str) -> MarkdownTextObject:
     return _marked(f"*{head}*\n{text}", FIELD_LIMIT)
 
 
-def _button(action: str, text: str, value: str, *, style: str | None = None) -> dict[str, Any]:
-    button = {"type": "button", "action_id": action, "text": _plain(text), "value": value}
-    return button | ({"style": style} if style else {})
+def _button(action: str, text: str, value: str, *, style: str | None = None) -> ButtonElement:
+    return ButtonElement(action_id=action, text=plain(text), value=value, style=style)
 
 
-def _input(block: str, label: str, element: dict[str, Any], *, optional: bool = False) -> dict[str, Any]:
-    return {
-        "type": "input",
-        "block_id": block,
-        "label": _plain(label, FIELD_LIMIT),
-        "element": element,
-        "optional": optional,
-    }
-
-
-def _choice(action: str, options: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    choices = [{"text": _plain(text, 75), "value": value} for value, text in options]
-    return {"type": "static_select", "action_id": action, "options": choices}
-
-
-def _free(action: str, longest: int) -> dict[str, Any]:
-    return {"type": "plain_text_input", "action_id": action, "multiline": True, "max_length": longest}
+def _rendered(blocks: Sequence[Block]) -> Blocks:
+    """As Slack's API takes them. Nothing where the models refuse a block: the message then goes out as text."""
+    try:
+        return [block.to_dict() for block in blocks]
+    except SlackObjectFormationError:
+        return []

@@ -181,12 +181,10 @@ class SlackChannel:
         return thread
 
     def _edit_root(self, message: Message, thread: Thread) -> None:
-        self._api().chat_update(
-            channel=thread.conversation,
-            ts=thread.ts,
-            text=slack_blocks.fallback(message.incident),
-            blocks=self._blocks(message, self._waited_for(message.incident)),
-        )
+        mention, text = self._waited_for(message.incident), slack_blocks.fallback(message.incident)
+        blocks = self._blocks(message, mention)
+        text = text if blocks else self._without_blocks(mention, text)
+        self._api().chat_update(channel=thread.conversation, ts=thread.ts, text=text, blocks=blocks)
 
     def _show_details(self, message: Message, thread: Thread) -> None:
         """Diagnosis and evidence: one reply, edited when they change."""
@@ -242,16 +240,18 @@ class SlackChannel:
 
     def _post_to(self, channel: str, mention: str, text: str, **content: Any) -> Any:
         try:
-            return self._api().chat_postMessage(channel=channel, text=text, unfurl_links=False, **content)
+            if content.get("blocks", True):
+                return self._api().chat_postMessage(channel=channel, text=text, unfurl_links=False, **content)
         except SlackApiError as error:
             if reason_of(error) not in TOO_MUCH:
                 raise
             self._note("chat.postMessage", error)
-            plain = f"{slack_blocks.mention_of(mention)} {text}" if mention else text
-            where = {"thread_ts": content["thread_ts"]} if "thread_ts" in content else {}
-            return self._api().chat_postMessage(
-                channel=channel, text=f"{plain}\n{self._config.web_url}/incidents", **where
-            )
+        where = {"thread_ts": content["thread_ts"]} if "thread_ts" in content else {}
+        return self._api().chat_postMessage(channel=channel, text=self._without_blocks(mention, text), **where)
+
+    def _without_blocks(self, mention: str, text: str) -> str:
+        plain = f"{slack_blocks.mention_of(mention)} {text}" if mention else text
+        return f"{plain}\n{self._config.web_url}/incidents"
 
     def _reply(self, message: Message, thread: Thread) -> None:
         """What is new, in the thread; a page mentions its recipient, and is shown in the channel, too."""

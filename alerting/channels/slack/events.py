@@ -25,7 +25,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from alerting.channels.slack import blocks as slack_blocks
+from alerting.channels.slack.form import causes, resolve_view
 from alerting.channels.slack.markup import slack_text
 from alerting.channels.slack.payloads import IGNORED, NotUnderstoodError, challenge, read_payload
 from alerting.incidents.commands import Incidents
@@ -133,9 +133,7 @@ class SlackEvents:
                 await self._notify(client, body, f"Already resolved by {by} at {incident.resolved_at:%H:%M:%S} UTC.")
                 return
             question = await asyncio.to_thread(self._question, incident_id)
-            await client.views_open(
-                trigger_id=body.get("trigger_id", ""), view=slack_blocks.resolve_view(incident, question)
-            )
+            await client.views_open(trigger_id=body.get("trigger_id", ""), view=resolve_view(incident, question))
         except WatchkeeperError as error:
             await self._notify(client, body, error.message)
         except (SlackClientError, OSError, TimeoutError) as error:
@@ -151,7 +149,7 @@ class SlackEvents:
 
         def resolve() -> Outcome:
             # Slack gives back what the form offered, which for a name that Slack cannot hold is not the name itself.
-            judgement = _judgement(values, slack_blocks.causes(self._incidents.get(incident_id)))
+            judgement = _judgement(values, causes(self._incidents.get(incident_id)))
             return self._incidents.resolve(incident_id, actor, key, judgement)
 
         await self._run(client, body, resolve, "resolve")

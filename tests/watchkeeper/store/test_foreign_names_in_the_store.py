@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from alerting.channels.slack import blocks as slack_blocks
+from alerting.channels.slack.form import resolve_view
 from alerting.channels.slack.standin.rules import check_blocks, check_view
 from alerting.incidents.commands import Incidents
 from alerting.postmortems import postmortem
@@ -108,7 +109,7 @@ def test_the_loop_goes_round_whatever_a_service_is_called(roles: OwnRoles, now: 
         incident = incidents.get(incident_id)
         check_blocks(slack_blocks.message(incident, url="http://127.0.0.1/incidents/x"))
         check_blocks(slack_blocks.details(incident))
-        check_view(slack_blocks.resolve_view(incident))
+        check_view(resolve_view(incident))
         page = postmortem.draft(db, incident_id, now).markdown
         assert not {c for c in page if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")} - {"\n"}
     db.close()

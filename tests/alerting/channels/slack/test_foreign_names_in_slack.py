@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from alerting.channels.slack import blocks as slack_blocks
+from alerting.channels.slack.form import resolve_view
 from alerting.channels.slack.standin.rules import check_blocks, check_view
 from alerting.incidents.machine import Command, Event, Incident, begin, decide, fold
 from tests.alerting.channels.slack.running_site import PROPOSAL, Site, diagnosis, finding
@@ -91,7 +92,7 @@ def test_a_message_only_shows_foreign_names(which: str, over: bool) -> None:
             shown, url="https://w.example/incidents/inc-1", mention="UANA", record=name, names={name: name}
         )
         details = slack_blocks.details(shown)
-        view = slack_blocks.resolve_view(shown, question=name)
+        view = resolve_view(shown, question=name)
         check_blocks(blocks)
         check_blocks(details)
         check_view(view)

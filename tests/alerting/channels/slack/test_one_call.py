@@ -120,6 +120,17 @@ def test_a_message_that_slack_rejects_is_sent_as_plain_text(site: Site, error: s
     assert site.incidents.get(incident_id).delivered
 
 
+def test_a_message_that_the_models_refuse_is_sent_as_plain_text(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rule that a newer SDK knows and Slack perhaps does not: the page goes out, with its mention."""
+    monkeypatch.setattr("slack_sdk.models.blocks.HeaderBlock.text_max_length", 3)
+    incident_id = open_incident(site)
+    site.incidents.page(incident_id)
+    with capture_logs():
+        paging(site, Problems(None)).deliver(site.now(), "slack")
+    assert site.message()["text"].startswith("<@UANA> ")
+    assert site.incidents.get(incident_id).delivered
+
+
 def test_an_id_that_slack_does_not_know_is_followed_by_somebody_it_knows(site: Site) -> None:
     """Slack shows a mention of nobody as text and says ok: only asking for the user tells."""
     ana, *others = site.config.oncall.people

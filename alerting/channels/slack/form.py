@@ -1,0 +1,86 @@
+"""The form that ends an incident in Slack, and asks what it was. Pure: an incident in, a view out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from slack_sdk.models.blocks import (
+    InputBlock,
+    InputInteractiveElement,
+    Option,
+    PlainTextInputElement,
+    StaticSelectElement,
+)
+from slack_sdk.models.views import View
+
+from alerting.channels.slack.blocks import FIELD_LIMIT, plain
+from alerting.incidents.human_labels import ANSWERS
+from alerting.incidents.machine import Incident
+from watchkeeper.text import seen_name
+from watchkeeper.vocabulary import MECHANISMS, content_key
+
+
+def resolve_view(incident: Incident, question: str = "") -> dict[str, Any]:
+    """The form that ends an incident and asks what it was; `question` is one more, for active learning.
+
+    Nothing is preselected: an answer that the machine filled in would be no human judgement.
+    """
+    blocks = [
+        _input("warranted", "Was the page warranted?", _choice("warranted", ANSWERS)),
+        _input(
+            "cause",
+            "Which service was at fault?",
+            _choice(
+                "cause",
+                [(value, seen_name(service, 70)) for value, service in causes(incident).items()]
+                + [("-", "None of these")],
+            ),
+            optional=True,
+        ),
+        _input(
+            "mechanism",
+            "What went wrong with it?",
+            _choice("mechanism", [(mechanism, mechanism) for mechanism in MECHANISMS]),
+            optional=True,
+        ),
+        _input("note", "Anything the next person should know?", _free("note", 2000), optional=True),
+    ]
+    if question:
+        blocks.append(_input("answer", question, _free("answer", 1000), optional=True))
+    view = View(
+        type="modal",
+        callback_id="resolve",
+        private_metadata=incident.id,
+        title=plain("Resolve"),
+        submit=plain("Resolve"),
+        close=plain("Cancel"),
+        blocks=blocks,
+    )
+    return view.to_dict()
+
+
+def causes(incident: Incident) -> dict[str, str]:
+    """The services that the form offers as the cause: what Slack gives back, and the name, by that."""
+    suspects = [suspect.service for suspect in incident.diagnosis.suspects] if incident.diagnosis else []
+    services = list(dict.fromkeys([*suspects, *(finding.service for finding in incident.findings)]))[:90]
+    return {_option_value(service): service for service in services}
+
+
+def _option_value(service: str) -> str:
+    """A service's name where Slack gives it back as it is, else a key for it."""
+    fits = service == seen_name(service) and len(service) <= 75 and service != "-"
+    return service if fits else content_key(service)
+
+
+def _input(block: str, label: str, element: InputInteractiveElement, *, optional: bool = False) -> InputBlock:
+    return InputBlock(block_id=block, label=plain(label, FIELD_LIMIT), element=element, optional=optional)
+
+
+def _choice(action: str, options: Sequence[tuple[str, str]]) -> StaticSelectElement:
+    choices = [Option(text=plain(text, 75), value=value) for value, text in options]
+    return StaticSelectElement(action_id=action, options=choices)
+
+
+def _free(action: str, longest: int) -> PlainTextInputElement:
+    return PlainTextInputElement(action_id=action, multiline=True, max_length=longest)
