@@ -35,7 +35,7 @@ from watchkeeper.problems import Problem, Problems
 from watchkeeper.vocabulary import AlertNotice, ChangeEvent
 
 if TYPE_CHECKING:
-    from watchkeeper.state.alerts import Recorded
+    from collectors.webhooks.alert_episodes import Recorded
 
 Check = Callable[[RegisteredSource], None]
 WITHIN_S: Final = 30.0  # generous: the machine may be busy
@@ -199,7 +199,7 @@ class _GatedSinks:
         self._gate = gate
 
     def alerts(self, notices: Sequence[AlertNotice]) -> Recorded:
-        from watchkeeper.state.alerts import Recorded
+        from collectors.webhooks.alert_episodes import Recorded
 
         self._pass()
         return Recorded(firing=len(notices), resolved=0, late=0)

@@ -30,7 +30,7 @@ from watchkeeper.problems import Problems
 from watchkeeper.vocabulary import AlertNotice, ChangeEvent
 
 if TYPE_CHECKING:
-    from watchkeeper.state.alerts import Recorded
+    from collectors.webhooks.alert_episodes import Recorded
 
 
 class Source(Protocol):

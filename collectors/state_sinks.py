@@ -13,7 +13,7 @@ from watchkeeper.errors import WatchkeeperError
 from watchkeeper.vocabulary import AlertNotice, ChangeEvent
 
 if TYPE_CHECKING:
-    from watchkeeper.state.alerts import Recorded
+    from collectors.webhooks.alert_episodes import Recorded
     from watchkeeper.state.database import Database
 
 
@@ -38,7 +38,7 @@ class StateSinks:
 
     def alerts(self, notices: Sequence[AlertNotice]) -> Recorded:
         """Keep what another system's alerts report."""
-        from watchkeeper.state.alerts import record_alerts
+        from collectors.webhooks.alert_episodes import record_alerts
 
         expire_after = timedelta(hours=self._config.ingest.alerts_expire_hours)
         return record_alerts(self._database(), notices, datetime.now(UTC), expire_after)

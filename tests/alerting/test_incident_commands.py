@@ -10,10 +10,10 @@ import pytest
 from protocol import EDGES, finding
 
 from alerting.incidents.commands import Incidents
+from collectors.webhooks.alert_episodes import record_alerts
 from tests.front_door import Run, front_door
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import load
-from watchkeeper.state.alerts import record_alerts
 from watchkeeper.state.database import Database
 from watchkeeper.vocabulary import AlertNotice, Diagnosis, Proposal
 

@@ -8,9 +8,10 @@ from sqlalchemy import event
 
 from alerting.incidents.commands import Incidents
 from alerting.incidents.observation import MOST_CHANGES, MOST_FINDINGS
+from collectors.webhooks.alert_episodes import record_alerts
 from watchkeeper.clock import FrozenClock
 from watchkeeper.config import OnCallConfig
-from watchkeeper.state.alerts import read_alerts, record_alerts
+from watchkeeper.state.alerts import read_alerts
 from watchkeeper.state.database import Database
 from watchkeeper.vocabulary import Actor, AlertNotice, Finding
 

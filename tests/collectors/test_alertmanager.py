@@ -15,12 +15,13 @@ import pytest
 from alerting.incidents.commands import Incidents
 from bench.own_roles import OwnRoles
 from collectors.receivers.otlp import MalformedError
+from collectors.webhooks.alert_episodes import record_alerts
 from collectors.webhooks.alertmanager import LONGEST_SUMMARY, parse_webhook
 from watchkeeper.clock import FrozenClock
 from watchkeeper.config import OnCallConfig
 from watchkeeper.names import LONGEST_NAME
 from watchkeeper.problems import read_problems
-from watchkeeper.state.alerts import read_alerts, record_alerts
+from watchkeeper.state.alerts import read_alerts
 from watchkeeper.state.database import Database
 from watchkeeper.state.schema import metadata
 from watchkeeper.vocabulary import Actor, AlertNotice, Finding

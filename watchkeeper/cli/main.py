@@ -15,7 +15,7 @@ from watchkeeper.errors import WatchkeeperError
 # A module is imported only when its command is asked for, so that `watchkeeper --help` answers at once.
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("chaos.demo.command", "Start a shop, Watchkeeper and a fault, and show the whole loop."),
-    "init": ("watchkeeper.cli.init", "Write a first configuration file, and print what to do next."),
+    "init": ("alerting.commands.init", "Write a first configuration file, and print what to do next."),
     "up": ("watchkeeper.cli.up", "Start every role in this terminal."),
     "store": ("watchkeeper.cli.store", "Serve the embedded telemetry store."),
     "ingest": ("watchkeeper.cli.ingest", "Receive telemetry, alerts and change events."),

@@ -39,9 +39,24 @@ def promote(
     why: Why = "",
 ) -> None:
     """Let trained weights rank suspects, if the gate lets them; with --why, although it refuses."""
-    from watchkeeper.roles.causes import promote_weights
+    from alerting.incidents.commands import Incidents
+    from rca.learning.causes import judged_causes
+    from rca.learning.versions import WeightsLearner, find
+    from rca.learning.versions import promote as promote_version
+    from rca.registry import read_engine
+    from watchkeeper.clock import SystemClock
+    from watchkeeper.config import load
+    from watchkeeper.state.database import Database
+    from watchkeeper.state.labels import labels
 
-    promote_weights(config, version, actor=f"cli:{getpass.getuser()}", why=why)
+    tree, clock = load(config), SystemClock()
+    db = Database.open(tree)
+    model = find(db, version)
+    shipped = read_engine().weights
+    learner = WeightsLearner(db, clock, shipped, tree.learning)
+    judged = judged_causes(Incidents(db, clock, tree.oncall), labels(db), shipped)
+    verdict = learner.gate(model, judged, clock.now())
+    promote_version(db, version, verdict=verdict, actor=f"cli:{getpass.getuser()}", now=clock.now(), why=why)
     print(f"version {version} of the weights serves")
 
 

@@ -13,12 +13,12 @@ from prometheus_client import Histogram
 
 from alerting.incidents.commands import Incidents
 from alerting.incidents.machine import Incident
+from rca.learning.causes import Causes
 from rca.live.diagnose import diagnose
 from rca.live.incident import LiveIncident
 from watchkeeper.errors import StoreError
 from watchkeeper.problems import Problems
 from watchkeeper.roles.acting import Acting
-from watchkeeper.roles.causes import Causes
 from watchkeeper.state.changes import changes_between
 from watchkeeper.state.database import Database
 from watchkeeper.store.telemetry import Telemetry

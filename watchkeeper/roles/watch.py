@@ -39,13 +39,13 @@ from detectors.learning.suppression import reopenings
 from detectors.live import Live
 from detectors.recorded_readiness import record_readiness
 from detectors.slo.preflight import readable_objectives
+from rca.learning.causes import Causes
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config
 from watchkeeper.errors import StoreError, WatchkeeperError
 from watchkeeper.problems import Problems
 from watchkeeper.roles import ready
 from watchkeeper.roles.acting import Acting
-from watchkeeper.roles.causes import Causes
 from watchkeeper.roles.diagnosing import Diagnosing
 from watchkeeper.roles.lifecycle import Life, alive
 from watchkeeper.roles.loops import Job, Loops

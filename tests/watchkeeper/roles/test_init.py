@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from alerting.commands.first_config import system_zone
 from alerting.oncall.schedule import who_has_it
 from tests.front_door import Run, front_door
 from watchkeeper.config import load, read
-from watchkeeper.first_config import system_zone
 from watchkeeper.roles.preflight import mistakes, notes
 
 

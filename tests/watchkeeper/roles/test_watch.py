@@ -13,13 +13,13 @@ from sqlalchemy import insert, select
 
 from alerting.incidents.commands import Incidents
 from alerting.incidents.findings import findings_between
+from collectors.webhooks.alert_episodes import record_alerts as record_notices
 from tests.waiting import until
 from watchkeeper.clock import FrozenClock
 from watchkeeper.config import Config, WatchConfig
 from watchkeeper.problems import Problems
 from watchkeeper.roles.loops import Job, Loops
 from watchkeeper.roles.watch import Reader, Watch
-from watchkeeper.state.alerts import record_alerts as record_notices
 from watchkeeper.state.database import Database, to_micros
 from watchkeeper.state.schema import alerts as alerts_table
 from watchkeeper.state.schema import findings as findings_table

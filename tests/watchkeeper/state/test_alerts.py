@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from collectors.webhooks.alert_episodes import Recorded, record_alerts
 from watchkeeper.errors import NotFound
-from watchkeeper.state.alerts import Recorded, all_alerts, end_alert, read_alerts, record_alerts
+from watchkeeper.state.alerts import all_alerts, end_alert, read_alerts
 from watchkeeper.state.codec import dump
 from watchkeeper.state.database import Database, to_micros
 from watchkeeper.state.insert import upsert

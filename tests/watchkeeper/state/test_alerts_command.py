@@ -8,7 +8,8 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from watchkeeper.state.alerts import read_alerts, record_alerts
+from collectors.webhooks.alert_episodes import record_alerts
+from watchkeeper.state.alerts import read_alerts
 from watchkeeper.state.audit import audit_trail
 from watchkeeper.state.database import Database
 from watchkeeper.vocabulary import AlertNotice, Finding

@@ -11,9 +11,10 @@ from sqlalchemy import String as PlainString
 from sqlalchemy import Text as PlainText
 
 from alerting.incidents.findings import findings_between, record_findings
+from collectors.webhooks.alert_episodes import record_alerts
 from detectors.recorded_readiness import read_readiness, record_readiness
 from watchkeeper.names import LONGEST_NAME, bounded, shortened, storable
-from watchkeeper.state.alerts import read_alerts, record_alerts
+from watchkeeper.state.alerts import read_alerts
 from watchkeeper.state.audit import audit_trail, record_audit
 from watchkeeper.state.changes import changes_between, record_change
 from watchkeeper.state.database import Database

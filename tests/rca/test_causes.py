@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from alerting.incidents.commands import Incidents
+from rca.learning.causes import Causes
 from watchkeeper.clock import FrozenClock
 from watchkeeper.config import GateConfig, LearningConfig, OnCallConfig
 from watchkeeper.problems import Problems
-from watchkeeper.roles.causes import Causes
 from watchkeeper.state.database import Database
 from watchkeeper.state.diagnosis_verdicts import accuracy_by_version
 from watchkeeper.state.labels import record_label

@@ -12,9 +12,9 @@ from typing import Annotated
 
 import typer
 
+from alerting.commands.first_config import Answers, FirstPerson, Ports, exporter_settings, system_zone, text
 from watchkeeper.config import is_loopback, read
 from watchkeeper.errors import ConfigError
-from watchkeeper.first_config import Answers, FirstPerson, Ports, exporter_settings, system_zone, text
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

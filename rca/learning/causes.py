@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import Protocol
 
-from alerting.incidents.commands import Incidents
 from rca.engine import Engine
 from rca.learning.judged import JudgedCase, judged_live
-from rca.learning.versions import WeightsLearner, find, promote
+from rca.learning.versions import WeightsLearner
 from rca.registry import read_engine
-from watchkeeper.clock import Clock, SystemClock
-from watchkeeper.config import LearningConfig, load
+from watchkeeper.clock import Clock
+from watchkeeper.config import LearningConfig
 from watchkeeper.errors import NotFound
 from watchkeeper.problems import Problems
 from watchkeeper.state.database import Database
 from watchkeeper.state.labels import labels
-from watchkeeper.vocabulary import Label
+from watchkeeper.vocabulary import Diagnosis, Label
 
 MOST_JUDGED = 200  # of the newest: older ones are of another system, and training takes longer with each
+
+
+class Diagnosed(Protocol):
+    """An incident, as far as this needs it."""
+
+    @property
+    def diagnosis(self) -> Diagnosis | None: ...
+
+
+class Incidents(Protocol):
+    """Where incidents are found. `get` raises NotFound for an unknown id."""
+
+    def get(self, incident_id: str) -> Diagnosed: ...
 
 
 class Causes:
@@ -64,19 +76,3 @@ def judged_causes(incidents: Incidents, given: Sequence[Label], weights: Mapping
         if case is not None:
             judged.append(case)
     return tuple(judged)
-
-
-def promote_weights(path: Path | None, version: int, *, actor: str, why: str) -> None:
-    """Let a version of the weights serve: the command `watchkeeper rca promote`.
-
-    Raises:
-        NotFound: there is no such version.
-        StateError: the gate refuses, and no `why` was given.
-    """
-    config, clock = load(path), SystemClock()
-    db = Database.open(config)
-    model = find(db, version)
-    shipped = read_engine().weights
-    learner = WeightsLearner(db, clock, shipped, config.learning)
-    judged = judged_causes(Incidents(db, clock, config.oncall), labels(db), shipped)
-    promote(db, version, verdict=learner.gate(model, judged, clock.now()), actor=actor, now=clock.now(), why=why)
