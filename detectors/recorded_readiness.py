@@ -13,14 +13,14 @@ from watchkeeper.state.schema import readiness
 from watchkeeper.vocabulary import Readiness
 
 
-def record_readiness(db: Database, found: Mapping[str, Readiness]) -> None:
-    """Replace what was recorded by `found`; rows that say the same are not written."""
+def record_readiness(db: Database, known: Mapping[str, Readiness]) -> None:
+    """Replace what was recorded by `known`; rows that say the same are not written."""
     before = read_readiness(db)
     with db.write() as connection:
-        gone = before.keys() - found.keys()
+        gone = before.keys() - known.keys()
         if gone:
             connection.execute(delete(readiness).where(readiness.c.service.in_(sorted(gone))))
-        for service, one in found.items():
+        for service, one in known.items():
             if before.get(service) != one:
                 upsert(connection, readiness, {"service": service, "body": dump(one)})
 

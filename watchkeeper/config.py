@@ -162,7 +162,7 @@ class GateConfig(Section):
 
     A label counts an incident once for each source. `shadow_s` and `canary_s` are how long a version must have been
     watched in its stage; `canary_labels` how many incidents somebody judged meanwhile. `missed` is how many pages that
-    were worth it, by either source, a version may lose: leave it at 0 unless labels are known to be wrong.
+    were warranted, by either source, a version may lose: leave it at 0 unless labels are known to be wrong.
     """
 
     human_labels: Annotated[Count, Field(ge=1)] = 10

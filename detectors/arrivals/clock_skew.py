@@ -53,7 +53,7 @@ def skews(offsets: Sequence[Offset], delays: Mapping[str, float]) -> dict[str, f
             near[one.callee][one.caller] = -one.seconds
             calls[one.caller] += one.calls
             calls[one.callee] += one.calls
-    found: dict[str, float] = {}
+    skewed: dict[str, float] = {}
     left = set(near)
     while left:
         island = _reached(min(left), near, within_s=float("inf"))
@@ -67,8 +67,8 @@ def skews(offsets: Sequence[Offset], delays: Mapping[str, float]) -> dict[str, f
                 if other not in ahead:
                     ahead[other] = ahead[service] + offset
                     frontier.append(other)
-        found |= {service: seconds for service, seconds in ahead.items() if abs(seconds) >= SKEWED_S}
-    return found
+        skewed |= {service: seconds for service, seconds in ahead.items() if abs(seconds) >= SKEWED_S}
+    return skewed
 
 
 def _most_trusted(

@@ -20,9 +20,9 @@ OFFSETS_BACK_S: Final = 180.0  # of calls that are compared: more than a look ap
 # Rows are counted from a moment that moves only so often, so that a count that grows says that some came.
 # Longer than the longest time between two looks at a signal, so that counts of both begin at one moment.
 COUNTED_FROM_S: Final = 600
-AHEAD_FOR_S: Final = 120.0  # so long after the last row from the future its service's clock is told
-MOST_TOLD: Final = 20  # services beyond the bound that are told by name
-BEYOND_S: Final = 120.0  # so much further than the bound is looked, to say of whom nothing is judged
+AHEAD_FOR_S: Final = 120.0  # so long after the last row from the future its service's clock is reported
+MOST_REPORTED: Final = 20  # services beyond the bound that are reported by name
+BEYOND_S: Final = 120.0  # so much further than the bound is looked, to name whoever is not judged
 
 
 class Arrivals:
@@ -30,7 +30,7 @@ class Arrivals:
 
     Args:
         bound_s: telemetry later than this, or further in the future, is stored and not judged.
-        problems: where services beyond the bound are told.
+        problems: where services beyond the bound are reported.
     """
 
     def __init__(self, bound_s: float, problems: Problems) -> None:
@@ -40,7 +40,7 @@ class Arrivals:
         self._read_at: dict[str, datetime] = {}
         self._by_calls: dict[str, float] = {}
         self._by_future: dict[str, tuple[float, datetime]] = {}
-        self._told: set[tuple[Signal, str]] = set()
+        self._reported: set[tuple[Signal, str]] = set()
 
     def read(self, rollups: Any, now: datetime) -> dict[Signal, frozenset[str]]:
         """Look up what is due; returns the services, by signal, whose rows are somewhere else from now on."""
@@ -55,7 +55,7 @@ class Arrivals:
             rows = dict(zip(table["service"].to_pylist(), table["rows"].to_pylist(), strict=True))
             if moved := lateness.observe(newest, now.timestamp(), rows):
                 changed[signal] = moved
-            self._tell(signal)
+            self._report(signal)
             if signal == "spans":
                 self._look_ahead(newest, now)
         if self._is_due("offsets", OFFSETS_EVERY_S, now):
@@ -100,9 +100,9 @@ class Arrivals:
         offsets = [
             Offset(caller=r["caller"], callee=r["callee"], seconds=r["offset_s"], calls=r["calls"]) for r in rows
         ]
-        found = skews(offsets, delays)
+        skewed = skews(offsets, delays)
         judged = {name for one in offsets for name in (one.caller, one.callee)}
-        self._by_calls = {name: seconds for name, seconds in self._by_calls.items() if name not in judged} | found
+        self._by_calls = {name: seconds for name, seconds in self._by_calls.items() if name not in judged} | skewed
 
     def _look_ahead(self, newest: Mapping[str, float], now: datetime) -> None:
         """Whose newest rows lie in the future; and whose clock was off and is not heard of any more."""
@@ -115,18 +115,18 @@ class Arrivals:
             if service not in self._by_calls and abs((now - at).total_seconds()) < AHEAD_FOR_S
         }
 
-    def _tell(self, signal: Signal) -> None:
+    def _report(self, signal: Signal) -> None:
         lateness = self._signals[signal]
-        beyond = {service: lateness.words(service) for service in sorted(lateness.beyond)[:MOST_TOLD]}
-        if len(lateness.beyond) > MOST_TOLD:
-            more = len(lateness.beyond) - MOST_TOLD
+        beyond = {service: lateness.words(service) for service in sorted(lateness.beyond)[:MOST_REPORTED]}
+        if len(lateness.beyond) > MOST_REPORTED:
+            more = len(lateness.beyond) - MOST_REPORTED
             beyond["others"] = f"{more:,} more services whose telemetry is beyond watch.late_s: stored, not judged"
         for service, words in beyond.items():
             self._problems.report("late telemetry", f"{signal} of {service}", words)
-            self._told.add((signal, service))
-        for told in [one for one in self._told if one[0] == signal and one[1] not in beyond]:
-            self._problems.solved("late telemetry", f"{signal} of {told[1]}")
-            self._told.discard(told)
+            self._reported.add((signal, service))
+        for known in [known for known in self._reported if known[0] == signal and known[1] not in beyond]:
+            self._problems.solved("late telemetry", f"{signal} of {known[1]}")
+            self._reported.discard(known)
 
 
 def _ends(table: pa.Table) -> dict[str, float]:

@@ -213,14 +213,14 @@ class Aligned:
         tables = [table.filter(pc.invert(pc.is_in(pc.cast(table[column], pa.string()), value_set=late)))]
         for delay in sorted(set(delays.values())):
             back = timedelta(seconds=delay)
-            found = read(Window(start=window.start - back, end=window.end - back))
+            moved_rows = read(Window(start=window.start - back, end=window.end - back))
             own = pa.array([service for service, used in delays.items() if used == delay], pa.string())
-            found = found.filter(pc.is_in(pc.cast(found[column], pa.string()), value_set=own))
-            if found.num_rows:
-                place = found.schema.get_field_index("bucket")
-                moved = pc.add(found["bucket"], pa.scalar(back, pa.duration("s")))
-                found = found.set_column(place, "bucket", pc.cast(moved, found["bucket"].type))
-            tables.append(found)
+            moved_rows = moved_rows.filter(pc.is_in(pc.cast(moved_rows[column], pa.string()), value_set=own))
+            if moved_rows.num_rows:
+                place = moved_rows.schema.get_field_index("bucket")
+                moved = pc.add(moved_rows["bucket"], pa.scalar(back, pa.duration("s")))
+                moved_rows = moved_rows.set_column(place, "bucket", pc.cast(moved, moved_rows["bucket"].type))
+            tables.append(moved_rows)
         return pa.concat_tables([one for one in tables if one.num_rows] or tables[:1], promote_options="permissive")
 
 

@@ -38,7 +38,7 @@ def detect(
     once in a thousand) and alert (0 or 1). One configuration serves every series.
     """
     series = recorded.files(data)
-    told = recorded.labels(feedback, [name for name, _ in series]) if feedback else {}
+    known_labels = recorded.labels(feedback, [name for name, _ in series]) if feedback else {}
     if out.exists() and not out.is_dir():
         raise DetectorError(f"{out} is a file; --out wants a folder")
     started, rows, alerts = time.perf_counter(), 0, 0
@@ -57,7 +57,7 @@ def detect(
         # The matrices are small: more threads than one only wait for each other.
         with threadpool_limits(1):
             if feedback:
-                rare, flags = judge_with_labels(recording.at_s, recording.values, told[name])
+                rare, flags = judge_with_labels(recording.at_s, recording.values, known_labels[name])
             else:
                 judged = replay.rarity(recording.at_s, recording.values)
                 rare, flags = judged.decades, decision.alerts(judged.hours, judged.decades)
@@ -71,8 +71,8 @@ def detect(
     seconds = time.perf_counter() - started
     scored = len(series) - len(failed)
     if as_json:
-        found = {"series": scored, "rows": rows, "alerts": alerts, "seconds": round(seconds, 3), "failed": failed}
-        print(json.dumps(found))
+        summary = {"series": scored, "rows": rows, "alerts": alerts, "seconds": round(seconds, 3), "failed": failed}
+        print(json.dumps(summary))
     else:
         left = f"; {len(failed)} could not be read" if failed else ""
         print(f"{scored} series, {rows:,} rows, {alerts} alerts in {seconds:.1f} s → {out}{left}")

@@ -21,7 +21,7 @@ from watchkeeper.vocabulary import Finding
 VERSION: Final = "1"
 EVERY_S: Final = 10  # seconds in a value: two buckets of requests, less noisy than one
 # A ticket stays until somebody has looked; the change itself is the new normal at once.
-TOLD_FOR: Final = timedelta(minutes=15)
+REPORTED_FOR: Final = timedelta(minutes=15)
 MAX_STREAMS: Final = 4_000  # two of each service; 2,000 services cost some 50 ms every ten seconds
 WORDS: Final = {
     "level up": "is higher than before",
@@ -41,7 +41,7 @@ class ServiceDrift:
 
     def __init__(self, setup: Setup) -> None:  # noqa: ARG002 - nothing of it concerns drift
         self._streams: dict[tuple[str, str], Drift] = {}
-        self._told: dict[str, Finding] = {}
+        self._reported: dict[str, Finding] = {}
         self._read_until = 0
         self.dropped = 0
 
@@ -63,8 +63,10 @@ class ServiceDrift:
         if complete >= columns and history.size and end - self._read_until >= EVERY_S:
             self._read_until = end
             self._feed(history, now, slice(complete - columns, complete))
-        self._told = {key: finding for key, finding in self._told.items() if now - finding.seen_at < TOLD_FOR}
-        return list(self._told.values())
+        self._reported = {
+            key: finding for key, finding in self._reported.items() if now - finding.seen_at < REPORTED_FOR
+        }
+        return list(self._reported.values())
 
     def _feed(self, history: History, now: datetime, columns: slice) -> None:
         calls, mean = history["calls"][:, columns], history["mean_ms"][:, columns]
@@ -88,7 +90,7 @@ class ServiceDrift:
         change = stream.update(value)
         if change:
             finding = self._finding(service, signal, change, now)
-            self._told[finding.key] = finding
+            self._reported[finding.key] = finding
 
     def _finding(self, service: str, signal: str, change: Change, now: datetime) -> Finding:
         onset = now - timedelta(seconds=EVERY_S * change.since)

@@ -1,7 +1,7 @@
-"""A caller that is slow because of what it calls, where labels taught that this slowness is worth nobody's sleep.
+"""A caller that is slow because of what it calls, where labels taught that this slowness warrants no page.
 
 Nobody labels a caller's share of a false page before it happens. What is suppressed in a service is suppressed in its
-direct callers, too, as far as it explains them: they began together, and the caller is slower by little more than what
+direct callers as far as it explains them: they began together, and the caller is slower by little more than what
 it waits for. What goes beyond, or what users feel for certain, pages.
 """
 
@@ -18,20 +18,22 @@ from watchkeeper.vocabulary import Finding
 TOGETHER: Final = timedelta(seconds=20)
 
 
-def explained(finding: Finding, chance: float, held: Iterable[Finding], edges: frozenset[tuple[str, str]]) -> Decision:
+def explained(
+    finding: Finding, chance: float, suppressed: Iterable[Finding], edges: frozenset[tuple[str, str]]
+) -> Decision:
     """Whether a slow caller pages although these findings were suppressed, and if not, why.
 
     Args:
         finding: what would page.
-        chance: that waking somebody for it is warranted, kept in the decision.
-        held: what was suppressed at the same tick.
+        chance: that a page for it is warranted, kept in the decision.
+        suppressed: what was suppressed at the same tick.
         edges: (caller, callee), as seen lately.
     """
     if not _is_slow(finding):
         return Decision(pages=True, chance=chance)
     behind = [
         one
-        for one in held
+        for one in suppressed
         if _is_slow(one)
         and (finding.service, one.service) in edges
         and abs(one.onset - finding.onset) <= TOGETHER

@@ -22,7 +22,7 @@ SOURCES: Final[tuple[LabelSource, ...]] = ("human", "chaos")
 class Example:
     """One finding of a labelled incident, as it was at its worst, and when the label was given.
 
-    `warranted`: was it right to wake somebody for this incident.
+    `warranted`: was it right to page for this incident.
     """
 
     incident_id: str
@@ -33,7 +33,7 @@ class Example:
 
 
 def examples(db: Database, known: tuple[Label, ...] | None = None) -> tuple[Example, ...]:
-    """Every finding that could wake somebody, of every incident whose page was judged, in the order of the labels.
+    """Every finding that could page, of every incident whose page was judged, in the order of the labels.
 
     An incident that both sources judged gives examples of each: they are never merged. Of one source the last
     judgement of an incident counts. `known` are the labels, where the caller has read them already.

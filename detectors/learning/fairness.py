@@ -1,4 +1,4 @@
-"""Who is woken for nothing, and whose trouble is missed: shares by service, team and shift, each with its interval.
+"""False pages and missed troubles: shares by service, team and shift, each with its interval.
 
 A page is false when its incident was judged so. A miss is a finding that was suppressed and that somebody reopened.
 An incident counts once for each service that had a finding in it.
@@ -55,9 +55,9 @@ def pages(known: Sequence[Example]) -> list[Case]:
 
 
 def troubles(known: Sequence[Example], reopened: Iterable[Reopening]) -> list[Case]:
-    """Everything that was worth a page; bad where nobody was woken."""
-    found = [Case(service=one.service, at=one.at, bad=False) for one in pages(known) if not one.bad]
-    return found + [Case(service=one.service, at=one.at, bad=True) for one in reopened]
+    """Everything that warranted a page; bad where there was none."""
+    paged = [Case(service=one.service, at=one.at, bad=False) for one in pages(known) if not one.bad]
+    return paged + [Case(service=one.service, at=one.at, bad=True) for one in reopened]
 
 
 def by_service(case: Case) -> str:
@@ -87,12 +87,12 @@ def shares(cases: Iterable[Case], by: By) -> tuple[Share, ...]:
     groups: dict[str, list[Case]] = {}
     for case in cases:
         groups.setdefault(by(case), []).append(case)
-    found = []
-    for group, mine in groups.items():
-        wrong = sum(case.bad for case in mine)
-        low, high = wilson(wrong, len(mine))
-        found.append(Share(group=group, wrong=wrong, judged=len(mine), low=low, high=high))
-    return tuple(sorted(found, key=lambda share: (-share.low, share.group)))
+    known = []
+    for group, own in groups.items():
+        wrong = sum(case.bad for case in own)
+        low, high = wilson(wrong, len(own))
+        known.append(Share(group=group, wrong=wrong, judged=len(own), low=low, high=high))
+    return tuple(sorted(known, key=lambda share: (-share.low, share.group)))
 
 
 def unfair(cases: Sequence[Case], by: By) -> tuple[Share, Share] | None:

@@ -1,7 +1,7 @@
-"""May a version decide? It must page for all that was worth it, and for less of what was not, on both label sources.
+"""May a version decide? It must page for all that warrants it, and for less of what does not, on both label sources.
 
-Pure: labelled findings and two versions in, a verdict with its numbers out. How long a version must have been watched
-is added by `detectors.learning.versions`, which knows the clock.
+Pure: labelled findings and two versions in, a verdict with its numbers out. A stage's minimum observation
+time is added by `detectors.learning.versions`, which knows the clock.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from detectors.learning.examples import SOURCES, Example
 from detectors.learning.model import LearnedModel
 from watchkeeper.config import GateConfig
 
-# A version that suppresses more than this share of what was worth a page is broken, whatever else it does well.
+# A version that suppresses more than this share of what warranted a page is broken, whatever else it does well.
 SUPPRESSED_AT_MOST: Final = 0.6
 SECONDS_PER_FINDING_AT_MOST: Final = 0.002  # a tick with a hundred findings then takes a tenth of its two seconds
 FOLDS: Final = 10  # ten-fold cross-validation, the usual choice (Kohavi, IJCAI 1995)
@@ -34,7 +34,7 @@ class Score:
 
     @property
     def recall(self) -> float:
-        """The share of the incidents worth a page that get one; 1 where there are none."""
+        """The share of the incidents that warrant a page and get one; 1 where there are none."""
         return self.paged_warranted / self.warranted if self.warranted else 1.0
 
 
@@ -84,7 +84,7 @@ class Verdict:
 
 
 def score(pages: Pages, examples: Sequence[Example]) -> dict[str, Score]:
-    """Scores by label source; `pages` says whether a finding would wake somebody. An incident pages if any does."""
+    """Scores by label source; `pages` says whether a finding would page. An incident pages if any does."""
     scores: dict[str, Score] = {}
     for source in SOURCES:
         paged: dict[str, bool] = {}
@@ -102,7 +102,7 @@ def score(pages: Pages, examples: Sequence[Example]) -> dict[str, Score]:
     return scores
 
 
-def held_out(examples: Sequence[Example], fit: Callable[[Sequence[Example]], LearnedModel]) -> Pages:
+def cross_validated(examples: Sequence[Example], fit: Callable[[Sequence[Example]], LearnedModel]) -> Pages:
     """Judge each example by a model that was fitted without its incident: what it learned, not what it remembers."""
     incidents = sorted({example.incident_id for example in examples})
     folds = {incident: i % FOLDS for i, incident in enumerate(incidents)}
@@ -127,7 +127,7 @@ def judge(
         candidate: the version that wants to move on.
         serving: the version that decides now.
         examples: every labelled finding.
-        pages: whether the candidate wakes somebody: held out, or by itself for what it has not learned from.
+        pages: whether the candidate pages: cross-validated, or by itself for what it has not learned from.
         rules: what it must show.
         fresh: whether the serving version has not learned from an example.
     """
@@ -138,20 +138,20 @@ def judge(
     new, old = score(pages, examples), score(old_pages, examples)
     unseen = [example for example in examples if fresh(example)]
     new_unseen, old_unseen = score(pages, unseen), score(old_pages, unseen)
-    refused, spared, found = [], 0, 0
+    refused, spared, gained = [], 0, 0
     for source in SOURCES:
         lost = old[source].paged_warranted - new[source].paged_warranted
-        found -= min(lost, 0)
+        gained -= min(lost, 0)
         if lost > rules.missed:
             refused.append(f"by {source} labels it would miss {lost} warranted page(s)")
         fewer = old_unseen[source].paged_unwarranted - new_unseen[source].paged_unwarranted
         spared += max(fewer, 0)
         if fewer < 0:
-            refused.append(f"by {source} labels it would wake somebody for nothing more often")
+            refused.append(f"by {source} labels it would send more false pages")
     if examples:
         refused += _broken(candidate, examples)
     waiting = _missing(new, rules)
-    if not refused and not waiting and not spared and not found:
+    if not refused and not waiting and not spared and not gained:
         waiting.append("it would decide no labelled incident better than what serves")
     count = len({example.incident_id for example in unseen})
     return Verdict(refused=tuple(refused), waiting=tuple(waiting), candidate=new, serving=old, fresh=count)
@@ -160,15 +160,15 @@ def judge(
 def _broken(candidate: LearnedModel, examples: Sequence[Example]) -> list[str]:
     """What no version may do, by its own decisions."""
     began = time.perf_counter()
-    held = sum(not candidate.pages(example.finding) for example in examples if example.warranted)
+    suppressed = sum(not candidate.pages(example.finding) for example in examples if example.warranted)
     seconds = (time.perf_counter() - began) / len(examples)
     total = sum(example.warranted for example in examples)
-    found = []
-    if total and held / total > SUPPRESSED_AT_MOST:
-        found.append(f"it suppresses {held / total:.0%} of the findings that warranted a page")
+    faults = []
+    if total and suppressed / total > SUPPRESSED_AT_MOST:
+        faults.append(f"it suppresses {suppressed / total:.0%} of the findings that warranted a page")
     if seconds > SECONDS_PER_FINDING_AT_MOST:
-        found.append(f"it takes {seconds * 1000:.1f} ms a finding")
-    return found
+        faults.append(f"it takes {seconds * 1000:.1f} ms a finding")
+    return faults
 
 
 def _missing(scores: dict[str, Score], rules: GateConfig) -> list[str]:
@@ -179,7 +179,9 @@ def _missing(scores: dict[str, Score], rules: GateConfig) -> list[str]:
             missing.append(f"{scores[source].incidents} of the {needed} incidents that it needs have a {source} label")
     known = max(scores[source].warranted for source in SOURCES)
     if known < rules.warranted:
-        missing.append(f"only {known} of the {rules.warranted} incidents worth a page that it needs are labelled")
+        missing.append(
+            f"only {known} of the {rules.warranted} incidents with a warranted page that it needs are labelled"
+        )
     return missing
 
 

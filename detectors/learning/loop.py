@@ -68,7 +68,7 @@ class Learner:
         self._lock = threading.Lock()
         self._episodes = Episodes()
         self._outside = Episodes()
-        self._woke: frozenset[str] = frozenset()
+        self._paged: frozenset[str] = frozenset()
         self._labels_seen: tuple[Label, ...] | None = None
         self._known: tuple[Example, ...] = ()
         self._shadowed: dict[tuple[int, str], tuple[float, bool]] = {}
@@ -92,7 +92,7 @@ class Learner:
         began = time.perf_counter()
         judged = [self._judged(finding) for finding in self._episodes.follow(findings, self._changes(findings, now))]
         judged = self._with_callers(judged, frozenset(edges))
-        self._woke = frozenset(finding.key for finding in judged if finding.severity == "page")
+        self._paged = frozenset(finding.key for finding in judged if finding.severity == "page")
         self._seconds.append(time.perf_counter() - began)
         PREDICTION_SECONDS.observe(self._seconds[-1])
         return judged
@@ -134,12 +134,12 @@ class Learner:
         return changes_between(self._db, Window(start=since - LONGEST_BEFORE, end=now + timedelta(seconds=1)))
 
     def _may_suppress(self, finding: Finding) -> bool:
-        """Whether any version may hold it back: what woke somebody stays what it is until it ends."""
+        """Whether any version may suppress it: a finding that paged stays a page until it ends."""
         return (
             finding.severity == "page"
             and finding.kind not in ("alert", "slo")
             and (finding.detector, finding.service) not in self._barred
-            and finding.key not in self._woke
+            and finding.key not in self._paged
         )
 
     def _judged(self, finding: Finding) -> Finding:
@@ -290,11 +290,11 @@ def in_canary(service: str, share: float = DEFAULTS.gate.canary_share) -> bool:
 
 
 def verdict_on(learned: LearnedModel, incident: JudgedIncident) -> tuple[float, bool]:
-    """What a version would have said of an incident: its best finding's chance, and whether anybody is woken."""
-    mine = [finding for finding in incident.findings if finding.severity == "page"]
-    if not mine:
+    """What a version decides about an incident: its best finding's chance, and whether it pages."""
+    findings = [finding for finding in incident.findings if finding.severity == "page"]
+    if not findings:
         return 0.0, False
-    decisions = [learned.decide(finding) for finding in mine]
+    decisions = [learned.decide(finding) for finding in findings]
     return max(one.chance for one in decisions), any(one.pages for one in decisions)
 
 

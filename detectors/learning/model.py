@@ -21,7 +21,7 @@ OLD_GUARD: Final = {
     "grave_error_share": "severe_error_share",
     "grave_extra_ms": "severe_extra_ms",
 }
-# Below this chance of being warranted a finding wakes nobody.
+# Below this chance of being warranted a finding may be suppressed. Of four such pages, at most one would be right.
 CUT: Final = 0.25
 # Below this chance a finding must show as much evidence as its detector's learned threshold on its service asks for.
 DOUBTFUL: Final = 0.5
@@ -102,7 +102,7 @@ DEFAULT_GUARD: Final = Guard.of(GuardConfig())
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """Whether a finding wakes somebody, the chance that this is warranted, and, if it does not, why."""
+    """Whether a finding pages, the chance that this is warranted, and, if it does not, why."""
 
     pages: bool
     chance: float
@@ -129,7 +129,7 @@ class LearnedModel:
     cut: float = CUT
 
     def probability(self, finding: Finding) -> float:
-        """The chance that waking somebody for this finding is warranted."""
+        """The chance that a page for this finding is warranted."""
         detector, service = group(finding)
         own = self.groups.get(f"{detector}|{service}", Group())
         odds = self.bias + self.detectors.get(detector, Group()).intercept + own.intercept
@@ -137,11 +137,11 @@ class LearnedModel:
         return 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, odds))))
 
     def pages(self, finding: Finding) -> bool:
-        """Whether this version would wake somebody for the finding."""
+        """Whether this version pages for the finding."""
         return self.decide(finding).pages
 
     def decide(self, finding: Finding) -> Decision:
-        """Whether this version wakes somebody for the finding, and why not."""
+        """Whether this version pages for the finding, and why not."""
         chance = self.probability(finding)
         severe = self.guard.is_severe(finding)
         similar = self.similar(finding) if chance < self.cut else {}

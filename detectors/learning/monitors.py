@@ -50,15 +50,15 @@ def watch_the_watcher(
         teams: the services of each team.
         unreadable: why a version that should decide cannot be read, if so.
     """
-    found = []
+    tickets = []
     for detector in sorted({example.finding.detector for example in known}):
-        mine = [example for example in known if example.finding.detector == detector]
-        if words := _precision_moved(mine):
-            found.append(_ticket(f"precision of {detector}", f"{detector} {words}", now))
-        if words := _inputs_moved(mine):
-            found.append(_ticket(f"inputs of {detector}", f"{detector}'s findings {words}", now))
+        own = [example for example in known if example.finding.detector == detector]
+        if words := _precision_moved(own):
+            tickets.append(_ticket(f"precision of {detector}", f"{detector} {words}", now))
+        if words := _inputs_moved(own):
+            tickets.append(_ticket(f"inputs of {detector}", f"{detector}'s findings {words}", now))
     if words := _recall_moved(known, reopened):
-        found.append(_ticket("recall", words, now))
+        tickets.append(_ticket("recall", words, now))
     for name, by in ways(teams or {}).items():
         for what, cases, words in (
             ("false pages", pages(known), "pages for {group} were false"),
@@ -66,24 +66,24 @@ def watch_the_watcher(
         ):
             if pair := unfair(cases, by):
                 worst, others = pair
-                told = f"{worst.wrong} of {worst.judged} {words.format(group=worst.group)}"
+                words_of_worst = f"{worst.wrong} of {worst.judged} {words.format(group=worst.group)}"
                 elsewhere = f"{others.wrong} of {others.judged} elsewhere"
-                found.append(_ticket(f"fairness of {what} by {name}", f"{told}, {elsewhere}", now))
+                tickets.append(_ticket(f"fairness of {what} by {name}", f"{words_of_worst}, {elsewhere}", now))
     if seconds_per_tick > SLOW_S:
         words = f"the model takes {seconds_per_tick * 1000:.0f} ms for a tick's findings"
-        found.append(_ticket("prediction time", words, now))
+        tickets.append(_ticket("prediction time", words, now))
     if unreadable:
-        found.append(_ticket("unreadable version", unreadable, now))
-    return found
+        tickets.append(_ticket("unreadable version", unreadable, now))
+    return tickets
 
 
-def _windows(mine: Sequence[Example]) -> tuple[list[Example], list[Example]] | None:
+def _windows(known: Sequence[Example]) -> tuple[list[Example], list[Example]] | None:
     """The examples of the newest incidents, and those before; None while there are too few."""
-    order = list(dict.fromkeys(example.incident_id for example in mine))
+    order = list(dict.fromkeys(example.incident_id for example in known))
     if len(order) < RECENT + BEFORE:
         return None
     newer = set(order[-RECENT:])
-    return [e for e in mine if e.incident_id in newer], [e for e in mine if e.incident_id not in newer]
+    return [e for e in known if e.incident_id in newer], [e for e in known if e.incident_id not in newer]
 
 
 def _chance(table: Sequence[Sequence[int]]) -> float:
@@ -93,8 +93,8 @@ def _chance(table: Sequence[Sequence[int]]) -> float:
     return float(fisher_exact(table).pvalue)
 
 
-def _precision_moved(mine: Sequence[Example]) -> str:
-    windows = _windows(mine)
+def _precision_moved(known: Sequence[Example]) -> str:
+    windows = _windows(known)
     if windows is None:
         return ""
     (right_new, judged_new), (right_old, judged_old) = tally(windows[0]), tally(windows[1])
@@ -105,7 +105,7 @@ def _precision_moved(mine: Sequence[Example]) -> str:
 
 
 def _recall_moved(known: Sequence[Example], reopened: Sequence[Reopening]) -> str:
-    """Whether more of what was worth a page is missed lately than before."""
+    """Whether more of what warranted a page is missed lately than before."""
     cases = sorted(troubles(known, reopened), key=lambda case: case.at)
     if len(cases) < RECENT + BEFORE:
         return ""
@@ -120,9 +120,9 @@ def _recall_moved(known: Sequence[Example], reopened: Sequence[Reopening]) -> st
     )
 
 
-def _inputs_moved(mine: Sequence[Example]) -> str:
+def _inputs_moved(known: Sequence[Example]) -> str:
     """Whether what the model looks at is distributed otherwise than before, and in what."""
-    windows = _windows(mine)
+    windows = _windows(known)
     if windows is None:
         return ""
     from scipy.stats import ks_2samp

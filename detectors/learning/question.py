@@ -54,7 +54,7 @@ def _warranted(finding: Finding, serving: LearnedModel, other: LearnedModel | No
     value = 0.6 * _entropy(serving.probability(finding)) * ENOUGH / (ENOUGH + labels)
     if other and other.pages(finding) != serving.pages(finding):
         value += 0.4
-    text = f"Was it right to wake you for this: {finding.summary}?"
+    text = f"Was this page warranted: {finding.summary}?"
     return Question(about="warranted", text=text, finding_key=finding.key, value=min(1.0, value))
 
 

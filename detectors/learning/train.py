@@ -1,6 +1,6 @@
 """Labels to the next version: a ridge logistic classifier with pooled intercepts, and thresholds per service.
 
-Idea: chance that a finding is worth waking somebody = logistic(bias + weights·features + detector + group), where the
+Idea: chance that a page is warranted = logistic(bias + weights·features + detector + group), where the
 penalty pulls the detector's and the group's intercepts towards zero: a group with few labels borrows from its
 detector, and that from all (the usual approximation of a hierarchical model by its posterior mode; Gelman and Hill,
 Data Analysis Using Regression and Multilevel Models, ch. 12). Deterministic: the same labels give the same bytes.
@@ -113,12 +113,12 @@ def _false_pages(examples: Sequence[Example]) -> tuple[FalsePage, ...]:
     """What was judged false, a finding of an incident once, oldest label first."""
     judged_false = {one for one, verdict in verdicts(examples).items() if not verdict.warranted}
     said = {(example.incident_id, example.source) for example in examples if not example.warranted}
-    found: dict[tuple[str, str, str], FalsePage] = {}
+    pages: dict[tuple[str, str, str], FalsePage] = {}
     for example in sorted(examples, key=lambda one: (one.at, one.incident_id, one.finding.key)):
         detector, service = group(example.finding)
         if example.incident_id in judged_false:
             numbers = [round(float(value), 3) for value in features(example.finding)]
-            found[detector, example.incident_id, service] = FalsePage(
+            pages[detector, example.incident_id, service] = FalsePage(
                 detector=detector,
                 service=service,
                 incident_id=example.incident_id,
@@ -130,7 +130,7 @@ def _false_pages(examples: Sequence[Example]) -> tuple[FalsePage, ...]:
                 agreed=all((example.incident_id, source) in said for source in SOURCES),
             )
     by_detector: dict[str, list[FalsePage]] = {}
-    for one in found.values():
+    for one in pages.values():
         by_detector.setdefault(one.detector, []).append(one)
     return tuple(one for detector in sorted(by_detector) for one in by_detector[detector][-REMEMBERED:])
 
@@ -144,14 +144,14 @@ def _strictness(examples: Sequence[Example], groups: list[tuple[str, str]], guar
     """
     learned: dict[str, float] = {}
     for detector in sorted({detector for detector, _ in groups}):
-        mine = [example for example in examples if example.finding.detector == detector]
-        true = sorted(evidence(example.finding) for example in mine if example.warranted)
+        judged_findings = [example for example in examples if example.finding.detector == detector]
+        true = sorted(evidence(example.finding) for example in judged_findings if example.warranted)
         ceiling = min(STRICTEST, max(1.0, 0.5 * true[len(true) // 10])) if true else STRICTEST
-        pool = _needed(mine)
-        right, judged = tally(mine)
+        pool = _needed(judged_findings)
+        right, judged = tally(judged_findings)
         false_everywhere = judged - right
         for service in sorted(service for one, service in groups if one == detector):
-            own = [example for example in mine if example.finding.service == service]
+            own = [example for example in judged_findings if example.finding.service == service]
             right, judged = tally(own)
             false, false_elsewhere = judged - right, false_everywhere - (judged - right)
             if false + BORROWED * false_elsewhere < guard.similar:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 from detectors.learning.examples import Example, examples
-from detectors.learning.gate import Pages, Verdict, held_out, judge
+from detectors.learning.gate import Pages, Verdict, cross_validated, judge
 from detectors.learning.model import BUILT_IN, LearnedModel
 from detectors.learning.train import train
 from watchkeeper.config import GateConfig
@@ -57,7 +57,7 @@ def gate(
     rules: GateConfig = DEFAULT_RULES,
     known: tuple[Example, ...] | None = None,
 ) -> Verdict:
-    """Judge a version on every label there is, and on how long it has been watched.
+    """Judge a version on every label there is, and on how long it has been observed.
 
     What it learned from is judged by models fitted without the incident; what was labelled since, by the version.
     `known` are the labelled findings, where the caller has read them already.
@@ -76,13 +76,13 @@ def gate(
 
 
 def _pages(candidate: LearnedModel, version: ModelVersion, known: tuple[Example, ...]) -> Pages:
-    """Whether a version wakes somebody for an example, without what it remembers of it."""
+    """Whether a version pages for an example, without what it remembers of it."""
     fit = partial(train, guard=candidate.guard)
     until = learned_until(version)
     learned_from = [example for example in known if example.at <= until]
     if fit(learned_from).to_bytes() != candidate.to_bytes():
         return lambda example: candidate.pages(example.finding)  # not ours, or its labels have changed since
-    remembered = held_out(learned_from, fit)
+    remembered = cross_validated(learned_from, fit)
     return lambda example: remembered(example) if example.at <= until else candidate.pages(example.finding)
 
 
@@ -95,13 +95,13 @@ def learned_until(version: ModelVersion) -> datetime:
 def unmet_observation(
     db: Database, version: ModelVersion, now: datetime, rules: GateConfig, known: tuple[Example, ...]
 ) -> tuple[str, ...]:
-    """What a version still has to wait for in its stage; empty when it has been watched enough."""
+    """What a version still waits for in its stage: its minimum observation time, and labels."""
     since = stage_since(db, version)
     needed_s = rules.canary_s if version.stage == "canary" else rules.shadow_s
-    watched_s = (now - since).total_seconds()
+    observed_s = (now - since).total_seconds()
     waiting = []
-    if watched_s < needed_s:
-        waiting.append(f"it was watched in {version.stage} for {watched_s:.0f} of {needed_s:.0f} s")
+    if observed_s < needed_s:
+        waiting.append(f"it was observed in {version.stage} for {observed_s:.0f} of {needed_s:.0f} s")
     if version.stage == "canary":
         judged = len({example.incident_id for example in known if example.at > since})
         if judged < rules.canary_labels:

@@ -40,7 +40,7 @@ READY: Final = 6  # values before a series is judged: a minute of ten-second buc
 # Factors between units: of time, of share and percent, of powers of ten and of two.
 UNITS: Final = np.array([60.0, 100.0, 1000.0, 1024.0, 3600.0, 1e6, 1024.0**2, 1e9, 1024.0**3])
 UNIT_LIKENESS: Final = 0.04  # how far a ratio may be from such a factor: the noise of the level before and after
-UNIT_TOLD_FOR: Final = 60  # buckets
+UNIT_REPORTED_FOR: Final = 60  # buckets
 
 
 class MetricLevels:
@@ -149,7 +149,7 @@ class MetricLevels:
         names = history.names()
         newest = int(starts[-1])
         self._units = {
-            row: told for row, told in self._units.items() if newest - told[1] <= UNIT_TOLD_FOR * history.step_s
+            row: since for row, since in self._units.items() if newest - since[1] <= UNIT_REPORTED_FOR * history.step_s
         }
         steady = np.isfinite(values[:, -JUDGED:]).sum(axis=1) >= JUDGED // 2
         rows = np.flatnonzero(self._raised & steady)
@@ -160,17 +160,20 @@ class MetricLevels:
             if row not in self._units:
                 by_service.setdefault(names[row][0], []).append(row)
         evidence = dict(zip(rows.tolist(), surprise.tolist(), strict=True))
-        found = [self._level(names, values, mine, evidence[mine[0]], now) for mine in by_service.values()]
-        return found + [self._unit(names[row], factor, at, now) for row, (factor, at) in self._units.items()]
+        findings = [
+            self._level(names, values, rows_of_service, evidence[rows_of_service[0]], now)
+            for rows_of_service in by_service.values()
+        ]
+        return findings + [self._unit(names[row], factor, at, now) for row, (factor, at) in self._units.items()]
 
     def _level(
-        self, names: list[tuple[str, ...]], values: Floats, mine: list[int], surprise: float, now: datetime
+        self, names: list[tuple[str, ...]], values: Floats, rows: list[int], surprise: float, now: datetime
     ) -> Finding:
-        row = mine[0]
+        row = rows[0]
         service, metric = names[row][0], names[row][1]
         recent = values[row, -JUDGED:]
         value = float(recent[np.isfinite(recent)][-1])
-        others = sorted({names[other][1] for other in mine[1:]} - {metric})[:NAMED]
+        others = sorted({names[other][1] for other in rows[1:]} - {metric})[:NAMED]
         also = f"; also {', '.join(others)}" if others else ""
         usual = float(self._usual[row])
         return Finding(

@@ -116,20 +116,20 @@ class LogTemplates:
         if not self._names:
             return []
         services, code = np.unique(np.array([service for service, _ in self._names]), return_inverse=True)
-        whole = by_group(code, self._lines)
-        since = np.where((whole > 0).any(axis=1), np.argmax(whole > 0, axis=1), BUCKETS)
-        found = []
+        by_service = by_group(code, self._lines)
+        since = np.where((by_service > 0).any(axis=1), np.argmax(by_service > 0, axis=1), BUCKETS)
+        findings = []
         for number, service in enumerate(services.tolist()):
-            mine = np.flatnonzero(code == number)
+            rows = np.flatnonzero(code == number)
             if BUCKETS - since[number] < KNOWN_FOR + RECENT:
                 continue
             judged = (
-                self._new(mine, int(since[number])),
-                self._surge(mine, whole[number], int(since[number])),
-                self._vanished(mine, whole[number], int(since[number])),
+                self._new(rows, int(since[number])),
+                self._surge(rows, by_service[number], int(since[number])),
+                self._vanished(rows, by_service[number], int(since[number])),
             )
-            found += [self._finding(service, news, seen.now) for news in judged if news is not None]
-        return found
+            findings += [self._finding(service, news, seen.now) for news in judged if news is not None]
+        return findings
 
     def _advance(self, newest: int) -> None:
         shift = (newest - self._newest) // STEP_S if self._newest else 0
@@ -185,11 +185,11 @@ class LogTemplates:
         self._rows, self._names = rows, list(rows)
         self._lines, self._bad, self._born = lines, bad, born
 
-    def _new(self, mine: npt.NDArray[np.int64], since: int) -> _News | None:
+    def _new(self, rows: npt.NDArray[np.int64], since: int) -> _News | None:
         """News: more new templates in the last buckets than the service's own rate of news makes likely."""
-        age = (self._newest - self._born[mine]) // STEP_S
+        age = (self._newest - self._born[rows]) // STEP_S
         first = BUCKETS - 1 - since  # the age of what was there when the service began
-        fresh = mine[(age < RECENT) & (self._lines[mine].sum(axis=1) >= NEW_LINES)]
+        fresh = rows[(age < RECENT) & (self._lines[rows].sum(axis=1) >= NEW_LINES)]
         # What came up in the first buckets was not new but unread.
         earlier = ((age >= RECENT) & (age < first - 2)).sum()
         expected = (earlier + 0.05) * RECENT / max(first - 2 - RECENT, 1)
@@ -207,19 +207,19 @@ class LogTemplates:
             surprise=_nats(pdtrc(fresh.size - 1, expected)),
         )
 
-    def _surge(self, mine: npt.NDArray[np.int64], whole: Floats, since: int) -> _News | None:
+    def _surge(self, rows: npt.NDArray[np.int64], service_lines: Floats, since: int) -> _News | None:
         """A template that is a far larger part of its service's lines than usual."""
         past = slice(since, BUCKETS - RECENT)
-        usual_whole = max(whole[past].sum(), 1.0)
-        share = self._lines[mine][:, past].sum(axis=1) / usual_whole
-        recent = self._lines[mine][:, -RECENT // 2 :].sum(axis=1)
-        expected = (share + 0.5 / usual_whole) * max(whole[-RECENT // 2 :].sum(), 1.0)
+        usual_whole = max(service_lines[past].sum(), 1.0)
+        share = self._lines[rows][:, past].sum(axis=1) / usual_whole
+        recent = self._lines[rows][:, -RECENT // 2 :].sum(axis=1)
+        expected = (share + 0.5 / usual_whole) * max(service_lines[-RECENT // 2 :].sum(), 1.0)
         # A service that logs bursts by itself has noisy buckets: its own noise widens what is expected.
-        noisy = self._lines[mine][:, past]
+        noisy = self._lines[rows][:, past]
         spread = noisy.var(axis=1) / np.maximum(noisy.mean(axis=1), 1e-9)
         widened = np.maximum(spread, 1.0)
         chance = pdtrc(np.maximum(recent / widened - 1.0, 0.0), np.maximum(expected / widened, 1e-9))
-        old = (self._newest - self._born[mine]) // STEP_S >= RECENT
+        old = (self._newest - self._born[rows]) // STEP_S >= RECENT
         raised = old & (recent >= SURGE_LINES) & (recent >= SURGE_TIMES * expected) & (chance < CHANCE)
         if not raised.any():
             return None
@@ -227,19 +227,19 @@ class LogTemplates:
         per_s = 1.0 / (RECENT // 2 * STEP_S)
         return _News(
             what="surge",
-            row=int(mine[best]),
+            row=int(rows[best]),
             value=float(recent[best]) * per_s,
             expected=float(expected[best]) * per_s,
             column=BUCKETS - RECENT // 2,
             surprise=_nats(chance[best]),
         )
 
-    def _vanished(self, mine: npt.NDArray[np.int64], whole: Floats, since: int) -> _News | None:
+    def _vanished(self, rows: npt.NDArray[np.int64], service_lines: Floats, since: int) -> _News | None:
         """A steady template without a line, while its service goes on as before."""
-        past = self._lines[mine][:, since : BUCKETS - GONE]
+        past = self._lines[rows][:, since : BUCKETS - GONE]
         usual = past.mean(axis=1)
-        gone = self._lines[mine][:, -GONE:].sum(axis=1) == 0
-        goes_on = whole[-GONE:].sum() / max(whole[since : BUCKETS - GONE].mean() * GONE, 1e-9)
+        gone = self._lines[rows][:, -GONE:].sum(axis=1) == 0
+        goes_on = service_lines[-GONE:].sum() / max(service_lines[since : BUCKETS - GONE].mean() * GONE, 1e-9)
         chance = pdtr(0, usual * GONE * min(goes_on, 1.0))
         raised = gone & ((past > 0).mean(axis=1) >= STEADY) & (chance < CHANCE) & (goes_on >= 0.5)
         if not raised.any():
@@ -247,7 +247,7 @@ class LogTemplates:
         best = int(np.flatnonzero(raised)[np.argmax(usual[raised])])
         return _News(
             what="vanished",
-            row=int(mine[best]),
+            row=int(rows[best]),
             value=0.0,
             expected=float(usual[best]) / STEP_S,
             column=BUCKETS - GONE,

@@ -131,26 +131,26 @@ class RedDetector:
         services = [name[0] for name in names]
         by_name = by_service(calls, calm, services)
         self._load = self._load_of(*by_name)
-        found: dict[tuple[str, str], Finding] = {}
+        firing: dict[tuple[str, str], Finding] = {}
         for verdict in (
             self._latency(calls, mean, calm, services),
             self._errors(calls, errors, calm),
             self._silence(*by_name),
         ):
-            self._decide(verdict, names, services, starts[complete - JUDGED : complete], seen.now, found)
+            self._decide(verdict, names, services, starts[complete - JUDGED : complete], seen.now, firing)
         newest = int(starts[complete - 1])
-        for key in self._firing.keys() - found.keys():
+        for key in self._firing.keys() - firing.keys():
             # What ended is over: its buckets must not add up with whatever comes next.
             self._cleared[key] = newest - (self._clear_buckets - 1) * self._history.step_s
-        self._firing = found
-        self._taint(services, found, starts)
-        return list(found.values())
+        self._firing = firing
+        self._taint(services, firing, starts)
+        return list(firing.values())
 
     def _latency(self, calls: Floats, mean: Floats, calm: Bools, services: list[str]) -> _Verdict:
-        # A median of some hundred buckets is as good as one of all, and an order of magnitude cheaper.
-        some = slice(None, None, -max(1, calls.shape[1] // SAMPLED))
-        past, latest = _logarithms(calls[:, some], mean[:, some]), _logarithms(calls[:, -LOOK:], mean[:, -LOOK:])
-        centre, spread = robust_level(past, calm[:, some] & np.isfinite(past))
+        # A median of a hundred buckets is as good as one of all, and an order of magnitude cheaper.
+        sampled = slice(None, None, -max(1, calls.shape[1] // SAMPLED))
+        past, latest = _logarithms(calls[:, sampled], mean[:, sampled]), _logarithms(calls[:, -LOOK:], mean[:, -LOOK:])
+        centre, spread = robust_level(past, calm[:, sampled] & np.isfinite(past))
         few = (calm & (calls > 0) & np.isfinite(mean)).sum(axis=1) < WARM
         recent = latest[:, -JUDGED:]
         counts = np.maximum(calls[:, -JUDGED:], 1.0)
@@ -198,32 +198,34 @@ class RedDetector:
         shown = np.where(recent_calls > 0, share, np.nan)
         return _Verdict("errors", scores, shown, usual, "of requests")
 
-    def _silence(self, services: npt.NDArray[np.int64], whole: Floats, calm: Bools) -> _Verdict:
-        # A service is silent as a whole: judge the sum of its operations, then tell each of its rows.
-        seen = calm & (np.cumsum(whole, axis=1) > 0)
-        usual = np.where(seen, whole, 0.0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
+    def _silence(self, services: npt.NDArray[np.int64], calls: Floats, calm: Bools) -> _Verdict:
+        # A service is silent as a whole: judge the sum of its operations, then give each of its rows the score.
+        seen = calm & (np.cumsum(calls, axis=1) > 0)
+        usual = np.where(seen, calls, 0.0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
         # Traffic that went down by itself makes silence less of a surprise.
-        lately = seen & (np.arange(whole.shape[1]) >= whole.shape[1] - JUDGED - LATELY)
+        lately = seen & (np.arange(calls.shape[1]) >= calls.shape[1] - JUDGED - LATELY)
         lately[:, -JUDGED:] = False
-        some = lately.sum(axis=1)
+        known_lately = lately.sum(axis=1)
         usual = np.where(
-            some > 0, np.minimum(usual, np.where(lately, whole, 0.0).sum(axis=1) / np.maximum(some, 1)), usual
+            known_lately > 0,
+            np.minimum(usual, np.where(lately, calls, 0.0).sum(axis=1) / np.maximum(known_lately, 1)),
+            usual,
         )
-        steady = (np.where(seen, whole > 0, False).sum(axis=1) >= STEADY * seen.sum(axis=1)) & (
+        steady = (np.where(seen, calls > 0, False).sum(axis=1) >= STEADY * seen.sum(axis=1)) & (
             seen.sum(axis=1) >= WARM
         )
-        total = whole.sum(axis=0)
+        total = calls.sum(axis=0)
         calm_total = np.median(total[:-JUDGED]) if total.size > JUDGED else 0.0
         # When everything is silent, it is the pipeline: that is told elsewhere.
         reporting = total[-JUDGED:] > PIPELINE * calm_total
-        zero = (whole[:, -JUDGED:] == 0) & reporting[None, :]
+        zero = (calls[:, -JUDGED:] == 0) & reporting[None, :]
         expected = np.sqrt(2.0 * np.maximum(usual, 0.0))[:, None]
         # The root of -2 log of the chance of no request, by Poisson; a little more, for silence rarely is chance.
         scores = np.where(zero, np.minimum(expected + 1.0, LARGEST_SILENCE), -LARGEST_SILENCE)
         scores = np.where(reporting[None, :], scores, np.nan)
         scores[~steady | (usual < SPARSE_CALLS)] = np.nan
         per_s = self._history.step_s
-        shown, expected = whole[:, -JUDGED:] / per_s, usual / per_s
+        shown, expected = calls[:, -JUDGED:] / per_s, usual / per_s
         return _Verdict("silence", scores[services], shown[services], expected[services], "requests/s")
 
     def _decide(
@@ -233,7 +235,7 @@ class RedDetector:
         services: list[str],
         starts: npt.NDArray[np.int64],
         now: datetime,
-        found: dict[tuple[str, str], Finding],
+        firing: dict[tuple[str, str], Finding],
     ) -> None:
         cleared = np.array([self._cleared.get((service, verdict.kind), 0) for service in services])
         judged = np.where(starts[None, :] < cleared[:, None], np.nan, verdict.scores)
@@ -249,12 +251,12 @@ class RedDetector:
             key = (service, verdict.kind)
             before = self._firing.get(key)
             lasting = before is not None and not calm_again[row]
-            if key in found or not (raised[row] or lasting):
+            if key in firing or not (raised[row] or lasting):
                 continue
             if before is not None and not raised[row] and before.operation not in (operation, None):
                 continue
             onset = before.onset if before else utc(float(starts[began[row]]))
-            found[key] = self._finding(verdict, service, operation, row, onset, now, float(sums[row]), before)
+            firing[key] = self._finding(verdict, service, operation, row, onset, now, float(sums[row]), before)
 
     def _finding(
         self,
@@ -277,7 +279,7 @@ class RedDetector:
             kind=verdict.kind,
             service=service,
             operation=shown,
-            summary=_say(verdict.kind, service, shown, value, expected, onset),
+            summary=_summary(verdict.kind, service, shown, value, expected, onset),
             onset=min(onset, now),
             seen_at=now,
             score=float(to_probability(np.array(total))),
@@ -301,9 +303,11 @@ class RedDetector:
         self._tainted = mask
         self._tainted_until = newest
 
-    def _taint(self, services: list[str], found: dict[tuple[str, str], Finding], starts: npt.NDArray[np.int64]) -> None:
+    def _taint(
+        self, services: list[str], firing: dict[tuple[str, str], Finding], starts: npt.NDArray[np.int64]
+    ) -> None:
         """Broken is not normal: what a finding covers never teaches the baseline of its service."""
-        for (service, _), finding in found.items():
+        for (service, _), finding in firing.items():
             rows = np.array([name == service for name in services])
             since = starts >= int(finding.onset.timestamp()) - self._history.step_s
             since[:-FROZEN] = False
@@ -311,11 +315,11 @@ class RedDetector:
             self._tainted[rows, :-FROZEN] = False
 
     @staticmethod
-    def _load_of(code: npt.NDArray[np.int64], whole: Floats, calm: Bools) -> Floats:
+    def _load_of(code: npt.NDArray[np.int64], calls: Floats, calm: Bools) -> Floats:
         """Each row's service's traffic in the last minute over its usual traffic, (n,)."""
-        seen = (np.cumsum(whole, axis=1) > 0) & calm
-        recent = whole[:, -JUDGED:].mean(axis=1)
-        usual = np.where(seen, whole, 0.0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
+        seen = (np.cumsum(calls, axis=1) > 0) & calm
+        recent = calls[:, -JUDGED:].mean(axis=1)
+        usual = np.where(seen, calls, 0.0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
         return np.asarray(((recent + 0.1) / (usual + 0.1))[code])
 
 
@@ -331,9 +335,9 @@ def bunching(calls: Floats, errors: Floats, rate: Floats) -> Floats:
     `calls` and `errors` are (n, m), `rate` (n,). Where a rate swings by itself, so many errors are one piece of news.
     """
     blocks = calls.shape[1] // JUDGED
-    whole = slice(calls.shape[1] - blocks * JUDGED, None)
-    asked = calls[:, whole].reshape(len(calls), blocks, JUDGED).sum(axis=2)
-    failed = errors[:, whole].reshape(len(calls), blocks, JUDGED).sum(axis=2)
+    complete = slice(calls.shape[1] - blocks * JUDGED, None)
+    asked = calls[:, complete].reshape(len(calls), blocks, JUDGED).sum(axis=2)
+    failed = errors[:, complete].reshape(len(calls), blocks, JUDGED).sum(axis=2)
     expected = asked * rate[:, None]
     square = np.where(asked > 0, (failed - expected) ** 2, 0.0).sum(axis=1)
     by_chance = (expected * (1.0 - rate[:, None])).sum(axis=1)
@@ -383,7 +387,9 @@ def _worst(values: Floats, scores: Floats) -> float:
     return float(values[known[::-1][np.argmax(scores[known[::-1]])]])
 
 
-def _say(kind: FindingKind, service: str, operation: str | None, value: float, expected: float, onset: datetime) -> str:
+def _summary(
+    kind: FindingKind, service: str, operation: str | None, value: float, expected: float, onset: datetime
+) -> str:
     where = f"{service} {operation}" if operation else service
     since = f"since {onset:%H:%M:%S} UTC"
     match kind:

@@ -282,19 +282,19 @@ def period_of(values: Floats) -> float | None:
     lags = int(values.size / CYCLES)
     if lags < 4:
         return None
-    found = autocorrelation(values) * (values.size / (values.size - np.arange(values.size)))
-    found = found[: lags + 1]
-    below = np.flatnonzero(found < 0)  # a wave goes negative before it comes back
+    correlation = autocorrelation(values) * (values.size / (values.size - np.arange(values.size)))
+    correlation = correlation[: lags + 1]
+    below = np.flatnonzero(correlation < 0)  # a wave goes negative before it comes back
     if below.size == 0:
         return None
-    best = float(found[below[0] :].max())
+    best = float(correlation[below[0] :].max())
     if best < PERIODIC:
         return None
     # Multiples of the period are as high as the period itself: the first peak that is nearly as high counts.
-    start = int(below[0]) + int(np.argmax(found[below[0] :] >= NEARLY * best))
-    low = np.flatnonzero(found[start:] < best / 2)
+    start = int(below[0]) + int(np.argmax(correlation[below[0] :] >= NEARLY * best))
+    low = np.flatnonzero(correlation[start:] < best / 2)
     end = start + int(low[0]) if low.size else lags + 1
-    peak = start + int(np.argmax(found[start:end]))
+    peak = start + int(np.argmax(correlation[start:end]))
     if peak >= lags:
         return None
     # A later peak tells the period more exactly: twice as many waves each time, each found within a little.
@@ -302,6 +302,6 @@ def period_of(values: Floats) -> float | None:
     while waves * period < lags - period / 4:
         near, width = waves * period, max(1.0, min(period / 4, 2.0 * waves))
         first = round(near - width)
-        period = (first + int(np.argmax(found[first : round(near + width) + 1]))) / waves
+        period = (first + int(np.argmax(correlation[first : round(near + width) + 1]))) / waves
         waves *= 2
     return period

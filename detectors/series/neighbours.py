@@ -34,11 +34,11 @@ def summaries(values: Floats, window: int) -> Floats:
     edges = np.rint(np.linspace(0, window, segments + 1)).astype(int)
     total = np.concatenate([[0.0], np.cumsum(values - values[0])])  # small numbers keep their digits
     end = np.arange(1, values.size + 1)
-    found = np.empty((values.size, segments))
+    out = np.empty((values.size, segments))
     for i in range(segments):
         newest, oldest = np.maximum(end - edges[i], 0), np.maximum(end - edges[i + 1], 0)
-        found[:, i] = (total[newest] - total[oldest]) / (edges[i + 1] - edges[i])
-    return found
+        out[:, i] = (total[newest] - total[oldest]) / (edges[i + 1] - edges[i])
+    return out
 
 
 def nearest(values: Floats, window: int, *, memory: int, cut: list[tuple[int, int]]) -> Floats:
@@ -51,7 +51,7 @@ def nearest(values: Floats, window: int, *, memory: int, cut: list[tuple[int, in
         cut: blocks of rows, as from `tails.blocks`; a block is compared with what came before it.
     """
     shape = summaries(values, window)
-    found = np.zeros(values.size)
+    out = np.zeros(values.size)
     for first, end in cut:
         newest = first - window
         oldest = max(window - 1, newest - memory)
@@ -60,8 +60,8 @@ def nearest(values: Floats, window: int, *, memory: int, cut: list[tuple[int, in
         # Neighbouring windows are similar: step by a segment, and never compare with more than fits.
         step = max(1, window // SEGMENTS, -(-(newest - oldest) // MOST_WINDOWS))
         start = newest - 1 - (newest - 1 - oldest) // step * step
-        found[first:end] = _least_squares(shape[first:end], shape[start:newest:step])
-    return np.asarray(np.sqrt(found * (window / shape.shape[1])), np.float64)
+        out[first:end] = _least_squares(shape[first:end], shape[start:newest:step])
+    return np.asarray(np.sqrt(out * (window / shape.shape[1])), np.float64)
 
 
 def _least_squares(ours: Floats, theirs: Floats) -> Floats:

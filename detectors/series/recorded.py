@@ -56,10 +56,10 @@ def files(data: Path) -> list[tuple[str, Path]]:
     if not data.is_dir():
         raise DetectorError(f"{data}: no such file or folder")
     root = data / "data" if (data / "data").is_dir() else data
-    found = sorted((path.relative_to(root).as_posix(), path) for path in root.rglob("*.csv"))
-    if not found:
+    series = sorted((path.relative_to(root).as_posix(), path) for path in root.rglob("*.csv"))
+    if not series:
         raise DetectorError(f"{root}: no .csv file; each series is a CSV with the columns timestamp,value")
-    return found
+    return series
 
 
 def read(name: str, path: Path) -> Recording:
@@ -100,13 +100,13 @@ def labels(path: Path, names: Sequence[str]) -> dict[str, list[tuple[float, floa
         raise DetectorError(f"{file}: {error}") from error
     if not isinstance(content, dict):
         raise DetectorError(f"{file}: want an object of window lists, by series")
-    found = {}
+    windows_of = {}
     for name in names:
         windows = content.get(name, [])
         if not isinstance(windows, list):
             raise DetectorError(f"{file}: {name}: want a list of [start, end]")
-        found[name] = sorted(_window(window, file, name) for window in windows)
-    return found
+        windows_of[name] = sorted(_window(window, file, name) for window in windows)
+    return windows_of
 
 
 def write(path: Path, recording: Recording, scores: npt.NDArray[np.float64], alert: npt.NDArray[np.bool_]) -> None:

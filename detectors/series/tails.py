@@ -106,7 +106,7 @@ def decades(
         memory: how many earlier values are kept.
         cut: blocks of rows, as from `blocks`.
     """
-    found = np.zeros(statistic.size)
+    out = np.zeros(statistic.size)
     statistic = significant(statistic)
     reference = Reference(memory)
     for first, end in cut:
@@ -120,6 +120,6 @@ def decades(
                 scale = past[int(QUANTILE * count)] if count else 0.0
                 scale = scale or (past[-1] if count else 0.0) or 1.0
                 prior = prior_of_ratio(value / scale)
-            found[first:end] = -np.log10(np.maximum((beyond + weight * prior) / (count + weight), 1e-15))
+            out[first:end] = -np.log10(np.maximum((beyond + weight * prior) / (count + weight), 1e-15))
         reference.add(value)
-    return found
+    return out

@@ -126,22 +126,22 @@ class SloBurn:
         now = seen.now
         if seen.served and self._slos:
             self._read(seen.served, now)
-        found: list[Finding] = []
+        findings: list[Finding] = []
         for slo in self._slos:
             minutes = self._series[slo.name]
-            told: set[Severity] = set()
+            severities: set[Severity] = set()
             minutes.advance(now)
             budget = self._budget(slo, minutes)
             self._budgets[slo.name] = budget
             if budget.state != "measured":
-                found.append(self._finding(slo, "ticket", budget.reason, now, now))
+                findings.append(self._finding(slo, "ticket", budget.reason, now, now))
                 continue
             for alert in ALERTS:
                 finding = self._burns(slo, minutes, alert, budget, now)
-                if finding and finding.severity not in told:
-                    told.add(finding.severity)
-                    found.append(finding)
-        return found
+                if finding and finding.severity not in severities:
+                    severities.add(finding.severity)
+                    findings.append(finding)
+        return findings
 
     def _budget(self, slo: Slo, minutes: _Minutes) -> Budget:
         good, total = minutes.sums(slo.window_s)

@@ -69,7 +69,7 @@ def read(paths: Iterable[Path]) -> tuple[Slo, ...]:
         ConfigError: a file cannot be read, or says what this reader cannot do; one line a mistake: file, line, key.
     """
     mistakes = _Mistakes()
-    found: list[tuple[Document, SloDocument | SliDocument]] = []
+    documents_read: list[tuple[Document, SloDocument | SliDocument]] = []
     for path in paths:
         try:
             documents = read_documents(path)
@@ -81,10 +81,10 @@ def read(paths: Iterable[Path]) -> tuple[Slo, ...]:
         for document in documents:
             parsed = _parse(document, mistakes)
             if parsed is not None:
-                found.append((document, parsed))
-    slis = {one.metadata.name: one.spec.events() for _, one in found if isinstance(one, SliDocument)}
+                documents_read.append((document, parsed))
+    slis = {one.metadata.name: one.spec.events() for _, one in documents_read if isinstance(one, SliDocument)}
     objectives: dict[str, tuple[Slo, Document]] = {}
-    for document, one in found:
+    for document, one in documents_read:
         if isinstance(one, SloDocument):
             for slo in _objectives(document, one, slis, mistakes):
                 if slo.name in objectives:

@@ -21,7 +21,7 @@ from watchkeeper.vocabulary import Finding, utc
 VERSION: Final = "1"
 KNOWN_FOR: Final = 60  # buckets that a caller must have been seen before an edge of it can be new
 NEW_CALLS: Final = 5.0  # calls before an edge counts: a stray one may be a broken trace
-TOLD_FOR: Final = 60  # buckets that a new edge is told of
+REPORTED_FOR: Final = 60  # buckets that a new edge is reported for
 GONE_FOR: Final = 12  # buckets without a call before an edge has vanished
 STEADY: Final = 0.9  # the share of its earlier buckets in which a steady edge had calls
 USUAL_CALLS: Final = 2.0  # a bucket
@@ -54,19 +54,23 @@ class CallEdges:
         first = _first(calls > 0)
         caller_first = _first(by_caller > 0)[callers]
         starts = history.starts()
-        found = []
-        new = (first - caller_first >= KNOWN_FOR) & (complete - first <= TOLD_FOR) & (calls.sum(axis=1) >= NEW_CALLS)
+        findings = []
+        new = (
+            (first - caller_first >= KNOWN_FOR) & (complete - first <= REPORTED_FOR) & (calls.sum(axis=1) >= NEW_CALLS)
+        )
         for row in np.flatnonzero(new).tolist():
             onset = utc(float(starts[first[row]]))
             total = float(calls[row].sum())
-            found.append(self._finding("new", names[row], onset, now, f"{total:.0f} calls since {onset:%H:%M:%S} UTC"))
+            findings.append(
+                self._finding("new", names[row], onset, now, f"{total:.0f} calls since {onset:%H:%M:%S} UTC")
+            )
         gone, usual = _vanished(calls, by_caller[callers], first)
         for row in np.flatnonzero(gone).tolist():
             last = complete - 1 - int(np.argmax(calls[row, ::-1] > 0))
             onset = utc(float(starts[last]) + history.step_s)
             words = f"none since {onset:%H:%M:%S} UTC (usually {usual[row] / history.step_s:.1f}/s)"
-            found.append(self._finding("vanished", names[row], onset, now, words))
-        return found
+            findings.append(self._finding("vanished", names[row], onset, now, words))
+        return findings
 
     def _finding(self, what: str, edge: tuple[str, ...], onset: datetime, now: datetime, words: str) -> Finding:
         caller, callee = edge[0], edge[1]

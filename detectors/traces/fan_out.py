@@ -71,9 +71,9 @@ class CallsPerRequest:
                 halves_up, pdtrc(made / bunch - 1.0, expected / bunch), pdtr(made / bunch, expected / bunch)
             )
         much = (asked >= LEAST) & (np.maximum(made, expected) >= LEAST) & (made > 0)
-        told = known & much & clear & (halves_up | halves_down) & (chance < CHANCE)
+        changed = known & much & clear & (halves_up | halves_down) & (chance < CHANCE)
         best: dict[str, int] = {}
-        for row in np.flatnonzero(told)[np.argsort(chance[told], kind="stable")].tolist():
+        for row in np.flatnonzero(changed)[np.argsort(chance[changed], kind="stable")].tolist():
             best.setdefault(names[row][0], row)
         onset = utc(float(edges.starts()[complete - RECENT]))
         return [
@@ -106,9 +106,9 @@ class CallsPerRequest:
 def _past(calls: Floats, requests: Floats) -> tuple[Floats, Floats, Bools]:
     """Usual calls a request, how much minutes differ in it, and whether enough minutes are known; each (edges,)."""
     blocks = calls.shape[1] // RECENT
-    whole = slice(calls.shape[1] - blocks * RECENT, None)
-    made = calls[:, whole].reshape(len(calls), blocks, RECENT).sum(axis=2)
-    asked = requests[:, whole].reshape(len(calls), blocks, RECENT).sum(axis=2)
+    complete = slice(calls.shape[1] - blocks * RECENT, None)
+    made = calls[:, complete].reshape(len(calls), blocks, RECENT).sum(axis=2)
+    asked = requests[:, complete].reshape(len(calls), blocks, RECENT).sum(axis=2)
     seen = (asked >= LEAST) & (np.cumsum(made, axis=1) > 0)
     # The first minute with a call may have begun before the first call was reported.
     seen &= np.cumsum(seen, axis=1) > 1
@@ -138,10 +138,10 @@ def _requests(edges: History, red: History) -> Floats:
     services, code = np.unique(np.array([name[0] for name in red.names()]), return_inverse=True)
     if services.size == 0:
         return np.zeros((len(callers), edges.buckets))
-    whole = by_group(code.reshape(-1), red["calls"])
+    complete = by_group(code.reshape(-1), red["calls"])
     place = np.minimum(np.searchsorted(services, callers), services.size - 1)
     column = (red.starts() - edges.starts()[0]) // edges.step_s
     inside = (column >= 0) & (column < edges.buckets)
     summed = np.zeros((services.size, edges.buckets))
-    np.add.at(summed.T, column[inside], whole[:, inside].T)
+    np.add.at(summed.T, column[inside], complete[:, inside].T)
     return np.asarray(np.where((services[place] == np.array(callers))[:, None], summed[place], 0.0))

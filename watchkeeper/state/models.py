@@ -19,7 +19,7 @@ from watchkeeper.state.database import Database, from_micros, to_micros
 from watchkeeper.state.schema import models, promotions
 
 Stage = Literal["shadow", "canary", "serving", "retired"]
-DETECTORS: Final = "detectors"  # the model that decides which findings wake somebody
+DETECTORS: Final = "detectors"  # the model that decides which findings page
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

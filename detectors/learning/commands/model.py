@@ -97,7 +97,7 @@ def show(version: Version, config: ConfigPath = None, as_json: AsJson = False) -
     print(f"version {one.version}, {one.stage}; made {one.created_at:%Y-%m-%d %H:%M} UTC; digest {one.digest[:16]}")
     for name, value in one.lineage.items():
         print(f"  {name}: {value}")
-    for line in _taught(learned):
+    for line in _content(learned):
         print(line)
     record = verdict.record()
     print(f"The gate, now: {record['gate']}")
@@ -173,15 +173,15 @@ def list_suppressed(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """Findings that woke nobody because a version suppressed them, newest first, each with its reason."""
+    """Findings that a version suppressed, newest first, each with its reason."""
     _, db = _open(config)
-    found = suppressed_findings(db, limit)
+    findings = suppressed_findings(db, limit)
     if as_json:
-        print(json.dumps([_held(one) for one in found], indent=2))
+        print(json.dumps([_suppressed(one) for one in findings], indent=2))
         return
-    if not found:
+    if not findings:
         print("Nothing was suppressed.")
-    for one in found:
+    for one in findings:
         state = "reopened" if one.reopened else "fires" if one.cleared_at is None else "cleared"
         print(f"{one.finding.seen_at:%Y-%m-%d %H:%M} UTC  {state:8}  {one.finding.key}  {prose(one.finding.summary)}")
         print(f"    version {one.version}: {prose(one.reason)}")
@@ -195,8 +195,9 @@ def reopen_finding(
     why: Why = "",
     as_json: AsJson = False,
 ) -> None:
-    """Say that a finding should have woken somebody. Its detector on its service is never suppressed again; if it still
-    fires, it pages. Exit status 4 if somebody reopened it before.
+    """Decide that a finding should have paged. Its detector on its service is never suppressed again.
+
+    If the finding still fires, it pages. Exit status 4 if somebody reopened it before.
     """
     _, db = _open(config)
     actor = Actor(name=who or getpass.getuser(), via="cli")
@@ -236,7 +237,7 @@ def _move(one: Promotion) -> dict[str, Any]:
     }
 
 
-def _held(one: SuppressedFinding) -> dict[str, Any]:
+def _suppressed(one: SuppressedFinding) -> dict[str, Any]:
     return {
         "key": one.finding.key,
         "service": one.finding.service,
@@ -251,7 +252,7 @@ def _held(one: SuppressedFinding) -> dict[str, Any]:
     }
 
 
-def _taught(learned: LearnedModel) -> list[str]:
+def _content(learned: LearnedModel) -> list[str]:
     """What a version learned, for a terminal."""
     lines = [f"Detectors: {len(learned.detectors)}, on {len(learned.groups)} services; cut at {learned.cut:.0%}"]
     for name, one in sorted(learned.groups.items()):

@@ -263,7 +263,7 @@ def test_it_asks_what_it_does_not_know(scene: Scene) -> None:
     unsure = scene.incident(scene.finding("batch", 0.6), warranted=True, sources=())
     question = best_question(scene.db, unsure)
     assert question is not None
-    assert "Was it right to wake you" in question.text
+    assert "Was this page warranted" in question.text
 
 
 def test_human_error_is_measured(scene: Scene) -> None:

@@ -25,7 +25,7 @@ QUICK = GateConfig(human_labels=4, chaos_labels=4, shadow_s=0, canary_s=0, canar
 
 
 def label_seven(scene: Scene) -> None:
-    """Four pages for nothing, three that were worth it."""
+    """Four false pages, three that were warranted."""
     for _ in range(4):
         scene.incident(scene.finding("batch", 0.53), warranted=False, sources=BOTH)
     for _ in range(3):

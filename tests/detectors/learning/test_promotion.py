@@ -31,7 +31,7 @@ QUICK = GateConfig(human_labels=4, chaos_labels=4, warranted=1, shadow_s=0, cana
 
 
 def label_ten(scene: Scene) -> None:
-    """Five pages for nothing on a service with a nightly batch, five that were worth it."""
+    """Five false pages on a service with a nightly batch, five that were warranted."""
     for number in range(10):
         noisy = number % 2 == 0
         finding = scene.finding("batch" if noisy else "shop", 0.52 if noisy else 0.85)
@@ -74,7 +74,7 @@ def test_production_waits(scene: Scene) -> None:
     learner = Learner(scene.db, scene.clock)
     label_ten(scene)
     learner.run(scene.clock.now())
-    with pytest.raises(StateError, match="it was watched in shadow for 0 of 3600 s"):
+    with pytest.raises(StateError, match="it was observed in shadow for 0 of 3600 s"):
         registry.promote(scene.db, 1, actor="ana", now=scene.clock.now())
     scene.clock.advance(3600)
     learner.run(scene.clock.now())
@@ -100,12 +100,12 @@ def test_new_labels_do_not_set_the_clock_back(scene: Scene) -> None:
     assert [one.version for one in versions(scene.db, registry.NAME) if one.stage == "shadow"] == [5]
 
 
-def test_without_pages_worth_it_nothing_is_promoted(scene: Scene) -> None:
-    """Recall cannot be known where nothing was worth a page: the gate waits, whatever the noise."""
+def test_without_warranted_pages_nothing_is_promoted(scene: Scene) -> None:
+    """Recall cannot be known where no page was warranted: the gate waits, whatever the noise."""
     for _ in range(12):
         scene.incident(scene.finding("batch", 0.52), warranted=False, sources=BOTH)
     Learner(scene.db, scene.clock).run(scene.clock.now())
-    with pytest.raises(StateError, match="only 0 of the 3 incidents worth a page"):
+    with pytest.raises(StateError, match="only 0 of the 3 incidents with a warranted page"):
         registry.promote(scene.db, 1, actor="ana", now=scene.clock.now(), rules=SOON)
 
 
