@@ -15,13 +15,13 @@ from alerting.incidents.commands import Incidents
 from runbooks.library import Library
 from runbooks.policy import Policy
 from runbooks.run_queue import RunQueue
+from runbooks.run_rows import Run, runs_of
 from runbooks.runbook import Runbook
 from runbooks.runner import Runner
 from runbooks.step import Step
 from watchkeeper.clock import FrozenClock
 from watchkeeper.errors import RunbookError
 from watchkeeper.state.database import Database
-from watchkeeper.state.runs import Run, runs_of
 from watchkeeper.target import NoTarget, ServiceStatus, Target
 from watchkeeper.vocabulary import Actor, Diagnosis, Finding, Proposal, Suspect
 

@@ -16,9 +16,9 @@ from run_parts import (
 )
 
 from alerting.incidents.commands import Incidents
+from runbooks.run_rows import runs_of
 from watchkeeper.clock import FrozenClock
 from watchkeeper.state.database import Database
-from watchkeeper.state.runs import runs_of
 
 
 def test_an_approval_of_another_proposal_is_refused(incidents: Incidents, clock: FrozenClock, db: Database) -> None:

@@ -22,10 +22,10 @@ from run_parts import (
 
 from alerting.incidents.commands import Incidents
 from runbooks.journal import Journal
+from runbooks.run_rows import claim_run
 from watchkeeper.clock import FrozenClock
 from watchkeeper.errors import Conflict
 from watchkeeper.state.database import Database
-from watchkeeper.state.runs import claim_run
 
 
 def test_of_two_workers_one_has_a_run(incidents: Incidents, clock: FrozenClock, db: Database) -> None:
