@@ -34,7 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "postmortem": ("alerting.commands.postmortem", "Draft and show postmortems."),
     "model": ("detectors.learning.commands.model", "List, promote and roll back detector models."),
     "chaos": ("chaos.commands.experiment", "Break the target on purpose, and score the loop."),
-    "token": ("watchkeeper.cli.token", "Make a credential for a writer."),
+    "token": ("collectors.commands.token", "Make a credential for a writer."),
     "rca": ("watchkeeper.cli.rca", "Rank suspects for recorded incidents, and train the weights on labels."),
     "detect": ("detectors.commands.detect", "Score recorded series for anomalies."),
     "templates": ("detectors.commands.templates", "Mine the templates of a log file."),

@@ -16,6 +16,7 @@ from alerting.incidents.machine import Incident
 from rca.learning.causes import Causes
 from rca.live.diagnose import diagnose
 from rca.live.incident import LiveIncident
+from rca.live.rounds import Rounds
 from watchkeeper.errors import StoreError
 from watchkeeper.problems import Problems
 from watchkeeper.roles.acting import Acting
@@ -26,8 +27,6 @@ from watchkeeper.vocabulary import Finding, Window, is_news
 
 DIAGNOSIS_SECONDS = Histogram("watchkeeper_diagnosis_seconds", "Time of one diagnosis.")
 
-# When an incident is explained: once it settled, and again as evidence gathers, while it is young.
-DIAGNOSE_AFTER_S: Final = (0.0, 8.0, 16.0, 30.0, 60.0, 120.0)
 CHANGES_BEFORE: Final = timedelta(hours=2)
 MOST_DIAGNOSED: Final = 200
 # With more incidents than this waiting for their first page, pages go out undiagnosed.
@@ -58,8 +57,7 @@ class Diagnosing:
         self._causes = causes
         self._logger = structlog.get_logger()
         self._tracer = trace.get_tracer("watchkeeper")
-        self._rounds: dict[str, int] = {}
-        self._seen: dict[str, float] = {}
+        self._rounds = Rounds()
         self._past: dict[str, tuple[Finding, ...]] = {}
         self._past_read: float | None = None
         self.store_is_away = False
@@ -71,8 +69,7 @@ class Diagnosing:
             settle_s: how long an incident may gather findings before it is explained for the first time.
         """
         open_incidents = self._incidents.list("open", MOST_DIAGNOSED)
-        self._forget_all_but({incident.id for incident in open_incidents})
-        due = [incident for incident in open_incidents if self._is_due(incident, now, settle_s)]
+        due = self._rounds.due(open_incidents, now, settle_s)
         unpaged = [incident for incident in due if incident.paged_at is None]
         if len(unpaged) > STORM:
             # Diagnoses take a second each, one after the other: in a storm they follow the pages.
@@ -81,31 +78,11 @@ class Diagnosing:
             with attempt as incident:
                 self._explain_and_page(incident, now)
 
-    def _is_due(self, incident: Incident, now: datetime, settle_s: float) -> bool:
-        if incident.system_state != "firing" and incident.diagnosis:
-            return False
-        done = self._round(incident)
-        if done >= len(DIAGNOSE_AFTER_S):
-            return False
-        # Whichever clock shows more: the wall's knows what happened before this process began, the other never steps.
-        first_seen = self._seen.setdefault(incident.id, time.monotonic())
-        age = max((now - incident.opened_at).total_seconds(), time.monotonic() - first_seen)
-        return age >= settle_s + DIAGNOSE_AFTER_S[done]
-
-    def _round(self, incident: Incident) -> int:
-        return self._rounds.get(incident.id, 1 if incident.diagnosis else 0)
-
-    def _forget_all_but(self, ids: set[str]) -> None:
-        for known in (self._rounds, self._seen):
-            for incident_id in known.keys() - ids:
-                del known[incident_id]
-
     def _explain_and_page(self, incident: Incident, now: datetime) -> None:
         """A page never waits for a diagnosis that fails, or for a store that is known to be away."""
-        done = self._round(incident)
         try:
             if not self.store_is_away:
-                self._rounds[incident.id] = done + 1
+                self._rounds.begin(incident)
                 self._explain(incident, now)
         finally:
             if incident.paged_at is None:
