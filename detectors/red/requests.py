@@ -19,8 +19,9 @@ import numpy.typing as npt
 from scipy.special import betainc
 
 from detectors.detector import Seen, Setup
-from detectors.evidence import RAISE, Bools, Floats, by_group, cumulative, first_bad, robust_level, to_probability
+from detectors.evidence import RAISE, Bools, Floats, cumulative, first_bad, robust_level, to_probability
 from detectors.history import History
+from detectors.red.noise import COMMON_FOR, bunching, by_service, shared_slowdown
 from detectors.simulated import Example, Requests, Simulated
 from watchkeeper.vocabulary import Conditions, Finding, FindingKind, utc
 
@@ -31,11 +32,6 @@ GUARD: Final = 4  # buckets before those judged as new that the baseline leaves 
 WARM: Final = 7  # buckets with requests before a series has a level of its own
 SPARSE_CALLS: Final = 1.0  # a bucket
 LATELY: Final = 24  # buckets before those judged that say what traffic there is now
-# A slowdown that this share of the services has in common is the machine's or the network's, and explains itself
-# away; after COMMON_FOR buckets it counts, because it is then the users' trouble, whoever's fault it is.
-COMMON_SHARE: Final = 0.65
-COMMON_SERVICES: Final = 5
-COMMON_FOR: Final = 30
 SAMPLED: Final = 120  # buckets of the past that a median is taken of; the noise of one of 120 is a tenth of the spread
 LOOK: Final = COMMON_FOR + JUDGED
 # Alert once, then adapt: what has lasted this many buckets teaches the baseline after all. Budgets still see it.
@@ -53,8 +49,6 @@ SMALLEST_CHANCE: Final = 1e-30  # that is told apart: its score is 11.8
 STEADY: Final = 0.9  # the share of its buckets in which a service had requests, before its silence is judged
 PIPELINE: Final = 0.2  # of all services' usual requests: with fewer, it is the pipeline that is silent
 LARGEST_SILENCE: Final = 6.0  # score of a silent bucket at most: two of them raise
-KNOWN_ERRORS: Final = 5.0  # errors by chance that count as seen beforehand, so that a few do not look bunched
-BUNCHED: Final = 20.0  # at most: beyond, a fault that fails everything could hide in a restlessly failing past
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +77,17 @@ class _Verdict:
     values: Floats
     expected: Floats
     unit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Raising:
+    """The row that speaks for a service: its operation (None for all), since when, and the sum of its scores."""
+
+    row: int
+    service: str
+    operation: str | None
+    onset: datetime
+    total: float
 
 
 class RedDetector:
@@ -256,33 +261,23 @@ class RedDetector:
             if before is not None and not raised[row] and before.operation not in (operation, None):
                 continue
             onset = before.onset if before else utc(float(starts[began[row]]))
-            firing[key] = self._finding(verdict, service, operation, row, onset, now, float(sums[row]), before)
+            shown = before.operation if before else None if verdict.kind == "silence" else operation
+            raising = _Raising(row=row, service=service, operation=shown, onset=onset, total=float(sums[row]))
+            firing[key] = self._finding(verdict, raising, now)
 
-    def _finding(
-        self,
-        verdict: _Verdict,
-        service: str,
-        operation: str,
-        row: int,
-        onset: datetime,
-        now: datetime,
-        total: float,
-        before: Finding | None,
-    ) -> Finding:
+    def _finding(self, verdict: _Verdict, raising: _Raising, now: datetime) -> Finding:
+        row, service = raising.row, raising.service
         value, expected = _worst(verdict.values[row], verdict.scores[row]), float(verdict.expected[row])
-        shown = None if verdict.kind == "silence" else operation
-        if before:
-            shown = before.operation
         return Finding(
             detector=f"red.{verdict.kind}",
             detector_version=self.version,
             kind=verdict.kind,
             service=service,
-            operation=shown,
-            summary=_summary(verdict.kind, service, shown, value, expected, onset),
-            onset=min(onset, now),
+            operation=raising.operation,
+            summary=_summary(verdict.kind, raising, value, expected),
+            onset=min(raising.onset, now),
             seen_at=now,
-            score=float(to_probability(np.array(total))),
+            score=float(to_probability(np.array(raising.total))),
             value=value if np.isfinite(value) else None,
             expected=expected if np.isfinite(expected) else None,
             unit=verdict.unit,
@@ -323,47 +318,6 @@ class RedDetector:
         return np.asarray(((recent + 0.1) / (usual + 0.1))[code])
 
 
-def by_service(calls: Floats, calm: Bools, services: list[str]) -> tuple[npt.NDArray[np.int64], Floats, Bools]:
-    """Each row's service as a number (n,), and by service: its calls and where all of its rows are calm (s, m)."""
-    code = np.unique(np.array(services), return_inverse=True)[1].reshape(-1)
-    return code, by_group(code, calls), by_group(code, (~calm).astype(np.float64)) == 0
-
-
-def bunching(calls: Floats, errors: Floats, rate: Floats) -> Floats:
-    """How many errors come together: the variance of a minute's errors over what chance would give, (n,), 1 to BUNCHED.
-
-    `calls` and `errors` are (n, m), `rate` (n,). Where a rate swings by itself, so many errors are one piece of news.
-    """
-    blocks = calls.shape[1] // JUDGED
-    complete = slice(calls.shape[1] - blocks * JUDGED, None)
-    asked = calls[:, complete].reshape(len(calls), blocks, JUDGED).sum(axis=2)
-    failed = errors[:, complete].reshape(len(calls), blocks, JUDGED).sum(axis=2)
-    expected = asked * rate[:, None]
-    square = np.where(asked > 0, (failed - expected) ** 2, 0.0).sum(axis=1)
-    by_chance = (expected * (1.0 - rate[:, None])).sum(axis=1)
-    # By chance beforehand, as firmly as so many errors would show it.
-    return np.asarray(np.clip((square + KNOWN_ERRORS) / (by_chance + KNOWN_ERRORS), 1.0, BUNCHED))
-
-
-def shared_slowdown(log_ratio: Floats, calls: Floats, services: list[str]) -> Floats:
-    """How much slower nearly all services are at once, in each bucket: a logarithm, 0 where they are not, (m,).
-
-    `log_ratio` (n, m) is each series' latency over its own level. A lower quantile over services, so that what a fault
-    does to a service and its callers stays theirs. 0 for few services, and once it has lasted COMMON_FOR buckets.
-    """
-    code = np.unique(np.array(services), return_inverse=True)[1].reshape(-1)
-    known = np.isfinite(log_ratio) & (calls > 0)
-    weight = by_group(code, np.where(known, calls, 0.0))
-    total = by_group(code, np.where(known, calls * log_ratio, 0.0))
-    enough = (weight > 0).sum(axis=0) >= COMMON_SERVICES
-    by_service = np.where(weight > 0, total / np.maximum(weight, 1e-9), np.inf)
-    rank = np.sort(by_service, axis=0)  # services that say nothing come last
-    at = ((1.0 - COMMON_SHARE) * np.maximum((weight > 0).sum(axis=0) - 1, 0)).astype(np.int64)
-    shared = np.where(enough, np.maximum(rank[at, np.arange(rank.shape[1])], 0.0), 0.0)
-    lasting = np.lib.stride_tricks.sliding_window_view(np.pad(shared, (COMMON_FOR - 1, 0)), COMMON_FOR).min(axis=1)
-    return np.asarray(np.where(lasting > np.log(2.0), 0.0, shared))
-
-
 def _logarithms(calls: Floats, mean_ms: Floats) -> Floats:
     """Logarithms of latencies, NaN where nobody called."""
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -387,18 +341,16 @@ def _worst(values: Floats, scores: Floats) -> float:
     return float(values[known[::-1][np.argmax(scores[known[::-1]])]])
 
 
-def _summary(
-    kind: FindingKind, service: str, operation: str | None, value: float, expected: float, onset: datetime
-) -> str:
-    where = f"{service} {operation}" if operation else service
-    since = f"since {onset:%H:%M:%S} UTC"
+def _summary(kind: FindingKind, raising: _Raising, value: float, expected: float) -> str:
+    where = f"{raising.service} {raising.operation}" if raising.operation else raising.service
+    since = f"since {raising.onset:%H:%M:%S} UTC"
     match kind:
         case "latency":
             return f"{where} takes {_ms(value)} (usually {_ms(expected)}) {since}"
         case "errors":
             return f"{where} fails {value:.0%} of requests (usually {expected:.1%}) {since}"
         case _:
-            return f"{service} has served no request (usually {expected:.1f}/s) {since}"
+            return f"{raising.service} has served no request (usually {expected:.1f}/s) {since}"
 
 
 def _ms(value: float) -> str:

@@ -247,6 +247,8 @@ def _suppressed(one: SuppressedFinding) -> dict[str, Any]:
         "cleared_at": one.cleared_at.isoformat() if one.cleared_at else None,
         "version": one.version,
         "reason": one.reason,
+        "began_at": one.began.isoformat(),
+        "until": one.until.isoformat() if one.until else None,
         "incident": one.incident_id,
         "reopened": one.reopened,
     }

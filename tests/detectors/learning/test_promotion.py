@@ -17,16 +17,18 @@ from detectors.learning.examples import examples
 from detectors.learning.loop import Learner, in_canary
 from detectors.learning.model import LearnedModel
 from detectors.learning.question import best_question
+from detectors.learning.suppression import reopen, suppressed_findings
 from detectors.learning.train import train
 from tests.detectors.learning.conftest import Scene, reason_of
 from watchkeeper.config import GateConfig, LearningConfig
 from watchkeeper.errors import StateError
 from watchkeeper.state.codec import dump
 from watchkeeper.state.models import at_stage, promotion_records, put_model, stage, versions
-from watchkeeper.vocabulary import Finding
+from watchkeeper.vocabulary import Actor, Finding
 
 BOTH = ("human", "chaos")
 SOON = GateConfig(shadow_s=20, canary_s=20, canary_labels=0)
+ANA = Actor(name="Ana Sousa", via="cli")
 QUICK = GateConfig(human_labels=4, chaos_labels=4, warranted=1, shadow_s=0, canary_s=0, canary_labels=0)
 
 
@@ -308,3 +310,48 @@ def test_a_caller_is_suppressed_with_what_it_waits_for(
     }
     if severity == "ticket":
         assert "it waits for batch" in reason_of(by_service["web"])
+
+
+def test_a_suppression_is_kept_with_who_why_and_until_when(scene: Scene) -> None:
+    """While it lasts it is open; it ends where the finding clears, pages after all, or is reopened."""
+    settings = LearningConfig(automatic=False, gate=QUICK)
+    label_ten(scene)
+    Learner(scene.db, scene.clock, settings).run(scene.clock.now())
+    for _ in range(2):
+        registry.promote(scene.db, 1, actor="ana", now=scene.clock.now(), rules=QUICK)
+    learner = Learner(scene.db, scene.clock, settings)
+
+    def tick(*findings: Finding) -> list[Finding]:
+        scene.clock.advance(10)
+        judged = learner.judge([replace(one, seen_at=scene.clock.now()) for one in findings], scene.clock.now())
+        scene.incidents.observe(judged, now=scene.clock.now())
+        return judged
+
+    mild = scene.finding("batch", 0.51)
+    (judged,) = tick(mild)
+    began = scene.clock.now()
+    assert judged.suppression is not None
+    (kept,) = suppressed_findings(scene.db)
+    assert (kept.version, kept.reason, kept.began, kept.until) == ("1", reason_of(judged), began, None)
+    tick(mild)
+    tick()
+    (kept,) = suppressed_findings(scene.db)
+    assert (kept.began, kept.until) == (began, scene.clock.now())
+
+    scene.clock.advance(600)
+    again = scene.finding("batch", 0.51)
+    tick(again)
+    (grown,) = tick(replace(again, score=0.9, value=3000.0))
+    assert (grown.severity, grown.suppression) == ("page", None)
+    assert [one.began for one in suppressed_findings(scene.db)] == [began], "what paged after all is not listed"
+    tick()
+
+    scene.clock.advance(600)
+    third = scene.finding("batch", 0.51)
+    tick(third)
+    assert reopen(scene.db, third.key, ANA, scene.clock.now())[0]
+    (newest, _) = suppressed_findings(scene.db)
+    assert (newest.until, newest.reopened) == (scene.clock.now(), True)
+    learner.run(scene.clock.now())
+    (paged,) = tick(third)
+    assert paged.severity == "page"
