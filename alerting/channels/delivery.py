@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import structlog
 from prometheus_client import Counter, Histogram
@@ -52,22 +52,26 @@ class _Page:
         return self.recipients[0].mention if self.recipients else ""
 
 
+class PagedIncidents(Protocol):
+    """The incidents that are shown. Pages are incidents and the keys of their pages; the same may come twice."""
+
+    def get(self, incident_id: str) -> Incident: ...
+    def all_delivered(self, pages: Sequence[tuple[str, str]], channel: str) -> object: ...
+    def all_undelivered(self, pages: Sequence[tuple[str, str]], why: str) -> object: ...
+
+
 @dataclass(kw_only=True)
 class Delivery:
     """One worker's way to a channel, which `name` is the configuration's name of.
 
-    `read` gives an incident by id, `recipients` whom a draft reaches now, best first. `delivered` is called with the
-    incident and the key of each page that reached the channel, and its name; `undelivered` with those of pages that did
-    not, and the reason. Both may be called with the same page twice.
+    `recipients` gives whom a draft reaches now, best first.
     """
 
     db: Database
     channel: Channel
     name: str
-    read: Callable[[str], Incident]
+    incidents: PagedIncidents
     recipients: Callable[[Draft, datetime], tuple[Recipient, ...]]
-    delivered: Callable[[Sequence[tuple[str, str]], str], object]
-    undelivered: Callable[[Sequence[tuple[str, str]], str], object]
     shows_updates: bool = True
     problems: Problems = field(default_factory=lambda: Problems(None))
     pace: Pace = field(default_factory=Pace)
@@ -119,7 +123,7 @@ class Delivery:
     def _incident(self, row: Pending) -> Incident:
         """The incident of a page; where it cannot be read, the page goes out all the same and says so."""
         try:
-            return self.read(row.incident_id)
+            return self.incidents.get(row.incident_id)
         except WatchkeeperError as error:
             if row.draft.kind != "page":
                 raise
@@ -247,7 +251,7 @@ class Delivery:
     def _record_pages(self, rows: Sequence[Pending], where: Thread, now: datetime) -> int:
         # Before the record of the send: a kill in between repeats the send, never loses the delivery.
         with next(self.problems.each(outbox.LOOP, [rows], lambda rows: f"delivery of {rows[0].key}")) as sent:
-            self.delivered([(row.incident_id, row.key) for row in sent], self.name)
+            self.incidents.all_delivered([(row.incident_id, row.key) for row in sent], self.name)
         outbox.record_sent(self.db, rows, where, self.name, now)
         for row in rows:
             SECONDS.observe(max(0.0, (to_micros(now) - row.created_at) / 1e6))
@@ -313,7 +317,7 @@ class Delivery:
             incidents: list[Incident] = []
             for attempt in self.problems.each(outbox.LOOP, members[:GATHERED], str):
                 with attempt as incident_id:
-                    incidents.append(self.read(incident_id))
+                    incidents.append(self.incidents.get(incident_id))
             with self.db.read() as connection:
                 key = outbox.batch_of(connection, self.name, rows[0].incident_id)
             return self.channel.send_digest(Digest(key=key, part=key, incidents=tuple(incidents), thread=thread))
@@ -386,7 +390,7 @@ class Delivery:
         if kind == "page":
             why = f"the page could not be delivered by {self.name} yet: {error}"
             with next(self.problems.each(outbox.LOOP, [rows], lambda rows: f"delivery of {rows[0].key}")) as lost:
-                self.undelivered([(row.incident_id, row.key) for row in lost], why)
+                self.incidents.all_undelivered([(row.incident_id, row.key) for row in lost], why)
         self._failures += 1
         if isinstance(error, DeliveryError) and error.retry:
             if error.retry_after_s is not None:

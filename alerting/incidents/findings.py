@@ -6,15 +6,14 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-import structlog
-from sqlalchemy import Connection, and_, bindparam, or_, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from watchkeeper.state.codec import dump, parse
 from watchkeeper.state.database import Database, to_micros
 from watchkeeper.state.insert import upsert_many
 from watchkeeper.state.schema import findings
 from watchkeeper.state.suppressions import end_suppressions, store_suppressions
-from watchkeeper.vocabulary import Finding, Window
+from watchkeeper.vocabulary import Finding
 
 
 def store_findings(connection: Connection, found: Iterable[tuple[Finding, str | None]]) -> None:
@@ -75,22 +74,3 @@ def keys_of_incident(connection: Connection, incident_id: str) -> set[str]:
     """The findings that fire and belong to an incident, or are counted to it."""
     query = select(findings.c.key).where(findings.c.incident_id == incident_id, findings.c.cleared_at.is_(None))
     return set(connection.scalars(query))
-
-
-def findings_between(db: Database, window: Window) -> tuple[Finding, ...]:
-    """The findings that were firing at some time of a window, by onset; a row that cannot be read is left out."""
-    start = to_micros(window.start)
-    query = (
-        select(findings.c.key, findings.c.body)
-        .where(findings.c.onset < to_micros(window.end))
-        .where(or_(findings.c.cleared_at.is_(None), and_(findings.c.cleared_at >= start, findings.c.seen_at >= start)))
-        .order_by(findings.c.onset, findings.c.key)
-    )
-    read: list[Finding] = []
-    with db.read() as connection:
-        for row in connection.execute(query):
-            try:
-                read.append(parse(Finding, row.body))
-            except ValueError as error:
-                structlog.get_logger().warning("finding.unreadable", key=row.key, error=str(error))
-    return tuple(read)

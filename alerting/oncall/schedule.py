@@ -135,13 +135,6 @@ def who_has_it(
     return (person(oncall, cover.person) if cover.person else None), cover.source
 
 
-def who_is_on_call(
-    oncall: OnCallConfig, schedule_id: str, at: datetime, overrides: Sequence[Override] = ()
-) -> PersonConfig | None:
-    """Who has the schedule at `at` (UTC); None in a gap without a fallback."""
-    return who_has_it(oncall, schedule_id, at, overrides)[0]
-
-
 def final_schedule(
     oncall: OnCallConfig, schedule_id: str, window: Window, overrides: Sequence[Override] = ()
 ) -> tuple[Shift, ...]:

@@ -125,15 +125,3 @@ def _fire(db: Database, row: Any, now: datetime, effects: Mapping[str, Effect]) 
         effect(connection, timer, now)
     FIRED.labels(row.kind).inc()
     return True
-
-
-def next_due(db: Database, incident_id: str | None = None) -> Timer | None:
-    """The timer that fires next, of all or of one incident, for whoever wants to show it."""
-    query = select(timers).where(timers.c.done_at.is_(None)).order_by(timers.c.due_at).limit(1)
-    if incident_id:
-        query = query.where(timers.c.incident_id == incident_id)
-    with db.read() as connection:
-        row = connection.execute(query).first()
-    if row is None:
-        return None
-    return Timer(id=row.id, incident_id=row.incident_id, kind=row.kind, step=row.step, due_at=from_micros(row.due_at))

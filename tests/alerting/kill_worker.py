@@ -77,10 +77,8 @@ def main(url: str, folder: Path) -> None:
             db=db,
             channel=OnDisk(folder / name),
             name=name,
-            read=incidents.get,
+            incidents=incidents,
             recipients=partial(_recipients, Reach(channel=name)),
-            delivered=incidents.all_delivered,
-            undelivered=incidents.all_undelivered,
         )
         for name in CHANNELS
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from alerting.channels.channel import Digest, Message, MessageKind, Thread
 from alerting.channels.delivery import Delivery
@@ -15,8 +15,9 @@ from alerting.oncall.recipients import Reach, recipients
 from alerting.oncall.schedule import stored_overrides
 from watchkeeper.config import OnCallConfig
 from watchkeeper.errors import DeliveryError
-from watchkeeper.state.database import Database
+from watchkeeper.state.database import Database, from_micros
 from watchkeeper.state.schema import outbox as outbox_table
+from watchkeeper.state.schema import timers as timers_table
 from watchkeeper.vocabulary import Finding
 
 SLACK = Reach(channel="slack", everybody="!channel")
@@ -90,10 +91,8 @@ def delivery(db: Database, incidents: Incidents, oncall: OnCallConfig, channel: 
         db=db,
         channel=channel,
         name="slack",
-        read=incidents.get,
+        incidents=incidents,
         recipients=lambda draft, now: recipients(oncall, draft, now, stored_overrides(db), SLACK),
-        delivered=incidents.all_delivered,
-        undelivered=incidents.all_undelivered,
     )
 
 
@@ -102,6 +101,13 @@ def turn(db: Database, incidents: Incidents, oncall: OnCallConfig, channel: Reco
     fired = timers.run_due(db, now, effects(incidents, oncall, db))
     delivery(db, incidents, oncall, channel).run(now)
     return fired
+
+
+def next_due(db: Database, incident_id: str) -> datetime:
+    """When an incident's next timer fires."""
+    waiting = timers_table.c.done_at.is_(None) & (timers_table.c.incident_id == incident_id)
+    with db.read() as connection:
+        return from_micros(connection.scalars(select(func.min(timers_table.c.due_at)).where(waiting)).one())
 
 
 def unsent(db: Database) -> list[str]:

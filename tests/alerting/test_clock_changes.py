@@ -26,14 +26,16 @@ from alerting.oncall.schedule import (
     remove_override,
     stored_overrides,
     to_ical,
-    who_is_on_call,
+    who_has_it,
 )
 from watchkeeper.config import EscalationStep, LayerConfig, OnCallConfig, PersonConfig, ScheduleConfig
 from watchkeeper.state.database import Database
 from watchkeeper.vocabulary import Actor, Window
 
 CASES = Path(__file__).resolve().parents[3] / "shared" / "cases" / "30-oncall-dst"
-PEOPLE = tuple(PersonConfig(id=name, name=name.title(), slack_id=f"U{name}") for name in ("ana", "ben", "eve"))
+PEOPLE = tuple(
+    PersonConfig(id=name, name=name.title(), addresses={"slack": f"U{name}"}) for name in ("ana", "ben", "eve")
+)
 BOSS = Actor(name="Boss", via="cli")
 # A zone, and a day (UTC) around which its clock changes: by an hour, half, two, three hours, a day; or never.
 CHANGES = (
@@ -103,7 +105,7 @@ def test_the_schedule_is_what_a_clock_on_the_wall_says(change: tuple[str, str], 
     }
     assert by_shift == expected
     for at in list(expected)[::37]:
-        found = who_is_on_call(oncall, "primary", at)
+        found = who_has_it(oncall, "primary", at, ())[0]
         assert found is not None
         assert found.id == expected[at]
         assert whom(oncall, 0, at, ()).id == expected[at]
@@ -133,7 +135,7 @@ def test_a_handoff_inside_the_repeated_hour_happens_once(zone: str, start: str, 
     begin = datetime.fromisoformat(around).replace(tzinfo=UTC)
     oncall = rota(zone, start, hours, ("ana", "ben"))
     minutes = [begin + timedelta(minutes=n) for n in range(150)]
-    names = [found.id for at in minutes if (found := who_is_on_call(oncall, "primary", at))]
+    names = [found.id for at in minutes if (found := who_has_it(oncall, "primary", at, ())[0])]
     assert len(names) == 150
     handoffs = sum(one != two for one, two in pairwise(names))
     # The local clock shows an hour or half an hour twice: no handoff in the second.
@@ -218,12 +220,12 @@ def test_an_override_that_was_taken_back_and_made_again_takes_effect(db: Databas
     names = {
         number: found.id
         for number in (1, 6, 7, 47, 48)
-        if (found := who_is_on_call(oncall, "primary", hour(number), kept))
+        if (found := who_has_it(oncall, "primary", hour(number), kept)[0])
     }
     assert names == {1: "eve", 6: "ana", 7: "eve", 47: "eve", 48: "ana"}
     remove_override(db, again, hour(9), BOSS)
     third, _ = record_override(db, oncall, override, hour(10), BOSS)
-    found = who_is_on_call(oncall, "primary", hour(11), stored_overrides(db))
+    found = who_has_it(oncall, "primary", hour(11), stored_overrides(db))[0]
     assert found is not None
     assert (found.id, third in {key, again}) == ("eve", False)
 
@@ -235,7 +237,7 @@ def test_of_overlapping_overrides_the_later_made_wins_whatever_the_clock_did(db:
     ben = Override(schedule="primary", person="ben", start=hour(10), end=hour(20))
 
     def at_12() -> str:
-        found = who_is_on_call(oncall, "primary", hour(12), stored_overrides(db))
+        found = who_has_it(oncall, "primary", hour(12), stored_overrides(db))[0]
         return found.id if found else ""
 
     record_override(db, oncall, eve, hour(-2), BOSS)

@@ -90,7 +90,7 @@ def test_a_link_of_a_change_leads_to_the_web_or_nowhere() -> None:
 def test_a_calendar_only_shows_foreign_names(which: str) -> None:
     """One shift is one event with its few lines, whatever the person or the schedule is called."""
     name = HOSTILE[which]
-    person = PersonConfig.model_construct(id="p", name=name, slack_id="", timezone="UTC")
+    person = PersonConfig.model_construct(id="p", name=name, addresses={}, timezone="UTC")
     oncall = OnCallConfig.model_construct(
         people=(person,),
         schedules=(ScheduleConfig.model_construct(id=name, layers=(LayerConfig(people=("p",)),), fallback=None),),

@@ -1,4 +1,4 @@
-"""What a human says of an incident: one label, whichever door it came through, on SQLite and on PostgreSQL."""
+"""A human judgement of an incident: one label, however it was given, on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def opened(incidents: Incidents, clock: FrozenClock) -> str:
     return incident_id
 
 
-def test_the_same_words_of_one_person_are_one_label(incidents: Incidents, clock: FrozenClock, db: Database) -> None:
+def test_the_same_answer_of_one_person_is_one_label(incidents: Incidents, clock: FrozenClock, db: Database) -> None:
     """On the page, then on the command line with another key and later: nothing changes, and the answer is that."""
     incident_id = opened(incidents, clock)
     assert incidents.resolve(incident_id, ANA, "slack:1", RIGHT).changed
@@ -53,7 +53,7 @@ def test_a_later_judgement_takes_the_place_of_the_same_persons(
     assert incidents.get(incident_id).labels == labels(db)
 
 
-def test_not_sure_takes_back_what_was_said(incidents: Incidents, clock: FrozenClock, db: Database) -> None:
+def test_not_sure_takes_back_an_answer(incidents: Incidents, clock: FrozenClock, db: Database) -> None:
     """Nothing is learned any more from a judgement that its author has withdrawn."""
     incident_id = opened(incidents, clock)
     incidents.judge(incident_id, ANA, "1", RIGHT)

@@ -7,8 +7,8 @@ from datetime import timedelta
 from protocol import EDGES, finding
 
 from alerting.incidents.commands import Incidents
-from alerting.incidents.findings import findings_between
 from alerting.incidents.grouping import AFTERMATH, CLOSE, FLAP, Neighbourhood
+from tests.kept_findings import findings_between
 from tests.waiting import calls_of
 from watchkeeper.clock import FrozenClock
 from watchkeeper.state.database import Database

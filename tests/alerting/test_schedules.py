@@ -19,7 +19,7 @@ from alerting.oncall.schedule import (
     remove_override,
     stored_overrides,
     to_ical,
-    who_is_on_call,
+    who_has_it,
 )
 from watchkeeper.config import EscalationStep, LayerConfig, OnCallConfig, PersonConfig, ScheduleConfig
 from watchkeeper.errors import NotFound, StateError
@@ -27,7 +27,9 @@ from watchkeeper.state.audit import audit_trail
 from watchkeeper.state.database import Database
 from watchkeeper.vocabulary import Actor, Window
 
-PEOPLE = tuple(PersonConfig(id=name, name=name.title(), slack_id=f"U{name}") for name in ("ana", "ben", "eve"))
+PEOPLE = tuple(
+    PersonConfig(id=name, name=name.title(), addresses={"slack": f"U{name}"}) for name in ("ana", "ben", "eve")
+)
 BOSS = Actor(name="Boss", via="cli")
 
 
@@ -46,7 +48,7 @@ def at(text: str) -> datetime:
 
 
 def name(oncall: OnCallConfig, moment: datetime, *overrides: Override) -> str | None:
-    found = who_is_on_call(oncall, "primary", moment, overrides)
+    found = who_has_it(oncall, "primary", moment, overrides)[0]
     return found.id if found else None
 
 
@@ -124,7 +126,7 @@ def test_the_final_schedule_covers_its_window_and_says_what_who_says(
     for shift in shifts:
         middle = shift.start + (shift.end - shift.start) / 2
         for inside in (shift.start, middle, shift.end - timedelta(microseconds=1)):
-            assert who_is_on_call(oncall, "primary", inside, overrides) == shift.person
+            assert who_has_it(oncall, "primary", inside, overrides)[0] == shift.person
 
 
 def test_the_calendar_holds_the_final_schedule() -> None:

@@ -254,8 +254,6 @@ class Doors:
             "chat.update": message | {"ts": "1.000000"},
             "chat.postEphemeral": room | {"user": "UANA", "text": "x"},
             "views.open": {"trigger_id": "1.2", "view": view},
-            "views.update": {"view_id": "V1", "view": view, "hash": "1"},
-            "reactions.add": room | {"timestamp": "1.0", "name": "eyes"},
             "conversations.list": {},
             "conversations.history": room | {"limit": 3, "oldest": "0", "cursor": ""},
             "conversations.replies": room | {"ts": "1.0", "limit": 3},

@@ -84,10 +84,8 @@ class Paging:
             db=self._db,
             channel=self._channels.channels[name],
             name=name,
-            read=self._incidents.get,
+            incidents=self._incidents,
             recipients=partial(self._recipients, Reach(channel=name, everybody=part.everybody)),
-            delivered=self._incidents.all_delivered,
-            undelivered=self._incidents.all_undelivered,
             shows_updates=part.shows_updates,
             problems=self._problems,
         )

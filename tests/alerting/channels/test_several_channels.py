@@ -65,10 +65,8 @@ class Two:
             db=self.db,
             channel=channel,
             name=name,
-            read=self.incidents.get,
+            incidents=self.incidents,
             recipients=partial(self._recipients, Reach(channel=name)),
-            delivered=self.incidents.all_delivered,
-            undelivered=self.incidents.all_undelivered,
             **values,  # type: ignore[arg-type]
         )
 

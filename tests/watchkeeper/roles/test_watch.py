@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import insert, select
 
 from alerting.incidents.commands import Incidents
-from alerting.incidents.findings import findings_between
 from collectors.webhooks.alert_episodes import record_alerts as record_notices
+from tests.kept_findings import findings_between
 from tests.waiting import until
 from watchkeeper.clock import FrozenClock
 from watchkeeper.config import Config, WatchConfig

@@ -10,9 +10,10 @@ from sqlalchemy import BigInteger as PlainBigInteger
 from sqlalchemy import String as PlainString
 from sqlalchemy import Text as PlainText
 
-from alerting.incidents.findings import findings_between, record_findings
+from alerting.incidents.findings import record_findings
 from collectors.webhooks.alert_episodes import record_alerts
 from detectors.recorded_readiness import read_readiness, record_readiness
+from tests.kept_findings import findings_between
 from watchkeeper.names import LONGEST_NAME, bounded, shortened, storable
 from watchkeeper.state.alerts import read_alerts
 from watchkeeper.state.audit import audit_trail, record_audit

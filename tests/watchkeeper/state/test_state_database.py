@@ -13,8 +13,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect
 
-from alerting.incidents.findings import findings_between, record_findings
+from alerting.incidents.findings import record_findings
 from detectors.recorded_readiness import read_readiness, record_readiness
+from tests.kept_findings import findings_between
 from watchkeeper.errors import NotFound, StateError
 from watchkeeper.state.changes import changes_between, record_change
 from watchkeeper.state.database import Database, from_micros, to_micros

@@ -10,9 +10,9 @@ from alembic import command
 from alembic.config import Config as AlembicConfig
 from sqlalchemy import create_engine, text
 
-from alerting.incidents.findings import findings_between
 from detectors.learning.judged import incidents_of
 from detectors.learning.suppression import barred, find, reopen, reopenings, suppressed_findings
+from tests.kept_findings import findings_between
 from watchkeeper.state.alerts import read_alerts
 from watchkeeper.state.database import MIGRATIONS, Database
 from watchkeeper.vocabulary import Actor, AlertDetails, Conditions, Episode, Suppression, Window, utc

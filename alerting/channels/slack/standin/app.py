@@ -58,14 +58,10 @@ class StandIn:
         }
         self._methods: dict[str, Callable[[Arguments], dict[str, Any]]] = {
             "auth.test": self._auth_test,
-            "api.test": lambda _: {},
             "chat.postMessage": self._post_message,
             "chat.update": self._update,
             "chat.postEphemeral": self._post_ephemeral,
             "views.open": self._views_open,
-            "views.push": self._views_open,
-            "views.update": self._views_update,
-            "reactions.add": self._react,
             "conversations.list": self._conversations_list,
             "conversations.history": self._history,
             "conversations.replies": self._replies,
@@ -157,18 +153,6 @@ class StandIn:
         view = arguments.get("view")
         view = plain_json(view) if isinstance(view, str) else view
         return {"view": self.interactions.open(_required(arguments, "trigger_id", "invalid_trigger_id"), view or {})}
-
-    def _views_update(self, arguments: Arguments) -> dict[str, Any]:
-        view = arguments.get("view")
-        view = plain_json(view) if isinstance(view, str) else view
-        view_id = _required(arguments, "view_id", "not_found")
-        return {"view": self.interactions.replace(view_id, view or {}, str(arguments.get("hash") or ""))}
-
-    def _react(self, arguments: Arguments) -> dict[str, Any]:
-        channel = self.workspace.channel_id(_required(arguments, "channel", "channel_not_found"))
-        ts = _required(arguments, "timestamp", "no_item_specified")
-        self.workspace.react(channel, ts, BOT["user_id"], _required(arguments, "name", "invalid_name").strip(":"))
-        return {}
 
     def _conversations_list(self, _: Arguments) -> dict[str, Any]:
         return {"channels": [self.workspace.channel], "response_metadata": {"next_cursor": ""}}

@@ -97,21 +97,6 @@ class Interactions:
             self._waiting[trigger].set()
         return opened
 
-    def replace(self, view_id: str, view: dict[str, Any], seen: str = "") -> dict[str, Any]:
-        """views.update: change a form that is open; `seen` is the hash of what the caller last saw.
-
-        Raises:
-            RuleError: the form is wrong or unknown, or somebody changed it since.
-        """
-        check_view(view)
-        old = self._views.get(view_id)
-        if old is None:
-            raise RuleError("not_found")
-        if seen and seen != old["hash"]:
-            raise RuleError("hash_conflict")
-        self._views[view_id] = view | {k: old[k] for k in ("id", "team_id", "state")} | {"hash": secrets.token_hex(8)}
-        return self._views[view_id]
-
     async def submit(self, view_id: str, values: dict[str, str], user: dict[str, str]) -> dict[str, Any]:
         """Submit a form. `values` gives each block's value; the program's answer is returned.
 

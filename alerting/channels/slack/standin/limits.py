@@ -19,12 +19,9 @@ A_MINUTE: Final = {
     "conversations.history": 50,
     "conversations.replies": 50,
     "chat.update": 50,
-    "reactions.add": 50,
     "users.info": 100,
     "chat.postEphemeral": 100,
     "views.open": 100,
-    "views.push": 100,
-    "views.update": 100,
 }
 
 

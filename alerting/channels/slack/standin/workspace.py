@@ -108,25 +108,6 @@ class Workspace:
             rows = self._db.execute(query, (channel, ts, ts, after, limit)).fetchall()
         return [json.loads(body) for (body,) in rows]
 
-    def react(self, channel: str, ts: str, user: str, name: str) -> None:
-        """Put an emoji under a message.
-
-        Raises:
-            RuleError: message_not_found, or already_reacted.
-        """
-        with self._lock:
-            message = self._get(channel, ts)
-            if message is None:
-                raise RuleError("message_not_found")
-            reactions = {reaction["name"]: reaction["users"] for reaction in message.get("reactions", [])}
-            if user in reactions.get(name, []):
-                raise RuleError("already_reacted")
-            reactions[name] = [*reactions.get(name, []), user]
-            message["reactions"] = [{"name": n, "users": u, "count": len(u)} for n, u in reactions.items()]
-            self._db.execute(
-                "UPDATE posts SET body = ? WHERE channel = ? AND ts = ?", (json.dumps(message), channel, ts)
-            )
-
     def delete(self, channel: str, ts: str) -> None:
         """Take a message away, as a human may in Slack.
 
