@@ -1,4 +1,4 @@
-"""How often each version of the diagnosis' weights puts the cause first that somebody named."""
+"""How often each version of the diagnosis' weights ranks the named cause first."""
 
 from __future__ import annotations
 
@@ -15,23 +15,21 @@ BUILT_IN = 0
 
 
 def diagnosis_accuracy(sources: Sources) -> Part:
-    """AC@1 on this system by version, the newest first; each version without what it remembers of an incident."""
-    found = accuracy_by_version(sources.db)
-    if not found:
-        return card(
-            "Diagnosis",
-            empty("No cause was named yet", "Name the cause when you resolve an incident: the weights learn from it."),
-        )
+    """AC@1 on this system by version, the newest first; each version without its memory of the incident itself."""
+    accuracy = accuracy_by_version(sources.db)
+    if not accuracy:
+        advice = "Name the cause when you resolve an incident. Causes train the weights."
+        return card("Diagnosis", empty("No cause has been named yet", advice))
     current = serving(sources.db, MODEL)
     rows = [
         html.Tr(
             [
                 html.Th("default weights" if version == BUILT_IN else f"weights v{version}", scope="row"),
                 html.Td(f"{right} of {judged} ({percent(right / judged)})"),
-                html.Td("serves" if version == (current.version if current else BUILT_IN) else "in shadow"),
+                html.Td("serving" if version == (current.version if current else BUILT_IN) else "in shadow"),
             ]
         )
-        for version, (right, judged) in sorted(found.items(), reverse=True)
+        for version, (right, judged) in sorted(accuracy.items(), reverse=True)
     ]
     return card(
         "Diagnosis",
