@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-# So many pages go out one by one within `WINDOW`; what comes on top is gathered into one message.
+# So many pages go out one by one within `WINDOW`; what comes on top is gathered into one message. Slack takes one
+# message a second in a channel, with short bursts above that (Slack's documentation of rate limits).
 SINGLE: Final = 5
 WINDOW: Final = timedelta(seconds=20)
-# A gathered message goes out at most this often, so that it holds what came meanwhile.
+# A gathered message goes out at most this often, so that it holds what came meanwhile; a page waits no longer for it.
 GATHER: Final = timedelta(seconds=3)
 # While pages go out in numbers, updates wait: they share the channel's rate limit.
 STORM: Final = 2

@@ -15,7 +15,9 @@ from typing import Final, Literal
 from alerting.incidents.machine import Incident
 from watchkeeper.vocabulary import Finding
 
+# Findings of one trouble begin this close to each other: long enough for callers that fail after some time-outs.
 CLOSE: Final = timedelta(minutes=5)
+# Calls between their services at most; three calls connect most services of a system with each other.
 HOPS: Final = 2
 # A finding that comes back this soon after its incident recovered is a flap of it, not a new trouble.
 FLAP: Final = timedelta(minutes=2)

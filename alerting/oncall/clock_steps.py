@@ -24,6 +24,7 @@ from watchkeeper.state.schema import clocks, outbox, timers
 STEPS = Counter("watchkeeper_clock_steps_total", "Times that the machine's clock was set, as seen by the timers.")
 # Less than this is a clock that is steered, not set.
 LEAST: Final = timedelta(seconds=2)
+# Between reading the clock and writing a timer: one set that much before a round counts as set in it.
 BLUR: Final = timedelta(seconds=0.2)
 # The last time is kept this often, so a step back over a restart must be larger to be noticed.
 KEPT_EVERY_S: Final = 10.0

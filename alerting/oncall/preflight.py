@@ -13,7 +13,7 @@ from watchkeeper.config import ReadConfig
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.vocabulary import Window
 
-ROTA_DAYS: Final = 60
+ROTA_DAYS: Final = 60  # worked out ahead: as far as the calendar feeds show it
 
 
 def rota_mistakes(file: ReadConfig) -> Iterator[str]:

@@ -24,6 +24,7 @@ from watchkeeper.state.schema import overrides as table
 from watchkeeper.text import seen_name
 from watchkeeper.vocabulary import Actor, Window, content_key, require_utc
 
+# What a calendar's feed holds: the week that somebody looks back at, and the holidays that they plan.
 FEED_BACK: Final = timedelta(days=7)
 FEED_AHEAD: Final = timedelta(days=60)
 WEEK: Final = timedelta(days=7)

@@ -25,9 +25,11 @@ from watchkeeper.state.schema import changes, findings, labels, postmortems
 from watchkeeper.text import seen_name
 from watchkeeper.vocabulary import ChangeEvent, Diagnosis, Finding, Label
 
+# Changes this long before the onset are listed: as far as the diagnosis looks back for a cause.
 CHANGES_BEFORE: Final = timedelta(hours=2)
 # Of a detector's record, the newest this many judged findings count.
 RECORD_SIZE: Final = 500
+# What a postmortem lists at most, so that one of a storm can still be read; a line is as long as Slack's longest text.
 MOST_SERVICES: Final = 30
 MOST_FINDINGS: Final = 200
 LONGEST_LINE: Final = 2400

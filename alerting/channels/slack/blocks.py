@@ -28,6 +28,8 @@ from alerting.incidents.machine import Incident
 from watchkeeper.text import one_line, seen_name
 from watchkeeper.vocabulary import Evidence, Suspect
 
+# Characters that a header, a section and a field take: Slack's own limits are 150, 3000 and 2000 (Block Kit reference).
+# Sections and fields leave a margin.
 HEADER_LIMIT: Final = 150
 SECTION_LIMIT: Final = 2900
 FIELD_LIMIT: Final = 1900
@@ -36,6 +38,7 @@ TITLE_LIMIT: Final = 2400
 LINE_LIMIT: Final = 400
 FINDING_LIMIT: Final = 220
 STEP_LIMIT: Final = 200
+# Items of a message: what a person reads in half a minute. The incident's page has them all.
 STEPS: Final = 10
 SUSPECTS: Final = 3
 REASONS: Final = 3

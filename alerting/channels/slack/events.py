@@ -40,8 +40,8 @@ REQUESTS = Counter("watchkeeper_slack_requests_total", "Requests from Slack, by 
 REPEATS = Counter("watchkeeper_slack_repeats_total", "Requests that Slack sent again, having had no answer in time.")
 FAILED = Counter("watchkeeper_slack_failures_total", "Presses and forms whose command failed after the answer.")
 UNKNOWN = Counter("watchkeeper_slack_unknown_users_total", "Presses by users who are not, or not alone, configured.")
-LARGEST_BODY: Final = 1 << 20
-WINDOW_S: Final = 300.0
+LARGEST_BODY: Final = 1 << 20  # bytes; Slack's largest payload holds a whole message, some 200 KiB
+WINDOW_S: Final = 300.0  # age of a signature, as Slack recommends (docs.slack.dev, Verifying requests from Slack)
 NONE_OF_THESE: Final = "-"
 
 

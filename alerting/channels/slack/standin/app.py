@@ -27,7 +27,7 @@ from watchkeeper.asgi.plain import plain_json, plain_object
 from watchkeeper.config import Config
 from watchkeeper.text import one_line
 
-LIMITS: Final = Limits(otherwise=64 << 10, paths={"/api/": 1 << 20})
+LIMITS: Final = Limits(otherwise=64 << 10, paths={"/api/": 1 << 20})  # bytes; a message of 50 full blocks fits
 PROTECTION: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -37,7 +37,7 @@ PROTECTION: Final = {
 }
 PAGE: Final = Path(__file__).with_name("page.html")
 STATIC: Final = {"page.js": "text/javascript", "page.css": "text/css"}
-TEXT_LIMIT: Final = 40_000
+TEXT_LIMIT: Final = 40_000  # characters of a message's text, as Slack has it (chat.postMessage)
 Arguments = dict[str, Any]
 
 

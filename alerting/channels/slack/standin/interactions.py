@@ -16,8 +16,8 @@ from slack_sdk.signature import SignatureVerifier
 from alerting.channels.slack.standin.rules import RuleError, check_view
 from alerting.channels.slack.standin.workspace import BOT, Workspace
 
-TRIGGER_S: Final = 3.0
-TRIES: Final = 3
+TRIGGER_S: Final = 3.0  # how long a trigger id lives, and how long Slack waits for an answer (Slack's documentation)
+TRIES: Final = 3  # of a request without an answer
 
 
 class Interactions:
