@@ -55,6 +55,8 @@ def measured(metric: str) -> Meaning | None:
     return None
 
 
+# Wider than what `series_changes` takes for a resource: events are only grouped by these, never compared in their unit,
+# so a limit counts with what it limits. Grouping as resources do changes ranks on the development packs.
 CONCEPTS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("cpu", re.compile(r"cpu|processor", re.IGNORECASE)),
     ("memory", re.compile(r"mem|heap|rss|swap", re.IGNORECASE)),

@@ -131,7 +131,7 @@ def _terms(case: Case, change: ChangeEvent, complained: Complaints, rare: Mappin
     )
 
     def overlap(with_words: frozenset[str]) -> float:
-        common = with_words & set(complained.words)
+        common = sorted(with_words & set(complained.words))  # sets have another order in every process
         return sum(complained.words[word] * min(rare.get(word, 0.0), MOST_RARE) for word in common) / total
 
     touched, direct = overlap(words), overlap(lost)

@@ -106,8 +106,11 @@ class Diagnosing:
             self._logger.warning("diagnosis.failed", incident=incident.id, error=error.message)
             return
         self._problems.solved("diagnose", incident.id)
+        if not diagnosis.notes:
+            self._problems.solved("evidence")
         for note in diagnosis.notes:
-            self._logger.warning("diagnosis.note", incident=incident.id, note=note)
+            subject, _, reason = note.partition(": ")
+            self._problems.report("evidence", subject, reason)
         if not is_news(diagnosis, incident.diagnosis):
             return
         proposal = self._acting.proposal(diagnosis, changes)
