@@ -13,13 +13,13 @@ from alerting.incidents.commands import Incidents
 from rca.case import Case
 from rca.engine import Engine
 from rca.evidence_kind import EvidenceKind
+from rca.learning.causes import Causes
 from rca.terms import Term
 from tests.rca.empty_store import EmptyStore
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config, LearningConfig
 from watchkeeper.problems import Problems
 from watchkeeper.roles.acting import Acting
-from watchkeeper.roles.causes import Causes
 from watchkeeper.roles.diagnosing import Diagnosing
 from watchkeeper.state.database import Database
 from watchkeeper.vocabulary import Finding
