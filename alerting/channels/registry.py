@@ -58,6 +58,9 @@ def open_channels(
         context = ChannelContext(settings=settings, config=config, track_record=track_record, problems=problems)
         try:
             channels[name] = part.open(context)
+        except KeyError as error:
+            broken[name] = f"channel {name} cannot be opened: `channels.{name}` lacks the setting {error}"
+            continue
         except Exception as error:  # noqa: BLE001 - whatever a channel dies of, the others must reach people
             broken[name] = f"channel {name} cannot be opened: {type(error).__name__}: {error}; check `channels.{name}`"
             continue

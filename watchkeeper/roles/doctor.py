@@ -149,6 +149,8 @@ def state(config: Config) -> list[Result]:
 
 def slack(config: Config) -> list[Result]:
     """Slack, or its stand-in, accepts the token."""
+    if "slack" not in config.channels:
+        return [Result(check="slack", status="ok", seen="`channels:` does not name it")]
     where = "Slack" if config.slack_is_real else "the stand-in"
     if not config.slack_is_real and ready.read(config, "standin") is None:
         advice = f"Set {config.slack.token_env} for real Slack, or run `watchkeeper up` for the stand-in."

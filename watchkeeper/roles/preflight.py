@@ -57,7 +57,7 @@ def mistakes(
 def notes(file: ReadConfig) -> list[str]:
     """What works, and is perhaps not what was meant."""
     config, lines = file.config, []
-    if not config.slack_is_real:
+    if "slack" in config.channels and not config.slack_is_real:
         name = config.slack.token_env
         if "token_env" in config.slack.model_fields_set:
             lines.append(

@@ -52,7 +52,7 @@ def roles_for(config: Config) -> tuple[str, ...]:
     names = ["ingest", "watch", "web"]
     if config.store.url is None:
         names.insert(0, "store")
-    if not config.slack_is_real and config.slack.stand_in.enabled:
+    if "slack" in config.channels and not config.slack_is_real and config.slack.stand_in.enabled:
         names.append("standin")
     return tuple(names)
 

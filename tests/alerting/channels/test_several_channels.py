@@ -23,7 +23,7 @@ from tests.alerting.protocol import EDGES, Recorder, finding
 from watchkeeper.clock import FrozenClock
 from watchkeeper.config import Config, EscalationStep, LayerConfig, OnCallConfig, PersonConfig, ScheduleConfig
 from watchkeeper.errors import DeliveryError
-from watchkeeper.parts import Registry, read_registry
+from watchkeeper.parts import Part, Registry, read_registry
 from watchkeeper.problems import Problems
 from watchkeeper.roles.paging import Paging
 from watchkeeper.state.database import Database
@@ -196,6 +196,15 @@ def test_a_channel_that_cannot_be_loaded_is_a_problem_and_stops_no_other(db: Dat
         (problem,) = problems.current()
         assert (problem.loop, problem.subject) == ("channels", "mail")
         assert "pages go out by slack" in problem.reason
+
+
+def test_a_setting_that_is_missing_is_named() -> None:
+    """A channel of another package may read its settings as they are."""
+    greedy = replace(SLACK_PART, open=lambda context: context.settings["path"])
+    part = Part(kind="channel", name="mail", version="", origin="", summary="", value=greedy)
+    known = Registry(kind="channel", parts={"mail": part}, broken=())
+    opened = open_channels(CONFIG, Problems(None), registry=known)
+    assert opened.broken["mail"] == "channel mail cannot be opened: `channels.mail` lacks the setting 'path'"
 
 
 def test_what_waits_for_a_channel_that_is_gone_goes_out_by_the_others(two: Two, clock: FrozenClock) -> None:

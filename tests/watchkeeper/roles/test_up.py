@@ -28,7 +28,7 @@ from watchkeeper.errors import WatchkeeperError
 from watchkeeper.roles import ready, up
 from watchkeeper.roles.doctor import roles as roles_check
 from watchkeeper.roles.readiness import ROLES, hung_roles
-from watchkeeper.roles.up import Supervisor
+from watchkeeper.roles.up import Supervisor, roles_for
 from watchkeeper.state.database import Database
 from watchkeeper.vocabulary import Finding
 
@@ -232,3 +232,10 @@ def test_a_taken_port_is_told_with_its_owner(config: Config, path: Path) -> None
             failing.start()
         failing.stop()
         assert failing.pids() == {}
+
+
+def test_the_stand_in_starts_only_where_slack_is_a_channel() -> None:
+    """Whoever is paged by another channel needs no page that stands in for Slack."""
+    assert "standin" in roles_for(Config())
+    by_mail = {"people": [{"id": "oncall", "name": "Ana", "addresses": {"mail": "ana@example.org"}}]}
+    assert "standin" not in roles_for(Config.model_validate({"channels": {"mail": {}}, "oncall": by_mail}))
