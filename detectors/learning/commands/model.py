@@ -131,7 +131,7 @@ def promote(
 ) -> None:
     """Move a version one stage on, if the gate on both label sources lets it. Exit status 1 if it refuses."""
     if force and not why:
-        raise ConfigError("--force passes by the gate: say --why, it is kept in the record")
+        raise ConfigError("--force bypasses the gate: give --why with a reason; the record keeps it")
     tree, db = _open(config)
     now, rules = SystemClock().now(), tree.learning.gate
     to, verdict = registry.promote(db, version, actor=_actor(), now=now, rules=rules, force=force, why=why)
@@ -164,7 +164,7 @@ def train(config: ConfigPath = None, as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps({"trained": newest.version, "stage": newest.stage}))
     else:
-        print(f"version {newest.version} ({newest.stage}); `watchkeeper model show {newest.version}` says more")
+        print(f"version {newest.version} ({newest.stage}); `watchkeeper model show {newest.version}` shows it")
 
 
 @app.command("suppressed", epilog="Example: watchkeeper model suppressed --json")
