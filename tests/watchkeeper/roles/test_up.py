@@ -168,7 +168,7 @@ def test_a_hung_role_is_named_and_started_again(running: Running) -> None:
             os.kill(pids[role], signal.SIGSTOP)
         until(lambda frozen=frozen: frozen <= hung_roles(config).keys())
         for role in frozen:
-            assert any(result.status == "problem" and role in result.found for result in roles_check(config))
+            assert any(result.status == "problem" and role in result.seen for result in roles_check(config))
         if "web" not in frozen:
             answer = httpx.get(f"{config.web_url}/readyz", timeout=60, trust_env=False)
             assert answer.status_code == 503
