@@ -9,8 +9,11 @@ from watchkeeper.config import ReadConfig
 
 
 def channel_mistakes(found: ReadConfig) -> Iterator[str]:
-    """Each address is one that its channel can reach."""
+    """Somebody can be paged: a channel is there, and each address is one that its channel can reach."""
     parts = channel_registry().values()
+    if not parts.keys() & found.config.channels.keys():
+        installed = ", ".join(parts) or "none"
+        yield f"{found.where('channels')}: none is installed, so nobody could be paged; there are: {installed}"
     for number, person in enumerate(found.config.oncall.people):
         for channel, address in person.addresses.items():
             if part := parts.get(channel):

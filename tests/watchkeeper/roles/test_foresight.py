@@ -176,6 +176,12 @@ def test_an_address_that_its_channel_cannot_reach_is_refused(tmp_path: Path, add
     assert line.startswith("3: oncall.people.0.addresses.slack: must be a member's id")
 
 
+def test_a_file_whose_channels_are_all_missing_is_refused(tmp_path: Path) -> None:
+    """Nobody would ever be paged."""
+    text = "channels: {pigeon: {}}\noncall:\n  people: [{id: oncall, name: Ana, addresses: {pigeon: loft 3}}]\n"
+    assert told(tmp_path, text, "watch")[0].startswith("1: channels: none is installed, so nobody could be paged")
+
+
 def test_a_channel_that_is_not_installed_is_a_note(tmp_path: Path) -> None:
     """It stops nobody: people are paged by the others."""
     file = tmp_path / "w.yaml"
