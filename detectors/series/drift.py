@@ -263,7 +263,10 @@ def _fit(seen: Floats, first: int, turns: Floats) -> tuple[npt.NDArray[np.comple
 
 
 def autocorrelation(values: Floats) -> Floats:
-    """The autocorrelation at each lag, (n,), by FFT; zero throughout for a constant."""
+    """The autocorrelation at each lag, (n,), by FFT; zero throughout for a constant.
+
+    As `statsmodels.tsa.stattools.acf`, whose import takes seconds, in the middle of a tick.
+    """
     centred = values - values.mean()
     size = 1 << (2 * values.size - 1).bit_length()
     spectrum = np.fft.rfft(centred, size)
