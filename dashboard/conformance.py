@@ -86,8 +86,7 @@ def it_renders_with_nothing_there(page: Page, site: ExampleSite) -> None:
 
 def it_renders_with_much(page: Page, site: ExampleSite) -> None:
     """Fifty services with an incident each, in both themes, on a phone, and in a time range of the past."""
-    for request in _requests(page, site):
-        _shown_for(page, request)
+    assert _rendered(page, site)
 
 
 def it_has_one_heading(page: Page, site: ExampleSite) -> None:
@@ -99,8 +98,8 @@ def it_has_one_heading(page: Page, site: ExampleSite) -> None:
 
 def it_runs_nothing(page: Page, site: ExampleSite) -> None:
     """No script, no frame, and no Markdown or grid that lets HTML through, whatever a name holds."""
-    for request in _requests(page, site):
-        for node in _nodes(_shown_for(page, request)):
+    for part in _rendered(page, site):
+        for node in _nodes(part):
             name = type(node).__name__
             assert not isinstance(node, ACTIVE), f"it renders a {name}"
             for allowed in ("dangerously_allow_html", "dangerously_allow_code"):
@@ -112,8 +111,8 @@ def it_runs_nothing(page: Page, site: ExampleSite) -> None:
 
 def its_links_stay_here(page: Page, site: ExampleSite) -> None:
     """An address is never made of a name as it is: every link is a path of the dashboard."""
-    for request in _requests(page, site):
-        for node in _nodes(_shown_for(page, request)):
+    for part in _rendered(page, site):
+        for node in _nodes(part):
             for attribute in ("href", "src", "action"):
                 address = getattr(node, attribute, None)
                 if address is not None:
@@ -152,8 +151,8 @@ def it_only_reads(page: Page, site: ExampleSite) -> None:
 def it_keeps_to_its_own_ids(page: Page, site: ExampleSite) -> None:
     """An id of the frame around the page belongs to the frame."""
     frame = set(_ids(shell.layout(Pages(by_name={"page": page}))))
-    for request in _requests(page, site):
-        ids = list(_ids(_shown_for(page, request)))
+    for part in _rendered(page, site):
+        ids = list(_ids(part))
         assert not frame & set(ids), f"it uses ids of the frame: {sorted(frame & set(ids))}"
         assert len(ids) == len(set(ids)), f"it uses an id twice: {sorted({i for i in ids if ids.count(i) > 1})}"
 
@@ -196,6 +195,13 @@ def _requests(page: Page, site: ExampleSite) -> Iterator[PageRequest]:
         for place, view in enumerate(views if number == 0 else views[:1]):
             reader = viewer(readers[(number + place) % 2], sources.now())
             yield PageRequest(sources=sources, view=view, viewer=reader, argument=argument)
+
+
+def _rendered(page: Page, site: ExampleSite) -> list[Part]:
+    """The page for each of the requests, rendered once for all checks that only look at it."""
+    if page not in site.rendered:
+        site.rendered[page] = [_shown_for(page, request) for request in _requests(page, site)]
+    return site.rendered[page]
 
 
 def _argument(page: Page, site: ExampleSite) -> str:

@@ -107,6 +107,7 @@ class ExampleSite:
         self._store = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         log.close()
         self._databases: list[Database] = []
+        self.rendered: dict[Any, list[Any]] = {}  # by page, for checks that look at the same renderings
 
     @classmethod
     def start(cls, folder: Path) -> Self:
