@@ -135,9 +135,7 @@ class Held:
         def hold(size: int) -> None:
             nonlocal own_bytes
             if self.bytes + size > self._most:
-                raise BusyError(
-                    f"bodies of {self._most >> 20} MiB are being received at this moment, which is the most; try again"
-                )
+                raise BusyError(f"bodies of {self._most >> 20} MiB are in progress, which is the limit; try again")
             self.bytes += size
             own_bytes += size
 

@@ -93,7 +93,7 @@ def _canonical(signal: str, payload: bytes, limits: Limits, now_ns: int) -> Cano
     judged = _judge(signal, message, census, seen, Window.at(now_ns, limits))
     notes = "; ".join(filter(None, (judged.message(signal), repaired.message)))
     if judged.rejected and judged.rejected == census.rows:
-        raise MalformedError(f"nothing was taken: {notes}")
+        raise MalformedError(f"nothing was accepted: {notes}")
     # In one order of keys: the store tells series apart by their attributes as a map, in which the order counts.
     body = message.SerializeToString(deterministic=True)
     service = _service(signal, message)

@@ -63,7 +63,7 @@ class OtlpGrpc:
             bound = self._server.add_insecure_port(f"{bracketed(config.ingest.host)}:{port}")
         except RuntimeError as error:
             raise CollectorError(
-                f"ingest.otlp_grpc_port {port} cannot be used; `watchkeeper doctor` names who holds it. "
+                f"ingest.otlp_grpc_port {port} cannot be used; `watchkeeper doctor` names the process that uses it. "
                 "Stop that process, or set ingest.otlp_grpc_port",
                 retry=True,
             ) from error

@@ -146,11 +146,11 @@ def _span(span: Any, window: Window, judged: Judged) -> bool:
     if not start:
         span.start_time_unix_nano = span.end_time_unix_nano
         judged.moved += 1
-        judged.moves.add("a start time that cannot be and were put at their end time")
+        judged.moves.add("an impossible start time and were placed at their end time")
     elif not end and span.end_time_unix_nano:
         span.end_time_unix_nano = span.start_time_unix_nano
         judged.moved += 1
-        judged.moves.add("an end time that cannot be and were given no duration")
+        judged.moves.add("an impossible end time and were given no duration")
     return True
 
 
@@ -161,7 +161,7 @@ def _record(record: Any, window: Window, judged: Judged) -> bool:
     if window.has(record.observed_time_unix_nano):
         if record.time_unix_nano:
             judged.moved += 1
-            judged.moves.add("a time that cannot be and were put at the time they were observed")
+            judged.moves.add("an impossible time and were placed at the time they were observed")
         record.time_unix_nano = record.observed_time_unix_nano
         return True
     if record.time_unix_nano or record.observed_time_unix_nano:

@@ -91,8 +91,8 @@ def read_page(
     request = _to_otlp(families, resource, at_ns, left)
     read = sum(len(family.samples) for family in families)
     if lines.samples > read:  # the parser of OpenMetrics leaves out repeated series by itself
-        left.counts["of a series that came before"] += lines.samples - read
-        left.examples.setdefault("of a series that came before", "one of the page's series")
+        left.counts["of a repeated series"] += lines.samples - read
+        left.examples.setdefault("of a repeated series", "one of the page's series")
     return Exposition(request=request, set_aside=dict(left.counts), examples=left.examples, samples=read)
 
 
@@ -179,7 +179,7 @@ def _is_kept(sample: Any, cumulative: set[str], seen: set[tuple[Any, ...]], at_n
     at = None if sample.timestamp is None else float(sample.timestamp)
     identity = (sample.name, tuple(sorted(sample.labels.items())), at)
     if identity in seen:
-        left.out("of a series that came before", sample)
+        left.out("of a repeated series", sample)
         return False
     seen.add(identity)
     return True
@@ -217,7 +217,7 @@ def _distribution(metrics: Any, family: Any, samples: list[Any], at_ns: int, lef
         try:
             values = _buckets(group) if family.type == "histogram" else _quantiles(group)
         except (ValueError, OverflowError, KeyError):
-            left.out("of a histogram or summary whose counts or bounds are no numbers", group[0])
+            left.out("of a histogram or summary whose counts or bounds are not numbers", group[0])
             continue
         points.append((identity, values | {"time_unix_nano": _stamp(group[0], at_ns)}))
     if not points:

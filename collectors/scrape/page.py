@@ -42,7 +42,7 @@ class _Url:
     def parse(cls, text: str) -> _Url:
         parts = urlsplit(text)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise CollectorError(f"{_plain(text)} is no http or https address")
+            raise CollectorError(f"{_plain(text)} is not an http or https address")
         host = parts.netloc.rpartition("@")[2].lower()
         credentials = (parts.username or "", parts.password or "") if "@" in parts.netloc else None
         return cls(parts.scheme, host, urlunsplit(("", "", parts.path or "/", parts.query, "")), credentials)

@@ -191,6 +191,6 @@ class Scraper:
         if left_out:
             self._problems.report(LOOP, partly, f"samples left out: {left_out}")
         elif not exposition.samples:
-            self._problems.report(LOOP, partly, "the page holds no sample")
+            self._problems.report(LOOP, partly, "the page has no samples")
         else:
             self._problems.solved(LOOP, partly)

@@ -111,7 +111,8 @@ def report_set_aside(webhook: Webhook, problems: Problems) -> None:
     for name, (reason, count) in list(reasons.items())[:MOST_REPORTED]:
         problems.report(LOOP, name, f"{reason} ({count} in one body)" if count > 1 else reason)
     if webhook.truncated:
-        reason = f"the sender cut {webhook.truncated} alerts off its body: raise max_alerts there, or group by less"
+        advice = "raise max_alerts there, or group by fewer labels"
+        reason = f"the sender left {webhook.truncated} alerts out of its body: {advice}"
         problems.report(LOOP, webhook.sender, reason)
     elif webhook.sender in known:
         problems.solved(LOOP, webhook.sender)

@@ -93,7 +93,7 @@ def test_a_resolved_alert_has_the_key_it_fired_with() -> None:
 
 
 def test_a_warning_is_a_ticket_and_a_heartbeat_is_nothing() -> None:
-    """Severity warning wakes nobody; Watchdog is never a finding."""
+    """Severity warning pages nobody; Watchdog is never a finding."""
     labels = {"alertname": "DiskFills", "job": "node", "severity": "warning"}
     read = parse_webhook(webhook(alert(labels=labels), alert(labels={"alertname": "Watchdog"})), NOW)
     assert [(one.finding.service, one.finding.severity) for one in read.notices] == [("node", "ticket")]
@@ -166,7 +166,7 @@ def test_any_start_time_gives_an_onset_that_can_be_looked_back_to(value: Any, on
 
 @pytest.mark.parametrize("value", ["soon", "{{ .StartsAt }}", "2026-13-01T00:00:00Z", True, [], {}, "9" * 5000])
 def test_a_start_time_that_cannot_be_read_is_now_and_said(value: Any) -> None:
-    """The page goes out; whoever sends such a time is told."""
+    """The page goes out; its sender gets a message."""
     read = parse_webhook(webhook(alert(startsAt=value)), NOW)
     assert [notice.finding.onset for notice in read.notices] == [NOW]
     assert [(one.name, one.used) for one in read.set_aside] == [("HighErrors", True)]
@@ -245,7 +245,7 @@ def test_one_bad_alert_costs_no_other() -> None:
     assert all(word in one.reason for word, one in zip(("object", "labels", "status"), read.set_aside, strict=True))
 
 
-def test_what_the_sender_cut_off_is_told() -> None:
+def test_alerts_that_the_sender_left_out_are_reported() -> None:
     """In the summary, which reaches whoever is paged."""
     read = parse_webhook(webhook(alert(), truncatedAlerts=3), NOW)
     assert read.truncated == 3
@@ -326,7 +326,7 @@ def test_truncation_stands_where_the_operator_looks(roles: OwnRoles, http: httpx
 
 @pytest.mark.xdist_group("collectors")
 def test_a_storm_is_taken_and_an_alert_beside_it_is_answered(roles: OwnRoles, http: httpx.Client) -> None:
-    """Nobody is told that the database is locked."""
+    """No answer mentions that the database is locked."""
     mark, real = secrets.token_hex(4), secrets.token_hex(4)
     storm = [{"labels": {"alertname": f"A{number}"}, "fingerprint": f"{mark}{number}"} for number in range(10_000)]
     with httpx.Client(base_url=roles.otlp_url, trust_env=False, timeout=120) as other:

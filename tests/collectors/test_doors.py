@@ -170,13 +170,13 @@ def _send_400_mib(port: int, headers: dict[str, str], framing: str) -> tuple[byt
             return b"", sent
 
 
-def test_a_sender_that_is_too_fast_is_told_and_others_are_not(guarded: OwnRoles) -> None:
+def test_a_sender_that_is_too_fast_is_asked_to_wait_and_others_are_not(guarded: OwnRoles) -> None:
     """429 names the limit and says when to come back; another sender is served at once."""
     body = request("fast", *["x" * 1000] * 1000).SerializeToString()
     with httpx.Client(base_url=guarded.otlp_url, trust_env=False, timeout=60) as client:
-        mine = {"Authorization": "Bearer sesame"}
+        credentials = {"Authorization": "Bearer sesame"}
         for _ in range(200):
-            answer = client.post("/v1/traces", content=body, headers=PROTOBUF | mine)
+            answer = client.post("/v1/traces", content=body, headers=PROTOBUF | credentials)
             if answer.status_code != 200:
                 break
         assert answer.status_code == 429
@@ -188,7 +188,7 @@ def test_a_sender_that_is_too_fast_is_told_and_others_are_not(guarded: OwnRoles)
 
 
 def test_rates_fill_up_again() -> None:
-    """After the time that it was told, a sender is let in; so is one request larger than the burst."""
+    """After the time that it was given, a sender is let in; so is one request larger than the burst."""
     now = [0.0]
     rates = Rates(100, clock=lambda: now[0])
     rates.take("a", 400)
@@ -208,7 +208,7 @@ def test_rates_fill_up_again() -> None:
 
 
 def test_bodies_in_memory_are_bounded() -> None:
-    """Beyond the bound a request is told to come back, and what is done is given back."""
+    """Beyond the bound a request is asked to retry, and what is done is given back."""
     held = Held(100)
     with held.account() as first, held.account() as second:
         first(60)
@@ -251,7 +251,7 @@ def test_grpc_is_bounded_unpacked(roles: OwnRoles, compression: Any) -> None:
         assert call(request("packed", "a").SerializeToString(), timeout=60) == b""
 
 
-def test_what_was_left_out_is_told_as_a_partial_success(roles: OwnRoles, http: httpx.Client, rows: Rows) -> None:
+def test_what_was_left_out_is_reported_as_a_partial_success(roles: OwnRoles, http: httpx.Client, rows: Rows) -> None:
     """Over HTTP in both encodings, and over gRPC; what is kept is in the store."""
     service = secrets.token_hex(4)
     whole = request(service, "kept", "of 1970")
@@ -293,7 +293,7 @@ def test_members_and_zstd_arrive_whole(http: httpx.Client, rows: Rows) -> None:
 
 
 def test_a_hundred_large_bodies_at_once_do_not_fill_the_memory(tmp_path: Path) -> None:
-    """Some are taken and some told to come back; a small request is served meanwhile, and memory stays bounded."""
+    """Some are taken and some are asked to retry; a small request is served meanwhile, and memory stays bounded."""
     with OwnRoles(tmp_path, {"ingest": {"max_request_mib": 8, "max_sender_mib_s": 0}}) as own:
         own.start("ingest")
         port = own.config.ingest.otlp_http_port

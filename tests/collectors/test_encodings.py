@@ -52,7 +52,7 @@ def test_a_body_that_is_cut_short_is_refused(encoding: str, cut: int) -> None:
 @encodings
 @pytest.mark.parametrize("rest", [b"garbage", b"\x00", b"\x00" * 512, b"{}", b"\x1f\x8b", b"\x1f"])
 def test_what_follows_the_end_is_refused(encoding: str, rest: bytes) -> None:
-    """It is told, not dropped."""
+    """It is reported, not dropped."""
     with pytest.raises(MalformedError):
         unpacked(PACKERS[encoding](BODY) + rest, encoding, LIMIT)
 

@@ -53,7 +53,7 @@ def field(number: int, body: bytes) -> bytes:
 
 
 def test_a_fat_resource_over_many_rows_is_refused() -> None:
-    """A small request that repeats a large attribute on every row is told which, and how much it would be."""
+    """A small request that repeats a large attribute on every row is rejected: which, and how much it would be."""
     fat = spans(*[(NOW, NOW)] * 500, resource="x" * 10_000)
     assert len(fat.SerializeToString()) < 50_000
     with pytest.raises(TooLargeError, match=r"max_expanded_mib.*10,0\d\d bytes .* 500 rows"):
@@ -78,7 +78,7 @@ def test_a_fat_scope_and_a_fat_metric_are_refused_too() -> None:
 
 
 def test_a_huge_resource_attribute_is_shortened_first() -> None:
-    """256 KiB on twenty thousand spans is refused; on a few, it is shortened and told."""
+    """256 KiB on twenty thousand spans is refused; on a few, it is shortened and reported."""
     limits = Limits()
     with pytest.raises(TooLargeError, match="max_expanded_mib"):
         take("traces", spans(*[(NOW, NOW)] * 20_000, resource="x" * (256 << 10)), limits)
@@ -121,7 +121,7 @@ def test_rows_on_too_many_days_are_refused() -> None:
     assert len(kept(take("traces", spans((NOW - 200 * DAY, NOW - 200 * DAY), (NOW, NOW)), limits))) == 2
 
 
-def test_rows_outside_the_time_that_is_kept_are_rejected_and_told() -> None:
+def test_rows_outside_the_time_that_is_kept_are_rejected_and_reported() -> None:
     """Back-dated beyond retention, in microseconds, in the year 2554: left out and counted; the others are kept."""
     micros = NOW // 1000
     taken = take(

@@ -62,7 +62,7 @@ def test_malformed_bytes_are_an_invalid_argument(channel: grpc.Channel) -> None:
 
 
 def test_overload_is_resource_exhausted_with_retry_info(tmp_path: Path) -> None:
-    """A full backlog tells the exporter when to come back."""
+    """A full backlog asks the exporter to retry, and when."""
     changes = {"ingest": {"segment_seconds": 0.1, "max_backlog_mib": 16, "segment_mib": 4, "max_value_kib": 4096}}
 
     def traces() -> trace_service_pb2.ExportTraceServiceRequest:

@@ -98,7 +98,7 @@ def test_an_empty_request_is_fine(http: httpx.Client, signal: str) -> None:
 
 @pytest.mark.parametrize("signal", ["traces", "metrics", "logs"])
 @pytest.mark.parametrize("body", [b"junk", b"\x0a\xff\xff", b"\x0a\x04\x12\x02\x0a\xff"])
-def test_malformed_protobuf_is_a_400_that_says_so(http: httpx.Client, signal: str, body: bytes) -> None:
+def test_malformed_protobuf_is_a_400_with_the_reason(http: httpx.Client, signal: str, body: bytes) -> None:
     """The reply's body is a google.rpc.Status in protobuf."""
     answer = http.post(f"/v1/{signal}", content=body, headers=PROTOBUF)
     assert (answer.status_code, answer.headers["content-type"]) == (400, "application/x-protobuf")
@@ -118,7 +118,7 @@ def test_malformed_protobuf_is_a_400_that_says_so(http: httpx.Client, signal: st
         b"\xff\xfe",
     ],
 )
-def test_malformed_json_is_a_400_that_says_so(http: httpx.Client, body: bytes) -> None:
+def test_malformed_json_is_a_400_with_the_reason(http: httpx.Client, body: bytes) -> None:
     """The reply's body is a Status in JSON."""
     answer = http.post("/v1/traces", content=body, headers=JSON)
     assert (answer.status_code, answer.headers["content-type"]) == (400, "application/json")

@@ -1,4 +1,4 @@
-"""OTLP/JSON as real exporters write it: what can be read is kept, and what can't is told."""
+"""OTLP/JSON as real exporters write it: what can be read is kept, and what can't is reported."""
 
 from __future__ import annotations
 

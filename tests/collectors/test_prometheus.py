@@ -67,7 +67,9 @@ def test_openmetrics_is_read(target: Target) -> None:
         (200, "fine 1_0\n", "text/plain", "not in a Prometheus format"),
     ],
 )
-def test_a_bad_page_says_which_target(target: Target, status: int, page: str, kind: str, words: str) -> None:
+def test_the_error_of_a_bad_page_names_the_target(
+    target: Target, status: int, page: str, kind: str, words: str
+) -> None:
     """An error status or another format raises, naming the URL and what it was."""
     target.status, target.page, target.kind = status, page, kind
     with pytest.raises(CollectorError, match=words) as raised:
@@ -75,7 +77,7 @@ def test_a_bad_page_says_which_target(target: Target, status: int, page: str, ki
     assert target.address in raised.value.message
 
 
-def test_a_target_that_is_away_says_so() -> None:
+def test_an_unreachable_target_is_an_error_that_names_it() -> None:
     """A refused connection raises an error that is worth a retry."""
     gone = Target()
     gone.close()
@@ -240,7 +242,7 @@ def test_of_a_series_that_comes_twice_the_first_is_kept_and_it_is_said(target: T
     exposition = once(target.address)
     metrics = metrics_of(exposition)
     assert (values(metrics["d"]), values(metrics["fine"])) == ([1], [7])
-    assert exposition.set_aside == {"of a series that came before": 1}
+    assert exposition.set_aside == {"of a repeated series": 1}
 
 
 def test_buckets_in_any_order_and_without_the_last_are_a_histogram(target: Target) -> None:

@@ -63,7 +63,7 @@ def test_a_redirect_to_another_host_is_followed_only_where_configured(target: Ta
         ("http://127.0.0.1:1/metrics", "another host"),
     ],
 )
-def test_a_redirect_that_leads_nowhere_is_told(target: Target, location: str | None, words: str) -> None:
+def test_a_redirect_that_leads_nowhere_is_reported(target: Target, location: str | None, words: str) -> None:
     """Loops, other schemes, no address at all."""
     target.status, target.headers = 302, {"Location": location} if location else {}
     with pytest.raises(CollectorError, match=words):

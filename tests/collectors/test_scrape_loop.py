@@ -83,7 +83,7 @@ def test_one_bad_target_starves_no_neighbour(log: Log, target: Target) -> None:
             one.close()
 
 
-def test_a_sample_left_out_is_told_until_it_comes_right(log: Log, target: Target) -> None:
+def test_a_sample_left_out_is_reported_until_it_comes_right(log: Log, target: Target) -> None:
     """Among the problems, with an example; as is a page without samples, and a target that comes back."""
     problems = Problems(None)
     target.page = "neg 1 -62135596800000\nfine 7\n"
@@ -97,7 +97,7 @@ def test_a_sample_left_out_is_told_until_it_comes_right(log: Log, target: Target
     target.page = "old 1 1395066363000\nfine 7\n"
     until(lambda: any("samples left out" in reason and "neg" not in reason for reason in reasons()))
     target.page = ""
-    until(lambda: reasons() == ["the page holds no sample"])
+    until(lambda: reasons() == ["the page has no samples"])
     target.status = 503
     until(lambda: any("HTTP 503" in reason for reason in reasons()))
     target.status, target.page = 200, FINE

@@ -50,7 +50,7 @@ from watchkeeper.state.database import Database
 from watchkeeper.store.statements import Statements
 from watchkeeper.store.telemetry import Telemetry
 
-# What these say is meant: the store or Slack is away, or a sender is told to come back later.
+# What these say is meant: the store or Slack is away, or a sender is asked to retry.
 MEANT_5XX = frozenset({503})
 
 

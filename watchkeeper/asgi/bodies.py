@@ -137,4 +137,4 @@ def _declared(scope: Scope) -> int | None:
 
 def _too_large(limit: int) -> str:
     size = f"{limit >> 20} MiB" if limit >= 1 << 20 else f"{limit >> 10} KiB"
-    return f"the body is over {size}, the most that is taken here; send less"
+    return f"the body is over {size}, the limit of this port; send less"

@@ -71,7 +71,7 @@ class EdgeRefresh:
         try:
             return self._refresh(complete_until)
         except (ClickHouseError, HTTPError, OSError) as error:
-            raise StoreError(f"call edges cannot be worked out: {error}", retry=True) from error
+            raise StoreError(f"call edges cannot be computed: {error}", retry=True) from error
 
     def _refresh(self, complete_until: float) -> int:
         closed = int(complete_until - GRACE_S) // BUCKET_S * BUCKET_S

@@ -144,15 +144,24 @@ class Destination:
     columns: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
-def _insert(
-    into: Destination, table: str, columns: Mapping[str, str], source: str, signal: Signal, token: str, where: str
-) -> str:
-    existing = into.columns.get(table)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rows:
+    """What a segment of `signal` becomes in one table: SQL for each column over `source`, of the rows in `where`."""
+
+    signal: Signal
+    table: str
+    columns: Mapping[str, str]
+    source: str
+    where: str
+
+
+def _insert(into: Destination, rows: _Rows, token: str) -> str:
+    existing, columns = into.columns.get(rows.table), rows.columns
     if existing is not None:
         columns = {name: value for name, value in columns.items() if name in existing}
     settings = {
         "format_schema_source": "string",
-        "format_schema": PROTO[signal],
+        "format_schema": PROTO[rows.signal],
         "format_schema_message_name": "Request",
         "insert_deduplication_token": token,
     }
@@ -160,14 +169,14 @@ def _insert(
     names = ", ".join(f"`{name}`" for name in columns)
     values = ", ".join(f"{value} AS `{name}`" if value != name else name for name, value in columns.items())
     return (
-        f"INSERT INTO {into.database}.{table} ({names}) SETTINGS {quoted}, input_format_protobuf_oneof_presence = 1, "
+        f"INSERT INTO {into.database}.{rows.table} ({names}) SETTINGS {quoted}, input_format_protobuf_oneof_presence = 1, "
         f"deduplicate_blocks_in_dependent_materialized_views = 1, "
         # A segment is one block, which is read whole before any of it is stored.
         "max_block_size = 1000000, max_insert_block_size = 1000000, "
         # One request with times all over the calendar must not hold up the rest.
         "max_partitions_per_insert_block = 0, "
         f"min_insert_block_size_rows = 0, min_insert_block_size_bytes = 0, max_threads = 1, max_insert_threads = 1, "
-        f"max_memory_usage = {into.memory_mib << 20} SELECT {values} FROM ({source}) WHERE {where}"
+        f"max_memory_usage = {into.memory_mib << 20} SELECT {values} FROM ({rows.source}) WHERE {rows.where}"
     )
 
 
@@ -215,7 +224,9 @@ def insert_traces(into: Destination, token: str, received_ns: int | None = None)
         "Links.TraceState": "s.links.trace_state",
         "Links.Attributes": f"arrayMap(l -> {_map('l.attributes')}, s.links)",
     }
-    return _insert(into, "otel_traces", columns, source, "traces", token, arrival.keeps(arrival.known(start, end)))
+    where = arrival.keeps(arrival.known(start, end))
+    rows = _Rows(signal="traces", table="otel_traces", columns=columns, source=source, where=where)
+    return _insert(into, rows, token)
 
 
 def insert_logs(into: Destination, token: str, received_ns: int | None = None) -> str:
@@ -251,7 +262,8 @@ def insert_logs(into: Destination, token: str, received_ns: int | None = None) -
         "LogAttributes": _map("l.attributes"),
         "EventName": "l.event_name",
     }
-    return _insert(into, "otel_logs", columns, source, "logs", token, arrival.keeps(at))
+    rows = _Rows(signal="logs", table="otel_logs", columns=columns, source=source, where=arrival.keeps(at))
+    return _insert(into, rows, token)
 
 
 def insert_metrics(into: Destination, kind: str, token: str, received_ns: int | None = None) -> str:
@@ -289,7 +301,9 @@ def insert_metrics(into: Destination, kind: str, token: str, received_ns: int | 
         "Flags": "p.flags",
         **_kind_columns(kind),
     }
-    return _insert(into, f"otel_metrics_{kind}", columns, source, "metrics", f"{token}:{kind}", arrival.keeps(at))
+    table = f"otel_metrics_{kind}"
+    rows = _Rows(signal="metrics", table=table, columns=columns, source=source, where=arrival.keeps(at))
+    return _insert(into, rows, f"{token}:{kind}")
 
 
 def _data_columns(kind: str) -> str:

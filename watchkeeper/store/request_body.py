@@ -57,7 +57,7 @@ class RequestBody:
             self._length = None
         elif lengths:
             if not _LENGTH.fullmatch(lengths[0].strip()):
-                raise BodyError("Content-Length is no number")
+                raise BodyError("Content-Length is not a number")
             self._length = int(lengths[0])
             if self._length > limit:
                 raise self._too_large()
@@ -91,7 +91,7 @@ class RequestBody:
             while not inflater.eof and (rest := inflater.decompress(b"", PIECE)):
                 yield rest
         except zlib.error as error:
-            raise BodyError(f"it cannot be unzipped: {error}") from error
+            raise BodyError(f"it cannot be decompressed: {error}") from error
         if not inflater.eof:
             raise BodyError("it is cut short")
 
@@ -111,7 +111,7 @@ class RequestBody:
     def _chunk_size(self) -> int:
         match = _CHUNK.fullmatch(self._line())
         if not match:
-            raise BodyError("the size of a chunk is no number")
+            raise BodyError("the size of a chunk is not a number")
         return int(match.group(1), 16)
 
     def _line(self) -> bytes:

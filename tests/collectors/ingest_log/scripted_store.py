@@ -77,7 +77,7 @@ def loading(
 
 
 def open_log(folder: Path, segment_bytes: int = 1) -> IngestLog:
-    """A log in which each request is a segment of its own, unless told otherwise."""
+    """A log in which each request is a segment of its own, unless stated otherwise."""
     return IngestLog(folder, segment_bytes=segment_bytes, max_backlog_bytes=1 << 30, open_scale=0.01)
 
 

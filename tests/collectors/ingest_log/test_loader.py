@@ -190,7 +190,7 @@ def test_the_probe_is_a_request_with_nothing_in_it() -> None:
 
 
 def test_a_segment_that_cannot_be_read_from_disk_holds_up_no_other(tmp_path: Path) -> None:
-    """The oldest segment lies on a bad block: those behind it are stored, and the disk's words are told."""
+    """The oldest segment lies on a bad block: those behind it are stored, and the disk's error is reported."""
     answers, problems = Answers(), Problems(None)
     (tmp_path / "00000000000000000001-0badb10c.traces.all.ready").mkdir()
     log = open_log(tmp_path)

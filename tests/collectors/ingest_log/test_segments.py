@@ -117,17 +117,17 @@ def test_many_threads_share_a_log(tmp_path: Path) -> None:
     log = open_log(tmp_path, segment_bytes=500)
     names = [[f"{thread}-{n}".encode() for n in range(50)] for thread in range(8)]
 
-    def append(mine: list[bytes]) -> None:
-        for record in mine:
+    def append(own_names: list[bytes]) -> None:
+        for record in own_names:
             log.append("traces", record).result(30)
 
-    threads = [threading.Thread(target=append, args=(mine,)) for mine in names]
+    threads = [threading.Thread(target=append, args=(own_names,)) for own_names in names]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     log.close()
-    assert sorted(records(log)) == sorted(record for mine in names for record in mine)
+    assert sorted(records(log)) == sorted(record for own_names in names for record in own_names)
 
 
 def test_complete_until_waits_for_the_oldest_segment(tmp_path: Path) -> None:
@@ -198,15 +198,15 @@ log.close()
 
 def test_what_a_full_disk_took_only_in_part_is_not_acked(tmp_path: Path) -> None:
     """A disk that is nearly full takes half of a record without an error; what was acked before stays whole."""
-    said = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True, timeout=120, check=True
     )
-    assert said.stdout == "refused\n"
+    assert output.stdout == "refused\n"
     (path,) = tmp_path.glob("*.ready")
     assert split(path.read_bytes()) == [b"a" * 100]
 
 
-def test_a_segment_that_cannot_be_sealed_is_told(tmp_path: Path) -> None:
+def test_a_segment_that_cannot_be_sealed_is_reported(tmp_path: Path) -> None:
     """Somebody removes an open segment: the log refuses what comes next and says why, and nobody waits for ever."""
     log = open_log(tmp_path, open_scale=0.2)
     log.append("traces", b"x").result(60)

@@ -55,7 +55,7 @@ async def test_a_length_that_is_no_number_is_refused(declared: str) -> None:
 
 
 async def test_a_body_that_stops_coming_is_refused() -> None:
-    """The sender is told; the place is free again."""
+    """The sender gets an answer; the place is free again."""
     with pytest.raises(BodyRejected) as refused:
         await Bodies(LIMITS, deadline_s=0.01).complete(scope(), _endless())
     assert refused.value.status == 408
