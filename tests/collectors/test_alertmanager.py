@@ -319,7 +319,7 @@ def test_truncation_stands_where_the_operator_looks(roles: OwnRoles, http: httpx
     body = webhook(alert(fingerprint=secrets.token_hex(4)), truncatedAlerts=3, receiver="cut-" + secrets.token_hex(3))
     assert http.post(ALERTS, json=body).json()["truncated"] == 3
     run = roles.config.data_dir / "run"
-    assert any("cut 3 alerts" in problem.reason for problem in read_problems(run)["ingest"])
+    assert any("left 3 alerts out" in problem.reason for problem in read_problems(run)["ingest"])
     http.post(ALERTS, json=body | {"truncatedAlerts": 0})
     assert all(body["receiver"] not in problem.subject for problem in read_problems(run).get("ingest", ()))
 

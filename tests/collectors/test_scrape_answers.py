@@ -56,7 +56,7 @@ def test_a_redirect_to_another_host_is_followed_only_where_configured(target: Ta
     [
         ("/metrics", "over 10 redirects"),
         (None, "without a Location"),
-        ("file:///etc/passwd", "no http or https address"),
+        ("file:///etc/passwd", "not an http or https address"),
         ("javascript:alert(1)", "failed"),
         ("http://[::1", "failed"),
         ("//other.invalid/metrics", "another host"),
