@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
@@ -13,6 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from collectors.ingest_log.segments import varint
 from collectors.receivers.otlp_canonical import Canonical, canonical
 from collectors.receivers.otlp_limits import DAY_S, Limits
+from collectors.receivers.otlp_survey import all_within
 from collectors.receivers.rejections import MalformedError, TooLargeError
 
 NOW = 1_800_000_000_000_000_000
@@ -258,3 +260,14 @@ def test_one_form_is_stored_of_the_many_that_mean_the_same() -> None:
     assert {pair.key for pair in resource.resource.attributes} == {"k", "l"}
     assert long_kind not in taken
     assert taken.count(b"why") == 1
+
+
+@pytest.mark.parametrize(
+    ("times", "within"),
+    [([], True), ([10], True), ([20], True), ([10, 20], True), ([9], False), ([21], False), ([15, 9], False)],
+)
+def test_both_ends_of_the_time_range_belong_to_it(times: list[int], within: bool) -> None:
+    """One array of times, or several, of which each must fit."""
+    array = np.array(times, dtype=np.uint64)
+    assert all_within(array, 10, 20) is within
+    assert all_within([np.array([15], dtype=np.uint64), array], 10, 20) is within

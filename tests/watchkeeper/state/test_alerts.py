@@ -115,6 +115,10 @@ def test_an_alert_that_is_never_repeated_ends(db: Database) -> None:
     assert firing(db, NOW + DAY) == ["DiskFull"]
     assert firing(db, NOW + DAY + timedelta(minutes=2)) == []
     assert firing(db, NOW) == ["DiskFull"]
+    (kept,) = all_alerts(db, 10)
+    for at in (kept.until - timedelta(microseconds=1), kept.until):  # it ends at that very instant, however it is read
+        fires = at < kept.until
+        assert (firing(db, at), len(all_alerts(db, 10, at))) == (["DiskFull"] * fires, int(fires))
 
 
 def test_a_human_ends_an_alert_until_its_sender_repeats_it(db: Database) -> None:
