@@ -18,6 +18,9 @@ PACKAGES = ("watchkeeper", "collectors", "detectors", "rca", "alerting", "dashbo
 LOADED_BY_OTHERS = {
     "python-multipart": "Starlette's Request.form",
     "psycopg": "SQLAlchemy's driver of postgresql:// addresses",
+    "pandas": "parts of other packages, which docs/extending.md lets count on it",
+    "scikit-learn": "the same",
+    "statsmodels": "the same",
 }
 # What a conformance suite is made of; whoever runs one has it.
 BROUGHT_ALONG = {"pytest"}
