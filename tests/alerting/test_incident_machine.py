@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import get_args
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from protocol import finding
@@ -123,3 +124,36 @@ def test_what_is_written_down_tells_the_same_story(drawn: list[tuple[EventType, 
     assert replay("inc-1", [parse(Event, dump(event)) for event in events]) == states[-1]
     assert parse(Incident, dump(states[-1])) == states[-1]
     assert [state.version for state in states] == list(range(1, len(states) + 1))
+
+
+@pytest.mark.parametrize(
+    ("asked", "done"),
+    [
+        (["paged", "paged", "escalated", "acknowledged"], ["paged", "escalated", "acknowledged"]),
+        (["escalated", "expired", "ack_timed_out", "paged"], ["paged"]),
+        (
+            ["paged", "acknowledged", "escalated", "expired", "ack_timed_out"],
+            ["paged", "acknowledged", "ack_timed_out"],
+        ),
+        (["paged", "expired", "paged", "resolved", "paged"], ["paged", "expired", "paged", "resolved"]),
+        (["recovered", "paged", "escalated", "expired"], ["recovered", "paged", "expired"]),
+    ],
+)
+def test_a_page_is_answered_escalated_or_expires(asked: list[EventType], done: list[EventType]) -> None:
+    """What happens of what is asked for, in this order."""
+    events, _ = history([(kind, ANA, 0, True) for kind in asked])
+    assert [event.type for event in events] == ["opened", *done]
+
+
+def test_another_proposal_takes_the_place_of_one_that_nobody_answered() -> None:
+    """The same once more is refused, and so is any after an approval."""
+    asked: list[tuple[EventType, int]] = [
+        ("proposed", 0),
+        ("proposed", 0),
+        ("proposed", 1),
+        ("approved", 1),
+        ("proposed", 0),
+    ]
+    events, states = history([(kind, ANA, which, True) for kind, which in asked])
+    assert [event.type for event in events] == ["opened", "proposed", "proposed", "approved"]
+    assert states[-1].proposal == PROPOSALS[1]
