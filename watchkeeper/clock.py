@@ -20,7 +20,7 @@ class SystemClock:
 
 
 class FrozenClock:
-    """A clock that moves only when told to; for tests and for replays."""
+    """A clock that moves only when asked to; for tests and for replays."""
 
     def __init__(self, at: datetime) -> None:
         self._at = at.astimezone(UTC)

@@ -64,7 +64,7 @@ class Answers:
 
 
 def system_zone() -> str:
-    """This machine's time zone, or UTC where it can't be told."""
+    """This machine's time zone, or UTC where it can't be determined."""
     named = os.environ.get("TZ", "").removeprefix(":")
     linked = str(LOCALTIME.resolve()).partition("zoneinfo/")[2] if LOCALTIME.is_symlink() else ""
     for name in (named, linked):

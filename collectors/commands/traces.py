@@ -34,7 +34,7 @@ def traces(
     from watchkeeper.store.recent_traces import recent_traces
     from watchkeeper.store.telemetry import Telemetry
 
-    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)  # what fails is told below, once
+    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)  # a failure is reported below, once
     tree = load(config)
     telemetry = Telemetry.connect(tree)
     deadline = time.monotonic() + wait

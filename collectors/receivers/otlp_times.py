@@ -87,7 +87,7 @@ def check_days(times: Times, window: Window) -> None:
 
 
 def judge(signal: str, message: Any, window: Window) -> Judged:
-    """Mend the times of a decoded request where that can be done honestly, and take out the rows where it can't."""
+    """Repair the times of a decoded request where that can be done honestly, and take out the rows where it can't."""
     judged = Judged(window=window)
     match signal:
         case "traces":

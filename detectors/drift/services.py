@@ -76,7 +76,7 @@ class ServiceDrift:
         busy = np.bincount(code, np.where(calls > 0, calls * np.nan_to_num(mean), 0.0).sum(axis=1))
         for i, service in enumerate(services.tolist()):
             if total[i] <= 0:
-                continue  # silence is told elsewhere
+                continue  # silence is reported elsewhere
             self._update(service, "latency", math.log(max(busy[i] / total[i], 0.01)), now)
             self._update(service, "traffic", math.log(total[i]), now)
 

@@ -1,7 +1,7 @@
 """A latency distribution that changed its shape: a slow tail, or a slow half, behind a mean that hardly moved. Tickets.
 
 Idea: the logarithms of four quantiles of each operation (of the roll-up's t-digests), each against its own past, with
-the noise of so few requests beyond that quantile added. What is clear in two half minutes in a row is told, by the
+the noise of so few requests beyond that quantile added. What is clear in two half minutes in a row is reported, by the
 quantile that is clearest, beside the median. Where the mean's own detector fires for a service, that tells more and
 this is silent. Assumes some twenty requests in half a minute; operations with fewer are not judged. Cost: one query of
 the last minute every half minute, and (operations, buckets) arrays.
@@ -25,7 +25,7 @@ from watchkeeper.vocabulary import Finding, utc
 VERSION: Final = "1"
 STEP_S: Final = 30  # seconds in a bucket: so many requests make a quantile of an operation
 JUDGED: Final = 2  # buckets in a row
-WARM: Final = 8  # buckets of the past: four minutes, of which a spread can be told
+WARM: Final = 8  # buckets of the past: four minutes, enough for a spread
 LEAST_CALLS: Final = 20.0  # requests in a bucket: of twenty, one is beyond the 95th percentile
 CLEAR: Final = 4.5  # spreads
 TIMES: Final = 1.5  # as long as usual at least: what users notice of a slow tail

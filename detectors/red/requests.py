@@ -45,7 +45,7 @@ PRIOR_CALLS: Final = 50.0
 NEWS_SCORE: Final = 2.0  # taken off the score of errors that users can hardly feel
 NEWS_TIMES: Final = 2.0  # as many errors as usual are no news yet
 HIGHEST_RATE: Final = 0.9  # of errors that may be usual: an operation that always fails still has news
-SMALLEST_CHANCE: Final = 1e-30  # that is told apart: its score is 11.8
+SMALLEST_CHANCE: Final = 1e-30  # that is distinguished: its score is 11.8
 STEADY: Final = 0.9  # the share of its buckets in which a service had requests, before its silence is judged
 PIPELINE: Final = 0.2  # of all services' usual requests: with fewer, it is the pipeline that is silent
 LARGEST_SILENCE: Final = 6.0  # score of a silent bucket at most: two of them raise
@@ -221,7 +221,7 @@ class RedDetector:
         )
         total = calls.sum(axis=0)
         calm_total = np.median(total[:-JUDGED]) if total.size > JUDGED else 0.0
-        # When everything is silent, it is the pipeline: that is told elsewhere.
+        # When everything is silent, it is the pipeline: that is reported elsewhere.
         reporting = total[-JUDGED:] > PIPELINE * calm_total
         zero = (calls[:, -JUDGED:] == 0) & reporting[None, :]
         expected = np.sqrt(2.0 * np.maximum(usual, 0.0))[:, None]

@@ -60,7 +60,7 @@ class Change:
 
 
 class Drift:
-    """Watches the level and spread of one stream of numbers; a change is told once, then learned as the new normal.
+    """Watches the level and spread of one stream of numbers; a change is reported once, then learned as the new normal.
 
     Args:
         seed: of the draws between equal values.
@@ -155,7 +155,7 @@ class Drift:
             if total > BARS[kind]:
                 change = Change(kind=kind, evidence=total, since=self._count - self._began[kind])
                 self._forget()
-                self.waiting = "a change was told; its new normal is being learned"
+                self.waiting = "a change was reported; its new normal is being learned"
                 return change
         return None
 

@@ -44,7 +44,7 @@ class Slo:
 
 
 class _Mistakes:
-    """What is wrong in the files so far; told all at once."""
+    """What is wrong in the files so far; reported all at once."""
 
     def __init__(self) -> None:
         self._found: list[tuple[str, int, str]] = []
@@ -57,7 +57,7 @@ class _Mistakes:
     def add_file(self, path: Path, what: str) -> None:
         self._found.append((str(path), 0, what))
 
-    def tell(self) -> None:
+    def raise_if_any(self) -> None:
         if self._found:
             raise ConfigError("\n".join(text for *_, text in sorted(self._found)))
 
@@ -94,7 +94,7 @@ def read(paths: Iterable[Path]) -> tuple[Slo, ...]:
                     )
                     mistakes.add(document, ("metadata", "name"), words)
                 objectives.setdefault(slo.name, (slo, document))
-    mistakes.tell()
+    mistakes.raise_if_any()
     return tuple(slo for slo, _ in objectives.values())
 
 

@@ -1,7 +1,7 @@
 """The life of trained weights: a version is made of the labels there are, shadows, and serves once the gate lets it.
 
 Every step is recorded with its reasons in the same tables as the detectors' versions. There is no canary: a ranking
-wakes nobody, and each labelled incident compares a shadow with what serves.
+pages nobody, and each labelled incident compares a shadow with what serves.
 """
 
 from __future__ import annotations

@@ -127,7 +127,7 @@ class Watch:
         self._diagnosing = Diagnosing(telemetry, db, self.incidents, self._acting, self._causes, problems)
         self._edges: tuple[tuple[str, str], ...] = ()
         self._edges_read: float | None = None
-        self._readiness_told: float | None = None
+        self._readiness_recorded: float | None = None
         self._about_ourselves: list[Finding] = []
         self._outside: list[Finding] = []
         self._outside_is_over = False  # nothing fires, and the last round has cleared whatever did
@@ -263,9 +263,9 @@ class Watch:
         self._problems.solved("tick", "the call graph")
 
     def _tell_readiness(self) -> None:
-        if self._readiness_told is None or time.monotonic() - self._readiness_told > READINESS_EVERY_S:
+        if self._readiness_recorded is None or time.monotonic() - self._readiness_recorded > READINESS_EVERY_S:
             record_readiness(self._db, self._live.readiness())
-            self._readiness_told = time.monotonic()
+            self._readiness_recorded = time.monotonic()
 
 
 def _is_outside(finding: Finding) -> bool:

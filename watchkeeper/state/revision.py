@@ -1,4 +1,4 @@
-"""Which schema this code writes, told without Alembic: importing that takes longer than most commands."""
+"""Which schema this code writes, read without Alembic: importing that takes longer than most commands."""
 
 from __future__ import annotations
 
