@@ -3,8 +3,8 @@
 Idea: every series runs through the fast tier of `detectors.series` (level, trend, wave of the day, ranks), so that a
 score means the same in each; a series that scored rare and stays far out on that side, by more than a trifle, is
 raised. The clearest series of a service speaks for it, and the others are named: together they are one finding. A
-level that stays shifted is the new level after two minutes (the bank adapts), so it is reported once. A jump by a factor
-between units (ms to s, bytes to KiB) is not load but a changed unit, and becomes a drift ticket of its own.
+level that stays shifted is the new level after two minutes (the bank adapts), so it is reported once. A jump by a
+factor between units (ms to s, bytes to KiB) is not load but a changed unit, and becomes a drift ticket of its own.
 
 Assumes a value every bucket or so; what reports less often than every other bucket is followed and not raised. Fails
 on waves that are neither daily nor slow. Cost: about 0.2 µs a series and bucket.
