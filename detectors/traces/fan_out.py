@@ -3,9 +3,9 @@
 Idea: for each call edge, calls over the requests that its caller answered. The last minute against the minutes
 before: reported where it changed at least twofold, in both halves of the minute, by more than those minutes differ
 among themselves and by more than chance. Reported until the new ratio has become a good part of the past. Traffic by
-itself changes nothing, for it is on both sides of the ratio. Assumes callers that answer requests; what works off a schedule
-has none and is not judged. A new mix of a caller's operations changes the ratio as well. Cost: one (edges, buckets)
-array.
+itself changes nothing, for it is on both sides of the ratio. Assumes callers that answer requests; what works off a
+schedule has none and is not judged. A new mix of a caller's operations changes the ratio as well. Cost: one (edges,
+buckets) array.
 """
 
 from __future__ import annotations
