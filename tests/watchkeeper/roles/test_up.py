@@ -194,6 +194,7 @@ def test_a_second_up_is_told_who_is_first_and_a_start_can_be_stopped(config: Con
         assert second.returncode == 1
         assert f"`watchkeeper up` is already running on {config.data_dir} (pid {first.pid})" in second.stderr
         assert "Traceback" not in second.stderr
+        until((config.data_dir / "state.db").exists)  # the next one, which a role makes while the others still start
     finally:
         first.send_signal(signal.SIGINT)
     assert first.wait(120) == 0
