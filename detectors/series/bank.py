@@ -200,8 +200,9 @@ class SeriesBank:
         known = np.isfinite(given)
         value = np.where(known, given, 0.0)
         if self._counter.any():
-            step = np.where(value < self._before, value, value - self._before)
-            rate = step / np.maximum(at - self._before_at, 1e-9)
+            with np.errstate(over="ignore"):  # what becomes infinite is the largest number below
+                step = np.where(value < self._before, value, value - self._before)
+                rate = step / np.maximum(at - self._before_at, 1e-9)
             value = np.where(self._counter, np.nan_to_num(rate), value)
             judged = known & ~(self._counter & np.isnan(self._before))
             np.copyto(self._before, given, where=known)

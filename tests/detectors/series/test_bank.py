@@ -119,6 +119,14 @@ def test_any_numbers_give_scores_between_0_and_1(rows: list[list[float]]) -> Non
     assert ((after >= 0) & (after <= 1)).all()
 
 
+def test_a_counter_at_the_end_of_its_range_gives_scores_between_0_and_1() -> None:
+    """The step between two of the largest numbers is more than a double holds."""
+    largest = float(np.finfo(np.float64).max)
+    for rows in ([[0.0], [largest], [0.0], [-1e292]], [[-largest], [largest], [-largest]]):
+        scores = fed(SeriesBank(1, counters=np.array([True])), np.array(rows))
+        assert ((scores >= 0) & (scores <= 1)).all()
+
+
 def test_new_series_join_and_old_ones_keep_what_they_know() -> None:
     """Growing leaves earlier series' scores as they were."""
     noise = np.random.default_rng(6).normal(size=(80, 1))
