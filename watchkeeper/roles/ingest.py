@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import structlog
+import uvloop
 
 from collectors.ingest import EDGES, LOADER, Hooks, Ingest
 from watchkeeper.config import Config
@@ -50,5 +51,12 @@ def _run(life: Life) -> None:
         life.heart.expect(loop, times * config.roles.hung_after_s)
     ingest.start_loading()
     structlog.get_logger().info("ingest.sources", names=ingest.source_names)
-    serve(life, ingest.http, http, grace_s=GRACE_S, on_ready=lambda port: listening("otlp_http", port))
+    serve(
+        life,
+        ingest.http,
+        http,
+        grace_s=GRACE_S,
+        on_ready=lambda port: listening("otlp_http", port),
+        run=uvloop.run,
+    )
     structlog.get_logger().info("ingest.closed", backlog_bytes=ingest.stop())

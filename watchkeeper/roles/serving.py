@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import structlog
 import uvicorn
-import uvloop
 
 from watchkeeper.asgi.connections import MOST_CONNECTIONS, BoundedHttp
 from watchkeeper.errors import WatchkeeperError
@@ -39,15 +38,17 @@ def serve(
     *,
     grace_s: int = 3,
     on_ready: Callable[[int], None] | None = None,
+    run: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run,
 ) -> None:
     """Serve `app` on `listener` as the role that lives here, until SIGTERM or SIGINT.
 
     Args:
         grace_s: what requests in progress have at the end.
         on_ready: is called with the port when it is served; by default the port is announced as `http`.
+        run: the event loop. uvloop's is faster, but an answer to somebody who hung up is a traceback in it.
     """
     announce = on_ready or (lambda port: ready.announce(life.config, life.role, {"http": port}))
-    uvloop.run(_serve(life, app, listener, grace_s, announce))
+    run(_serve(life, app, listener, grace_s, announce))
 
 
 async def _serve(life: Life, app: Any, listener: socket.socket, grace_s: int, announce: Callable[[int], None]) -> None:
