@@ -8,6 +8,7 @@ from dash.fingerprint import check_fingerprint
 from fastapi import FastAPI
 
 from dashboard import commands, shell
+from dashboard.components.attempts import DEFECT
 from dashboard.dialogs import approve, direct, reopen, resolve
 from dashboard.reads.sources import Sources
 from dashboard.registry import Pages
@@ -79,11 +80,10 @@ def _log_callback_error(error: Exception) -> None:
     """Show the error as a notification; the page stays as it was. A defect is logged with its traceback."""
     if isinstance(error, WatchkeeperError):
         structlog.get_logger().warning("dashboard.callback_refused", error=error.message)
-        message = error.message
+        notice = commands.failed(error)
     else:
         structlog.get_logger().error("dashboard.callback_failed", error=repr(error), exc_info=error)
-        message = "This is a defect in the dashboard. The web role's log has the traceback."
-    notice = commands.Notice(title="Command failed", message=message, good=False)
+        notice = commands.Notice(title="Command failed", message=DEFECT, good=False)
     set_props("notices", {"sendNotifications": notice.shown()})
 
 

@@ -47,17 +47,17 @@ def renderer(pages: Pages, sources: Sources, who: Who) -> Callable[..., Any]:
         opened = pages.open(view.path)
         with RENDERED.labels(page=opened.name).time():
             shown = rendered(opened, PageRequest(sources=sources, view=view, viewer=reader, argument=opened.argument))
-        choices, open_incidents = _search_choices(pages, sources, view)
         now = {
             "at": at,
             "title": page_text(opened.title, 100),
             "nav": opened.page.marked,
-            "open": open_incidents,
+            "open": _open_incidents(sources),
             "share": view.frozen(reader.now),
         }
         if refreshed:
             return no_update, {"at": at, "tree": shown}, now, _session(who()), no_update, no_update, no_update
         ranges, chosen = range_choices(view, reader)
+        choices = _search_choices(pages, sources, view)
         return shown, no_update, now, _session(who()), choices, ranges, chosen
 
     return render
@@ -83,16 +83,21 @@ def range_choices(view: View, reader: Viewer) -> tuple[list[dict[str, str]], str
     return [{"value": "fixed", "label": f"{first} – {window.end.astimezone(reader.zone):%H:%M}"}, *choices], "fixed"
 
 
-def _search_choices(pages: Pages, sources: Sources, view: View) -> tuple[list[dict[str, Any]], int]:
-    """What the search offers, and how many incidents are open. A failing source leaves its part out."""
-    groups: list[dict[str, Any]] = []
-    open_incidents = 0
+def _open_incidents(sources: Sources) -> int:
+    """How many of the newest incidents are open; 0 if the database cannot be read, which the page shows itself."""
     try:
-        incidents = sources.records.newest()
-        open_incidents = sum(incident.is_open for incident in incidents)
+        return sum(incident.is_open for incident in sources.records.newest())
+    except WatchkeeperError:
+        return 0
+
+
+def _search_choices(pages: Pages, sources: Sources, view: View) -> list[dict[str, Any]]:
+    """What the search offers. A failing source leaves its part out."""
+    groups: list[dict[str, Any]] = []
+    try:
         items = [
             {"value": incident_path(i.id), "label": page_text(f"{i.title} · {cause_text(i)} · {i.id}", 300)}
-            for i in incidents[:60]
+            for i in sources.records.newest()[:60]
         ]
         groups.append({"group": "Incidents", "items": items})
     except WatchkeeperError:
@@ -105,4 +110,4 @@ def _search_choices(pages: Pages, sources: Sources, view: View) -> tuple[list[di
         pass
     items = [{"value": page.path, "label": seen_name(page.title)} for page in pages.navigation]
     groups.append({"group": "Pages", "items": items})
-    return groups, open_incidents
+    return groups

@@ -27,6 +27,7 @@ RANGES: dict[str, int] = {
 DEFAULT_RANGE = "30m"
 LONGEST = timedelta(days=31)
 BUCKETS = 120
+NOW_S = 120.0  # of a window, what counts as now
 _STEPS = (5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600)
 
 
@@ -114,6 +115,11 @@ def parse(path: str | None, search: str | None) -> View:
 def floor_5s(now: datetime) -> datetime:
     """The last whole five seconds: the store's buckets are that long."""
     return datetime.fromtimestamp(int(now.timestamp()) // 5 * 5, UTC)
+
+
+def lately(window: Window) -> Window:
+    """The end of a window, for what flows now: not the mean over the whole range."""
+    return Window.last(min(window.seconds, NOW_S), until=window.end)
 
 
 def step_for(window: Window) -> int:

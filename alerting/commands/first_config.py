@@ -15,7 +15,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from watchkeeper.config import IngestConfig, SlackConfig, SlackStandInConfig, StoreConfig, WebConfig, is_loopback
-from watchkeeper.config_values import zone
+from watchkeeper.config_values import bracketed, zone
 
 LOCALTIME: Final = Path("/etc/localtime")
 
@@ -79,7 +79,7 @@ def exporter_settings(answers: Answers) -> tuple[str, ...]:
     """The environment of any OpenTelemetry exporter that sends here."""
     host = answers.listen if is_loopback(answers.listen) else "THIS-MACHINE"
     lines = [
-        f"export OTEL_EXPORTER_OTLP_ENDPOINT=http://{f'[{host}]' if ':' in host else host}:{answers.ports.otlp_http}",
+        f"export OTEL_EXPORTER_OTLP_ENDPOINT=http://{bracketed(host)}:{answers.ports.otlp_http}",
         "export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
     ]
     if answers.token:

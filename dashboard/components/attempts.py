@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 import structlog
 from dash import html
 
 from dashboard.components.elements import Part, trouble
 from watchkeeper.errors import WatchkeeperError
+
+DEFECT: Final = "This is a defect in the dashboard. The web role's log has the traceback."
 
 
 def attempt(what: str, draw: Callable[[], Part]) -> Part:
@@ -22,4 +25,4 @@ def attempt(what: str, draw: Callable[[], Part]) -> Part:
         return trouble(what, error.message)
     except Exception:  # noqa: BLE001 - one part that fails must not take the incidents off the screen
         structlog.get_logger().exception("dashboard.part_failed", part=what)
-        return trouble(what, "This is a defect in the dashboard. The web role's log has the traceback.")
+        return trouble(what, DEFECT)

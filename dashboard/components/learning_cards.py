@@ -96,7 +96,7 @@ def suppressed_findings(sources: Sources, viewer: Viewer) -> Part:
     return card("Suppressed", shown, aside=count(len(findings), "finding"))
 
 
-def track_records(sources: Sources, viewer: Viewer) -> Part:  # noqa: ARG001 - every part of a page has one signature
+def track_records(sources: Sources) -> Part:
     """How often each detector was right on each service, with its 95 % interval."""
     records = all_records(sources.records.labelled())
     if not records:
@@ -126,7 +126,7 @@ def track_records(sources: Sources, viewer: Viewer) -> Part:  # noqa: ARG001 - e
     )
 
 
-def fairness(sources: Sources, viewer: Viewer) -> Part:  # noqa: ARG001
+def fairness(sources: Sources) -> Part:
     """Shares of false pages and of misses by service, team and shift."""
     examples = sources.records.labelled()
     if not examples:

@@ -15,18 +15,14 @@ from dashboard.palette import Palette
 from dashboard.reads.fleet import Member
 from dashboard.reads.health import MARKS, MEANINGS, WORST_FIRST
 from dashboard.reads.sources import Sources
-from dashboard.urls import View
+from dashboard.urls import View, lately
 from dashboard.viewer import Viewer
-from watchkeeper.vocabulary import Window
-
-NOW_S = 120.0
 
 
 def service_map(sources: Sources, members: Mapping[str, Member], view: View, viewer: Viewer) -> Part:
     """Every service and its calls; the color of an edge shows what flows now."""
     window = view.window(viewer.now)
-    # What flows now colours the map, not the mean over the whole range.
-    near = Window.last(min(window.seconds, NOW_S), until=window.end)
+    near = lately(window)
     calls = sources.traffic.calls(near) or sources.traffic.calls(window)
     health = {name: member.health for name, member in members.items()}
     elements = topology(calls, health, viewer.palette, view.service, downward=viewer.narrow)

@@ -18,12 +18,11 @@ from dashboard.figures.red import red_figure
 from dashboard.figures.topology import Call
 from dashboard.reads.fleet import Member
 from dashboard.reads.sources import Sources
-from dashboard.urls import View, trace_path
+from dashboard.urls import View, lately, trace_path
 from dashboard.viewer import Viewer
 from detectors.learning.track_record import all_records
 from watchkeeper.vocabulary import ChangeEvent, Window
 
-NOW_S = 120.0
 STAGES = {
     "learning": ("learning", "unknown", "?"),
     "level": ("level baseline ready", "ok", "◐"),
@@ -111,8 +110,7 @@ def _changes(changes: Sequence[ChangeEvent], viewer: Viewer) -> Part:
 
 
 def _neighbours(sources: Sources, name: str, window: Window, view: View) -> Part:
-    near = Window.last(min(window.seconds, NOW_S), until=window.end)
-    calls = sources.traffic.calls(near)
+    calls = sources.traffic.calls(lately(window))
 
     def names(pairs: list[tuple[str, str]]) -> Part:
         parts: list[Part] = []

@@ -38,12 +38,16 @@ def buttons(command: Name) -> Input:
     return Input({"command": command, "incident": ALL, "version": ALL, "seen": ALL}, "n_clicks")
 
 
+def pressed_id(clicks: Sequence[int | None]) -> Any:
+    """The id of the button that was pressed; None if the page was only drawn again."""
+    button = ctx.triggered_id
+    return button if button and any(clicks) and ctx.triggered[0]["value"] else None
+
+
 def pressed(command: Name, clicks: Sequence[int | None]) -> Pressed | None:
     """The button of `command` that was pressed; None if the page was only drawn again."""
-    button = ctx.triggered_id
-    if not button or not any(clicks) or not ctx.triggered[0]["value"]:
-        return None
-    if button["command"] != command or not isinstance(button["incident"], str):
+    button = pressed_id(clicks)
+    if button is None or button["command"] != command or not isinstance(button["incident"], str):
         return None  # no button of ours
     return Pressed(
         command=command,

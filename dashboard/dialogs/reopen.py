@@ -7,12 +7,12 @@ from uuid import uuid4
 
 import dash_mantine_components as dmc
 import structlog
-from dash import ALL, Input, Output, State, ctx, html, no_update
+from dash import ALL, Input, Output, State, html, no_update
 
 from dashboard.commands import NOT_SIGNED_IN, Notice, failed
 from dashboard.components.elements import Part
 from dashboard.components.escaping import inert
-from dashboard.dialogs.pressed import closing, notices, refresh
+from dashboard.dialogs.pressed import closing, notices, pressed_id, refresh
 from dashboard.reads.sources import Sources
 from dashboard.wiring import Wiring
 from detectors.learning.suppression import find, reopen
@@ -70,8 +70,8 @@ def connect(wiring: Wiring) -> None:
     """Add the callbacks of the button and of the dialog."""
 
     def opened(clicks: list[int | None]) -> Any:
-        button = ctx.triggered_id
-        if not button or not any(clicks) or not ctx.triggered[0]["value"] or not isinstance(button["reopen"], str):
+        button = pressed_id(clicks)
+        if button is None or not isinstance(button["reopen"], str):
             return (no_update,) * 4  # the page was drawn again; nobody pressed anything
         if wiring.who() is None:
             return NOT_SIGNED_IN.shown(), no_update, no_update, no_update

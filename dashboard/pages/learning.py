@@ -41,7 +41,7 @@ def render(request: PageRequest) -> Part:
                     [
                         attempt("The serving version", lambda: deciding(sources, viewer)),
                         attempt("The suppressed findings", lambda: suppressed_findings(sources, viewer)),
-                        attempt("The track record", lambda: track_records(sources, viewer)),
+                        attempt("The track record", lambda: track_records(sources)),
                         attempt("The labels", lambda: _labels(sources, viewer)),
                         attempt("The models", lambda: _models(sources, viewer)),
                     ],
@@ -51,7 +51,7 @@ def render(request: PageRequest) -> Part:
                     [
                         attempt("The labels by source", lambda: _record(sources)),
                         attempt("The accuracy of diagnoses", lambda: diagnosis_accuracy(sources)),
-                        attempt("The fairness", lambda: fairness(sources, viewer)),
+                        attempt("The fairness", lambda: fairness(sources)),
                     ],
                     className="narrow",
                 ),

@@ -9,7 +9,7 @@ from itertools import pairwise
 from dash import html
 
 from alerting.oncall.escalation import person_at
-from alerting.oncall.schedule import Override, Shift, stored_overrides
+from alerting.oncall.schedule import Override, Shift
 from dashboard.components.attempts import attempt
 from dashboard.components.elements import Part, card, empty, moment, pill, plot, table
 from dashboard.components.wording import ago, count, zone_named
@@ -43,7 +43,7 @@ def render(request: PageRequest) -> Part:
                 html.Div(
                     [
                         attempt("The handoffs", lambda: _handoffs(sources, window, viewer)),
-                        attempt("The overrides", lambda: _overrides(stored_overrides(sources.db), sources, viewer)),
+                        attempt("The overrides", lambda: _overrides(sources.records.overrides(), sources, viewer)),
                     ],
                     className="wide",
                 ),
@@ -71,7 +71,7 @@ def _now(duty: Duty, sources: Sources, viewer: Viewer) -> Part:
             html.Span(duty.name, className="duty-name"),
             html.Span(
                 [
-                    pill({"gap": "gap"}.get(duty.source, duty.source), tone),
+                    pill(duty.source, tone),
                     " ",
                     html.Span(["until ", moment(duty.until, viewer, seconds=False), f", {ago(duty.until, viewer.now)}"])
                     if duty.until
@@ -142,7 +142,7 @@ def _holder(shift: Shift) -> str:
 
 
 def _chain(sources: Sources, now: datetime) -> Part:
-    overrides = stored_overrides(sources.db)
+    overrides = sources.records.overrides()
     steps = []
     for number, step in enumerate(sources.config.oncall.escalation):
         person = person_at(sources.config.oncall, number, now, overrides)
@@ -207,7 +207,6 @@ def _gaps(sources: Sources, window: Window, viewer: Viewer) -> Part:
 
 
 def _overrides(overrides: Sequence[Override], sources: Sources, viewer: Viewer) -> Part:
-    names = {p.id: p.name for p in sources.config.oncall.people}
     coming = [o for o in overrides if o.end > viewer.now]
     if not coming:
         return card(
@@ -221,7 +220,7 @@ def _overrides(overrides: Sequence[Override], sources: Sources, viewer: Viewer) 
         html.Tr(
             [
                 html.Th(o.schedule, scope="row"),
-                html.Td(html.Strong(names.get(o.person, o.person))),
+                html.Td(html.Strong(sources.people.get(o.person, o.person))),
                 html.Td(moment(o.start, viewer, seconds=False)),
                 html.Td(moment(o.end, viewer, seconds=False)),
                 html.Td(o.author or "–"),

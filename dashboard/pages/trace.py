@@ -26,11 +26,11 @@ def render(request: PageRequest) -> Part:
         days = f"{request.sources.config.store.retention_days:g} days"
         advice = f"It keeps traces for {days}. This trace may be older, or it was not sampled."
         return [html.H1("No such trace"), empty(f"The store has no span of trace {trace_id}", advice)]
-    return [_head(trace_id, spans, request.viewer), _calls(spans, request), _logs(request)]
-
-
-def _head(trace_id: str, spans: Sequence[Mapping[str, Any]], viewer: Viewer) -> Part:
     shown = steps(spans)
+    return [_head(trace_id, shown, spans, request.viewer), _calls(shown, spans, request), _logs(request)]
+
+
+def _head(trace_id: str, shown: Sequence[Step], spans: Sequence[Mapping[str, Any]], viewer: Viewer) -> Part:
     failed = sum(step.failed for step in shown)
     started = min(span["timestamp"] for span in spans)
     words = [
@@ -42,8 +42,7 @@ def _head(trace_id: str, spans: Sequence[Mapping[str, Any]], viewer: Viewer) -> 
     return html.Div([title, html.Div(words, className="line")])
 
 
-def _calls(spans: Sequence[Mapping[str, Any]], request: PageRequest) -> Part:
-    shown = steps(spans)
+def _calls(shown: Sequence[Step], spans: Sequence[Mapping[str, Any]], request: PageRequest) -> Part:
     palette = request.viewer.palette
     services = sorted({step.service for step in shown})
     colours = {name: palette.people[i % len(palette.people)] for i, name in enumerate(services)}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from alerting.oncall.schedule import Shift, final_schedule, stored_overrides
+from alerting.oncall.schedule import Shift, final_schedule
 from dashboard.reads.sources import Sources
 from watchkeeper.vocabulary import Window
 
@@ -25,7 +25,7 @@ class Duty:
 
 def shifts(sources: Sources, schedule_id: str, window: Window) -> Sequence[Shift]:
     """The final schedule: rotations, overrides and fallback, neighbours of the same kind joined."""
-    overrides = stored_overrides(sources.db)
+    overrides = sources.records.overrides()
     joined: list[Shift] = []
     for shift in final_schedule(sources.config.oncall, schedule_id, window, overrides):
         last = joined[-1] if joined else None

@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from alerting.incidents.commands import Incidents
 from alerting.incidents.machine import Incident
+from alerting.oncall.schedule import Override, stored_overrides
 from dashboard.reads.cache import Cache
 from detectors.learning.examples import Example, examples
 from detectors.learning.suppression import Reopening, SuppressedFinding, reopenings, suppressed_findings
@@ -61,6 +62,10 @@ class RecordReads:
             return sorted(changes_between(self._db, window), key=lambda c: c.at, reverse=True)
 
         return self._cache.get(("changes", window), load)
+
+    def overrides(self) -> tuple[Override, ...]:
+        """Every override of the on-call schedules."""
+        return self._cache.get("overrides", lambda: stored_overrides(self._db))
 
     def postmortem(self, incident_id: str) -> str:
         """The stored draft, as Markdown; empty if there is none."""

@@ -28,6 +28,7 @@ import psutil
 import structlog
 
 from alerting.channels.slack.standin.app import StandIn
+from alerting.channels.slack.standin.served import serving
 from alerting.incidents.commands import Incidents
 from collectors.ingest_log.segments import IngestLog
 from collectors.receivers.http import HttpPort
@@ -40,7 +41,7 @@ from collectors.webhooks.alertmanager import AlertmanagerWebhook
 from collectors.webhooks.changes import ChangeEvents
 from dashboard.web.credentials import fingerprints
 from dashboard.web.session import COOKIE, Sessions
-from tests.alerting.channels.slack.running_site import PEOPLE, PROPOSAL, diagnosis, finding, serving
+from tests.alerting.channels.slack.running_site import PEOPLE, PROPOSAL, diagnosis, finding
 from tests.fuzz.doors import Doors, Payload
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config, OnCallConfig, SlackConfig, SlackStandInConfig, StateConfig

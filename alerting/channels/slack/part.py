@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import re
 import socket
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
-
-import uvicorn
 
 from alerting.channels.channel import ChannelContext, ChannelPart, Trial
 from alerting.channels.slack.channel import SlackChannel
@@ -52,6 +48,7 @@ def _describe(config: Config) -> str:
 def _trial(folder: Path) -> Iterator[Trial]:
     """The stand-in, served on loopback for as long as the trial lasts."""
     from alerting.channels.slack.standin.app import StandIn
+    from alerting.channels.slack.standin.served import serving
     from alerting.channels.slack.standin.troubles import Trouble
 
     listener = socket.create_server(("127.0.0.1", 0))
@@ -60,11 +57,6 @@ def _trial(folder: Path) -> Iterator[Trial]:
     slack = SlackConfig(token_env=UNSET, stand_in=SlackStandInConfig(port=port))
     config = Config(data_dir=folder, slack=slack)
     stand_in = StandIn(config, lambda: "http://127.0.0.1:9/")
-    server = uvicorn.Server(uvicorn.Config(stand_in.application(), log_level="warning", lifespan="off"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.005)
 
     def shown() -> list[str]:
         board = stand_in.workspace
@@ -84,12 +76,11 @@ def _trial(folder: Path) -> Iterator[Trial]:
 
     context = ChannelContext(settings={}, config=config, problems=Problems(None))
     try:
-        yield Trial(
-            open=lambda: _open(context), address=config.oncall.people[0].address("slack"), shown=shown, away=away
-        )
+        with serving(stand_in.application(), listener):
+            yield Trial(
+                open=lambda: _open(context), address=config.oncall.people[0].address("slack"), shown=shown, away=away
+            )
     finally:
-        server.should_exit = True
-        thread.join(10)
         stand_in.workspace.close()
 
 

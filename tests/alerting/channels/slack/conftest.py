@@ -11,8 +11,9 @@ import pytest
 
 from alerting.channels.slack.channel import SlackChannel
 from alerting.channels.slack.standin.app import StandIn
+from alerting.channels.slack.standin.served import serving
 from alerting.incidents.commands import Incidents
-from tests.alerting.channels.slack.running_site import PEOPLE, Site, serving
+from tests.alerting.channels.slack.running_site import PEOPLE, Site
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config, OnCallConfig, SlackConfig, SlackStandInConfig, WebConfig
 from watchkeeper.roles.web import build

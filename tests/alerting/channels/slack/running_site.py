@@ -5,18 +5,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import socket
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import httpx
-import uvicorn
 
 from alerting.channels.slack.standin.app import StandIn
 from alerting.incidents.commands import Incidents
@@ -32,21 +28,6 @@ PEOPLE = (
     PersonConfig(id="oncall", name="Ana", addresses={"slack": "UANA"}),
     PersonConfig(id="ben", name="Ben", addresses={"slack": "UBEN"}),
 )
-
-
-@contextmanager
-def serving(app: Any, listener: socket.socket) -> Iterator[None]:
-    """Serve an application in a thread until the block ends."""
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.005)
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        thread.join(10)
 
 
 def finding(service: str = "payments", **changes: Any) -> Finding:

@@ -17,8 +17,9 @@ from alerting.channels.channel import Message
 from alerting.channels.slack.channel import SlackChannel
 from alerting.channels.slack.events import SlackEvents
 from alerting.channels.slack.standin.limits import RateLimits
+from alerting.channels.slack.standin.served import serving
 from alerting.incidents.commands import Incidents
-from tests.alerting.channels.slack.running_site import Site, finding, form, pressed, serving
+from tests.alerting.channels.slack.running_site import Site, finding, form, pressed
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config, PersonConfig
 from watchkeeper.problems import Problems

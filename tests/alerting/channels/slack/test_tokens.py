@@ -14,11 +14,12 @@ import httpx
 import pytest
 from starlette.responses import Response
 
+from alerting.channels.slack.standin.served import serving
 from alerting.incidents.commands import Incidents
 from dashboard.web.credentials import fingerprint
 from dashboard.web.session import Sessions
 from dashboard.web.throttle import FREE, LONGEST_S, MOST, MOST_WAITING, Slowing
-from tests.alerting.channels.slack.running_site import PEOPLE, finding, serving
+from tests.alerting.channels.slack.running_site import PEOPLE, finding
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config, OnCallConfig, TokenConfig, WebConfig
 from watchkeeper.roles.web import build
