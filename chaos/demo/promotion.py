@@ -15,7 +15,7 @@ from watchkeeper.clock import SystemClock
 from watchkeeper.config import GateConfig
 from watchkeeper.errors import StateError
 from watchkeeper.state.database import Database
-from watchkeeper.state.models import at_stage, promotion_records, versions
+from watchkeeper.state.models import at_stage, promotion_records, version_of, versions
 from watchkeeper.vocabulary import Finding
 
 OPERATOR: Final = "operator"
@@ -63,7 +63,7 @@ class Operator:
                 break
         version = _candidate(self._db)
         for _ in self._patience.every(1.0, self._rules.shadow_s + self._rules.canary_s + GATE_WITHIN_S):
-            if not version or registry.find(self._db, version).stage == "serving":
+            if not version or version_of(self._db, registry.NAME, version).stage == "serving":
                 break
             try:
                 to, _ = registry.promote(

@@ -31,7 +31,7 @@ from watchkeeper.state.changes import changes_between
 from watchkeeper.state.database import Database
 from watchkeeper.state.insert import upsert
 from watchkeeper.state.labels import labels
-from watchkeeper.state.models import ModelVersion, at_stage, put_model, stage, versions
+from watchkeeper.state.models import ModelVersion, at_stage, put_model, rolled_back, stage, versions
 from watchkeeper.state.schema import shadow_verdicts
 from watchkeeper.vocabulary import ChangeEvent, Finding, Label, Window
 
@@ -213,7 +213,7 @@ class Learner:
         if canary and (refused := self._verdict(canary, known, now).refused):
             self._retire(canary, f"the gate refuses what it does as a canary: {'; '.join(refused)}", now)
             return
-        if not self._settings.automatic or registry.rolled_back(self._db):
+        if not self._settings.automatic or rolled_back(self._db, registry.NAME):
             return
         rules = self._settings.gate
         # What takes long is asked last: time first, then the labels, then all of it once more in the promotion.

@@ -13,9 +13,18 @@ from detectors.learning.gate import Pages, Verdict, cross_validated, judge
 from detectors.learning.model import BUILT_IN, LearnedModel
 from detectors.learning.train import train
 from watchkeeper.config import GateConfig
-from watchkeeper.errors import NotFound, StateError
+from watchkeeper.errors import StateError
 from watchkeeper.state.database import Database
-from watchkeeper.state.models import DETECTORS, ModelVersion, Stage, at_stage, promotion_records, stage, versions
+from watchkeeper.state.models import (
+    DETECTORS,
+    ModelVersion,
+    Stage,
+    at_stage,
+    promotion_records,
+    served_before,
+    stage,
+    version_of,
+)
 
 NAME: Final = DETECTORS
 DEFAULT_RULES: Final = GateConfig()
@@ -38,18 +47,6 @@ def readable(version: ModelVersion | None) -> LearnedModel | None:
         return None
 
 
-def find(db: Database, version: int) -> ModelVersion:
-    """One version.
-
-    Raises:
-        NotFound: there is no such version.
-    """
-    for one in versions(db, NAME):
-        if one.version == version:
-            return one
-    raise NotFound(f"model {NAME} has no version {version}; see `watchkeeper model list`")
-
-
 def gate(
     db: Database,
     version: ModelVersion,
@@ -70,7 +67,7 @@ def gate(
         known,
         _pages(candidate, version, known),
         rules,
-        lambda example: deciding is None or example.at > learned_until(deciding),
+        lambda example: deciding is None or example.at > deciding.learned_until,
     )
     return replace(verdict, waiting=verdict.waiting + unmet_observation(db, version, now, rules, known))
 
@@ -78,18 +75,12 @@ def gate(
 def _pages(candidate: LearnedModel, version: ModelVersion, known: tuple[Example, ...]) -> Pages:
     """Whether a version pages for an example, without what it remembers of it."""
     fit = partial(train, guard=candidate.guard)
-    until = learned_until(version)
+    until = version.learned_until
     learned_from = [example for example in known if example.at <= until]
     if fit(learned_from).to_bytes() != candidate.to_bytes():
         return lambda example: candidate.pages(example.finding)  # not ours, or its labels have changed since
     remembered = cross_validated(learned_from, fit)
     return lambda example: remembered(example) if example.at <= until else candidate.pages(example.finding)
-
-
-def learned_until(version: ModelVersion) -> datetime:
-    """When the newest label was given that a version has learned from."""
-    last = version.lineage.get("last label")
-    return datetime.fromisoformat(last) if isinstance(last, str) else version.created_at
 
 
 def unmet_observation(
@@ -132,7 +123,7 @@ def promote(
         StateError: the gate refuses (and `force` was not given), the version serves already or is retired, or it
             cannot be read.
     """
-    model = find(db, version)
+    model = version_of(db, NAME, version)
     if model.stage == "serving":
         raise StateError(f"version {version} serves already")
     if model.stage == "retired" and not force:
@@ -175,24 +166,10 @@ def rollback(db: Database, *, actor: str, now: datetime, why: str = "") -> int:
         return serves
     if current is None:
         raise StateError("there is nothing to roll back to: the built-in settings serve, and no canary runs")
-    before = _served_before(db, current.version)
+    before = served_before(db, NAME, current.version)
     record["before"] = before
     if before:
         stage(db, NAME, before, "serving", actor=actor, now=now, record={**record, "rolled back": current.version})
     else:
         stage(db, NAME, current.version, "retired", actor=actor, now=now, record=record)
     return before
-
-
-def rolled_back(db: Database) -> bool:
-    """Whether the last word on what serves was a rollback: then nothing moves by itself until somebody promotes."""
-    moves = [one for one in promotion_records(db, NAME) if one.record.get("rollback") or one.stage != "retired"]
-    return bool(moves) and bool(moves[-1].record.get("rollback"))
-
-
-def _served_before(db: Database, version: int) -> int:
-    """What served when a version began to serve by promotion; 0 is the built-in one."""
-    for promotion in reversed(promotion_records(db, NAME)):
-        if promotion.version == version and promotion.stage == "serving" and not promotion.record.get("rollback"):
-            return int(promotion.record.get("before", 0))
-    return 0

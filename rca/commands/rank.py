@@ -30,17 +30,19 @@ def rank(
     ] = None,
 ) -> None:
     """Rank every candidate of every case of a pack. Notes on the data and progress go to stderr."""
+    from rca.engine import Engine
     from rca.packs.predict import predict_all
     from rca.packs.reader import Pack
-    from rca.registry import read_engine, read_evidence
+    from rca.registry import read_evidence
     from rca.weights import read_weights
 
     if field not in ("service", "instance", "commit"):
         raise typer.BadParameter("must be service, instance or commit", param_hint="--field")
     what = cast("Field", field)
     overrides = read_weights(weights) if weights else None
-    engine = read_engine(overrides)
-    for broken in read_evidence().broken:
+    registry = read_evidence()
+    engine = Engine(registry.values(), overrides)
+    for broken in registry.broken:
         print(f"the evidence {broken.name} of {broken.origin} is left out: {broken.reason}", file=sys.stderr)
     opened = Pack(pack)
     for problem in opened.problems:

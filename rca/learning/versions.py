@@ -19,10 +19,18 @@ from rca.learning.training import held_out, train
 from rca.weights import complete, known_only, parse, weight_of
 from watchkeeper.clock import Clock
 from watchkeeper.config import LearningConfig
-from watchkeeper.errors import DiagnosisError, NotFound, StateError
+from watchkeeper.errors import DiagnosisError, StateError
 from watchkeeper.state.database import Database
 from watchkeeper.state.diagnosis_verdicts import record_verdicts
-from watchkeeper.state.models import ModelVersion, at_stage, promotion_records, put_model, stage, versions
+from watchkeeper.state.models import (
+    ModelVersion,
+    at_stage,
+    put_model,
+    rolled_back,
+    served_before,
+    stage,
+    versions,
+)
 
 NAME: Final = "rca"  # of the model in the tables of models and promotions
 CODE: Final = "conditional logit 1"
@@ -41,16 +49,16 @@ class WeightsLearner:
         self._settings = settings or LearningConfig()
         self._logger = structlog.get_logger()
         self._judged: tuple[JudgedCase, ...] = ()
+        # Of these judged cases; a version's content never changes.
         self._verdicts: dict[tuple[int, int], Verdict] = {}
+        self._right_of: dict[int, dict[str, bool]] = {}
         self.unreadable = ""
 
     def run(self, judged: Sequence[JudgedCase]) -> Mapping[str, float]:
         """Train on new labels, record who is right, move on what earned it. Returns the weights that serve."""
-        now, known = self._clock.now(), tuple(judged)
-        if known != self._judged:
-            self._judged = known
-            self._verdicts.clear()
-            if known:
+        now = self._clock.now()
+        if self._take(judged):
+            if self._judged:
                 self._train(now)
             record_verdicts(self._db, self._right_by_version())
         self._move(now)
@@ -62,9 +70,18 @@ class WeightsLearner:
 
     def gate(self, version: ModelVersion, judged: Sequence[JudgedCase], now: datetime) -> Verdict:
         """Judge a version on every cause there is, and on how long it has shadowed."""
-        self._judged = tuple(judged)
+        self._take(judged)
         verdict = self._judge(version)
         return _with_waiting(verdict, self._unmet_observation(version, now))
+
+    def _take(self, judged: Sequence[JudgedCase]) -> bool:
+        """Go by these cases from now on; says whether they are others than before."""
+        if tuple(judged) == self._judged:
+            return False
+        self._judged = tuple(judged)
+        self._verdicts.clear()
+        self._right_of.clear()
+        return True
 
     def _train(self, now: datetime) -> None:
         cases = one_per_incident(self._judged)
@@ -95,7 +112,7 @@ class WeightsLearner:
     def _move(self, now: datetime) -> None:
         """Let the oldest shadow serve, if the gate lets it and nobody went back to an earlier version."""
         model = next(iter(versions(self._db, NAME, ("shadow",))), None)
-        if model is None or not self._judged or not self._settings.automatic or _rolled_back(self._db):
+        if model is None or not self._judged or not self._settings.automatic or rolled_back(self._db, NAME):
             return
         if self._unmet_observation(model, now) or not self._judge(model).passed:
             return
@@ -112,10 +129,16 @@ class WeightsLearner:
 
     def _right(self, model: ModelVersion | None) -> dict[str, bool]:
         """Incident → whether the version puts its cause first, without what it remembers of that incident."""
+        version = model.version if model else BUILT_IN
+        if version not in self._right_of:
+            self._right_of[version] = self._ranked_right(model)
+        return self._right_of[version]
+
+    def _ranked_right(self, model: ModelVersion | None) -> dict[str, bool]:
         cases = one_per_incident(self._judged)
         if model is None:
             return {case.id: case.right(self._shipped) for case in cases}
-        weights, until = self._weights(model), learned_until(model)
+        weights, until = self._weights(model), model.learned_until
         remembered = [case for case in cases if case.at is None or case.at <= until]
         right = held_out(remembered, self._shipped)
         return right | {case.id: case.right(weights) for case in cases if case.id not in right}
@@ -146,12 +169,6 @@ class WeightsLearner:
         return complete(self._shipped, weights)
 
 
-def learned_until(model: ModelVersion) -> datetime:
-    """When the newest label was given that a version has learned from."""
-    last = model.lineage.get("last label")
-    return datetime.fromisoformat(last) if isinstance(last, str) else model.created_at
-
-
 def promote(db: Database, version: int, *, verdict: Verdict, actor: str, now: datetime, why: str = "") -> None:
     """Let a version serve.
 
@@ -177,31 +194,13 @@ def rollback(db: Database, *, actor: str, now: datetime, why: str = "") -> int:
     current = at_stage(db, NAME, "serving")
     if current is None:
         raise StateError("there is nothing to roll back to: the shipped weights serve")
-    move = next(one for one in reversed(promotion_records(db, NAME)) if one.version == current.version)
-    before = int(move.record.get("before", BUILT_IN))
+    before = served_before(db, NAME, current.version)
     record = {"why": why or "rolled back", "rollback": True, "rolled back": current.version, "before": BUILT_IN}
     if before:
         stage(db, NAME, before, "serving", actor=actor, now=now, record=record)
     else:
         stage(db, NAME, current.version, "retired", actor=actor, now=now, record=record)
     return before
-
-
-def find(db: Database, version: int) -> ModelVersion:
-    """One version.
-
-    Raises:
-        NotFound: there is no such version.
-    """
-    for model in versions(db, NAME):
-        if model.version == version:
-            return model
-    raise NotFound(f"the weights have no version {version}; see `watchkeeper model list`")
-
-
-def _rolled_back(db: Database) -> bool:
-    moves = [move for move in promotion_records(db, NAME) if move.record.get("rollback") or move.stage == "serving"]
-    return bool(moves) and bool(moves[-1].record.get("rollback"))
 
 
 def _with_waiting(verdict: Verdict, waiting: tuple[str, ...]) -> Verdict:

@@ -10,14 +10,14 @@ import pytest
 
 from bench.rca_simulated import VARIANTS, incidents
 from rca.learning.judged import JudgedCase, judged_case
-from rca.learning.versions import BUILT_IN, NAME, WeightsLearner, find, promote, rollback
+from rca.learning.versions import BUILT_IN, NAME, WeightsLearner, promote, rollback
 from rca.registry import read_engine
 from watchkeeper.clock import FrozenClock
 from watchkeeper.config import GateConfig, LearningConfig
 from watchkeeper.errors import NotFound, StateError
 from watchkeeper.state.database import Database
 from watchkeeper.state.diagnosis_verdicts import accuracy_by_version
-from watchkeeper.state.models import at_stage, put_model, versions
+from watchkeeper.state.models import at_stage, put_model, version_of, versions
 
 ENGINE = read_engine()
 WRONG = {
@@ -62,7 +62,7 @@ def test_labels_become_weights_that_serve(db: Database, clock: FrozenClock, judg
     clock.advance(2)
     serving = learning.run(judged)
     assert serving["cpu"] > WRONG["cpu"]
-    assert find(db, model.version).stage == "serving"
+    assert version_of(db, NAME, model.version).stage == "serving"
     accuracy = accuracy_by_version(db)
     assert accuracy[BUILT_IN] == (sum(case.right(WRONG) for case in judged), len(judged))
     assert accuracy[model.version][0] >= accuracy[BUILT_IN][0] + 2
@@ -123,6 +123,17 @@ def test_rolled_back_weights_stay_so_until_somebody_promotes(
         rollback(db, actor="bob", now=clock.now())
 
 
+def test_each_rollback_goes_one_promotion_further_back(db: Database, clock: FrozenClock) -> None:
+    """The second serves what was there before the version that the first led to, not the shipped weights at once."""
+    learning = learner(db, clock)
+    for weight in (2, 3, 4):
+        model = put_model(db, NAME, f'{{"weights": {{"errors": {weight}.0}}}}'.encode(), {}, clock.now())
+        verdict = learning.gate(model, (), clock.now())
+        promote(db, model.version, verdict=verdict, actor="x", now=clock.now(), why="a test")
+    assert [rollback(db, actor="bob", now=clock.now()) for _ in range(3)] == [2, 1, BUILT_IN]
+    assert learning.serving() == WRONG
+
+
 def test_weights_that_cannot_be_read_do_not_serve(db: Database, clock: FrozenClock) -> None:
     """The shipped ones do, and the reason is there to report."""
     model = put_model(db, NAME, b"\xff{", {}, clock.now())
@@ -143,4 +154,4 @@ def test_a_weight_of_an_uninstalled_kind_is_nobodys(db: Database, clock: FrozenC
 def test_an_unknown_version_is_named(db: Database) -> None:
     """With where to look."""
     with pytest.raises(NotFound, match="no version 7"):
-        find(db, 7)
+        version_of(db, NAME, 7)

@@ -41,17 +41,18 @@ def promote(
     """Let trained weights rank suspects, if the gate lets them; with --why, although it refuses."""
     from alerting.incidents.commands import Incidents
     from rca.learning.causes import judged_causes
-    from rca.learning.versions import WeightsLearner, find
+    from rca.learning.versions import NAME, WeightsLearner
     from rca.learning.versions import promote as promote_version
     from rca.registry import read_engine
     from watchkeeper.clock import SystemClock
     from watchkeeper.config import load
     from watchkeeper.state.database import Database
     from watchkeeper.state.labels import labels
+    from watchkeeper.state.models import version_of
 
     tree, clock = load(config), SystemClock()
     db = Database.open(tree)
-    model = find(db, version)
+    model = version_of(db, NAME, version)
     shipped = read_engine().weights
     learner = WeightsLearner(db, clock, shipped, tree.learning)
     judged = judged_causes(Incidents(db, clock, tree.oncall), labels(db), shipped)

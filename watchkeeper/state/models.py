@@ -34,6 +34,12 @@ class ModelVersion:
     created_at: datetime
     stage: Stage
 
+    @property
+    def learned_until(self) -> datetime:
+        """When the newest label was given that the version has learned from."""
+        last = self.lineage.get("last label")
+        return datetime.fromisoformat(last) if isinstance(last, str) else self.created_at
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promotion:
@@ -117,6 +123,20 @@ def versions(
         return tuple(_version(row) for row in connection.execute(query))[::-1]
 
 
+def version_of(db: Database, name: str, version: int) -> ModelVersion:
+    """One version.
+
+    Raises:
+        NotFound: there is no such version.
+    """
+    with db.read() as connection:
+        chosen = (models.c.name == name) & (models.c.version == version)
+        row = connection.execute(select(models).where(chosen)).first()
+    if row is None:
+        raise NotFound(f"model {name} has no version {version}; see `watchkeeper model list`")
+    return _version(row)
+
+
 def at_stage(db: Database, name: str, wanted: Stage) -> ModelVersion | None:
     """The newest version at a stage."""
     return next(iter(versions(db, name, (wanted,), newest=1)), None)
@@ -160,3 +180,17 @@ def promotion_records(db: Database, name: str | None = None) -> tuple[Promotion,
             )
             for row in connection.execute(query)
         )
+
+
+def rolled_back(db: Database, name: str) -> bool:
+    """Whether the last word on what serves was a rollback: then nothing moves by itself until somebody promotes."""
+    moves = [move for move in promotion_records(db, name) if move.record.get("rollback") or move.stage != "retired"]
+    return bool(moves) and bool(moves[-1].record.get("rollback"))
+
+
+def served_before(db: Database, name: str, version: int) -> int:
+    """What served when a version began to serve by promotion; 0 is the built-in one."""
+    for move in reversed(promotion_records(db, name)):
+        if move.version == version and move.stage == "serving" and not move.record.get("rollback"):
+            return int(move.record.get("before", 0))
+    return 0

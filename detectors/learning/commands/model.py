@@ -23,7 +23,7 @@ from watchkeeper.config import Config, load
 from watchkeeper.errors import ConfigError, Conflict
 from watchkeeper.state.database import Database
 from watchkeeper.state.diagnosis_verdicts import accuracy_by_version
-from watchkeeper.state.models import ModelVersion, Promotion, promotion_records, versions
+from watchkeeper.state.models import DETECTORS, ModelVersion, Promotion, promotion_records, version_of, versions
 from watchkeeper.text import prose, seen_name
 from watchkeeper.vocabulary import Actor
 
@@ -87,7 +87,7 @@ def list_versions(config: ConfigPath = None, as_json: AsJson = False) -> None:
 def show(version: Version, config: ConfigPath = None, as_json: AsJson = False) -> None:
     """One version: what it learned, and what the gate says of it now."""
     tree, db = _open(config)
-    one = registry.find(db, version)
+    one = version_of(db, DETECTORS, version)
     learned = registry.load(one)
     verdict = registry.gate(db, one, SystemClock().now(), tree.learning.gate)
     if as_json:
@@ -109,7 +109,7 @@ def show(version: Version, config: ConfigPath = None, as_json: AsJson = False) -
 def record(config: ConfigPath = None, as_json: AsJson = False) -> None:
     """The promotion record: every change of stage, who or what made it, when, on which labels, by which numbers."""
     _, db = _open(config)
-    moves = promotion_records(db, registry.NAME)
+    moves = promotion_records(db, DETECTORS)
     if as_json:
         print(json.dumps([_move(one) for one in moves], indent=2))
         return
@@ -160,7 +160,7 @@ def train(config: ConfigPath = None, as_json: AsJson = False) -> None:
         print(json.dumps({"trained": None}) if as_json else "No labelled incident yet: nothing to learn from.")
         return
     Learner(db, SystemClock(), tree.learning).run(SystemClock().now())
-    newest = versions(db, registry.NAME)[-1]
+    newest = versions(db, DETECTORS)[-1]
     if as_json:
         print(json.dumps({"trained": newest.version, "stage": newest.stage}))
     else:
