@@ -20,7 +20,8 @@ def build_wheel(project: Path, into: Path) -> Path:
     """The wheel of a project, built with the tools that are installed here."""
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(into)]
     subprocess.run(command, cwd=project, check=True, capture_output=True)
-    return max(into.glob("*.whl"), key=lambda path: path.stat().st_mtime_ns)
+    (wheel,) = into.glob("*.whl")
+    return wheel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

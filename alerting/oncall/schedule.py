@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
-from icalendar import Calendar, Event
 from sqlalchemy import delete, select, update
 
 from alerting.oncall.turns import instant, local_start, turn_at
@@ -216,6 +215,8 @@ def to_ical(
     oncall: OnCallConfig, schedule_id: str, window: Window, overrides: Sequence[Override] = (), *, now: datetime
 ) -> bytes:
     """The final schedule as an iCalendar file, written at `now` (UTC)."""
+    from icalendar import Calendar, Event  # which every role and command about incidents would else load
+
     calendar = Calendar()
     calendar.add("prodid", "-//Watchkeeper//On call//EN")
     calendar.add("version", "2.0")

@@ -7,6 +7,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import files, packages_distributions
 from pathlib import Path
 
@@ -26,6 +27,7 @@ LOADED_BY_OTHERS = {
 BROUGHT_ALONG = {"pytest"}
 
 
+@cache
 def _declared() -> set[str]:
     """The distributions that pyproject.toml names for an installation."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -36,6 +38,7 @@ def _plain(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+@cache
 def _imported() -> dict[str, str]:
     """Every module of other distributions that the packages import, each with a place where they do."""
     modules: dict[str, str] = {}
@@ -68,17 +71,17 @@ def distributions() -> dict[str, str]:
     return owners
 
 
-_FILES: dict[str, set[str]] = {}
+@cache
+def _files_of(distribution: str) -> set[str]:
+    return {str(path) for path in files(distribution) or []}
 
 
 def _depth(distribution: str, module: str) -> int:
     """How many parts of a module's path a distribution has files of."""
-    if distribution not in _FILES:
-        _FILES[distribution] = {str(path) for path in files(distribution) or []}
     parts = module.split(".")
     for depth in range(len(parts), 1, -1):
         stem = "/".join(parts[:depth])
-        if _FILES[distribution] & {f"{stem}.py", f"{stem}/__init__.py"}:
+        if _files_of(distribution) & {f"{stem}.py", f"{stem}/__init__.py"}:
             return depth
     return 0
 

@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import tomllib
-import zipfile
 from collections import Counter
 from importlib import import_module
 from pathlib import Path
@@ -67,16 +66,6 @@ def test_no_module_has_a_vague_name() -> None:
 def test_no_module_shadows_the_standard_library() -> None:
     """A top-level module named like a standard one would be imported by strangers."""
     assert not set(PACKAGES) & set(sys.stdlib_module_names)
-
-
-@pytest.mark.slow
-def test_the_wheel_holds_exactly_the_spine_and_the_seven_rooms(tmp_path: Path) -> None:
-    """ADR 1: these eight names, and no other, at the top level."""
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    names = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
-    assert {name for name in names if not name.endswith(".dist-info")} == set(PACKAGES)
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import json
+import zipfile
+from pathlib import Path
 
 import pytest
 
 from tests.installed import ROOT, Installation, build_wheel
 
+PACKAGES = ("watchkeeper", "collectors", "detectors", "rca", "alerting", "dashboard", "runbooks", "chaos")
+
 pytestmark = [pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Watchkeeper's wheel."""
+    return build_wheel(ROOT, tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def installation(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installation:
     """Watchkeeper's wheel in a fresh environment."""
-    folder = tmp_path_factory.mktemp("installed")
-    return Installation.of(folder, build_wheel(ROOT, folder))
+    return Installation.of(tmp_path_factory.mktemp("installed"), wheel)
+
+
+def test_the_wheel_holds_exactly_the_spine_and_the_seven_rooms(wheel: Path) -> None:
+    """ADR 1: these eight names, and no other, at the top level."""
+    names = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
+    assert {name for name in names if not name.endswith(".dist-info")} == set(PACKAGES)
 
 
 def test_its_code_comes_from_the_wheel(installation: Installation) -> None:

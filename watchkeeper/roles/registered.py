@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from types import MappingProxyType
@@ -19,7 +19,7 @@ Use = Literal["yes", "no", "offline", "broken"]
 REGISTRIES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
         "source": ("collectors.registry", "sources"),
-        "detector": ("detectors.registry", "read_detectors"),
+        "detector": ("detectors.registry", "detectors"),
         "evidence": ("rca.registry", "read_evidence"),
         "channel": ("alerting.channels.registry", "channel_registry"),
         "step": ("runbooks.registry", "step_registry"),
@@ -50,17 +50,16 @@ def registry_of(kind: str) -> Registry[Any]:
     return registry
 
 
-def broken_parts() -> tuple[BrokenPart, ...]:
-    """The parts of every kind that cannot be loaded."""
-    return tuple(part for kind in REGISTRIES for part in registry_of(kind).broken)
+def broken_parts(*kinds: str) -> tuple[BrokenPart, ...]:
+    """The parts of these kinds that cannot be loaded; of every kind, if none is given."""
+    return tuple(part for kind in kinds or REGISTRIES for part in registry_of(kind).broken)
 
 
-def report_broken(problems: Problems, *kinds: str) -> None:
-    """Report the parts of these kinds that a role goes on without; what it reported before and is well now, is over."""
+def report_broken(problems: Problems, broken: Iterable[BrokenPart]) -> None:
+    """Report the parts that a role goes on without; what it reported before and is well now, is over."""
     problems.solved(LOOP)
-    for kind in kinds:
-        for part in registry_of(kind).broken if kind in REGISTRIES else ():
-            problems.report(LOOP, f"{kind} {part.name} of {part.origin}", part.reason)
+    for part in broken:
+        problems.report(LOOP, f"{part.kind} {part.name} of {part.origin}", part.reason)
 
 
 def listed_parts(config: Config, kind: str | None = None) -> Iterator[ListedPart]:

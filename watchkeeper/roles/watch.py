@@ -51,7 +51,7 @@ from watchkeeper.roles.lifecycle import Life, alive
 from watchkeeper.roles.loops import Job, Loops
 from watchkeeper.roles.paging import Paging, open_configured
 from watchkeeper.roles.readiness import missing, noted
-from watchkeeper.roles.registered import report_broken
+from watchkeeper.roles.registered import broken_parts, report_broken
 from watchkeeper.roles.state_file import back_up_and_report, look_after_as
 from watchkeeper.roles.telemetry import HealthServer, trace_role
 from watchkeeper.state.alerts import read_alerts
@@ -286,7 +286,7 @@ def _watch(life: Life) -> None:
     look_after_as(life)
     db = Database.open(config)
     heart.enter_phase("loading models and runbooks")
-    report_broken(life.problems, *PART_KINDS)
+    report_broken(life.problems, broken_parts(*PART_KINDS))
     telemetry = Reader.connect(config)
     telemetry.beat = lambda: heart.beat(threading.current_thread().name)
     watch = Watch(config, telemetry, db, life.problems)

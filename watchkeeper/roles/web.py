@@ -84,7 +84,7 @@ def build(config: Config, telemetry: Telemetry, db: Database, life: Life | None 
     )
     pages = read_pages()
     if life:
-        report_broken(life.problems, "page")
+        report_broken(life.problems, pages.broken)
     mount(app, sources, pages, who)
     app.middleware("http")(guard(config, sessions))
     app.add_middleware(

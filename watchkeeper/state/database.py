@@ -165,6 +165,11 @@ def _migrate(connection: Connection, shown: str) -> None:
         return
     if stored is not None and stored not in known_revisions():
         raise StateError(f"the state database {shown} cannot be opened: {newer(stored)}. Use that version, or newer.")
+    upgrade(connection)
+
+
+def upgrade(connection: Connection, revision: str = "head") -> None:
+    """Bring the schema to a revision, in the connection's transaction."""
     from alembic import command
     from alembic.config import Config as AlembicConfig
 
@@ -172,7 +177,7 @@ def _migrate(connection: Connection, shown: str) -> None:
     config.set_main_option("script_location", str(MIGRATIONS))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
 
 
 def _stored_revision(connection: Connection) -> str | None:

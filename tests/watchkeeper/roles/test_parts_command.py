@@ -93,7 +93,7 @@ def test_a_role_reports_what_it_goes_on_without() -> None:
     problems.report("parts", "detector sawtooth of other 1.0", "was broken at an earlier start")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(registered, "registry_of", lambda kind: Registry(kind=kind, parts={}, broken=(broken,)))
-        registered.report_broken(problems, "evidence")
+        registered.report_broken(problems, registered.broken_parts("evidence"))
     (problem,) = problems.current()
     assert (problem.loop, problem.subject) == ("parts", "evidence queues of stranger-parts 2.0")
     assert problem.reason == "it is broken"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config as AlembicConfig
 from sqlalchemy import create_engine, text
 
 from alerting.channels import outbox
@@ -13,7 +11,7 @@ from alerting.channels.channel import Thread
 from alerting.incidents import journal
 from watchkeeper.clock import SystemClock
 from watchkeeper.problems import Problems
-from watchkeeper.state.database import MIGRATIONS, Database
+from watchkeeper.state.database import Database, upgrade
 
 INCIDENT = """{"id":"inc-1","title":"t","severity":"page","service":"cart","opened_at":"2026-03-01T03:00:00Z",
 "onset":"2026-03-01T03:00:00Z","version":3,"human_state":"paged","thread":null}"""
@@ -23,12 +21,8 @@ def test_what_waited_is_for_slack_and_what_was_sent_keeps_its_place(tmp_path: Pa
     """The key stays, so that a send which was under way is recognised; the thread is found again."""
     url = f"sqlite:///{tmp_path / 'state.db'}"
     engine = create_engine(url)
-    config = AlembicConfig()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    config.set_main_option("path_separator", "os")
     with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0008")
+        upgrade(connection, "0008")
         body = {"body": INCIDENT}
         connection.execute(
             text("INSERT INTO incidents VALUES ('inc-1', 3, 'firing', 'paged', 1, 2, NULL, :body)"), body

@@ -6,12 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from alembic import command
-from alembic.config import Config as AlembicConfig
 from sqlalchemy import create_engine, text
 
 from runbooks.run_rows import runs_of
-from watchkeeper.state.database import MIGRATIONS, Database
+from watchkeeper.state.database import Database, upgrade
 
 PROPOSAL = {"runbook": "restart-service", "title": "t", "service": "cart", "steps": ["s"], "blast_radius": "b"}
 
@@ -21,13 +19,9 @@ def test_an_old_run_is_carried_over(tmp_path: Path, before: str, state: str | No
     """Approved: it may begin. Running: it only ends, with what it had done, and touches nothing more."""
     url = f"sqlite:///{tmp_path / 'state.db'}"
     engine = create_engine(url)
-    config = AlembicConfig()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    config.set_main_option("path_separator", "os")
     body = {"id": "inc-1", "proposal_state": before, "proposal": PROPOSAL | {"undo": "u", "arguments": {}}}
     with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0003")
+        upgrade(connection, "0003")
         values = {"body": json.dumps(body, separators=(",", ":"))}
         connection.execute(
             text("INSERT INTO incidents VALUES ('inc-1', 3, 'firing', 'paged', 1, 2, NULL, :body)"), values

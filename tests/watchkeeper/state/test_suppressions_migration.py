@@ -6,15 +6,13 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from alembic import command
-from alembic.config import Config as AlembicConfig
 from sqlalchemy import create_engine, text
 
 from detectors.learning.judged import incidents_of
 from detectors.learning.suppression import barred, find, reopen, reopenings, suppressed_findings
 from tests.kept_findings import findings_between
 from watchkeeper.state.alerts import read_alerts
-from watchkeeper.state.database import MIGRATIONS, Database
+from watchkeeper.state.database import Database, upgrade
 from watchkeeper.vocabulary import Actor, AlertDetails, Conditions, Episode, Suppression, Window, utc
 
 NOW: Final = 1_772_442_000  # 2026-03-02 09:00 UTC
@@ -46,16 +44,12 @@ def body(key: str, attributes: dict[str, str], **more: Any) -> dict[str, Any]:
 def test_attributes_and_audit_rows_become_fields_suppressions_and_reopenings(tmp_path: Path) -> None:
     """In findings, alerts and incidents; a second reopening after the upgrade still counts once."""
     url = f"sqlite:///{tmp_path / 'state.db'}"
-    config = AlembicConfig()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    config.set_main_option("path_separator", "os")
     old, plain = body("red:cart", OF_LEARNING), body("red:web", {}, service="web", severity="page")
     alert = body("am:1", OF_AN_ALERT, detector="alertmanager", kind="alert")
     incident = {"id": "inc-1", "opened_at": "2026-03-02T09:00:10Z", "findings": [old, plain], "title": "cart"}
     engine = create_engine(url)
     with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0007")
+        upgrade(connection, "0007")
         for finding in (old, plain):
             row = {"key": finding["key"], "service": finding["service"], "severity": finding["severity"]}
             row |= {"at": NOW * 1_000_000, "body": json.dumps(finding, separators=(",", ":"))}
