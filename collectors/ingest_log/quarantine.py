@@ -106,7 +106,7 @@ def retry(folder: Path, name: str) -> None:
 def drop(folder: Path, name: str) -> None:
     """Delete one segment for good."""
     path = _find(folder, name)
-    for each in (path, _note(path), senders_path(path)):
+    for each in (senders_path(path), _note(path), path):
         each.unlink(missing_ok=True)
 
 

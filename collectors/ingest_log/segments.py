@@ -238,8 +238,8 @@ class IngestLog:
     def remove(self, segments: Sequence[Segment]) -> None:
         """Forget segments that the store has."""
         for segment in segments:
+            senders_path(segment.path).unlink(missing_ok=True)  # first: a kill in between leaves no orphan
             segment.path.unlink(missing_ok=True)
-            senders_path(segment.path).unlink(missing_ok=True)
             self.forget(segment)
 
     def forget(self, segment: Segment) -> None:
