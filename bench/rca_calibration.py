@@ -63,8 +63,7 @@ def left_out(judged: Sequence[Judged]) -> F64:
         intercept, coefficients = fitted([one for one in judged if one.system != system])
         for number, one in enumerate(judged):
             if one.system == system:
-                odds = intercept + float(np.dot(coefficients, one.signs.features()))
-                chance[number] = 1.0 / (1.0 + np.exp(-odds))
+                chance[number] = chance_of_first(one.signs, intercept, coefficients)
     return chance
 
 

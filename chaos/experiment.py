@@ -42,18 +42,10 @@ class Probe:
     """A number read from outside, and the tolerance within which the system counts as well."""
 
     name: str
-    measure: Callable[[Target], float]
+    measure: Callable[[Experience], float]
     lowest: float
     highest: float
     unit: str = ""
-
-    def holds(self, target: Target) -> tuple[bool, float]:
-        """Whether the number is within its tolerance, and the number; infinite where the target does not answer."""
-        try:
-            value = self.measure(target)
-        except TargetError:
-            return False, math.inf
-        return self.lowest <= value <= self.highest, value
 
 
 def experience(target: Target) -> Experience:
@@ -69,13 +61,12 @@ def experience(target: Target) -> Experience:
     return Experience(sent=len(samples), failed=failed, p95_ms=1000 * slowest_s)
 
 
-def _failed_share(target: Target) -> float:
-    seen = experience(target)
+def _failed_share(seen: Experience) -> float:
     return seen.failed / max(seen.sent, 1)
 
 
-def _p95_ms(target: Target) -> float:
-    return experience(target).p95_ms
+def _p95_ms(seen: Experience) -> float:
+    return seen.p95_ms
 
 
 # What customers may expect: hardly any failure, and pages within a second and a half.
@@ -133,11 +124,21 @@ def await_steady(experiment: Experiment, target: Target, within_s: float) -> str
 
 def deviating(hypothesis: Iterable[Probe], target: Target) -> str:
     """Describe the first probe outside its tolerance; empty when all hold."""
-    for probe in hypothesis:
-        holds, value = probe.holds(target)
-        if not holds:
-            return f"{probe.name} is {value:.2f}{probe.unit}, beyond {probe.highest:g}{probe.unit}"
+    for probe, value in _outside(hypothesis, target):
+        return f"{probe.name} is {value:.2f}{probe.unit}, beyond {probe.highest:g}{probe.unit}"
     return ""
+
+
+def _outside(hypothesis: Iterable[Probe], target: Target) -> Iterator[tuple[Probe, float]]:
+    """The probes outside their tolerance by one look, each with its number; infinite if the target does not answer."""
+    try:
+        seen = experience(target)
+    except TargetError:
+        seen = None
+    for probe in hypothesis:
+        value = math.inf if seen is None else probe.measure(seen)
+        if not probe.lowest <= value <= probe.highest:
+            yield probe, value
 
 
 def run(
@@ -235,9 +236,8 @@ def _watching(experiment: Experiment, target: Target, deviations: dict[str, None
 
     def watch() -> None:
         while not stop.wait(LOOK_EVERY_S):
-            for probe in experiment.hypothesis:
-                if not probe.holds(target)[0]:
-                    deviations[probe.name] = None
+            for probe, _ in _outside(experiment.hypothesis, target):
+                deviations[probe.name] = None
 
     thread = threading.Thread(target=watch, name="hypothesis", daemon=True)
     thread.start()

@@ -29,9 +29,8 @@ def fault_named(name: str) -> Fault:
     """Raises ChaosError, with what there is, for an unknown or broken fault."""
     if name in faults():
         return faults()[name]
-    for broken in fault_registry().broken:
-        if broken.name == name:
-            raise ChaosError(f"the fault {name!r} of {broken.origin} cannot be loaded: {broken.reason}")
+    if broken := fault_registry().broken_named(name):
+        raise ChaosError(f"the fault {name!r} of {broken.origin} cannot be loaded: {broken.reason}")
     raise ChaosError(f"no fault {name!r}; there are {', '.join(faults())}")
 
 

@@ -173,17 +173,9 @@ class _GatedLog(IngestLog):
 
     gate: _Gate
 
-    def append(
-        self,
-        signal: str,
-        payload: bytes,
-        kinds: frozenset[str] = frozenset(),
-        *,
-        sender: str = "",
-        received: bytes | None = None,
-    ) -> Future[None]:
+    def append(self, *given: Any, **named: Any) -> Future[None]:
         self.gate.arrive()
-        written = super().append(signal, payload, kinds, sender=sender, received=received)
+        written = super().append(*given, **named)
         return written if self.gate.open.is_set() else _in_thread(lambda: self._confirmed(written))
 
     def _confirmed(self, written: Future[None]) -> None:

@@ -51,9 +51,9 @@ def signs(scores: Sequence[float], first: Sequence[tuple[float, Term]]) -> Signs
     )
 
 
-def chance_of_first(found: Signs) -> float:
+def chance_of_first(found: Signs, intercept: float = INTERCEPT, coefficients: Sequence[float] = COEFFICIENTS) -> float:
     """The chance that the first suspect is the cause."""
-    odds = INTERCEPT + sum(c * x for c, x in zip(COEFFICIENTS, found.features(), strict=True))
+    odds = intercept + sum(c * x for c, x in zip(coefficients, found.features(), strict=True))
     return 1.0 / (1.0 + math.exp(-odds))
 
 

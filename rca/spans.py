@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -14,12 +15,13 @@ from rca.log_templates import template
 NS = 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Spans:
     """Spans of one or more traces, one row a span, all columns `(n,)`.
 
     `parent` is a row number, -1 at a root or where the parent was not recorded. `node` and `operation` are
-    codes into `nodes` and `operations`. `known` is false for spans after the onset: what is to be explained.
+    codes into `nodes` and `operations`. `known` is false for spans after the onset: what is to be explained. What is
+    derived from the columns is computed once, for several kinds of evidence ask for it.
     """
 
     nodes: tuple[str, ...]
@@ -39,27 +41,37 @@ class Spans:
     def size(self) -> int:
         return len(self.start)
 
+    @cached_property
     def entry(self) -> Mask:
         """Spans that a node serves for another one, or for the outside."""
         up = self.parent
         entry: Mask = (up < 0) | (self.node[np.maximum(up, 0)] != self.node)
         return entry
 
+    @cached_property
     def unit(self) -> I64:
         """The entry span that each span works for, at the same node: the request that its node serves."""
-        at = np.where(self.entry(), np.arange(self.size), self.parent)
+        at = np.where(self.entry, np.arange(self.size), self.parent)
         while True:
             onward = at[at]
             if np.array_equal(onward, at):
                 return at
             at = onward
 
+    @cached_property
     def unhindered(self) -> Mask:
         """Spans of requests without a hindered call: what the others do differently is explained by that call."""
-        unit = self.unit()
+        unit = self.unit
         of_request = np.zeros(self.size, dtype=bool)
         of_request[unit[self.hindered]] = True
         return np.asarray(~of_request[unit], dtype=bool)
+
+    @cached_property
+    def owner(self) -> I64:
+        """The node of each operation, `(operations,)`."""
+        owner = np.zeros(len(self.operations), dtype=np.int64)
+        owner[self.operation] = self.node
+        return owner
 
     def children(self) -> F64:
         """How many child spans each span has."""
@@ -144,7 +156,7 @@ def span_flows(spans: Spans, rows: Mask, step: float) -> Flows:
     bucket = np.floor(spans.start / step).astype(np.int64)
     ones = np.ones(spans.size)
     (at, node, operation), (calls, errors, busy) = _summed(
-        rows & spans.entry(),
+        rows & spans.entry,
         (bucket, spans.node, spans.operation),
         ones,
         spans.error.astype(np.float64),

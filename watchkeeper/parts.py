@@ -79,6 +79,10 @@ class Registry(Generic[T]):
         """The loaded parts' values by name."""
         return {name: part.value for name, part in self.parts.items()}
 
+    def broken_named(self, name: str) -> BrokenPart | None:
+        """The part of a name that could not be loaded."""
+        return next((part for part in self.broken if part.name == name), None)
+
 
 def read_registry(
     kind: str, accept: Callable[[str, object], T], declared: Iterable[EntryPoint] | None = None

@@ -214,9 +214,9 @@ def open_target(kind: str, settings: TargetSettings) -> Target:
     """
     registry = target_registry()
     if kind not in registry.parts:
-        broken = next((f": {part.reason}" for part in registry.broken if part.name == kind), "")
+        broken = registry.broken_named(kind)
         raise TargetError(
-            f"runbooks.target.kind: there is no target kind {kind!r}{broken}. "
+            f"runbooks.target.kind: there is no target kind {kind!r}{f': {broken.reason}' if broken else ''}. "
             f"Choose one of {', '.join(registry.parts)}, or install the package that brings it."
         )
     return registry.parts[kind].value(settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 from alerting.channels.channel import Channel, ChannelContext, ChannelPart
 from alerting.incidents.machine import Incident
@@ -24,7 +24,7 @@ def accept_channel(name: str, loaded: object) -> ChannelPart:
     return loaded
 
 
-@lru_cache(maxsize=1)
+@cache
 def channel_registry() -> Registry[ChannelPart]:
     """Every channel that is installed."""
     return read_registry("channel", accept_channel)
@@ -70,8 +70,7 @@ def open_channels(
 
 def missing_channel(name: str, registry: Registry[ChannelPart]) -> str:
     """Why a channel that the configuration names is not there."""
-    for part in registry.broken:
-        if part.name == name:
-            return f"channel {name} of {part.origin} cannot be loaded: {part.reason}"
+    if part := registry.broken_named(name):
+        return f"channel {name} of {part.origin} cannot be loaded: {part.reason}"
     installed = ", ".join(registry.parts) or "none"
     return f"no channel {name!r} is installed; there are: {installed}; install its package, or remove `channels.{name}`"

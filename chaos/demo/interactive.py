@@ -17,6 +17,7 @@ from chaos.demo.loop import Loop
 from chaos.demo.processes import Patience, Shop, Stopped
 from chaos.demo.screen import progress
 from chaos.demo.settings import Settings, prepare
+from chaos.demo.stage import RATE_PER_S
 from chaos.demo.story import Plan, Stage, Story
 from chaos.experiment import Experiment
 from chaos.experiment import run as run_experiment
@@ -27,7 +28,6 @@ from watchkeeper.errors import ChaosError, TargetError
 from watchkeeper.roles.up import Interrupted, Supervisor, stopping_on_signals
 from watchkeeper.target import Target
 
-RATE_PER_S = 16.0  # customers' requests: what two cores bear beside every role
 WARM_UP_S = 60.0  # long enough to have a look around
 FAULT_BOUND_S = 280.0  # a human who sees this for the first time may take minutes
 # What shows itself most plainly to somebody who sees this for the first time.

@@ -25,7 +25,7 @@ from chaos.demo.promotion import Operator, Promotion
 from chaos.demo.report import FaultReport, Measured
 from chaos.demo.stage import Notify, perform
 from chaos.demo.story import FAULTS, LATE_RESOLVE_S, Plan, Story, choose
-from chaos.experiment import HARMED_SECONDS_AT_MOST, STEADY_STATE
+from chaos.experiment import HARMED_SECONDS_AT_MOST, STEADY_STATE, deviating
 from chaos.scorecard import Scored, score
 from chaos.shop.topology import PLANS
 from watchkeeper.errors import ChaosError, TargetError
@@ -221,7 +221,7 @@ class _Trial:
         since, hurt = time.time(), 0
         with BENIGN_CHANGES[step.name](story.target, step.service, CHANGE_LASTS_S):
             for _ in story.patience.every(1.0, CHANGE_LASTS_S):
-                hurt += not all(probe.holds(story.target)[0] for probe in STEADY_STATE)
+                hurt += bool(deviating(STEADY_STATE, story.target))
         story.patience.sleep(PAGE_MAY_COME_S)
         for _ in story.patience.every(0.5, LATE_RESOLVE_S + CHANGE_LASTS_S):
             opened = story.loop.opened_since(since)

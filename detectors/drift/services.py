@@ -43,7 +43,6 @@ class ServiceDrift:
         self._streams: dict[tuple[str, str], Drift] = {}
         self._reported: dict[str, Finding] = {}
         self._read_until = 0
-        self.dropped = 0
 
     @staticmethod
     def example() -> Example:
@@ -84,7 +83,6 @@ class ServiceDrift:
         stream = self._streams.get((service, signal))
         if stream is None:
             if len(self._streams) >= MAX_STREAMS:
-                self.dropped += 1
                 return
             stream = self._streams[service, signal] = Drift()
         change = stream.update(value)

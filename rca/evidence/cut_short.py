@@ -82,7 +82,7 @@ def cut_short(case: Case) -> list[Term]:
 
 def _steps(spans: Spans) -> list[EndingStep]:
     """Steps that end their requests more often than before."""
-    rows = np.flatnonzero((spans.parent >= 0) & spans.unhindered())
+    rows = np.flatnonzero((spans.parent >= 0) & spans.unhindered)
     if len(rows) == 0:
         return []
     parent = spans.parent[rows]
@@ -99,16 +99,14 @@ def _steps(spans: Spans) -> list[EndingStep]:
     ends0 = np.bincount(inverse[known & last], minlength=size).astype(np.float64)
     ends1 = np.bincount(inverse[~known & last], minlength=size).astype(np.float64)
     strength = change_of_share(ends0, ends1, n0, n1)
-    owner = np.zeros(len(spans.operations), dtype=np.int64)
-    owner[spans.operation] = spans.node
     callee = _callees(spans)
     steps = []
     for column in np.flatnonzero(strength > NEGLIGIBLE):
         operation, step = keys[:, column]
-        called = callee[step] if callee[step] >= 0 else owner[operation]
+        called = callee[step] if callee[step] >= 0 else spans.owner[operation]
         steps.append(
             EndingStep(
-                caller=spans.nodes[owner[operation]],
+                caller=spans.nodes[spans.owner[operation]],
                 callee=spans.nodes[called],
                 operation=spans.operations[operation],
                 step=spans.operations[step],

@@ -48,8 +48,6 @@ def changes(spans: Spans, quantity: F64, rows: Mask) -> list[Change]:
         _moments(spans.operation[rows & part], quantity[rows & part], size) for part in (spans.known, ~spans.known)
     ]
     (n0, m0, v0), (n1, m1, v1) = stats
-    owner = np.zeros(size, dtype=np.int64)
-    owner[spans.operation] = spans.node
     for code in np.flatnonzero((n0 >= FEWEST_SPANS) & (n1 >= FEWEST_SPANS)):
         # A count that never varied may vary: one more span than was seen, off by one. What varies only
         # since the onset is partly chance, partly the fault itself.
@@ -63,7 +61,7 @@ def changes(spans: Spans, quantity: F64, rows: Mask) -> list[Change]:
         if size_of_change > NEGLIGIBLE:
             found.append(
                 Change(
-                    node=spans.nodes[owner[code]],
+                    node=spans.nodes[spans.owner[code]],
                     operation=spans.operations[code],
                     before=float(m0[code]),
                     after=float(m1[code]),
@@ -90,7 +88,7 @@ def operation_change(case: Case) -> list[Term]:
     spans = case.spans
     if spans is None:
         return []
-    unit, entry, counted = spans.unit(), spans.entry(), spans.unhindered()
+    unit, entry, counted = spans.unit, spans.entry, spans.unhindered
     work = np.bincount(unit, minlength=spans.size).astype(np.float64) - 1.0
     found = changes(spans, work, entry & counted) + changes(spans, spans.children(), ~entry & counted)
     terms = _terms(found, "spans", "starts {after:.2g} spans a request (usually {before:.2g})")

@@ -26,8 +26,8 @@ def operation_lines(case: Case) -> list[Term]:
     spans, lines = case.spans, case.span_logs
     if spans is None or lines is None:
         return []
-    unit, counted = spans.unit(), spans.unhindered()
-    entry = spans.entry() & counted
+    unit, counted = spans.unit, spans.unhindered
+    entry = spans.entry & counted
     size = len(spans.operations)
     n0 = np.bincount(spans.operation[entry & spans.known], minlength=size).astype(np.float64)
     n1 = np.bincount(spans.operation[entry & ~spans.known], minlength=size).astype(np.float64)
@@ -39,8 +39,6 @@ def operation_lines(case: Case) -> list[Term]:
     inverse = inverse.reshape(-1)
     before = np.bincount(inverse[known], minlength=keys.shape[1]).astype(np.float64)
     after = np.bincount(inverse[~known], minlength=keys.shape[1]).astype(np.float64)
-    owner = np.zeros(size, dtype=np.int64)
-    owner[spans.operation] = spans.node
     strength = change_of_share(before, after, n0[keys[0]], n1[keys[0]])
     best: dict[tuple[str, str], Term] = {}
     for column in np.flatnonzero(np.abs(strength) > NEGLIGIBLE):
@@ -49,7 +47,7 @@ def operation_lines(case: Case) -> list[Term]:
         if bad != (strength[column] > 0):
             continue
         kind = "complaints" if bad else "lost_lines"
-        node, size_of_change = spans.nodes[owner[code]], abs(float(strength[column]))
+        node, size_of_change = spans.nodes[spans.owner[code]], abs(float(strength[column]))
         if (kind, node) in best and best[kind, node].strength >= size_of_change:
             continue
         shares = after[column] / n1[code], before[column] / n0[code]
