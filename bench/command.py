@@ -47,3 +47,25 @@ def rca(
 ) -> None:
     """Diagnosis beside published methods on recorded incidents, or live over millions of spans."""
     import_module("bench.rca").run(data=data, as_json=as_json, live_spans=live_spans)
+
+
+@app.command(
+    epilog="Examples: watchkeeper bench worlds --seeds 2-40 --even --misses    watchkeeper bench worlds --json"
+)
+def worlds(
+    seeds: Annotated[
+        str, typer.Option(help="Simulated systems: even seeds are for development, odd ones for reporting.")
+    ] = "2-20",
+    even: Annotated[bool, typer.Option("--even", help="Only even seeds: those that development may look at.")] = False,
+    odd: Annotated[bool, typer.Option("--odd", help="Only odd seeds: those that are kept for reporting.")] = False,
+    jobs: Annotated[int | None, typer.Option(help="Processes; one a core by default.", min=1)] = None,
+    misses: Annotated[bool, typer.Option("--misses", help="List each miss, wrong name and false page, too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Detection and diagnosis in simulated systems with known faults, beside Prometheus-style rules."""
+    bench = import_module("bench.worlds.run")
+    try:
+        chosen = bench.seeds_of(seeds, even=even, odd=odd)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--seeds") from error
+    bench.run(seeds=chosen, jobs=jobs, as_json=as_json, misses=misses)

@@ -1,0 +1,79 @@
+"""`watchkeeper bench worlds`: watch and score many simulated systems, in several processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from importlib import import_module
+from multiprocessing import get_context
+
+from bench.worlds import report
+from bench.worlds.rules import alerted
+from bench.worlds.scoring import World, score
+from bench.worlds.watching import watch
+
+WATCHKEEPER = "watchkeeper"
+RULES = "Prometheus-style rules"
+
+
+def seeds_of(text: str, *, even: bool, odd: bool) -> list[int]:
+    """The seeds of `2-60`, `7` or `2-8,12`; of them the even or the odd ones, where only those are wanted.
+
+    Raises:
+        ValueError: it is no such list, or nothing is left of it.
+    """
+    seeds: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise ValueError(f"{part.strip()!r} is no seed and no range of seeds; write `2-60`, or `2,7,11`")
+        seeds |= set(range(int(first), int(last or first) + 1))
+    if even and odd:
+        raise ValueError("choose --even (for development) or --odd (for reporting), or neither for both")
+    chosen = sorted(seed for seed in seeds if not (even and seed % 2) and not (odd and seed % 2 == 0))
+    if not chosen:
+        raise ValueError(f"no seed is left of {text!r}")
+    return chosen
+
+
+def run(*, seeds: Sequence[int], jobs: int | None, as_json: bool, misses: bool) -> None:
+    """Print the figures of these seeds, the same whatever the number of processes."""
+    scored = dict(zip((WATCHKEEPER, RULES), zip(*_scored(seeds, jobs), strict=True), strict=True))
+    ways: dict[str, Sequence[World]] = {way: list(worlds) for way, worlds in scored.items()}
+    if as_json:
+        print(json.dumps(report.as_json(ways), indent=1))
+        return
+    print("\n".join(report.tables(ways)))
+    if misses:
+        print("\n" + "\n".join(report.misses(ways[WATCHKEEPER])))
+
+
+def _scored(seeds: Sequence[int], jobs: int | None) -> Iterator[tuple[World, World]]:
+    """The score of the product and of the rules, by world, in the order of the seeds."""
+    workers = max(1, min(jobs or os.cpu_count() or 1, len(seeds)))
+    if workers == 1:
+        results = map(score_one, seeds)
+        yield from _reported(results, len(seeds))
+        return
+    # Spawned: a fork would copy threads of libraries that are loaded here.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from _reported(pool.map(score_one, seeds), len(seeds))
+
+
+def _reported(results: Iterator[tuple[World, World]], count: int) -> Iterator[tuple[World, World]]:
+    began = time.monotonic()
+    for number, (own, rules) in enumerate(results, 1):
+        passed = sum(fault.passed for fault in own.faults)
+        text = f"seed {own.seed}: {passed} of {len(own.faults)} faults, {len(own.false_pages)} false pages"
+        print(f"{text} ({number} of {count}, {time.monotonic() - began:.0f} s)", file=sys.stderr, flush=True)
+        yield own, rules
+
+
+def score_one(seed: int) -> tuple[World, World]:
+    """One world, watched by the product and by ordinary rules."""
+    recording = import_module("chaos.worlds").world(seed).record()
+    return score(seed, recording, watch(recording)), score(seed, recording, alerted(recording))

@@ -1,0 +1,226 @@
+"""The product watches a recording: real detectors, learning, incidents and diagnosis, by a clock that is moved.
+
+What is simulated is the store's answers (`bench.worlds.replay`), the time, and a human who acknowledges each page and
+resolves its incident once it has recovered.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, cast
+
+import structlog
+
+from alerting.incidents.commands import Incidents
+from alerting.incidents.machine import Incident
+from bench.worlds.replay import Replay
+from chaos.worlds.recording import Recording
+from detectors.detector import Setup
+from detectors.learning.loop import Learner
+from detectors.live import Live
+from rca.learning.causes import Causes
+from watchkeeper.clock import FrozenClock
+from watchkeeper.config import Config
+from watchkeeper.problems import Problems
+from watchkeeper.roles.acting import Acting
+from watchkeeper.roles.diagnosing import Diagnosing
+from watchkeeper.state.changes import record_change
+from watchkeeper.state.database import Database
+from watchkeeper.store.telemetry import Telemetry
+from watchkeeper.vocabulary import Actor, Diagnosis, Finding, Window, utc
+
+WARM_S: Final = 900  # seconds that the detectors may read before they are asked
+TICK_S: Final = 5
+# A bucket is complete 2.5 s after its end, and a role that ticks every two seconds sees it a second later on average.
+AFTER_BUCKET_S: Final = 3.5
+EDGES_BACK_S: Final = 600
+EDGES_EVERY_S: Final = 15
+ACKNOWLEDGED_AFTER_S: Final = 60.0
+RESOLVED_AFTER_S: Final = 120.0  # after the recovery: as long as a return counts to the same incident
+ON_CALL: Final = Actor(name="on call", via="bench")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """An incident that paged. Seconds are from the recording's start.
+
+    Attributes:
+        paged_s: when the human was paged.
+        services: of its findings that page, at the end.
+        summaries: of its findings, the page's own first.
+        at_page, at_last: the diagnosis that came with the page, and the last one.
+    """
+
+    paged_s: float
+    services: tuple[str, ...]
+    summaries: tuple[str, ...]
+    at_page: Diagnosis | None
+    at_last: Diagnosis | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticket:
+    """What a human finds without being woken: a ticket incident, or a finding that belongs to no page."""
+
+    opened_s: float
+    services: tuple[str, ...]
+    summary: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """What came of watching a recording. `problems` are parts of the product that failed: there should be none."""
+
+    pages: tuple[Page, ...] = ()
+    tickets: tuple[Ticket, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What only shows while time passes."""
+
+    at_page: dict[str, Diagnosis | None] = field(default_factory=dict)
+    tickets: dict[tuple[str, int], Finding] = field(default_factory=dict)
+    firing: set[str] = field(default_factory=set)
+
+
+def watch(recording: Recording, tick_s: int = TICK_S) -> Watched:
+    """Everything that a human would have been shown."""
+    with _quiet(), tempfile.TemporaryDirectory(dir=_memory()) as folder:
+        return _Watch(recording, Path(folder)).run(tick_s)
+
+
+class _Watch:
+    """One recording, watched. As `watchkeeper.roles.watch` connects the parts."""
+
+    def __init__(self, recording: Recording, folder: Path) -> None:
+        config = Config(data_dir=folder)
+        self._recording = recording
+        self._replay = Replay(recording)
+        self._clock = FrozenClock(utc(float(recording.start)))
+        self._problems = Problems(None)
+        self._db = Database.open(f"sqlite:///{folder / 'state.sqlite'}")
+        self._incidents = Incidents.configured(config, self._db, self._clock, problems=self._problems)
+        self._learner = Learner(self._db, self._clock, config.learning)
+        self._live = Live(
+            history_s=config.watch.history_minutes * 60,
+            version=self._learner.version(),
+            setup=Setup(clear_s=config.watch.clear_s),
+            problems=self._problems,
+            late_s=config.watch.late_s,
+        )
+        acting = Acting(config, self._db, self._incidents, self._problems)
+        causes = Causes(self._db, self._incidents, self._clock, config.learning, self._problems)
+        # A diagnosis reads what `rca.live.reading.Reader` names, and the replay has all of it.
+        reader = cast("Telemetry", self._replay)
+        self._diagnosing = Diagnosing(reader, self._db, self._incidents, acting, causes, self._problems)
+        self._settle_s = config.watch.settle_s
+        self._edges: tuple[tuple[str, str], ...] = ()
+        self._seen = _Seen()
+        self._changes = sorted(recording.changes, key=lambda change: change.at)
+
+    def run(self, tick_s: int) -> Watched:
+        start = self._recording.start
+        try:
+            for second in range(WARM_S, self._recording.seconds):
+                now = start + second + AFTER_BUCKET_S % 1.0
+                self._replay.now = now
+                self._clock.advance(now - self._clock.now().timestamp())
+                self._announce_changes()
+                if (second - int(AFTER_BUCKET_S)) % tick_s == 0:
+                    self._tick(second)
+                if self._seen.firing or second % EDGES_EVERY_S == 0:
+                    self._answer()
+            return self._watched()
+        finally:
+            self._db.close()
+
+    def _announce_changes(self) -> None:
+        while self._changes and self._changes[0].at <= self._clock.now():
+            record_change(self._db, self._changes.pop(0))
+
+    def _tick(self, second: int) -> None:
+        now = self._clock.now()
+        findings = self._live.tick(self._replay, now)
+        if not self._edges or second % EDGES_EVERY_S == int(AFTER_BUCKET_S):
+            table = self._replay.edges(Window.last(EDGES_BACK_S, until=now), EDGES_BACK_S)
+            self._edges = tuple(sorted(set(zip(table["caller"].to_pylist(), table["callee"].to_pylist(), strict=True))))
+        kept = self._learner.judge(findings, now, self._edges)
+        self._incidents.observe(kept, edges=self._edges, now=now, judged=self._live.judged)
+        for finding in kept:
+            if finding.severity == "ticket" and finding.key not in self._seen.firing:
+                self._seen.tickets[finding.key, second] = finding
+        self._seen.firing = {finding.key for finding in kept}
+
+    def _answer(self) -> None:
+        """Diagnose and page what is due; then the human does what is theirs."""
+        now = self._clock.now()
+        self._diagnosing.run(now, self._settle_s)
+        for incident in self._incidents.list("open", 200):
+            if incident.paged_at is None:
+                continue
+            self._seen.at_page.setdefault(incident.id, incident.diagnosis)
+            if incident.human_state == "paged" and (now - incident.paged_at).total_seconds() >= ACKNOWLEDGED_AFTER_S:
+                self._incidents.acknowledge(incident.id, ON_CALL, "acknowledged")
+            recovered = incident.recovered_at
+            if recovered and (now - recovered).total_seconds() >= RESOLVED_AFTER_S:
+                self._incidents.resolve(incident.id, ON_CALL, "resolved")
+
+    def _watched(self) -> Watched:
+        incidents = sorted(self._incidents.list(None, 10_000), key=lambda one: (one.opened_at, one.service))
+        paged = [incident for incident in incidents if incident.paged_at is not None]
+        in_incidents = {finding.key for incident in incidents for finding in incident.findings}
+        tickets = [
+            Ticket(
+                opened_s=(incident.opened_at.timestamp() - self._recording.start),
+                services=tuple(sorted({finding.service for finding in incident.findings})),
+                summary=incident.title,
+            )
+            for incident in incidents
+            if incident.paged_at is None
+        ]
+        tickets += [
+            Ticket(opened_s=float(second), services=(finding.service,), summary=finding.summary)
+            for (key, second), finding in self._seen.tickets.items()
+            if key not in in_incidents
+        ]
+        problems = [f"{one.loop}: {one.subject}: {one.reason}" for one in self._problems.current()]
+        return Watched(
+            pages=tuple(self._page(incident) for incident in paged),
+            tickets=tuple(sorted(tickets, key=lambda one: (one.opened_s, one.summary))),
+            problems=tuple(sorted(problems)),
+        )
+
+    def _page(self, incident: Incident) -> Page:
+        pages = [finding for finding in incident.findings if finding.severity == "page"]
+        shown = sorted(incident.findings, key=lambda finding: (finding.severity != "page", finding.onset, finding.key))
+        paged_at = incident.paged_at or incident.opened_at
+        return Page(
+            paged_s=paged_at.timestamp() - self._recording.start,
+            services=tuple(sorted({finding.service for finding in pages})),
+            summaries=tuple(f"{finding.detector}: {finding.summary}" for finding in shown),
+            at_page=self._seen.at_page.get(incident.id),
+            at_last=incident.diagnosis,
+        )
+
+
+def _memory() -> str | None:
+    """Where temporary files stay in memory: the state database syncs every transaction."""
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No log lines: thousands of incidents would hide what is reported."""
+    before: dict[str, Any] = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
