@@ -30,7 +30,7 @@ class Entry:
     usual: float = 0.0
     usual_errors: float = 0.0
     error_noise: float = 0.0
-    served_extra: float = float("nan")
+    gap_seconds: float = 0.0  # of a call edge: what its caller waited longer, and its callee does not report
     new: bool = True  # never called before the onset
     worst_operation: str = ""
     worst_seconds: float = 0.0
@@ -50,10 +50,6 @@ class Ledger:
 
     nodes: dict[str, Entry] = field(default_factory=dict)
     links: dict[tuple[str, str], Entry] = field(default_factory=dict)
-
-    def callees(self, case: Case, node: str) -> list[Entry]:
-        """The entries of what `node` calls; a callee that is new since the onset is left out."""
-        return [self.nodes[name] for name in case.callees(node) if name in self.nodes and not self.nodes[name].new]
 
     def settled(self, case: Case, amounts: dict[str, float]) -> dict[str, float]:
         """`amounts` without nodes that are new since the onset: their callers cause what they show."""
@@ -192,18 +188,18 @@ def _links(links: Links, reference: Links | None, onset: float) -> dict[tuple[st
             entry.usual = usual
             entry.noise_seconds = entry.calls * spread
             entry.extra_seconds = max((entry.mean - usual) * entry.calls * trust((entry.mean - usual) / spread), 0.0)
-            entry.served_extra = _served_extra(table, late, heard)
+            entry.gap_seconds = max(entry.extra_seconds - max(_served_extra(table, late, heard), 0.0), 0.0)
         caller, callee = names[code]
         entries[caller, callee] = entry
     return entries
 
 
 def _served_extra(links: Links, late: I64, early: I64) -> float:
-    """How much longer the callee itself took, summed over the calls since the onset; NaN if it reported nothing."""
+    """How much longer the callee itself took, summed over the calls since the onset; 0 if it reported nothing."""
     known_late = late[np.isfinite(links.served[late])]
     known_early = early[np.isfinite(links.served[early])]
     if len(known_late) == 0 or len(known_early) == 0:
-        return float("nan")
+        return 0.0
     usual = float(np.median(links.served[known_early] / links.calls[known_early]))
     calls = float(np.nansum(links.calls[late]))
     mean = float(np.nansum(links.served[known_late])) / float(np.nansum(links.calls[known_late]))

@@ -1,18 +1,24 @@
 """Errors are booked where they arise, not where they surface.
 
-A node's failed requests, minus its failed calls to others, began in the node. Calls that failed for the
-caller but not for the callee began between them, and count for the callee. Fails where callers hide their
-callees' failures behind a fallback that reports an error of its own.
+A node's failed requests, minus its failed calls to others, began in the node. Calls that failed for the caller but not
+for the callee began between them, and count for the end that they belong to (`rca.call_sides`): a database that
+reports nothing is known by its callers alone. Fails where callers hide their callees' failures behind a fallback that
+reports an error of its own.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 
+from rca.call_sides import Call, caller_shares
 from rca.case import Case
+from rca.dependencies import is_database
 from rca.evidence_kind import EvidenceKind
+from rca.ledger import Entry
 from rca.levels import shares, trust
-from rca.terms import Term
+from rca.terms import Term, count
+from watchkeeper.vocabulary import Mechanism
 
 HALF_AT = 2.0  # standard errors of a Poisson count
 DOUBT = 1.0  # failed requests
@@ -28,10 +34,26 @@ def own_errors(case: Case) -> dict[str, float]:
     if case.unanswered is not None:
         for caller, calls in zip(case.unanswered.caller, case.unanswered.calls, strict=True):
             passed[str(caller)] += float(calls)
-    if not ledger.links:
-        for node in ledger.nodes:
-            passed[node] += sum(max(entry.extra_errors, 0.0) for entry in ledger.callees(case, node))
+    for caller, callee in case.calls - ledger.links.keys():  # what was not measured may fail as much as it can
+        if callee in ledger.nodes and callee != caller and not ledger.nodes[callee].new:
+            passed[caller] += max(ledger.nodes[callee].extra_errors, 0.0)
     return ledger.settled(case, {n: max(entry.extra_errors - passed[n], 0.0) for n, entry in ledger.nodes.items()})
+
+
+def between_errors(case: Case) -> dict[Call, float]:
+    """Added failures of each call edge that its callee does not report, and that got a reply.
+
+    Only of callees that can be blamed: others are part of their caller.
+    """
+    ledger, silent = case.ledger, _unanswered(case)
+    between = {}
+    for call, link in ledger.links.items():
+        served = ledger.nodes.get(call[1])
+        reported = link.calls * max(served.extra_errors, 0.0) / served.calls if served and served.calls else 0.0
+        extra = link.extra_errors - reported - silent.get(call, 0.0)
+        if call[1] in case.candidates:
+            between[call] = max(extra, 0.0) * trust(extra / (link.usual_errors + 1.0) ** 0.5, HALF_AT)
+    return between
 
 
 def errors(case: Case) -> list[Term]:
@@ -39,40 +61,89 @@ def errors(case: Case) -> list[Term]:
 
     Term `errors`, for each node at which errors began: its share of all of them.
     """
-    ledger, own = case.ledger, own_errors(case)
-    believed = {
-        node: amount * trust(amount / (entry.usual_errors + entry.error_noise**2 + 1.0) ** 0.5, HALF_AT)
-        for node, amount in own.items()
-        for entry in (ledger.nodes[node],)
-    }
-    terms = []
-    felt = ledger.felt(case.alerts, "errors")
-    for node, share in shares(believed, DOUBT).items():
+    ledger, own, between = case.ledger, own_errors(case), between_errors(case)
+    believed: defaultdict[str, float] = defaultdict(float)
+    for node, amount in own.items():
         entry = ledger.nodes[node]
-        rate = entry.errors / max(entry.calls, 1.0)
-        usual = entry.usual_errors / max(entry.calls, 1.0)
-        began = own[node] / max(entry.extra_errors, 1.0)
-        terms.append(
-            Term(
-                kind="errors",
-                candidate=node,
-                strength=felt * share,
-                sentence=(
-                    f"{node} fails {rate:.0%} of its requests (usually {usual:.1%}); "
-                    f"{min(began, 1.0):.0%} of the new errors began in {node}, not in what it calls"
-                ),
-                signal="errors",
-                value=rate,
-                expected=usual,
-                unit="share",
-                hints={"errors": felt * share},
-            )
-        )
+        deviation = (entry.usual_errors + entry.error_noise**2 + 1.0) ** 0.5
+        believed[node] += amount * trust(amount / deviation, HALF_AT)
+    from_callers: defaultdict[str, float] = defaultdict(float)
+    from_callees: defaultdict[str, float] = defaultdict(float)
+    of_caller = caller_shares({call: amount / max(ledger.links[call].calls, 1.0) for call, amount in between.items()})
+    for call, amount in between.items():
+        share = of_caller.get(call, 0.0)
+        from_callees[call[0]] += amount * share
+        from_callers[call[1]] += amount * (1.0 - share)
+    felt = ledger.felt(case.alerts, "errors")
+    amounts = {n: believed[n] + from_callers[n] + from_callees[n] for n in {*believed, *from_callers, *from_callees}}
+    terms = []
+    for node, share in shares(amounts, DOUBT).items():
+        parts = believed[node], from_callers[node], from_callees[node]
+        if parts[0] >= max(parts):
+            terms.append(_own(node, felt * share, ledger.nodes[node], own[node]))
+        else:
+            side = {call: ledger.links[call] for call in between if call[1 if parts[1] >= parts[2] else 0] == node}
+            terms.append(_between(case, node, felt * share, side))
     return terms
+
+
+def _unanswered(case: Case) -> dict[Call, float]:
+    table = case.unanswered
+    if table is None:
+        return {}
+    calls: defaultdict[Call, float] = defaultdict(float)
+    for caller, callee, number in zip(table.caller, table.callee, table.calls, strict=True):
+        calls[caller, callee] += float(number)
+    return calls
+
+
+def _own(node: str, share: float, entry: Entry, own: float) -> Term:
+    rate = entry.errors / max(entry.calls, 1.0)
+    usual = entry.usual_errors / max(entry.calls, 1.0)
+    began = own / max(entry.extra_errors, 1.0)
+    return Term(
+        kind="errors",
+        candidate=node,
+        strength=share,
+        sentence=(
+            f"{node} fails {rate:.0%} of its requests (usually {usual:.1%}); "
+            f"{min(began, 1.0):.0%} of the new errors began in {node}, not in what it calls"
+        ),
+        signal="errors",
+        value=rate,
+        expected=usual,
+        unit="share",
+        hints={"errors": share},
+    )
+
+
+def _between(case: Case, node: str, share: float, links: Mapping[Call, Entry]) -> Term:
+    """Failures that only callers report: of calls to `node`, or of all that it calls itself."""
+    calls, failed, usual = (
+        sum(getattr(link, name) for link in links.values()) for name in ("calls", "errors", "usual_errors")
+    )
+    callers, callees = ({call[side] for call, link in links.items() if link.extra_errors > 0} for side in (0, 1))
+    observed = any(callee in case.ledger.nodes for callee in callees)
+    how: Mechanism = "network" if observed else "database" if any(map(is_database, callees)) else "errors"
+    return Term(
+        kind="errors",
+        candidate=node,
+        strength=share,
+        sentence=(
+            f"{failed / max(calls, 1.0):.0%} of {count(calls, 'call')} from {', '.join(sorted(callers))} to "
+            f"{', '.join(sorted(callees))} fail (usually {usual / max(calls, 1.0):.1%}), "
+            + ("and callees report no such failure" if observed else "as only callers report")
+        ),
+        signal="errors",
+        value=failed / max(calls, 1.0),
+        expected=usual / max(calls, 1.0),
+        unit="share",
+        hints={how: share},
+    )
 
 
 ERRORS = EvidenceKind(
     explain=errors,
     weights={"errors": 3.0},
-    needs=frozenset({"flows"}),
+    reads=frozenset({"flows", "links"}),
 )

@@ -8,23 +8,19 @@ with its callees (it is then credited too little), or calls are not recorded at 
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
 
+from rca.call_sides import Call, caller_shares
 from rca.case import Case
-from rca.evidence.silence import silent_nodes
+from rca.dependencies import is_database
+from rca.evidence.silence import passed_on, silent_nodes
 from rca.evidence_kind import EvidenceKind
 from rca.ledger import Entry, Ledger
 from rca.levels import shares
 from rca.terms import Term, count
 from watchkeeper.durations import duration
-
-# Values of OpenTelemetry's `db.system` that name the kind of database in an edge.
-DATABASE = re.compile(
-    r"sql|postgres|maria|oracle|redis|valkey|mongo|cassandra|dynamo|elastic|opensearch|memcache|cockroach|couch|neo4j|db\b",
-    re.IGNORECASE,
-)
-
 
 ALL_OF_IT = 0.9  # own seconds of all added ones, from which on a sentence says that callees explain none
 # How a callee hurts whose callers wait for answers that do come: mostly it is slow, now and then the way to it is.
@@ -39,34 +35,54 @@ def own_seconds(case: Case) -> dict[str, float]:
         pulled[caller] += link.extra_seconds
     for caller, seconds in _vain(case):
         pulled[caller] += seconds
-    if not ledger.links:  # no call was measured: a callee that moved up explains its full mass
-        for node in ledger.nodes:
-            pulled[node] += sum(entry.extra_seconds for entry in ledger.callees(case, node))
+    for caller, callee in case.calls - ledger.links.keys():  # not measured: a callee that moved explains its full mass
+        if callee in ledger.nodes and callee != caller and not ledger.nodes[callee].new:
+            pulled[caller] += ledger.nodes[callee].extra_seconds
     return ledger.settled(case, {n: max(entry.extra_seconds - pulled[n], 0.0) for n, entry in ledger.nodes.items()})
 
 
-def gap_seconds(case: Case) -> dict[str, float]:
-    """Added seconds that callers waited for each callee beyond what the callee itself reports.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gaps:
+    """Added seconds that callers waited beyond what callees report: booked on callees, or on callers that stall."""
+
+    callees: Mapping[str, float]
+    callers: Mapping[str, float]
+
+
+def gaps_by_side(case: Case) -> Gaps:
+    """The gaps of all call edges, each booked at the end that it belongs to.
 
     A callee that waits for a silent one is not to blame for the gap.
     """
-    ledger = case.ledger
-    gaps: defaultdict[str, float] = defaultdict(float)
     silent = silent_nodes(case)
-    for (_, callee), link in ledger.links.items():
-        served = link.served_extra if link.served_extra == link.served_extra else 0.0
-        gaps[callee] += max(link.extra_seconds - max(served, 0.0), 0.0)
+    added: defaultdict[Call, float] = defaultdict(float)
+    calls: defaultdict[Call, float] = defaultdict(float)
+    for call, link in case.ledger.links.items():
+        added[call] += link.gap_seconds
+        calls[call] += link.calls
     table = case.unanswered
     if table is not None:
-        for caller, callee, waited, calls, usual in zip(
+        for caller, callee, waited, number, usual in zip(
             table.caller, table.callee, table.waited, table.calls, table.usual, strict=True
         ):
             if caller != callee:
-                gaps[callee] += max(float(waited - calls * (usual if usual == usual else 0.0)), 0.0)
-    for node in gaps:
-        deaf = max((silent.get(callee, 0.0) for callee in case.reachable(node)), default=0.0)
-        gaps[node] *= 1.0 - deaf * (1.0 - silent.get(node, 0.0))
-    return dict(gaps)
+                added[caller, callee] += max(float(waited - number * (usual if usual == usual else 0.0)), 0.0)
+                calls[caller, callee] += float(number)
+    listens: dict[str, float] = {}
+    for callee in {callee for _, callee in added}:
+        deaf = max((silent.get(name, 0.0) for name in case.reachable(callee)), default=0.0)
+        listens[callee] = 1.0 - deaf * (1.0 - silent.get(callee, 0.0))
+    on_its_own = {call: seconds * listens[call[1]] for call, seconds in added.items()}
+    shares_of_callers = caller_shares(
+        {call: on_its_own[call] * (1.0 - passed_on(case, call[1])) / calls[call] for call in added if calls[call] > 0}
+    )
+    callees: defaultdict[str, float] = defaultdict(float)
+    callers: defaultdict[str, float] = defaultdict(float)
+    for call, seconds in on_its_own.items():
+        share = shares_of_callers.get(call, 0.0)
+        callees[call[1]] += seconds * (1.0 - share)
+        callers[call[0]] += seconds * share
+    return Gaps(callees=callees, callers=callers)
 
 
 def _vain(case: Case) -> list[tuple[str, float]]:
@@ -77,24 +93,32 @@ def _vain(case: Case) -> list[tuple[str, float]]:
 def excess(case: Case) -> list[Term]:
     """Added seconds, counted where they arose.
 
-    Terms `self_time`, `call_gap` and `dependency`: shares of all seconds that the incident added.
+    Terms `self_time`, `call_gap`, `stall` and `dependency`: shares of all seconds that the incident added.
 
-    A callee that is no candidate (a database that only one node uses) is part of the node that calls it.
+    A callee that is no candidate (a database inside of a node's process) is part of the node that calls it.
     """
-    ledger, own, booked = case.ledger, own_seconds(case), gap_seconds(case)
+    ledger, own, gaps = case.ledger, own_seconds(case), gaps_by_side(case)
     owners = {callee: caller for caller, callee in ledger.links if callee not in case.candidates}
-    gaps = {node: seconds for node, seconds in booked.items() if node not in owners}
-    behind = {node: seconds for node, seconds in booked.items() if node in owners}
+    kinds = {
+        "self_time": own,
+        "call_gap": {node: seconds for node, seconds in gaps.callees.items() if node not in owners},
+        "stall": dict(gaps.callers),
+        "dependency": {node: seconds for node, seconds in gaps.callees.items() if node in owners},
+    }
     noise = sum(entry.noise_seconds**2 for entry in ledger.nodes.values()) ** 0.5
     felt = ledger.felt(case.alerts, "seconds")
-    total = sum(own.values()) + sum(booked.values())
+    total = sum(sum(seconds.values()) for seconds in kinds.values())
     terms = []
-    for node, share in shares(own, noise + total - sum(own.values())).items():
-        terms.append(_self_time(node, felt * share, ledger.nodes[node], own[node]))
-    for node, share in shares(gaps, noise + total - sum(gaps.values())).items():
-        terms.append(_call_gap(case, ledger, node, felt * share))
-    for dependency, share in shares(behind, noise + total - sum(behind.values())).items():
-        terms.append(_dependency(ledger, owners[dependency], dependency, felt * share))
+    for kind, seconds in kinds.items():
+        for node, share in shares(seconds, noise + total - sum(seconds.values())).items():
+            if kind == "self_time":
+                terms.append(_self_time(node, felt * share, ledger.nodes[node], own[node]))
+            elif kind == "call_gap":
+                terms.append(_call_gap(case, ledger, node, felt * share))
+            elif kind == "stall":
+                terms.append(_stall(ledger, node, felt * share))
+            else:
+                terms.append(_dependency(ledger, owners[node], node, felt * share))
     return terms
 
 
@@ -157,13 +181,38 @@ def _call_gap(case: Case, ledger: Ledger, node: str, share: float) -> Term:
         value=link.mean * 1000,
         expected=link.usual * 1000,
         unit="ms",
-        hints={"latency": SLOW_CALLEE * share, "network": SLOW_NETWORK * share},
+        hints=(
+            {"database": share}
+            if is_database(node) and served is None
+            else {"latency": SLOW_CALLEE * share, "network": SLOW_NETWORK * share}
+        ),
+    )
+
+
+def _stall(ledger: Ledger, node: str, share: float) -> Term:
+    """What `node` waits longer for whatever it calls, as its worst call shows it."""
+    calls = {callee: link for (caller, callee), link in ledger.links.items() if caller == node and link.calls > 0}
+    worst = max(calls, key=lambda callee: (calls[callee].gap_seconds, callee), default="")
+    link = calls.get(worst, Entry())
+    return Term(
+        kind="stall",
+        candidate=node,
+        strength=share,
+        sentence=(
+            f"{node} waits longer on all that it calls ({duration(link.mean)} on {worst}, usually "
+            f"{duration(link.usual)}), and its callees report no such time: {node} itself stalls"
+        ),
+        signal="latency",
+        value=link.mean * 1000,
+        expected=link.usual * 1000,
+        unit="ms",
+        hints={"latency": share},
     )
 
 
 def _dependency(ledger: Ledger, owner: str, dependency: str, share: float) -> Term:
     link = ledger.links[owner, dependency]
-    database = DATABASE.search(dependency) is not None
+    database = is_database(dependency)
     return Term(
         kind="dependency",
         candidate=owner,
@@ -182,6 +231,6 @@ def _dependency(ledger: Ledger, owner: str, dependency: str, share: float) -> Te
 
 EXCESS = EvidenceKind(
     explain=excess,
-    weights={"self_time": 3.0, "call_gap": 3.0, "dependency": 3.0},
+    weights={"self_time": 3.0, "call_gap": 3.0, "stall": 3.0, "dependency": 3.0},
     reads=frozenset({"flows", "links", "unanswered"}),
 )

@@ -76,16 +76,13 @@ def unanswered(case: Case) -> list[Term]:
         return []
     silent = silent_nodes(case)
     into: defaultdict[str, list[int]] = defaultdict(list)
-    out: defaultdict[str, float] = defaultdict(float)
-    for row, (caller, callee) in enumerate(zip(table.caller, table.callee, strict=True)):
+    for row, callee in enumerate(table.callee):
         into[callee].append(row)
-        out[caller] += float(table.calls[row])
     own: dict[str, float] = {}
     for node, rows in into.items():
-        calls = float(table.calls[rows].sum())
         quietest = max((silent.get(callee, 0.0) for callee in case.reachable(node)), default=0.0)
-        passed_on = max(min(out[node] / calls, 1.0), quietest) * (1.0 - silent.get(node, 0.0))
-        own[node] = calls * (1.0 - passed_on)
+        waits = max(passed_on(case, node), quietest) * (1.0 - silent.get(node, 0.0))
+        own[node] = float(table.calls[rows].sum()) * (1.0 - waits)
     terms = []
     for node, strength in shares(own, DOUBT).items():
         rows = into[node]
@@ -113,6 +110,15 @@ def unanswered(case: Case) -> list[Term]:
             )
         )
     return terms
+
+
+def passed_on(case: Case, node: str) -> float:
+    """How far a node that gives no replies waits for others that give none, 0 to 1."""
+    table = case.unanswered
+    if table is None:
+        return 0.0
+    calls = float(table.calls[table.callee == node].sum())
+    return min(float(table.calls[table.caller == node].sum()) / calls, 1.0) if calls else 0.0
 
 
 def idle(case: Case, node: str) -> float:

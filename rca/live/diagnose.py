@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -10,7 +9,8 @@ from typing import Final
 
 import numpy as np
 
-from rca.case import Case, Links
+from rca.case import Case
+from rca.dependencies import separate_dependencies
 from rca.engine import ENGINE_VERSION, Engine, Ranked, suspect
 from rca.live import reading
 from rca.live.incident import LiveIncident
@@ -81,7 +81,7 @@ def read_case(telemetry: Reader, incident: LiveIncident, metrics: frozenset[str]
     services = frozenset(map(str, flows.node)) | frozenset(map(str, heartbeats.node)) | frozenset(owner.values())
     links = reading.links(telemetry, window, owner, services)
     called = frozenset(zip(map(str, links.caller), map(str, links.callee), strict=True))
-    candidates = services | frozenset(map(str, links.caller)) | shared_dependencies(links)
+    candidates = services | frozenset(map(str, links.caller)) | separate_dependencies(links, services)
     name = f"live-{onset:%Y%m%dT%H%M%S}"
     spans, lines = read_traces(telemetry, recent.start.timestamp(), began, end)
     return Case(
@@ -126,14 +126,6 @@ def seen_until(case: Case) -> float:
     served = case.flows.time + case.flows.step if case.flows is not None else np.empty(0)
     heard = case.heartbeats.horizon if case.heartbeats is not None else 0.0
     return min(max(float(served.max(initial=0.0)), heard), case.end)
-
-
-def shared_dependencies(links: Links) -> frozenset[str]:
-    """Callees that report nothing themselves and have two callers or more: to blame on their own."""
-    callers: defaultdict[str, set[str]] = defaultdict(set)
-    for caller, callee in zip(links.caller, links.callee, strict=True):
-        callers[str(callee)].add(str(caller))
-    return frozenset(callee for callee, who in callers.items() if len(who) > 1)
 
 
 def verdict(ranked: Sequence[Ranked]) -> tuple[bool, str]:

@@ -176,21 +176,31 @@ SEVERITY_SQL: Final = (
 END_BUCKET_SQL: Final = (
     f"toDateTime(intDiv(toUnixTimestamp64Nano(Timestamp) + toInt64(Duration), {BUCKET_S}000000000) * {BUCKET_S}, 'UTC')"
 )
-# What a client span says of a peer that may report nothing itself: a database, a queue, a host.
+
+
+def _first(*names: str) -> str:
+    """The first of a span's attributes that is not empty."""
+    *others, last = (f"SpanAttributes['{name}']" for name in names)
+    chosen = "".join(f"{one} != '', {one}, " for one in others)
+    return f"multiIf({chosen}{last})"
+
+
+_HOST: Final = _first("server.address", "net.peer.name", "network.peer.address", "net.sock.peer.addr", "net.peer.ip")
+_PORT: Final = _first("server.port", "net.peer.port", "network.peer.port", "net.sock.peer.port")
+_SYSTEM: Final = _first("db.system.name", "db.system", "messaging.system")
+_NAMESPACE: Final = _first("db.namespace", "db.name", "messaging.destination.name")
+_ADDRESS: Final = f"if({_PORT} = '', {_HOST}, concat({_HOST}, ':', {_PORT}))"
+# What a client span says of a peer that may report nothing itself, as a human would name it: a database or a queue
+# (`redis (cache-1:6379)`, without a host `postgresql:orders`, `redis (port 6379)` or `redis`), a host with its port.
+# A namespace that is a number (Redis has them) distinguishes nothing.
 PEER_SQL: Final = (
     "multiIf("
     "SpanAttributes['peer.service'] != '', SpanAttributes['peer.service'], "
-    "SpanAttributes['db.system.name'] != '' OR SpanAttributes['db.system'] != '', "
-    "concat(if(SpanAttributes['db.system.name'] != '', SpanAttributes['db.system.name'], SpanAttributes['db.system']), "
-    "':', if(SpanAttributes['db.namespace'] != '', SpanAttributes['db.namespace'], SpanAttributes['db.name'])), "
-    "SpanAttributes['server.address'] != '', "
-    "if(SpanAttributes['server.port'] = '', SpanAttributes['server.address'], "
-    "concat(SpanAttributes['server.address'], ':', SpanAttributes['server.port'])), "
-    "SpanAttributes['net.peer.name'] != '', "
-    "if(SpanAttributes['net.peer.port'] = '', SpanAttributes['net.peer.name'], "
-    "concat(SpanAttributes['net.peer.name'], ':', SpanAttributes['net.peer.port'])), "
-    "extract(if(SpanAttributes['url.full'] != '', SpanAttributes['url.full'], SpanAttributes['http.url']), "
-    "'^[a-z]+://([^/?]+)'))"
+    f"{_SYSTEM} != '', concat({_SYSTEM}, multiIf({_HOST} != '', concat(' (', {_ADDRESS}, ')'), "
+    f"match({_NAMESPACE}, '[^0-9]'), concat(':', {_NAMESPACE}), "
+    f"{_PORT} != '', concat(' (port ', {_PORT}, ')'), '')), "
+    f"{_HOST} != '', {_ADDRESS}, "
+    f"extract({_first('url.full', 'http.url')}, '^[a-z]+://([^/?]+)'))"
 )
 
 
@@ -296,9 +306,14 @@ def _views(database: str) -> list[str]:
         f"FROM {database}.otel_logs GROUP BY bucket, service, severity"
     )
     views = (("red", red), ("links", links), ("log_counts", log_counts))
+    # A store that an earlier version made keeps its views: only their queries are brought up to date.
     return [
-        f"CREATE MATERIALIZED VIEW IF NOT EXISTS {database}.{name}_view TO {database}.{name} AS {select}"
+        statement
         for name, select in views
+        for statement in (
+            f"CREATE MATERIALIZED VIEW IF NOT EXISTS {database}.{name}_view TO {database}.{name} AS {select}",
+            f"ALTER TABLE {database}.{name}_view MODIFY QUERY {select}",
+        )
     ]
 
 
