@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -173,32 +173,44 @@ def tables(ways: dict[str, Sequence[World]]) -> list[str]:
 
 
 def misses(worlds: Sequence[World]) -> list[str]:
-    """A line for each fault that was missed or misnamed, and each page and ticket without a fault."""
+    """Every fault that was missed or misnamed, and every page and ticket without a fault, the most frequent kind first.
+
+    A heading says how many of how many of its kind; below it is a line for each.
+    """
+    faults = [fault for world in worlds for fault in world.faults]
+    of_kind = Counter(fault.event.kind for fault in faults)
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for fault in faults:
+        if line := _miss(fault):
+            verdict, _, rest = line.partition(" ")
+            groups[f"{verdict} {fault.event.kind} (of {of_kind[fault.event.kind]})"].append(rest)
+    for title, found in (
+        ("FALSE PAGE", [one for world in worlds for one in world.false_pages]),
+        ("FALSE TICKET", [one for world in worlds for one in world.false_tickets]),
+    ):
+        for one in found:
+            during = f"seed {one.seed} at {one.at_s:.0f} s, during {one.during}: {one.summary[:LONGEST]}"
+            groups[f"{title} of {one.summary.partition(':')[0]}"].append(during)
     lines = []
-    for fault in (fault for world in worlds for fault in world.faults):
-        event = fault.event
-        about = (
-            f"seed {fault.seed} at {event.begins_s:.0f}-{event.ends_s:.0f} s: {event.kind} in {event.culprit}"
-            f" ({event.mechanism}; {fault.size}, {fault.rate}; {', '.join(fault.habits)})"
-        )
-        if not fault.passed:
-            heard = "MISSED" if event.pages else "NO TICKET"
-            lines.append(f"{heard} {about}: {event.detail}; found: {fault.found[:LONGEST]}")
-        elif event.pages and not _among(fault.at_last.rank, 1):
-            place = f"ranked {fault.at_last.rank}" if fault.at_last.rank else "not among the suspects"
-            sure = "abstained" if fault.at_last.abstained else "named"
-            lines.append(
-                f"MISNAMED {about}: {event.detail}; {place}, {sure}: {fault.at_last.named}; "
-                f"page: {fault.found[:LONGEST]}"
-            )
-    for world in worlds:
-        lines += [
-            f"FALSE PAGE seed {p.seed} at {p.at_s:.0f} s, during {p.during}: {p.summary}" for p in world.false_pages
-        ]
-        lines += [
-            f"FALSE TICKET seed {t.seed} at {t.at_s:.0f} s, during {t.during}: {t.summary}" for t in world.false_tickets
-        ]
+    for title, own in sorted(groups.items(), key=lambda group: (-len(group[1]), group[0])):
+        lines += [f"{len(own)} x {title}", *(f"    {line}" for line in own)]
     return lines
+
+
+def _miss(fault: Fault) -> str:
+    """What went wrong with a fault, empty where nothing did; it begins with the verdict."""
+    event = fault.event
+    about = (
+        f"seed {fault.seed} at {event.begins_s:.0f}-{event.ends_s:.0f} s in {event.culprit}"
+        f" ({event.mechanism}; {fault.size}, {fault.rate}; {', '.join(fault.habits)}): {event.detail}"
+    )
+    if not fault.passed:
+        return f"{'MISSED' if event.pages else 'UNTICKETED'} {about}; found: {fault.found[:LONGEST]}"
+    if not event.pages or _among(fault.at_last.rank, 1):
+        return ""
+    place = f"ranked {fault.at_last.rank}" if fault.at_last.rank else "not among the suspects"
+    sure = "abstained" if fault.at_last.abstained else "named"
+    return f"MISNAMED {about}; {place}, {sure}: {fault.at_last.named}; page: {fault.found[:LONGEST]}"
 
 
 def _shown(one: Figures) -> dict[str, str]:

@@ -180,13 +180,13 @@ class _Watch:
             Ticket(
                 opened_s=(incident.opened_at.timestamp() - self._recording.start),
                 services=tuple(sorted({finding.service for finding in incident.findings})),
-                summary=incident.title,
+                summary=_described(incident.findings[0]),
             )
             for incident in incidents
             if incident.paged_at is None
         ]
         tickets += [
-            Ticket(opened_s=float(second), services=(finding.service,), summary=finding.summary)
+            Ticket(opened_s=float(second), services=(finding.service,), summary=_described(finding))
             for (key, second), finding in self._seen.tickets.items()
             if key not in in_incidents
         ]
@@ -204,10 +204,14 @@ class _Watch:
         return Page(
             paged_s=paged_at.timestamp() - self._recording.start,
             services=tuple(sorted({finding.service for finding in pages})),
-            summaries=tuple(f"{finding.detector}: {finding.summary}" for finding in shown),
+            summaries=tuple(_described(finding) for finding in shown),
             at_page=self._seen.at_page.get(incident.id),
             at_last=incident.diagnosis,
         )
+
+
+def _described(finding: Finding) -> str:
+    return f"{finding.detector}: {finding.summary}"
 
 
 def _memory() -> str | None:
