@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +15,14 @@ ConfigPath = Annotated[
     typer.Option("--config", "-c", envvar="WATCHKEEPER_CONFIG", help="Configuration file (YAML). Default: built in."),
 ]
 USUAL = Path("watchkeeper.yaml")
+
+
+def user_name() -> str:
+    """Who gives a command: the login name; `uid 54321` where this machine knows no name, as in containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 def hint_at_unused_file(config: Path | None) -> None:

@@ -27,7 +27,7 @@ from pydantic import (
     model_validator,
 )
 
-from watchkeeper.config_checks import file_mistakes, oncall_mistakes, refuse
+from watchkeeper.config_checks import file_mistakes, oncall_mistakes, placeholders, refuse
 from watchkeeper.config_messages import follows, key_of, plain
 from watchkeeper.config_values import (
     Count,
@@ -482,6 +482,8 @@ def read(path: Path | None) -> ReadConfig:
     data = {} if document.data is None else document.data
     if not isinstance(data, dict):
         raise ConfigError(f"{path}:1: the file must hold keys and values, such as `data_dir: ./data`.")
+    if unfilled := list(placeholders(data)):
+        raise ConfigError("\n".join(f"{document.where(key)}: {what}" for key, what in unfilled))
     try:
         config = Config.model_validate(data, context={"folder": path.absolute().parent})
     except ValidationError as error:

@@ -5,6 +5,7 @@ Each check returns its mistakes with the key that is wrong, so that the reader c
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 Key = tuple[int | str, ...]
 Mistake = tuple[Key, str]
 ANYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, never bound
+PLACEHOLDER = re.compile(r"\$\{\w+[^}]*\}")
+OF_OTHER_PACKAGES = (("sources",), ("channels",), ("runbooks", "target", "settings"))
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -28,6 +31,20 @@ def refuse(title: str, mistakes: Iterable[Mistake]) -> None:
     ]
     if details:
         raise ValidationError.from_exception_data(title, details)
+
+
+def placeholders(data: object, key: Key = ()) -> Iterator[Mistake]:
+    """Each `${NAME}` that would stay as it is written; what other packages' parts are given is theirs to read."""
+    if isinstance(data, str):
+        for name in PLACEHOLDER.findall(data):
+            yield key, f"{name} is not replaced in this file; write the value, or use the key that ends in _env"
+    elif isinstance(data, dict):
+        for name, value in data.items():
+            if (*key, name) not in OF_OTHER_PACKAGES:
+                yield from placeholders(value, (*key, name))
+    elif isinstance(data, list):
+        for number, value in enumerate(data):
+            yield from placeholders(value, (*key, number))
 
 
 def repeated(items: Sequence[str], key: Key, field: str | None, what: str) -> Iterator[Mistake]:

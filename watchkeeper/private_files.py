@@ -29,7 +29,8 @@ _ADVICE: Final = {
     errno.ENOSPC: "the disk is full; free some space",
     errno.EDQUOT: "this user's share of the disk is used up; free some space",
     errno.ENOTDIR: "a part of that path is a file, not a folder; move it away, or set data_dir",
-    errno.EEXIST: "it is a file, not a folder; move it away, or set data_dir",
+    errno.EEXIST: "a file, or a link that leads nowhere, is in its place; move it away, or set data_dir",
+    errno.ELOOP: "symbolic links on that path lead to each other; correct them, or set data_dir",
     errno.EISDIR: "it is a folder, not a file; move it away",
 }
 

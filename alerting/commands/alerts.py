@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from datetime import datetime
 from typing import Annotated, Any
@@ -10,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from watchkeeper.clock import SystemClock
-from watchkeeper.command_options import AsJson, ConfigPath
+from watchkeeper.command_options import AsJson, ConfigPath, user_name
 from watchkeeper.config import load
 from watchkeeper.state.alerts import AlertState, all_alerts, end_alert
 from watchkeeper.state.audit import record_audit
@@ -55,7 +54,7 @@ def end(
 ) -> None:
     """End an alert whose sender never resolved it. If the sender repeats it later, it fires again."""
     db, now = Database.open(load(config)), SystemClock().now()
-    actor = Actor(name=who or getpass.getuser(), via="cli")
+    actor = Actor(name=who or user_name(), via="cli")
     if end_alert(db, key, now, actor.name):
         with db.write() as connection:
             record_audit(connection, now, actor, "alert.end", key)

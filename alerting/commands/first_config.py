@@ -18,6 +18,7 @@ from watchkeeper.config import IngestConfig, SlackConfig, SlackStandInConfig, St
 from watchkeeper.config_values import bracketed, zone
 
 LOCALTIME: Final = Path("/etc/localtime")
+WEBHOOK: Final = "/api/v1/alerts/alertmanager"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +61,7 @@ class Answers:
     channel: str = SlackConfig().channel
     listen: str = "127.0.0.1"
     token: str = ""
+    scrape: Sequence[str] = ()
     ports: Ports = field(default_factory=Ports)
 
 
@@ -75,15 +77,39 @@ def system_zone() -> str:
     return "UTC"
 
 
+def _endpoint(answers: Answers) -> str:
+    """Where others send to, as they reach it."""
+    host = answers.listen if is_loopback(answers.listen) else "THIS-MACHINE"
+    return f"http://{bracketed(host)}:{answers.ports.otlp_http}"
+
+
 def exporter_settings(answers: Answers) -> tuple[str, ...]:
     """The environment of any OpenTelemetry exporter that sends here."""
-    host = answers.listen if is_loopback(answers.listen) else "THIS-MACHINE"
     lines = [
-        f"export OTEL_EXPORTER_OTLP_ENDPOINT=http://{bracketed(host)}:{answers.ports.otlp_http}",
+        f"export OTEL_EXPORTER_OTLP_ENDPOINT={_endpoint(answers)}",
         "export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
     ]
     if answers.token:
         lines.append(f"export OTEL_EXPORTER_OTLP_HEADERS=authorization=Bearer%20{answers.token}")
+    return tuple(lines)
+
+
+def collector_settings(answers: Answers) -> tuple[str, ...]:
+    """What an OpenTelemetry Collector needs beside its own receivers, in its configuration."""
+    pipeline = "{exporters: [otlphttp/watchkeeper]}"
+    lines = ["exporters:", "  otlphttp/watchkeeper:", f"    endpoint: {_endpoint(answers)}"]
+    if answers.token:
+        lines.append(f"    headers: {{authorization: Bearer {answers.token}}}")
+    lines += ["service:", "  pipelines:  # add the exporter to those that are there"]
+    return (*lines, *(f"    {signal}: {pipeline}" for signal in ("traces", "metrics", "logs")))
+
+
+def alertmanager_settings(answers: Answers) -> tuple[str, ...]:
+    """A receiver in Alertmanager's configuration that sends alerts here."""
+    lines = ["receivers:", "  - name: watchkeeper", "    webhook_configs:"]
+    lines.append(f"      - url: {_endpoint(answers)}{WEBHOOK}")
+    if answers.token:
+        lines.append(f"        http_config: {{authorization: {{credentials: {answers.token}}}}}")
     return tuple(lines)
 
 
@@ -109,8 +135,7 @@ ingest:                                 # where exporters send to
   host: {_yaml(answers.listen)}
   otlp_http_port: {ports.otlp_http}
   otlp_grpc_port: {ports.otlp_grpc}
-  # scrape:                             # Prometheus targets to read
-  #   - {{job: node, targets: ["127.0.0.1:9100"], interval_s: 15}}
+{_scrape(answers)}
 
 store:                                  # the embedded telemetry store
   port: {ports.store}
@@ -146,6 +171,17 @@ oncall:
 # runbooks: {{dir: runbooks}}             # your own runbooks, and what they may touch
 # state: {{url_env: WATCHKEEPER_STATE_URL}}   # PostgreSQL instead of SQLite
 {_tokens(answers)}"""
+
+
+def _scrape(answers: Answers) -> str:
+    """Prometheus targets to read; without any, an example that is commented out."""
+    mark = "" if answers.scrape else "# "
+    targets = ", ".join(map(_yaml, answers.scrape or ["127.0.0.1:9100"]))
+    job = "targets" if answers.scrape else "node"
+    return (
+        f"  {mark}scrape:                             # Prometheus targets to read\n"
+        f"  {mark}  - {{job: {job}, targets: [{targets}], interval_s: 15}}"
+    )
 
 
 def _tokens(answers: Answers) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ import typer
 
 from alerting.commands import incident_list
 from alerting.incidents.quick_read import Tree
-from watchkeeper.command_options import AsJson, ConfigPath
+from watchkeeper.command_options import AsJson, ConfigPath, user_name
 from watchkeeper.errors import ConfigError, Conflict
 from watchkeeper.text import prose, seen_name
 from watchkeeper.vocabulary import MECHANISMS, Actor, Mechanism, Proposal
@@ -187,7 +186,7 @@ def open_incidents(config_path: Path | None) -> Incidents:
 
 
 def _actor(name: str | None) -> Actor:
-    return Actor(name=name or getpass.getuser(), via="cli")
+    return Actor(name=name or user_name(), via="cli")
 
 
 def _key(key: str | None) -> str:

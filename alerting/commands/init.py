@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import os
 import secrets
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from alerting.commands.first_config import Answers, FirstPerson, Ports, exporter_settings, system_zone, text
+from alerting.commands.first_config import (
+    Answers,
+    FirstPerson,
+    Ports,
+    alertmanager_settings,
+    collector_settings,
+    exporter_settings,
+    system_zone,
+    text,
+)
+from watchkeeper.command_options import user_name
 from watchkeeper.config import is_loopback, read
 from watchkeeper.errors import ConfigError
 
@@ -38,6 +48,9 @@ def init(
     listen: Annotated[
         str, typer.Option(help="Where exporters send to; 0.0.0.0 is every address, and makes a token for them.")
     ] = "127.0.0.1",
+    scrape: Annotated[
+        list[str] | None, typer.Option(help="A Prometheus target to read: HOST:PORT; may be repeated.")
+    ] = None,
     otlp_http_port: Port = PORTS.otlp_http,
     otlp_grpc_port: Port = PORTS.otlp_grpc,
     web_port: Port = PORTS.web,
@@ -51,7 +64,7 @@ def init(
         raise ConfigError(
             f"{config} is there already, and stays as it is. `--force` replaces it, `--config` names another."
         )
-    user = getpass.getuser()
+    user = user_name()
     people = person or _ask("Who can be paged (names, with commas between)", user.title(), yes).split(",")
     answers = Answers(
         people=[_person(one, yes) for one in people if one.strip()] or [FirstPerson(name=user.title())],
@@ -60,6 +73,7 @@ def init(
         channel=channel or _ask("Slack channel for incidents", Answers(people=()).channel, yes),
         listen=listen,
         token="" if is_loopback(listen) else "wk_" + secrets.token_urlsafe(32),
+        scrape=scrape or (),
         ports=Ports(
             otlp_http=otlp_http_port, otlp_grpc=otlp_grpc_port, web=web_port, store=store_port, stand_in=stand_in_port
         ),
@@ -129,10 +143,15 @@ def _text(answers: Answers) -> str:
 def _tell(path: Path, answers: Answers) -> None:
     print(f"Wrote {path}, which only you can read.\n")
     print("Exporters need these settings (gRPC: port", f"{answers.ports.otlp_grpc}, protocol grpc):\n")
-    for line in exporter_settings(answers):
-        print(f"  {line}")
+    print(*(f"  {line}" for line in exporter_settings(answers)), sep="\n")
+    _show("An OpenTelemetry Collector sends the same with this in its configuration:", collector_settings(answers))
+    _show("Alertmanager sends alerts with this receiver:", alertmanager_settings(answers))
     if answers.token:
-        print("\nThe token in the last line is shown this once.")
+        print("\nThe token in these lines is shown this once.")
     print(
         f"\nNext:\n\n  watchkeeper up --config {path}\n  watchkeeper test-page {answers.people[0].id} --config {path}"
     )
+
+
+def _show(title: str, lines: Sequence[str]) -> None:
+    print(f"\n{title}\n", *(f"  {line}" for line in lines), sep="\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import sys
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ import typer
 from alerting.oncall import schedule as schedules
 from alerting.oncall.escalation import whom
 from watchkeeper.clock import SystemClock
-from watchkeeper.command_options import AsJson, ConfigPath, hint_at_unused_file
+from watchkeeper.command_options import AsJson, ConfigPath, hint_at_unused_file, user_name
 from watchkeeper.config import Config, load
 from watchkeeper.errors import ConfigError
 from watchkeeper.state.database import Database
@@ -114,7 +113,7 @@ def override(
     """Let somebody take over for a while. It beats the rotation wherever on-call is read."""
     hint_at_unused_file(config)
     tree = load(config)
-    actor = Actor(name=getpass.getuser(), via="cli")
+    actor = Actor(name=user_name(), via="cli")
     name = _named(tree, schedule)
     try:
         made = schedules.Override(schedule=name, person=person, start=_time(start), end=_time(end), author=actor.name)
@@ -134,7 +133,7 @@ def remove_override(
     config: ConfigPath = None,
 ) -> None:
     """Take an override back; one that has begun ends now."""
-    actor = Actor(name=getpass.getuser(), via="cli")
+    actor = Actor(name=user_name(), via="cli")
     schedules.remove_override(Database.open(load(config)), override, SystemClock().now(), actor)
     print(f"{override}: removed")
 

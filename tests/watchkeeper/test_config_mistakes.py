@@ -228,6 +228,9 @@ def test_a_time_needs_no_quotes(tmp_path: Path, start: str) -> None:
         ("slack:\n  channel: ' '\n", "2: slack.channel"),
         ('web:\n  host: "\\ud800"\n', "2: web.host"),
         ("7: x\n", "1: 7"),
+        ("web:\n  port: ${PORT}\n", "2: web.port"),
+        ("data_dir: ${HOME}/data\n", "1: data_dir"),
+        ("slo:\n- a.yaml\n- ${DIR:-slo}/b.yaml\n", "3: slo.1"),
     ],
 )
 def test_what_could_not_work_is_refused_with_its_line_and_key(tmp_path: Path, text: str, key: str) -> None:

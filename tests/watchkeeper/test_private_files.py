@@ -61,7 +61,7 @@ def test_a_path_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "secrets" / "store").mkdir(parents=True)
     with pytest.raises(ConfigError, match=r"secrets/store cannot be used .*: it is a folder"):
         secret(tmp_path / "secrets", "store")
-    with pytest.raises(ConfigError, match=r"file cannot be used .*: it is a file, not a folder"):
+    with pytest.raises(ConfigError, match=r"file cannot be used .*: a file, or a link that leads nowhere"):
         private_folder(tmp_path / "file")
     with pytest.raises(ConfigError, match=r"file/secrets cannot be used .*set data_dir"):
         private_folder(tmp_path / "file" / "secrets")

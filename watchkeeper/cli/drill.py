@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import sys
 from dataclasses import asdict
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from watchkeeper.clock import SystemClock
-from watchkeeper.command_options import AsJson, ConfigPath, hint_at_unused_file
+from watchkeeper.command_options import AsJson, ConfigPath, hint_at_unused_file, user_name
 from watchkeeper.errors import DeliveryError, StateError
 from watchkeeper.vocabulary import Actor
 
@@ -36,7 +35,7 @@ def drill(
 
     hint_at_unused_file(config)
     tree = load_for(config, "watch")
-    recipient, now, user = whom(tree.oncall, person), SystemClock().now(), getpass.getuser()
+    recipient, now, user = whom(tree.oncall, person), SystemClock().now(), user_name()
     sent = page(tree, recipient, now, user)
     for test in sent:
         outcome = f"accepted in {test.conversation} at {test.ts}" if test.accepted else f"not accepted: {test.refused}"

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+import tempfile
+import traceback
 from difflib import get_close_matches
 from importlib import import_module
 from io import TextIOWrapper
+from pathlib import Path
 from types import ModuleType
 
 from watchkeeper import __version__
@@ -41,6 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "standin": ("watchkeeper.cli.standin", "Serve the local stand-in for Slack."),
     "bench": ("bench.command", "Measure against a baseline in the same run."),
 }
+ROLES = ("store", "ingest", "watch", "web", "standin")
 # What must answer at once has a module of its own, without the libraries of its neighbours. It declines (False)
 # what it would have to explain: help, and mistakes.
 QUICK: dict[tuple[str, str], str] = {("incident", "list"): "alerting.commands.incident_list"}
@@ -101,6 +105,7 @@ def main() -> None:
         print(f"watchkeeper: no command {name!r}. {hint}", file=sys.stderr)
         sys.exit(2)
     try:
+        _check_surroundings(rest)
         quick = QUICK.get((name, rest[0] if rest else ""))
         if quick and import_module(quick).run(rest[1:]):
             return
@@ -110,6 +115,46 @@ def main() -> None:
         sys.exit(error.exit_code)
     except BrokenPipeError:  # the reader of a pipe went away: `watchkeeper incident list | head`
         sys.exit(0)
+    except Exception as error:
+        if name in ROLES:  # its log is where the traceback is looked for
+            raise
+        print(f"watchkeeper: `watchkeeper {name}` failed: {_in_words(error)}{_kept(error)}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _check_surroundings(arguments: list[str]) -> None:
+    """Refuse to begin where every path, or what was typed, would mean something else.
+
+    Raises:
+        WatchkeeperError: says what to do.
+    """
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise WatchkeeperError("the working directory no longer exists; change to another one") from error
+    for argument in arguments:
+        if not argument.isascii() and any("\udc80" <= character <= "\udcff" for character in argument):
+            raise WatchkeeperError(
+                f"{argument!a} is no text in this terminal's encoding ({sys.getfilesystemencoding()}); "
+                "set LC_ALL=C.UTF-8 and type it again"
+            )
+
+
+def _in_words(error: Exception) -> str:
+    """An error that no command expected, in one line."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _kept(error: Exception) -> str:
+    """Keep the traceback for a report, and say where."""
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="watchkeeper-", suffix=".txt", delete=False) as file:
+            file.write("".join(traceback.format_exception(error)))
+    except OSError:  # no folder for temporary files can be written
+        return ""
+    return f"\nIf nothing on this machine explains it, report it with the traceback in {file.name}"
 
 
 if __name__ == "__main__":

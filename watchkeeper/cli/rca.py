@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +9,7 @@ from typer.core import TyperGroup
 
 from rca.commands.rank import rank
 from rca.commands.train import train
-from watchkeeper.command_options import ConfigPath
+from watchkeeper.command_options import ConfigPath, user_name
 
 
 class RankUnlessNamed(TyperGroup):
@@ -57,7 +56,7 @@ def promote(
     learner = WeightsLearner(db, clock, shipped, tree.learning)
     judged = judged_causes(Incidents(db, clock, tree.oncall), labels(db), shipped)
     verdict = learner.gate(model, judged, clock.now())
-    promote_version(db, version, verdict=verdict, actor=f"cli:{getpass.getuser()}", now=clock.now(), why=why)
+    promote_version(db, version, verdict=verdict, actor=f"cli:{user_name()}", now=clock.now(), why=why)
     print(f"version {version} of the weights serves")
 
 
@@ -69,5 +68,5 @@ def rollback(config: ConfigPath = None, why: Why = "") -> None:
     from watchkeeper.config import load
     from watchkeeper.state.database import Database
 
-    version = roll_back(Database.open(load(config)), actor=f"cli:{getpass.getuser()}", now=SystemClock().now(), why=why)
+    version = roll_back(Database.open(load(config)), actor=f"cli:{user_name()}", now=SystemClock().now(), why=why)
     print(f"version {version} of the weights serves" if version else "the default weights serve")

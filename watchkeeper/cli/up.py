@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from datetime import UTC, datetime
 
@@ -19,13 +20,16 @@ def up(config: ConfigPath = None) -> None:
     A role that dies is started again, and the terminal says so. Ctrl-C stops everything in order.
     """
     hint_at_unused_file(config)
+    _notify(f"Checking the configuration ({config or 'no file: the defaults'})")  # the imports below take a second
     from watchkeeper.roles.preflight import SUPERVISED, load_for
     from watchkeeper.roles.up import run
 
     tree = load_for(config)
     os.environ[SUPERVISED] = "1"  # its roles, started again at night, set aside what breaks from here on
-    run(
-        tree,
-        config.absolute() if config else None,
-        notify=lambda line: print(f"{datetime.now(UTC):%H:%M:%S} {line}", flush=True),
-    )
+    _notify(f"Data in {tree.data_dir}")
+    run(tree, config.absolute() if config else None, notify=_notify)
+
+
+def _notify(line: str) -> None:
+    with contextlib.suppress(OSError):  # a terminal that was closed; the roles must still be stopped in order
+        print(f"{datetime.now(UTC):%H:%M:%S} {line}", flush=True)

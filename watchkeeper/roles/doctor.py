@@ -5,20 +5,19 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
 import httpx
-import psutil
 
 from watchkeeper.config import Config
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.problems import Problem, read_problems
 from watchkeeper.roles import heartbeat as heart
 from watchkeeper.roles import ready
+from watchkeeper.roles.ports import listen, reason
 from watchkeeper.roles.up import roles_for
 from watchkeeper.text import one_line
 
@@ -36,19 +35,6 @@ class Result:
     status: Status
     seen: str
     advice: str = ""
-
-
-def port_owner(port: int) -> str:
-    """Who listens on a TCP port here: `nginx (pid 812)`, or a plain word where that cannot be seen."""
-    for connection in psutil.net_connections("tcp"):
-        if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN:
-            if connection.pid is None:
-                break
-            try:
-                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
-            except psutil.NoSuchProcess:
-                break
-    return "another process"
 
 
 def ports(config: Config) -> list[Result]:
@@ -69,17 +55,11 @@ def _port(config: Config, role: str, key: str, host: str, port: int) -> Result:
     running = ready.read(config, role)
     if running and port in running.ports.values():
         return Result(check=key, status="ok", seen=f"{port} is served by {role} (pid {running.pid})")
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            return Result(
-                check=key,
-                status="problem",
-                seen=f"{host}:{port} cannot be used ({error.strerror}); held by {port_owner(port)}",
-                advice=f"Stop that process, or set {key} to a free port.",
-            )
+    try:
+        listen(host, port).close()
+    except OSError as error:
+        why, advice = reason(host, port, key, error)
+        return Result(check=key, status="problem", seen=f"{host}:{port} cannot be used ({why})", advice=advice)
     return Result(check=key, status="ok", seen=f"{host}:{port} is free" if port else "a free port will be chosen")
 
 

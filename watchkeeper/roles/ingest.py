@@ -11,8 +11,9 @@ from collectors.ingest import EDGES, LOADER, Hooks, Ingest
 from watchkeeper.config import Config
 from watchkeeper.roles import ready
 from watchkeeper.roles.lifecycle import Life, alive
+from watchkeeper.roles.ports import bind
 from watchkeeper.roles.readiness import noted
-from watchkeeper.roles.serving import bind, serve
+from watchkeeper.roles.serving import serve
 from watchkeeper.roles.state_file import look_after_as
 
 # After so many times roles.hung_after_s without a round, a loop counts as hung.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from watchkeeper.roles.role_lock import claimed_by_role
 from watchkeeper.roles.telemetry import configure_logs
 
 BEAT_EVERY_S: Final = 1.0
+OPEN_FILES: Final = 16_384
 MAIN: Final = "main"
 
 
@@ -51,8 +53,17 @@ class Life:
 def alive(config: Config, role: str) -> Iterator[Life]:
     """Be the one such role on this data directory, with its log, its problems and its signs of life."""
     configure_logs()
+    _allow_open_files()
     with claimed_by_role(config, role):
         signs = Heart(heart.path_of(config, role))
         signs.enter_phase("starting")
         problems = Problems(config.data_dir / "run" / f"{role}{SUFFIX}")
         yield Life(config=config, role=role, problems=problems, heart=signs)
+
+
+def _allow_open_files() -> None:
+    """As many open files and sockets as this user may have: the usual 1,024 is a default of shells."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -12,23 +12,8 @@ import structlog
 import uvicorn
 
 from watchkeeper.asgi.connections import MOST_CONNECTIONS, BoundedHttp
-from watchkeeper.errors import WatchkeeperError
 from watchkeeper.roles import ready
-from watchkeeper.roles.doctor import port_owner
 from watchkeeper.roles.lifecycle import Life
-
-
-def bind(host: str, port: int, key: str) -> socket.socket:
-    """A listening socket, or an error that names the port's owner."""
-    try:
-        return socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=512
-        )
-    except OSError as error:
-        raise WatchkeeperError(
-            f"{key}: {host}:{port} cannot be used ({error.strerror}): it is held by {port_owner(port)}. "
-            f"Stop that process, or set {key}."
-        ) from error
 
 
 def serve(

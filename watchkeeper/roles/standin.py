@@ -9,7 +9,8 @@ from watchkeeper.config_values import bracketed
 from watchkeeper.errors import ConfigError
 from watchkeeper.roles import ready
 from watchkeeper.roles.lifecycle import alive
-from watchkeeper.roles.serving import bind, serve
+from watchkeeper.roles.ports import bind
+from watchkeeper.roles.serving import serve
 
 
 def run(config: Config) -> None:

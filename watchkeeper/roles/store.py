@@ -12,10 +12,9 @@ import structlog
 
 from watchkeeper.config import Config
 from watchkeeper.config_values import bracketed
-from watchkeeper.errors import StoreError
 from watchkeeper.roles import ready
-from watchkeeper.roles.doctor import port_owner
 from watchkeeper.roles.lifecycle import Life, alive
+from watchkeeper.roles.ports import refused
 from watchkeeper.roles.readiness import noted
 from watchkeeper.store.chdb_server import ChdbServer, User
 from watchkeeper.store.engine import Engine
@@ -43,10 +42,7 @@ def _serve(life: Life) -> None:
     try:  # before the engine is opened: a taken port is the commoner mistake, and the quicker to find
         server = ChdbServer((config.store.host, config.store.port), users)
     except OSError as error:
-        raise StoreError(
-            f"store.port {config.store.port} cannot be used: it is held by {port_owner(config.store.port)}. "
-            "Stop that process, or set store.port."
-        ) from error
+        raise refused(config.store.host, config.store.port, "store.port", error) from error
     server.noted = lambda: noted(life)
     life.heart.enter_phase("opening the engine")
     engine = server.engine = Engine(

@@ -9,6 +9,7 @@ starts counting anew. A role that hangs is ended, and then is one that died. The
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -39,6 +40,7 @@ STOP_WITHIN_S: Final = 10.0
 ASK_S: Final = 5.0
 LOOK_EVERY_S: Final = 1.0
 REPORT_EVERY_S: Final = 10.0
+LEAST_FREE_BYTES: Final = 32 << 20
 
 Notify = Callable[[str], None]
 
@@ -116,6 +118,7 @@ class Supervisor:
             Interrupted: somebody asked to stop meanwhile.
         """
         self._claim.enter_context(claimed(self._config, SUPERVISOR))
+        _require_space(self._config)
         repaired = look_after(self._config)
         if repaired:
             self._notify(str(repaired))
@@ -255,7 +258,9 @@ class Supervisor:
         status = child.process.poll()
         if status is not None:
             path = self._log_path(child.name)
-            raise WatchkeeperError(f"{child.name} could not start ({_how(status)}):\n{_tail(path)}\nIts log: {path}")
+            raise WatchkeeperError(
+                f"{child.name} could not start ({_how(status)}):\n{_tail(path)}\n{_hint(status)}Its log: {path}"
+            )
         found = ready.read(self._config, child.name)
         return found is not None and found.pid == child.process.pid
 
@@ -284,6 +289,26 @@ def _how(status: int) -> str:
     return f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
 
 
+def _hint(status: int) -> str:
+    """What an end by a signal that nobody sends usually means."""
+    hints = {
+        signal.SIGKILL: "The kernel kills a process when memory runs out: free some, or lower store.memory_mib.\n",
+        signal.SIGILL: "This processor lacks instructions that the embedded store needs (x86-64-v2 or ARMv8).\n",
+        signal.SIGXFSZ: "This user's files may not grow so large: raise `ulimit -f`.\n",
+    }
+    return hints.get(signal.Signals(-status), "") if status < 0 else ""
+
+
+def _require_space(config: Config) -> None:
+    """Refuse to start on a full disk; roles that run already go on there, and say so."""
+    free = shutil.disk_usage(config.data_dir).free
+    if free < LEAST_FREE_BYTES:
+        raise WatchkeeperError(
+            f"{config.data_dir}: the disk is full ({free >> 10} KiB free, {LEAST_FREE_BYTES >> 20} MiB needed). "
+            "Free some space, or set data_dir to another disk."
+        )
+
+
 def _tail(path: Path, lines: int = 5) -> str:
     try:
         with path.open("rb") as file:
@@ -295,14 +320,17 @@ def _tail(path: Path, lines: int = 5) -> str:
 
 @contextmanager
 def stopping_on_signals() -> Iterator[Callable[[], bool]]:
-    """Turn SIGINT and SIGTERM into a question: has anybody asked to stop?"""
+    """Turn SIGINT, SIGTERM and SIGHUP (a closed terminal, unless under `nohup`) into: has anybody asked to stop?"""
     asked = False
 
     def ask(*_: object) -> None:
         nonlocal asked
         asked = True
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, ask) for number in numbers}
     try:
         yield lambda: asked
     finally:

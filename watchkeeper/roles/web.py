@@ -26,9 +26,10 @@ from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config
 from watchkeeper.roles import ready
 from watchkeeper.roles.lifecycle import Life, alive
+from watchkeeper.roles.ports import bind
 from watchkeeper.roles.readiness import hung_roles, missing, noted
 from watchkeeper.roles.registered import report_broken
-from watchkeeper.roles.serving import bind, serve
+from watchkeeper.roles.serving import serve
 from watchkeeper.roles.state_file import look_after_as
 from watchkeeper.roles.up import roles_for
 from watchkeeper.state.database import Database

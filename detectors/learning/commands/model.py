@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -18,7 +17,7 @@ from detectors.learning.loop import Learner
 from detectors.learning.model import LearnedModel
 from detectors.learning.suppression import SuppressedFinding, reopen, suppressed_findings
 from watchkeeper.clock import SystemClock
-from watchkeeper.command_options import AsJson, ConfigPath
+from watchkeeper.command_options import AsJson, ConfigPath, user_name
 from watchkeeper.config import Config, load
 from watchkeeper.errors import ConfigError, Conflict
 from watchkeeper.state.database import Database
@@ -37,7 +36,7 @@ Who = Annotated[str | None, typer.Option("--as", help="Your name. Default: the u
 
 
 def _actor() -> str:
-    return f"cli:{getpass.getuser()}"
+    return f"cli:{user_name()}"
 
 
 def _open(config: Any) -> tuple[Config, Database]:
@@ -200,7 +199,7 @@ def reopen_finding(
     If the finding still fires, it pages. Exit status 4 if somebody reopened it before.
     """
     _, db = _open(config)
-    actor = Actor(name=who or getpass.getuser(), via="cli")
+    actor = Actor(name=who or user_name(), via="cli")
     changed, message = reopen(db, key, actor, SystemClock().now(), why)
     print(json.dumps({"changed": changed, "message": message}) if as_json else message)
     if not changed:

@@ -6,13 +6,16 @@ import hashlib
 import os
 import re
 import stat
+import textwrap
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import yaml
 
 from alerting.commands.first_config import system_zone
 from alerting.oncall.schedule import who_has_it
+from collectors.webhooks.alertmanager import PATH as ALERTMANAGER
 from tests.front_door import Run, front_door
 from watchkeeper.config import load, read
 from watchkeeper.roles.preflight import mistakes, notes
@@ -133,6 +136,24 @@ def test_listening_beyond_this_machine_makes_a_token(run: Run, tmp_path: Path) -
     config.require_safe_binding("ingest")
     assert config.token_allows(found[1], "ingest")
     assert not config.token_allows(found[1], "commands")
+
+
+def test_what_others_need_is_printed_as_they_read_it(run: Run, tmp_path: Path) -> None:
+    """A Collector's and Alertmanager's YAML, with the address and the token; Prometheus targets go into the file."""
+    _, out, _ = run("init", "--yes", "--listen", "0.0.0.0", "--scrape", "127.0.0.1:9100", "--scrape", "db:9187")
+    blocks = re.findall(r"^(?:  .*\n)+", out, re.MULTILINE)
+    collector, alertmanager = (yaml.safe_load(textwrap.dedent(block)) for block in blocks[1:3])
+    exporter = collector["exporters"]["otlphttp/watchkeeper"]
+    assert exporter["endpoint"] == "http://THIS-MACHINE:4318"
+    pipelines = collector["service"]["pipelines"]
+    assert pipelines == {key: {"exporters": ["otlphttp/watchkeeper"]} for key in ("traces", "metrics", "logs")}
+    (hook,) = alertmanager["receivers"][0]["webhook_configs"]
+    assert hook["url"] == f"http://THIS-MACHINE:4318{ALERTMANAGER}"
+    config = load(tmp_path / "watchkeeper.yaml")
+    given = {exporter["headers"]["authorization"], f"Bearer {hook['http_config']['authorization']['credentials']}"}
+    assert len(given) == 1
+    assert config.token_allows(given.pop().removeprefix("Bearer "), "ingest")
+    assert config.ingest.scrape[0].targets == ("127.0.0.1:9100", "db:9187")
 
 
 @pytest.mark.parametrize("named", ["IST", "", "Mars/Olympus", ":Europe/Berlin", "/etc/passwd"])
