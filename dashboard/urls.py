@@ -41,6 +41,7 @@ class View:
     end: datetime | None = None
     service: str | None = None
     state: str = ""
+    severity: str = ""
     problem: str = ""
 
     @property
@@ -59,7 +60,7 @@ class View:
         return step_for(self.window(now))
 
     def link(self, path: str | None = None, **changes: str | None) -> str:
-        """The address of this view with another path or other choices (`service`, `state`, `range`)."""
+        """The address of this view with another path or other choices (`service`, `state`, `severity`, `range`)."""
         view = replace(self, path=path if path is not None else self.path, **changes)  # type: ignore[arg-type]
         if "range" in changes:
             view = replace(view, start=None, end=None)
@@ -81,6 +82,8 @@ class View:
             query["service"] = self.service
         if self.state:
             query["state"] = self.state
+        if self.severity:
+            query["severity"] = self.severity
         return self.path + (f"?{urlencode(query, safe=':', errors='replace', quote_via=quote)}" if query else "")
 
 
@@ -108,6 +111,7 @@ def parse(path: str | None, search: str | None) -> View:
         end=end,
         service=choices.get("service") or None,
         state=choices.get("state", ""),
+        severity=choices.get("severity", ""),
         problem="; ".join(problems),
     )
 

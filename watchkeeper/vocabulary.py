@@ -21,7 +21,7 @@ FindingKind = Literal["latency", "errors", "traffic", "silence", "metric", "log"
 Mechanism = Literal[
     "latency", "errors", "killed", "hung", "cpu", "memory", "database", "network", "deploy", "traffic", "unknown"
 ]
-Severity = Literal["page", "ticket"]
+Severity = Literal["page", "ticket", "detail"]  # most severe first
 ChangeKind = Literal["deploy", "flag", "config", "commit"]
 LabelSource = Literal["chaos", "human"]
 ReadinessStage = Literal["learning", "level", "ready"]
@@ -163,7 +163,8 @@ class Finding:
 
     `key` names the thing noticed (not the moment): a detector that sees it again at the next tick
     reports the same key. `score` is 0 to 1, higher is more anomalous. `onset` is the first bad time
-    and `seen_at` the time of the judgement. A finding with severity "ticket" never pages.
+    and `seen_at` the time of the judgement. A finding with severity "ticket" never pages; one with "detail" opens no
+    incident either, and is folded where it joins one.
     `conditions` come from its detector; `episode` and `suppression` are added by learning; `alert` is
     what another system says of its own alert.
     """

@@ -46,11 +46,12 @@ Note = Annotated[str, typer.Option("--note", help="A line for whoever reads this
 def list_incidents(
     config: ConfigPath = None,
     state: Annotated[str | None, typer.Option(help=f"One of {', '.join(incident_list.STATES)}. Default: all.")] = None,
+    severity: Annotated[str | None, typer.Option(help="`page` or `ticket`. Default: both.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=incident_list.MOST, help="At most so many.")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """Incidents, newest first."""
-    incident_list.show(config, state, limit, as_json=as_json)
+    incident_list.show(config, state, limit, severity=severity, as_json=as_json)
 
 
 @app.command(epilog="Example: watchkeeper incident ack inc-7f3a01")

@@ -17,7 +17,8 @@ from watchkeeper.text import one_line
 from watchkeeper.text_columns import print_columns
 
 STATES = ("open", "waiting", "paged", "acknowledged", "expired", "resolved")
-HEADS = ("Incident", "System", "Human", "Since (UTC)", "Service", "What")
+SEVERITIES = ("page", "ticket")
+HEADS = ("Incident", "Severity", "System", "Human", "Since (UTC)", "Service", "What")
 MOST = 1000
 MOST_OF_WEB = 500  # that the API gives at once
 WEB_WITHIN_S = 3.0
@@ -35,6 +36,7 @@ def run(arguments: Sequence[str]) -> bool:
     parser = _Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("--config", "-c", type=Path, default=os.environ.get("WATCHKEEPER_CONFIG") or None)
     parser.add_argument("--state")
+    parser.add_argument("--severity")
     parser.add_argument("--limit", type=int, default=50)
     parser.add_argument("--json", action="store_true")
     try:
@@ -43,39 +45,42 @@ def run(arguments: Sequence[str]) -> bool:
         return False
     if not 1 <= given.limit <= MOST:
         return False
-    show(Path(given.config) if given.config else None, given.state, given.limit, as_json=given.json)
+    config = Path(given.config) if given.config else None
+    show(config, given.state, given.limit, severity=given.severity, as_json=given.json)
     return True
 
 
-def show(config: Path | None, state: str | None, limit: int, *, as_json: bool) -> None:
+def show(config: Path | None, state: str | None, limit: int, *, severity: str | None = None, as_json: bool) -> None:
     """Print incidents, newest first."""
-    if state not in (None, *STATES):
-        raise ConfigError(f"--state {state}: must be one of {', '.join(STATES)}")
+    for name, value, known in (("state", state, STATES), ("severity", severity, SEVERITIES)):
+        if value not in (None, *known):
+            raise ConfigError(f"--{name} {value}: must be one of {', '.join(known)}")
     file = sqlite_file(config)
-    incidents = newest_incidents(file, state, limit) if file else None
+    incidents = newest_incidents(file, state, limit, severity) if file else None
     if file and not file.exists():
         print(f"note: there is no state database at {file} yet; is this the right `--config`?", file=sys.stderr)
         incidents = []
     if incidents is None:
-        incidents = _ask_web(config, state, limit)
+        incidents = _ask_web(config, state, limit, severity)
     if incidents is None:
-        incidents = _read_in_full(config, state, limit)
+        incidents = _read_in_full(config, state, limit, severity)
     if as_json:
         print(json.dumps([facts(incident) for incident in incidents], indent=2))
     elif not incidents:
-        print("No incident." if state is None else f"No incident is {state}.")
+        kind = "incident" if severity is None else f"{severity} incident"
+        print(f"No {kind}." if state is None else f"No {kind} is {state}.")
     else:
         print_columns(HEADS, [_row(incident) for incident in incidents])
 
 
-def _ask_web(config: Path | None, state: str | None, limit: int) -> list[Tree] | None:
+def _ask_web(config: Path | None, state: str | None, limit: int, severity: str | None) -> list[Tree] | None:
     """What the web role on this machine answers: it has the database open. None where it does not answer plainly."""
     folder = data_folder(config)
     if folder is None or limit > MOST_OF_WEB:
         return None
     import http.client
 
-    query = f"?limit={limit}" + (f"&state={state}" if state else "")
+    query = f"?limit={limit}" + (f"&state={state}" if state else "") + (f"&severity={severity}" if severity else "")
     try:
         port = int(json.loads((folder / "run" / "web.json").read_text())["ports"]["http"])
         secret = folder / "secrets" / "commands"
@@ -93,7 +98,7 @@ def _ask_web(config: Path | None, state: str | None, limit: int) -> list[Tree] |
     return listed if answer.status == 200 and isinstance(listed, list) else None
 
 
-def _read_in_full(config: Path | None, state: str | None, limit: int) -> list[Tree]:
+def _read_in_full(config: Path | None, state: str | None, limit: int, severity: str | None) -> list[Tree]:
     """PostgreSQL, a database that is new or of another version, or a mistake that must be shown."""
     from alerting.incidents.commands import Incidents
     from watchkeeper.clock import SystemClock
@@ -103,13 +108,14 @@ def _read_in_full(config: Path | None, state: str | None, limit: int) -> list[Tr
 
     tree = load(config)
     incidents = Incidents(Database.open(tree), SystemClock(), tree.oncall)
-    return [json.loads(dump(incident)) for incident in incidents.list(state, limit)]
+    return [json.loads(dump(incident)) for incident in incidents.list(state, limit, severity)]
 
 
 def _row(incident: Tree) -> tuple[str, ...]:
     since = str(incident["onset"])[:19].replace("T", " ")
     service, title = one_line(incident["service"], 40), one_line(incident["title"], 200)
-    return (incident["id"], incident["system_state"], one_line(human(incident), 60), since, service, title)
+    human_state = one_line(human(incident), 60)
+    return (incident["id"], incident["severity"], incident["system_state"], human_state, since, service, title)
 
 
 def human(incident: Tree) -> str:

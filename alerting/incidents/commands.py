@@ -85,10 +85,11 @@ class Incidents:
         with self._db.read() as connection:
             return journal.load(connection, incident_id)
 
-    def list(self, state: str | None = None, limit: int = 50) -> tuple[Incident, ...]:
-        """Incidents, newest first; `state` is `open`, or one of the human states."""
+    def list(self, state: str | None = None, limit: int = 50, severity: str | None = None) -> tuple[Incident, ...]:
+        """Incidents, newest first; `state` is `open`, or one of the human states, `severity` `page` or `ticket`."""
+        report = partial(journal.report_unreadable, self._problems)
         with self._db.read() as connection:
-            return journal.newest(connection, state, limit, partial(journal.report_unreadable, self._problems))
+            return journal.newest(connection, state, limit, report, severity)
 
     def thread(self, incident_id: str, channel: str) -> Thread | None:
         """Where an incident's messages are in a channel; None where it has none there."""
@@ -107,8 +108,8 @@ class Incidents:
     ) -> tuple[str, ...]:
         """Open and join incidents for the findings that fire now, and clear those that fire no longer.
 
-        Only findings of severity `page` open an incident; tickets join one that is near, as evidence. `judged` selects
-        the findings that this call is about: another stays as it is, whether or not it is in the list.
+        Findings of severity `page` and `ticket` open incidents of that severity; details join one that is near.
+        `judged` selects the findings that this call is about: another stays as it is, whether or not it is in the list.
         A finding that cannot be placed is set aside, and the others are placed. Returns the ids of the incidents that
         were opened.
         """

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
 
+from alerting.incidents import journal
 from watchkeeper.state.codec import dump, parse
 from watchkeeper.state.database import Database, to_micros
 from watchkeeper.state.insert import upsert_many
@@ -68,6 +69,17 @@ def _is_judged(body: str, judged: Callable[[Finding], bool]) -> bool:
         return judged(parse(Finding, body))
     except ValueError:  # written by another version: it must not fire for ever
         return True
+
+
+def ticket_resolved_by_hand(connection: Connection, key: str) -> str | None:
+    """The ticket that somebody resolved while a finding fired, for as long as it goes on: they know of it."""
+    kept = (findings.c.key == key) & findings.c.cleared_at.is_(None) & findings.c.incident_id.is_not(None)
+    incident_id = connection.scalar(select(findings.c.incident_id).where(kept).limit(1))
+    if incident_id is None:
+        return None
+    incident = journal.load(connection, incident_id)
+    by_hand = incident.resolved_by is not None and incident.resolved_by.via != "system"
+    return incident.id if incident.severity == "ticket" and by_hand else None
 
 
 def keys_of_incident(connection: Connection, incident_id: str) -> set[str]:

@@ -3,6 +3,9 @@
 A finding joins an incident when it is close in time and connected in the call graph, within two calls in either
 direction: trouble spreads from callee to caller, so that one cause shows in several services. What began before an
 incident was resolved is that incident's aftermath: it pages nobody, for a while, and reopens nothing.
+
+Tickets are grouped in the same way, and a service has one open ticket at most. A finding that warrants a page joins an
+incident that paged before it joins a ticket, which it raises to a page. A detail opens nothing.
 """
 
 from __future__ import annotations
@@ -30,14 +33,21 @@ ONSET_ERROR: Final = timedelta(seconds=15)
 # Whatever still fires this long after a resolve was not over: it opens a new incident.
 AFTERMATH: Final = timedelta(minutes=5)
 
+# A ticket that is over sooner than this is not worth anybody's time.
+LASTING: Final = timedelta(minutes=2)
+
 Edges = Iterable[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """What to do with a finding: open an incident, join one, or count it to one that is resolved; and why."""
+    """What to do with a finding, and why.
 
-    how: Literal["open", "join", "aftermath"]
+    Open an incident of its severity, join one, raise a ticket to a page with it, count it to an incident that is
+    resolved, or leave it: a ticket that is too young, or a detail.
+    """
+
+    how: Literal["open", "join", "raise", "aftermath", "leave"]
     reason: str
     incident_id: str | None = None
 
@@ -112,20 +122,34 @@ def place(finding: Finding, incidents: Recent | Sequence[Incident], near: Neighb
     `incidents` are those that are not over, or over only a few minutes ago; the newest last, which is tried first.
     """
     recent = incidents if isinstance(incidents, Recent) else Recent(incidents)
-    for incident in recent.with_key(finding.key):
-        if _is_aftermath(finding, incident, now):
-            return _aftermath(incident)
-        if incident.is_open and _is_flap_or_firing(finding, incident):
-            return Placement(how="join", incident_id=incident.id, reason="the same finding")
-    around = near.near(finding.service)
-    for incident in recent.with_services(around):
-        shared = around.keys() & {known.service for known in incident.findings}
-        if _is_aftermath(finding, incident, now):
-            return _aftermath(incident)
-        if incident.is_open and _is_close(finding, incident):
-            nearest = min(shared, key=lambda service: (around[service], service))
-            return Placement(how="join", incident_id=incident.id, reason=_why(around[nearest], nearest, incident))
+    known, around = recent.with_key(finding.key), near.near(finding.service)
+    neighbours = recent.with_services(around)
+    for severity in ("page", "ticket"):
+        for incident in (one for one in known if one.severity == severity):
+            if _is_aftermath(finding, incident, now):
+                return _aftermath(incident)
+            if incident.is_open and _is_flap_or_firing(finding, incident):
+                return _join(finding, incident, "the same finding")
+        for incident in (one for one in neighbours if one.severity == severity):
+            if _is_aftermath(finding, incident, now):
+                return _aftermath(incident)
+            if incident.is_open and _is_close(finding, incident):
+                shared = around.keys() & {other.service for other in incident.findings}
+                nearest = min(shared, key=lambda service: (around[service], service))
+                return _join(finding, incident, _why(around[nearest], nearest, incident))
+    for incident in neighbours:
+        if _is_ticket_of(finding, incident):
+            return _join(finding, incident, "the same service, which has an open ticket")
+    if finding.severity == "detail" or finding.suppression:
+        return Placement(how="leave", reason="a detail, or what was suppressed, opens no incident")
+    if finding.severity == "ticket" and now < finding.onset + LASTING:
+        return Placement(how="leave", reason="it began a moment ago, and may be over as soon")
     return Placement(how="open", reason="no open incident is near in time and calls")
+
+
+def _join(finding: Finding, incident: Incident, reason: str) -> Placement:
+    raises = finding.severity == "page" and incident.severity == "ticket"
+    return Placement(how="raise" if raises else "join", incident_id=incident.id, reason=reason)
 
 
 def _aftermath(incident: Incident) -> Placement:
@@ -142,6 +166,15 @@ def _why(distance: int, other: str, incident: Incident) -> str:
     return f"{where}, {when}"
 
 
+def _is_ticket_of(finding: Finding, incident: Incident) -> bool:
+    """Whether an incident is the open ticket of a finding's service; a page joins it only while it fires."""
+    if incident.severity != "ticket" or not incident.is_open:
+        return False
+    if all(known.service != finding.service for known in incident.findings):
+        return False
+    return incident.recovered_at is None or finding.severity == "ticket"
+
+
 def _is_flap_or_firing(finding: Finding, incident: Incident) -> bool:
     within = UNANSWERED if incident.human_state == "paged" else FLAP
     return incident.recovered_at is None or finding.onset <= incident.recovered_at + within
@@ -155,7 +188,9 @@ def _is_close(finding: Finding, incident: Incident) -> bool:
 
 
 def _is_aftermath(finding: Finding, incident: Incident, now: datetime) -> bool:
-    """Whether a finding is what a resolved incident left behind."""
+    """Whether a finding is what a resolved incident left behind. A page is never left behind by a ticket."""
     if incident.resolved_at is None or now > incident.resolved_at + AFTERMATH:
+        return False
+    if incident.severity == "ticket" and finding.severity == "page":
         return False
     return finding.onset <= incident.resolved_at + ONSET_ERROR

@@ -67,9 +67,13 @@ def load(connection: Connection, incident_id: str) -> Incident:
 
 
 def newest(
-    connection: Connection, state: str | None, limit: int, set_aside: SetAside = log_unreadable
+    connection: Connection,
+    state: str | None,
+    limit: int,
+    set_aside: SetAside = log_unreadable,
+    severity: str | None = None,
 ) -> tuple[Incident, ...]:
-    """Incidents, newest first; `state` is `open`, a human state, or None for all.
+    """Incidents, newest first; `state` is `open`, a human state, or None for all, and so is `severity`.
 
     What cannot be read is given to `set_aside` and left out.
     """
@@ -78,6 +82,8 @@ def newest(
         query = query.where(incidents.c.human_state != "resolved")
     elif state:
         query = query.where(incidents.c.human_state == state)
+    if severity:
+        query = query.where(incidents.c.severity == severity)
     return tuple(_read(connection, query, set_aside))
 
 
@@ -155,9 +161,11 @@ def append(connection: Connection, before: Incident, after: Incident, event: Eve
 
 
 def _row(incident: Incident, event: Event) -> dict[str, object]:
-    # Over for grouping: resolved by a human, or recovered with or without a human decision.
-    ends = [end for end in (incident.resolved_at, incident.recovered_at) if end]
+    # Over for grouping: resolved, or recovered with or without a human decision. A ticket waits for what comes back.
+    recovered_at = incident.recovered_at if incident.severity == "page" else None
+    ends = [end for end in (incident.resolved_at, recovered_at) if end]
     return {
+        "severity": incident.severity,
         "version": incident.version,
         "system_state": incident.system_state,
         "human_state": incident.human_state,

@@ -14,6 +14,9 @@ resolved one never fires again.
                                                                   ▼  (from any state)
                                                               resolved
 
+An incident of severity `ticket` waits without a page. It is raised to `page` once, with the finding that users feel;
+whoever had acknowledged the ticket is not taken to have answered the page.
+
 `decide` turns a command into an event or a refusal with its reason; `fold` applies an event. Both are pure: no clock,
 no database. What never happens: a second acknowledgement by somebody else, a late acknowledgement that reopens,
 a page after an acknowledgement, another person paged for what has recovered.
@@ -24,9 +27,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from watchkeeper.vocabulary import Actor, Diagnosis, Finding, Label, Proposal, Severity, is_news, supersedes
+
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
 SystemState = Literal["firing", "recovered"]
 HumanState = Literal["waiting", "paged", "acknowledged", "resolved", "expired"]
@@ -34,6 +39,7 @@ ProposalState = Literal["none", "proposed", "approved", "declined", "running", "
 EventType = Literal[
     "opened",
     "joined",
+    "raised",
     "cleared",
     "refired",
     "recovered",
@@ -108,6 +114,7 @@ class Incident:
     service: str
     opened_at: datetime
     onset: datetime
+    raised_at: datetime | None = None
     version: int = 0
     system_state: SystemState = "firing"
     human_state: HumanState = "waiting"
@@ -134,6 +141,12 @@ class Incident:
     @property
     def is_open(self) -> bool:
         return self.human_state != "resolved"
+
+    @property
+    def counting_keys(self) -> frozenset[str]:
+        """The findings that keep it firing: of a ticket all but details, else those that page."""
+        least = SEVERITIES.index(self.severity)
+        return frozenset(one.key for one in self.findings if SEVERITIES.index(one.severity) <= least)
 
     @property
     def firing_keys(self) -> frozenset[str]:
@@ -178,6 +191,8 @@ def _refuse(incident: Incident, command: Command) -> str:
     match command.type:
         case "opened":
             return "already open" if incident.version else ""
+        case "raised":
+            return "" if incident.severity == "ticket" else "already a page"
         case "joined" | "cleared" | "recovered" | "refired":
             return _refuse_observed(incident, command)
         case "paged" | "escalated" | "ack_timed_out" | "expired":
@@ -208,15 +223,17 @@ def _refuse_observed(incident: Incident, command: Command) -> str:
 
 
 def knows(incident: Incident, finding: Finding) -> bool:
-    """Whether a finding fires in an incident already; one that was a ticket and warrants a page now is news."""
+    """Whether a finding fires in an incident already; one that is more severe now is news."""
     if finding.key not in incident.firing_keys:
         return False
     known = next(each for each in incident.findings if each.key == finding.key)
-    return known.severity == finding.severity or finding.severity == "ticket"
+    return SEVERITIES.index(known.severity) <= SEVERITIES.index(finding.severity)
 
 
 def _refuse_page(incident: Incident, command: Command) -> str:
     """Nobody is paged twice for one step, after an acknowledgement, or (but for the first page) after a recovery."""
+    if incident.severity != "page":
+        return "a ticket pages nobody"
     if command.type == "ack_timed_out":
         if incident.human_state != "acknowledged":
             return "nobody holds it"
@@ -289,6 +306,7 @@ def _describe(incident: Incident, command: Command) -> str:
     lines: dict[EventType, str] = {
         "opened": command.finding.summary if command.finding else "opened",
         "joined": command.finding.summary if command.finding else "joined",
+        "raised": f"raised to a page: {command.finding.summary}" if command.finding else "raised to a page",
         "cleared": f"cleared: {command.finding.summary}" if command.finding else "cleared",
         "refired": "fires again",
         "recovered": "recovered: nothing fires any more",
@@ -340,8 +358,11 @@ def _changes(incident: Incident, event: Event) -> dict[str, Any]:  # noqa: C901 
             onset = min(incident.onset, event.finding.onset) if pages else incident.onset
             cleared = incident.cleared - {event.finding.key}
             return {"findings": (*rest, event.finding), "cleared": cleared, "onset": onset}
+        case "raised" if event.finding:
+            return _raised(incident, event, event.finding)
         case "cleared" if event.finding:
-            return {"cleared": incident.cleared | {event.finding.key}}
+            worst = tuple(event.finding if one.key == event.finding.key else one for one in incident.findings)
+            return {"cleared": incident.cleared | {event.finding.key}, "findings": worst}
         case "refired":
             return {"system_state": "firing", "recovered_at": None}
         case "recovered":
@@ -383,6 +404,15 @@ def _changes(incident: Incident, event: Event) -> dict[str, Any]:  # noqa: C901 
             others = tuple(label for label in incident.labels if not supersedes(event.label, label))
             return {"labels": (*others, event.label)}
     return {}
+
+
+def _raised(incident: Incident, event: Event, finding: Finding) -> dict[str, Any]:
+    """A ticket that is a page from now on: named, dated and diagnosed by what users feel."""
+    rest = tuple(one for one in incident.findings if one.key != finding.key)
+    felt = {"severity": "page", "title": finding.summary, "service": finding.service, "onset": finding.onset}
+    unanswered = {"human_state": "waiting", "acknowledged_at": None, "acknowledged_by": None, "diagnosis": None}
+    findings = {"findings": (*rest, finding), "cleared": incident.cleared - {finding.key}}
+    return felt | unanswered | findings | {"raised_at": event.at}
 
 
 def begin(incident_id: str, event: Event) -> Incident:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -17,9 +17,9 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from alerting.incidents import journal
-from alerting.incidents.findings import clear_findings, store_findings
-from alerting.incidents.grouping import Neighbourhood, Recent, place
-from alerting.incidents.machine import Command, Incident, knows
+from alerting.incidents.findings import clear_findings, store_findings, ticket_resolved_by_hand
+from alerting.incidents.grouping import Neighbourhood, Placement, Recent, place
+from alerting.incidents.machine import SEVERITIES, Command, EventType, Incident, knows
 from alerting.incidents.writer import Writer
 from alerting.oncall.escalation import MACHINE
 from watchkeeper.errors import Conflict
@@ -69,11 +69,13 @@ class Observation:
     writer: Writer
     problems: Problems
     beat: Callable[[], None]
+    worst: dict[str, Finding] = field(default_factory=dict)
 
     def observe(self, observed: Observed) -> tuple[str, ...]:
         """Open and join incidents, and clear what fires no longer; the ids of the incidents that were opened."""
         # Pages first: a ticket may join an incident that is opened in this very round.
-        waiting = sorted(observed.findings, key=lambda f: (f.severity != "page", f.onset, f.key))
+        waiting = sorted(observed.findings, key=lambda f: (SEVERITIES.index(f.severity), f.onset, f.key))
+        self._remember_the_worst(observed)
         opened: list[str] = []
         until = time.monotonic() + WITHIN_S
         while True:
@@ -83,6 +85,13 @@ class Observation:
             if part.complete or time.monotonic() > until:
                 return tuple(opened)  # what still waits is for the next round
             time.sleep(BREATH_S)
+
+    def _remember_the_worst(self, observed: Observed) -> None:
+        """Of each finding that fires, how it was when it was furthest from what is usual."""
+        for finding in observed.findings:
+            known = self.worst.get(finding.key)
+            if known is None or _distance(finding) > _distance(known):
+                self.worst[finding.key] = finding
 
     def _part(self, observed: Observed, waiting: Sequence[Finding]) -> _Part:
         for _ in range(TRIES):
@@ -128,22 +137,27 @@ class Observation:
     ) -> tuple[Incident | str | None, bool]:
         """The incident that a finding opened (True) or joined, or the id of the one that it is counted to."""
         placement = place(finding, recent, observed.near, observed.now)
-        if placement.how == "open" and finding.severity == "page":
-            return self.writer.open(connection, finding, observed.now), True
+        if placement.how == "open":
+            closed = None if finding.severity == "page" else ticket_resolved_by_hand(connection, finding.key)
+            return (closed, False) if closed else (self.writer.open(connection, finding, observed.now), True)
         joined = recent.get(placement.incident_id or "")
-        if placement.how == "join" and joined and not _is_full(joined, finding):
-            return self._join(connection, joined, finding, placement.reason, observed.now), False
+        if joined and (placement.how == "raise" or (placement.how == "join" and not _is_full(joined, finding))):
+            return self._join(connection, joined, finding, placement, observed.now), False
         return placement.incident_id, False
 
-    def _join(self, connection: Connection, incident: Incident, finding: Finding, why: str, now: datetime) -> Incident:
+    def _join(
+        self, connection: Connection, incident: Incident, finding: Finding, placement: Placement, now: datetime
+    ) -> Incident:
         if knows(incident, finding):
             return incident
-        if incident.system_state == "recovered" and finding.severity == "page" and incident.is_open:
+        counts = SEVERITIES.index(finding.severity) <= SEVERITIES.index(incident.severity)
+        if incident.system_state == "recovered" and counts and incident.is_open:
             command = Command(type="refired", at=now, actor=MACHINE, key=f"refired:{incident.version}")
             incident = self.writer.apply(connection, incident.id, command).incident
-        key = f"joined:{finding.key}:{incident.version}"
-        text = f"{finding.summary} (joins: {why})"
-        command = Command(type="joined", at=now, actor=MACHINE, key=key, finding=finding, text=text)
+        kind: EventType = "raised" if placement.how == "raise" else "joined"
+        key = f"{kind}:{finding.key}:{incident.version}"
+        text = f"{finding.summary} ({'raised to a page' if kind == 'raised' else 'joins'}: {placement.reason})"
+        command = Command(type=kind, at=now, actor=MACHINE, key=key, finding=finding, text=text)
         return self.writer.apply(connection, incident.id, command).incident
 
     def _clear(self, connection: Connection, incident: Incident, observed: Observed) -> int:
@@ -153,10 +167,12 @@ class Observation:
         for finding in incident.findings:
             if finding.key in gone and observed.judged(finding):
                 key = f"cleared:{finding.key}:{incident.version}"
-                command = Command(type="cleared", at=observed.now, actor=MACHINE, key=key, finding=finding)
+                worst = _worse(finding, self.worst.get(finding.key))
+                text = f"cleared: {worst.summary}"
+                text += f" (at its worst at {worst.seen_at:%H:%M:%S} UTC)" if worst != finding else ""
+                command = Command(type="cleared", at=observed.now, actor=MACHINE, key=key, finding=worst, text=text)
                 incident = self.writer.apply(connection, incident.id, command).incident
-        pages = {finding.key for finding in incident.findings if finding.severity == "page"}
-        if incident.system_state == "firing" and not pages & incident.firing_keys:
+        if incident.system_state == "firing" and not incident.counting_keys & incident.firing_keys:
             key = f"recovered:{incident.version}"
             command = Command(type="recovered", at=observed.now, actor=MACHINE, key=key)
             incident = self.writer.apply(connection, incident.id, command).incident
@@ -189,6 +205,20 @@ class Observation:
 
     def _unreadable(self, incident_id: str, why: Exception) -> None:
         journal.report_unreadable(self.problems, incident_id, why)
+
+
+def _distance(finding: Finding) -> float:
+    """How far a finding is from what is usual, in its own unit; its score where it has no value."""
+    if finding.value is None:
+        return finding.score
+    return abs(finding.value - (finding.expected or 0.0))
+
+
+def _worse(finding: Finding, worst: Finding | None) -> Finding:
+    """A finding as an incident keeps it when it is over: with the value of its worst moment."""
+    if worst is None or _distance(worst) <= _distance(finding):
+        return finding
+    return replace(worst, onset=finding.onset, severity=finding.severity)
 
 
 def _is_full(incident: Incident, finding: Finding) -> bool:

@@ -17,19 +17,24 @@ from watchkeeper.state.revision import newest_revision
 Tree = dict[str, Any]
 
 
-def newest_incidents(file: Path, state: str | None, limit: int) -> list[Tree] | None:
+def newest_incidents(file: Path, state: str | None, limit: int, severity: str | None = None) -> list[Tree] | None:
     """Incidents as JSON trees, newest first; None where Alembic must look first: another schema, no file, damage."""
-    where, values = "", []
+    conditions, values = ["1"], []
     if state == "open":
-        where = "WHERE human_state != 'resolved'"
+        conditions.append("human_state != 'resolved'")
     elif state:
-        where, values = "WHERE human_state = ?", [state]
+        conditions.append("human_state = ?")
+        values.append(state)
+    if severity:
+        conditions.append("severity = ?")
+        values.append(severity)
+    where = " AND ".join(conditions)
     try:
         with closing(sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True, timeout=30)) as connection:
             (revision,) = connection.execute("SELECT version_num FROM alembic_version").fetchone() or ("",)
             if revision != newest_revision():
                 return None
-            query = f"SELECT body FROM incidents {where} ORDER BY opened_at DESC, id LIMIT ?"  # noqa: S608 - constants
+            query = f"SELECT body FROM incidents WHERE {where} ORDER BY opened_at DESC, id LIMIT ?"  # noqa: S608 - constants
             return [json.loads(body) for (body,) in connection.execute(query, [*values, limit])]
     except (sqlite3.Error, ValueError):
         return None

@@ -70,12 +70,13 @@ class Writer:
         return self.routing.oncall
 
     def open(self, connection: Connection, finding: Finding, now: datetime) -> Incident:
-        """A new incident; should nobody page for it in time, a timer does."""
+        """A new incident; should nobody page for a page in time, a timer does."""
         event = Event(type="opened", at=now, actor=MACHINE, key="opened", text=finding.summary, finding=finding)
         incident = begin(journal.unused_id(connection), event)
         journal.add_incident(connection, incident, event)
         EVENTS.labels("opened").inc()
-        set_timer(connection, incident.id, "page", now + PAGE_WITHIN, version=incident.version, at=now)
+        if incident.severity == "page":
+            set_timer(connection, incident.id, "page", now + PAGE_WITHIN, version=incident.version, at=now)
         return incident
 
     def apply(self, connection: Connection, incident_id: str, command: Command) -> Outcome:
@@ -128,13 +129,16 @@ class Writer:
             end_alerts(connection, outside, event.at, event.actor.name)
         _keep_run(connection, incident, event)
         escalation.consequences(connection, self.oncall, incident, event, self.ack_timeout_s)
+        if event.type == "raised":
+            due = event.at + PAGE_WITHIN
+            set_timer(connection, incident.id, "page", due, version=incident.version, at=event.at)
         if event.type in ("paged", "escalated", "ack_timed_out"):
             outbox.put_page(connection, incident, event, self.routing)
         if event.type == "ack_timed_out":
             acker = escalation.known_person(self.oncall, incident.acknowledged_by)
             if acker and acker.id != event.person:
                 outbox.put_page(connection, incident, event, self.routing, also=acker.id)
-        if incident.human_state == "resolved" and event.type in IN_POSTMORTEM:
+        if incident.severity == "page" and incident.human_state == "resolved" and event.type in IN_POSTMORTEM:
             postmortem.store_draft(connection, incident, event.at)
         if event.type in SHOWN and incident.paged_at:
             outbox.put_update(connection, incident, event, self.routing)

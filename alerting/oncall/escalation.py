@@ -1,7 +1,8 @@
 """Who is paged next when nobody acknowledges, on durable timers.
 
 Kinds of timers: `page` (the first page, should whoever opened the incident die before sending it), `escalate` (the
-next step), `expire` (nobody is left to ask), `ack_timeout` (somebody took it and was not heard of since).
+next step), `expire` (nobody is left to ask), `ack_timeout` (somebody took it and was not heard of since), `quiet` (a
+ticket that is over, and may come back).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from alerting.incidents.machine import Command, Event, EventType, Incident
 from alerting.oncall.schedule import Override, person, stored_overrides, who_has_it
 from alerting.oncall.timers import Effect, Timer, cancel_timers, pending_kinds, set_timer
 from watchkeeper.config import OnCallConfig, PersonConfig
+from watchkeeper.durations import duration
 from watchkeeper.state.database import Database
 from watchkeeper.text import one_line
 from watchkeeper.vocabulary import Actor
@@ -24,6 +26,8 @@ from watchkeeper.vocabulary import Actor
 MACHINE: Final = Actor(name="Watchkeeper", via="system")
 # After the last step, this long for an answer before the incident counts as expired.
 LAST_WAIT: Final = timedelta(minutes=15)
+# A ticket is resolved when nothing of it fired for so long.
+QUIET: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +105,13 @@ def consequences(
     match event.type:
         case "paged" | "escalated" | "ack_timed_out":
             steps_follow(connection, oncall, incident, event.at)
-        case "acknowledged":
+        case "raised":
+            cancel_timers(connection, incident.id, event.at)
+        case "recovered" if incident.severity == "ticket" and incident.is_open:
+            set_timer(connection, incident.id, "quiet", event.at + QUIET, version=incident.version, at=event.at)
+        case "refired" if incident.severity == "ticket":
+            cancel_timers(connection, incident.id, event.at, "quiet")
+        case "acknowledged" if incident.severity == "page":
             cancel_timers(connection, incident.id, event.at)
             due = event.at + timedelta(seconds=ack_timeout_s)
             set_timer(connection, incident.id, "ack_timeout", due, version=incident.version, at=event.at)
@@ -119,6 +129,8 @@ def consequences(
 
 def overdue(connection: Connection, oncall: OnCallConfig, incident: Incident) -> tuple[EventType, int] | None:
     """What an incident that fires again owes at once, and for which step: its wait ended while it was recovered."""
+    if incident.severity != "page":
+        return None
     pending = pending_kinds(connection, incident.id)
     match incident.human_state:
         case "expired":
@@ -166,7 +178,13 @@ def effects(incidents: Applies, oncall: OnCallConfig, db: Database) -> Mapping[s
     def expire(connection: Connection, timer: Timer, now: datetime) -> None:
         incidents.apply(connection, timer.incident_id, Command(type="expired", at=now, actor=MACHINE, key=timer.id))
 
+    def resolve(connection: Connection, timer: Timer, now: datetime) -> None:
+        text = f"resolved by itself: nothing fired for {duration(QUIET)}"
+        command = Command(type="resolved", at=now, actor=MACHINE, key=timer.id, text=text)
+        incidents.apply(connection, timer.incident_id, command)
+
     return {
+        "quiet": resolve,
         "page": pages("paged"),
         "escalate": pages("escalated"),
         "ack_timeout": pages("ack_timed_out"),

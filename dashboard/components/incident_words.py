@@ -26,21 +26,29 @@ HUMAN = {
 
 
 def is_unanswered(incident: Incident) -> bool:
-    """Whether it waits for somebody to take it."""
+    """Whether its page waits for somebody to take it."""
+    return incident.severity == "page" and may_be_taken(incident)
+
+
+def may_be_taken(incident: Incident) -> bool:
+    """Whether nobody has it yet."""
     return incident.human_state in ("waiting", "paged", "expired")
 
 
 def urgency(incident: Incident) -> tuple[int, float]:
-    """Sorts what needs a human first: unanswered, then firing, then the newest."""
+    """Sorts what needs a human first: unanswered pages, then firing ones, then tickets; the newest first."""
     waits = {"expired": 0, "paged": 1, "waiting": 2, "acknowledged": 3, "resolved": 5}[incident.human_state]
-    return waits + (incident.system_state == "recovered"), -incident.opened_at.timestamp()
+    later = 10 if incident.severity == "ticket" else 0
+    return later + waits + (incident.system_state == "recovered"), -incident.opened_at.timestamp()
 
 
 def state_pills(incident: Incident) -> list[Part]:
     """Both halves of the state: the system's and the human's."""
     system, human = SYSTEM[incident.system_state], HUMAN[incident.human_state]
-    severity = [pill("ticket", "unknown", "▫")] if incident.severity == "ticket" else []
-    return [pill(*system), " ", pill(*human), *([" ", *severity] if severity else [])]
+    if incident.severity == "page":
+        return [pill(*system), " ", pill(*human)]
+    answer = [" ", pill(*human)] if not may_be_taken(incident) else []
+    return [pill("ticket", "unknown", "▫"), " ", pill(*system), *answer]
 
 
 def owner(incident: Incident, viewer: Viewer, people: Mapping[str, str]) -> Part:
@@ -58,7 +66,7 @@ def owner(incident: Incident, viewer: Viewer, people: Mapping[str, str]) -> Part
         return html.Span(
             ["Nobody yet: paged ", html.Strong(person), " ", moment(incident.paged_at, viewer, relative=True)]
         )
-    return html.Span("Nobody yet: about to page")
+    return html.Span("Nobody. A ticket pages nobody." if incident.severity == "ticket" else "Nobody yet: about to page")
 
 
 def cause(incident: Incident) -> Part:
@@ -93,7 +101,10 @@ def why_notified(incident: Incident) -> str:
     findings = incident.findings
     if not findings:
         return "It was opened without a finding of a detector."
+    if incident.severity == "ticket":
+        return "You were not paged. A ticket pages somebody only when users feel it, or when a limit is near."
     pages = [f for f in findings if f.severity == "page"] or list(findings)
+    raised = " It had been a ticket before." if incident.raised_at else ""
     services = sorted({f.service for f in pages})
     detectors = sorted({f.detector for f in pages})
     first = min(pages, key=lambda f: f.onset)
@@ -104,7 +115,7 @@ def why_notified(incident: Incident) -> str:
     )
     return (
         f"{listed(detectors)} reported {count(len(pages), 'finding')} on {listed(services)} that warranted a page. "
-        f"First: {first.summary}.{together}"
+        f"First: {first.summary}.{together}{raised}"
     )
 
 

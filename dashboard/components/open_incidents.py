@@ -14,6 +14,7 @@ from dashboard.components.incident_words import (
     is_unanswered,
     lasted,
     link,
+    may_be_taken,
     opened_by,
     owner,
     state_pills,
@@ -44,7 +45,7 @@ def open_incidents(sources: Sources, viewer: Viewer) -> Part:
 
 
 def _incident(incident: Incident, sources: Sources, viewer: Viewer) -> Part:
-    tone = "failing" if is_unanswered(incident) else "accent"
+    tone = "failing" if is_unanswered(incident) else "unknown" if incident.severity == "ticket" else "accent"
     opener = opened_by(incident)
     record = html.Div(sources.records.track_record(opener), className="reason") if opener else None
     return html.Article(
@@ -66,7 +67,7 @@ def _incident(incident: Incident, sources: Sources, viewer: Viewer) -> Part:
             ),
             html.Div(
                 [
-                    command_button("acknowledge", incident, small=True) if is_unanswered(incident) else None,
+                    command_button("acknowledge", incident, small=True) if may_be_taken(incident) else None,
                     command_button("resolve", incident, small=True) if incident.human_state == "acknowledged" else None,
                 ],
                 className="open-actions",

@@ -13,7 +13,7 @@ from dashboard.components.attempts import attempt
 from dashboard.components.diagnosis import diagnosis_card
 from dashboard.components.elements import Part, card, empty, facts, moment, pill, table
 from dashboard.components.incident_plots import evidence_plots, requests_plot
-from dashboard.components.incident_words import is_unanswered, lasted, owner, state_pills, why_notified
+from dashboard.components.incident_words import is_unanswered, lasted, may_be_taken, owner, state_pills, why_notified
 from dashboard.components.judgements import labels_card, postmortem_card
 from dashboard.components.notable_requests import notable_requests
 from dashboard.components.suppression import is_reopened, suppression_note
@@ -29,6 +29,7 @@ from watchkeeper.vocabulary import ChangeEvent, Finding, Window
 NEAR = timedelta(minutes=30)
 KINDS = {
     "opened": ("failing", "◆"),
+    "raised": ("failing", "!"),
     "paged": ("accent", "!"),
     "escalated": ("failing", "!"),
     "acknowledged": ("accent", "✓"),
@@ -98,7 +99,7 @@ def _narrow(request: PageRequest, incident: Incident, changes: Sequence[ChangeEv
 
 def _head(incident: Incident, viewer: Viewer) -> Part:
     actions: list[Part] = []
-    if is_unanswered(incident):
+    if may_be_taken(incident):
         actions.append(command_button("acknowledge", incident))
     if incident.is_open:
         actions.append(command_button("resolve", incident, quiet=is_unanswered(incident)))

@@ -1,4 +1,4 @@
-"""Every incident, newest first, with a filter by state."""
+"""Every incident, newest first, with filters by state and severity."""
 
 from __future__ import annotations
 
@@ -13,28 +13,31 @@ from dashboard.components.wording import count
 from dashboard.page import Page, PageRequest
 from dashboard.viewer import Viewer
 
-FILTERS = (("", "All"), ("open", "Open"), ("resolved", "Resolved"))
+STATES = (("", "All"), ("open", "Open"), ("resolved", "Resolved"))
+SEVERITIES = (("", "Pages and tickets"), ("page", "Pages"), ("ticket", "Tickets"))
 
 
 def render(request: PageRequest) -> Part:
-    """Every incident, newest first, with a filter by state."""
+    """Every incident, newest first, with filters by state and severity."""
     sources, view, viewer = request.sources, request.view, request.viewer
-    newest = sources.records.newest()
+    severity = view.severity if view.severity in dict(SEVERITIES) else ""
+    newest = sources.records.newest(severity=severity or None)
     shown = [i for i in newest if not view.state or (view.state == "open") == i.is_open]
     choices = html.Div(
         [
-            dcc.Link(words, href=view.link(state=value), className="choice on" if view.state == value else "choice")
-            for value, words in FILTERS
+            dcc.Link(words, href=view.link(**{name: value}), className="choice on" if chosen == value else "choice")
+            for name, chosen, filters in (("state", view.state, STATES), ("severity", severity, SEVERITIES))
+            for value, words in filters
         ],
         className="choices",
     )
-    if not newest:
+    if not newest and not severity:
         body: Part = empty(
             "No incident so far",
             "When a detector reports harm to users, an incident opens here with its likely cause.",
         )
     elif not shown:
-        body = empty(f"No {view.state} incident", "Choose another filter above.")
+        body = empty(f"No {view.state} {severity} incident".replace("  ", " "), "Choose another filter above.")
     else:
         body = table(
             ["Incident", "State", "Likely cause", "Who", "Onset", "Lasted"],

@@ -29,9 +29,10 @@ class RecordReads:
         self._incidents = incidents
         self._cache = cache
 
-    def newest(self, limit: int = 60) -> Sequence[Incident]:
-        """The newest incidents, newest first."""
-        return self._cache.get(("incidents", limit), lambda: tuple(self._incidents.list(limit=limit)))
+    def newest(self, limit: int = 60, severity: str | None = None) -> Sequence[Incident]:
+        """The newest incidents, newest first, of one severity or of both."""
+        wanted = ("incidents", limit, severity)
+        return self._cache.get(wanted, lambda: tuple(self._incidents.list(limit=limit, severity=severity)))
 
     def incident(self, incident_id: str) -> Incident:
         """One incident as it is now: never from the cache, because somebody may just have acted on it.

@@ -68,10 +68,11 @@ def router(incidents: Incidents) -> APIRouter:
     @api.get("/incidents")
     def list_incidents(
         state: Literal["open", "waiting", "paged", "acknowledged", "resolved", "expired"] | None = None,
+        severity: Literal["page", "ticket"] | None = None,
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
     ) -> list[dict[str, Any]]:
         """Incidents, newest first."""
-        return [shown(incident) for incident in incidents.list(state, limit)]
+        return [shown(incident) for incident in incidents.list(state, limit, severity)]
 
     @api.get("/incidents/{incident_id}")
     def get_incident(incident_id: IncidentId) -> dict[str, Any]:

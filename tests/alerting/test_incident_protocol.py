@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -53,6 +54,7 @@ class Protocol(RuleBasedStateMachine):
         self.firing: dict[str, Finding] = {}
         self.resolved: dict[str, str] = {}
         self.keys = 0
+        self.raised: set[str] = set()
 
     def teardown(self) -> None:
         """Whatever happened: in the end every message is out and every page has an answer, or says it has none."""
@@ -62,6 +64,9 @@ class Protocol(RuleBasedStateMachine):
             turn(self.db, self.incidents, ONCALL, self.channel, self.clock.now())
         assert unsent(self.db) == []
         for incident in self.incidents.list(limit=1000):
+            if incident.severity == "ticket":
+                assert self._shown(incident.id) == []
+                continue
             # An acknowledgement of what has recovered stands; of what still fires it times out, and then expires.
             assert incident.human_state in ("acknowledged", "resolved", "expired")
             assert incident.human_state != "acknowledged" or incident.system_state == "recovered"
@@ -85,6 +90,21 @@ class Protocol(RuleBasedStateMachine):
     def begins(self, service: str, signal: str) -> None:
         one = finding(self.clock.now(), service, signal=signal)
         self.firing.setdefault(one.key, one)
+        self._observe()
+
+    @rule(service=st.sampled_from(SERVICES), severity=st.sampled_from(("ticket", "detail")), ago=st.integers(5, 400))
+    def shows_something_less(self, service: str, severity: str, ago: int) -> None:
+        one = finding(self.clock.now(), service, signal="pool", severity=severity, ago=ago)
+        self.firing.setdefault(one.key, one)
+        self._observe()
+
+    @rule(number=st.integers(0, 5))
+    def is_felt(self, number: int) -> None:
+        """A ticket that goes on turns into a page: the same finding, more severe."""
+        tickets = sorted(key for key, one in self.firing.items() if one.severity == "ticket")
+        if tickets:
+            key = tickets[number % len(tickets)]
+            self.firing[key] = replace(self.firing[key], severity="page")
         self._observe()
 
     @rule(number=st.integers(0, 5))
@@ -112,8 +132,9 @@ class Protocol(RuleBasedStateMachine):
     @rule(number=st.integers(0, 5), who=st.sampled_from(PEOPLE))
     def resolves(self, number: int, who: Actor) -> None:
         if incident_id := self._some(number):
+            was_open = self.incidents.get(incident_id).is_open
             outcome = self.incidents.resolve(incident_id, who, self._key())
-            assert outcome.changed == (incident_id not in self.resolved)
+            assert outcome.changed == was_open
             self.resolved.setdefault(incident_id, who.name)
 
     @rule(quiet_s=st.sampled_from((2, 10, 60)), again_s=st.sampled_from((1, 10, 45)), times=st.integers(1, 12))
@@ -143,7 +164,7 @@ class Protocol(RuleBasedStateMachine):
                 due = from_micros(connection.execute(query).scalar_one())
             assert due <= last + timedelta(seconds=wait)
 
-    @rule(seconds=st.sampled_from((1, 20, 130, 700, 1000)), rounds=st.integers(0, 2))
+    @rule(seconds=st.sampled_from((1, 20, 130, 700, 1000, 4000)), rounds=st.integers(0, 2))
     def time_passes(self, seconds: int, rounds: int) -> None:
         self.clock.advance(seconds)
         self._observe()
@@ -170,7 +191,32 @@ class Protocol(RuleBasedStateMachine):
                 assert refolded.findings == incident.findings
 
     @invariant()
+    def a_ticket_pages_nobody_and_is_raised_once(self) -> None:
+        for incident in self.incidents.list(limit=1000):
+            kinds = [entry.kind for entry in incident.timeline]
+            before = kinds[: kinds.index("raised")] if "raised" in kinds else kinds if incident.raised_at else []
+            assert kinds.count("raised") == (incident.raised_at is not None) <= 1
+            assert not {*before} & {*PAGES, "expired", "delivered"}
+            if incident.severity == "ticket":
+                assert incident.paged_at is None
+                assert incident.id not in self.raised
+                assert not {*kinds} & {*PAGES, "expired"}
+                assert all(one.severity != "page" for one in incident.findings)
+            elif incident.raised_at:
+                self.raised.add(incident.id)
+
+    @invariant()
+    def a_service_has_one_open_ticket(self) -> None:
+        tickets = [one for one in self.incidents.list("open", 1000, "ticket") if one.system_state == "firing"]
+        services = [incident.service for incident in tickets]
+        assert len(services) == len(set(services))
+
+    @invariant()
     def nothing_reopens_what_a_human_resolved(self) -> None:
+        for incident in self.incidents.list("resolved", 1000):
+            if incident.id not in self.resolved:
+                assert incident.severity == "ticket"  # it was over for an hour
+                self.resolved[incident.id] = "Watchkeeper"
         for incident_id, who in self.resolved.items():
             incident = self.incidents.get(incident_id)
             assert incident.human_state == "resolved"
@@ -182,7 +228,9 @@ class Protocol(RuleBasedStateMachine):
         for incident in self.incidents.list(limit=1000):
             acknowledged = False
             for entry in incident.timeline:
-                if entry.kind == "ack_timed_out":
+                if entry.kind == "raised":
+                    acknowledged = False  # who took the ticket has not answered the page
+                elif entry.kind == "ack_timed_out":
                     assert acknowledged
                     acknowledged = False
                 elif entry.kind in ("paged", "escalated", "acknowledged", "expired"):
@@ -197,6 +245,8 @@ class Protocol(RuleBasedStateMachine):
         for incident in self.incidents.list(limit=1000):
             kinds = {kind for incident_id, kind in pending if incident_id == incident.id}
             match incident.human_state:
+                case "waiting" | "acknowledged" if incident.severity == "ticket":
+                    assert kinds == ({"quiet"} if incident.system_state == "recovered" else set())
                 case "waiting":
                     assert kinds == {"page"}
                 case "paged" if incident.system_state == "recovered":

@@ -50,8 +50,8 @@ def test_unrelated_services_open_incidents_of_their_own(incidents: Incidents, cl
     assert len(incidents.observe([finding(clock, "payments"), finding(clock, "blog")], edges=EDGES)) == 2
 
 
-def test_a_ticket_opens_nothing_but_joins_as_evidence(incidents: Incidents, clock: FrozenClock) -> None:
-    """A ticket never wakes anybody."""
+def test_a_young_ticket_opens_nothing_but_joins_as_evidence(incidents: Incidents, clock: FrozenClock) -> None:
+    """What may be over in a moment is nobody's work, and still says something beside a page."""
     ticket = finding(clock, "payments", kind="metric", severity="ticket")
     assert incidents.observe([ticket], edges=EDGES) == ()
     incidents.observe([ticket, finding(clock, "cart")], edges=EDGES)

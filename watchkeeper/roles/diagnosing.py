@@ -70,7 +70,7 @@ class Diagnosing:
         """
         open_incidents = self._incidents.list("open", MOST_DIAGNOSED)
         due = self._rounds.due(open_incidents, now, settle_s)
-        unpaged = [incident for incident in due if incident.paged_at is None]
+        unpaged = [incident for incident in due if _waits_for_page(incident)]
         if len(unpaged) > STORM:
             # Diagnoses take a second each, one after the other: in a storm they follow the pages.
             self._incidents.page_all([incident.id for incident in unpaged])
@@ -85,7 +85,7 @@ class Diagnosing:
                 self._rounds.begin(incident)
                 self._explain(incident, now)
         finally:
-            if incident.paged_at is None:
+            if _waits_for_page(incident):
                 self._incidents.page(incident.id)
 
     def _explain(self, incident: Incident, now: datetime) -> None:
@@ -128,3 +128,8 @@ class Diagnosing:
             self._past = {incident.id: incident.findings for incident in past}
             self._past_read = time.monotonic()
         return [findings for known, findings in self._past.items() if known != incident_id]
+
+
+def _waits_for_page(incident: Incident) -> bool:
+    """Whether nobody was paged yet for an incident that warrants it; a ticket that was raised is one from then on."""
+    return incident.severity == "page" and incident.paged_at is None

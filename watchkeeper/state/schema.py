@@ -23,6 +23,7 @@ incidents = Table(
     Column("version", Integer, nullable=False),
     Column("system_state", String(16), nullable=False),
     Column("human_state", String(16), nullable=False),
+    Column("severity", String(16), nullable=False, server_default="page"),
     Column("opened_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger),
