@@ -22,7 +22,7 @@ Mechanism = Literal[
     "latency", "errors", "killed", "hung", "cpu", "memory", "database", "network", "deploy", "traffic", "unknown"
 ]
 Severity = Literal["page", "ticket", "detail"]  # most severe first
-ChangeKind = Literal["deploy", "flag", "config", "commit"]
+ChangeKind = Literal["deploy", "restart", "flag", "config", "commit"]
 LabelSource = Literal["chaos", "human"]
 ReadinessStage = Literal["learning", "level", "ready"]
 
@@ -351,7 +351,7 @@ def _noticeable(suspect: Suspect) -> set[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeEvent:
-    """Somebody changed something: a deploy, a flag, a configuration, a commit."""
+    """Somebody changed something: a deploy, a restart, a flag, a configuration, a commit."""
 
     id: str
     at: datetime

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -11,7 +11,7 @@ from collectors.receivers.rejections import MalformedError
 from collectors.source import SourceContext
 from collectors.webhooks.instants import parse_instant
 from watchkeeper.names import storable
-from watchkeeper.vocabulary import ChangeEvent, content_key
+from watchkeeper.vocabulary import ChangeEvent, ChangeKind, content_key
 
 PATH: Final = "/api/v1/changes"
 EARLIEST: Final = timedelta(days=3653)
@@ -39,7 +39,7 @@ class ChangeBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    kind: Literal["deploy", "flag", "config", "commit"]
+    kind: ChangeKind
     service: Name
     title: Annotated[str, Field(max_length=500), AfterValidator(_not_blank), Stored]
     id: Annotated[str, Field(max_length=255), AfterValidator(str.strip), Stored] | None = None

@@ -31,7 +31,7 @@ def change_events(case: Case) -> list[Term]:
         strength = 0.5 ** (max(ahead, 0.0) / HALF_LIFE_S)
         if change.service in best and best[change.service].strength >= strength:
             continue
-        at_once = 0.5 ** (max(ahead, 0.0) / AT_ONCE_S)
+        brought = 0.0 if change.kind == "restart" else 0.5 ** (max(ahead, 0.0) / AT_ONCE_S)
         version = f" {change.version}" if change.version and change.version not in change.title else ""
         best[change.service] = Term(
             kind="change",
@@ -43,7 +43,7 @@ def change_events(case: Case) -> list[Term]:
             ),
             signal="changes",
             change_id=change.id,
-            hints={"deploy": strength * at_once, "unknown": strength * (1.0 - at_once)},
+            hints={"deploy": strength * brought, "unknown": strength * (1.0 - brought)},
         )
     return list(best.values())
 

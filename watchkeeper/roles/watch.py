@@ -1,6 +1,6 @@
 """The watch role: detect, diagnose, page, act, learn. The one place where those packages meet.
 
-Eight jobs, each alone with itself and none waiting for another:
+Nine jobs, each alone with itself and none waiting for another:
 
     alerts   alerts from outside: open and clear incidents  every second or two, without the store
     tick     read, judge, open and clear incidents          every watch.tick_s
@@ -8,6 +8,7 @@ Eight jobs, each alone with itself and none waiting for another:
     timers   timers that came due                           twice a second
     page …   messages to send, a job for each channel       twice a second
     act      runbooks that a human approved                 twice a second
+    changes  deploys that nobody announced                  every 15 seconds
     learn    labels into the next model version             every few seconds
     backup   the state database's daily copy                when a day has passed
 
@@ -32,6 +33,7 @@ from prometheus_client import Counter, Gauge
 
 from alerting.incidents.commands import Incidents
 from chaos.truth import settle
+from collectors.releases import FORGOTTEN_S, Releases
 from detectors.detector import Setup
 from detectors.learning.loop import Learner
 from detectors.learning.monitors import WATCHER, watch_the_watcher
@@ -55,6 +57,7 @@ from watchkeeper.roles.registered import broken_parts, report_broken
 from watchkeeper.roles.state_file import back_up_and_report, look_after_as
 from watchkeeper.roles.telemetry import HealthServer, trace_role
 from watchkeeper.state.alerts import read_alerts
+from watchkeeper.state.changes import changes_between, record_change
 from watchkeeper.state.database import Database
 from watchkeeper.store.telemetry import Telemetry
 from watchkeeper.vocabulary import Finding, Window
@@ -66,6 +69,7 @@ EDGES_BACK_S: Final = 600
 EDGES_EVERY_S: Final = 15
 READINESS_EVERY_S: Final = 10
 ALERTS_EVERY_S: Final = 2.0
+CHANGES_EVERY_S: Final = 15.0
 BACKUP_EVERY_S: Final = 120.0  # how often is asked whether a day has passed
 STORE: Final = "the telemetry store"
 # How many times `roles.hung_after_s` a round may take without a sign of life, and at least how long: a query, a message
@@ -78,6 +82,7 @@ TIMES: Final = {
     "timers": 6.0,
     "page": 6.0,
     "act": 60.0,
+    "changes": 6.0,
     "learn": 60.0,
 }
 
@@ -125,6 +130,7 @@ class Watch:
         self._acting = Acting(config, db, self.incidents, problems)
         self._causes = Causes(db, self.incidents, self._clock, config.learning, problems)
         self._diagnosing = Diagnosing(telemetry, db, self.incidents, self._acting, self._causes, problems)
+        self._releases = Releases()
         self._edges: tuple[tuple[str, str], ...] = ()
         self._edges_read: float | None = None
         self._readiness_recorded: float | None = None
@@ -222,6 +228,16 @@ class Watch:
         """Run what a human approved; also what a kill interrupted."""
         self._acting.act()
 
+    def changes(self) -> None:
+        """Deploys that nobody announced. Without the store there are none to see; the tick reports that."""
+        if self._diagnosing.store_is_away:
+            return
+        now = self._clock.now()
+        announced = changes_between(self._db, Window.last(FORGOTTEN_S, until=now))
+        for change in self._releases.look(self._telemetry, now.timestamp(), announced):
+            record_change(self._db, change)
+            self._logger.info("change.seen", service=change.service, kind=change.kind, title=change.title)
+
     def learn(self) -> None:
         """Labels into a new version when there are new ones; serve what was promoted."""
         now = self._clock.now()
@@ -302,6 +318,7 @@ def _watch(life: Life) -> None:
         Job(name="timers", work=watch.timers, every_s=0.5),
         *(Job(name=f"page {name}", work=partial(watch.page, name), every_s=0.5) for name in watch.channels),
         Job(name="act", work=watch.act, every_s=0.5),
+        Job(name="changes", work=watch.changes, every_s=CHANGES_EVERY_S, core=False),
         Job(name="learn", work=watch.learn, every_s=5.0, core=False),
     )
     for job in jobs:
