@@ -69,3 +69,22 @@ def worlds(
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--seeds") from error
     bench.run(seeds=chosen, jobs=jobs, as_json=as_json, misses=misses)
+
+
+@app.command(
+    epilog="Examples: watchkeeper bench foreign --rounds 2    watchkeeper bench foreign --fault hang --quiet-minutes 0"
+)
+def foreign(
+    rounds: Annotated[int, typer.Option(help="How often each fault happens.", min=1)] = 1,
+    quiet_minutes: Annotated[
+        float, typer.Option(help="Minutes of harmless changes beforehand, in which no page may come.", min=0)
+    ] = 20.0,
+    hold: Annotated[float, typer.Option(help="Seconds that each fault lasts.", min=10)] = 60.0,
+    fault: Annotated[list[str] | None, typer.Option(help="Only this fault; may be repeated.")] = None,
+    keep: Annotated[Path | None, typer.Option(help="Folder for data and logs, which is kept.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Real faults in a real system of stock programs: nginx, Node services, PostgreSQL and Redis."""
+    import_module("bench.foreign").run(
+        rounds=rounds, quiet_minutes=quiet_minutes, hold_s=hold, kinds=fault or [], as_json=as_json, keep=keep
+    )
