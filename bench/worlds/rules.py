@@ -157,25 +157,33 @@ def _down(recording: Recording, moments: Floats) -> dict[str, Bools]:
 
 
 def _full(recording: Recording, moments: Floats) -> dict[str, Bools]:
-    """Services that report what they use beside what they may use, under names that end in `usage` and `limit`."""
+    """What services say that they use of their memory, against the limit that they report under the same name."""
     table = recording.metrics
-    known = pc.and_(pc.match_substring(table["metric"], "memory"), pc.equal(table["attributes"], "{}"))
-    table = table.filter(known)
-    used, limit = (table.filter(pc.match_substring_regex(table["metric"], end)) for end in ("usage$|used$", "limit$"))
-    full = {}
-    for service in set(pc.unique(limit["service"]).to_pylist()):
-        own, most = (_levels(recording, part, service, moments) for part in (used, limit))
-        full[service] = own > NEAR_LIMIT * most
+    table = table.filter(pc.match_substring(table["metric"], "memory"))
+    names = pc.unique(table["metric"]).to_pylist()
+    full: dict[str, Bools] = {}
+    for limit in (name for name in names if name.endswith(".limit")):
+        for used in (limit.removesuffix("limit") + end for end in ("used", "usage")):
+            most, own = (table.filter(pc.equal(table["metric"], name)) for name in (limit, used))
+            for service, attributes in _series(most):
+                of, level = (_levels(recording, part, service, attributes, moments) for part in (most, own))
+                full[service] = full.get(service, np.zeros(len(moments), bool)) | (level > NEAR_LIMIT * of)
     return full
 
 
-def _levels(recording: Recording, table: pa.Table, service: str, moments: Floats) -> Floats:
+def _levels(recording: Recording, table: pa.Table, service: str, attributes: str, moments: Floats) -> Floats:
     """The newest value at each moment; NaN before the first."""
-    own = table.filter(pc.equal(table["service"], service)).sort_by("bucket")
+    own = table.filter(pc.and_(pc.equal(table["service"], service), pc.equal(table["attributes"], attributes)))
+    own = own.sort_by("bucket")
     place = np.searchsorted(starts_of(own) - recording.start, moments, side="right") - 1
     values = np.append(np.asarray(own["value"].to_numpy(), dtype=np.float64), np.nan)
     newest: Floats = values[np.where(place < 0, len(values) - 1, place)]
     return newest
+
+
+def _series(table: pa.Table) -> list[tuple[str, str]]:
+    pairs = table.group_by(["service", "attributes"]).aggregate([])
+    return sorted(zip(pairs["service"].to_pylist(), pairs["attributes"].to_pylist(), strict=True))
 
 
 def _by_service(recording: Recording, table: pa.Table, column: str) -> Mapping[str, Floats]:

@@ -145,7 +145,7 @@ def _fault(seed: int, recording: Recording, event: Event, watched: Watched, grap
     tickets = [
         ticket
         for ticket in watched.tickets
-        if event.begins_s <= ticket.opened_s <= until and not reach.isdisjoint(ticket.services)
+        if any(event.begins_s <= at <= until and service in reach for at, service in ticket.noticed)
     ]
     first = connected[0] if connected else None
     return Fault(

@@ -10,7 +10,8 @@ import logging
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -42,6 +43,7 @@ EDGES_BACK_S: Final = 600
 EDGES_EVERY_S: Final = 15
 ACKNOWLEDGED_AFTER_S: Final = 60.0
 RESOLVED_AFTER_S: Final = 120.0  # after the recovery: as long as a return counts to the same incident
+MOST_OPEN: Final = 200
 ON_CALL: Final = Actor(name="on call", via="bench")
 
 
@@ -65,11 +67,14 @@ class Page:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ticket:
-    """What a human finds without being woken: a ticket incident, or a finding that belongs to no page."""
+    """An incident that a human finds without being woken, whether or not it paged later.
+
+    `noticed` is when which service came to it.
+    """
 
     opened_s: float
-    services: tuple[str, ...]
     summary: str
+    noticed: tuple[tuple[float, str], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,15 +84,6 @@ class Watched:
     pages: tuple[Page, ...] = ()
     tickets: tuple[Ticket, ...] = ()
     problems: tuple[str, ...] = ()
-
-
-@dataclass(slots=True)
-class _Seen:
-    """What only shows while time passes."""
-
-    at_page: dict[str, Diagnosis | None] = field(default_factory=dict)
-    tickets: dict[tuple[str, int], Finding] = field(default_factory=dict)
-    firing: set[str] = field(default_factory=set)
 
 
 def watch(recording: Recording, tick_s: int = TICK_S) -> Watched:
@@ -122,7 +118,8 @@ class _Watch:
         self._diagnosing = Diagnosing(reader, self._db, self._incidents, acting, causes, self._problems)
         self._settle_s = config.watch.settle_s
         self._edges: tuple[tuple[str, str], ...] = ()
-        self._seen = _Seen()
+        self._at_page: dict[str, Diagnosis | None] = {}
+        self._any_open = False
         self._changes = sorted(recording.changes, key=lambda change: change.at)
 
     def run(self, tick_s: int) -> Watched:
@@ -135,7 +132,7 @@ class _Watch:
                 self._announce_changes()
                 if (second - int(AFTER_BUCKET_S)) % tick_s == 0:
                     self._tick(second)
-                if self._seen.firing or second % EDGES_EVERY_S == 0:
+                if self._any_open:
                     self._answer()
             return self._watched()
         finally:
@@ -152,62 +149,61 @@ class _Watch:
             table = self._replay.edges(Window.last(EDGES_BACK_S, until=now), EDGES_BACK_S)
             self._edges = tuple(sorted(set(zip(table["caller"].to_pylist(), table["callee"].to_pylist(), strict=True))))
         kept = self._learner.judge(findings, now, self._edges)
-        self._incidents.observe(kept, edges=self._edges, now=now, judged=self._live.judged)
-        for finding in kept:
-            if finding.severity == "ticket" and finding.key not in self._seen.firing:
-                self._seen.tickets[finding.key, second] = finding
-        self._seen.firing = {finding.key for finding in kept}
+        opened = self._incidents.observe(kept, edges=self._edges, now=now, judged=self._live.judged)
+        self._any_open = self._any_open or bool(opened)
 
     def _answer(self) -> None:
         """Diagnose and page what is due; then the human does what is theirs."""
         now = self._clock.now()
         self._diagnosing.run(now, self._settle_s)
-        for incident in self._incidents.list("open", 200):
-            if incident.paged_at is None:
-                continue
-            self._seen.at_page.setdefault(incident.id, incident.diagnosis)
-            if incident.human_state == "paged" and (now - incident.paged_at).total_seconds() >= ACKNOWLEDGED_AFTER_S:
+        still_open = self._incidents.list("open", MOST_OPEN)
+        self._any_open = bool(still_open)
+        for incident in still_open:
+            if incident.paged_at is not None:
+                self._at_page.setdefault(incident.id, incident.diagnosis)
+            if incident.human_state == "paged" and _passed(incident.paged_at, now) >= ACKNOWLEDGED_AFTER_S:
                 self._incidents.acknowledge(incident.id, ON_CALL, "acknowledged")
-            recovered = incident.recovered_at
-            if recovered and (now - recovered).total_seconds() >= RESOLVED_AFTER_S:
+            if _passed(incident.recovered_at, now) >= RESOLVED_AFTER_S:
                 self._incidents.resolve(incident.id, ON_CALL, "resolved")
 
     def _watched(self) -> Watched:
-        incidents = sorted(self._incidents.list(None, 10_000), key=lambda one: (one.opened_at, one.service))
-        paged = [incident for incident in incidents if incident.paged_at is not None]
-        in_incidents = {finding.key for incident in incidents for finding in incident.findings}
-        tickets = [
-            Ticket(
-                opened_s=(incident.opened_at.timestamp() - self._recording.start),
-                services=tuple(sorted({finding.service for finding in incident.findings})),
-                summary=_described(incident.findings[0]),
-            )
-            for incident in incidents
-            if incident.paged_at is None
-        ]
-        tickets += [
-            Ticket(opened_s=float(second), services=(finding.service,), summary=_described(finding))
-            for (key, second), finding in self._seen.tickets.items()
-            if key not in in_incidents
-        ]
+        incidents = sorted(self._incidents.list(None, 10_000), key=lambda one: (one.opened_at, one.service, one.title))
         problems = [f"{one.loop}: {one.subject}: {one.reason}" for one in self._problems.current()]
         return Watched(
-            pages=tuple(self._page(incident) for incident in paged),
-            tickets=tuple(sorted(tickets, key=lambda one: (one.opened_s, one.summary))),
+            pages=tuple(self._page(incident) for incident in incidents if incident.paged_at is not None),
+            tickets=tuple(
+                self._ticket(incident) for incident in incidents if incident.severity == "ticket" or incident.raised_at
+            ),
             problems=tuple(sorted(problems)),
         )
+
+    def _ticket(self, incident: Incident) -> Ticket:
+        counted = [finding for finding in incident.findings if finding.severity != "detail"]
+        noticed = [(max(finding.onset, incident.opened_at), finding.service) for finding in counted]
+        return Ticket(
+            opened_s=self._seconds(incident.opened_at),
+            summary=_described(min(counted, key=lambda finding: (finding.severity != "ticket", finding.onset))),
+            noticed=tuple((self._seconds(at), service) for at, service in noticed),
+        )
+
+    def _seconds(self, at: datetime) -> float:
+        return at.timestamp() - self._recording.start
 
     def _page(self, incident: Incident) -> Page:
         pages = [finding for finding in incident.findings if finding.severity == "page"]
         shown = sorted(incident.findings, key=lambda finding: (finding.severity != "page", finding.onset, finding.key))
-        paged_at = incident.paged_at or incident.opened_at
         return Page(
-            paged_s=paged_at.timestamp() - self._recording.start,
+            paged_s=self._seconds(incident.paged_at or incident.opened_at),
             services=tuple(sorted({finding.service for finding in pages})),
             summaries=tuple(_described(finding) for finding in shown),
-            at_page=self._seen.at_page.get(incident.id),
+            at_page=self._at_page.get(incident.id),
             at_last=incident.diagnosis,
         )
+
+
+def _passed(since: datetime | None, now: datetime) -> float:
+    """Seconds since something happened; -1 if it has not."""
+    return -1.0 if since is None else (now - since).total_seconds()
 
 
 def _described(finding: Finding) -> str:

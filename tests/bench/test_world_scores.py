@@ -146,11 +146,15 @@ def test_a_fault_that_users_do_not_feel_needs_a_ticket_before_its_limit() -> Non
         assert world.false_pages == ()
         return world.faults[0].passed
 
-    assert passed(Ticket(opened_s=1090.0, services=("stock",), summary="memory grows"))
+    def ticket(*noticed: float) -> Ticket:
+        return Ticket(opened_s=noticed[0], summary="memory grows", noticed=tuple((at, "stock") for at in noticed))
+
+    assert passed(ticket(1090.0))
+    assert passed(ticket(920.0, 1090.0))
     assert passed(pages=(page(1050, "stock", "stock"),))
-    assert not passed(Ticket(opened_s=1110.0, services=("stock",), summary="memory grows"))
+    assert not passed(ticket(1110.0))
     assert not passed()
-    early = score(2, own, Watched(tickets=(Ticket(opened_s=920.0, services=("stock",), summary="memory grows"),)))
+    early = score(2, own, Watched(tickets=(ticket(920.0),)))
     assert len(early.false_tickets) == 1
 
 
