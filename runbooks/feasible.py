@@ -1,4 +1,7 @@
-"""Whether a proposal can be run from here now. One that cannot is advice, with the reason: nobody is asked."""
+"""Whether a proposal can be run from here now. One that cannot is advice, with the reason: nobody is asked.
+
+What no target has, such as another company's system, is out of reach: nothing is proposed for it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Final
 from runbooks.library import Library
 from runbooks.registry import steps
 from runbooks.step import Step
-from watchkeeper.errors import RunbookError, TargetError
+from watchkeeper.errors import OutOfReachError, RunbookError, TargetError
 from watchkeeper.target import Target
 from watchkeeper.vocabulary import Proposal
 
@@ -17,18 +20,26 @@ from watchkeeper.vocabulary import Proposal
 LOOK_TIMEOUT_S: Final = 2.0
 
 
-def weighed(proposal: Proposal, library: Library, target: Target, known: Mapping[str, Step] | None = None) -> Proposal:
+def weighed(
+    proposal: Proposal, library: Library, target: Target, known: Mapping[str, Step] | None = None
+) -> Proposal | None:
     """The proposal with the reason why it cannot be run, if there is one: the policy, or the target.
 
-    `known` are the steps by name; by default those that are installed.
+    None where there is no target, or it has no such service. `known` are the steps by name; by default those that are
+    installed.
     """
-    return replace(proposal, blocked=_why_not(proposal, library, target, steps() if known is None else known))
+    try:
+        return replace(proposal, blocked=_why_not(proposal, library, target, steps() if known is None else known))
+    except OutOfReachError:
+        return None
 
 
 def _why_not(proposal: Proposal, library: Library, target: Target, known: Mapping[str, Step]) -> str:
     try:
-        book = library.book_for(proposal)
         status = target.status(proposal.service, timeout_s=LOOK_TIMEOUT_S)
+        book = library.book_for(proposal)
+    except OutOfReachError:
+        raise
     except (RunbookError, TargetError) as error:
         return error.message
     except Exception as error:  # noqa: BLE001 - another package's target must not hold up the page

@@ -13,6 +13,7 @@ WatchkeeperError
 ├── DiagnosisError       a case or a window cannot be diagnosed
 ├── DeliveryError        a channel could not deliver; `retry` says whether trying again can help
 ├── TargetError          a target refused, or does not answer; `retry` says whether asking again can help
+│   └── OutOfReachError  there is no target, or it has no such service
 ├── RunbookError         a runbook or a step is refused, or failed
 └── ChaosError           an experiment is refused, or failed
 
@@ -94,6 +95,10 @@ class DeliveryError(WatchkeeperError):
 
 class TargetError(WatchkeeperError):
     """A target refused, or does not answer."""
+
+
+class OutOfReachError(TargetError):
+    """There is no target, or it has no such service."""
 
 
 class RunbookError(WatchkeeperError):

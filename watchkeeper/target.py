@@ -16,7 +16,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
-from watchkeeper.errors import TargetError
+from watchkeeper.errors import OutOfReachError, TargetError
 from watchkeeper.parts import Registry, read_registry
 
 if TYPE_CHECKING:
@@ -162,15 +162,16 @@ TargetKind = Callable[[TargetSettings], Target]
 class NoTarget:
     """Stands for a target that cannot be used; every question is answered with the reason."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, is_set: bool = True) -> None:
         self.name = "no target"
         self._reason = reason
+        self._is_set = is_set
 
     def services(self) -> Mapping[str, ServiceStatus]:
         raise TargetError(self._reason)
 
     def status(self, service: str, *, timeout_s: float = 30.0) -> ServiceStatus:  # noqa: ARG002
-        raise TargetError(self._reason)
+        raise TargetError(self._reason) if self._is_set else OutOfReachError(self._reason)
 
     def act(self, service: str, verb: str, *, key: str, arguments: Mapping[str, object] | None = None) -> str:  # noqa: ARG002
         raise TargetError(self._reason)
@@ -226,7 +227,7 @@ def configured_target(config: Config) -> Target:
     """The target that `runbooks.target` names; one that answers with the reason where it cannot be used."""
     section = config.runbooks.target
     if not section.is_set:
-        return NoTarget("no target is configured: set runbooks.target.url, and its token_env")
+        return NoTarget("no target is configured: set runbooks.target.url, and its token_env", is_set=False)
     settings = TargetSettings(url=section.url, token=config.runbook_target_token(), values=section.settings)
     try:
         return open_target(section.kind, settings)

@@ -20,7 +20,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
-from watchkeeper.errors import TargetError
+from watchkeeper.errors import OutOfReachError, TargetError
 from watchkeeper.target import (
     HOST,
     LEASE,
@@ -170,8 +170,8 @@ class ControlApi:
         except ValueError as error:
             raise TargetError(f"{method} {path}: the target's answer is not JSON: {one_line(response.text)}") from error
 
-    def _unknown(self, service: str) -> TargetError:
-        return TargetError(f"the target at {self.url} has no service {one_line(service, 100)!r}")
+    def _unknown(self, service: str) -> OutOfReachError:
+        return OutOfReachError(f"the target at {self.url} has no service {one_line(service, 100)!r}")
 
     def _other_form(self, path: str, why: object) -> TargetError:
         return TargetError(f"the target at {self.url} answers {path} in another form: {why!r}")

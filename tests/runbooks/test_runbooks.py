@@ -149,16 +149,18 @@ def test_a_kind_of_target_that_is_not_installed_is_named(library: Library, tmp_p
     assert "there is no target kind 'teleporter'" in advice.blocked
 
 
-def test_without_a_target_a_runbook_is_advice(library: Library) -> None:
-    """Its steps stand there for a human; the reason names the key to set."""
-    advice = weighed(_proposal("restart-service"), library, configured_target(Config()))
-    assert "no target is configured: set runbooks.target.url" in advice.blocked
+def test_without_a_target_nothing_is_proposed(library: Library) -> None:
+    """Nobody is distracted by what cannot be run from here; a role that asks all the same is told the key to set."""
+    target = configured_target(Config())
+    assert weighed(_proposal("restart-service"), library, target) is None
+    with pytest.raises(TargetError, match=r"no target is configured: set runbooks\.target\.url"):
+        target.act("payments", "restart", key="k")
 
 
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]", "has no service 'payments'"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]", None),
         (b'HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{"a": [1,2]}', "in another form"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n<ht>", "is not JSON"),
         (b"HTTP/1.1 401 No\r\nContent-Length: 5\r\n\r\ntoken", "401 token"),
@@ -167,8 +169,8 @@ def test_without_a_target_a_runbook_is_advice(library: Library) -> None:
         (None, "does not answer"),
     ],
 )
-def test_a_target_that_cannot_act_makes_it_advice(library: Library, answer: bytes | None, reason: str) -> None:
-    """Unknown there, refused, garbled, silent or gone: the proposal says so instead of being offered."""
+def test_a_target_that_cannot_act_makes_it_advice(library: Library, answer: bytes | None, reason: str | None) -> None:
+    """Refused, garbled, silent or gone: the proposal says so instead of being offered. Unknown there: no proposal."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
 
@@ -184,7 +186,8 @@ def test_a_target_that_cannot_act_makes_it_advice(library: Library, answer: byte
         else:
             thread.start()
         target = ControlApi(TargetSettings(url=f"http://127.0.0.1:{port}", token="t"))
-        assert reason in weighed(_proposal("restart-service"), library, target).blocked
+        advice = weighed(_proposal("restart-service"), library, target)
+        assert (advice is None) if reason is None else (advice is not None and reason in advice.blocked)
         target.close()
 
 
