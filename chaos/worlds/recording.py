@@ -30,6 +30,7 @@ class Event:
         mechanism: of a fault, as a diagnosis names it.
         begins_s, ends_s: seconds from the recording's start. A gradual fault begins when it can first be felt.
         pages: whether users feel it (requests at an entry point fail or take far longer), so somebody must be paged.
+        felt_at_s: when users first feel it; None if they never do.
         limit_at_s: when a limit (memory, disk, pool, certificate) is reached, if nothing is done; None where none is.
         detail: one sentence on what was done.
     """
@@ -42,6 +43,7 @@ class Event:
     begins_s: float = 0.0
     ends_s: float = 0.0
     pages: bool = False
+    felt_at_s: float | None = None
     limit_at_s: float | None = None
     detail: str = ""
 
@@ -57,8 +59,9 @@ class Recording:
         seconds: how long it lasts.
         red: bucket (5 s), service, operation, calls, errors (int64), mean_ms: server and consumer spans.
         latency: bucket (30 s), service, operation, calls, p50_ms, p90_ms, p95_ms, p99_ms.
-        edges: bucket (5 s), caller, callee, source (`span`: both sides report; `attribute`: the caller names the
-            callee), calls, errors (int64), client_mean_ms, server_mean_ms (NaN where that side does not report).
+        edges: bucket (5 s), caller, callee, source (`span`: both sides report; `peer`: the callee reports
+            others, but did not answer these; `attribute`: the caller names the callee), calls, errors (int64),
+            client_mean_ms, server_mean_ms (NaN where that side does not report).
         metrics: bucket (5 s; fewer points where a service exports less often), service, metric, attributes (sorted JSON
             text, `{}` for none), value, kind (`gauge`, `rate` of a counter a second, `mean` of a histogram).
         logs: bucket (5 s), service, severity (DEBUG, INFO, WARN, ERROR, FATAL), body, lines (int64).

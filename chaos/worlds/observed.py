@@ -1,0 +1,187 @@
+"""What spans say of a system: requests, durations and calls, under the names that its instrumentation gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from chaos.worlds.counts import Counts, ended, skewed
+from chaos.worlds.habits import Instrumentation
+from chaos.worlds.physics import Flows
+from chaos.worlds.recording import SHAPE_STEP_S, STEP_S
+from chaos.worlds.system import F64, I64
+
+QUANTILES: Final = {"p50_ms": 0.0, "p90_ms": 1.2816, "p95_ms": 1.6449, "p99_ms": 2.3263}  # standard normal deviates
+_QUANTILE_NOISE: Final = (1.25, 1.7, 2.1, 3.7)  # of one of these, in standard deviations of a sample's mean
+FAILURES_SPREAD: Final = 0.5  # of the logarithm of a failure's duration
+
+
+@dataclass(slots=True)
+class _Row:
+    """Requests of one operation name, or calls between two names; sums of ms and of their squares, `(T,)`."""
+
+    calls: I64
+    errors: I64
+    ms: F64
+    squares: F64
+    server_ms: F64 = field(default_factory=lambda: np.zeros(0))
+
+
+@dataclass(slots=True)
+class Spans:
+    """Turns counts into tables of spans."""
+
+    rng: np.random.Generator
+    start: int
+    flows: Flows
+    counts: Counts
+    instrumentation: Instrumentation
+
+    def red(self) -> tuple[pa.Table, pa.Table]:
+        """The tables `red` and `latency` of a recording."""
+        rows: dict[tuple[str, str], _Row] = {}
+        for number, group in self._requests():
+            self._renamed(rows, number, *group)
+        for (service, _), row in rows.items():
+            habit = self._habit_of(service)
+            repeated = np.where(self.rng.random(self.flows.buckets) < (habit.repeats if habit else 0), 2, 1)
+            for name in ("calls", "errors"):
+                setattr(row, name, getattr(row, name) * repeated)
+            row.ms, row.squares = row.ms * repeated, row.squares * repeated
+        return self._red_table(rows), self._latency_table(rows)
+
+    def _habit_of(self, service: str):  # type: ignore[no-untyped-def]
+        nodes = self.instrumentation.system.nodes
+        return next(h for node, h in zip(nodes, self.instrumentation.habits, strict=True) if node.name == service)
+
+    def _requests(self) -> Iterator[tuple[int, tuple[str, I64, I64, F64, F64]]]:
+        """Of each traced operation and outcome: number, name, counts, errors, sums of ms and of squares."""
+        counts, flows, known = self.counts, self.flows, self.instrumentation
+        good = counts.answered - counts.early - counts.failed
+        ok_ends, ok_ms = ended(good, counts.ok_ms, self.rng)
+        early_ends, early_ms = ended(counts.early, np.minimum(counts.fail_ms, 3.0), self.rng)
+        bad_ends, bad_ms = ended(counts.failed, counts.fail_ms, self.rng)
+        refused = self.rng.binomial(ok_ends, np.clip(flows.refused_4xx, 0, 1))
+        square = 1 + flows.ok_var / np.maximum(flows.ok_ms, 1e-9) ** 2
+        for number, operation in enumerate(flows.system.operations):
+            habit = known.habits[operation.node]
+            if habit is None or not habit.traced:
+                continue
+            early_name, bad_name = known.error_names(number)
+            counted = not habit.attribute_only
+            for name, calls, sums, errors, spread in (
+                (
+                    known.operation_name(number),
+                    ok_ends[number],
+                    ok_ms[number],
+                    refused[number] * habit.strict,
+                    square[number],
+                ),
+                (early_name, early_ends[number], early_ms[number], early_ends[number], np.exp(FAILURES_SPREAD**2)),
+                (bad_name, bad_ends[number], bad_ms[number], bad_ends[number], np.exp(FAILURES_SPREAD**2)),
+            ):
+                if not calls.any():
+                    continue
+                seen, seen_ms = skewed(calls, sums, habit.clock_s, self.rng)
+                seen_errors, _ = skewed(errors * counted, sums, habit.clock_s, self.rng)
+                means = seen_ms / np.maximum(seen, 1)
+                yield number, (name, seen, np.minimum(seen_errors, seen), seen_ms, seen * means**2 * spread)
+
+    def _renamed(
+        self, rows: dict[tuple[str, str], _Row], number: int, name: str, calls: I64, errors: I64, ms: F64, squares: F64
+    ) -> None:
+        service = self.instrumentation.name(self.flows.system.operations[number].node)
+        renamed = self.instrumentation.renamed.get(number)
+        if renamed is None or name != self.instrumentation.operation_name(number):
+            _add(rows, (service, name), calls, errors, ms, squares)
+            return
+        after = np.arange(self.flows.buckets) * STEP_S >= renamed[0]
+        _add(rows, (service, name), calls * ~after, errors * ~after, ms * ~after, squares * ~after)
+        _add(rows, (service, renamed[1]), calls * after, errors * after, ms * after, squares * after)
+
+    def _red_table(self, rows: dict[tuple[str, str], _Row]) -> pa.Table:
+        keys = list(rows)
+        if not keys:
+            return _empty(STEP_S, ("service", "operation"), ("calls", "errors"), ("mean_ms",))
+        calls = np.stack([row.calls for row in rows.values()])
+        at, row = np.nonzero(calls.T)
+        errors = np.stack([one.errors for one in rows.values()])[row, at]
+        ms = np.stack([one.ms for one in rows.values()])[row, at]
+        return pa.table(
+            {
+                "bucket": stamps(self.start, at, STEP_S),
+                "service": words([service for service, _ in keys], row),
+                "operation": words([operation for _, operation in keys], row),
+                "calls": calls[row, at],
+                "errors": np.minimum(errors, calls[row, at]),
+                "mean_ms": np.maximum(ms / calls[row, at], 0.001),
+            }
+        )
+
+    def _latency_table(self, rows: dict[tuple[str, str], _Row]) -> pa.Table:
+        keys = list(rows)
+        if not keys:
+            return _empty(SHAPE_STEP_S, ("service", "operation"), ("calls",), tuple(QUANTILES))
+        per = SHAPE_STEP_S // STEP_S
+        folded = self.flows.buckets // per * per
+
+        def fold(values: Iterable[F64 | I64]) -> F64:
+            stacked = np.stack([np.asarray(one)[:folded] for one in values])
+            return np.asarray(stacked.reshape(len(keys), -1, per).sum(axis=2))
+
+        calls = fold(row.calls for row in rows.values())
+        at, row = np.nonzero(calls.T)
+        number = calls[row, at]
+        mean = fold(one.ms for one in rows.values())[row, at] / number
+        second = fold(one.squares for one in rows.values())[row, at] / number
+        spread = np.sqrt(np.log1p(np.maximum(second / np.maximum(mean, 1e-9) ** 2 - 1, 0.01)))
+        columns = []
+        for deviate, noise in zip(QUANTILES.values(), _QUANTILE_NOISE, strict=True):
+            drawn = self.rng.normal(0, 1, len(mean)) * np.minimum(noise * spread / np.sqrt(number), 0.8)
+            # Of few requests, the highest quantiles are the slowest of them.
+            reachable = np.minimum(deviate, np.sqrt(2 * np.log(np.maximum(number, 1.5))))
+            columns.append(mean * np.exp(reachable * spread - spread**2 / 2 + drawn))
+        ordered = np.maximum.accumulate(np.stack(columns), axis=0)
+        return pa.table(
+            {
+                "bucket": stamps(self.start, at, SHAPE_STEP_S),
+                "service": words([service for service, _ in keys], row),
+                "operation": words([operation for _, operation in keys], row),
+                "calls": number.astype(np.int64),
+                **dict(zip(QUANTILES, ordered, strict=True)),
+            }
+        )
+
+
+def _add(
+    rows: dict[tuple[str, str], _Row], key: tuple[str, str], calls: I64, errors: I64, ms: F64, squares: F64
+) -> None:
+    before = rows.get(key)
+    if before is None:
+        rows[key] = _Row(calls.copy(), errors.copy(), ms.copy(), squares.copy())
+        return
+    before.calls, before.errors = before.calls + calls, before.errors + errors
+    before.ms, before.squares = before.ms + ms, before.squares + squares
+
+
+def stamps(start: int, at: I64, step_s: int) -> pa.Array:
+    """Times of buckets, from their numbers."""
+    return pa.array(start + np.asarray(at, dtype=np.int64) * step_s, pa.int64()).cast(pa.timestamp("s", "UTC"))
+
+
+def words(texts: list[str], index: I64) -> pa.Array:
+    """`texts[index]` as a column of text."""
+    return pa.DictionaryArray.from_arrays(
+        pa.array(np.asarray(index, dtype=np.int32)), pa.array(texts, pa.string())
+    ).cast(pa.string())
+
+
+def _empty(step_s: int, texts: tuple[str, ...], counts: tuple[str, ...], floats: tuple[str, ...]) -> pa.Table:
+    del step_s
+    fields = [("bucket", pa.timestamp("s", "UTC"))]
+    fields += [(name, pa.string()) for name in texts] + [(name, pa.int64()) for name in counts]
+    return pa.schema([*fields, *((name, pa.float64()) for name in floats)]).empty_table()
