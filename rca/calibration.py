@@ -1,9 +1,10 @@
 """Scores as chances: how often a first suspect with such a score and such a lead was the cause.
 
 The chance of the first suspect is a logistic function of three plain signs: how strong its evidence is, how far it
-leads the second, and how much of the evidence is rarity alone (events without sizes are weaker evidence). The
-constants are fitted on labelled cases, some of them with the culprit hidden from the telemetry, so that thin evidence
-stays thin; `watchkeeper bench rca` fits them again with each system left out in turn. Figures: docs/benchmarks.md.
+leads the second, and how much of the evidence is rarity or circumstance alone (events without sizes are weaker
+evidence). The constants are fitted on labelled cases, some of them with the culprit hidden from the telemetry, so that
+thin evidence stays thin; `watchkeeper bench rca` fits them again with each system left out in turn. Figures:
+docs/benchmarks.md.
 The order of suspects is that of their scores: chances never change it.
 """
 
@@ -18,6 +19,8 @@ from rca.terms import Term
 # Fitted on the labelled development packs by `watchkeeper bench rca`, which prints the values of a new fit.
 INTERCEPT = -1.01
 COEFFICIENTS = (1.11, 2.96, -1.03)  # of Signs, in its order
+# Evidence of where and when, without a sign of harm: it is believed as little as what is merely rare.
+CIRCUMSTANTIAL = ("rare ", "commit live", "commit service")
 # What remains is shared by a soft maximum over the other scores and over "none of these", which counts as a suspect of
 # score `NOBODY`. These two decide no order and no answer: they only divide the rest.
 NOBODY = 0.5
@@ -43,7 +46,7 @@ def signs(scores: Sequence[float], first: Sequence[tuple[float, Term]]) -> Signs
     best = max(scores[0], LEAST_SCORE)
     second = max(scores[1], 0.0) if len(scores) > 1 else 0.0
     total = sum(abs(weight) for weight, _ in first)
-    rare = sum(abs(weight) for weight, term in first if term.kind.startswith("rare "))
+    rare = sum(abs(weight) for weight, term in first if term.kind.startswith(CIRCUMSTANTIAL))
     return Signs(
         strength=math.log(best + SCORE_OFFSET),
         lead=max(best - second, 0.0) / best,

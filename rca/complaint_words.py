@@ -107,12 +107,14 @@ LINKS: tuple[tuple[str, str], ...] = (
     ("locked busy conflict", "transaction lock commit isolation retry"),
 )
 
-# Complaints about what no commit of this system changes: the machine, the platform, another company's service.
+# Complaints about what no commit of this system changes: the machine, the platform, names and certificates that others
+# hand out, another company's service. What reads wrong data is left out: a commit may have made it.
 ELSEWHERE = re.compile(
-    r"kubelet|\bnode\b.*(pressure|contend|load|notready|drain)|throttling container|cgroup|evict|preempt|scheduler|"
-    r"runqueue|noisy|hardware|disk failure|availability zone|region|"
-    r"certificate (has )?expired|dns|nxdomain|out of range|malformed|poison|"
-    r"https?://[^\s/]+\.[a-z]{2,}[^\s]*\s+(returned|responded|answered|exceeded)|provider|third.party",
+    r"kubelet|cgroup|\bevict|\bpreempt|\bnode\b.*(pressure|contend|contention|load|not ?ready|drain)|"
+    r"runqueue|hypervisor|noisy neighbou?r|hardware|disk failure|availability zone|control plane|"
+    r"(zone|region)\b.*(outage|unavailable)|"
+    r"certificate (has )?expired|expired certificate|\bdns\b|nxdomain|no such host|"
+    r"https?://[^\s/]+\.[a-z]{2,}[^\s]*\s+(returned|responded|answered|exceeded)|provider|third.party|vendor",
     re.IGNORECASE,
 )
 

@@ -1,11 +1,11 @@
-"""Which commit, if any: what it removed, whether the complaints are about that, where and when it went live.
+"""Which commit, if any: where it is, whether the complaints are about it, what it took away, when it went live.
 
-Harmful commits tend to remove something that the system relied on (a lock, a retry, a field, a margin).
-So a commit is compared with the complaints since the onset by the words that it touches, and above all by
-words that it removed and did not put back, directly or through the safeguards that code has against such a
-fault. Documentation, tests and styles cannot be the cause; nor can what went live after the onset. Complaints
-about machines, platforms and external services are evidence against every commit. A text heuristic: it
-fails where the complaint and the code share no words.
+Five signs of the same weight, for a rule that fits few examples too well fails on the next: the commit belongs to a
+service that complains or that such a service depends on; it touches the words of the complaints; it removed code
+without putting it back; what it removed is complained of, or guards against such a fault; it went live shortly before
+the onset. Documentation, tests and styles cannot be the cause; nor can what went live after the onset. Complaints about
+machines, platforms and external services are evidence against every commit. A text heuristic: it fails where the
+complaint and the code share no words.
 """
 
 from __future__ import annotations
@@ -34,14 +34,22 @@ DEPENDENCIES = re.compile(
     r"(^|/)(go\.mod|go\.sum|package(-lock)?\.json|requirements[^/]*\.txt|pom\.xml|build\.gradle|cargo\.toml)$",
     re.IGNORECASE,
 )
-HALF_LIFE_S = (
-    1800.0  # of how much a deploy before the onset counts: code waits for its rare path longer than a deploy does
-)
+# By judgement. How much a deploy before the onset counts: code waits for its rare path longer than a deploy does.
+HALF_LIFE_S = 1800.0
 ALERT_WORD = 2.0  # what a word of the alert counts: as much as one in six or seven log lines (log1p)
 MOST_RARE = 3.0  # nats: a word in one of twenty commits; rarer ones say no more
 SAFEGUARDS = 2.0  # removed safeguards that are taken for certain
 HALF_OF_COMPLAINTS = 2.0  # a commit that removed half of what is complained of is taken for certain
 DEPENDENCY_FILE = 0.7  # how harmless a change of versions alone is: a new version of a library can hurt
+DEPENDED_ON = 0.5  # how far a commit to what a complaining service calls belongs to it
+# Lines that do nothing to the requests: comments, imports, messages.
+IDLE_LINE = re.compile(
+    r"^\s*(//|#|\*|/\*|--|import\b|from\b.*\bimport\b|using\b|use\b|package\b|include\b|$)|"
+    r"\b(log|logger|logging|console|print|printf|println|fmt\.print\w*|log_\w+|slog)\b[\w.]*\s*\(",
+    re.IGNORECASE,
+)
+TOKEN = re.compile(r"[A-Za-z_]\w*|\d+(?:\.\d+)?")
+LOST_HALF_AT = 3.0  # tokens that are gone for good, at which the loss is believed by half
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +59,7 @@ class Complaints:
     words: Mapping[str, float]
     services: frozenset[str]
     elsewhere: float  # share of the complaints about what no commit changes
+    text: str  # all that was complained, in small letters
 
 
 def complaints(case: Case, alert_texts: Sequence[str] = ()) -> Complaints:
@@ -58,6 +67,7 @@ def complaints(case: Case, alert_texts: Sequence[str] = ()) -> Complaints:
     words: dict[str, float] = {}
     services: set[str] = set()
     elsewhere = total = 0.0
+    quotes = list(alert_texts)
     lines = case.logs
     if lines is not None:
         seconds = max(case.end - case.onset, 1.0)
@@ -69,6 +79,7 @@ def complaints(case: Case, alert_texts: Sequence[str] = ()) -> Complaints:
                 continue
             weight = math.log1p(grown)
             total += weight
+            quotes.append(str(sample))
             services.add(str(node))
             if ELSEWHERE.search(f"{node} {sample}"):
                 elsewhere += weight
@@ -81,6 +92,7 @@ def complaints(case: Case, alert_texts: Sequence[str] = ()) -> Complaints:
         words=words,
         services=frozenset(services) | frozenset(case.alerts),
         elsewhere=elsewhere / total if total else 0.0,
+        text=" ".join(quotes).lower(),
     )
 
 
@@ -134,22 +146,21 @@ def _terms(case: Case, change: ChangeEvent, complained: Complaints, rare: Mappin
         common = sorted(with_words & set(complained.words))  # sets have another order in every process
         return sum(complained.words[word] * min(rare.get(word, 0.0), MOST_RARE) for word in common) / total
 
-    touched, direct = overlap(words), overlap(lost)
-    indirect = min(len(lost & safeguards) / SAFEGUARDS, 1.0)
+    touched = 1.0 if _is_quoted(change, complained) else overlap(words)
+    guards = max(min(overlap(lost) * HALF_OF_COMPLAINTS, 1.0), min(len(lost & safeguards) / SAFEGUARDS, 1.0))
     deployed = _live_at(case, change)
     live = deployed if deployed is not None else change.at.timestamp()
     ahead = case.onset - live
     name, stems_complained = change.id[:8], set(complained.words)
     fresh = 0.5 ** (ahead / HALF_LIFE_S) if deployed is not None and ahead >= 0 else 0.0
-    removed = _quote(lost & stems_complained, complained, rare)
-    removed_safeguards = ", ".join(sorted(lost & safeguards)[:5])
     touched_words = _quote(words & stems_complained, complained, rare)
+    removed_words = ", ".join(sorted(lost & (safeguards | stems_complained))[:5])
     rows = [
         ("commit words", touched, f"{name} touches what the complaints are about: {touched_words}"),
-        ("commit removed", min(direct * HALF_OF_COMPLAINTS, 1.0), f"{name} removed, and did not put back: {removed}"),
-        ("commit safeguard", indirect, f"{name} removed a safeguard against such a fault: {removed_safeguards}"),
+        ("commit removed", _loss(diff), f"{name} removed code and did not put it back"),
+        ("commit safeguard", guards, f"{name} removed what is missed, or guards against such a fault: {removed_words}"),
         ("commit live", fresh, f"{name} went live {duration(max(ahead, 0.0))} before the onset"),
-        ("commit service", float(_belongs(change, complained.services)), f"{name} belongs to a service that complains"),
+        ("commit service", _belongs(case, change, complained.services), f"{name} belongs to a service that complains"),
         ("commit too late", float(ahead < 0), f"{name} came at {clock(live)}, after the onset"),
         ("commit harmless", _harmless(change), f"{name} changes only documentation, tests, styles or versions"),
     ]
@@ -191,12 +202,39 @@ def _harmless(change: ChangeEvent) -> float:
     return harmless / len(change.files)
 
 
-def _belongs(change: ChangeEvent, services: frozenset[str]) -> bool:
+def _loss(diff: str) -> float:
+    """The share of the removed code's names and numbers that are gone for good, 0 to 1; few of them prove little."""
+    removed, added = (
+        {
+            token
+            for line in diff.splitlines()
+            if line.startswith(sign) and not line.startswith(3 * sign) and not IDLE_LINE.search(line[1:])
+            for token in TOKEN.findall(line)
+        }
+        for sign in "-+"
+    )
+    lost = len(removed - added)
+    return lost / len(removed) * lost / (lost + LOST_HALF_AT) if lost else 0.0
+
+
+def _is_quoted(change: ChangeEvent, complained: Complaints) -> bool:
+    """A complaint, such as a stack trace, names one of the commit's files."""
+    names = (name.rsplit("/", 1)[-1] for name in change.files)
+    return any("." in name and name.lower() in complained.text for name in names)
+
+
+def _belongs(case: Case, change: ChangeEvent, services: frozenset[str]) -> float:
     """The commit was deployed to a complaining service, or one of its files lies in a folder of its name."""
-    if change.service in services:
-        return True
     folders = {stem for name in change.files for stem in stems(name.rsplit("/", 1)[0])}
-    return any(set(stems(service)) and set(stems(service)) <= folders for service in services)
+
+    def owns(service: str) -> bool:
+        own = set(stems(service))
+        return change.service == service or bool(own and own <= folders)
+
+    if any(map(owns, services)):
+        return 1.0
+    depended_on = frozenset[str]().union(*(case.reachable(service) for service in services)) - services
+    return DEPENDED_ON if any(map(owns, depended_on)) else 0.0
 
 
 def _quote(words: frozenset[str], complained: Complaints, rare: Mapping[str, float]) -> str:
@@ -207,15 +245,15 @@ def _quote(words: frozenset[str], complained: Complaints, rare: Mapping[str, flo
 CODE_CHANGE = EvidenceKind(
     explain=code_change,
     weights={
-        "commit words": 1.5,
-        "commit removed": 2.0,
+        "commit words": 1.0,
+        "commit removed": 1.0,
         "commit safeguard": 1.0,
-        "commit live": 1.5,
-        "commit service": 0.7,
+        "commit live": 1.0,
+        "commit service": 1.0,
         "commit too late": -5.0,
-        "commit harmless": -3.0,
-        "commit elsewhere": 3.0,
-        "not a commit": 1.5,
+        "commit harmless": -2.0,
+        "commit elsewhere": 2.0,
+        "not a commit": 2.0,  # two signs of five: fewer accuse nobody
     },
     needs=frozenset({"changes"}),
     subject="commit",
