@@ -7,22 +7,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from detectors.evidence import Bools, Floats, by_group
+from detectors.evidence import Floats, by_group
 
 BLOCK: Final = 12  # buckets of which errors are summed: the minute that is judged
-# A slowdown that this share of the services has in common is the machine's or the network's, and explains itself
-# away; after COMMON_FOR buckets it counts, because it is then the users' trouble, whoever's fault it is.
-COMMON_SHARE: Final = 0.65
+COMMON_SHARE: Final = 0.65  # of the services must be slower at once, before a slowdown is one that they share
 COMMON_SERVICES: Final = 5  # of fewer, two that call each other are nearly all
-COMMON_FOR: Final = 30  # two and a half minutes: longer than a machine is busy with something else
 KNOWN_ERRORS: Final = 5.0  # errors by chance that count as seen beforehand, so that a few do not look bunched
 BUNCHED: Final = 20.0  # at most: beyond, a fault that fails everything could hide in a past that failed in bursts
-
-
-def by_service(calls: Floats, calm: Bools, services: list[str]) -> tuple[npt.NDArray[np.int64], Floats, Bools]:
-    """Each row's service as a number (n,), and by service: its calls and where all of its rows are calm (s, m)."""
-    code = np.unique(np.array(services), return_inverse=True)[1].reshape(-1)
-    return code, by_group(code, calls), by_group(code, (~calm).astype(np.float64)) == 0
 
 
 def bunching(calls: Floats, errors: Floats, rate: Floats) -> Floats:
@@ -41,20 +32,20 @@ def bunching(calls: Floats, errors: Floats, rate: Floats) -> Floats:
     return np.asarray(np.clip((square + KNOWN_ERRORS) / (by_chance + KNOWN_ERRORS), 1.0, BUNCHED))
 
 
-def shared_slowdown(log_ratio: Floats, calls: Floats, services: list[str]) -> Floats:
-    """How much slower nearly all services are at once, in each bucket: a logarithm, 0 where they are not, (m,).
+def shared_slowdown(mean_ms: Floats, calls: Floats, centre: Floats, code: npt.NDArray[np.int64]) -> float:
+    """How many times slower nearly all services are in the newest bucket; 1 where they are not, or are few.
 
-    `log_ratio` (n, m) is each series' latency over its own level. A lower quantile over services, so that what a fault
-    does to a service and its callers stays theirs. 0 for few services, and once it has lasted COMMON_FOR buckets.
+    `mean_ms` and `calls` are (n, r), `centre` (n,) is the usual logarithm, `code` (n,) each operation's service. A
+    lower quantile over services, so that what a fault does to a service and its callers stays theirs.
     """
-    code = np.unique(np.array(services), return_inverse=True)[1].reshape(-1)
-    known = np.isfinite(log_ratio) & (calls > 0)
-    weight = by_group(code, np.where(known, calls, 0.0))
-    total = by_group(code, np.where(known, calls * log_ratio, 0.0))
-    enough = (weight > 0).sum(axis=0) >= COMMON_SERVICES
-    by_service = np.where(weight > 0, total / np.maximum(weight, 1e-9), np.inf)
-    rank = np.sort(by_service, axis=0)  # services that say nothing come last
-    at = ((1.0 - COMMON_SHARE) * np.maximum((weight > 0).sum(axis=0) - 1, 0)).astype(np.int64)
-    shared = np.where(enough, np.maximum(rank[at, np.arange(rank.shape[1])], 0.0), 0.0)
-    lasting = np.lib.stride_tricks.sliding_window_view(np.pad(shared, (COMMON_FOR - 1, 0)), COMMON_FOR).min(axis=1)
-    return np.asarray(np.where(lasting > np.log(2.0), 0.0, shared))
+    took, asked = mean_ms[:, -1], calls[:, -1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        change = np.where(asked > 0, np.log(np.maximum(took, 0.01)) - centre, np.nan)
+    known = np.isfinite(change)
+    weight = by_group(code, np.where(known, asked, 0.0)[:, None])[:, 0]
+    total = by_group(code, np.where(known, asked * change, 0.0)[:, None])[:, 0]
+    by_service = np.sort(total[weight > 0] / weight[weight > 0])
+    if by_service.size < COMMON_SERVICES:
+        return 1.0
+    shared = by_service[int((1.0 - COMMON_SHARE) * (by_service.size - 1))]
+    return float(np.exp(min(max(float(shared), 0.0), 50.0)))

@@ -1,10 +1,11 @@
 """Latency, errors and silence of every service, from the RED roll-up: what its callers feel.
 
-Idea: each series' recent buckets against its own calm past. Latency: the logarithm of the mean, against a robust
-level, with the noise of few requests added. Errors: the probability of as many errors by chance, given the usual
-rate. Silence: the probability of no request at all, given the usual number, while others still report.
-Assumes requests are counted when they end. Fails where a service has fewer than about one request in five seconds:
-such a series stays in the stage `sparse`, and says so. Cost: one pass over (series, buckets) arrays a tick.
+Idea: each row's recent buckets against its own calm past; a row is an operation, or a service over all its operations
+(`detectors.red.rows`). Evidence gathers bucket by bucket where requests are frequent, and in windows of up to five
+minutes where they are rare. What users feel pages: trouble of an entry, or of a service behind one that fails or is
+slow at the same time (`detectors.red.entries`); the rest is a ticket.
+Assumes requests are counted when they end. Fails where a service has fewer than about one request in half a minute.
+Cost: one pass over (rows, 60) arrays a bucket, and one over the entire history every quarter of a minute.
 """
 
 from __future__ import annotations
@@ -16,39 +17,29 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import betainc
 
 from detectors.detector import Seen, Setup
-from detectors.evidence import RAISE, Bools, Floats, cumulative, first_bad, robust_level, to_probability
+from detectors.evidence import RAISE, Bools, Floats, cumulative, first_bad, to_probability
 from detectors.history import History
-from detectors.red.noise import COMMON_FOR, bunching, by_service, shared_slowdown
+from detectors.red.entries import Entries
+from detectors.red.errors import ErrorBaseline, judge_errors
+from detectors.red.latency import LatencyBaseline, judge_latency
+from detectors.red.noise import shared_slowdown
+from detectors.red.pipeline import still_reports
+from detectors.red.rows import JUDGED, REACH, STEP_S, WARM, Rows, Verdict
+from detectors.red.silence import SilenceBaseline, judge_silence
 from detectors.simulated import Example, Requests, Simulated
-from watchkeeper.vocabulary import Conditions, Finding, FindingKind, utc
+from watchkeeper.vocabulary import Conditions, Finding, FindingKind, Severity, utc
 
-VERSION: Final = "1"
-STEP_S: Final = 5  # seconds in a bucket of the history
-JUDGED: Final = 12  # buckets that the decision looks back over: one minute
-GUARD: Final = 4  # buckets before those judged as new that the baseline leaves out, so that an onset doesn't teach it
-WARM: Final = 7  # buckets with requests before a series has a level of its own
-SPARSE_CALLS: Final = 1.0  # a bucket
-LATELY: Final = 24  # buckets before those judged that say what traffic there is now
-SAMPLED: Final = 120  # buckets of the past that a median is taken of; the noise of one of 120 is a tenth of the spread
-LOOK: Final = COMMON_FOR + JUDGED
+__all__ = ["STEP_S", "WARM", "RedDetector", "RedThresholds"]
+
+VERSION: Final = "2"
+LEARN_EVERY_S: Final = 15  # a baseline of half an hour says the same some buckets later,
+LITTLE: Final = 180  # but one of fewer buckets does not
 # Alert once, then adapt: what has lasted this many buckets teaches the baseline after all. Budgets still see it.
 FROZEN: Final = 180  # a quarter of an hour: by then somebody has been paged and escalated to
-# The usual spread of log latency within one operation: of so many requests a mean is that uncertain, over their root.
-LOG_SPREAD: Final = 0.6
-LEAST_SPREAD: Final = 0.1  # of log latency: a level that never moved may still move by a tenth
-OWN_OF_COMMON: Final = 0.7  # how much of a shared slowdown may be a service's own: added to its noise
-PRIOR_ERRORS: Final = 0.5  # in PRIOR_CALLS requests are believed beforehand: one in a hundred fails
-PRIOR_CALLS: Final = 50.0
-NEWS_SCORE: Final = 2.0  # taken off the score of errors that users can hardly feel
-NEWS_TIMES: Final = 2.0  # as many errors as usual are no news yet
-HIGHEST_RATE: Final = 0.9  # of errors that may be usual: an operation that always fails still has news
-SMALLEST_CHANCE: Final = 1e-30  # that is distinguished: its score is 11.8
-STEADY: Final = 0.9  # the share of its buckets in which a service had requests, before its silence is judged
-PIPELINE: Final = 0.2  # of all services' usual requests: with fewer, it is the pipeline that is silent
-LARGEST_SILENCE: Final = 6.0  # score of a silent bucket at most: two of them raise
+DEGRADED: Final = 0.5  # of the evidence that raises: so much of it at an entry means that users feel it
+KINDS: Final[tuple[FindingKind, ...]] = ("latency", "errors", "silence")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +50,7 @@ class RedThresholds:
         latency_ratio: times the usual latency.
         latency_more_ms: and so much longer; below, nobody notices.
         error_rate: share of requests that fail: one in twelve is noticed, one in a hundred is what budgets are for.
-        error_count: failures in ten seconds: fewer may be one user who tries again.
+        error_count: failures: fewer may be one user who tries again.
     """
 
     latency_ratio: float = 2.0
@@ -68,32 +59,49 @@ class RedThresholds:
     error_count: float = 4.0
 
 
-@dataclass(slots=True)
-class _Verdict:
-    """One kind of judgement over all rows: scores and values of the judged buckets, and what is usual."""
+@dataclass(frozen=True, slots=True)
+class _Baselines:
+    """What is usual, and who calls whom; `learned_at` is the newest bucket's start, `lasts_s` for how long it is
+    used, `size` the number of operations."""
 
-    kind: FindingKind
-    scores: Floats
-    values: Floats
-    expected: Floats
-    unit: str
+    latency: LatencyBaseline
+    errors: ErrorBaseline
+    silence: SilenceBaseline
+    entries: Entries
+    traffic: Floats  # usual requests a bucket, by service
+    learned_at: int
+    lasts_s: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Raising:
-    """The row that speaks for a service: its operation (None for all), since when, and the sum of its scores."""
+    """The row that speaks for a service: its operation (None for all), since when, and its evidence, 1 raises."""
 
     row: int
     service: str
     operation: str | None
+    kind: FindingKind
+    severity: Severity
     onset: datetime
-    total: float
+    evidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A verdict with what follows from it, by row: evidence, which rows are normal again, and where it began."""
+
+    kind: FindingKind
+    verdict: Verdict
+    evidence: Floats
+    calm_again: Bools
+    began: npt.NDArray[np.int64]
 
 
 class RedDetector:
-    """Requests of a service that fail, are slow, or no longer come. Pages.
+    """Requests of a service that fail, are slow, or no longer come. Pages where users feel it, else tickets.
 
-    State: which findings fire, so that they end with hysteresis.
+    State: which findings fire, so that they end with hysteresis; and baselines, learned again every LEARN_EVERY_S.
     """
 
     version = VERSION
@@ -102,13 +110,11 @@ class RedDetector:
     def __init__(self, setup: Setup, thresholds: RedThresholds | None = None) -> None:
         self._clear_buckets = max(2, math.ceil(setup.clear_s / STEP_S))
         self.thresholds = thresholds or RedThresholds()
-        self._firing: dict[tuple[str, str], Finding] = {}
-        self._tainted: npt.NDArray[np.bool_] = np.zeros((0, 0), bool)
+        self._firing: dict[tuple[str, FindingKind], Finding] = {}
+        self._tainted: Bools = np.zeros((0, 0), np.bool_)
         self._tainted_until = 0
-        self._cleared: dict[tuple[str, str], int] = {}
-        self._history: History
-        self._common = 0.0
-        self._load: Floats = np.zeros(0)
+        self._cleared: dict[tuple[str, FindingKind], int] = {}
+        self._baselines: _Baselines | None = None
 
     @staticmethod
     def example() -> Example:
@@ -123,211 +129,236 @@ class RedDetector:
 
     def judge(self, seen: Seen) -> list[Finding]:
         """The findings that fire, each with the version of the model that serves."""
-        self._history, complete, self.version = seen["red"], seen.complete["red"], seen.model_version
-        if self._history.size == 0 or complete < JUDGED:
+        history, complete, self.version = seen["red"], seen.complete["red"], seen.model_version
+        if history.size == 0 or complete < JUDGED:
             return []
-        names = self._history.names()
-        self._follow()
-        calls, errors = self._history["calls"][:, :complete], self._history["errors"][:, :complete]
-        mean = self._history["mean_ms"][:, :complete]
-        calm = ~self._tainted[:, :complete]
-        calm[:, complete - GUARD :] = False
-        starts = self._history.starts()
-        services = [name[0] for name in names]
-        by_name = by_service(calls, calm, services)
-        self._load = self._load_of(*by_name)
-        firing: dict[tuple[str, str], Finding] = {}
-        for verdict in (
-            self._latency(calls, mean, calm, services),
-            self._errors(calls, errors, calm),
-            self._silence(*by_name),
-        ):
-            self._decide(verdict, names, services, starts[complete - JUDGED : complete], seen.now, firing)
+        self._follow(history)
+        rows = Rows.of(history, complete, self._tainted)
+        starts = history.starts()
         newest = int(starts[complete - 1])
-        for key in self._firing.keys() - firing.keys():
+        learned = self._learn(rows, seen, newest)
+        judged = self._judge(rows, learned, seen, starts[:complete][-REACH:])
+        firing = self._decide(judged, rows, learned.entries, starts[:complete][-REACH:])
+        conditions = _conditions(rows, learned)
+        shown = {key: self._finding(judged, raising, conditions, seen.now) for key, raising in firing.items()}
+        for key in self._firing.keys() - shown.keys():
             # What ended is over: its buckets must not add up with whatever comes next.
-            self._cleared[key] = newest - (self._clear_buckets - 1) * self._history.step_s
-        self._firing = firing
-        self._taint(services, firing, starts)
-        return list(firing.values())
+            self._cleared[key] = newest - (self._clear_buckets - 1) * history.step_s
+        if shown.keys() != self._firing.keys():
+            self._baselines = None
+        self._firing = shown
+        self._taint(rows, starts)
+        return list(shown.values())
 
-    def _latency(self, calls: Floats, mean: Floats, calm: Bools, services: list[str]) -> _Verdict:
-        # A median of a hundred buckets is as good as one of all, and an order of magnitude cheaper.
-        sampled = slice(None, None, -max(1, calls.shape[1] // SAMPLED))
-        past, latest = _logarithms(calls[:, sampled], mean[:, sampled]), _logarithms(calls[:, -LOOK:], mean[:, -LOOK:])
-        centre, spread = robust_level(past, calm[:, sampled] & np.isfinite(past))
-        few = (calm & (calls > 0) & np.isfinite(mean)).sum(axis=1) < WARM
-        recent = latest[:, -JUDGED:]
-        counts = np.maximum(calls[:, -JUDGED:], 1.0)
-        with np.errstate(invalid="ignore", over="ignore"):
-            common = shared_slowdown(latest - centre[:, None], calls[:, -LOOK:], services)[-JUDGED:]
-            self._common = float(common[-1])
-            # The spread holds the noise of the usual number of requests: fewer than that are noisier, not noisy twice.
-            own = np.maximum(spread[:, None] ** 2, LEAST_SPREAD**2 + LOG_SPREAD**2 / counts)
-            noise = np.sqrt(own + (OWN_OF_COMMON * common) ** 2)
-            scores = (recent - centre[:, None] - common) / noise
-            usual = np.exp(centre)
-            explained = usual[:, None] * np.exp(common)
-            bad = (mean[:, -JUDGED:] > explained * self.thresholds.latency_ratio) & (
-                mean[:, -JUDGED:] > explained + self.thresholds.latency_more_ms
-            )
-        # What nobody can feel doesn't count towards a page, however unusual.
-        scores = np.where(bad | np.isnan(scores), scores, np.minimum(scores, 0.0))
-        scores[few] = np.nan
-        return _Verdict("latency", scores, mean[:, -JUDGED:], usual, "ms")
+    def _learn(self, rows: Rows, seen: Seen, newest: int) -> _Baselines:
+        """What is usual, learned anew when some buckets have passed, rows were added or a finding came or went."""
+        known = self._baselines
+        if known is not None and known.size == len(rows.operations) and 0 <= newest - known.learned_at < known.lasts_s:
+            return known
+        silence = SilenceBaseline.of(rows)
+        self._baselines = _Baselines(
+            latency=LatencyBaseline.of(rows),
+            errors=ErrorBaseline.of(rows),
+            silence=silence,
+            entries=Entries(seen["red"], seen.histories.get("edges")),
+            traffic=silence.usual[len(rows.operations) :],
+            learned_at=newest,
+            lasts_s=LEARN_EVERY_S if rows.calls[:, :-LITTLE].any() else STEP_S,
+            size=len(rows.operations),
+        )
+        return self._baselines
 
-    def _errors(self, calls: Floats, errors: Floats, calm: Bools) -> _Verdict:
-        base_calls = np.where(calm, calls, 0.0).sum(axis=1)
-        base_errors = np.where(calm, errors, 0.0).sum(axis=1)
-        believed = (base_errors + PRIOR_ERRORS) / (base_calls + PRIOR_CALLS)
-        rate = np.minimum(NEWS_TIMES * believed, HIGHEST_RATE)
-        bunch = bunching(np.where(calm, calls, 0.0), np.where(calm, errors, 0.0), believed)[:, None]
-        recent_calls, recent_errors = calls[:, -JUDGED:], errors[:, -JUDGED:]
-        pair_calls, pair_errors = _pairs(recent_calls), _pairs(recent_errors)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            # The chance of as many errors among so many requests, by the binomial distribution, in whole bunches.
-            others = np.maximum(pair_calls - pair_errors, 0.0)
-            chance = betainc(np.maximum(pair_errors, 1.0) / bunch, others / bunch + 1.0, rate[:, None])
-            scores = np.sqrt(-2.0 * np.log(np.maximum(np.where(pair_errors > 0, chance, 1.0), SMALLEST_CHANCE)))
-            share = np.where(recent_calls > 0, recent_errors / np.maximum(recent_calls, 1), 0.0)
-            pair_share = np.where(pair_calls > 0, pair_errors / np.maximum(pair_calls, 1), 0.0)
-        usual = base_errors / np.maximum(base_calls, 1.0)
-        bad = (
-            (pair_share >= np.maximum(self.thresholds.error_rate, NEWS_TIMES * usual[:, None]))
-            & (pair_errors >= self.thresholds.error_count)
-            & (share > 0)
-        )
-        scores = np.where(recent_calls > 0, np.where(bad, scores, np.minimum(scores - NEWS_SCORE, 0.0)), np.nan)
-        # A system that starts fails while its parts come up one by one.
-        scores[(calls > 0).sum(axis=1) < WARM] = np.nan
-        shown = np.where(recent_calls > 0, share, np.nan)
-        return _Verdict("errors", scores, shown, usual, "of requests")
+    def _judge(
+        self, rows: Rows, learned: _Baselines, seen: Seen, starts: npt.NDArray[np.int64]
+    ) -> dict[FindingKind, _Judged]:
+        limits, clear = self.thresholds, self._clear_buckets
+        fresh = {kind: starts[None, :] >= self._ended(rows, kind)[:, None] for kind in KINDS}
+        verdicts: dict[FindingKind, Verdict] = {
+            "latency": judge_latency(
+                rows, learned.latency, limits.latency_ratio, limits.latency_more_ms, clear, fresh["latency"]
+            ),
+            "errors": judge_errors(rows, learned.errors, limits.error_rate, limits.error_count, clear, fresh["errors"]),
+            "silence": judge_silence(rows, learned.silence, still_reports(seen), clear),
+        }
+        return {kind: _weighed(kind, verdict, fresh[kind]) for kind, verdict in verdicts.items()}
 
-    def _silence(self, services: npt.NDArray[np.int64], calls: Floats, calm: Bools) -> _Verdict:
-        # A service is silent as a whole: judge the sum of its operations, then give each of its rows the score.
-        seen = calm & (np.cumsum(calls, axis=1) > 0)
-        usual = np.where(seen, calls, 0.0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
-        # Traffic that went down by itself makes silence less of a surprise.
-        lately = seen & (np.arange(calls.shape[1]) >= calls.shape[1] - JUDGED - LATELY)
-        lately[:, -JUDGED:] = False
-        known_lately = lately.sum(axis=1)
-        usual = np.where(
-            known_lately > 0,
-            np.minimum(usual, np.where(lately, calls, 0.0).sum(axis=1) / np.maximum(known_lately, 1)),
-            usual,
-        )
-        steady = (np.where(seen, calls > 0, False).sum(axis=1) >= STEADY * seen.sum(axis=1)) & (
-            seen.sum(axis=1) >= WARM
-        )
-        total = calls.sum(axis=0)
-        calm_total = np.median(total[:-JUDGED]) if total.size > JUDGED else 0.0
-        # When everything is silent, it is the pipeline: that is reported elsewhere.
-        reporting = total[-JUDGED:] > PIPELINE * calm_total
-        zero = (calls[:, -JUDGED:] == 0) & reporting[None, :]
-        expected = np.sqrt(2.0 * np.maximum(usual, 0.0))[:, None]
-        # The root of -2 log of the chance of no request, by Poisson; a little more, for silence rarely is chance.
-        scores = np.where(zero, np.minimum(expected + 1.0, LARGEST_SILENCE), -LARGEST_SILENCE)
-        scores = np.where(reporting[None, :], scores, np.nan)
-        scores[~steady | (usual < SPARSE_CALLS)] = np.nan
-        per_s = self._history.step_s
-        shown, expected = calls[:, -JUDGED:] / per_s, usual / per_s
-        return _Verdict("silence", scores[services], shown[services], expected[services], "requests/s")
+    def _ended(self, rows: Rows, kind: FindingKind) -> npt.NDArray[np.int64]:
+        """When the last finding of each row's service ended, 0 where there was none, (rows,)."""
+        by_service = np.array([self._cleared.get((name, kind), 0) for name in rows.services], np.int64)
+        return by_service[rows.owners]
 
     def _decide(
         self,
-        verdict: _Verdict,
-        names: list[tuple[str, ...]],
-        services: list[str],
+        judged: dict[FindingKind, _Judged],
+        rows: Rows,
+        entries: Entries,
         starts: npt.NDArray[np.int64],
-        now: datetime,
-        firing: dict[tuple[str, str], Finding],
-    ) -> None:
-        cleared = np.array([self._cleared.get((service, verdict.kind), 0) for service in services])
-        judged = np.where(starts[None, :] < cleared[:, None], np.nan, verdict.scores)
-        sums = cumulative(judged)[:, -1]
-        began = first_bad(judged)
-        last = verdict.scores[:, -self._clear_buckets :]
-        calm_again: Bools = np.asarray((np.isnan(last) | (last <= 1.0)).all(axis=1))
-        # A long trouble leaves a sum that would take minutes to wear off: normal buckets end it at once.
-        raised = (sums >= RAISE) & ~calm_again
-        order = np.argsort(-sums)  # a service's worst operation speaks for it
-        for row in order.tolist():
-            service, operation = names[row][0], names[row][1]
-            key = (service, verdict.kind)
-            before = self._firing.get(key)
-            lasting = before is not None and not calm_again[row]
-            if key in firing or not (raised[row] or lasting):
-                continue
-            if before is not None and not raised[row] and before.operation not in (operation, None):
-                continue
-            onset = before.onset if before else utc(float(starts[began[row]]))
-            shown = before.operation if before else None if verdict.kind == "silence" else operation
-            raising = _Raising(row=row, service=service, operation=shown, onset=onset, total=float(sums[row]))
-            firing[key] = self._finding(verdict, raising, now)
+    ) -> dict[tuple[str, FindingKind], _Raising]:
+        troubled = _troubled(judged, rows)
+        firing: dict[tuple[str, FindingKind], _Raising] = {}
+        for kind, one in judged.items():
+            raised = (one.evidence >= 1.0) & ~one.calm_again
+            lasting = [(key, finding) for key, finding in self._firing.items() if _verdict_of(key[1]) == kind]
+            rows_of = np.flatnonzero(raised)
+            candidates = rows_of[np.argsort(-one.evidence[rows_of], kind="stable")].tolist()
+            # The clearest operation speaks for its service; the service as a whole where no operation is clear.
+            candidates.sort(key=lambda row: row >= len(rows.operations) and kind != "silence")
+            for row in candidates:
+                service, operation = rows.name(row)
+                found: FindingKind = "traffic" if kind == "silence" and operation else kind
+                key = (service, found)
+                if key in firing:
+                    continue
+                before = self._firing.get(key)
+                firing[key] = _Raising(
+                    row=row,
+                    service=service,
+                    operation=before.operation if before else operation,
+                    kind=found,
+                    severity=self._severity(before, service, found, entries, troubled),
+                    onset=before.onset if before else utc(float(starts[one.began[row]])),
+                    evidence=float(one.evidence[row]),
+                )
+            for key, before in lasting:
+                row_before = _row_of(rows, before) if key not in firing else None
+                if row_before is not None and not one.calm_again[row_before]:
+                    firing[key] = _Raising(
+                        row=row_before,
+                        service=key[0],
+                        operation=before.operation,
+                        kind=key[1],
+                        severity=self._severity(before, key[0], key[1], entries, troubled),
+                        onset=before.onset,
+                        evidence=float(one.evidence[row_before]),
+                    )
+        return firing
 
-    def _finding(self, verdict: _Verdict, raising: _Raising, now: datetime) -> Finding:
-        row, service = raising.row, raising.service
-        value, expected = _worst(verdict.values[row], verdict.scores[row]), float(verdict.expected[row])
+    @staticmethod
+    def _severity(
+        before: Finding | None, service: str, kind: FindingKind, entries: Entries, troubled: set[str]
+    ) -> Severity:
+        """Page for what users feel; a finding that paged goes on as a page."""
+        if before is not None and before.severity == "page":
+            return "page"
+        if kind == "traffic":
+            return "page" if entries.known and entries.is_entry(service) else "ticket"
+        return "page" if entries.feels(service, troubled) else "ticket"
+
+    def _finding(
+        self,
+        judged: dict[FindingKind, _Judged],
+        raising: _Raising,
+        conditions: dict[str, Conditions],
+        now: datetime,
+    ) -> Finding:
+        verdict, kind, row = judged[_verdict_of(raising.kind)].verdict, raising.kind, raising.row
+        value = _worst(verdict.values[row, -JUDGED:], verdict.scores[row, -JUDGED:])
+        expected = float(verdict.expected[row])
         return Finding(
-            detector=f"red.{verdict.kind}",
+            detector=f"red.{kind}",
             detector_version=self.version,
-            kind=verdict.kind,
-            service=service,
+            kind=kind,
+            service=raising.service,
             operation=raising.operation,
-            summary=_summary(verdict.kind, raising, value, expected),
+            summary=_summary(kind, raising, value, expected),
             onset=min(raising.onset, now),
             seen_at=now,
-            score=float(to_probability(np.array(raising.total))),
+            score=float(to_probability(np.array(raising.evidence * RAISE))),
+            severity=raising.severity,
             value=value if np.isfinite(value) else None,
             expected=expected if np.isfinite(expected) else None,
-            unit=verdict.unit,
-            signal=verdict.kind,
-            conditions=Conditions(load=float(self._load[row]), slowdown=float(np.exp(self._common))),
+            unit=UNITS[kind],
+            signal=kind,
+            conditions=conditions[raising.service],
             # The operation is left out of the key: as trouble spreads, it is still one finding.
-            key=f"red:{verdict.kind}:{service}",
+            key=f"red:{kind}:{raising.service}",
         )
 
-    def _follow(self) -> None:
+    def _follow(self, history: History) -> None:
         """Let the mask of tainted buckets follow the history as it grows and moves on."""
-        newest = int(self._history.starts()[-1])
-        shift = (newest - self._tainted_until) // self._history.step_s if self._tainted_until else 0
-        mask = np.zeros((self._history.size, self._history.buckets), bool)
-        keep = self._history.buckets - shift
-        if keep > 0 and self._tainted.size:
+        newest = int(history.starts()[-1])
+        shift = (newest - self._tainted_until) // history.step_s if self._tainted_until else 0
+        if shift == 0 and self._tainted.shape == (history.size, history.buckets):
+            return
+        mask = np.zeros((history.size, history.buckets), np.bool_)
+        keep = history.buckets - shift
+        if 0 < keep <= history.buckets and self._tainted.size:
             mask[: self._tainted.shape[0], :keep] = self._tainted[:, shift:] if shift else self._tainted
         self._tainted = mask
         self._tainted_until = newest
 
-    def _taint(
-        self, services: list[str], firing: dict[tuple[str, str], Finding], starts: npt.NDArray[np.int64]
-    ) -> None:
+    def _taint(self, rows: Rows, starts: npt.NDArray[np.int64]) -> None:
         """Broken is not normal: what a finding covers never teaches the baseline of its service."""
-        for (service, _), finding in firing.items():
-            rows = np.array([name == service for name in services])
-            since = starts >= int(finding.onset.timestamp()) - self._history.step_s
+        owners = np.array(rows.services)[rows.code]
+        for (service, _), finding in self._firing.items():
+            of_service = owners == service
+            since = starts >= int(finding.onset.timestamp()) - STEP_S
             since[:-FROZEN] = False
-            self._tainted |= rows[:, None] & since[None, :]
-            self._tainted[rows, :-FROZEN] = False
-
-    @staticmethod
-    def _load_of(code: npt.NDArray[np.int64], calls: Floats, calm: Bools) -> Floats:
-        """Each row's service's traffic in the last minute over its usual traffic, (n,)."""
-        seen = (np.cumsum(calls, axis=1) > 0) & calm
-        recent = calls[:, -JUDGED:].mean(axis=1)
-        usual = np.where(seen, calls, 0.0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
-        return np.asarray(((recent + 0.1) / (usual + 0.1))[code])
+            self._tainted |= of_service[:, None] & since[None, :]
+            self._tainted[of_service, :-FROZEN] = False
 
 
-def _logarithms(calls: Floats, mean_ms: Floats) -> Floats:
-    """Logarithms of latencies, NaN where nobody called."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(calls > 0, np.log(np.maximum(mean_ms, 0.01)), np.nan)
+UNITS: Final[dict[FindingKind, str]] = {
+    "latency": "ms",
+    "errors": "of requests",
+    "silence": "requests/s",
+    "traffic": "requests/s",
+}
 
 
-def _pairs(values: Floats) -> Floats:
-    """Each bucket together with the one before it."""
-    before = np.concatenate([np.zeros((values.shape[0], 1)), values[:, :-1]], axis=1)
-    return np.asarray(values + before)
+def _verdict_of(kind: FindingKind) -> FindingKind:
+    """The verdict that a finding comes from: an operation without requests is a matter of traffic, a service silent."""
+    return "silence" if kind == "traffic" else kind
+
+
+def _weighed(kind: FindingKind, verdict: Verdict, fresh: Bools) -> _Judged:
+    """Evidence and onset of each row."""
+    scores = verdict.scores
+    judged = np.where(fresh, scores, np.nan)
+    evidence = verdict.lasting
+    began = first_bad(judged)
+    if verdict.cumulates:
+        short = judged[:, -JUDGED:]
+        sums = cumulative(short)[:, -1] / RAISE
+        began = np.where(sums >= 1.0, first_bad(short) + scores.shape[1] - short.shape[1], began)
+        evidence = np.maximum(evidence, sums)
+    columns = np.arange(scores.shape[1])[None, :]
+    newest = columns >= scores.shape[1] - verdict.span[:, None]
+    calm_again = ~((scores > 1.0) & newest).any(axis=1)
+    return _Judged(kind, verdict, evidence, np.asarray(calm_again), np.asarray(began))
+
+
+def _troubled(judged: dict[FindingKind, _Judged], rows: Rows) -> set[str]:
+    """Services that fail or are slow by half of the evidence that raises, or more."""
+    evident = np.zeros(rows.count, np.bool_)
+    for kind in ("latency", "errors"):
+        evident |= (judged[kind].evidence >= DEGRADED) & ~judged[kind].calm_again
+    return {rows.services[number] for number in set(rows.owners[evident].tolist())}
+
+
+def _row_of(rows: Rows, finding: Finding) -> int | None:
+    """The row that a finding is about."""
+    if finding.service not in rows.services:
+        return None
+    number = rows.services.index(finding.service)
+    if finding.operation is None:
+        return len(rows.operations) + number
+    for row in np.flatnonzero(rows.code == number).tolist():
+        if rows.operations[row] == finding.operation:
+            return int(row)
+    return None
+
+
+def _conditions(rows: Rows, learned: _Baselines) -> dict[str, Conditions]:
+    """What else was unusual: each service's traffic over its usual traffic, and how much slower all are at once."""
+    count, reach = len(rows.operations), rows.recent_calls.shape[1]
+    recent = rows.recent_calls[count:, -JUDGED:].mean(axis=1)
+    load = (recent + 0.1) / (np.nan_to_num(learned.traffic) + 0.1)
+    calls, mean = rows.calls[:, -reach:], rows.mean_ms[:, -reach:]
+    common = shared_slowdown(mean, calls, learned.latency.centre[:count], rows.code)
+    return {
+        name: Conditions(load=value, slowdown=common) for name, value in zip(rows.services, load.tolist(), strict=True)
+    }
 
 
 def _worst(values: Floats, scores: Floats) -> float:
@@ -350,7 +381,7 @@ def _summary(kind: FindingKind, raising: _Raising, value: float, expected: float
         case "errors":
             return f"{where} fails {value:.0%} of requests (usually {expected:.1%}) {since}"
         case _:
-            return f"{raising.service} has served no request (usually {expected:.1f}/s) {since}"
+            return f"{where} has served no request (usually {expected:.1f}/s) {since}"
 
 
 def _ms(value: float) -> str:

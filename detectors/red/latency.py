@@ -1,0 +1,184 @@
+"""Requests that take longer: the logarithm of the mean of each operation, and of a service over all its operations.
+
+A service as a whole is judged by the change within its operations, weighted by calls: a new mix of fast and slow
+operations is no slowdown. Only where most requests are of operations without a past are they compared with what the
+service as a whole took before, and then they must take far longer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from detectors.evidence import Bools, Floats, by_group, robust_level
+from detectors.red.rows import JUDGED, SAMPLED, WARM, Rows, Verdict, clear_spans, window_sums
+
+# The usual spread of log latency within one operation: of so many requests a mean is that uncertain, over their root.
+LOG_SPREAD: Final = 0.6
+LEAST_SPREAD: Final = 0.1  # of log latency: a level that never moved may still move by a tenth
+WINDOWS: Final = (12, 24, 60)  # buckets: what is rare, or slow to show, needs longer
+CLEAR: Final = 5.0  # spreads of such a window's mean: thousands of rows are looked at all day
+MOST_LOG: Final = 3.0  # times e that one bucket counts in a window: a single outlier must not raise
+LEAST_BUCKETS: Final = 3  # with requests, in a window
+TAIL: Final = 0.9  # of the past's minutes: where more than a tenth of them is slow by itself, that is usual
+TAIL_SPREADS: Final = 1.2816  # standard normal deviations at that quantile
+KNOWN_SHARE: Final = 0.5  # of a service's requests must be of operations with a past, for these to speak for it
+DOUBT: Final = 3.0  # times as long: where its operations have no past, a service must be slower than that
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyBaseline:
+    """Usual log latency: `centre` and `spread` by row, `minute` the spread of a minute's mean; (n + s,) each.
+
+    `whole` (s,) is the level of a service's mean over all requests, whatever their operation; the centre of a service's
+    row is that of the change within its operations: nearly 0.
+    """
+
+    centre: Floats
+    spread: Floats
+    minute: Floats
+    whole: Floats
+
+    @classmethod
+    def of(cls, rows: Rows) -> LatencyBaseline:
+        """From a sample of what is calm: a median of a hundred buckets is as good as one of all, and far cheaper."""
+        stride = max(1, rows.calls.shape[1] // SAMPLED)
+        sampled = slice(None, None, -stride)
+        calls, mean, calm = rows.calls[:, sampled], rows.mean_ms[:, sampled], rows.calm[:, sampled]
+        logs = logarithms(calls, mean)
+        usable = calm & np.isfinite(logs)
+        centre, spread = robust_level(logs, usable)
+        centre[(rows.calm & (rows.calls > 0) & np.isfinite(rows.mean_ms)).sum(axis=1) < WARM] = np.nan
+        minute = _minute_spread(logs - centre[:, None], calls, usable, stride)
+        of_service = by_group(rows.code, (~calm).astype(np.float64)) == 0
+        change, known, total = _within(logs - centre[:, None], calls, rows)
+        usable_service = of_service & np.isfinite(change) & (known >= KNOWN_SHARE * total)
+        level, service_spread = robust_level(change, usable_service)
+        whole = logarithms(total, _mean_of_all(calls, mean, rows))
+        usable_whole = of_service & np.isfinite(whole)
+        whole_level, _ = robust_level(whole, usable_whole)
+        whole_level[usable_whole.sum(axis=1) < WARM] = np.nan
+        service_minute = _minute_spread(change - level[:, None], known, usable_service, stride)
+        return cls(
+            centre=np.concatenate([centre, level]),
+            spread=np.concatenate([spread, service_spread]),
+            minute=np.concatenate([minute, service_minute]),
+            whole=whole_level,
+        )
+
+
+def judge_latency(
+    rows: Rows, baseline: LatencyBaseline, ratio: float, more_ms: float, clear: int, fresh: Bools
+) -> Verdict:
+    """Scores of buckets, and the evidence of longer windows.
+
+    Users feel `ratio` times as long and `more_ms` more. `clear` buckets must be normal to end. Windows hold only
+    buckets that are `fresh` (rows, r): newer than what has ended.
+    """
+    count = len(rows.operations)
+    reach = rows.recent_calls.shape[1]
+    calls, mean = rows.calls[:, -reach:], rows.mean_ms[:, -reach:]
+    centre = baseline.centre[:count]
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        own = logarithms(calls, mean) - centre[:, None]
+        usual = np.exp(centre)
+        change, known, total = _within(own, calls, rows)
+        took = np.where(np.isfinite(own), calls * mean, 0.0)
+        would_take = np.where(np.isfinite(own), calls * usual[:, None], 0.0)
+        service_mean = by_group(rows.code, took) / known
+        service_usual = by_group(rows.code, would_take) / known
+        # Where hardly any request is of an operation with a past, the service's own level speaks, with doubt.
+        strange = known < KNOWN_SHARE * total
+        all_mean = _mean_of_all(calls, mean, rows)
+        change = np.where(strange, logarithms(total, all_mean) - baseline.whole[:, None] - np.log(DOUBT), change)
+        change = np.where(strange, change, change - baseline.centre[count:, None])
+        service_mean = np.where(strange, all_mean, service_mean)
+        service_usual = np.where(strange, DOUBT * np.exp(baseline.whole)[:, None], service_usual)
+        ratios = np.concatenate([own, change])
+        values = np.concatenate([np.where(calls > 0, mean, np.nan), service_mean])
+        levels = np.concatenate([np.broadcast_to(usual[:, None], mean.shape), service_usual])
+        counted = np.concatenate([calls, np.where(strange, total, known)])
+        # The spread holds the noise of the usual number of requests: fewer than that are noisier, not noisy twice.
+        noise = np.sqrt(
+            np.maximum(baseline.spread[:, None] ** 2, LEAST_SPREAD**2 + LOG_SPREAD**2 / np.maximum(counted, 1.0))
+        )
+        scores = ratios / noise
+        felt = (values > levels * ratio) & (values > levels + more_ms)
+        # What nobody can feel doesn't count towards a page, however unusual.
+        scores = np.where(felt | np.isnan(scores), scores, np.minimum(scores, 0.0))
+        shown = _last_known(levels, counted)
+    lasting = _lasting(ratios, np.where(fresh, counted, 0.0), levels, baseline, np.log(ratio), more_ms)
+    return Verdict(scores, values, shown, lasting, clear_spans(counted, clear))
+
+
+def logarithms(calls: Floats, mean_ms: Floats) -> Floats:
+    """Logarithms of latencies, NaN where nobody called."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(calls > 0, np.log(np.maximum(mean_ms, 0.01)), np.nan)
+
+
+def _within(change: Floats, calls: Floats, rows: Rows) -> tuple[Floats, Floats, Floats]:
+    """Services' mean change within operations, weighted by calls; the calls that it is of, and all calls; (s, m)."""
+    known = np.isfinite(change)
+    weight = by_group(rows.code, np.where(known, calls, 0.0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = by_group(rows.code, np.where(known, calls * change, 0.0)) / weight
+    return mean, weight, by_group(rows.code, calls)
+
+
+def _mean_of_all(calls: Floats, mean_ms: Floats, rows: Rows) -> Floats:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        taken = by_group(rows.code, np.where(calls > 0, calls * np.nan_to_num(mean_ms), 0.0))
+        return np.asarray(taken / by_group(rows.code, calls))
+
+
+def _minute_spread(change: Floats, calls: Floats, usable: Bools, stride: int) -> Floats:
+    """How much the means of calm minutes differ from the level, upwards, (rows,)."""
+    width = max(1, JUDGED // stride)
+    blocks = change.shape[1] // width
+    shape = (len(change), blocks, width)
+    cut = blocks * width
+    weight = np.where(usable, calls, 0.0)[:, :cut].reshape(shape).sum(axis=2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        clipped = np.where(usable, calls * np.clip(change, -MOST_LOG, MOST_LOG), 0.0)
+        means = clipped[:, :cut].reshape(shape).sum(axis=2) / weight
+    known = weight > 0
+    _, spread = robust_level(means, known)
+    ranked = np.sort(np.where(known, means, np.nan), axis=1)
+    at = np.ceil(TAIL * np.maximum(known.sum(axis=1) - 1, 0)).astype(np.int64)
+    tail = ranked[np.arange(len(ranked)), at] / TAIL_SPREADS
+    return np.asarray(np.fmax(np.nan_to_num(spread), np.nan_to_num(tail)))
+
+
+def _lasting(
+    ratios: Floats, calls: Floats, levels: Floats, baseline: LatencyBaseline, least_log: float, more_ms: float
+) -> Floats:
+    """Evidence of longer windows, 1 raises, (rows,)."""
+    known = np.isfinite(ratios) & (calls > 0)
+    weight = np.where(known, calls, 0.0)
+    clipped = np.where(known, weight * np.clip(ratios, -MOST_LOG, MOST_LOG), 0.0)
+    worth = np.where(known, weight * np.nan_to_num(levels), 0.0)
+    best = np.zeros(len(ratios))
+    for width in WINDOWS:
+        half = width // 2
+        asked, late = window_sums(weight, width), window_sums(weight, half)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            mean = window_sums(clipped, width) / asked
+            late_mean = window_sums(clipped, half) / late
+            usual = window_sums(worth, width) / asked
+            more = usual * (np.exp(mean) - 1.0)
+            clear = mean / np.sqrt(baseline.minute**2 + LEAST_SPREAD**2 + LOG_SPREAD**2 / asked)
+        felt = (mean >= least_log) & (late_mean >= least_log) & (more >= more_ms)
+        felt &= known[:, -width:].sum(axis=1) >= LEAST_BUCKETS
+        best = np.where(felt, np.fmax(best, clear / CLEAR), best)
+    return best
+
+
+def _last_known(levels: Floats, calls: Floats) -> Floats:
+    """What is usual for the newest bucket with requests, (rows,)."""
+    known = (calls > 0) & np.isfinite(levels)
+    last = known.shape[1] - 1 - np.argmax(known[:, ::-1], axis=1)
+    found = levels[np.arange(len(levels)), last]
+    return np.asarray(np.where(known.any(axis=1), found, np.nan))

@@ -1,0 +1,121 @@
+"""Requests that no longer come: of a service, or of one operation of a service that goes on.
+
+Idea: the usual number of requests in as long a time, by Poisson, and longer than any gap of the past, so that requests
+that come in bursts or by the clock are no surprise when they do not come for a while.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors.evidence import Bools, Floats, by_group
+from detectors.red.rows import JUDGED, STEP_S, WARM, Rows, Verdict
+
+LATELY: Final = 24  # buckets before those judged that say what traffic there is now
+EXPECTED: Final = 16.0  # requests that did not come: by chance that is one in ten million
+SHORTEST: Final = 2  # buckets without a request
+GAP_TIMES: Final = 1.5  # as long as the longest gap of the past
+PIPELINE: Final = 0.2  # of all services' usual requests: with fewer, it is the pipeline that is silent
+ONE_BUCKET: Final = 3.0  # score of a silent bucket: over the drift of the sum by which an onset is found
+RENAMED: Final = 0.5  # of what an operation served comes under new names instead
+NEW: Final = 1.5  # times as long as the silence: operations that came since then may be the old one under a new name
+
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class SilenceBaseline:
+    """Usual requests a bucket, and the longest gap in buckets, of operations and services, (n + s,) each.
+
+    `total` is what all services usually serve in a bucket.
+    """
+
+    usual: Floats
+    gap: Floats
+    total: float
+
+    @classmethod
+    def of(cls, rows: Rows) -> SilenceBaseline:
+        """From everything calm."""
+        usual, gap = _level(rows.calls, rows.calm)
+        served = by_group(rows.code, rows.calls)
+        service_usual, service_gap = _level(served, rows.calm_services())
+        total = served.sum(axis=0)
+        calm_total = float(np.median(total[:-JUDGED])) if total.size > JUDGED else 0.0
+        return cls(np.concatenate([usual, service_usual]), np.concatenate([gap, service_gap]), calm_total)
+
+
+def judge_silence(rows: Rows, baseline: SilenceBaseline, pipeline_works: bool, clear: int) -> Verdict:
+    """Evidence that a row is silent. When everything is, and nothing else comes either, the pipeline is what failed."""
+    calls = rows.recent_calls
+    count, reach = len(rows.operations), calls.shape[1]
+    zeros = _trailing_zeros(rows)
+    usual = np.fmin(baseline.usual, _lately(calls, zeros))
+    expected = np.nan_to_num(usual) * zeros
+    raised = (expected >= EXPECTED) & (zeros >= np.maximum(SHORTEST, GAP_TIMES * baseline.gap + 1))
+    now = calls[count:, -SHORTEST:].sum(axis=0)
+    raised &= pipeline_works or bool((now > PIPELINE * baseline.total).all())
+    # An operation of a silent service is that service's silence; one that others took over is no silence.
+    raised[:count] &= zeros[count:][rows.code] < zeros[:count]
+    if raised[:count].any():
+        raised[:count] &= ~_renamed(rows, usual, zeros)
+    return Verdict(
+        scores=np.where(calls > 0, -ONE_BUCKET, ONE_BUCKET),
+        values=calls / STEP_S,
+        expected=baseline.usual / STEP_S,
+        lasting=np.where(raised, expected / EXPECTED, 0.0),
+        span=np.full(len(calls), min(clear, reach), np.int64),
+        cumulates=False,
+    )
+
+
+def _trailing_zeros(rows: Rows) -> Counts:
+    """Newest buckets without a request, (rows,)."""
+    came = rows.calls > 0
+    zeros = np.where(came.any(axis=1), np.argmax(came[:, ::-1], axis=1), came.shape[1])
+    of_service = np.full(len(rows.services), came.shape[1])
+    np.minimum.at(of_service, rows.code, zeros)
+    return np.concatenate([zeros, of_service]).astype(np.int64)
+
+
+def _level(calls: Floats, calm: Bools) -> tuple[Floats, Floats]:
+    """Requests a bucket since the first one, and the longest gap between two, (rows,); NaN and 0 where too young."""
+    since = np.cumsum(calls, axis=1) > 0
+    seen = calm & since
+    buckets = seen.sum(axis=1)
+    usual = np.where(seen, calls, 0.0).sum(axis=1) / np.maximum(buckets, 1)
+    columns = np.arange(calls.shape[1])
+    # Gaps that ended: the one that lasts is what is judged.
+    last = np.maximum.accumulate(np.where(calls > 0, columns, -1), axis=1)
+    before = np.concatenate([np.full((len(calls), 1), -1), last[:, :-1]], axis=1)
+    ended = (calls > 0) & (before >= 0) & calm
+    gap = np.where(ended, columns - before - 1, 0).max(axis=1, initial=0)
+    enough = ((calls > 0) & seen).sum(axis=1) >= WARM
+    return np.where(enough, usual, np.nan), gap.astype(np.float64)
+
+
+def _lately(calls: Floats, zeros: Counts) -> Floats:
+    """Requests a bucket just before the silence, NaN where it is long: a fall of traffic makes it no surprise."""
+    columns = np.arange(calls.shape[1])[None, :]
+    end = calls.shape[1] - zeros[:, None]
+    before = (columns < end) & (columns >= end - LATELY)
+    total = np.where(before, calls, 0.0).sum(axis=1)
+    return np.asarray(np.where(zeros <= calls.shape[1] - LATELY, total / np.maximum(before.sum(axis=1), 1), np.nan))
+
+
+def _renamed(rows: Rows, usual: Floats, zeros: Counts) -> Bools:
+    """Operations whose requests come under a new name, (n,)."""
+    count = len(rows.operations)
+    served = rows.calls > 0
+    age = np.where(served.any(axis=1), served.shape[1] - np.argmax(served, axis=1), 0)
+    longest = np.zeros(len(rows.services))
+    silent = (zeros[:count] >= SHORTEST) & (zeros[:count] < rows.calls.shape[1])
+    np.maximum.at(longest, rows.code[silent], zeros[:count][silent])
+    new = (age > 0) & (age <= NEW * longest[rows.code] + SHORTEST)
+    came = by_group(rows.code, np.where(new[:, None], rows.calls[:, -JUDGED:], 0.0))
+    a_bucket = came.sum(axis=1) / np.maximum((came > 0).sum(axis=1), 1)
+    return np.asarray(a_bucket[rows.code] >= RENAMED * np.nan_to_num(usual[:count]))
