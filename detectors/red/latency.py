@@ -24,6 +24,7 @@ MOST_LOG: Final = 3.0  # times e that one bucket counts in a window: a single ou
 LEAST_BUCKETS: Final = 3  # with requests, in a window
 TAIL: Final = 0.9  # of the past's minutes: where more than a tenth of them is slow by itself, that is usual
 TAIL_SPREADS: Final = 1.2816  # standard normal deviations at that quantile
+LONGEST_MS: Final = 86_400_000.0  # a day: what is longer, or below nothing, was not measured
 KNOWN_SHARE: Final = 0.5  # of a service's requests must be of operations with a past, for these to speak for it
 DOUBT: Final = 3.0  # times as long: where its operations have no past, a service must be slower than that
 
@@ -46,7 +47,7 @@ class LatencyBaseline:
         """From a sample of what is calm: a median of a hundred buckets is as good as one of all, and far cheaper."""
         stride = max(1, rows.calls.shape[1] // SAMPLED)
         sampled = slice(None, None, -stride)
-        calls, mean, calm = rows.calls[:, sampled], rows.mean_ms[:, sampled], rows.calm[:, sampled]
+        calls, mean, calm = rows.calls[:, sampled], measured(rows.mean_ms[:, sampled]), rows.calm[:, sampled]
         logs = logarithms(calls, mean)
         usable = calm & np.isfinite(logs)
         centre, spread = robust_level(logs, usable)
@@ -79,7 +80,7 @@ def judge_latency(
     """
     count = len(rows.operations)
     reach = rows.recent_calls.shape[1]
-    calls, mean = rows.calls[:, -reach:], rows.mean_ms[:, -reach:]
+    calls, mean = rows.calls[:, -reach:], measured(rows.mean_ms[:, -reach:])
     centre = baseline.centre[:count]
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         own = logarithms(calls, mean) - centre[:, None]
@@ -113,6 +114,12 @@ def judge_latency(
     return Verdict(scores, values, shown, lasting, clear_spans(counted, clear))
 
 
+def measured(mean_ms: Floats) -> Floats:
+    """Latencies that can be; NaN instead of others."""
+    with np.errstate(invalid="ignore"):
+        return np.where((mean_ms >= 0) & (mean_ms <= LONGEST_MS), mean_ms, np.nan)
+
+
 def logarithms(calls: Floats, mean_ms: Floats) -> Floats:
     """Logarithms of latencies, NaN where nobody called."""
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -130,8 +137,9 @@ def _within(change: Floats, calls: Floats, rows: Rows) -> tuple[Floats, Floats, 
 
 def _mean_of_all(calls: Floats, mean_ms: Floats, rows: Rows) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
-        taken = by_group(rows.code, np.where(calls > 0, calls * np.nan_to_num(mean_ms), 0.0))
-        return np.asarray(taken / by_group(rows.code, calls))
+        known = (calls > 0) & np.isfinite(mean_ms)
+        taken = by_group(rows.code, np.where(known, calls * mean_ms, 0.0))
+        return np.asarray(taken / by_group(rows.code, np.where(known, calls, 0.0)))
 
 
 def _minute_spread(change: Floats, calls: Floats, usable: Bools, stride: int) -> Floats:
