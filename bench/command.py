@@ -58,6 +58,9 @@ def worlds(
     ] = "2-20",
     even: Annotated[bool, typer.Option("--even", help="Only even seeds: those that development may look at.")] = False,
     odd: Annotated[bool, typer.Option("--odd", help="Only odd seeds: those that are kept for reporting.")] = False,
+    calm_hours: Annotated[
+        float, typer.Option(help="Watch each system so long without any fault, too: for false pages.", min=0, max=24)
+    ] = 0,
     jobs: Annotated[int | None, typer.Option(help="Processes; one a core by default.", min=1)] = None,
     misses: Annotated[bool, typer.Option("--misses", help="List each miss, wrong name and false page, too.")] = False,
     as_json: AsJson = False,
@@ -68,7 +71,7 @@ def worlds(
         chosen = bench.seeds_of(seeds, even=even, odd=odd)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--seeds") from error
-    bench.run(seeds=chosen, jobs=jobs, as_json=as_json, misses=misses)
+    bench.run(seeds=chosen, calm_hours=calm_hours, jobs=jobs, as_json=as_json, misses=misses)
 
 
 @app.command(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -9,15 +11,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bench.worlds.recorded_rows import Newest, RecordedRows, rebucketed, starts_of, summed
+from bench.worlds.recorded_rows import ARRIVES_S, Newest, RecordedRows, rebucketed, starts_of, summed
 from chaos.worlds.recording import SHAPE_STEP_S, STEP_S, Recording
 from watchkeeper.store import diagnosis_queries as sql
+from watchkeeper.store.release_queries import NAMES, RELEASES
 from watchkeeper.vocabulary import Window, utc
 
 SLOW_STEP_S: Final = 10  # in which the detectors ask for metrics, calls and log lines
 WARNINGS: Final = ("WARN", "ERROR", "FATAL")
 AGREE_S: Final = 1.0  # clocks that differ by less give calls whose two sides overlap
-SAMPLED_CALLS: Final = 50
+OVER_S: Final = 1.0  # by which the last sign of what ended precedes the first of what replaces it
 
 
 class Replay:
@@ -46,6 +49,7 @@ class Replay:
         self._warnings = RecordedRows(_warnings(recording.logs), STEP_S, after)
         self._unanswered = RecordedRows(recording.unanswered, STEP_S, after, "caller")
         self._heartbeats = RecordedRows(recording.heartbeats, STEP_S, after)
+        self._running = _running(recording.resources)
         self._newest = {
             "spans": Newest(self._red, "calls"),
             "logs": Newest(self._counts, "lines"),
@@ -58,6 +62,7 @@ class Replay:
             sql.INSTANCES: lambda _: _empty(INSTANCES),
             sql.HEARTBEATS: self._beats,
             sql.LOGS: self._templates,
+            RELEASES: self._releases,
             sql.SPANS: lambda _: pa.table({"spans": pa.array([0], pa.int64())}),
         }
 
@@ -129,7 +134,7 @@ class Replay:
     # What a diagnosis asks
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
-        """The rows of one of the queries of `watchkeeper.store.diagnosis_queries`.
+        """The rows of one of the queries that a diagnosis, or a look for releases, asks.
 
         Raises:
             KeyError: a query that a recording cannot answer yet.
@@ -166,6 +171,17 @@ class Replay:
         second = pa.array(starts_of(table).astype(np.int64))
         return pa.table({"service": table["service"], "second": second})
 
+    def _releases(self, asked: Mapping[str, Any]) -> pa.Table:
+        """What each process that ran in the window sent about itself."""
+        start, end = asked["start"].timestamp(), min(asked["end"].timestamp(), self.now - ARRIVES_S)
+        rows = [
+            (*names, max(first, start), min(last, end))
+            for *names, first, last in self._running
+            if first < end and last > start
+        ]
+        columns = list(zip(*rows, strict=True)) or [()] * len(RELEASE_COLUMNS)
+        return pa.table({n: pa.array(c, k) for (n, k), c in zip(RELEASE_COLUMNS.items(), columns, strict=True)})
+
     def _templates(self, asked: Mapping[str, Any]) -> pa.Table:
         table = self._warnings.of(_window(asked), self.now)
         late = starts_of(table) >= asked["onset"].timestamp()
@@ -191,6 +207,28 @@ NEWEST_CALLS: Final = {
 INSTANCES: Final = {"instance": pa.string(), "operation": pa.string(), "late": pa.int64()} | dict.fromkeys(
     ("calls", "errors", "log_mean", "log_var", "busy", "first", "last"), pa.float64()
 )
+RELEASE_COLUMNS: Final = dict.fromkeys(("service", "process", "attribute", "value"), pa.string()) | dict.fromkeys(
+    ("first", "last"), pa.float64()
+)
+
+
+def _running(resources: pa.Table) -> list[tuple[str, str, str, str, float, float]]:
+    """Service, process, attribute, value, and from when to when: until the service's instances begin anew.
+
+    As in the store, a row without attribute stands for the process itself.
+    """
+    begun: defaultdict[str, set[float]] = defaultdict(set)
+    processes: defaultdict[tuple[str, str, float], dict[str, str]] = defaultdict(dict)
+    for row in resources.to_pylist():
+        begun[row["service"]].add(float(row["at"]))
+        processes[row["service"], row["instance"], float(row["at"])][row["attribute"]] = row["value"]
+    running = []
+    for (service, instance, at), attributes in processes.items():
+        until = min((later - OVER_S for later in begun[service] if later > at), default=float("inf"))
+        process = f"{instance} {attributes.get('process.pid', '')}".strip()
+        told = {"": ""} | {name: value for name, value in attributes.items() if re.match(NAMES, name)}
+        running += [(service, process, name, value, at, until) for name, value in told.items()]
+    return running
 
 
 def _empty(columns: Mapping[str, pa.DataType]) -> pa.Table:

@@ -63,6 +63,7 @@ class Figures:
         pages: for a fault that paged.
         ticketed: faults that users don't feel, of which a human heard in time.
         false_pages, false_tickets: of a system's day.
+        unfelt: of those pages, the ones about a fault that users don't feel, of a system's day.
     """
 
     worlds: int
@@ -79,6 +80,7 @@ class Figures:
     pages: float
     ticketed: Share
     false_pages: float
+    unfelt: float
     false_tickets: float
 
 
@@ -105,6 +107,7 @@ def figures(worlds: Sequence[World]) -> Figures:
         pages=sum(fault.pages for fault in detected) / len(detected) if detected else 0.0,
         ticketed=Share.among(fault.passed for fault in faults if not fault.event.pages),
         false_pages=sum(len(world.false_pages) for world in worlds) / days if days else 0.0,
+        unfelt=sum(one.unfelt for world in worlds for one in world.false_pages) / days if days else 0.0,
         false_tickets=sum(len(world.false_tickets) for world in worlds) / days if days else 0.0,
     )
 
@@ -228,6 +231,7 @@ def _shown(one: Figures) -> dict[str, str]:
         "pages a fault": f"{one.pages:.2f}",
         "ticket or page for faults users don't feel": str(one.ticketed),
         "false pages a system-day": f"{one.false_pages:.2f}",
+        "  of them during faults that users don't feel": f"{one.unfelt:.2f}",
         "false tickets a system-day": f"{one.false_tickets:.1f}",
     }
 

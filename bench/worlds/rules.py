@@ -6,14 +6,15 @@
     TargetDown        nothing heard for a minute, or for two and a half of a service's own intervals
     MemoryNearLimit   over 90 % of a limit that the service reports
 
-Evaluated every 15 s, for one minute. Alerts of one name and service are one group; its first notification waits 30 s
-(`group_wait`), and is one page. There is no topology: whoever is paged looks at the service of the first alert.
+Evaluated every 15 s, for one minute. Alerts of one name are one group, as in Alertmanager's own example: its first
+notification waits 30 s (`group_wait`), and names every service that fires by then; what joins later is notified with
+the next after 5 minutes (`group_interval`). Each notification is a page. There is no topology: whoever is paged looks
+at the service of the oldest alert first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -33,7 +34,7 @@ EVALUATED_EVERY_S: Final = 15
 SCRAPED_S: Final = 7.5  # a scrape every 15 s sees what was counted so much later, on average
 FOR_S: Final = 60
 GROUP_WAIT_S: Final = 30
-RESOLVED_S: Final = 300  # an alert that was gone for so long notifies anew (`group_interval`)
+GROUP_INTERVAL_S: Final = 300
 BUDGET: Final = 0.001
 BURNS: Final = ((14.4, 300, 3600), (6.0, 1800, 21_600))
 SLOWER: Final = 2.0
@@ -42,47 +43,29 @@ HOUR_S: Final = 3600
 DOWN_S: Final = 60.0
 INTERVALS: Final = 2.5
 NEAR_LIMIT: Final = 0.9
-READ_S: Final = 120.0  # in which a human reads what else was alerted
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Alert:
-    name: str
-    service: str
-    at_s: float
 
 
 def alerted(recording: Recording) -> Watched:
-    """The pages of these rules; each names the service of its alert."""
-    fires: dict[tuple[str, str], Bools] = {}
+    """The pages of these rules; each names the services that fire, the longest first."""
     moments = np.arange(EVALUATED_EVERY_S, recording.seconds + 1, EVALUATED_EVERY_S, dtype=np.float64)
+    pages = []
     for name, rule in (
         ("ErrorBudgetBurn", _burning),
         ("LatencyHigh", _slow),
         ("TargetDown", _down),
         ("MemoryNearLimit", _full),
     ):
-        fires |= {(name, service): state for service, state in rule(recording, moments - SCRAPED_S).items()}
-    alerts = [
-        _Alert(name=name, service=service, at_s=at)
-        for (name, service), state in fires.items()
-        for at in _notified(state, moments)
-        if at >= WARM_S
-    ]
-    alerts.sort(key=lambda alert: (alert.at_s, alert.name, alert.service))
-    return Watched(pages=tuple(_page(recording, alert, alerts) for alert in alerts))
+        firing = {service: _firing(state) for service, state in rule(recording, moments - SCRAPED_S).items()}
+        for at, services in _notified(firing, moments):
+            if at >= WARM_S:
+                pages.append(_page(recording, at, name, services))
+    return Watched(pages=tuple(sorted(pages, key=lambda page: (page.paged_s, page.summaries))))
 
 
-def _page(recording: Recording, alert: _Alert, alerts: Sequence[_Alert]) -> Page:
-    """A page and what its reader takes from it: the service of its alert, then those of the alerts that follow."""
-    soon = [one for one in alerts if alert.at_s <= one.at_s <= alert.at_s + READ_S and one is not alert]
-    return Page(
-        paged_s=alert.at_s,
-        services=(alert.service,),
-        summaries=(f"{alert.name} {alert.service}",),
-        at_page=_names(recording, alert.at_s, [alert.service]),
-        at_last=_names(recording, alert.at_s, [alert.service, *(one.service for one in soon)]),
-    )
+def _page(recording: Recording, at_s: float, name: str, services: Sequence[str]) -> Page:
+    named = _names(recording, at_s, services)
+    summaries = tuple(f"{name}: {service}" for service in services)
+    return Page(paged_s=at_s, services=tuple(services), summaries=summaries, at_page=named, at_last=named)
 
 
 def _names(recording: Recording, at_s: float, services: Sequence[str]) -> Diagnosis:
@@ -90,25 +73,36 @@ def _names(recording: Recording, at_s: float, services: Sequence[str]) -> Diagno
     return Diagnosis(
         onset=at,
         made_at=at,
-        suspects=tuple(Suspect(service=name, score=1.0, probability=1.0) for name in dict.fromkeys(services)),
+        suspects=tuple(Suspect(service=name, score=1.0, probability=1.0) for name in services),
         abstained=False,
         reason="alerts in the order in which they came",
         engine_version="none",
     )
 
 
-def _notified(state: Bools, moments: Floats) -> list[float]:
-    """When an alert that is pending in these moments notifies somebody."""
-    notified: list[float] = []
-    since: float | None = None
-    fired: float | None = None
-    for at, holds in zip(moments.tolist(), state.tolist(), strict=True):
-        since = (at if since is None else since) if holds else None
-        if since is None or at - since < FOR_S:
+def _firing(state: Bools) -> Bools:
+    """Where an alert fires: it has held for long enough."""
+    held = np.arange(len(state)) - np.maximum.accumulate(np.where(state, -1, np.arange(len(state))))
+    return np.asarray(held * EVALUATED_EVERY_S > FOR_S)
+
+
+def _notified(firing: Mapping[str, Bools], moments: Floats) -> list[tuple[float, list[str]]]:
+    """When a group of alerts notifies somebody, and the services that fire then, the longest first."""
+    notified: list[tuple[float, list[str]]] = []
+    since: dict[str, float] = {}  # of what fires
+    known: set[str] = set()  # whom the last notification named
+    due: float | None = None
+    for place, at in enumerate(moments.tolist()):
+        since = {service: since.get(service, at) for service, state in firing.items() if state[place]}
+        known &= since.keys()
+        if due is None and since:
+            due = at + GROUP_WAIT_S
+        if due is None or at < due:
             continue
-        if fired is None or at - fired > RESOLVED_S:
-            notified.append(at + GROUP_WAIT_S)
-        fired = at
+        if since.keys() - known:
+            notified.append((at, sorted(since, key=lambda service: (since[service], service))))
+            known = set(since)
+        due = at + GROUP_INTERVAL_S if since else None
     return notified
 
 

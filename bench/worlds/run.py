@@ -8,13 +8,16 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from importlib import import_module
+from functools import partial
 from multiprocessing import get_context
 
 from bench.worlds import report
 from bench.worlds.rules import alerted
-from bench.worlds.scoring import World, score
+from bench.worlds.scoring import World, score, together
 from bench.worlds.watching import watch
+from chaos.worlds import world
+from chaos.worlds.recording import SHAPE_STEP_S
+from chaos.worlds.world import SHORTEST_S
 
 WATCHKEEPER = "watchkeeper"
 RULES = "Prometheus-style rules"
@@ -40,9 +43,9 @@ def seeds_of(text: str, *, even: bool, odd: bool) -> list[int]:
     return chosen
 
 
-def run(*, seeds: Sequence[int], jobs: int | None, as_json: bool, misses: bool) -> None:
+def run(*, seeds: Sequence[int], calm_hours: float, jobs: int | None, as_json: bool, misses: bool) -> None:
     """Print the figures of these seeds, the same whatever the number of processes."""
-    scored = dict(zip((WATCHKEEPER, RULES), zip(*_scored(seeds, jobs), strict=True), strict=True))
+    scored = dict(zip((WATCHKEEPER, RULES), zip(*_scored(seeds, calm_hours, jobs), strict=True), strict=True))
     ways: dict[str, Sequence[World]] = {way: list(worlds) for way, worlds in scored.items()}
     if as_json:
         print(json.dumps(report.as_json(ways), indent=1))
@@ -52,16 +55,16 @@ def run(*, seeds: Sequence[int], jobs: int | None, as_json: bool, misses: bool) 
         print("\n" + "\n".join(report.misses(ways[WATCHKEEPER])))
 
 
-def _scored(seeds: Sequence[int], jobs: int | None) -> Iterator[tuple[World, World]]:
+def _scored(seeds: Sequence[int], calm_hours: float, jobs: int | None) -> Iterator[tuple[World, World]]:
     """The score of the product and of the rules, by world, in the order of the seeds."""
     workers = max(1, min(jobs or os.cpu_count() or 1, len(seeds)))
+    one = partial(score_one, calm_hours=calm_hours)
     if workers == 1:
-        results = map(score_one, seeds)
-        yield from _reported(results, len(seeds))
+        yield from _reported(map(one, seeds), len(seeds))
         return
     # Spawned: a fork would copy threads of libraries that are loaded here.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from _reported(pool.map(score_one, seeds), len(seeds))
+        yield from _reported(pool.map(one, seeds), len(seeds))
 
 
 def _reported(results: Iterator[tuple[World, World]], count: int) -> Iterator[tuple[World, World]]:
@@ -73,7 +76,13 @@ def _reported(results: Iterator[tuple[World, World]], count: int) -> Iterator[tu
         yield own, rules
 
 
-def score_one(seed: int) -> tuple[World, World]:
-    """One world, watched by the product and by ordinary rules."""
-    recording = import_module("chaos.worlds").world(seed).record()
-    return score(seed, recording, watch(recording)), score(seed, recording, alerted(recording))
+def score_one(seed: int, calm_hours: float = 0.0) -> tuple[World, World]:
+    """One world, watched by the product and by ordinary rules; then so many hours of it without any fault."""
+    recordings = [world(seed).record()]
+    if calm_hours:
+        seconds = max(int(calm_hours * 3600) // SHAPE_STEP_S * SHAPE_STEP_S, SHORTEST_S)
+        recordings.append(world(seed, faults=0, seconds=seconds).record())
+    return (
+        together([score(seed, recording, watch(recording)) for recording in recordings]),
+        together([score(seed, recording, alerted(recording)) for recording in recordings]),
+    )

@@ -41,8 +41,7 @@ class Answer:
 class Fault:
     """One fault and what came of it; seconds are from the recording's start.
 
-    `late` is whether a page came, but only after its limit was reached. `seconds` runs from its beginning to its page.
-    `found` says what was shown instead where nothing right was.
+    `seconds` runs from its beginning to its page. `found` is what was shown, right or not.
     """
 
     seed: int
@@ -66,12 +65,16 @@ class Fault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unwarranted:
-    """A page or ticket while nothing that warrants it went on; `during` names harmless things of that time."""
+    """A page or ticket while nothing that warrants it went on; `during` names what did.
+
+    `unfelt` is whether that was a fault, but one that users don't feel.
+    """
 
     seed: int
     at_s: float
     summary: str
     during: str
+    unfelt: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +107,18 @@ def score(seed: int, recording: Recording, watched: Watched) -> World:
             seed, events, [(ticket.opened_s, ticket.summary) for ticket in watched.tickets], lambda _: True
         ),
         problems=watched.problems,
+    )
+
+
+def together(worlds: Sequence[World]) -> World:
+    """Several recordings of one system as one."""
+    return World(
+        seed=worlds[0].seed,
+        days=sum(world.days for world in worlds),
+        faults=tuple(fault for world in worlds for fault in world.faults),
+        false_pages=tuple(page for world in worlds for page in world.false_pages),
+        false_tickets=tuple(ticket for world in worlds for ticket in world.false_tickets),
+        problems=tuple(problem for world in worlds for problem in world.problems),
     )
 
 
@@ -192,15 +207,20 @@ def _unwarranted(
     events = list(events)
     spans = [(event.begins_s, event.ends_s + RECOVERY_S) for event in events if event.harmful and warrants(event)]
     return tuple(
-        Unwarranted(seed=seed, at_s=at, summary=summary, during=_during(events, at))
+        Unwarranted(
+            seed=seed,
+            at_s=at,
+            summary=summary,
+            during=", ".join(sorted({event.kind for event in _at(events, at)})) or "nothing",
+            unfelt=any(event.harmful for event in _at(events, at)),
+        )
         for at, summary in shown
         if not any(low <= at <= high for low, high in spans)
     )
 
 
-def _during(events: Iterable[Event], at: float) -> str:
-    near = sorted({event.kind for event in events if event.begins_s <= at <= event.ends_s + RECOVERY_S})
-    return ", ".join(near) or "nothing"
+def _at(events: Iterable[Event], at: float) -> list[Event]:
+    return [event for event in events if event.begins_s <= at <= event.ends_s + RECOVERY_S]
 
 
 def _habits(recording: Recording, event: Event) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from alerting.incidents.commands import Incidents
 from alerting.incidents.machine import Incident
 from bench.worlds.replay import Replay
 from chaos.worlds.recording import Recording
+from collectors.releases import FORGOTTEN_S, Releases
 from detectors.detector import Setup
 from detectors.learning.loop import Learner
 from detectors.live import Live
@@ -30,7 +31,7 @@ from watchkeeper.config import Config
 from watchkeeper.problems import Problems
 from watchkeeper.roles.acting import Acting
 from watchkeeper.roles.diagnosing import Diagnosing
-from watchkeeper.state.changes import record_change
+from watchkeeper.state.changes import changes_between, record_change
 from watchkeeper.state.database import Database
 from watchkeeper.store.telemetry import Telemetry
 from watchkeeper.vocabulary import Actor, Diagnosis, Finding, Window, utc
@@ -41,6 +42,7 @@ TICK_S: Final = 5
 AFTER_BUCKET_S: Final = 3.5
 EDGES_BACK_S: Final = 600
 EDGES_EVERY_S: Final = 15
+CHANGES_EVERY_S: Final = 15
 ACKNOWLEDGED_AFTER_S: Final = 60.0
 RESOLVED_AFTER_S: Final = 120.0  # after the recovery: as long as a return counts to the same incident
 MOST_OPEN: Final = 200
@@ -54,7 +56,7 @@ class Page:
     Attributes:
         paged_s: when the human was paged.
         services: of its findings that page, at the end.
-        summaries: of its findings, the page's own first.
+        summaries: of its findings when it paged, those that page first.
         at_page, at_last: the diagnosis that came with the page, and the last one.
     """
 
@@ -116,9 +118,10 @@ class _Watch:
         # A diagnosis reads what `rca.live.reading.Reader` names, and the replay has all of it.
         reader = cast("Telemetry", self._replay)
         self._diagnosing = Diagnosing(reader, self._db, self._incidents, acting, causes, self._problems)
+        self._releases = Releases()
         self._settle_s = config.watch.settle_s
         self._edges: tuple[tuple[str, str], ...] = ()
-        self._at_page: dict[str, Diagnosis | None] = {}
+        self._at_page: dict[str, Incident] = {}
         self._any_open = False
         self._changes = sorted(recording.changes, key=lambda change: change.at)
 
@@ -129,7 +132,8 @@ class _Watch:
                 now = start + second + AFTER_BUCKET_S % 1.0
                 self._replay.now = now
                 self._clock.advance(now - self._clock.now().timestamp())
-                self._announce_changes()
+                if second % CHANGES_EVERY_S == 0:
+                    self._look_for_changes()
                 if (second - int(AFTER_BUCKET_S)) % tick_s == 0:
                     self._tick(second)
                 if self._any_open:
@@ -138,9 +142,14 @@ class _Watch:
         finally:
             self._db.close()
 
-    def _announce_changes(self) -> None:
-        while self._changes and self._changes[0].at <= self._clock.now():
+    def _look_for_changes(self) -> None:
+        """Take what was announced since the last look, and whatever changed without."""
+        now = self._clock.now()
+        while self._changes and self._changes[0].at <= now:
             record_change(self._db, self._changes.pop(0))
+        announced = changes_between(self._db, Window.last(FORGOTTEN_S, until=now))
+        for change in self._releases.look(self._replay, now.timestamp(), announced):
+            record_change(self._db, change)
 
     def _tick(self, second: int) -> None:
         now = self._clock.now()
@@ -160,7 +169,7 @@ class _Watch:
         self._any_open = bool(still_open)
         for incident in still_open:
             if incident.paged_at is not None:
-                self._at_page.setdefault(incident.id, incident.diagnosis)
+                self._at_page.setdefault(incident.id, incident)
             if incident.human_state == "paged" and _passed(incident.paged_at, now) >= ACKNOWLEDGED_AFTER_S:
                 self._incidents.acknowledge(incident.id, ON_CALL, "acknowledged")
             if _passed(incident.recovered_at, now) >= RESOLVED_AFTER_S:
@@ -190,13 +199,13 @@ class _Watch:
         return at.timestamp() - self._recording.start
 
     def _page(self, incident: Incident) -> Page:
-        pages = [finding for finding in incident.findings if finding.severity == "page"]
-        shown = sorted(incident.findings, key=lambda finding: (finding.severity != "page", finding.onset, finding.key))
+        then = self._at_page.get(incident.id, incident)
+        shown = sorted(then.findings, key=lambda finding: (finding.severity != "page", finding.onset, finding.key))
         return Page(
             paged_s=self._seconds(incident.paged_at or incident.opened_at),
-            services=tuple(sorted({finding.service for finding in pages})),
+            services=tuple(sorted({finding.service for finding in incident.findings if finding.severity == "page"})),
             summaries=tuple(_described(finding) for finding in shown),
-            at_page=self._at_page.get(incident.id),
+            at_page=then.diagnosis,
             at_last=incident.diagnosis,
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,11 +60,24 @@ def recording(
         "logs": _table(logs, "service", "severity", "body", lines=pa.int64()),
         "unanswered": _table([], "caller", "callee", **missing),
         "heartbeats": _table(beats, "service"),
-        "resources": pa.table({name: pa.array([], pa.string()) for name in ("service", "instance", "attribute")}),
+        "resources": resources({0: "1.0"}),
     }
     traits = dict.fromkeys(CHAIN, ("traces",))
     settings: dict[str, Any] = {"entries": ("front",), "traits": traits, "size": len(CHAIN), "entry_rate": 20.0}
     return Recording(start=START, seconds=seconds, events=tuple(events), **(tables | settings | values))
+
+
+def resources(versions: Mapping[int, str]) -> pa.Table:
+    """Every service's one instance, with a version from each of these seconds on."""
+    rows = [
+        (START + at, service, f"{service}-0", name, value)
+        for at, version in versions.items()
+        for service in CHAIN
+        for name, value in (("service.version", version), ("process.pid", str(at)))
+    ]
+    columns = list(zip(*rows, strict=True))
+    names = ("at", "service", "instance", "attribute", "value")
+    return pa.table({name: pa.array(column) for name, column in zip(names, columns, strict=True)})
 
 
 def _table(rows: list[tuple[Any, ...]], *texts: str, **numbers: pa.DataType) -> pa.Table:

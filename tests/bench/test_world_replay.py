@@ -11,10 +11,11 @@ import pytest
 
 from bench.worlds.replay import Replay
 from chaos.worlds.recording import Recording
+from collectors.releases import Releases
 from detectors.simulated import ARRIVES_S, START, Requests, Simulated
 from rca.live.diagnose import read_case
 from rca.live.incident import LiveIncident
-from tests.bench.small_recording import recording
+from tests.bench.small_recording import recording, resources
 from watchkeeper.vocabulary import Window, utc
 
 SECONDS = 600
@@ -157,6 +158,18 @@ def test_a_diagnosis_reads_everything_of_a_case() -> None:
     assert case.logs is not None
     assert list(case.logs.template) == ["cannot reach #.#.#.#"]
     assert case.logs.after.tolist() == [24.0]
+
+
+def test_a_deploy_that_nobody_announced_shows_in_the_resources() -> None:
+    replay = Replay(recording(seconds=900, resources=resources({0: "1.0", 600: "1.1"})))
+    releases = Releases()
+    changes = []
+    for at in range(300, 700, 15):
+        replay.now = START + at + 0.5
+        changes += releases.look(replay, replay.now, ())
+    assert {change.service for change in changes} == {"front", "orders", "stock", "prices"}
+    assert {(change.kind, change.title) for change in changes} == {("deploy", "service.version 1.0 → 1.1")}
+    assert {change.at for change in changes} == {utc(START + 600.0)}
 
 
 def test_an_unknown_query_says_where_to_teach_it() -> None:

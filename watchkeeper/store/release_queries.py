@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 # Attributes that name what runs: OpenTelemetry's conventions and their elder forms.
-_NAMES: Final = (
+NAMES: Final = (
     r"^(service\.version|app\.version|faas\.version|container\.image\.(tags?|id|repo_digests)|oci\.manifest\.digest|"
     r"(vcs|git)\..*(revision|commit|sha).*|deployment\.(id|version|revision)|k8s\.replicaset\.name)$"
 )
@@ -33,7 +33,7 @@ FROM (
             ResourceAttributes['host.name']) AS instance,
         ResourceAttributes['process.pid'] AS pid, ResourceAttributes['process.creation.time'] AS created,
         trim(concat(instance, ' ', pid, ' ', created)) AS process,
-        arrayConcat([('', '')], arrayFilter(pair -> match(pair.1, '{_NAMES}') AND pair.2 != '',
+        arrayConcat([('', '')], arrayFilter(pair -> match(pair.1, '{NAMES}') AND pair.2 != '',
             arrayZip(mapKeys(ResourceAttributes), mapValues(ResourceAttributes)))) AS pairs,
         arrayJoin(pairs) AS pair, pair.1 AS attribute, pair.2 AS value
     FROM ({_PARTS}))
