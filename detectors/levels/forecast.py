@@ -2,8 +2,8 @@
 
 Idea: of the last 1, 3, 10 and 30 minutes, each cut into blocks, the lowest value of every block is the envelope that a
 garbage collector's sawtooth leaves alone. A window rises if the envelope's Theil-Sen slope is positive, nearly every
-later block is higher than the earlier ones (Kendall), the second half is about as steep as the first, and the level is
-a new high: what a series reached before and came back from is its ordinary course. The time left is the distance to the
+later block is higher than the earlier ones (Kendall), both ends rise, too, and the level is a new high: what a series
+reached before and came back from is its ordinary course. The time left is the distance to the
 limit over the slope. The longer it is, the longer the rise must have been seen.
 
 Source: P. K. Sen, Estimates of the regression coefficient based on Kendall's tau, JASA 63 (1968).
@@ -22,9 +22,10 @@ WINDOWS_S: Final = (60.0, 180.0, 600.0, 1800.0)
 BLOCKS: Final = 10
 FEWEST: Final = 5  # points or blocks of a window
 CONCORDANT: Final = 0.8  # the share of pairs of blocks that rise
-STEADY: Final = 0.5  # the second half's slope over the first's, at least: less is a level that settles
+STEADY: Final = 0.4  # the slope of either end over the entire one, at least: else it settles, or has just begun
+STRAIGHT: Final = 0.2  # how far blocks lie off the line (root mean square), over the rise: a step is no trend
 LEAST_RISE: Final = 0.02  # of the limit, in a window
-LEAST_PAST_S: Final = 300.0  # a process that has just begun takes what it needs
+LEAST_PAST_S: Final = 900.0  # a process that has just begun takes what it needs
 NEW_HIGH: Final = 0.02  # of the limit, above what was reached before the window
 
 
@@ -83,13 +84,14 @@ def _rise(at: Floats, level: Floats) -> Rise | None:
     seen = float(at[-1] - at[0])
     if slope <= 0 or (slopes > 0).mean() < CONCORDANT or slope * seen < LEAST_RISE:
         return None
-    half = len(used) // 2
-    early = (lowest[half] - lowest[0]) / (times[half] - times[0])
-    late = (lowest[-1] - lowest[half]) / (times[-1] - times[half])
-    if late < STEADY * early:
+    part = max(3, (len(used) + 2) // 3)
+    early = float(np.median(slopes[second < part]))
+    late = float(np.median(slopes[first >= len(used) - part]))
+    off = lowest - slope * times
+    if min(early, late) < STEADY * slope or off.std() > STRAIGHT * slope * seen:
         return None
     level_now = _lowest_now(level)
-    left = max(0.0, 1.0 - level_now)
+    left = max(0.0, 1.0 - float(np.median(level[-max(2, len(level) // BLOCKS) :])))
     latest = left / low if low > 0 else np.inf
     return Rise(
         level=level_now, before=float(lowest[0]), per_s=slope, seen_s=seen, left_s=left / slope, latest_s=float(latest)

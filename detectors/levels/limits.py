@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from detectors.evidence import Floats
+from detectors.evidence import Bools, Floats
 from watchkeeper.metric_names import words
 
 Resource = Literal["memory", "disk", "pool", "file descriptors", "certificate"]
@@ -153,15 +153,15 @@ def _values(attributes: str) -> list[str]:
     return [value for _, value in _pairs_of(attributes)]
 
 
-def levels(uses_: Sequence[Use], values: Floats) -> Floats:
-    """The share of its limit that each use takes, `(uses, buckets)`; NaN where either is unknown.
+def levels(uses_: Sequence[Use], values: Floats) -> tuple[Floats, Floats, Bools]:
+    """The share of its limit that each use takes, `(uses, buckets)`, the limits, `(uses,)`, and whether they are known.
 
     Args:
         uses_: as `uses` gives them.
         values: the history's, `(series, buckets)`.
 
-    What is left counts from the most that was left. Memory and file descriptors without a limit are a share of
-    `GROWTH` times what they were at first. For a certificate it is 0.
+    What is left counts from the most that was left. Memory and file descriptors whose limit is unknown are a share
+    of `GROWTH` times what they were at first. For a certificate it is 0. NaN where nothing can be said.
     """
     held = values[[use.row for use in uses_]]
     limit = np.full(len(held), np.nan)
@@ -174,12 +174,13 @@ def levels(uses_: Sequence[Use], values: Floats) -> Floats:
     limit[roles == "end"] = np.inf
     if paired.any():
         limit[paired] = _steady(values[[use.limit for use in uses_ if use.limit is not None]])
-    alone = (roles == "used") & ~paired & grows
+    alone = (roles == "used") & ~np.isfinite(limit) & grows
     early = held[alone, : max(1, held.shape[1] // 3)]
-    limit[alone] = GROWTH * np.where(np.isfinite(early), early, np.inf).min(axis=1, initial=np.inf)
-    usable = (np.isfinite(limit) & (limit > 0)) | (roles == "end")
-    share = held / np.where(usable, limit, np.nan)[:, None]
-    return np.asarray(np.where((roles == "free")[:, None], 1.0 - share, share))
+    counted = limit.copy()
+    counted[alone] = GROWTH * np.where(np.isfinite(early), early, np.inf).min(axis=1, initial=np.inf)
+    usable = (np.isfinite(counted) & (counted > 0)) | (roles == "end")
+    share = held / np.where(usable, counted, np.nan)[:, None]
+    return np.where((roles == "free")[:, None], 1.0 - share, share), counted, np.isfinite(limit)
 
 
 def _steady(limits: Floats) -> Floats:

@@ -32,6 +32,7 @@ TICKET_S: Final = 86_400.0  # a limit that is further away can wait for another 
 CERTIFICATE_S: Final = 7 * 86_400.0  # to have one issued takes days
 # A rise must have been seen for such a share of the time left; for a ticket it is enough at so many seconds.
 PAGE_SEEN: Final = 1 / 3
+BURST_S: Final = 300.0  # a rise that was seen for less may be a burst: it must have been seen for all of the time left
 TICKET_SEEN: Final = 1 / 6
 TICKET_SEEN_S: Final = 1500.0
 LEAST_PAGE: Final = 0.5  # of the limit: below, there is room that nobody has used yet
@@ -118,17 +119,23 @@ class RunningOut:
         seen = np.isfinite(held)
         first = np.where(seen.any(axis=1), starts[seen.argmax(axis=1)], np.inf)
         self._since = np.minimum(self._since, first)
-        share = levels(self._uses, values)
+        share, limits, known = levels(self._uses, values)
         best: dict[str, _Firing] = {}
         for number in np.flatnonzero(self._worth_a_look(share)).tolist():
-            known = np.isfinite(share[number])
-            finding = self._judge_one(number, starts[known], share[number, known], values, now)
+            there = np.isfinite(share[number])
+            limit = float(limits[number])
+            finding = (
+                _certificate(self._uses[number], float(held[number, there][-1]), now)
+                if self._uses[number].role == "end"
+                else self._judge_one(number, starts[there], share[number, there], limit, known[number], now)
+            )
             if finding is None:
                 continue
             if finding.key not in best or _urgency(finding) > _urgency(best[finding.key].finding):
-                level = float(share[number, known][-1])
+                level = float(share[number, there][-1])
                 best[finding.key] = _Firing(finding=finding, row=self._uses[number].row, level=level, at=at)
-        self._highest = np.fmax(self._highest, share[:, 0])
+        turned = np.array([-1.0 if use.role == "free" else 1.0 for use in self._uses])
+        self._highest = np.fmax(self._highest, turned * held[:, 0])
         self._keep(best, at, share)
 
     def _worth_a_look(self, levels: Floats) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
@@ -140,37 +147,24 @@ class RunningOut:
         ends = np.array([use.role == "end" for use in self._uses])
         return np.asarray(rose | (recent >= FULL) | ends)
 
-    def _judge_one(self, number: int, at: Floats, level: Floats, values: Floats, now: datetime) -> Finding | None:
+    def _judge_one(
+        self, number: int, at: Floats, level: Floats, limit: float, is_known: bool, now: datetime
+    ) -> Finding | None:
+        """One series: when it was how full, and the limit or what stands for it."""
         use = self._uses[number]
-        if use.role == "end":
-            known = values[use.row][np.isfinite(values[use.row])]
-            return _certificate(use, float(known[-1]), now) if len(known) else None
-        if len(at) < 2:
-            return None
+        highest = float(self._highest[number]) / limit
         known_s = float(at[-1] - self._since[number])
-        found = rises(at, level, known_s=known_s, highest_before=float(self._highest[number]))
-        if use.role == "used" and use.limit is None:
-            growing = [
-                rise for rise in found if rise.seen_s >= GROWTH_SEEN_S and rise.level - rise.before >= GROWTH_LEAST
-            ]
-            return self._growth(use, growing[-1], float(values[use.row][-1]), now) if growing else None
-        limit = float(values[use.limit][np.isfinite(values[use.limit])][-1]) if use.limit is not None else None
+        highest = 1.0 + highest if use.role == "free" else highest
+        found = rises(at, level, known_s=known_s, highest_before=highest)
+        if not is_known:
+            grown = [one for one in found if one.seen_s >= GROWTH_SEEN_S and one.level - one.before >= GROWTH_LEAST]
+            return _growth(use, grown[-1], limit, now) if grown else None
         judged = [(_severity(use, rise), rise) for rise in found]
         for wanted in ("page", "ticket"):
             for severity, rise in judged:
                 if severity == wanted:
                     return _forecast(use, severity, rise, limit, float(at[-1]), now)
         return _full(use, at, level, limit, now)
-
-    @staticmethod
-    def _growth(use: Use, rise: Rise, value: float, now: datetime) -> Finding:
-        before = value * rise.before / rise.level
-        name = describe(use.metric, use.attributes)
-        words = (
-            f"{use.service}: {name} grows steadily, from {amount(use.metric, before)} to {amount(use.metric, value)} "
-            f"in {duration(round(rise.seen_s))}; its limit is unknown"
-        )
-        return _finding(use, "ticket", words, now, began=rise.seen_s, score=0.6, value=value, expected=before)
 
     def _keep(self, best: dict[str, _Firing], at: float, share: Floats) -> None:
         """What is confirmed now, and what still fires: severity never falls while it does."""
@@ -192,15 +186,16 @@ class RunningOut:
 def _severity(use: Use, rise: Rise) -> Severity | None:
     """What a rise of a use warrants, if anything."""
     pool = use.resource == "pool"
-    near = rise.left_s <= REACT_S and rise.latest_s <= 2 * REACT_S and rise.seen_s >= PAGE_SEEN * rise.left_s
+    share = PAGE_SEEN if rise.seen_s >= BURST_S else 1.0
+    near = rise.left_s <= REACT_S and rise.latest_s <= 2 * REACT_S and rise.seen_s >= share * rise.left_s
     if near and rise.level >= (POOL_PAGE if pool else LEAST_PAGE) and (not pool or rise.seen_s >= POOL_SEEN_S):
         return "page"
     soon = rise.left_s <= TICKET_S and rise.seen_s >= min(TICKET_SEEN * rise.left_s, TICKET_SEEN_S)
     return "ticket" if soon and rise.level >= LEAST_TICKET else None
 
 
-def _forecast(use: Use, severity: Severity, rise: Rise, limit: float | None, at: float, now: datetime) -> Finding:
-    of = f" of {amount(use.metric, limit)}" if limit is not None else ""
+def _forecast(use: Use, severity: Severity, rise: Rise, limit: float, at: float, now: datetime) -> Finding:
+    of = f" of {amount(use.metric, limit)}" if use.role == "used" else ""
     words = (
         f"{use.service}: {describe(use.metric, use.attributes)} reaches its limit{of} in about "
         f"{duration(max(1, round(rise.left_s)))}: {rise.level:.0%} now, {rise.before:.0%} "
@@ -211,14 +206,24 @@ def _forecast(use: Use, severity: Severity, rise: Rise, limit: float | None, at:
     return _finding(use, severity, words, now, began=began, score=score, value=rise.level, expected=rise.before)
 
 
-def _full(use: Use, at: Floats, level: Floats, limit: float | None, now: datetime) -> Finding | None:
+def _growth(use: Use, rise: Rise, scale: float, now: datetime) -> Finding:
+    """What only grows, where no limit is known: `scale` is what 1 stands for."""
+    before, value = rise.before * scale, rise.level * scale
+    words = (
+        f"{use.service}: {describe(use.metric, use.attributes)} grows steadily, from {amount(use.metric, before)} to "
+        f"{amount(use.metric, value)} in {duration(round(rise.seen_s))}; its limit is unknown"
+    )
+    return _finding(use, "ticket", words, now, began=rise.seen_s, score=0.6, value=value, expected=before, unit="")
+
+
+def _full(use: Use, at: Floats, level: Floats, limit: float, now: datetime) -> Finding | None:
     """A use that has been nearly full for some minutes, and was not before."""
     lately = at > at[-1] - FULL_S - 1.0
     if lately.sum() < 3 or at[-1] - at[lately][0] < 0.75 * FULL_S:
         return None
     if level[lately].min() < FULL or (len(level[~lately]) and level[~lately].min() >= WAS_NOT_FULL) or lately.all():
         return None
-    of = f" of {amount(use.metric, limit)}" if limit is not None else ""
+    of = f" of {amount(use.metric, limit)}" if use.role == "used" else ""
     words = (
         f"{use.service}: {describe(use.metric, use.attributes)} is at {level[-1]:.0%} of its limit{of}, "
         f"and was not below {level[lately].min():.0%} for {duration(round(FULL_S))}"
@@ -255,7 +260,6 @@ def _finding(
     expected: float | None,
     unit: str = "ratio",
 ) -> Finding:
-    shown = unit if use.role == "end" or use.limit is not None or use.role != "used" else ""
     return Finding(
         detector="limits",
         detector_version=VERSION,
@@ -269,7 +273,7 @@ def _finding(
         signal=use.metric,
         value=value,
         expected=expected,
-        unit=shown,
+        unit=unit,
         key=f"limits:{use.service}:{use.resource}",
     )
 
