@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -55,16 +55,18 @@ class Director:
     seconds: int
     _usual: Flows = field(init=False)
 
-    def direct(self, faults: int, kind: str | None) -> Directed:
+    def direct(self, faults: int, kind: str | None, harmless: Collection[str] | None) -> Directed:
         """Draw and stage everything, and compute what users felt of it.
 
         Raises:
             ValueError: the system has no place for a fault of the kind that was asked for.
         """
+        _require("fault", [kind] if kind else [], FAULTS)
+        _require("harmless change", harmless or [], BENIGN)
         buckets = int(self.seconds / STEP_S)
         script = Script(start=self.start)
         self._usual = simulate(self.system, self.outside, Levers(buckets))
-        levers, calm, events = self._harmless(script)
+        levers, calm, events = self._harmless(script, harmless)
         spans = self._spans(faults)
         flows = calm
         for begins_s, ends_s in spans:
@@ -114,11 +116,12 @@ class Director:
             gradual=bool(self.rng.random() < 0.35),
         )
 
-    def _harmless(self, script: Script) -> tuple[Levers, Flows, list[Event]]:
+    def _harmless(self, script: Script, wanted: Collection[str] | None) -> tuple[Levers, Flows, list[Event]]:
         """Stage harmless things that users do not feel, even together."""
         buckets = int(self.seconds / STEP_S)
         levers, flows, events = Levers(buckets), self._usual, list[Event]()
         kinds = self.rng.permutation(sorted(BENIGN)).tolist()[: int(self.rng.integers(3, 8))]
+        kinds = kinds if wanted is None else sorted(wanted)
         for number, kind in enumerate(kinds):
             late = number % 2 == 1
             begins = float(self.rng.uniform(700, self.seconds - 120) if late else self.rng.uniform(60, 900))
@@ -150,3 +153,10 @@ class Director:
         """An event with what users felt of it, beginning when there is a difference at all."""
         first = felt(flows, calm, event.begins_s, event.ends_s)
         return replace(event, pages=first is not None, felt_at_s=first)
+
+
+def _require(what: str, names: Collection[str], known: Mapping[str, Kind]) -> None:
+    """Refuse names that are in no catalogue."""
+    for name in names:
+        if name not in known:
+            raise ValueError(f"there is no {what} {name!r}; there are: {', '.join(sorted(known))}")

@@ -103,27 +103,43 @@ class Instrumentation:
         return self.system.nodes[node].name
 
     def peer(self, call: Call) -> str:
-        """How a caller names a callee that reports nothing."""
+        """How a caller names a callee that reports nothing, as the telemetry store reads it from span attributes."""
         system = self.system
         habit = self.habits[system.operations[call.caller].node]
         node = system.nodes[system.operations[call.callee].node]
         style = habit.peer if habit else "server.address"
         if style == "peer.service":
             return node.name
-        if node.kind in ("database", "cache") and (node.schema or style == "url"):
-            return f"{node.product}:{node.schema}"
-        return f"{node.address}:{node.port}" if style != "url" else node.address
+        address = f"{node.address}:{node.port}"
+        if node.kind == "third_party" or not node.product:
+            return address if style != "url" else node.address
+        if style != "url":
+            return f"{node.product} ({address})"
+        inside = node.schema or (system.operations[call.callee].route if node.kind == "queue" else "")
+        return f"{node.product}:{inside}" if inside else f"{node.product} (port {node.port})"
 
     def sees(self, number: int) -> bool:
         """Whether a call has a client span."""
         habit = self.habits[self.system.operations[self.system.calls[number].caller].node]
         return habit is not None and habit.traced and habit.client_spans
 
+    def continues(self, call: Call) -> bool:
+        """Whether the callee of a call has spans in the caller's trace."""
+        node = self.system.operations[call.callee].node
+        habit = self.habits[node]
+        return habit is not None and habit.traced and not (call.deferred and habit.linked)
+
     def callee_names(self, node: int) -> tuple[str, ...]:
-        """The names by which telemetry knows a node, the most frequent first; none where nobody sees it."""
+        """The names by which telemetry knows a node, the most frequent first; none where nobody sees it.
+
+        What forwards requests without reporting anything goes by the name of what is behind it.
+        """
         if self.habits[node] is not None:
             return (self.name(node),)
         counts: dict[str, int] = {}
+        if self.system.nodes[node].kind in ("sidecar", "gateway"):
+            behind = {callee for caller, callee in self.system.paths if caller == node}
+            return tuple(sorted(self.name(callee) for callee in behind if self.habits[callee] is not None))
         for operation in self.system.operations_of[node]:
             for number in self.system.called_by[operation]:
                 if self.sees(number):

@@ -35,7 +35,7 @@ def felt(flows: Flows, usual: Flows, begins_s: float, ends_s: float) -> float | 
         if found.size:
             at = (since + int(found[0])) * STEP_S
             first = at if first is None else min(first, at)
-    return first
+    return None if first is None else max(first, begins_s)
 
 
 def _groups(flows: Flows) -> Iterator[list[int]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
-from chaos.worlds.counts import Counts, ended
+from chaos.worlds.counts import Counts, ended, skewed
 from chaos.worlds.habits import Instrumentation
 from chaos.worlds.observed import stamps, words
 from chaos.worlds.physics import REFUSED_MS, Flows
@@ -16,6 +16,7 @@ from chaos.worlds.recording import STEP_S
 from chaos.worlds.system import F64, I64
 
 _Key = tuple[str, str, str]  # caller, callee, source
+_Way = tuple[str, str, int | None, str]  # callee, source, the operation that reports it, which of the calls
 
 
 @dataclass(slots=True)
@@ -27,6 +28,13 @@ class _Calls:
 
 
 @dataclass(slots=True)
+class _Lost:
+    refused: I64
+    silent: I64
+    waited_s: F64
+
+
+@dataclass(slots=True)
 class ClientSpans:
     """Turns counts into tables of calls."""
 
@@ -35,71 +43,76 @@ class ClientSpans:
     flows: Flows
     counts: Counts
     instrumentation: Instrumentation
-    _waited: dict[tuple[str, str], F64] = field(default_factory=dict)
+    clocks_s: Mapping[str, float]
 
     def tables(self) -> tuple[pa.Table, pa.Table]:
         """The tables `edges` and `unanswered` of a recording."""
-        counts, system = self.counts, self.flows.system
-        timeout_ms = np.array([call.timeout_s * 1000 for call in system.calls])[:, None] + np.zeros(
-            (1, self.flows.buckets)
-        )
+        counts, system, buckets = self.counts, self.flows.system, self.flows.buckets
+        timeout_ms = np.outer([call.timeout_s * 1000 for call in system.calls], np.ones(buckets))
         replied, client_ms = ended(counts.replied, counts.client_ms, self.rng)
         silent, silent_ms = ended(counts.silent, timeout_ms, self.rng)
         share = np.divide(counts.call_failed, counts.replied, out=np.zeros_like(client_ms), where=counts.replied > 0)
-        failed = np.where(
-            replied == counts.replied, counts.call_failed, self.rng.binomial(replied, np.clip(share, 0, 1))
-        )
+        drawn = self.rng.binomial(replied, np.clip(share, 0, 1))
+        failed = np.minimum(np.where(replied == counts.replied, counts.call_failed, drawn), replied)
         rows: dict[_Key, _Calls] = {}
-        lost: dict[tuple[str, str], list[I64]] = {}
+        lost: dict[tuple[str, str], _Lost] = {}
+        missing = np.full(buckets, np.nan)
         for at, call in enumerate(system.calls):
             if not self.instrumentation.sees(at):
                 continue
             caller = self.instrumentation.name(system.operations[call.caller].node)
-            for callee, source, operation in self._callees(at):
-                server = (
-                    replied[at] * self._mean_ms(operation)
-                    if operation is not None
-                    else np.full(self.flows.buckets, np.nan)
-                )
-                _add(
-                    rows,
-                    (caller, callee, source),
-                    replied[at],
-                    np.minimum(failed[at], replied[at]),
-                    client_ms[at],
-                    server,
-                )
-                unanswered = silent[at] + counts.refused[at]
-                if unanswered.any():
-                    missing = np.full(self.flows.buckets, np.nan)
-                    known = "peer" if source == "span" else source
-                    waited = silent_ms[at] + counts.refused[at] * REFUSED_MS
-                    _add(rows, (caller, callee, known), unanswered, unanswered, waited, missing)
-                    before = lost.setdefault((caller, callee), [np.zeros_like(unanswered)] * 2)
-                    lost[caller, callee] = [before[0] + counts.refused[at], before[1] + silent[at]]
-                    self._waited.setdefault((caller, callee), np.zeros(self.flows.buckets))
-                    self._waited[caller, callee] = self._waited[caller, callee] + waited / 1000
-        return self._edges(rows), self._unanswered(lost)
+            ways, unseen = self._ways(at)
+            mean_ms = client_ms[at] / np.maximum(replied[at], 1)
+            for callee, source, operation, part in ways:
+                number = {"all": replied[at], "good": replied[at] - failed[at], "bad": failed[at]}[part]
+                errors = failed[at] if part != "good" else np.zeros_like(number)
+                server_ms = missing if operation is None else number * self._mean_ms(operation)
+                _add(rows, (caller, callee, source), number, errors, number * mean_ms, server_ms)
+            unanswered = silent[at] + counts.refused[at]
+            if unanswered.any():
+                waited_ms = silent_ms[at] + counts.refused[at] * REFUSED_MS
+                _add(rows, (caller, *unseen), unanswered, unanswered, waited_ms, missing)
+                key = (caller, unseen[0])
+                none = np.zeros_like(unanswered)
+                before = lost.get(key) or _Lost(none, none, np.zeros(buckets))
+                refused = before.refused + counts.refused[at]
+                lost[key] = _Lost(refused, before.silent + silent[at], before.waited_s + waited_ms / 1000)
+        return self._edges({key: self._by_clock(key[0], row) for key, row in rows.items()}), self._unanswered(lost)
 
-    def _callees(self, at: int) -> Iterator[tuple[str, str, int | None]]:
-        """Under which names a call's callee is known, how, and the operation that reports it: behind proxies, too."""
+    def _ways(self, at: int) -> tuple[list[_Way], tuple[str, str]]:
+        """How a call appears: answered by whom, and, for calls without any reply, the callee's name and source.
+
+        Who forwards without reporting is not seen: what lies behind it is. A broker is known by its address where a
+        message did not get through, or where its consumers only link to it.
+        """
         known, system = self.instrumentation, self.flows.system
-        callee = system.calls[at].callee
-        node = system.operations[callee].node
+        call = system.calls[at]
+        node = system.operations[call.callee].node
         if known.traced(node):
-            yield known.name(node), "span", callee
-            return
-        behind = [system.calls[number] for number in system.operations[callee].calls]
-        forwards = system.nodes[node].kind in ("queue", "sidecar", "gateway")
-        found = False
-        for call in behind if forwards else ():
-            to = system.operations[call.callee].node
-            habit = known.habits[to]
-            if known.traced(to) and not (call.deferred and habit is not None and habit.linked):
-                found = True
-                yield known.name(to), "span", call.callee
-        if not found:
-            yield known.peer(system.calls[at]), "attribute", None
+            return [(known.name(node), "span", call.callee, "all")], (known.name(node), "peer")
+        peer = known.peer(call)
+        behind = [system.calls[number] for number in system.operations[call.callee].calls]
+        if system.nodes[node].kind == "queue":
+            consumers = [one.callee for one in behind if known.continues(one)]
+            if consumers:
+                names = [(known.name(system.operations[to].node), "span", to, "good") for to in consumers]
+                return [*names, (peer, "attribute", None, "bad")], (peer, "attribute")
+        elif system.nodes[node].kind in ("sidecar", "gateway") and behind and known.continues(behind[0]):
+            name = known.name(system.operations[behind[0].callee].node)
+            return [(name, "span", behind[0].callee, "all")], (name, "peer")
+        return [(peer, "attribute", None, "all")], (peer, "attribute")
+
+    def _by_clock(self, caller: str, row: _Calls) -> _Calls:
+        """What a caller whose clock is wrong says."""
+        ahead_s = self.clocks_s.get(caller, 0.0)
+        if not ahead_s:
+            return row
+        calls, client_ms = skewed(row.calls, row.client_ms, ahead_s, self.rng)
+        errors, _ = skewed(row.errors, row.client_ms, ahead_s, self.rng)
+        mean_ms = np.divide(row.server_ms, row.calls, out=np.full(len(calls), np.nan), where=row.calls > 0)
+        before = np.roll(mean_ms, int(np.sign(ahead_s)))
+        server_ms = calls * np.where(np.isnan(mean_ms), before, mean_ms)
+        return _Calls(calls, np.minimum(errors, calls), client_ms, server_ms)
 
     def _mean_ms(self, operation: int) -> F64:
         counts = self.counts
@@ -136,11 +149,12 @@ class ClientSpans:
             }
         )
 
-    def _unanswered(self, lost: dict[tuple[str, str], list[I64]]) -> pa.Table:
+    def _unanswered(self, lost: dict[tuple[str, str], _Lost]) -> pa.Table:
+        none = np.zeros((1, self.flows.buckets), dtype=np.int64)
+        refused = np.stack([one.refused for one in lost.values()]) if lost else none
+        silent = np.stack([one.silent for one in lost.values()]) if lost else none
+        waited_s = np.stack([one.waited_s for one in lost.values()]) if lost else none * 1.0
         keys = list(lost) or [("", "")]
-        refused = np.stack([lost[key][0] for key in lost]) if lost else np.zeros((1, 1), dtype=np.int64)
-        silent = np.stack([lost[key][1] for key in lost]) if lost else np.zeros((1, 1), dtype=np.int64)
-        waited = np.stack([self._waited[key] for key in lost]) if lost else np.zeros((1, 1))
         at, row = np.nonzero((refused + silent).T)
         return pa.table(
             {
@@ -148,7 +162,7 @@ class ClientSpans:
                 "caller": words([key[0] for key in keys], row),
                 "callee": words([key[1] for key in keys], row),
                 "calls": (refused + silent)[row, at],
-                "waited_s": waited[row, at],
+                "waited_s": waited_s[row, at],
                 "refused": refused[row, at],
                 "timed_out": silent[row, at],
             }

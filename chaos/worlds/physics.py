@@ -21,7 +21,8 @@ from chaos.worlds.levers import Lever, Levers
 from chaos.worlds.system import F64, Call, System
 
 STEP_S: Final = 5.0
-PASSES: Final = 4
+PASSES: Final = 5  # at most
+SETTLED: Final = 0.002  # relative change from one pass to the next after which no further one is made
 LONGEST_WAIT_S: Final = 20.0  # clients give up: a queue of requests never grows beyond
 REFUSED_MS: Final = 1.0  # until a refused connection is noticed
 TRIES_BREAKER: Final = 0.1  # share of the calls that an open breaker lets through
@@ -98,9 +99,12 @@ def simulate(system: System, outside: Mapping[int, F64], levers: Levers) -> Flow
     """
     run = _Run(system, outside, levers)
     for _ in range(PASSES):
+        before = run.rate.copy(), run.ok_ms.copy()
         run.rates()
         run.loads()
         run.durations()
+        if np.allclose(before[0], run.rate, rtol=SETTLED) and np.allclose(before[1], run.ok_ms, rtol=SETTLED):
+            break
     return run.flows()
 
 

@@ -82,7 +82,7 @@ class _Draft:
             "net_ms": float(rng.uniform(0.1, 1.5)),
             "timeout_s": float(rng.choice(_TIMEOUTS_S, p=(0.15, 0.2, 0.25, 0.25, 0.15))),
             "retries": int(rng.choice([0, 0, 0, 1, 2])) if not backing else int(rng.random() < 0.15),
-            "tolerated": bool(rng.random() < 0.1),
+            "tolerated": bool(rng.random() < 0.05),
             "breaker": bool(rng.random() < 0.12),
         }
         caller.calls.append((callee, Call(caller=0, callee=0, **(drawn | more))))  # type: ignore[arg-type]
@@ -135,6 +135,8 @@ def _connect(draft: _Draft, layers: list[list[_Op]], ops: list[_Op], style: str)
         for front, op in zip(fronts, ops, strict=True):
             draft.call(front, op, chance=1.0, net_ms=0.1, retries=0, tolerated=False, timeout_s=30.0)
         ops = fronts
+    # Some services are a luxury: all of their callers can do without.
+    luxury: dict[str, object] = {"tolerated": True} if rng.random() < 0.12 else {}
     most = {"chain": 1, "fan-out": 1, "layers": 2, "diamonds": 3}[style]
     for op in ops:
         for _ in range(int(rng.integers(1, most + 1))):
@@ -144,7 +146,7 @@ def _connect(draft: _Draft, layers: list[list[_Op]], ops: list[_Op], style: str)
             free.sort(key=lambda one: len(one.calls))
             caller = free[rng.integers(max(len(free) // 2, 1))]
             if all(callee is not op for callee, _ in caller.calls):
-                draft.call(caller, op)
+                draft.call(caller, op, **luxury)
 
 
 def _backing(draft: _Draft, layers: list[list[_Op]], count: int) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
 import numpy as np
+import pyarrow as pa
 
 from chaos.worlds.counts import Counts, draw_counts
 from chaos.worlds.direction import Directed, Director
 from chaos.worlds.habits import Instrumentation, draw_instrumentation
+from chaos.worlds.journeys import draw_journeys
 from chaos.worlds.measured import Metrics
 from chaos.worlds.observed import Spans
 from chaos.worlds.observed_calls import ClientSpans
@@ -18,6 +21,7 @@ from chaos.worlds.physics import STEP_S
 from chaos.worlds.recording import SHAPE_STEP_S, Recording
 from chaos.worlds.system import F64, System
 from chaos.worlds.topology import draw_system
+from chaos.worlds.traces import Tracing
 from chaos.worlds.traffic import draw_traffic, regular_operations
 from chaos.worlds.written import Writings
 
@@ -62,7 +66,8 @@ class World:
         """What the instrumentation recorded."""
         flows, known = self.directed.flows, self.instrumentation
         red, latency = Spans(self._rng(4), self.start, flows, self.counts, known).red()
-        edges, unanswered = ClientSpans(self._rng(5), self.start, flows, self.counts, known).tables()
+        clocks_s = {known.name(n): h.clock_s for n, h in enumerate(known.habits) if h and h.clock_s}
+        edges, unanswered = ClientSpans(self._rng(5), self.start, flows, self.counts, known, clocks_s).tables()
         metrics, heartbeats = Metrics(
             self._rng(6), self.start, flows, self.counts, self.directed.levers, known
         ).tables()
@@ -80,7 +85,7 @@ class World:
             resources=writings.resources(),
             changes=tuple(self.directed.script.changes),
             delays_s={known.name(n): h.delay_s for n, h in enumerate(known.habits) if h and h.delay_s},
-            clocks_s={known.name(n): h.clock_s for n, h in enumerate(known.habits) if h and h.clock_s},
+            clocks_s=clocks_s,
             events=self.directed.events,
             entries=self.entries(),
             traits={
@@ -91,6 +96,24 @@ class World:
             size=len(self.system.nodes),
             entry_rate=float(sum(self.outside[number].mean() for number in self.system.entries)),
         )
+
+    def traces(self, begin_s: float, end_s: float, limit: int = 1000) -> pa.Table:
+        """Spans of requests that come from outside between two seconds, whole and as each service reports them.
+
+        Args:
+            begin_s, end_s: seconds from the start.
+            limit: about so many requests from outside at most; where more come, a part of them is drawn.
+
+        Returns:
+            One row a span, by start: trace, span_id, parent_span_id (hex; empty at a root), service, span_name, kind
+            (Server, Client, Producer, Consumer, Internal), start_ns, duration_ns (int64), status (Unset, Error) and
+            attributes (JSON text). The same span of time gives the same spans. They are drawn from the same
+            expectations as `record`, not from its counts.
+        """
+        rng = self._rng(1000 + int(begin_s))
+        known = self.instrumentation
+        requests = draw_journeys(rng, self.directed.flows, self.outside, begin_s, end_s, limit, known.sampling)
+        return Tracing(rng, self.start, requests, known).table()
 
     def entries(self) -> tuple[str, ...]:
         """Services that users touch, as far as they report: behind a gateway that doesn't, those that it calls."""
@@ -106,7 +129,14 @@ class World:
         return np.random.default_rng([self.seed, stream])
 
 
-def world(seed: int, *, faults: int | None = None, seconds: int = SECONDS, kind: str | None = None) -> World:
+def world(
+    seed: int,
+    *,
+    faults: int | None = None,
+    seconds: int = SECONDS,
+    kind: str | None = None,
+    harmless: Collection[str] | None = None,
+) -> World:
     """Draw a world.
 
     Args:
@@ -114,6 +144,7 @@ def world(seed: int, *, faults: int | None = None, seconds: int = SECONDS, kind:
         faults: how many faults there are: none makes it calm; drawn (one, now and then two) by default.
         seconds: how long it lasts, in whole half minutes, from SHORTEST_S.
         kind: what the faults are; drawn by default.
+        harmless: which harmless changes there are, as far as the system has a place for them; drawn by default.
 
     Raises:
         ValueError: `seconds` is too short or not in whole half minutes, more faults than fit, or a kind that is unknown
@@ -128,7 +159,7 @@ def world(seed: int, *, faults: int | None = None, seconds: int = SECONDS, kind:
     outside = draw_traffic(rng, system, int(seconds / STEP_S))
     number = (2 if rng.random() < TWO_FAULTS and seconds >= SECONDS else 1) if faults is None else faults
     director = Director(rng, system, instrumentation, outside, start, seconds)
-    directed = director.direct(number, kind)
+    directed = director.direct(number, kind, harmless)
     return World(
         seed=seed,
         start=start,
