@@ -35,6 +35,7 @@ CALLS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 READY_WITHIN_S: Final = 60.0
 RESTART_AFTER_S: Final = 1.0
+DRAIN_S: Final = 0.5
 END_WITHIN_S: Final = 2.0  # then it is killed
 HEAP_MB: Final = 160  # of each Node program: a leak ends in a crash, as in a small container
 _SCHEMA: Final = """
@@ -127,8 +128,9 @@ class Library:
         for name in self._running:
             self._ask_to_end(name)
         until = time.monotonic() + END_WITHIN_S
-        for name in reversed(list(self._running)):
-            self._end(name, until - time.monotonic())
+        for program in reversed(list(self._running.values())):
+            if program.process:
+                _end(program.process, until - time.monotonic())
         self._paths.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -171,12 +173,23 @@ class Library:
             self._launch(name)
 
     def deploy(self, service: str, version: str, **environment: str) -> None:
-        """Replace a Node program by another version of itself, as a rolling update of one instance does."""
+        """Replace a Node program by another version of itself, as a rolling update does: the new one first listens.
+
+        The desk cannot be replaced: nginx reaches it by its port.
+        """
         with self._lock:
+            old = self._running[service].process
             self._versions[service] = version
-            self._end(service)
+            self.ports[service] = self._free_port()
             self._running[service] = self._node(service, environment)
             self._launch(service)
+        if self.paths_to(service):
+            self._await_port(service)
+            for path in self.paths_to(service):
+                path.target = self.ports[service]
+            time.sleep(DRAIN_S)  # what the old one is still asked
+        if old:
+            _end(old)
 
     def trouble(self, service: str, **state: float) -> None:
         """Set what is wrong inside a Node program; see services/trouble.js. Raises OSError if it does not listen."""
@@ -311,17 +324,6 @@ class Library:
             # PostgreSQL's fast way to stop is SIGINT: SIGTERM waits for its clients.
             process.send_signal(signal.SIGINT if name == "postgresql" else signal.SIGTERM)
 
-    def _end(self, name: str, within_s: float = END_WITHIN_S) -> None:
-        process = self._running[name].process
-        if process is None:
-            return
-        self._ask_to_end(name)
-        try:
-            process.wait(max(within_s, 0.1))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
     def _keep(self) -> None:
         """Start again what ended by itself, as a container platform does."""
         while not self._stopping.wait(RESTART_AFTER_S):
@@ -352,6 +354,17 @@ class Library:
             name: {"runs": bool(program.process and program.process.poll() is None), "starts": program.starts}
             for name, program in self._running.items()
         }
+
+
+def _end(process: subprocess.Popen[bytes], within_s: float = END_WITHIN_S) -> None:
+    """Ask a process to end, and kill it where it does not."""
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        process.wait(max(within_s, 0.1))
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _end_with_parent() -> None:
