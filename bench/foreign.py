@@ -8,6 +8,7 @@ the page, and the last one beside it.
 from __future__ import annotations
 
 import json
+import signal
 import statistics
 import sys
 import tempfile
@@ -81,6 +82,7 @@ def run(
         ChaosError: a program of the foreign system is missing.
     """
     programs = find()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is stopped then, too
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         place = keep or Path(folder)
         place.mkdir(parents=True, exist_ok=True)

@@ -47,7 +47,7 @@ INSERT INTO titles SELECT n::text, 'Title ' || n FROM generate_series(0, 499) AS
 """
 _NGINX: Final = """
 daemon off;
-worker_processes 1;
+master_process off;
 pid {folder}/nginx.pid;
 error_log {folder}/nginx-error.log warn;
 events {{ worker_connections 512; }}
