@@ -1,13 +1,15 @@
 """Log lines to templates, online, with one setting for every program.
 
 Idea, after Drain (He et al., ICWS 2017) but deciding on evidence instead of a similarity threshold: tokens that are
-certainly values are masked by their characters (`shape`); then a place in a line becomes a value when enough different
-words were seen there while all the rest of the line stayed the same. Names with punctuation count for more than
-plain words, which are as likely to be the message. A label after a label (`LOG: statement: ...`) that was followed by
-texts of many lengths takes the rest of the line as one value.
+certainly values are masked by their characters (`shape`); what is left of a line are its statement's literal words
+(`statement`), and lines of the same literal words are of one template. Then a literal becomes a value when enough
+different words were seen in its place while all the rest stayed the same. Names with punctuation count for more than
+plain words, which are as likely to be the message; states and participles count least. A label after a label
+(`LOG: statement: ...`) that was followed by texts of many lengths takes the rest of the line as one value.
 
-Fails where a program writes prose that never repeats, and where the words of two different messages differ in one
-place only and there are many of them. Costs about 4 µs a line once its words are known.
+No template is all value, unless its lines hold no letter. Fails where a program writes prose that never repeats, and
+where the words of two different messages differ in one place only and there are many of them. Costs about 4 µs a line
+once its words are known.
 
     >>> miner = TemplateMiner()
     >>> ids = miner.add_many(["user 17 logged in", "user 4 logged in", "cache is cold"])
@@ -26,22 +28,26 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from detectors.templates.shape import VALUE, Shapes, collapsed, is_word
-
-Words = tuple[str, ...]
+from detectors.templates.english import ATTRIBUTES, FUNCTION_WORDS, NAMED_THINGS, is_state
+from detectors.templates.shape import SEVERITIES, VALUE, Shapes, only_numbers_masked
+from detectors.templates.statement import MARKS, Statement, Words, is_plain, statement
 
 ENOUGH: Final = 2.0  # evidence that a place holds a value
 PLAIN: Final = 0.5  # evidence of one plain word: four of them
+STATE: Final = 0.25  # of one plain word that names a state or an act: `started`, `idle`
 SHOUTED: Final = 0.75  # of one plain word in capitals within a sentence: three of them
-NAMED: Final = 1.0  # of one word with punctuation or digits inside, or that was a value elsewhere: two of them
+IN_CONTEXT: Final = 0.75  # of one plain word in a long line, all the rest of which stayed the same
+NAMED: Final = 1.0  # of one word with punctuation inside, after `user` and the like, or that was a value elsewhere
 MASKED: Final = 1.5  # of a value that was masked already: it and one word
-BARE: Final = 2.0  # times the evidence wanted where the rest of the line holds less than two words
-SEVERITIES: Final = frozenset(
-    [
-        *("trace", "verbose", "debug", "info", "log", "notice", "warn", "warning", "error", "err", "critical", "crit"),
-        *("fatal", "panic", "alert", "emerg", "severe"),
-    ]
-)
+BARE: Final = 2.0  # times the evidence wanted where the context is not full
+FULL: Final = 1.5  # words of the rest of a line, the context
+HALF: Final = 0.5  # of a word, what a name from code or a word of grammar counts as context
+COMPONENT: Final = 4.0  # words of context with which even a component's name may be a value
+LONG: Final = 8.0  # words of a long context
+LED: Final = 2.0  # words of context, so that `user` before the place counts
+SHARED: Final = 3  # words and keys that two records must share to be one with optional fields
+MOST_RECORDS: Final = 16  # sets of keys that are compared for the same words
+MOST_DATA: Final = 2  # words of a line that may be a message although each seems a value
 TAIL_TEXTS: Final = 5  # different texts after a second label
 TAIL_LENGTHS: Final = 4  # of different lengths
 MOST_TEMPLATES: Final = 20_000  # bounds memory; programs have some thousand kinds of lines at most
@@ -55,6 +61,7 @@ class _Place:
 
     words: set[str] = field(default_factory=set)
     templates: set[int] = field(default_factory=set)
+    masked: bool = False  # whether a masked value was seen there, too
     opened: int | None = None
 
 
@@ -79,9 +86,11 @@ class TemplateMiner:
         self._shapes = Shapes()
         self._lines: dict[Words, int] = {}
         self._ids: dict[Words, int] = {}
+        self._gaps: dict[Words, frozenset[int]] = {}
         self._words: list[Words] = [(VALUE,)]
         self._parent: list[int] = [0]
-        self._places: dict[tuple[int, Words, Words], _Place] = {}
+        self._places: dict[tuple[Words, Words], _Place] = {}
+        self._records: dict[Words, list[tuple[frozenset[str], int]]] = {}
         self._tails: dict[Words, _Tail] = {}
         self._names: set[str] = set()  # plain words that turned out to be values
         self.overflowed = 0
@@ -94,7 +103,7 @@ class TemplateMiner:
             words = shape(line)
             found = known.get(words)
             if found is None:
-                found = self._learn(words)
+                found = self._learn(words, line)
             ids.append(found)
         return self.canonical(np.array(ids, np.int64))
 
@@ -120,78 +129,153 @@ class TemplateMiner:
             template_id = self._parent[template_id]
         return template_id
 
-    def _learn(self, words: Words) -> int:
-        found = self._match(collapsed(words))
+    def _learn(self, words: Words, line: str) -> int:
+        seen = statement(words)
+        if not seen.literals and len(words) <= MOST_DATA:  # not remembered: other lines of this shape may differ
+            return self._match(statement(only_numbers_masked(line)))
+        found = self._match(seen)
         if len(self._lines) >= MOST_LINES:
             self._lines.clear()
         if found != OVERFLOW:
             self._lines[words] = found
         return found
 
-    def _match(self, words: Words) -> int:
-        known = self._ids.get(words)
+    def _match(self, seen: Statement) -> int:
+        literals = seen.literals
+        known = self._ids.get(literals)
         if known is not None:
+            self._widen(self._root(known), seen)
             return self._root(known)
-        label = _text_after(words)
+        label = _text_after(seen.words)
         if label:
-            tail = self._tails.get(words[:label])
+            tail = self._tails.get(seen.words[:label])
             if tail is not None and tail.opened is not None:
                 return self._root(tail.opened)
-        for place in range(len(words)):
-            seen = self._places.get(_around(words, place))
-            if seen is not None and seen.opened is not None:
-                self._ids[words] = seen.opened
-                return self._root(seen.opened)
+        for i in range(len(literals)):
+            if _may_vary(seen, i):
+                place = self._places.get((literals[:i], literals[i + 1 :]))
+                if place is not None and place.opened is not None:
+                    self._ids[literals] = place.opened
+                    return self._root(place.opened)
         if len(self._parent) > MOST_TEMPLATES:
             self.overflowed += 1
             return OVERFLOW
-        return self._add(words)
+        return self._add(seen, label)
 
-    def _add(self, words: Words) -> int:
+    def _widen(self, template: int, seen: Statement) -> None:
+        """A known statement's line: what differs from the template's text is a value, and may be one elsewhere."""
+        text = self._words[template]
+        if text != seen.words and len(text) == len(seen.words):
+            pairs = zip(text, seen.words, strict=True)
+            self._words[template] = tuple(
+                old if old == new or old.strip(MARKS) in seen.literals else VALUE for old, new in pairs
+            )
+        more = seen.gaps - self._gaps.get(seen.literals, seen.gaps)
+        if more:
+            self._gaps[seen.literals] |= more
+            self._note_gaps(seen, more, template)
+
+    def _add(self, seen: Statement, label: int) -> int:
         """A new template; it may be what shows that several are one."""
         new = len(self._parent)
         self._parent.append(new)
-        self._words.append(words)
-        self._ids[words] = new
-        self._note(words, new)
+        self._words.append(seen.words)
+        self._ids[seen.literals] = new
+        self._gaps[seen.literals] = seen.gaps
+        if label:
+            self._note_tail(seen.words, label, new)
+        self._note_record(seen, new)
+        self._note(seen, new)
         return self._root(new)
 
-    def _note(self, words: Words, template: int) -> None:
-        label = _text_after(words)
-        if label:
-            self._note_tail(words, label, template)
-        for i, word in enumerate(words):
-            if word == VALUE or _names_the_rest(words, i):
+    def _note(self, seen: Statement, template: int) -> None:
+        """Note each literal beside what else was seen in its place."""
+        literals = seen.literals
+        for i, word in enumerate(literals):
+            if not _may_vary(seen, i):
                 continue
-            place = self._places.setdefault(_around(words, i), _Place())
+            around = literals[:i], literals[i + 1 :]
+            place = self._places.setdefault(around, _Place())
             if place.opened is not None:
                 self._join(template, place.opened)
                 return
             place.words.add(word)
             place.templates.add(template)
-            if place.opened is None and len(place.words) > 1 and self._varies(place.words, words, i):
-                merged = self._merge(place.templates, (*words[:i], VALUE, *words[i + 1 :]))
-                place.opened = merged
-                if len(self._names) < MOST_TEMPLATES:
-                    self._names |= place.words
-                place.words = set()
-                place.templates = set()
+            without = around[0] + around[1]
+            if i in self._gaps.get(without, ()) and not seen.gaps & {i, i + 1}:  # the value is where the word is
+                place.masked = True
+                place.templates.add(self._ids[without])
+            if self._varies(place, *around, seen.header):
+                words = list(seen.words)
+                words[seen.places[i]] = words[seen.places[i]].replace(word, VALUE)
+                self._open(place, statement(tuple(words)))
                 return  # the merged template was noted in its own right
+        self._note_gaps(seen, seen.gaps, template)
 
-    def _varies(self, seen: set[str], words: Words, place: int) -> bool:
+    def _note_gaps(self, seen: Statement, gaps: frozenset[int], template: int) -> None:
+        """Note that values were masked where other lines, otherwise the same, have a word."""
+        for gap in gaps:
+            around = seen.literals[:gap], seen.literals[gap:]
+            place = self._places.get(around)
+            if place is None:
+                continue
+            if place.opened is not None:
+                self._join(template, place.opened)
+                continue
+            beside = {gap, gap + 1}
+            if any(self._gaps.get((*around[0], word, *around[1]), beside) & beside for word in place.words):
+                continue
+            place.masked = True
+            place.templates.add(template)
+            if self._varies(place, *around, seen.header):
+                self._open(place, seen)
+
+    def _open(self, place: _Place, masked: Statement) -> None:
+        """From now on, whatever word stands in this place is a value of the template `masked`."""
+        place.opened = self._merge(place.templates, masked)
+        if len(self._names) < MOST_TEMPLATES:
+            self._names |= {word for word in place.words if not is_state(word)}
+        place.words, place.templates = set(), set()
+
+    def _varies(self, place: _Place, before: Words, after: Words, header: int) -> bool:
         """Whether the words seen at one place are values of one template rather than words of several."""
-        rest = [word for i, word in enumerate(words) if i != place and is_word(word)]
+        seen = place.words
+        if len(seen) + place.masked < 2:
+            return False
+        in_header = len(before) < header
+        rest = (*before[header:], *after) if not in_header else after[header - len(before) - 1 :]
+        context = sum(_weight(word) for word in rest)
+        if context < (COMPONENT if in_header else HALF):
+            return False
         sentence = sum(word.islower() for word in rest) > 1
-        evidence = 0.0
+        led = context >= LED and bool(before) and before[-1].lower() in NAMED_THINGS
+        evidence = MASKED if place.masked else 0.0
+        attribute = bool(before) and before[-1].lower() in ATTRIBUTES
         for word in seen:
-            core = word.strip("()[]{}<>'\"`,;:.!?")
-            if VALUE in word:
-                evidence += MASKED
-            elif word in self._names or not (core.isalpha() and (core.islower() or core.istitle() or core.isupper())):
+            if word in self._names or attribute or not is_plain(word):
                 evidence += NAMED
+            elif is_state(word) or (word.istitle() and len(before) == header):  # a sentence begins with a capital
+                evidence += STATE
+            elif led:
+                evidence += NAMED
+            elif word.isupper():
+                evidence += SHOUTED if sentence else STATE
             else:
-                evidence += SHOUTED if sentence and core.isupper() else PLAIN
-        return evidence >= (ENOUGH if len(rest) > 1 else ENOUGH * BARE)
+                evidence += IN_CONTEXT if context >= LONG else PLAIN
+        return evidence >= (ENOUGH if context >= FULL else ENOUGH * BARE)
+
+    def _note_record(self, seen: Statement, template: int) -> None:
+        """Make one what differs in optional keys only."""
+        if not seen.keys:
+            return
+        words = tuple(word for word in seen.literals if word not in seen.keys)
+        records = self._records.setdefault(words, [])
+        for keys, other in records:
+            subset = keys <= seen.keys or seen.keys <= keys
+            if subset and len(words) + len(keys & seen.keys) >= SHARED:
+                self._join(other, template)
+        if len(records) < MOST_RECORDS:
+            records.append((seen.keys, template))
 
     def _note_tail(self, words: Words, label: int, template: int) -> None:
         tail = self._tails.setdefault(words[:label], _Tail())
@@ -201,7 +285,7 @@ class TemplateMiner:
         tail.texts.add(words[label:])
         tail.templates.add(template)
         if len(tail.texts) >= TAIL_TEXTS and len({len(text) for text in tail.texts}) >= TAIL_LENGTHS:
-            tail.opened = self._merge(tail.templates, (*words[:label], VALUE))
+            tail.opened = self._merge(tail.templates, statement((*words[:label], VALUE)))
             tail.texts, tail.templates = set(), set()
 
     def _join(self, one: int, other: int) -> None:
@@ -210,34 +294,33 @@ class TemplateMiner:
         self._words[roots[0]] = self._words[self._root(other)]
         self._parent[roots[-1]] = roots[0]
 
-    def _merge(self, templates: set[int], words: Words) -> int:
-        """Make several templates one, under the oldest id, with the text `words`."""
-        words = collapsed(words)
+    def _merge(self, templates: set[int], masked: Statement) -> int:
+        """Make several templates one, under the oldest id, with the text of `masked`."""
         roots = {self._root(template) for template in templates}
-        known = self._ids.get(words)
+        known = self._ids.get(masked.literals)
         if known is not None:
             roots.add(self._root(known))
         oldest = min(roots)
         for root in roots:
             self._parent[root] = oldest
-        self._words[oldest] = words
+        self._words[oldest] = masked.words
         if known is None:
-            self._ids[words] = oldest
-            self._note(words, oldest)
+            self._ids[masked.literals] = oldest
+            self._gaps[masked.literals] = masked.gaps
+            self._note(masked, oldest)
         return self._root(oldest)
 
 
-def _around(words: Words, place: int) -> tuple[int, Words, Words]:
-    return place, words[:place], words[place + 1 :]
+def _may_vary(seen: Statement, literal: int) -> bool:
+    """Whether a literal may be a value: some other word is left of the line, and grammar does not forbid it."""
+    return not seen.fixed[literal] and len(seen.literals) > 1 and seen.literals[literal] not in FUNCTION_WORDS
 
 
-def _names_the_rest(words: Words, place: int) -> bool:
-    """Whether a word is a component before a colon that opens the line, or a severity: never a template's value."""
-    word = words[place]
-    if word.strip("[]()<>:").lower() in SEVERITIES:
-        return True
-    opens = not any(is_word(before) and not _is_label(before) for before in words[:place])
-    return word[-1] == ":" and VALUE not in word and opens
+def _weight(word: str) -> float:
+    """How much a literal counts as context of another."""
+    if word[-1] in "=:)":
+        return 0.0
+    return 1.0 if is_plain(word) and word.lower() not in FUNCTION_WORDS else HALF
 
 
 def _is_label(word: str) -> bool:

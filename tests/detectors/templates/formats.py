@@ -176,8 +176,14 @@ FORMATS: dict[str, dict[str, str]] = {
 
 
 def label(program: str, line: str) -> str | None:
-    """The name of the message a line is, or None."""
-    return next((name for name, pattern in _compiled(program) if pattern.search(line)), None)
+    """The name of the message a line is, or None; the verb of a quoted request belongs to its message."""
+    name = next((name for name, pattern in _compiled(program) if pattern.search(line)), None)
+    verb = _REQUEST.search(line) if name in _REQUESTS else None
+    return f"{name} {verb[1]}" if verb else name
+
+
+_REQUESTS = frozenset({"access", "http", "request"})
+_REQUEST = re.compile(r'"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) ')
 
 
 _COMPILED: dict[str, list[tuple[str, re.Pattern[str]]]] = {}

@@ -1,0 +1,215 @@
+"""What of a masked line is the statement that wrote it: its literal words, and where values stand between them.
+
+The literal words, in order, are a template's identity. Values, lists and optional values change nothing about it.
+In a sentence its keys are no part of it either, for a record's fields come and go, nor are names with dots and names
+from code. In a short line these are all that tells its statement from others.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Final, NamedTuple
+
+from detectors.templates.shape import METHODS, SEVERITIES, VALUE
+
+Words = tuple[str, ...]
+
+SENTENCE: Final = 3  # words, values among them, from which a line is a sentence
+LONGEST_ITEM: Final = 4  # words of an item in a list
+UNITS: Final = frozenset(
+    [
+        *("ns", "us", "µs", "ms", "s", "sec", "secs", "second", "seconds", "min", "mins", "minute", "minutes", "h"),
+        *("hour", "hours", "day", "days", "b", "byte", "bytes", "kb", "mb", "gb", "tb", "kib", "mib", "gib", "%"),
+        *("hz", "khz", "mhz", "ghz", "bps", "kbps", "mbps", "gbps", "fps", "rps", "qps", "rpm", "px"),
+    ]
+)
+ATTRIBUTES: Final = frozenset({"port", "pid", "tid", "uid", "gid", "id", "line"})  # left out together with their number
+_DASHES: Final = (("-",), ("|",))
+MOST_WORDS: Final = 50_000  # words whose kind is remembered
+MARKS: Final = "()[]{}<>'\"`,;:.!?*"
+_ASIDE: Final = f"({VALUE})"
+_UNIT: Final = re.compile(r"(?:[^\W\d_]+|%)(?=$|[\])}\[(.:/])")
+_DOTTED: Final = re.compile(r"[^\W\d][\w$-]*+(?:\.[\w$-]++)+")
+_CAMEL: Final = re.compile(r"[a-z][A-Z]")
+_REASONS: Final = frozenset(status.phrase.lower() for status in HTTPStatus)
+
+
+class Statement(NamedTuple):
+    """One line's statement."""
+
+    literals: Words  # the identity
+    places: tuple[int, ...]  # of each literal, its place in `words`
+    fixed: tuple[bool, ...]  # of each literal, whether it never is a value: a severity, a component, a key
+    gaps: frozenset[int]  # before which literals values stand; the number of literals for values at the end
+    keys: frozenset[str]  # the keys among the literals
+    header: int  # how many literals come before the message: severity, component, what is in brackets
+    words: Words  # the template's text
+
+
+class _Word(NamedTuple):
+    """What one word of a line is by itself."""
+
+    core: str  # without punctuation around it; the literal, `name()` where the arguments are masked
+    literal: bool  # whether it has letters that are no value
+    masked: bool
+    key: bool
+    plain: bool
+    dotted: bool
+    kept: bool  # a severity, a verb of a request, a key: never a value
+    bracketed: bool
+
+
+@lru_cache(maxsize=MOST_WORDS)
+def _read(word: str) -> _Word:
+    core, masked = word.strip(MARKS), VALUE in word
+    literal = any(map(str.isalpha, core))
+    key = masked and literal and ("=" in core or f":{VALUE}" in word)
+    return _Word(
+        core=f"{core}:" if key and "=" not in core else f"{core}()" if masked and literal and not key else core,
+        literal=literal,
+        masked=masked,
+        key=key,
+        plain=literal and not masked and is_plain(core),
+        dotted=not masked and bool(_DOTTED.fullmatch(core)),
+        kept=core.lower() in SEVERITIES or core in METHODS or "=" in core,
+        bracketed=word[0] == "[",
+    )
+
+
+def statement(words: Words) -> Statement:
+    """The statement of a masked line (`Shapes.of`).
+
+    >>> statement(("job", "<*>", "took", "<*>", "ms", "id=<*>")).literals
+    ('job', 'took')
+    >>> statement(("stepsTotal=<*>",)).literals
+    ('stepsTotal=',)
+    """
+    words = collapsed(words)
+    parts = [_read(word) for word in words]
+    opens, sentence = _sentence(words, parts)
+    literals: list[str] = []
+    places, fixed = [], []
+    gaps, keys, header = set(), set(), 0
+    for place, part in enumerate(parts):
+        if not part.literal:
+            if part.masked:
+                gaps.add(len(literals))
+            continue
+        component = place < opens
+        if component:
+            argument = part.dotted and part.bracketed  # a logger, a thread, a host
+        else:
+            name = not part.plain and not part.masked and (literals or part.dotted)
+            argument = sentence and bool(part.key or name or _is_annotation(words, parts, place))
+        if argument or (literals and literals[-1] == part.core and len(literals) in gaps):  # or a list's next item
+            gaps.add(len(literals))
+            continue
+        if part.key:
+            keys.add(part.core)
+        fixed.append(part.kept or (component and words[place][-1] == ":" and not part.dotted))
+        header += component
+        literals.append(part.core)
+        places.append(place)
+    return Statement(tuple(literals), tuple(places), tuple(fixed), frozenset(gaps), frozenset(keys), header, words)
+
+
+def collapsed(words: Words) -> Words:
+    """The same with lists as one value, and without units after a value: lists and durations differ in length.
+
+    >>> collapsed(("<*>", "bytes", "(<*>", "KB)", "sent,", "took=<*>", "ms"))
+    ('<*>', 'sent,', 'took=<*>')
+    """
+    if any(word[0] in "[{" and word[-1] == "," for word in words):
+        words = _lists_masked(words)
+    out: list[str] = []
+    for i, word in enumerate(words):
+        bare = word.rstrip(",;")
+        if word in METHODS and words[i + 1 : i + 2] and words[i + 1].rstrip(",;") == VALUE:
+            word = bare = VALUE  # noqa: PLW2901 - a method and its path are one request
+        last = out[-1] if out else ""
+        if last.endswith(VALUE) and bare != VALUE:
+            unit = (_UNIT.match(bare) or [""])[0]
+            if unit.lower() in UNITS:
+                out[-1] = word = last + word[len(unit) :]  # noqa: PLW2901
+                bare = ""
+        if out and bare == VALUE and last.rstrip(",;") == VALUE:
+            out[-1] = word
+        elif bare:
+            out.append(word)
+        if word.startswith("(") and out[-1].startswith(_ASIDE) and out[-2:-1] == [VALUE]:
+            out[-2:] = [VALUE + out[-1][len(_ASIDE) :]]
+        if out[-1] in out[-LONGEST_ITEM - 1 : -1]:
+            _end_repeated(out)
+    for length in (1, 2, 3, 4):  # what HTTP calls a status comes after its number and says no more
+        if out[-length - 1 : -length] == [VALUE] and " ".join(out[-length:]).lower() in _REASONS:
+            del out[-length:]
+            break
+    return tuple(out)
+
+
+def _end_repeated(out: list[str]) -> None:
+    """Take the last item away if the item before is the same, values masked: `<*> <ok> <*> <ok>`."""
+    for length in range(1, min(LONGEST_ITEM, len(out) // 2) + 1):
+        item = out[-length:]
+        if out[-2 * length : -length] == item and any(VALUE in part for part in item):
+            del out[-length:]
+            return
+
+
+def is_plain(core: str) -> bool:
+    """Whether a literal is a word of a language rather than a name from code, a host or a path."""
+    if core.isalpha():
+        return not _CAMEL.search(core)
+    parts = core.replace("'", "").split("-")
+    return all(len(part) > 1 and part.isalpha() for part in parts) and not _CAMEL.search(core)
+
+
+def _sentence(words: Words, parts: list[_Word]) -> tuple[int, bool]:
+    """Where the message begins after its header (severity, component, what is in brackets), and if it is a sentence."""
+    opens, in_brackets, header = 0, False, True
+    plain = values = 0
+    for place, part in enumerate(parts):
+        inside = in_brackets or part.bracketed
+        in_brackets = inside and "]" not in words[place]
+        if not part.literal:
+            values += part.masked and not header
+            header = header and (part.masked or not part.core)  # a dash or an arrow ends it
+            continue
+        aside = inside or part.kept or part.key
+        if header:
+            separated = words[place][-1] == ":" or (opens > 0 and words[place + 1 : place + 2] in _DASHES)
+            if aside or separated:
+                opens = place + 1
+                continue
+            header = False
+        if not aside:
+            plain += part.plain
+            values += not part.plain
+    return opens, plain > 1 and plain + values >= SENTENCE
+
+
+def _is_annotation(words: Words, parts: list[_Word], place: int) -> bool:
+    """Whether a word only names the value after it: `port <*>`, or `, referer: <*>` at the end."""
+    if place + 1 == len(words) or parts[place + 1].literal or not parts[place + 1].masked:
+        return False
+    if parts[place].core in ATTRIBUTES:
+        return True
+    return words[place][-1] == ":" and place > 0 and words[place - 1][-1] == "," and place + 2 == len(words)
+
+
+def _lists_masked(words: Words) -> Words:
+    """The same with what is in brackets and between commas as one value: `[a, b, c]`."""
+    out: list[str] = []
+    opened: int | None = None
+    for word in words:
+        out.append(word)
+        if opened is None and word[0] in "[{" and word[-1] == "," and "=" not in word:
+            opened = len(out) - 1
+        elif opened is not None and word[-1] != ",":
+            end = max(word.find("]"), word.find("}"))
+            if end >= 0 and "=" not in word:
+                out[opened:] = [f"[{VALUE}]{word[end + 1 :]}"]
+            opened = None
+    return tuple(out)
