@@ -58,8 +58,8 @@ def kinds(dice: random.Random, names: Vocabulary) -> dict[str, Callable[[], str]
         return names.network.format(whole(0, 31), whole(0, 255), whole(1, 254))
 
     def path() -> str:
-        slash = "\\" if "\\" in (folder := one(names.folders)) else "/"
-        return f"{folder}{slash}{one(names.words)}{slash}{one(names.words)}{one(['', '.log', '.bin', '-7.tmp', '.xml'])}"
+        folder, ending = one(names.folders), one(["", ".log", ".bin", "-7.tmp", ".xml"])
+        return ("\\" if "\\" in folder else "/").join((folder, one(names.words), one(names.words) + ending))
 
     def size() -> str:
         return f"{dice.uniform(0.1, 900):.{whole(0, 2)}f} {one(['KB', 'MB', 'GB', 'bytes'])}"

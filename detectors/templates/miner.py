@@ -30,11 +30,12 @@ import numpy.typing as npt
 
 from detectors.templates.english import ATTRIBUTES, FUNCTION_WORDS, NAMED_THINGS, is_state
 from detectors.templates.shape import SEVERITIES, VALUE, Shapes, only_numbers_masked
-from detectors.templates.statement import MARKS, Statement, Words, is_plain, statement
+from detectors.templates.statement import MARKS, Statement, Words, is_plain, statement, without_asides
 
 ENOUGH: Final = 2.0  # evidence that a place holds a value
 PLAIN: Final = 0.5  # evidence of one plain word: four of them
 STATE: Final = 0.25  # of one plain word that names a state or an act: `started`, `idle`
+ATTRIBUTE: Final = 0.8  # of one plain word, whatever it is, after `status` and the like
 SHOUTED: Final = 0.75  # of one plain word in capitals within a sentence: three of them
 IN_CONTEXT: Final = 0.75  # of one plain word in a long line, all the rest of which stayed the same
 NAMED: Final = 1.0  # of one word with punctuation inside, after `user` and the like, or that was a value elsewhere
@@ -42,9 +43,12 @@ MASKED: Final = 1.5  # of a value that was masked already: it and one word
 BARE: Final = 2.0  # times the evidence wanted where the context is not full
 FULL: Final = 1.5  # words of the rest of a line, the context
 HALF: Final = 0.5  # of a word, what a name from code or a word of grammar counts as context
-COMPONENT: Final = 4.0  # words of context with which even a component's name may be a value
 LONG: Final = 8.0  # words of a long context
 LED: Final = 2.0  # words of context, so that `user` before the place counts
+ASIDE: Final = 4.0  # words of a line whose aside at the end may be left out
+MOST_AT_ONCE: Final = 3  # names that may vary at once
+ENOUGH_AT_ONCE: Final = 3  # lines that differ in the same names and nothing else
+MOST_MEMBERS: Final = 16  # lines that are compared for it
 SHARED: Final = 3  # words and keys that two records must share to be one with optional fields
 MOST_RECORDS: Final = 16  # sets of keys that are compared for the same words
 MOST_DATA: Final = 2  # words of a line that may be a message although each seems a value
@@ -91,8 +95,13 @@ class TemplateMiner:
         self._parent: list[int] = [0]
         self._places: dict[tuple[Words, Words], _Place] = {}
         self._records: dict[Words, list[tuple[frozenset[str], int]]] = {}
+        self._members: dict[Words, list[tuple[Words, int]]] = {}
+        self._patterns: dict[Words, list[tuple[tuple[str | None, ...], int]]] = {}
+        self._asides: dict[Words, int] = {}  # what has an aside, without it: the first template with one
         self._tails: dict[Words, _Tail] = {}
         self._names: set[str] = set()  # plain words that turned out to be values
+        self._holders: dict[str, list[Statement]] = {}  # plain words, and the statements in which they were seen
+        self._unsettled: list[Statement] = []  # statements with a word that was found to be a value since
         self.overflowed = 0
 
     def add_many(self, lines: Iterable[str]) -> npt.NDArray[np.int64]:
@@ -134,6 +143,9 @@ class TemplateMiner:
         if not seen.literals and len(words) <= MOST_DATA:  # not remembered: other lines of this shape may differ
             return self._match(statement(only_numbers_masked(line)))
         found = self._match(seen)
+        if self._unsettled:
+            self._settle()
+            found = self._root(found)
         if len(self._lines) >= MOST_LINES:
             self._lines.clear()
         if found != OVERFLOW:
@@ -157,10 +169,15 @@ class TemplateMiner:
                 if place is not None and place.opened is not None:
                     self._ids[literals] = place.opened
                     return self._root(place.opened)
+        pattern = self._pattern(seen)
+        opened = self._opened(pattern, literals)
+        if opened is not None:
+            self._ids[literals] = opened
+            return self._root(opened)
         if len(self._parent) > MOST_TEMPLATES:
             self.overflowed += 1
             return OVERFLOW
-        return self._add(seen, label)
+        return self._add(seen, label, pattern)
 
     def _widen(self, template: int, seen: Statement) -> None:
         """A known statement's line: what differs from the template's text is a value, and may be one elsewhere."""
@@ -175,7 +192,7 @@ class TemplateMiner:
             self._gaps[seen.literals] |= more
             self._note_gaps(seen, more, template)
 
-    def _add(self, seen: Statement, label: int) -> int:
+    def _add(self, seen: Statement, label: int, pattern: Words) -> int:
         """A new template; it may be what shows that several are one."""
         new = len(self._parent)
         self._parent.append(new)
@@ -186,7 +203,33 @@ class TemplateMiner:
             self._note_tail(seen.words, label, new)
         self._note_record(seen, new)
         self._note(seen, new)
+        self._note_pattern(seen, pattern, new)
+        self._note_asides(seen, new)
+        for word in seen.literals:
+            if word.isalpha() and word not in self._names and word not in FUNCTION_WORDS:
+                self._holders.setdefault(word, []).append(seen)
         return self._root(new)
+
+    def _settle(self) -> None:
+        """Look again at statements of which a word was found to be a value in another."""
+        while self._unsettled:
+            seen = self._unsettled.pop()
+            template, literals = self._root(self._ids[seen.literals]), seen.literals
+            for i in range(len(literals)):
+                around = literals[:i], literals[i + 1 :]
+                place = self._places.get(around) if _may_vary(seen, i) else None
+                if place is None:
+                    continue
+                if place.opened is not None:
+                    self._join(template, place.opened)
+                elif self._varies(place, *around, seen.header):
+                    self._open(place, _masked_at(seen, [i]))
+            pattern = self._pattern(seen)
+            opened = self._opened(pattern, literals)
+            if opened is not None:
+                self._join(template, opened)
+            else:
+                self._note_pattern(seen, pattern, template)
 
     def _note(self, seen: Statement, template: int) -> None:
         """Note each literal beside what else was seen in its place."""
@@ -206,9 +249,7 @@ class TemplateMiner:
                 place.masked = True
                 place.templates.add(self._ids[without])
             if self._varies(place, *around, seen.header):
-                words = list(seen.words)
-                words[seen.places[i]] = words[seen.places[i]].replace(word, VALUE)
-                self._open(place, statement(tuple(words)))
+                self._open(place, _masked_at(seen, [i]))
                 return  # the merged template was noted in its own right
         self._note_gaps(seen, seen.gaps, template)
 
@@ -233,8 +274,10 @@ class TemplateMiner:
     def _open(self, place: _Place, masked: Statement) -> None:
         """From now on, whatever word stands in this place is a value of the template `masked`."""
         place.opened = self._merge(place.templates, masked)
-        if len(self._names) < MOST_TEMPLATES:
-            self._names |= {word for word in place.words if not is_state(word)}
+        for word in place.words - self._names:
+            if not is_state(word) and len(self._names) < MOST_TEMPLATES:
+                self._names.add(word)
+                self._unsettled += self._holders.pop(word, [])
         place.words, place.templates = set(), set()
 
     def _varies(self, place: _Place, before: Words, after: Words, header: int) -> bool:
@@ -245,15 +288,17 @@ class TemplateMiner:
         in_header = len(before) < header
         rest = (*before[header:], *after) if not in_header else after[header - len(before) - 1 :]
         context = sum(_weight(word) for word in rest)
-        if context < (COMPONENT if in_header else HALF):
+        if context < HALF:
             return False
         sentence = sum(word.islower() for word in rest) > 1
         led = context >= LED and bool(before) and before[-1].lower() in NAMED_THINGS
         evidence = MASKED if place.masked else 0.0
         attribute = bool(before) and before[-1].lower() in ATTRIBUTES
         for word in seen:
-            if word in self._names or attribute or not is_plain(word):
+            if word in self._names or not (is_plain(word) or word.endswith(")")):
                 evidence += NAMED
+            elif attribute:
+                evidence += ATTRIBUTE
             elif is_state(word) or (word.istitle() and len(before) == header):  # a sentence begins with a capital
                 evidence += STATE
             elif led:
@@ -276,6 +321,58 @@ class TemplateMiner:
                 self._join(other, template)
         if len(records) < MOST_RECORDS:
             records.append((seen.keys, template))
+
+    def _note_asides(self, seen: Statement, template: int) -> None:
+        """Make one what differs in an aside at its end, if all the rest is long and no other aside was seen there."""
+        longer = self._asides.get(seen.literals)
+        if longer is not None:
+            self._join(template, longer)
+        for shorter in without_asides(seen):
+            if (
+                sum(map(_weight, shorter[seen.header :])) < ASIDE
+                or self._asides.setdefault(shorter, template) != template
+            ):
+                continue
+            if shorter in self._ids:
+                self._join(self._ids[shorter], template)
+
+    def _pattern(self, seen: Statement) -> Words:
+        """The literals with all names left out that could be values, for lines in which several vary at once."""
+        literals = seen.literals
+        return tuple(
+            word
+            if seen.fixed[i]
+            or (is_plain(word) and word not in self._names and not (i and literals[i - 1].lower() in NAMED_THINGS))
+            or is_state(word)
+            or word in FUNCTION_WORDS
+            else ""
+            for i, word in enumerate(literals)
+        )
+
+    def _opened(self, pattern: Words, literals: Words) -> int | None:
+        """The template of lines in which these names vary at once."""
+        for opened, template in self._patterns.get(pattern, ()):
+            if _fits(opened, literals):
+                return template
+        return None
+
+    def _note_pattern(self, seen: Statement, pattern: Words, template: int) -> None:
+        """Make one what differs in two or three names at once: of some hosts, each with some users."""
+        if pattern.count("") < 2 or sum(map(_weight, filter(None, pattern))) < FULL:
+            return
+        members = self._members.setdefault(pattern, [])
+        for other, _ in members:
+            places = [i for i, word in enumerate(seen.literals) if other[i] != word]
+            if not 1 < len(places) <= MOST_AT_ONCE:
+                continue
+            opened = tuple(None if i in places else word for i, word in enumerate(seen.literals))
+            ids = {member for literals, member in members if _fits(opened, literals)}
+            if len(ids) + 1 >= ENOUGH_AT_ONCE:
+                merged = self._merge(ids | {template}, _masked_at(seen, places))
+                self._patterns.setdefault(pattern, []).append((opened, merged))
+                return
+        if len(members) < MOST_MEMBERS:
+            members.append((seen.literals, template))
 
     def _note_tail(self, words: Words, label: int, template: int) -> None:
         tail = self._tails.setdefault(words[:label], _Tail())
@@ -314,6 +411,19 @@ class TemplateMiner:
 def _may_vary(seen: Statement, literal: int) -> bool:
     """Whether a literal may be a value: some other word is left of the line, and grammar does not forbid it."""
     return not seen.fixed[literal] and len(seen.literals) > 1 and seen.literals[literal] not in FUNCTION_WORDS
+
+
+def _masked_at(seen: Statement, literals: list[int]) -> Statement:
+    """The statement with some of its literals as values."""
+    words = list(seen.words)
+    for i in literals:
+        word = words[seen.places[i]]
+        words[seen.places[i]] = VALUE if VALUE in word else word.replace(seen.literals[i], VALUE)
+    return statement(tuple(words))
+
+
+def _fits(opened: tuple[str | None, ...], literals: Words) -> bool:
+    return all(word in (name, None) for word, name in zip(opened, literals, strict=True))
 
 
 def _weight(word: str) -> float:

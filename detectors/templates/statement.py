@@ -8,6 +8,7 @@ from code. In a short line these are all that tells its statement from others.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Final, NamedTuple
@@ -17,6 +18,7 @@ from detectors.templates.shape import METHODS, SEVERITIES, VALUE
 Words = tuple[str, ...]
 
 SENTENCE: Final = 3  # words, values among them, from which a line is a sentence
+MOST_ASIDES: Final = 2
 LONGEST_ITEM: Final = 4  # words of an item in a list
 UNITS: Final = frozenset(
     [
@@ -26,6 +28,7 @@ UNITS: Final = frozenset(
     ]
 )
 ATTRIBUTES: Final = frozenset({"port", "pid", "tid", "uid", "gid", "id", "line"})  # left out together with their number
+_LETTERS: Final = frozenset("TVDIWEF")  # how a severity is abbreviated
 _DASHES: Final = (("-",), ("|",))
 MOST_WORDS: Final = 50_000  # words whose kind is remembered
 MARKS: Final = "()[]{}<>'\"`,;:.!?*"
@@ -33,7 +36,7 @@ _ASIDE: Final = f"({VALUE})"
 _UNIT: Final = re.compile(r"(?:[^\W\d_]+|%)(?=$|[\])}\[(.:/])")
 _DOTTED: Final = re.compile(r"[^\W\d][\w$-]*+(?:\.[\w$-]++)+")
 _CAMEL: Final = re.compile(r"[a-z][A-Z]")
-_REASONS: Final = frozenset(status.phrase.lower() for status in HTTPStatus)
+_REASONS: Final = frozenset(status.phrase for status in HTTPStatus)
 
 
 class Statement(NamedTuple):
@@ -108,7 +111,8 @@ def statement(words: Words) -> Statement:
             continue
         if part.key:
             keys.add(part.core)
-        fixed.append(part.kept or (component and words[place][-1] == ":" and not part.dotted))
+        labels = component and words[place][-1] == ":" and part.plain
+        fixed.append(part.kept or labels or (component and len(part.core) == 1))
         header += component
         literals.append(part.core)
         places.append(place)
@@ -143,7 +147,7 @@ def collapsed(words: Words) -> Words:
         if out[-1] in out[-LONGEST_ITEM - 1 : -1]:
             _end_repeated(out)
     for length in (1, 2, 3, 4):  # what HTTP calls a status comes after its number and says no more
-        if out[-length - 1 : -length] == [VALUE] and " ".join(out[-length:]).lower() in _REASONS:
+        if out[-length - 1 : -length] == [VALUE] and " ".join(out[-length:]) in _REASONS:
             del out[-length:]
             break
     return tuple(out)
@@ -156,6 +160,17 @@ def _end_repeated(out: list[str]) -> None:
         if out[-2 * length : -length] == item and any(VALUE in part for part in item):
             del out[-length:]
             return
+
+
+def without_asides(seen: Statement) -> list[Words]:
+    """The literals without what punctuation sets apart at the end: `(core dumped)`, `, a restart is required`."""
+    shorter = []
+    for place in range(len(seen.words) - 1, 0, -1):
+        if seen.words[place][0] == "(" or seen.words[place - 1][-1] in ",.;":
+            kept = seen.literals[: bisect_left(seen.places, place)]
+            if seen.header < len(kept) < len(seen.literals) and kept not in shorter:
+                shorter.append(kept)
+    return shorter[:MOST_ASIDES]
 
 
 def is_plain(core: str) -> bool:
@@ -178,14 +193,15 @@ def _sentence(words: Words, parts: list[_Word]) -> tuple[int, bool]:
             header = header and (part.masked or not part.core)  # a dash or an arrow ends it
             continue
         aside = inside or part.kept or part.key
+        label = words[place][-1] == ":"
         if header:
-            separated = words[place][-1] == ":" or (opens > 0 and words[place + 1 : place + 2] in _DASHES)
-            if aside or separated:
+            separated = label or (opens > 0 and words[place + 1 : place + 2] in _DASHES)
+            if aside or separated or part.core in _LETTERS:
                 opens = place + 1
                 continue
             header = False
         if not aside:
-            plain += part.plain
+            plain += part.plain and not label
             values += not part.plain
     return opens, plain > 1 and plain + values >= SENTENCE
 
