@@ -1,4 +1,4 @@
-"""The template miner beside drain3 on the labelled corpus of real programs, each with one setting for all of them."""
+"""The template miner beside drain3 on labelled logs of real and of written programs, with one setting for all."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Final
 
+from bench.log_programs import write
 from detectors.templates.miner import TemplateMiner
 
 Row = dict[str, str | float | None]
@@ -18,18 +20,34 @@ CORPUS: Final = Path(__file__).parents[1] / "tests" / "detectors" / "templates" 
 
 
 def rows() -> list[Row]:
-    """A row for each program; empty where the corpus is not installed."""
-    return [_compared(path) for path in sorted(CORPUS.glob("*.tsv.gz"))]
+    """A row for each program, and the mean of each set; the real ones only where the corpus is installed."""
+    sets = {"real programs": {path.name.split(".")[0]: _read(path) for path in sorted(CORPUS.glob("*.tsv.gz"))}}
+    sets |= {
+        f"written, {half}": {name: write.lines_of(half, name) for name in write.programs(half)} for half in write.HALVES
+    }
+    table: list[Row] = []
+    for name, programs in sets.items():
+        compared = [_compared(program, *logs) for program, logs in programs.items()]
+        table += compared
+        keys = ("accuracy", "drain3 accuracy")
+        means = {
+            key: fmean(float(row[key] or 0) for row in compared) for key in keys if compared and key in compared[0]
+        }
+        table.append({"program": f"mean of {len(compared)} {name}", **means})
+    return table
 
 
-def _compared(path: Path) -> Row:
+def _read(path: Path) -> tuple[list[str], list[str]]:
     pairs = [row.split("\t", 1) for row in gzip.decompress(path.read_bytes()).decode().split("\n")]
-    truth, lines = [name for name, _ in pairs], [line for _, line in pairs]
+    return [line for _, line in pairs], [name for name, _ in pairs]
+
+
+def _compared(program: str, lines: list[str], truth: list[str]) -> Row:
     miner, started = TemplateMiner(), time.process_time()
     ids = miner.canonical(miner.add_many(lines)).tolist()
     seconds = time.process_time() - started
     row: Row = {
-        "program": path.name.split(".")[0],
+        "program": program,
         "lines": len(lines),
         "accuracy": grouping_accuracy(ids, truth),
         "lines a CPU second": round(len(lines) / seconds),

@@ -26,11 +26,11 @@ class Vocabulary:
 DEVELOPMENT: Final = Vocabulary(
     users=("ana", "bruno", "carla", "root", "deploy", "www-data", "ops.night", "Eve", "mallory7"),
     words=("billing", "search", "mail", "photos", "catalog", "ledger", "stock", "ads", "profile", "cart", "geo"),
-    hosts=("node7", "db-1.corp.example", "edge3.eu.example.net", "cache.local", "www.shop.example", "nfs02", "build-9"),
+    hosts=("node7", "db-1.corp.example", "edge3.example.net", "cache.local", "www.shop.example", "nfs02", "atlas"),
     folders=("/var/lib/app", "/opt/data", "/srv/www", "/tmp", "/home/ana", "C:\\Work\\data", "/usr/share/x"),
     packages=("com.acme.billing", "org.shop.cart.store", "net.lake.io", "com.acme.photos.sync", "example.core"),
     methods=("loadProfile", "evictLoop", "renderFrame", "openSession", "flushAll", "readChunk", "mergeTree"),
-    devices=("eth0", "sda1", "nvme0n1", "wlan0", "ttyS1", "cpu3", "en1"),
+    devices=("eth0", "sda1", "nvme0n1", "wlan0", "ttyS1", "cpu3", "en1", "lo", "sdb"),
     network="10.{}.{}.{}",
     hours="{:02}:{:02}:{:02}",
 )

@@ -28,23 +28,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from detectors.templates.english import ATTRIBUTES, FUNCTION_WORDS, NAMED_THINGS, is_state
-from detectors.templates.shape import SEVERITIES, VALUE, Shapes, only_numbers_masked
-from detectors.templates.statement import MARKS, Statement, Words, is_plain, statement, without_asides
+from detectors.templates.english import FUNCTION_WORDS, NAMED_THINGS, is_state
+from detectors.templates.evidence import FULL, Around, varies, weight
+from detectors.templates.shape import VALUE, Shapes, only_numbers_masked
+from detectors.templates.statement import MARKS, Statement, Words, is_plain, statement, text_after, without_asides
 
-ENOUGH: Final = 2.0  # evidence that a place holds a value
-PLAIN: Final = 0.5  # evidence of one plain word: four of them
-STATE: Final = 0.25  # of one plain word that names a state or an act: `started`, `idle`
-ATTRIBUTE: Final = 0.8  # of one plain word, whatever it is, after `status` and the like
-SHOUTED: Final = 0.75  # of one plain word in capitals within a sentence: three of them
-IN_CONTEXT: Final = 0.75  # of one plain word in a long line, all the rest of which stayed the same
-NAMED: Final = 1.0  # of one word with punctuation inside, after `user` and the like, or that was a value elsewhere
-MASKED: Final = 1.5  # of a value that was masked already: it and one word
-BARE: Final = 2.0  # times the evidence wanted where the context is not full
-FULL: Final = 1.5  # words of the rest of a line, the context
-HALF: Final = 0.5  # of a word, what a name from code or a word of grammar counts as context
-LONG: Final = 8.0  # words of a long context
-LED: Final = 2.0  # words of context, so that `user` before the place counts
 ASIDE: Final = 4.0  # words of a line whose aside at the end may be left out
 MOST_AT_ONCE: Final = 3  # names that may vary at once
 ENOUGH_AT_ONCE: Final = 3  # lines that differ in the same names and nothing else
@@ -67,6 +55,10 @@ class _Place:
     templates: set[int] = field(default_factory=set)
     masked: bool = False  # whether a masked value was seen there, too
     opened: int | None = None
+
+    def varies(self, names: set[str], around: Around) -> bool:
+        """Whether the words are values."""
+        return varies(self.words, self.masked, names, around)
 
 
 @dataclass(slots=True)
@@ -158,7 +150,7 @@ class TemplateMiner:
         if known is not None:
             self._widen(self._root(known), seen)
             return self._root(known)
-        label = _text_after(seen.words)
+        label = text_after(seen.words)
         if label:
             tail = self._tails.get(seen.words[:label])
             if tail is not None and tail.opened is not None:
@@ -222,7 +214,9 @@ class TemplateMiner:
                     continue
                 if place.opened is not None:
                     self._join(template, place.opened)
-                elif self._varies(place, *around, seen.header):
+                    continue
+                self._note_masked(place, seen, i)
+                if place.varies(self._names, Around(*around, seen.header)):
                     self._open(place, _masked_at(seen, [i]))
             pattern = self._pattern(seen)
             opened = self._opened(pattern, literals)
@@ -244,14 +238,19 @@ class TemplateMiner:
                 return
             place.words.add(word)
             place.templates.add(template)
-            without = around[0] + around[1]
-            if i in self._gaps.get(without, ()) and not seen.gaps & {i, i + 1}:  # the value is where the word is
-                place.masked = True
-                place.templates.add(self._ids[without])
-            if self._varies(place, *around, seen.header):
+            self._note_masked(place, seen, i)
+            if place.varies(self._names, Around(*around, seen.header)):
                 self._open(place, _masked_at(seen, [i]))
                 return  # the merged template was noted in its own right
         self._note_gaps(seen, seen.gaps, template)
+
+    def _note_masked(self, place: _Place, seen: Statement, i: int) -> None:
+        """Note whether other lines, otherwise the same, have a masked value where this one has a word."""
+        without = seen.literals[:i] + seen.literals[i + 1 :]
+        beside = seen.gaps & {i, i + 1}  # the other's value may be what stands beside this word
+        if i in self._gaps.get(without, ()) and (not beside or i < seen.header or seen.literals[i] in self._names):
+            place.masked = True
+            place.templates.add(self._ids[without])
 
     def _note_gaps(self, seen: Statement, gaps: frozenset[int], template: int) -> None:
         """Note that values were masked where other lines, otherwise the same, have a word."""
@@ -264,11 +263,13 @@ class TemplateMiner:
                 self._join(template, place.opened)
                 continue
             beside = {gap, gap + 1}
-            if any(self._gaps.get((*around[0], word, *around[1]), beside) & beside for word in place.words):
+            if gap > seen.header and any(
+                self._gaps.get((*around[0], word, *around[1]), beside) & beside for word in place.words
+            ):
                 continue
             place.masked = True
             place.templates.add(template)
-            if self._varies(place, *around, seen.header):
+            if place.varies(self._names, Around(*around, seen.header)):
                 self._open(place, seen)
 
     def _open(self, place: _Place, masked: Statement) -> None:
@@ -279,35 +280,6 @@ class TemplateMiner:
                 self._names.add(word)
                 self._unsettled += self._holders.pop(word, [])
         place.words, place.templates = set(), set()
-
-    def _varies(self, place: _Place, before: Words, after: Words, header: int) -> bool:
-        """Whether the words seen at one place are values of one template rather than words of several."""
-        seen = place.words
-        if len(seen) + place.masked < 2:
-            return False
-        in_header = len(before) < header
-        rest = (*before[header:], *after) if not in_header else after[header - len(before) - 1 :]
-        context = sum(_weight(word) for word in rest)
-        if context < HALF:
-            return False
-        sentence = sum(word.islower() for word in rest) > 1
-        led = context >= LED and bool(before) and before[-1].lower() in NAMED_THINGS
-        evidence = MASKED if place.masked else 0.0
-        attribute = bool(before) and before[-1].lower() in ATTRIBUTES
-        for word in seen:
-            if word in self._names or not (is_plain(word) or word.endswith(")")):
-                evidence += NAMED
-            elif attribute:
-                evidence += ATTRIBUTE
-            elif is_state(word) or (word.istitle() and len(before) == header):  # a sentence begins with a capital
-                evidence += STATE
-            elif led:
-                evidence += NAMED
-            elif word.isupper():
-                evidence += SHOUTED if sentence else STATE
-            else:
-                evidence += IN_CONTEXT if context >= LONG else PLAIN
-        return evidence >= (ENOUGH if context >= FULL else ENOUGH * BARE)
 
     def _note_record(self, seen: Statement, template: int) -> None:
         """Make one what differs in optional keys only."""
@@ -328,10 +300,7 @@ class TemplateMiner:
         if longer is not None:
             self._join(template, longer)
         for shorter in without_asides(seen):
-            if (
-                sum(map(_weight, shorter[seen.header :])) < ASIDE
-                or self._asides.setdefault(shorter, template) != template
-            ):
+            if weight(shorter[seen.header :]) < ASIDE or self._asides.setdefault(shorter, template) != template:
                 continue
             if shorter in self._ids:
                 self._join(self._ids[shorter], template)
@@ -358,7 +327,7 @@ class TemplateMiner:
 
     def _note_pattern(self, seen: Statement, pattern: Words, template: int) -> None:
         """Make one what differs in two or three names at once: of some hosts, each with some users."""
-        if pattern.count("") < 2 or sum(map(_weight, filter(None, pattern))) < FULL:
+        if pattern.count("") < 2 or weight([word for word in pattern if word]) < FULL:
             return
         members = self._members.setdefault(pattern, [])
         for other, _ in members:
@@ -424,28 +393,3 @@ def _masked_at(seen: Statement, literals: list[int]) -> Statement:
 
 def _fits(opened: tuple[str | None, ...], literals: Words) -> bool:
     return all(word in (name, None) for word, name in zip(opened, literals, strict=True))
-
-
-def _weight(word: str) -> float:
-    """How much a literal counts as context of another."""
-    if word[-1] in "=:)":
-        return 0.0
-    return 1.0 if is_plain(word) and word.lower() not in FUNCTION_WORDS else HALF
-
-
-def _is_label(word: str) -> bool:
-    return word[-1] == ":" and word[:-1].replace("-", "").replace("_", "").isalpha()
-
-
-def _text_after(words: Words) -> int:
-    """Where the text after a label begins that does not open a message; 0 if there is none.
-
-    That is a second label (`LOG: statement:`), or a first one in capitals that is no severity (`STATEMENT:`).
-    """
-    labels = 0
-    for i, word in enumerate(words[:-1]):
-        if _is_label(word):
-            labels += 1
-            if labels > 1 or (word.isupper() and word[:-1].lower() not in SEVERITIES):
-                return i + 1
-    return 0

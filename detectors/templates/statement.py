@@ -18,6 +18,7 @@ from detectors.templates.shape import METHODS, SEVERITIES, VALUE
 Words = tuple[str, ...]
 
 SENTENCE: Final = 3  # words, values among them, from which a line is a sentence
+MOST_HEADER: Final = 5  # words of a header before its tag
 MOST_ASIDES: Final = 2
 LONGEST_ITEM: Final = 4  # words of an item in a list
 UNITS: Final = frozenset(
@@ -28,6 +29,8 @@ UNITS: Final = frozenset(
     ]
 )
 ATTRIBUTES: Final = frozenset({"port", "pid", "tid", "uid", "gid", "id", "line"})  # left out together with their number
+_ANSWERS: Final = frozenset({"yes", "no", "on", "off"})
+_TAG: Final = f"[{VALUE}]:"  # `sshd[17]:`
 _LETTERS: Final = frozenset("TVDIWEF")  # how a severity is abbreviated
 _DASHES: Final = (("-",), ("|",))
 MOST_WORDS: Final = 50_000  # words whose kind is remembered
@@ -111,11 +114,14 @@ def statement(words: Words) -> Statement:
             continue
         if part.key:
             keys.add(part.core)
-        labels = component and words[place][-1] == ":" and part.plain
-        fixed.append(part.kept or labels or (component and len(part.core) == 1))
+        fixed.append(part.kept or (component and len(part.core) == 1))
         header += component
         literals.append(part.core)
         places.append(place)
+    if len(literals) - header == 1 and len(literals) in gaps:  # `starting <*>` is not `<*>: starting`
+        literals.append(VALUE)
+        places.append(max(place for place, part in enumerate(parts) if part.masked and not part.literal))
+        fixed.append(False)
     return Statement(tuple(literals), tuple(places), tuple(fixed), frozenset(gaps), frozenset(keys), header, words)
 
 
@@ -129,9 +135,9 @@ def collapsed(words: Words) -> Words:
         words = _lists_masked(words)
     out: list[str] = []
     for i, word in enumerate(words):
+        if _is_value_here(words, i):
+            word = VALUE  # noqa: PLW2901
         bare = word.rstrip(",;")
-        if word in METHODS and words[i + 1 : i + 2] and words[i + 1].rstrip(",;") == VALUE:
-            word = bare = VALUE  # noqa: PLW2901 - a method and its path are one request
         last = out[-1] if out else ""
         if last.endswith(VALUE) and bare != VALUE:
             unit = (_UNIT.match(bare) or [""])[0]
@@ -151,6 +157,14 @@ def collapsed(words: Words) -> Words:
             del out[-length:]
             break
     return tuple(out)
+
+
+def _is_value_here(words: Words, i: int) -> bool:
+    """Whether a word is a value by its neighbour: a method and its path are one request, `ready: no` is an answer."""
+    if words[i] in METHODS:
+        return words[i + 1 : i + 2] in ((VALUE,), (f"{VALUE},",), (f"{VALUE};",))
+    answer = i > 0 and words[i - 1][-1] in ":=" and words[i].strip(MARKS).lower() in _ANSWERS
+    return answer and (i + 1 == len(words) or words[i][-1] in ",;)].")
 
 
 def _end_repeated(out: list[str]) -> None:
@@ -183,7 +197,8 @@ def is_plain(core: str) -> bool:
 
 def _sentence(words: Words, parts: list[_Word]) -> tuple[int, bool]:
     """Where the message begins after its header (severity, component, what is in brackets), and if it is a sentence."""
-    opens, in_brackets, header = 0, False, True
+    tags = [place + 1 for place, word in enumerate(words[:MOST_HEADER]) if word.endswith(_TAG)]
+    opens, in_brackets, header = max(tags, default=0), False, True
     plain = values = 0
     for place, part in enumerate(parts):
         inside = in_brackets or part.bracketed
@@ -197,7 +212,9 @@ def _sentence(words: Words, parts: list[_Word]) -> tuple[int, bool]:
         if header:
             separated = label or (opens > 0 and words[place + 1 : place + 2] in _DASHES)
             if aside or separated or part.core in _LETTERS:
-                opens = place + 1
+                opens = max(opens, place + 1)
+                continue
+            if part.dotted or place < opens:  # a host before what is in the header for certain
                 continue
             header = False
         if not aside:
@@ -229,3 +246,21 @@ def _lists_masked(words: Words) -> Words:
                 out[opened:] = [f"[{VALUE}]{word[end + 1 :]}"]
             opened = None
     return tuple(out)
+
+
+def _is_label(word: str) -> bool:
+    return word[-1] == ":" and word[:-1].replace("-", "").replace("_", "").isalpha()
+
+
+def text_after(words: Words) -> int:
+    """Where the text after a label begins that does not open a message; 0 if there is none.
+
+    That is a second label (`LOG: statement:`), or a first one in capitals that is no severity (`STATEMENT:`).
+    """
+    labels = 0
+    for i, word in enumerate(words[:-1]):
+        if _is_label(word):
+            labels += 1
+            if labels > 1 or (word.isupper() and word[:-1].lower() not in SEVERITIES):
+                return i + 1
+    return 0

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from bench.log_programs import write
 from detectors.templates.miner import TemplateMiner
 
 CORPUS = Path(__file__).parent / "corpus"
+REPORTED = 0.90  # mean grouping accuracy on the reporting half, as docs/benchmarks.md has it
 # git is the honest miss: a traced command line is one message whose arguments vary in length, with no mark of its own.
 LEAST = {"git": 0.75}
 
@@ -43,6 +45,107 @@ def test_it_groups_the_lines_of_a_real_program(program: str) -> None:
     miner = TemplateMiner()
     found = miner.canonical(miner.add_many(lines)).tolist()
     assert grouping_accuracy(found, truth) >= LEAST.get(program, 0.90)
+
+
+@pytest.mark.parametrize("program", write.programs("development"))
+def test_it_groups_the_lines_of_programs_of_other_kinds(program: str) -> None:
+    """The half of the written programs that the miner was developed on."""
+    lines, truth = write.lines_of("development", program)
+    miner = TemplateMiner()
+    assert grouping_accuracy(miner.canonical(miner.add_many(lines)).tolist(), truth) >= 0.85
+
+
+def test_it_groups_the_lines_of_programs_it_was_not_developed_on() -> None:
+    """The other half, drawn by lot beforehand: the mean alone, so that no single failure is looked at and repaired."""
+    scores = []
+    for program in write.programs("reporting"):
+        lines, truth = write.lines_of("reporting", program)
+        miner = TemplateMiner()
+        scores.append(grouping_accuracy(miner.canonical(miner.add_many(lines)).tolist(), truth))
+    assert sum(scores) / len(scores) >= REPORTED - 0.03
+
+
+def test_written_logs_repeat_and_know_their_truth() -> None:
+    """The same seed gives the same lines; another seed gives others of the same statements."""
+    lines, truth = write.lines_of("development", "sshd")
+    assert (lines, truth) == write.lines_of("development", "sshd")
+    others, names = write.lines_of("development", "sshd", seed=2)
+    assert lines != others
+    assert set(names) == set(truth)
+    assert len(lines) == len(truth) == write.LINES
+
+
+KINDS = {  # lines; of which templates they are
+    "records of one key": (["stepsTotal=4021", "stepsTotal=4022", "caloriesToday=118.2", "weight=71"], "AABC"),
+    "a name and a number": (["onPause 17", "onPause 18", "onResume 3", "onStop 9", "onStart 1", "onKill 4"], "AABCDE"),
+    "one word": (["normal", "degraded", "standby", "halted", "idle", "busy"], "ABCDEF"),
+    "names from code": (["CacheStore::evict", "Render::frame", "Db::open", "Db::close", "Net::up"], "ABCDE"),
+    "keys without spaces": (["up=true,mode=idle,at=9", "up=no,mode=busy,at=7", "up=no,state=busy,at=7"], "AAB"),
+    "calls": (["setLights(on)", "setLights(off)", "setFan(9)", "init()", "stop()"], "AABCD"),
+    "commands": (["boot (command 1904)", "wait (command 1911)", "boot (command 7)"], "ABA"),
+    "quoted requests": (
+        [
+            '10.0.0.7 "GET /v2/a/b" status: 200 len: 31',
+            '10.0.0.7 "DELETE /v2/a" status: 204 len: 0',
+            '::1 "GET /" status: 1 len: 2',
+        ],
+        "ABA",
+    ),
+    "states of a thing": (["[vm: 5f2c-9] Started (Lifecycle)", "[vm: 11ee-0] Stopped (Lifecycle)"], "AB"),
+    "a size that may follow": (
+        [
+            "h.example:443 close, 812 bytes sent, 40 bytes (3.92 KB) received",
+            "g.example:80 close, 8 bytes (7 GB) sent, 1 byte received",
+        ],
+        "AA",
+    ),
+    "users": (["session opened for user ana by (uid=0)", "session opened for user cron by (uid=0)"], "AA"),
+    "a key that may follow": (
+        ["auth failure; uid=0 tty=ssh rhost=10.1.2.3", "auth failure; uid=0 tty=ssh rhost=10.1.2.4 user=root"],
+        "AA",
+    ),
+    "names before a colon": (
+        ["svc.mail.sync: asked to run the job; too early", "svc.photos.index: asked to run the job; too early"],
+        "AA",
+    ),
+    "an aside": (
+        ["task 7 of the nightly batch was skipped", "task 9 of the nightly batch was skipped (see above)"],
+        "AA",
+    ),
+    "lists": (
+        ["deleting blk_1 blk_2 blk_3 now", "deleting blk_7 now", "peers [a.x, b.x, c.x] joined", "peers [d.x] joined"],
+        "AABB",
+    ),
+    "dots before a number": (["check enable......0", "check enable......1", "parity enable......0"], "AAB"),
+    "two names at once": ([f"copy from {a}.example to {b}.example was denied" for a in "uvw" for b in "xyz"], "A" * 9),
+    "other alphabets": (
+        ["касса 3: смена открыта", "касса 4: смена открыта", "касса 4: смена закрыта", "注文 7 を受け付けました"],
+        "AABC",
+    ),
+    "answers": (["sync enabled: yes", "sync enabled: no", "sync paused: no"], "AAB"),
+    "negative numbers and units": (["rssi -71 dBm after 20 ms", "rssi 3 dBm after 1s"], "AA"),
+    "values before and after": (["starting a1.unit", "b2.unit: starting", "starting c3.unit"], "ABA"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_short_lines_keep_what_tells_them_apart(kind: str) -> None:
+    """A key is never a value, no template is all value, and optional parts make no second template."""
+    lines, expected = KINDS[kind]
+    miner = TemplateMiner()
+    ids = miner.canonical(miner.add_many(lines)).tolist()
+    first = dict(zip(reversed(ids), reversed(expected), strict=True))
+    assert "".join(first[template] for template in ids) == expected
+    assert len(set(ids)) == len(set(expected))
+
+
+def test_no_template_is_all_value_unless_its_lines_hold_no_letter() -> None:
+    """Thousands of lines of one or two words never become one template."""
+    miner = TemplateMiner()
+    words = [f"{a}{b}{c}" for a in "bdfgk" for b in "aeiou" for c in ("lor", "nik", "sta", "mun")]
+    miner.add_many([f"{word} {i}" for i, word in enumerate(words)] + words + [f"{word}=1" for word in words] + ["17 4"])
+    assert [text for text in miner.templates().values() if not any(map(str.isalpha, text))] == ["<*>"]
+    assert len(miner.templates()) == 3 * len(words) + 1
 
 
 def test_ids_given_early_lead_to_the_template_found_later() -> None:
