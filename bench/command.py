@@ -27,6 +27,16 @@ def ingest(
     import_module("bench.ingest").run(seconds=seconds, rate=rate, as_json=as_json)
 
 
+@app.command(epilog="Example: watchkeeper bench rest --rate 600 --json")
+def rest(
+    seconds: Annotated[float, typer.Option(help="How long to measure, after a warm-up.", min=10)] = 120,
+    rate: Annotated[int, typer.Option(help="Spans a second; logs and metrics come with them.", min=24)] = 600,
+    as_json: AsJson = False,
+) -> None:
+    """CPU, memory and statements of every role together while nothing is wrong."""
+    import_module("bench.rest").run(rate=rate, seconds=seconds, as_json=as_json)
+
+
 @app.command(epilog="Example: watchkeeper bench detect --json")
 def detect(
     data: Data = None,

@@ -22,31 +22,32 @@ _START, _END = b"\x39" + b"\xa4" * 8, b"\x41" + b"\xa5" * 8
 
 
 class SpanLoad:
-    """Makes requests of `SPANS` spans; not for sharing between threads."""
+    """Makes requests of `size` spans (an even number); not for sharing between threads."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, size: int = SPANS) -> None:
         self._random = np.random.default_rng(seed)
-        self._templates = [_Template(service) for service in range(SERVICES)]
+        self._size = size
+        self._templates = [_Template(service, size) for service in range(SERVICES)]
         self._next = 0
-        self._traces = self._random.integers(0, 256, (SPANS // 2, 16), dtype=np.uint8)
-        self._clients = self._random.integers(0, 256, (SPANS // 2, 8), dtype=np.uint8)
+        self._traces = self._random.integers(0, 256, (size // 2, 16), dtype=np.uint8)
+        self._clients = self._random.integers(0, 256, (size // 2, 8), dtype=np.uint8)
 
     def request(self) -> bytes:
         """The next request; its spans have ended just now."""
         template = self._templates[self._next % SERVICES]
         self._next += 1
-        spans = self._random.integers(0, 256, (SPANS, 8), dtype=np.uint8)
-        traces = self._random.integers(0, 256, (SPANS, 16), dtype=np.uint8)
+        spans = self._random.integers(0, 256, (self._size, 8), dtype=np.uint8)
+        traces = self._random.integers(0, 256, (self._size, 16), dtype=np.uint8)
         traces[0::2] = self._traces
-        durations = self._random.integers(1_000_000, 40_000_000, SPANS, dtype=np.uint64)
+        durations = self._random.integers(1_000_000, 40_000_000, self._size, dtype=np.uint64)
         body = template.fill(traces, spans, self._clients, durations)
         self._traces, self._clients = traces[1::2], spans[1::2]
         return body
 
 
 class _Template:
-    def __init__(self, service: int) -> None:
-        body = _request(service).SerializeToString()
+    def __init__(self, service: int, size: int) -> None:
+        body = _request(service, size).SerializeToString()
         self.bytes = np.frombuffer(body, dtype=np.uint8).copy()
         self._trace = _places(body, _TRACE, 2, 16)
         self._span = _places(body, _SPAN, 2, 8)
@@ -55,13 +56,13 @@ class _Template:
         self._end = _places(body, _END, 1, 8)
 
     def fill(self, traces: Any, spans: Any, parents: Any, durations: Any) -> bytes:
-        """`traces` (SPANS, 16), `spans` (SPANS, 8), `parents` (SPANS / 2, 8), `durations` (SPANS,) in ns."""
+        """`traces` (size, 16), `spans` (size, 8), `parents` (size / 2, 8), `durations` (size,) in ns."""
         now = np.uint64(time.time_ns())
         self.bytes[self._trace] = traces
         self.bytes[self._span] = spans
         self.bytes[self._parent] = parents
         self.bytes[self._start] = (now - durations).view(np.uint8).reshape(-1, 8)
-        self.bytes[self._end] = np.full(SPANS, now).view(np.uint8).reshape(-1, 8)
+        self.bytes[self._end] = np.full(len(durations), now).view(np.uint8).reshape(-1, 8)
         return self.bytes.tobytes()
 
 
@@ -74,7 +75,7 @@ def _places(body: bytes, marker: bytes, skip: int, size: int) -> Any:
     return np.array(found)[:, None] + np.arange(size)
 
 
-def _request(service: int) -> Any:
+def _request(service: int, size: int) -> Any:
     request = ExportTraceServiceRequest()
     resource = request.resource_spans.add()
     for key, text in (
@@ -87,7 +88,7 @@ def _request(service: int) -> Any:
         resource.resource.attributes.add(key=key).value.string_value = text
     scope = resource.scope_spans.add()
     scope.scope.name = "opentelemetry.instrumentation.httpx"
-    for index in range(SPANS):
+    for index in range(size):
         is_client = index % 2
         path = f"/api/v1/things/{index // 2 % OPERATIONS}"
         span = scope.spans.add(

@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 
 from collectors.ingest_log.loader import Loader
-from collectors.ingest_log.segments import IngestLog
+from collectors.ingest_log.segments import LOAD_EVERY_S, IngestLog
 from collectors.receivers.http import HttpPort
 from collectors.receivers.otlp import Intake, is_valid
 from collectors.receivers.otlp_limits import Limits
@@ -60,7 +60,7 @@ class Ingest:
             config.ingest_log_dir,
             segment_bytes=config.ingest.segment_mib << 20,
             max_backlog_bytes=config.ingest.max_backlog_mib << 20,
-            open_scale=config.ingest.segment_seconds,
+            load_scale=config.ingest.segment_seconds / LOAD_EVERY_S["traces"],
             is_valid=is_valid,
         )
         self._state = StateSinks(config)
@@ -68,12 +68,11 @@ class Ingest:
         self.http = HttpPort(config, lambda: self._log.problem, hooks.noted)
         self._sources = RunningSources(sources(), config, problems, self._context_of, self._stopping)
         if config.store.url is None:
-            self._writer, schema = ("loader", config.secret("store-loader")), []
+            user, password, schema = "loader", config.secret("store-loader"), list[str]()
         else:
-            self._writer = (config.store.user, config.store_password())
+            user, password = config.store.user, config.store_password()
             schema = statements(config.store.database, config.store.retention_days)
-        user, password = self._writer
-        store = Statements(url=config.store_url, user=user, password=password)
+        self._store = store = Statements(url=config.store_url, user=user, password=password)
         self._loader = Loader(
             self._log,
             store,
@@ -133,15 +132,11 @@ class Ingest:
         )
 
     def _refresh_edges(self) -> None:
-        refresh: EdgeRefresh | None = None
-        user, password = self._writer
+        refresh = EdgeRefresh(self._store, self._config.store.database)
         while not self._stopping.wait(EDGES_EVERY_S):
             self._hooks.beat(EDGES)
             try:
-                refresh = refresh or EdgeRefresh.connect(
-                    url=self._config.store_url, database=self._config.store.database, user=user, password=password
-                )
                 refresh.run(self._log.complete_until("traces", time.time()))
             except StoreError as error:
-                refresh = None
+                refresh = EdgeRefresh(self._store, self._config.store.database)
                 self._logger.warning("edges.failed", error=error.message)

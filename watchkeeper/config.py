@@ -132,7 +132,7 @@ class IngestConfig(Section):
     allowed_hosts: tuple[Host, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     max_backlog_mib: Annotated[int, Field(ge=16, le=1 << 30)] = 1024
-    segment_seconds: Annotated[Seconds, Field(le=3600)] = 1.0
+    segment_seconds: Annotated[Seconds, Field(le=3600)] = 2.5
     segment_mib: Annotated[Mebibytes, Field(le=1024)] = 24
     alerts_per_request: Annotated[int, Field(ge=1, le=1_000_000)] = 50_000
     alerts_expire_hours: Annotated[float, Field(gt=0, le=8760)] = 36

@@ -43,6 +43,7 @@ LAG = Gauge("watchkeeper_loader_lag_seconds", "Age of the oldest segment that wa
 
 LOOP: Final = "loader"
 QUARANTINE_EVERY_S: Final = 5.0  # how often the quarantine's folder is looked at
+WAIT_S: Final = 1.0  # for a segment; what somebody puts back by hand is noticed as late as that
 STORE: Final = "the telemetry store"
 # A request without anything in it: whatever refuses this refuses everything.
 PROBE: Final = framed([b"\x0a\x00"])
@@ -125,7 +126,7 @@ class Loader:
         if not waiting:
             self.idle.set()
             LAG.set(0)
-            self._log.wait_for_sealed(0.2)
+            self._log.wait_for_sealed(WAIT_S)
             return
         self.idle.clear()
         LAG.set(max(0.0, time.time() - waiting[0].opened_ns / 1e9))

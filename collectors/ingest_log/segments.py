@@ -2,7 +2,7 @@
 
 A request is appended to its signal's open segment, length-delimited; one thread writes and syncs whatever
 has gathered, and only then are the receivers notified (group commit). An open segment is sealed by a rename
-after a second or so; the loader takes sealed ones, oldest first, and removes them once the store has them.
+after some seconds; the loader takes sealed ones, oldest first, and removes them once the store has them.
 
     <token>.<signal>.open                  being written
     <token>.<signal>.<kinds>.ready         sealed; kinds of metric in it, or `all`
@@ -42,8 +42,11 @@ BACKLOG = Gauge("watchkeeper_ingest_backlog_bytes", "Acked and not yet in the st
 APPENDED = Counter("watchkeeper_ingest_appended_bytes_total", "Appended to the ingest log.", ["signal"])
 SYNC_SECONDS = Histogram("watchkeeper_ingest_sync_seconds", "Time of one group sync.")
 
-# How long a segment stays open: spans are wanted soon, metric points come in by the interval anyway.
-OPEN_SECONDS: Final = {"traces": 1.0, "logs": 2.0, "metrics": 3.0}
+# Seconds between two loads. Every INSERT costs the store the same, whether it holds a hundred rows or ten thousand.
+LOAD_EVERY_S: Final = {"traces": 2.5, "logs": 5.0, "metrics": 10.0}
+# Loads are aligned with the buckets of five seconds: what came until two seconds after a bucket's end is in the store
+# when that bucket is judged.
+LOAD_AT_S: Final = 2.0
 GATHER_S: Final = 0.002  # requests in flight join one sync; small against what a sync itself takes on most disks
 
 
@@ -77,7 +80,8 @@ class Segment:
 class _Open:
     path: Path
     file: BinaryIO
-    since: float
+    load_at: float  # Unix seconds
+    load_by: float  # the same by the clock that nobody can set
     size: int = 0
     kinds: set[str] = field(default_factory=set)
     records: int = 0
@@ -101,6 +105,7 @@ class IngestLog:
         folder: where the segments are; made if absent, recovered if not empty.
         segment_bytes: a segment is sealed at this size at the latest.
         max_backlog_bytes: above this, `append` rejects.
+        load_scale: multiplies the seconds between two loads.
         is_valid: whether a record found after a crash is a whole request of that signal.
     """
 
@@ -110,13 +115,13 @@ class IngestLog:
         *,
         segment_bytes: int,
         max_backlog_bytes: int,
-        open_scale: float = 1.0,
+        load_scale: float = 1.0,
         is_valid: Callable[[str, bytes], bool] = lambda *_: True,
     ) -> None:
         self._folder = folder
         self._segment_bytes = segment_bytes
         self._max_backlog = max_backlog_bytes
-        self._open_scale = open_scale
+        self._load_scale = load_scale
         self._open: dict[str, _Open] = {}
         self._pending: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._ready = threading.Condition()
@@ -271,7 +276,7 @@ class IngestLog:
         """What waits to be written; blocks for the first, but not past the next sealing."""
         batch: list[_Write | None] = []
         with contextlib.suppress(queue.Empty):
-            batch.append(self._pending.get(timeout=0.1 if self._open else 1.0))
+            batch.append(self._pending.get(timeout=self._until_next_load_s()))
             time.sleep(GATHER_S)  # requests in flight join this sync
             while True:
                 batch.append(self._pending.get_nowait())
@@ -313,16 +318,24 @@ class IngestLog:
         if segment is None:
             token = f"{time.time_ns():020d}-{secrets.token_hex(4)}"
             path = self._folder / f"{token}.{signal}.open"
-            segment = self._open[signal] = _Open(path, path.open("xb", buffering=0), time.monotonic())
+            wait_s = until_load_s(signal, time.time(), self._load_scale)
+            segment = self._open[signal] = _Open(
+                path, path.open("xb", buffering=0), time.time() + wait_s, time.monotonic() + wait_s
+            )
             _sync_folder(self._folder)
         return segment
 
+    def _until_next_load_s(self) -> float:
+        """How long nothing needs to be sealed."""
+        now = time.time()
+        return max(0.0, min([1.0, *(segment.load_at - now for segment in self._open.values())]))
+
     def _seal_old(self, *, everything: bool) -> None:
-        now = time.monotonic()
+        now, steady = time.time(), time.monotonic()
         sealed = False
         for signal, segment in list(self._open.items()):
-            old = now - segment.since >= OPEN_SECONDS.get(signal, 1.0) * self._open_scale
-            if everything or old or segment.size >= self._segment_bytes:
+            due = now >= segment.load_at or steady >= segment.load_by
+            if everything or due or segment.size >= self._segment_bytes:
                 del self._open[signal]
                 try:
                     self._seal(segment)
@@ -341,6 +354,12 @@ class IngestLog:
         with self._counting:
             self._counted.add(target.name)
         segment.path.rename(target)
+
+
+def until_load_s(signal: str, now: float, scale: float = 1.0) -> float:
+    """Seconds from `now` (Unix) until segments of `signal` are loaded next."""
+    every_s = LOAD_EVERY_S.get(signal, LOAD_EVERY_S["traces"]) * scale
+    return every_s - (now - LOAD_AT_S) % every_s
 
 
 def _write_all(segment: _Open, data: bytes) -> None:

@@ -27,7 +27,7 @@ class Log:
     """An ingest log and what the scrapes put into it."""
 
     def __init__(self, folder: Path) -> None:
-        self.log = IngestLog(folder, segment_bytes=1 << 20, max_backlog_bytes=1 << 30, open_scale=1000)
+        self.log = IngestLog(folder, segment_bytes=1 << 20, max_backlog_bytes=1 << 30, load_scale=1e6)
         self.kept: list[tuple[str, int, list[str]]] = []
         log = self
 

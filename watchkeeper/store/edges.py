@@ -12,14 +12,11 @@ difference may be negative.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Self
-
-from clickhouse_connect.driver.exceptions import ClickHouseError
-from urllib3.exceptions import HTTPError
+from typing import Final
 
 from watchkeeper.errors import StoreError
 from watchkeeper.store.schema import BUCKET_S
-from watchkeeper.store.telemetry import connect
+from watchkeeper.store.statements import Statements
 
 # How late a span may be after its end and still be counted at once: an exporter's batching and a request's way.
 GRACE_S: Final = 3
@@ -40,24 +37,13 @@ _SUMS: Final = ("calls", "errors", "client_ns_sum", "server_calls", "server_ns_s
 class EdgeRefresh:
     """Keeps `edges` and `peers` up to date; call `run` every few seconds."""
 
-    def __init__(self, client: Any, database: str) -> None:
-        self._client = client
+    def __init__(self, store: Statements, database: str) -> None:
+        """`store` sends as a user who may write."""
+        self._store = store
         self._database = database
         self._next: int | None = None
         self._looked_at = 0
         self._sides: dict[int, int] = {}  # window → how many sides of calls it had when it was worked out
-
-    @classmethod
-    def connect(cls, *, url: str, database: str, user: str, password: str) -> Self:
-        """Connect as a user who may write.
-
-        Raises:
-            StoreError: the store could not be reached, or rejected the user.
-        """
-        try:
-            return cls(connect(url, database, user, password), database)
-        except (ClickHouseError, HTTPError, OSError) as error:
-            raise StoreError(f"the store at {url} cannot be reached: {error}", retry=True) from error
 
     def run(self, complete_until: float) -> int:
         """Join every window that has closed, or has got more calls since; returns how many were worked out.
@@ -66,12 +52,12 @@ class EdgeRefresh:
             complete_until: Unix seconds; whatever this process received before this is in the store.
 
         Raises:
-            StoreError: a statement was rejected, or the store could not be reached. Connect anew.
+            StoreError: a statement was rejected, or the store could not be reached. Begin anew.
         """
         try:
             return self._refresh(complete_until)
-        except (ClickHouseError, HTTPError, OSError) as error:
-            raise StoreError(f"call edges cannot be computed: {error}", retry=True) from error
+        except StoreError as error:
+            raise StoreError(f"call edges cannot be computed: {error.message}", retry=True) from error
 
     def _refresh(self, complete_until: float) -> int:
         closed = int(complete_until - GRACE_S) // BUCKET_S * BUCKET_S
@@ -86,7 +72,7 @@ class EdgeRefresh:
         for window in (*new, *late):
             count = sides.get(window, 0)
             for statement in statements(self._database, window, self._state(window, count, closed)):
-                self._client.command(statement)
+                self._store.run(statement)
             self._sides[window] = count
             self._next = max(self._next or first, window + BUCKET_S) if window >= first else self._next
         self._next = max(first, closed)
@@ -103,25 +89,30 @@ class EdgeRefresh:
         return changed | {window for window in after if window < first}
 
     def _count(self, begin: int, end: int) -> dict[int, int]:
-        rows = self._client.query(
+        rows = self._read(
             f"SELECT toUnixTimestamp(bucket) AS begin, count() FROM {self._database}.links "
             f"WHERE {_between(begin, end)} GROUP BY begin"
-        ).result_rows
+        )
         return {int(window): int(count) for window, count in rows}
 
     def _state(self, window: int, sides: int, closed: int) -> str:
         """What the difference is worked out from. Two processes that see the same insert the same, which counts once."""
-        rows = self._client.query(
+        ((edges,),) = self._read(
             f"SELECT toString(groupBitXor(hash)) FROM (SELECT cityHash64(e.caller, e.callee, e.source, "
             f"{', '.join(f'sum(e.{name})' for name in _SUMS)}) AS hash FROM {self._database}.edges AS e "
             f"WHERE {_between(window, window + BUCKET_S)} GROUP BY e.caller, e.callee, e.source)"
-        ).result_rows
-        return f"{window}:{sides}:{rows[0][0]}:{closed // 60}"
+        )
+        return f"{window}:{sides}:{edges}:{closed // 60}"
 
     def _resume(self, closed: int) -> int:
         """Where an earlier process stopped, or another one is; what is before is looked at as late."""
-        last = self._client.query(f"SELECT toUnixTimestamp(max(bucket)) FROM {self._database}.edges").result_rows
-        return max(closed - CATCH_UP_S, min(closed, int(last[0][0])))
+        ((last,),) = self._read(f"SELECT toUnixTimestamp(max(bucket)) FROM {self._database}.edges")
+        return max(closed - CATCH_UP_S, min(closed, int(last)))
+
+    def _read(self, sql: str) -> list[list[str]]:
+        """The rows of a query whose columns are numbers."""
+        text = self._store.run(f"{sql} FORMAT TabSeparated").decode()
+        return [line.split("\t") for line in text.splitlines()]
 
 
 def _between(low: int, high: int) -> str:

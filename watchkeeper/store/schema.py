@@ -21,6 +21,8 @@ from typing import Final
 BUCKET_S: Final = 5  # of every roll-up; the shortest step that a detector uses
 # Blocks whose tokens a table remembers: at one segment a second, over a quarter of an hour.
 DEDUPLICATION_WINDOW: Final = 1000
+# Small parts are merged so many at a time: each merge costs about the same, however small they are.
+FEWEST_MERGED: Final = 8
 
 MAP: Final = "Map(LowCardinality(String), String)"
 LC: Final = "LowCardinality(String)"
@@ -222,6 +224,7 @@ class _Table:
             f"PARTITION BY {self.partition} {f'PRIMARY KEY ({self.primary}) ' if self.primary else ''}ORDER BY ({self.order}) "
             f"TTL {self.ttl} + toIntervalSecond({int(retention_days * 86400)}) "
             f"SETTINGS non_replicated_deduplication_window = {DEDUPLICATION_WINDOW}, ttl_only_drop_parts = 1, "
+            f"min_parts_to_merge_at_once = {FEWEST_MERGED}, "
             "fsync_after_insert = 1, fsync_part_directory = 1"
         )
 

@@ -78,7 +78,7 @@ def loading(
 
 def open_log(folder: Path, segment_bytes: int = 1) -> IngestLog:
     """A log in which each request is a segment of its own, unless stated otherwise."""
-    return IngestLog(folder, segment_bytes=segment_bytes, max_backlog_bytes=1 << 30, open_scale=0.01)
+    return IngestLog(folder, segment_bytes=segment_bytes, max_backlog_bytes=1 << 30, load_scale=0.01)
 
 
 def is_empty(folder: Path) -> bool:

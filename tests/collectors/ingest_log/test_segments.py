@@ -13,15 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from waiting import until
 
-from collectors.ingest_log.segments import IngestLog, OverloadedError, varint
+from collectors.ingest_log.segments import LOAD_EVERY_S, IngestLog, OverloadedError, until_load_s, varint
 from watchkeeper.errors import IngestLogError
 
 
 def open_log(folder: Path, **changes: float) -> IngestLog:
     """A log with small limits, whose segments stay open until they are full or the log is closed."""
     size, backlog = int(changes.get("segment_bytes", 1 << 20)), int(changes.get("max_backlog_bytes", 1 << 20))
-    scale = changes.get("open_scale", 1000)
-    return IngestLog(folder, segment_bytes=size, max_backlog_bytes=backlog, open_scale=scale)
+    scale = changes.get("load_scale", 1e6)
+    return IngestLog(folder, segment_bytes=size, max_backlog_bytes=backlog, load_scale=scale)
 
 
 def records(log: IngestLog) -> list[bytes]:
@@ -51,7 +51,7 @@ def test_it_works(tmp_path: Path) -> None:
 
 def test_a_segment_is_sealed_when_it_is_old(tmp_path: Path) -> None:
     """Without further requests, a segment still gets to the loader soon."""
-    log = open_log(tmp_path, open_scale=0.05)
+    log = open_log(tmp_path, load_scale=0.05)
     log.append("traces", b"x").result(5)
     log.wait_for_sealed(5)
     assert records(log) == [b"x"]
@@ -184,7 +184,7 @@ from pathlib import Path
 from watchkeeper.errors import IngestLogError
 from collectors.ingest_log.segments import IngestLog
 
-log = IngestLog(Path(sys.argv[1]), segment_bytes=1 << 20, max_backlog_bytes=1 << 20, open_scale=1000)
+log = IngestLog(Path(sys.argv[1]), segment_bytes=1 << 20, max_backlog_bytes=1 << 20, load_scale=1e6)
 log.append("traces", b"a" * 100).result(60)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (150, resource.RLIM_INFINITY))
@@ -208,7 +208,7 @@ def test_what_a_full_disk_took_only_in_part_is_not_acked(tmp_path: Path) -> None
 
 def test_a_segment_that_cannot_be_sealed_is_reported(tmp_path: Path) -> None:
     """Somebody removes an open segment: the log refuses what comes next and says why, and nobody waits for ever."""
-    log = open_log(tmp_path, open_scale=0.2)
+    log = open_log(tmp_path, load_scale=0.2)
     log.append("traces", b"x").result(60)
     for path in tmp_path.glob("*.open"):
         path.unlink()
@@ -217,3 +217,15 @@ def test_a_segment_that_cannot_be_sealed_is_reported(tmp_path: Path) -> None:
     with pytest.raises(IngestLogError, match="cannot be written"):
         log.append("traces", b"y").result(60)
     log.close()
+
+
+@pytest.mark.parametrize("signal", sorted(LOAD_EVERY_S))
+@pytest.mark.parametrize("after_s", [0.001, 1.3, 2.4, 2.6, 4.999, 7.2, 9.0])
+def test_loads_are_aligned_with_the_buckets(signal: str, after_s: float) -> None:
+    """What came until two seconds after the end of a signal's bucket is sent then, whenever its segment was opened."""
+    bucket_end = 1_790_000_000.0  # of five and of ten seconds
+    opened = bucket_end + 2 - after_s
+    load_at = opened + until_load_s(signal, opened)
+    assert load_at <= bucket_end + 2 + 1e-6
+    assert until_load_s(signal, bucket_end + 2) == LOAD_EVERY_S[signal]
+    assert 0 < until_load_s(signal, opened, 0.04) <= 0.04 * LOAD_EVERY_S[signal]

@@ -35,7 +35,7 @@ class Shop:
 
     def ingest(self) -> EdgeRefresh:
         """What one ingest process runs."""
-        return EdgeRefresh(self._client, self.database)
+        return EdgeRefresh(self._loader, self.database)
 
     def callers(self, calls: list[Call], at: datetime = START, **more: Any) -> None:
         """The callers' sides arrive."""

@@ -19,7 +19,6 @@ from watchkeeper.store import edges
 from watchkeeper.store.otlp import Destination, inserts
 from watchkeeper.store.recent_traces import recent_traces
 from watchkeeper.store.statements import Statements
-from watchkeeper.store.telemetry import connect
 from watchkeeper.vocabulary import Window
 
 pytestmark = pytest.mark.xdist_group("store")
@@ -246,14 +245,12 @@ def test_edges_join_both_sides_of_a_call(roles: OwnRoles, loader: Statements) ->
         ),
     )
     load(loader, "traces", traces(back, {"at": START, "ms": 20, "trace": trace, "parent": call}))
-    config = roles.config
-    client = connect(config.store_url, "otel", "loader", config.secret("store-loader"))
-    refresh = edges.EdgeRefresh(client, "otel")
+    refresh = edges.EdgeRefresh(loader, "otel")
     done = refresh.run(START.timestamp() + 20)
     assert done >= 2
     assert refresh.run(START.timestamp() + 20) == 0
     for _ in range(2):  # again, as after a crash: nothing doubles
-        edges.EdgeRefresh(client, "otel").run(START.timestamp() + 20)
+        edges.EdgeRefresh(loader, "otel").run(START.timestamp() + 20)
     rows = {(row["callee"], row["source"]): row for row in of(roles.telemetry.edges(WINDOW), caller=front)}
     assert {(back, "span"), ("sqlite:a.db", "attribute"), (back, "peer")} == set(rows)
     answered, unanswered = rows[back, "span"], rows[back, "peer"]
