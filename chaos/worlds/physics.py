@@ -43,7 +43,7 @@ class Flows:
         fail_ms: mean duration of those that fail.
         own_failing: share of the answered that fail by the operation's own fault.
         own_var: variance of the operation's own time.
-        attempts: calls a second, retries included.
+        attempts: calls a second, retries included; each: calls that one request makes, retries not included.
         no_reply, call_refused: share of attempts that time out without an answer, or are refused.
         call_failing: share of attempts that fail, for whatever reason.
         passed_on: share of failed attempts that make the caller's request fail.
@@ -70,6 +70,7 @@ class Flows:
     ok_var: F64
     fail_ms: F64
     attempts: F64
+    each: F64
     no_reply: F64
     call_refused: F64
     call_failing: F64
@@ -313,7 +314,8 @@ class _Run:
             if not call.tolerated:
                 share = survives * (1 - (1 - np.minimum(self.final[at], 1.0)) ** call.times)
                 fail_sum = fail_sum + share
-                fail_ms = fail_ms + share * ((0.5 if not operation.parallel else 0.0) * ok + failed_ms)
+                # It ends as soon as the call has failed, with half of its own work done.
+                fail_ms = fail_ms + share * (ok - 0.5 * own + failed_ms)
                 survives = survives - share
         ok = ok + longest
         own_share = survives * late
@@ -384,6 +386,7 @@ class _Run:
             ok_var=self.ok_var,
             fail_ms=self.fail_ms,
             attempts=self.attempts,
+            each=self.chance * np.array([call.times for call in self.system.calls])[:, None],
             no_reply=self.no_reply,
             call_refused=self.call_refused,
             call_failing=self.call_failing,
