@@ -224,13 +224,8 @@ def _at(events: Iterable[Event], at: float) -> list[Event]:
 
 
 def _habits(recording: Recording, event: Event) -> tuple[str, ...]:
-    """The habits of the culprit, or, where it reports nothing, those of whoever calls it."""
-    own = {habit for name in culprits(event) for habit in recording.traits.get(name, ())}
-    if own:
-        return tuple(sorted(own))
-    edges = recording.edges.select(["caller", "callee"]).group_by(["caller", "callee"]).aggregate([]).to_pylist()
-    callers = {edge["caller"] for edge in edges if edge["callee"] in culprits(event)}
-    return tuple(sorted({"uninstrumented", *(habit for name in callers for habit in recording.traits.get(name, ()))}))
+    """The habits of the culprit; one that reports nothing has none but that."""
+    return tuple(sorted(recording.traits.get(event.culprit, ("reports nothing",))))
 
 
 def _class(value: float, classes: Collection[tuple[float, str]]) -> str:
