@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bench.worlds.recorded_rows import ARRIVES_S, Newest, RecordedRows, rebucketed, starts_of, summed
+from bench.worlds.sampled_traces import Draw, SampledTraces
 from chaos.worlds.recording import SHAPE_STEP_S, STEP_S, Recording
 from watchkeeper.store import diagnosis_queries as sql
 from watchkeeper.store.release_queries import NAMES, RELEASES
@@ -30,7 +31,8 @@ class Replay:
     once, here.
     """
 
-    def __init__(self, recording: Recording) -> None:
+    def __init__(self, recording: Recording, draw: Draw | None = None) -> None:
+        """`draw` gives single requests as spans; without it there are none, as where nothing is traced."""
         self.now = float(recording.start)
         self._recording = recording
         names = {*recording.delays_s, *recording.clocks_s}
@@ -49,6 +51,7 @@ class Replay:
         self._warnings = RecordedRows(_warnings(recording.logs), STEP_S, after)
         self._unanswered = RecordedRows(recording.unanswered, STEP_S, after, "caller")
         self._heartbeats = RecordedRows(recording.heartbeats, STEP_S, after)
+        self._traces = SampledTraces(draw, recording.start, after)
         self._running = _running(recording.resources)
         self._newest = {
             "spans": Newest(self._red, "calls"),
@@ -63,7 +66,9 @@ class Replay:
             sql.HEARTBEATS: self._beats,
             sql.LOGS: self._templates,
             RELEASES: self._releases,
-            sql.SPANS: lambda _: pa.table({"spans": pa.array([0], pa.int64())}),
+            sql.SPANS: lambda asked: self._traces.count(asked, self.now),
+            sql.TRACES: lambda asked: self._traces.spans(asked, self.now),
+            sql.TRACE_LINES: lambda _: _empty(TRACE_LINES),
         }
 
     # What the detectors read
@@ -207,6 +212,7 @@ NEWEST_CALLS: Final = {
 INSTANCES: Final = {"instance": pa.string(), "operation": pa.string(), "late": pa.int64()} | dict.fromkeys(
     ("calls", "errors", "log_mean", "log_var", "busy", "first", "last"), pa.float64()
 )
+TRACE_LINES: Final = dict.fromkeys(("span_id", "severity", "body"), pa.string())
 RELEASE_COLUMNS: Final = dict.fromkeys(("service", "process", "attribute", "value"), pa.string()) | dict.fromkeys(
     ("first", "last"), pa.float64()
 )
@@ -232,7 +238,7 @@ def _running(resources: pa.Table) -> list[tuple[str, str, str, str, float, float
 
 
 def _empty(columns: Mapping[str, pa.DataType]) -> pa.Table:
-    """No rows: the roll-up of calls of a recording is never behind, and it knows no instances."""
+    """No rows: the roll-up of calls of a recording is never behind, and neither instances nor lines are of a span."""
     return pa.table({name: pa.array([], kind) for name, kind in columns.items()})
 
 

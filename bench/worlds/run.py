@@ -78,11 +78,13 @@ def _reported(results: Iterator[tuple[World, World]], count: int) -> Iterator[tu
 
 def score_one(seed: int, calm_hours: float = 0.0) -> tuple[World, World]:
     """One world, watched by the product and by ordinary rules; then so many hours of it without any fault."""
-    recordings = [world(seed).record()]
+    worlds = [world(seed)]
     if calm_hours:
         seconds = max(int(calm_hours * 3600) // SHAPE_STEP_S * SHAPE_STEP_S, SHORTEST_S)
-        recordings.append(world(seed, faults=0, seconds=seconds).record())
-    return (
-        together([score(seed, recording, watch(recording)) for recording in recordings]),
-        together([score(seed, recording, alerted(recording)) for recording in recordings]),
-    )
+        worlds.append(world(seed, faults=0, seconds=seconds))
+    own, rules = [], []
+    for drawn in worlds:
+        recording = drawn.record()
+        own.append(score(seed, recording, watch(recording, drawn.traces)))
+        rules.append(score(seed, recording, alerted(recording)))
+    return together(own), together(rules)

@@ -20,6 +20,7 @@ import structlog
 from alerting.incidents.commands import Incidents
 from alerting.incidents.machine import Incident
 from bench.worlds.replay import Replay
+from bench.worlds.sampled_traces import Draw
 from chaos.worlds.recording import Recording
 from collectors.releases import FORGOTTEN_S, Releases
 from detectors.detector import Setup
@@ -88,19 +89,19 @@ class Watched:
     problems: tuple[str, ...] = ()
 
 
-def watch(recording: Recording, tick_s: int = TICK_S) -> Watched:
-    """Everything that a human would have been shown."""
+def watch(recording: Recording, draw: Draw | None = None, tick_s: int = TICK_S) -> Watched:
+    """Everything that a human would have been shown; `draw` gives single requests as spans."""
     with _quiet(), tempfile.TemporaryDirectory(dir=_memory()) as folder:
-        return _Watch(recording, Path(folder)).run(tick_s)
+        return _Watch(recording, draw, Path(folder)).run(tick_s)
 
 
 class _Watch:
     """One recording, watched. As `watchkeeper.roles.watch` connects the parts."""
 
-    def __init__(self, recording: Recording, folder: Path) -> None:
+    def __init__(self, recording: Recording, draw: Draw | None, folder: Path) -> None:
         config = Config(data_dir=folder)
         self._recording = recording
-        self._replay = Replay(recording)
+        self._replay = Replay(recording, draw)
         self._clock = FrozenClock(utc(float(recording.start)))
         self._problems = Problems(None)
         self._db = Database.open(f"sqlite:///{folder / 'state.sqlite'}")

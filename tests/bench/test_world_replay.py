@@ -15,7 +15,9 @@ from collectors.releases import Releases
 from detectors.simulated import ARRIVES_S, START, Requests, Simulated
 from rca.live.diagnose import read_case
 from rca.live.incident import LiveIncident
+from rca.live.traces import read_traces
 from tests.bench.small_recording import recording, resources
+from watchkeeper.store.diagnosis_queries import SPANS, TRACES
 from watchkeeper.vocabulary import Window, utc
 
 SECONDS = 600
@@ -170,6 +172,44 @@ def test_a_deploy_that_nobody_announced_shows_in_the_resources() -> None:
     assert {change.service for change in changes} == {"front", "orders", "stock", "prices"}
     assert {(change.kind, change.title) for change in changes} == {("deploy", "service.version 1.0 → 1.1")}
     assert {change.at for change in changes} == {utc(START + 600.0)}
+
+
+def test_a_diagnosis_reads_whole_traces() -> None:
+    """A share of those that have ended, each under a number of its own; calls to databases are no calls to services."""
+
+    def draw(begin_s: float, end_s: float, limit: int) -> pa.Table:
+        begun = np.arange(begin_s, end_s, 0.5) + START
+        count = len(begun)
+        spans = {
+            "trace": [f"{number:032x}" for number in range(count)],
+            "span_id": [f"{begin_s}-{number}" for number in range(count)],
+            "parent_span_id": [""] * count,
+            "service": ["orders", "front"] * (count // 2),
+            "span_name": ["query"] * count,
+            "kind": ["Client"] * count,
+            "start_ns": (begun * 1e9).astype(np.int64),
+            "duration_ns": [2_000_000_000] * count,
+            "status": ["Unset"] * count,
+            "attributes": ['{"db.system": "mysql"}', "{}"] * (count // 2),
+        }
+        assert limit > 0
+        return pa.table(spans)
+
+    replay = Replay(recording(seconds=900, delays_s={"orders": 60.0}), draw)
+    replay.now = START + 700.0
+    asked = {"start": utc(START + 500.0), "end": utc(START + 750.0)}
+    assert replay.query(SPANS, asked)["spans"].to_pylist() == [196 + 137]
+    table = replay.query(TRACES, asked | {"share": 1024, "most": 60_000})
+    assert len(set(table["trace"].to_pylist())) == table.num_rows == 333
+    rows = table.to_pylist()
+    assert {row["outgoing"] for row in rows if row["service"] == "front"} == {True}
+    assert {row["outgoing"] for row in rows if row["service"] == "orders"} == {False}
+    assert max(row["timestamp"] for row in rows) == (START + 695.5) * 1e9
+    half = replay.query(TRACES, asked | {"share": 512, "most": 60_000}).num_rows
+    assert 100 < half < 234
+    spans, _ = read_traces(replay, START + 500.0, START + 600.0, START + 700.0)
+    assert spans is not None
+    assert spans.nodes == ("orders", "front")
 
 
 def test_an_unknown_query_says_where_to_teach_it() -> None:
