@@ -33,7 +33,7 @@ from detectors.templates.evidence import FULL, Around, varies, weight
 from detectors.templates.shape import VALUE, Shapes, only_numbers_masked
 from detectors.templates.statement import MARKS, Statement, Words, is_plain, statement, text_after, without_asides
 
-ASIDE: Final = 4.0  # words of a line whose aside at the end may be left out
+ASIDE: Final = 3.0  # words of a line whose aside at the end may be left out
 MOST_AT_ONCE: Final = 3  # names that may vary at once
 ENOUGH_AT_ONCE: Final = 3  # lines that differ in the same names and nothing else
 MOST_MEMBERS: Final = 16  # lines that are compared for it
@@ -91,8 +91,8 @@ class TemplateMiner:
         self._patterns: dict[Words, list[tuple[tuple[str | None, ...], int]]] = {}
         self._asides: dict[Words, int] = {}  # what has an aside, without it: the first template with one
         self._tails: dict[Words, _Tail] = {}
-        self._names: set[str] = set()  # plain words that turned out to be values
-        self._holders: dict[str, list[Statement]] = {}  # plain words, and the statements in which they were seen
+        self._names: set[str] = set()  # words that turned out to be values
+        self._holders: dict[str, list[Statement]] = {}  # words, and the statements in which they were seen
         self._unsettled: list[Statement] = []  # statements with a word that was found to be a value since
         self.overflowed = 0
 
@@ -163,13 +163,19 @@ class TemplateMiner:
                     return self._root(place.opened)
         pattern = self._pattern(seen)
         opened = self._opened(pattern, literals)
+        nameless = self._without_names(seen)
+        if opened is None and nameless is not None:
+            opened = self._ids.get(nameless.literals)
         if opened is not None:
             self._ids[literals] = opened
             return self._root(opened)
         if len(self._parent) > MOST_TEMPLATES:
             self.overflowed += 1
             return OVERFLOW
-        return self._add(seen, label, pattern)
+        template = self._add(seen, label, pattern)
+        if nameless is not None:
+            self._merge({template}, nameless)
+        return self._root(template)
 
     def _widen(self, template: int, seen: Statement) -> None:
         """A known statement's line: what differs from the template's text is a value, and may be one elsewhere."""
@@ -197,8 +203,8 @@ class TemplateMiner:
         self._note(seen, new)
         self._note_pattern(seen, pattern, new)
         self._note_asides(seen, new)
-        for word in seen.literals:
-            if word.isalpha() and word not in self._names and word not in FUNCTION_WORDS:
+        for i, word in enumerate(seen.literals):
+            if _may_vary(seen, i) and word not in self._names:
                 self._holders.setdefault(word, []).append(seen)
         return self._root(new)
 
@@ -220,8 +226,11 @@ class TemplateMiner:
                     self._open(place, _masked_at(seen, [i]))
             pattern = self._pattern(seen)
             opened = self._opened(pattern, literals)
+            nameless = self._without_names(seen)
             if opened is not None:
                 self._join(template, opened)
+            elif nameless is not None:
+                self._merge({template}, nameless)
             else:
                 self._note_pattern(seen, pattern, template)
 
@@ -275,11 +284,15 @@ class TemplateMiner:
     def _open(self, place: _Place, masked: Statement) -> None:
         """From now on, whatever word stands in this place is a value of the template `masked`."""
         place.opened = self._merge(place.templates, masked)
-        for word in place.words - self._names:
+        self._note_names(place.words)
+        place.words, place.templates = set(), set()
+
+    def _note_names(self, words: set[str]) -> None:
+        """Words that turned out to be values may be values elsewhere, too."""
+        for word in words - self._names:
             if not is_state(word) and len(self._names) < MOST_TEMPLATES:
                 self._names.add(word)
                 self._unsettled += self._holders.pop(word, [])
-        place.words, place.templates = set(), set()
 
     def _note_record(self, seen: Statement, template: int) -> None:
         """Make one what differs in optional keys only."""
@@ -325,6 +338,18 @@ class TemplateMiner:
                 return template
         return None
 
+    def _without_names(self, seen: Statement) -> Statement | None:
+        """The statement with masked values where it has names that were values elsewhere; None if it has none.
+
+        In a message of few other words only the names in its header are masked.
+        """
+        literals = seen.literals
+        places = [i for i, word in enumerate(literals) if word in self._names and _may_vary(seen, i)]
+        rest = [word for i, word in enumerate(literals) if i >= seen.header and i not in places]
+        if weight(rest) < FULL:
+            places = [i for i in places if i < seen.header]
+        return _masked_at(seen, places) if places else None
+
     def _note_pattern(self, seen: Statement, pattern: Words, template: int) -> None:
         """Make one what differs in two or three names at once: of some hosts, each with some users."""
         if pattern.count("") < 2 or weight([word for word in pattern if word]) < FULL:
@@ -335,9 +360,10 @@ class TemplateMiner:
             if not 1 < len(places) <= MOST_AT_ONCE:
                 continue
             opened = tuple(None if i in places else word for i, word in enumerate(seen.literals))
-            ids = {member for literals, member in members if _fits(opened, literals)}
-            if len(ids) + 1 >= ENOUGH_AT_ONCE:
-                merged = self._merge(ids | {template}, _masked_at(seen, places))
+            fitting = [(literals, member) for literals, member in members if _fits(opened, literals)]
+            if len(fitting) + 1 >= ENOUGH_AT_ONCE:
+                merged = self._merge({template, *(member for _, member in fitting)}, _masked_at(seen, places))
+                self._note_names({literals[i] for literals, _ in fitting for i in places})
                 self._patterns.setdefault(pattern, []).append((opened, merged))
                 return
         if len(members) < MOST_MEMBERS:
@@ -374,6 +400,7 @@ class TemplateMiner:
             self._ids[masked.literals] = oldest
             self._gaps[masked.literals] = masked.gaps
             self._note(masked, oldest)
+            self._note_asides(masked, oldest)
         return self._root(oldest)
 
 

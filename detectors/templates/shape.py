@@ -50,7 +50,9 @@ _PLURALS: Final = frozenset({"s", "es", "ies"})
 _SCOPED: Final = re.compile(r"[^\W\d][\w$~]*(?:::~?[^\W\d][\w$]{2,})+(?:\(\))?")
 _LEADER: Final = re.compile(r"([^\W\d][^\W\d_-]*\.{3,})\S*\d\S*")
 _ABBREVIATION: Final = re.compile(r"[A-Z]+/[A-Z]+")  # `I/O`
-_MESSAGE: Final = re.compile(r"\b(msg|message|event|error|err|text)=\"((?:[^\"\\]++|\\.)*+)\"")
+_MESSAGE: Final = re.compile(r"\b(msg|message|event|text)=\"((?:[^\"\\]++|\\.)*+)\"")
+_ERROR: Final = re.compile(r"\b(error|err)=\"((?:[^\"\\]++|\\.)*+)\"")
+_PAIR_FOLLOWS: Final = re.compile(r" [^\W\d][\w.-]*+=|$")
 _LEVELLED: Final = re.compile(r"(TRACE|DEBUG|INFO|WARN|WARNING|ERROR|CRITICAL|FATAL):(\w[\w.]*):(.*)", re.DOTALL)
 _LEVEL_KEYS: Final = frozenset({"level", "severity", "levelname", "lvl"})
 _WORDS_OF_VALUE: Final = frozenset(
@@ -75,7 +77,10 @@ class Shapes:
         if '"' in line or "'" in line:
             if line[:1] == "{" and line.rstrip()[-1:] == "}":
                 line = plain(_flattened(line))  # colours may have been escaped in it
-            line = _MESSAGE.sub(r"\1= \2", line) if '="' in line else line
+            if '="' in line:
+                line, count = _MESSAGE.subn(r"\1= \2", line)
+                if not count and '] "' not in line:  # the error is all that the line says
+                    line = _ERROR.sub(r"\1= \2", line)
             line = _QUOTED.sub(_without_text, line)
         if "][" in line:
             line = line.replace("][", "] [")
@@ -201,6 +206,8 @@ def _without_text(match: re.Match[str]) -> str:
     before = match.string[max(match.start() - 2, 0) : match.start()]
     if before[-1:] == "=":
         return VALUE
+    if before == "] " and " " in text and _PAIR_FOLLOWS.match(match.string, match.end()):  # a message before its record
+        return text[1:-1]
     if text[1].isupper() and before != ": ":  # what follows a label is its value
         verb, _, rest = text[1:-1].partition(" ")
         if rest and verb in METHODS:

@@ -11,6 +11,7 @@ import re
 from bisect import bisect_left
 from functools import lru_cache
 from http import HTTPStatus
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from detectors.templates.shape import METHODS, SEVERITIES, VALUE
@@ -18,6 +19,7 @@ from detectors.templates.shape import METHODS, SEVERITIES, VALUE
 Words = tuple[str, ...]
 
 SENTENCE: Final = 3  # words, values among them, from which a line is a sentence
+RECORD: Final = 2  # pairs as `current: staged,` from which a line is a record
 MOST_HEADER: Final = 5  # words of a header before its tag
 MOST_ASIDES: Final = 2
 LONGEST_ITEM: Final = 4  # words of an item in a list
@@ -133,9 +135,10 @@ def collapsed(words: Words) -> Words:
     """
     if any(word[0] in "[{" and word[-1] == "," for word in words):
         words = _lists_masked(words)
+    pairs = sum(one[-1] == ":" and two[-1] == "," for one, two in pairwise(words))
     out: list[str] = []
     for i, word in enumerate(words):
-        if _is_value_here(words, i):
+        if _is_value_here(words, i, pairs >= RECORD):
             word = VALUE  # noqa: PLW2901
         bare = word.rstrip(",;")
         last = out[-1] if out else ""
@@ -159,12 +162,18 @@ def collapsed(words: Words) -> Words:
     return tuple(out)
 
 
-def _is_value_here(words: Words, i: int) -> bool:
-    """Whether a word is a value by its neighbour: a method and its path are one request, `ready: no` is an answer."""
-    if words[i] in METHODS:
+def _is_value_here(words: Words, i: int, in_record: bool) -> bool:
+    """Whether a word is a value by its neighbours.
+
+    A method and its path are one request; `ready: no` is an answer; `current: staged, pending: absent` is a record.
+    """
+    word = words[i]
+    if word in METHODS:
         return words[i + 1 : i + 2] in ((VALUE,), (f"{VALUE},",), (f"{VALUE};",))
-    answer = i > 0 and words[i - 1][-1] in ":=" and words[i].strip(MARKS).lower() in _ANSWERS
-    return answer and (i + 1 == len(words) or words[i][-1] in ",;)].")
+    if i == 0 or words[i - 1][-1] not in ":=":
+        return False
+    ends = word[-1] in ",;)]." or i + 1 == len(words) or words[i + 1][0] in "[("
+    return ends and ((in_record and word[-1] != ".") or word.strip(MARKS).lower() in _ANSWERS)
 
 
 def _end_repeated(out: list[str]) -> None:
@@ -191,6 +200,8 @@ def is_plain(core: str) -> bool:
     """Whether a literal is a word of a language rather than a name from code, a host or a path."""
     if core.isalpha():
         return not _CAMEL.search(core)
+    if core.isupper() and "_" in core:  # a constant: E_FAIL
+        return core.replace("_", "").isalpha()
     parts = core.replace("'", "").split("-")
     return all(len(part) > 1 and part.isalpha() for part in parts) and not _CAMEL.search(core)
 
