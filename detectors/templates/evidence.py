@@ -14,7 +14,7 @@ from typing import Final
 
 from detectors.templates.english import ATTRIBUTES, FUNCTION_WORDS, NAMED_THINGS, is_state
 from detectors.templates.shape import VALUE
-from detectors.templates.statement import Words, is_plain
+from detectors.templates.statement import Words, is_code, is_plain
 
 ENOUGH: Final = 2.0  # evidence that a place holds a value
 PLAIN: Final = 0.5  # evidence of one plain word: four of them
@@ -70,7 +70,7 @@ def varies(words: AbstractSet[str], masked: bool, names: AbstractSet[str], aroun
     for word in words:
         if word == VALUE:
             found += MASKED
-        elif word in names or not (is_plain(word) or word.endswith(")")):
+        elif word in names or not (is_plain(word) or word.endswith(")") or is_code(word)):
             found += NAMED
         elif not around.in_header or not is_plain(word):
             found += _of_word(word, around, rest, context)

@@ -160,6 +160,7 @@ class TemplateMiner:
                 place = self._places.get((literals[:i], literals[i + 1 :]))
                 if place is not None and place.opened is not None:
                     self._ids[literals] = place.opened
+                    self._note_names({literals[i]})
                     return self._root(place.opened)
         pattern = self._pattern(seen)
         opened = self._opened(pattern, literals)

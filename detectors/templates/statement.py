@@ -109,7 +109,7 @@ def statement(words: Words) -> Statement:
         if component:
             argument = part.dotted and part.bracketed  # a logger, a thread, a host
         else:
-            name = not part.plain and not part.masked and (literals or part.dotted)
+            name = part.dotted
             argument = sentence and bool(part.key or name or _is_annotation(words, parts, place))
         if argument or (literals and literals[-1] == part.core and len(literals) in gaps):  # or a list's next item
             gaps.add(len(literals))
@@ -275,3 +275,8 @@ def text_after(words: Words) -> int:
             if labels > 1 or (word.isupper() and word[:-1].lower() not in SEVERITIES):
                 return i + 1
     return 0
+
+
+def is_code(core: str) -> bool:
+    """Whether a literal is an identifier in code: `NodeReady`, `create_mapping`."""
+    return core.replace("_", "").isalpha() and not is_plain(core)
