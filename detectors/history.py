@@ -56,6 +56,7 @@ class History:
         self._max_series = max_series
         self._known = pa.array([], pa.string())
         self._arrays = {column: np.full((0, buckets), empty) for column, empty in values.items()}
+        self.units: dict[str, str] = {}  # of metrics, by name, as far as they were sent
         self._newest = 0  # the start of the last column's bucket, Unix seconds
         self.dropped = 0
 
@@ -71,6 +72,10 @@ class History:
     def names(self) -> list[tuple[str, ...]]:
         """Each series' key columns, by row."""
         return [tuple(text.split(SEPARATOR)) for text in self._known.to_pylist()]
+
+    def names_of(self, row: int) -> tuple[str, ...]:
+        """One series' key columns."""
+        return tuple(str(self._known[row]).split(SEPARATOR))
 
     def starts(self) -> npt.NDArray[np.int64]:
         """Each column's bucket start, Unix seconds."""
@@ -114,6 +119,9 @@ class History:
         """
         if table.num_rows == 0 or self._newest == 0:
             return
+        if "unit" in table.column_names:
+            sent = table.select(["metric", "unit"]).group_by(["metric", "unit"]).aggregate([])
+            self.units.update(zip(sent["metric"].to_pylist(), sent["unit"].to_pylist(), strict=True))
         texts = [pc.fill_null(pc.cast(table[key], pa.string()), "") for key in self._keys]
         key = pc.binary_join_element_wise(*texts, SEPARATOR) if len(texts) > 1 else texts[0]
         key = key.combine_chunks() if isinstance(key, pa.ChunkedArray) else key

@@ -40,18 +40,19 @@ _SATURATION: Final = re.compile(r"utili[sz]ation|saturation|percent|pct")
 
 LONG_S: Final = 0.02  # a move of a duration that somebody may notice
 FULL: Final = 0.8  # the share of a limit from which on its use concerns users
+SIZES: Final = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "bytes"))
 MANY: Final = 10.0  # items that wait
 OFTEN_PER_S: Final = 0.1  # failures
 
 
 @lru_cache(maxsize=65_536)
 def words(metric: str) -> tuple[str, ...]:
-    """The words of a name, in lower case.
+    """The words of a name, in lower case; JSON attributes after it are no part of it.
 
     >>> words("v8js.memory.heapUsed_bytes")
     ('v8js', 'memory', 'heap', 'used', 'bytes')
     """
-    parts = re.split(r"[^A-Za-z0-9]+", metric)
+    parts = re.split(r"[^A-Za-z0-9]+", metric.partition(" {")[0])
     return tuple(word.lower() for part in parts for word in (_WORD.findall(part) if not _is_name(part) else [part]))
 
 
@@ -102,6 +103,24 @@ def _of_gc(named: tuple[str, ...]) -> bool:
     return bool({"gc", "compilation", "safepoint"} & set(named))
 
 
+SPARE: Final = frozenset({"available", "avail", "free", "idle", "committed", "limit", "max", "min"})
+
+
+def is_spare(metric: str) -> bool:
+    """Whether a metric is about what is left or may be used at most, not about what is used.
+
+    >>> is_spare("heap.space.available_size"), is_spare("heap.used")
+    (True, False)
+    """
+    return not SPARE.isdisjoint(words(metric))
+
+
+def describe_named(text: str) -> str:
+    """As `describe`, of a name and its JSON attributes in one text."""
+    metric, brace, rest = text.partition(" {")
+    return describe(metric, brace.strip() + rest)
+
+
 def describe(metric: str, attributes: str = "") -> str:
     """A metric as a person calls it, of JSON attributes the values alone.
 
@@ -140,7 +159,10 @@ def amount(metric: str, value: float, unit: str = "") -> str:
     >>> amount("v8js.memory.heap.used", 83_328.0, "By"), amount("queue.length", 12_345.0), amount("cpu_percent", 93.0)
     ('83 kB', '12,345', '93 %')
     """
-    number, kind = measure(metric, value, unit)
+    per = "/s" if unit.endswith("/s") else ""
+    number, kind = measure(metric, value, unit.removesuffix("/s"))
+    if per and kind in ("s", "bytes"):
+        return f"{number:.2g} s/s" if kind == "s" else f"{_scaled(number, SIZES)}/s"
     if not math.isfinite(number):
         return "nothing"
     if kind == "ratio":
@@ -148,8 +170,8 @@ def amount(metric: str, value: float, unit: str = "") -> str:
     if kind == "s":
         return _scaled(number, ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")))
     if kind == "bytes":
-        return _scaled(number, ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "bytes")))
-    return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"
+        return _scaled(number, SIZES)
+    return (f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}") + per
 
 
 def _scaled(number: float, steps: tuple[tuple[float, str], ...]) -> str:

@@ -16,6 +16,7 @@ from dashboard.reads.series import grid, placed, positions
 from dashboard.reads.sources import Sources
 from dashboard.urls import floor_5s, step_for
 from dashboard.viewer import Viewer
+from watchkeeper.metric_names import describe_named
 from watchkeeper.vocabulary import ChangeEvent, Evidence, Window
 
 BEFORE, AFTER = timedelta(minutes=10), timedelta(minutes=10)
@@ -107,7 +108,10 @@ def _of_logs(sources: Sources, service: str, window: Window, step: int) -> Signa
 
 def _of_metric(sources: Sources, service: str, evidence: Evidence, window: Window, step: int) -> Signal | None:
     rows = sources.traffic.metrics(window, step, service)
-    rows = rows.filter(pc.equal(rows["metric"], evidence.signal))
+    metric, brace, attributes_text = evidence.signal.partition(" {")
+    rows = rows.filter(pc.equal(rows["metric"], metric))
+    if brace:
+        rows = rows.filter(pc.equal(rows["attributes"], "{" + attributes_text))
     if not rows.num_rows:
         return None
     # Several series of one metric (one a device, one a state): the one that moved most is the one spoken of.
@@ -119,7 +123,7 @@ def _of_metric(sources: Sources, service: str, evidence: Evidence, window: Windo
         laid.append(placed(part, "value", positions(part, start, step), length, np.nan))
     values = max(laid, key=lambda v: np.nanmax(v) - np.nanmin(v) if np.isfinite(v).any() else -1.0)
     return Signal(
-        title=f"{service}: {evidence.signal}",
+        title=f"{service}: {describe_named(evidence.signal)}",
         unit=evidence.unit,
         start=start,
         step_s=step,

@@ -1,10 +1,13 @@
-"""Resource metrics and other series of a service that left their usual course: evidence, never a page.
+"""Metric series of a service that left their usual course: tickets where users may notice, else details.
 
 Idea: every series runs through the fast tier of `detectors.series` (level, trend, wave of the day, ranks), so that a
 score means the same in each; a series that scored rare and stays far out on that side, by more than a trifle, is
 raised. The clearest series of a service speaks for it, and the others are named: together they are one finding. A
 level that stays shifted is the new level after two minutes (the bank adapts), so it is reported once. A jump by a
 factor between units (ms to s, bytes to KiB) is not load but a changed unit, and becomes a drift ticket of its own.
+
+A series counts by what it has to do with users (`watchkeeper.metric_names.concern`): failures, delays that somebody may
+notice, queues, a limit that is nearly used up. All others, and small moves of these, are a detail.
 
 Assumes a value every bucket or so; what reports less often than every other bucket is followed and not raised. Fails
 on waves that are neither daily nor slow. Cost: about 0.2 µs a series and bucket.
@@ -26,7 +29,8 @@ from detectors.evidence import Bools, Floats, to_probability
 from detectors.history import History
 from detectors.series.bank import PRIOR_TICKS, SHIFT_TICKS, SeriesBank
 from detectors.simulated import Example, Simulated
-from watchkeeper.vocabulary import Finding, utc
+from watchkeeper.metric_names import amount, concern, describe
+from watchkeeper.vocabulary import Finding, Severity, utc
 
 STAGES = Gauge("watchkeeper_metric_series", "Metric series, by how far their baseline is ready.", ["stage"])
 
@@ -44,7 +48,7 @@ UNIT_REPORTED_FOR: Final = 60  # buckets
 
 
 class MetricLevels:
-    """Metrics of a service that left their usual level, or whose unit was changed. Tickets.
+    """Metrics of a service that left their usual level, or whose unit was changed. Tickets and details.
 
     State: the bank, the last scores, what is raised, and changes of unit.
     """
@@ -160,32 +164,43 @@ class MetricLevels:
             if row not in self._units:
                 by_service.setdefault(names[row][0], []).append(row)
         evidence = dict(zip(rows.tolist(), surprise.tolist(), strict=True))
-        findings = [
-            self._level(names, values, rows_of_service, evidence[rows_of_service[0]], now)
-            for rows_of_service in by_service.values()
-        ]
+        findings = []
+        for rows_of_service in by_service.values():
+            felt = [row for row in rows_of_service if self._concern(history, values, row) != "detail"]
+            ordered = [*felt, *(row for row in rows_of_service if row not in felt)]
+            severity: Severity = "ticket" if felt else "detail"
+            findings.append(self._level(history, values, ordered, severity, evidence[ordered[0]], now))
         return findings + [self._unit(names[row], factor, at, now) for row, (factor, at) in self._units.items()]
 
+    def _concern(self, history: History, values: Floats, row: int) -> str:
+        """What a series that was raised has to do with users."""
+        metric = history.names_of(row)[1]
+        return concern(metric, _newest(values[row]), float(self._usual[row]), history.units.get(metric, ""))
+
     def _level(
-        self, names: list[tuple[str, ...]], values: Floats, rows: list[int], surprise: float, now: datetime
+        self, history: History, values: Floats, rows: list[int], severity: Severity, surprise: float, now: datetime
     ) -> Finding:
+        """One finding for a service: the first of its rows speaks, others are named."""
         row = rows[0]
-        service, metric = names[row][0], names[row][1]
-        recent = values[row, -JUDGED:]
-        value = float(recent[np.isfinite(recent)][-1])
-        others = sorted({names[other][1] for other in rows[1:]} - {metric})[:NAMED]
-        also = f"; also {', '.join(others)}" if others else ""
-        usual = float(self._usual[row])
+        service, metric, attributes = history.names_of(row)
+        unit = history.units.get(metric, "")
+        value, usual = _newest(values[row]), float(self._usual[row])
+        own = describe(metric, attributes)
+        named = (history.names_of(other) for other in rows[1:])
+        others = [text for text in dict.fromkeys(describe(other[1], other[2]) for other in named) if text != own]
+        also = f"; also {', '.join(others[:NAMED])}" if others else ""
+        more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
+        now_text, usual_text = amount(metric, value, unit), amount(metric, usual, unit)
         return Finding(
             detector="metrics.level",
             detector_version=self.version,
             kind="metric",
             service=service,
-            summary=f"{service} {metric} is {value:.4g} (usually {usual:.4g}){also}",
+            summary=f"{service}: {own} is {now_text} (usually {usual_text}){also}{more}",
             onset=min(utc(float(self._began[row])), now),
             seen_at=now,
             score=float(to_probability(np.array(surprise))),
-            severity="ticket",
+            severity=severity,
             signal=metric,
             value=value,
             expected=usual,
@@ -193,20 +208,26 @@ class MetricLevels:
         )
 
     def _unit(self, name: tuple[str, ...], factor: float, at: int, now: datetime) -> Finding:
-        service, metric = name[0], name[1]
+        service, metric = name[0], describe(name[1], name[2])
         times = f"{factor:.4g} times" if factor >= 1 else f"1/{1 / factor:.4g} of"
         return Finding(
             detector="metrics.unit",
             detector_version=self.version,
             kind="drift",
             service=service,
-            summary=f"{service} {metric} reads {times} what it did: was its unit changed?",
+            summary=f"{service}: {metric} reads {times} what it did: was its unit changed?",
             onset=min(utc(float(at)), now),
             seen_at=now,
             score=0.7,
             severity="ticket",
-            signal=metric,
+            signal=name[1],
             value=factor,
             expected=1.0,
-            key=f"metrics:unit:{service}:{metric}",
+            key=f"metrics:unit:{service}:{name[1]}",
         )
+
+
+def _newest(values: Floats) -> float:
+    """The last value of the buckets that are judged."""
+    recent = values[-JUDGED:]
+    return float(recent[np.isfinite(recent)][-1])

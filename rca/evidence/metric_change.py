@@ -11,12 +11,12 @@ from rca.evidence_kind import EvidenceKind
 from rca.levels import shares, trust
 from rca.series_changes import changes, concept, resources
 from rca.terms import Term
+from watchkeeper.metric_names import amount, describe_named
 
 HALF_AT = 4.0  # spreads
 # What noise amounts to, in the metric's own unit: half of each node's spread, and a twentieth of all levels.
 SPREADS_IN_DOUBT = 0.5
 LEVELS_IN_DOUBT = 0.05
-LARGE = 1000  # figures from here on are shown without decimals
 
 
 def metric_change(case: Case) -> list[Term]:
@@ -42,7 +42,8 @@ def metric_change(case: Case) -> list[Term]:
                 kind=resource,
                 candidate=node,
                 strength=share,
-                sentence=f"{metric} of {node} is {_figure(change.after)} (usually {_figure(change.usual)})",
+                sentence=f"{node}: {describe_named(metric)} is {amount(metric, change.after)} "
+                f"(usually {amount(metric, change.usual)})",
                 signal=metric,
                 value=change.after,
                 expected=change.usual,
@@ -52,10 +53,6 @@ def metric_change(case: Case) -> list[Term]:
             if (node, resource) not in best or best[node, resource].strength < share:
                 best[node, resource] = term
     return list(best.values())
-
-
-def _figure(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= LARGE else f"{value:.3g}"
 
 
 METRIC_CHANGE = EvidenceKind(

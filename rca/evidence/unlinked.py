@@ -19,6 +19,7 @@ from rca.levels import shares, trust
 from rca.metric_words import meaning
 from rca.series_changes import Change, changes
 from rca.terms import Term
+from watchkeeper.metric_names import amount, describe_named
 
 DOUBT = 0.7  # in logarithms of a ratio: a node that got less than twice as slow stays in doubt
 HALF_AT = 4.0  # spreads
@@ -76,7 +77,8 @@ def _term(kind: str, metric: str, change: Change, share: float) -> Term:
         kind=kind,
         candidate=change.node,
         strength=share,
-        sentence=f"{metric} of {change.node} is {change.after:.3g} (usually {change.usual:.3g}){times if slow else ''}",
+        sentence=f"{change.node}: {describe_named(metric)} is {amount(metric, change.after)} "
+        f"(usually {amount(metric, change.usual)}){times if slow else ''}",
         signal="latency" if slow else "errors",
         value=change.after,
         expected=change.usual,

@@ -82,7 +82,7 @@ def test_a_jump_is_told_once_and_becomes_the_new_level() -> None:
     found = play({("cart", "cpu"): values})
     buckets = [bucket for bucket, _ in found]
     first = found[0][1]
-    assert (first.key, first.severity) == ("metrics:cart", "ticket")
+    assert (first.key, first.severity) == ("metrics:cart", "detail")
     assert 60 <= buckets[0] <= 64
     assert first.expected == pytest.approx(0.2, rel=0.15)
     assert abs(first.onset.timestamp() - (START + 60 * STEP)) <= 2 * STEP
@@ -99,6 +99,44 @@ def test_series_of_one_service_are_one_finding() -> None:
     last = {finding.key: finding.summary for _, finding in found}
     assert set(last) == {"metrics:cart", "metrics:orders"}
     assert all(word in last["metrics:cart"] for word in ("cpu", "also", "threads"))
+
+
+@pytest.mark.parametrize(
+    ("metric", "before", "after", "severity"),
+    [
+        ("jobs.queue.depth", 10.0, 300.0, "ticket"),
+        ("orders.failed", 0.2, 4.0, "ticket"),
+        ("runtime.event_loop.delay_seconds", 0.01, 0.4, "ticket"),
+        ("process.cpu.utilization", 0.3, 0.95, "ticket"),
+        ("runtime.event_loop.delay_seconds", 0.0002, 0.0009, "detail"),
+        ("process.cpu.utilization", 0.05, 0.3, "detail"),
+        ("vm.heap.space.available_size", 30_000.0, 83_000.0, "detail"),
+        ("vm.gc.pause_seconds", 0.02, 0.4, "detail"),
+        ("vm.threads.blocked", 2.0, 30.0, "detail"),
+        ("jobs.queue.depth", 1.0, 4.0, "detail"),
+    ],
+)
+def test_a_metric_counts_by_what_it_has_to_do_with_users(
+    metric: str, before: float, after: float, severity: str
+) -> None:
+    """By the words of its name and by how much it moved, in its own unit."""
+    values = noise(before)
+    values[60:] *= after / before
+    assert {finding.severity for _, finding in play({("cart", metric): values})} == {severity}
+
+
+def test_what_concerns_users_speaks_for_a_service() -> None:
+    """However clear the details are; they are named after it, in words that a person reads."""
+    details = [f"vm.heap.space{number}.available_size" for number in range(6)]
+    series = {("cart", name): noise(3e4, seed=number) for number, name in enumerate(details)}
+    queue = noise(40.0, seed=9)
+    for values in (*series.values(), queue):
+        values[60:] *= 5
+    found = play({**series, ("cart", "jobs.queue.depth"): queue})
+    (last,) = [finding for bucket, finding in found if bucket == 66]
+    assert last.severity == "ticket"
+    assert last.summary.startswith("cart: jobs queue depth is ")
+    assert last.summary.endswith(" and 3 more")
 
 
 def test_a_small_move_of_a_steady_series_is_not_worth_a_line() -> None:

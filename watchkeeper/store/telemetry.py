@@ -218,9 +218,9 @@ class Telemetry:
     def metric_series(self, window: Window, step_s: int = 5, service: str | None = None) -> pa.Table:
         """Metric points by `step_s`, in units that a detector can compare.
 
-        Columns: bucket, service, metric, attributes (sorted JSON text), value (float64), kind: `gauge` (mean of the
-        values; also a sum that may fall), `rate` (a growing counter's increase per second; resets count from zero) and
-        `mean` (a histogram's mean observation, explicit or exponential).
+        Columns: bucket, service, metric, attributes (sorted JSON text), value (float64), unit (as it was sent), kind:
+        `gauge` (mean of the values; also a sum that may fall), `rate` (a growing counter's increase per second; resets
+        count from zero) and `mean` (a histogram's mean observation, explicit or exponential).
         """
         # Flag 1: the point says that there is no value.
         where = (
@@ -240,19 +240,19 @@ class Telemetry:
 
         def means(kind: str) -> str:
             return (
-                "SELECT bucket, service, metric, attributes, sum(summed) / sum(counted) AS value, 'mean' AS kind FROM ("
-                f"SELECT {bucket} AS bucket, {names}, {growth('Sum', 'summed')}, {growth('toFloat64(Count)', 'counted')} "
+                "SELECT bucket, service, metric, attributes, sum(summed) / sum(counted) AS value, any(unit) AS unit, 'mean' AS kind FROM ("
+                f"SELECT {bucket} AS bucket, {names}, MetricUnit AS unit, {growth('Sum', 'summed')}, {growth('toFloat64(Count)', 'counted')} "
                 f"FROM otel_metrics_{kind} WHERE {where} AND isFinite(Sum)) "
                 "GROUP BY bucket, service, metric, attributes HAVING sum(counted) > 0"
             )
 
         return self.query(
-            f"SELECT * FROM (SELECT {bucket} AS bucket, {names}, avg(Value) AS value, 'gauge' AS kind "
+            f"SELECT * FROM (SELECT {bucket} AS bucket, {names}, avg(Value) AS value, any(MetricUnit) AS unit, 'gauge' AS kind "
             f"FROM otel_metrics_gauge WHERE {where} AND isFinite(Value) GROUP BY bucket, service, metric, attributes UNION ALL "
-            f"SELECT {bucket} AS bucket, {names}, avg(Value) AS value, 'gauge' AS kind "
+            f"SELECT {bucket} AS bucket, {names}, avg(Value) AS value, any(MetricUnit) AS unit, 'gauge' AS kind "
             f"FROM otel_metrics_sum WHERE {where} AND NOT IsMonotonic AND isFinite(Value) GROUP BY bucket, service, metric, attributes UNION ALL "
-            "SELECT bucket, service, metric, attributes, sum(grown) / {step:UInt32} AS value, 'rate' AS kind FROM ("
-            f"SELECT {bucket} AS bucket, {names}, {growth('Value', 'grown')} FROM otel_metrics_sum "
+            "SELECT bucket, service, metric, attributes, sum(grown) / {step:UInt32} AS value, concat(any(unit), '/s') AS unit, 'rate' AS kind FROM ("
+            f"SELECT {bucket} AS bucket, {names}, MetricUnit AS unit, {growth('Value', 'grown')} FROM otel_metrics_sum "
             f"WHERE {where} AND IsMonotonic AND isFinite(Value)) GROUP BY bucket, service, metric, attributes UNION ALL "
             f"{means('histogram')} UNION ALL {means('exponential_histogram')}) ORDER BY service, metric, attributes, bucket",
             _nanos(window) | {"step": step_s, "service": service or ""},
