@@ -41,9 +41,17 @@ def rest(
 def detect(
     data: Data = None,
     longest: Annotated[int | None, typer.Option(help="Leave out series with more rows: quicker.", min=1)] = None,
+    halves: Annotated[
+        bool,
+        typer.Option("--halves", help="Instead, choose bar and arming on half of the categories, score the others."),
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of the splits into halves.")] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Detection beside other libraries: recorded series, speed, drift and log templates."""
+    if halves:
+        import_module("bench.detect").run_halves(data=data, as_json=as_json, seed=seed)
+        return
     import_module("bench.detect").run(data=data, as_json=as_json, longest=longest)
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from bench import detect_drift, detect_logs, detect_tick
+from bench import detect_drift, detect_halves, detect_logs, detect_tick
 from bench.detect_scores import Events, Scored, average_precision, count, summed
 from detectors.series import decision, recorded, replay
 from detectors.series.bank import SeriesBank
@@ -32,6 +32,18 @@ BANK_TICKS: Final = 200
 DEAR_ROWS: Final = 20_000
 LAGS: Final = 12
 QUIET_H: Final = 8.0  # peers get the same silence after an alert
+
+
+def run_halves(data: Path | None, as_json: bool, seed: int) -> None:
+    """Choose on random halves of the recorded series, score on the others; print a table or JSON."""
+    place = data or next((place for place in PLACES if place.is_dir()), None)
+    sets = sorted(folder for folder in place.iterdir() if (folder / "labels.json").is_file()) if place else []
+    if not sets:
+        raise DetectorError(
+            "no recorded series: give --data a folder that holds <set>/data/**.csv and <set>/labels.json"
+        )
+    found = {f"halves of the categories, seed {seed}": detect_halves.rows(sets, seed)}
+    print(json.dumps(found, indent=1) if as_json else _table(found))
 
 
 def run(data: Path | None = None, as_json: bool = False, longest: int | None = None) -> None:
@@ -64,7 +76,7 @@ def _quality(folder: Path, longest: int | None) -> Iterator[Row]:
     windows = recorded.labels(folder, [recording.name for recording in recordings])
     series = [Scored.of(recording, windows[recording.name]) for recording in recordings]
     judged = [replay.rarity(one.at_s, one.values) for one in recordings]
-    ours = [decision.alerts(one.hours, one.decades) for one in judged]
+    ours = [decision.alerts(one) for one in judged]
     yield _row("watchkeeper", series, [one.decades for one in judged], ours)
     taught = [judge_with_labels(one.at_s, one.values, windows[one.name]) for one in recordings]
     yield _row("watchkeeper, with feedback", series, [t[0] for t in taught], [t[1] for t in taught])

@@ -60,7 +60,7 @@ def detect(
                 rare, flags = judge_with_labels(recording.at_s, recording.values, known_labels[name])
             else:
                 judged = replay.rarity(recording.at_s, recording.values)
-                rare, flags = judged.decades, decision.alerts(judged.hours, judged.decades)
+                rare, flags = judged.decades, decision.alerts(judged)
         recorded.write(out / name, recording, decision.score(rare), flags)
         rows += recording.values.size
         alerts += int(flags.sum())

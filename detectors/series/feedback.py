@@ -5,7 +5,8 @@ What is learned, and when:
 - An alert outside every window was false: known at once. The series' bar goes up, for good and for a while more.
 - An alert inside a window was true: known at once. The bar comes down a little.
 - A window that ended, found or not: its rows are read as if they had been usual (what the series read a day before), so
-  that its echo in windows of hours does not alert, and the silence after its alert is over.
+  that its echo in windows of hours does not alert, and the next event may alert.
+- Alerts of recurring events that were false more often than true: that class alerts no more.
 
 Neither removing labelled rows from the ranks paid (references that forget outliers page more often), nor lowering the
 bar for windows that were missed.
@@ -13,25 +14,25 @@ bar for windows that were missed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from detectors.series import replay
-from detectors.series.decision import BAR, RAISED_FOR_H, REFRACTORY_H
+from detectors.series.decision import ECHO_H, Pager
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-STARTS: Final = -0.1  # decades; with somebody to teach it, it may begin bolder
-FALSE_RAISES: Final = 0.12  # for good
-FALSE_RAISES_SOON: Final = 0.4  # fading like any alert's
-HIT_LOWERS: Final = 0.03  # a quarter of what a false alert raises: missing trouble costs less than being ignored
+FALSE_RAISES: Final = 0.06  # for good
+FALSE_RAISES_SOON: Final = 0.4  # fading
+RAISED_FOR_H: Final = 72.0  # over three days: a weekend lies within
+HIT_LOWERS: Final = 0.03  # half of what a false alert raises: missing trouble costs less than being ignored
 LOWEST: Final = -0.4  # decades that labels may move the bar down
 HIGHEST: Final = 0.4  # and up
-ECHO_H: Final = 12.0  # the longest window of a statistic
+TRUST: Final = 2  # false alerts more than true ones before a class of recurring events alerts no more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,7 @@ def judge_with_labels(at_s: Floats, values: Floats, windows: list[tuple[float, f
     rows = [_Window(first=int(r[0]), last=int(r[-1])) for w in windows if (r := _inside(at_s, w)).size]
     rows.sort(key=lambda window: window.last)
     decades = _without_echo(at_s, values, judged, rows)
-    return decades, _alerts(judged.hours, decades, rows)
+    return decades, _alerts(replace(judged, decades=decades), rows)
 
 
 def _inside(at_s: Floats, window: tuple[float, float]) -> npt.NDArray[np.intp]:
@@ -80,25 +81,31 @@ def _without_echo(at_s: Floats, values: Floats, judged: replay.Rarity, windows: 
     return decades
 
 
-def _alerts(hours: Floats, decades: Floats, windows: list[_Window]) -> Bools:
-    flags = np.zeros(hours.size, np.bool_)
-    learned, raised, raised_at = STARTS, 0.0, 0.0
-    quiet_until = -np.inf
+def _alerts(judged: replay.Rarity, windows: list[_Window]) -> Bools:
+    flags = np.zeros(judged.hours.size, np.bool_)
+    pager = Pager(judged)
+    begins = {first for first, _ in judged.recurring}
+    learned = raised = raised_at = 0.0
+    trust = TRUST
     ended = 0
-    for row in np.flatnonzero(decades >= BAR + LOWEST).tolist():
-        hour = float(hours[row])
+    for row in pager.candidates(LOWEST).tolist():
+        hour = float(judged.hours[row])
         while ended < len(windows) and windows[ended].last < row:
             window = windows[ended]
             if flags[window.first : window.last + 1].any():
-                quiet_until, raised = min(quiet_until, float(hours[window.last])), 0.0
+                pager.rearm()
+                raised = 0.0
             ended += 1
         still = raised * float(np.exp((raised_at - hour) / RAISED_FOR_H))
-        if hour < quiet_until or decades[row] < BAR + learned + still:
+        if not pager.alerts(row, learned + still, recurring=trust > 0):
             continue
         flags[row] = True
-        quiet_until = hour + REFRACTORY_H
-        if any(window.first <= row <= window.last for window in windows[ended:]):
+        true = any(window.first <= row <= window.last for window in windows[ended:])
+        if row in begins:
+            trust = min(trust + 1, TRUST) if true else trust - 1
+        elif true:
             learned = max(learned - HIT_LOWERS, LOWEST)
+            pager.refund()
         else:
             learned = min(learned + FALSE_RAISES, HIGHEST)
             raised, raised_at = still + FALSE_RAISES_SOON, hour

@@ -80,6 +80,22 @@ def of_hour(values: Floats, hour: Ints) -> Floats:
     return values - usual
 
 
+def usual_around(values: Floats, hour: Ints) -> Floats:
+    """What the hour before, this hour and the hour after usually read at this time of day, (3, n); NaN until known."""
+    out = np.full((3, values.size), np.nan)
+    for bucket in range(HOUR_BUCKETS):
+        rows = np.flatnonzero(hour == bucket)
+        if rows.size <= BUCKET_READY:
+            continue
+        usual = faded(values[rows], BUCKET_MEMORY)
+        for i, off in enumerate((1, 0, -1)):
+            asking = np.flatnonzero(hour == (bucket + off) % HOUR_BUCKETS)
+            newest = np.searchsorted(rows, asking) - 1
+            known = newest >= BUCKET_READY
+            out[i, asking[known]] = usual[newest[known]]
+    return out
+
+
 def step_of_means(values: Floats, window: int) -> Floats:
     """|mean of the last window - mean of the window before it|."""
     now = mean(values, window)

@@ -153,7 +153,7 @@ def test_quality_on_recorded_series_does_not_drop(name: str, least_f1: float, mo
         if recording.values.size > 2_600:  # the long ones take most of the time
             continue
         judged = replay.rarity(recording.at_s, recording.values)
-        total.append(count(Scored.of(recording, windows[one]), decision.alerts(judged.hours, judged.decades)))
+        total.append(count(Scored.of(recording, windows[one]), decision.alerts(judged)))
     events = summed(total)
     assert events.f1 >= least_f1
     assert events.false_per_day <= most_false

@@ -25,7 +25,7 @@ def figures() -> dict[str, float]:
     ranks = []
     for one in series():
         judged = replay.rarity(one.at_s, one.values)
-        alerts = np.flatnonzero(decision.alerts(judged.hours, judged.decades))
+        alerts = np.flatnonzero(decision.alerts(judged))
         inside = np.zeros(one.values.size, bool)
         for first, last in one.windows:
             inside[first : last + 1] = True

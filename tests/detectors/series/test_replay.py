@@ -31,7 +31,7 @@ def test_it_works() -> None:
     at, values = daily(10)
     values[2400:2424] += 40
     judged = rarity(at, values)
-    alerts = np.flatnonzero(decision.alerts(judged.hours, judged.decades))
+    alerts = np.flatnonzero(decision.alerts(judged))
     assert alerts[alerts > 700].tolist() == [row for row in alerts.tolist() if 2400 <= row < 2424]
     assert ((alerts >= 2400) & (alerts < 2424)).any()
 
@@ -109,7 +109,7 @@ def test_ordinary_series_stay_quiet(kind: str) -> None:
         "counts": noise.poisson(3, at.size).astype(float),
     }[kind]
     judged = rarity(at, values)
-    assert decision.alerts(judged.hours, judged.decades)[600:].sum() <= 1
+    assert decision.alerts(judged)[600:].sum() <= 1
 
 
 @settings(max_examples=20, deadline=None)
@@ -130,7 +130,7 @@ def test_a_label_quiets_what_it_calls_false() -> None:
     for i, row in enumerate(range(1000, values.size - 50, 400)):
         values[row : row + 12] += 30 + 10 * i  # each bump is larger than all before it
     judged = rarity(at, values)
-    untaught = decision.alerts(judged.hours, judged.decades).sum()
+    untaught = decision.alerts(judged).sum()
     _, taught = judge_with_labels(at, values, [])
     assert taught.sum() < untaught
 
