@@ -21,22 +21,37 @@ SAME_HOUR_S = 3600.0
 ENOUGH_OF_THE_HOUR = 20
 
 # What a metric measures, by the words of its name (OpenTelemetry and Prometheus conventions).
+# What is left of a resource is none of it in use.
+LEFT = r"(?!.*(limit|request|free|avail|idle|\bmax\b|_max_))"
 CONCEPTS: tuple[tuple[str, re.Pattern[str], Mechanism | None], ...] = (
-    ("cpu", re.compile(r"cpu(?!.*(limit|count|frequency|request))", re.IGNORECASE), "cpu"),
-    ("memory", re.compile(r"(mem|heap|rss)(?!.*(limit|request))", re.IGNORECASE), "memory"),
+    ("cpu", re.compile(r"cpu(?!.*(limit|count|frequency|request|idle))", re.IGNORECASE), "cpu"),
+    (
+        "stall",
+        re.compile(r"event.?loop.*(delay|lag|utili[sz])|run.?queue|throttl.*(time|sec|period)", re.IGNORECASE),
+        "cpu",
+    ),
+    ("memory", re.compile(rf"^(?=.*(mem|heap|rss)){LEFT}", re.IGNORECASE), "memory"),
     ("disk", re.compile(r"(disk|fs_|filesystem|block_?io|blkio)(?!.*(limit|free|avail))", re.IGNORECASE), None),
+    (
+        "pool",
+        re.compile(rf"^(?=.*(db\W.*conn|conn\w*\W?pool|pool\W?conn|pending.?requests)){LEFT}", re.IGNORECASE),
+        "database",
+    ),
     (
         "handles",
         re.compile(
-            r"(socket|thread|goroutine|\bfds?\b|_fds?\b|file_?desc|handle|connection)(?!.*limit)", re.IGNORECASE
+            rf"^(?=.*(socket|thread|goroutine|\bfds?\b|_fds?\b|file_?desc|handle|connection)){LEFT}", re.IGNORECASE
         ),
         None,
     ),
 )
 # Fewer samples before the onset than this, and the reference is added: a MAD of three values is one distance.
 ENOUGH_SAMPLES = 4
+PEAKS = 0.95  # a quantile of the level before the onset; the rest of it may be an incident of its own
 # The weight of the other nodes' noise of the same metric, in samples; chosen on the development packs.
 POOLED_SAMPLES = 2.0
+# Resources of which a node has parts (pools of a heap, modes of a processor) that only add up to something.
+WHOLE = frozenset({"cpu", "memory"})
 # A host's resources belong to all that run on it.
 HOST = re.compile(r"^(node|host|machine|system|instance)[._]", re.IGNORECASE)
 
@@ -84,6 +99,8 @@ def changes(series: Series, reference: Series | None, onset: float) -> dict[str,
         if len(early) < 2 or len(late) == 0:
             continue
         usual, spread = level_and_spread(early)
+        # What rises and falls by itself (a heap between collections) is as unsteady as its ordinary peaks are high.
+        spread = max(spread, float(np.quantile(early, PEAKS)) - usual, usual - float(np.quantile(early, 1.0 - PEAKS)))
         change = Change(node=node, usual=usual, spread=spread, after=float(np.median(late)), samples=len(early))
         out.setdefault(metric, []).append(change)
     return {metric: _steadied(moved) for metric, moved in out.items()}

@@ -6,6 +6,8 @@ own unit, shrunk by how unusual that is for the node. Works from five samples on
 
 from __future__ import annotations
 
+import re
+
 from rca.case import Case
 from rca.evidence_kind import EvidenceKind
 from rca.levels import shares, trust
@@ -17,12 +19,28 @@ HALF_AT = 4.0  # spreads
 # What noise amounts to, in the metric's own unit: half of each node's spread, and a twentieth of all levels.
 SPREADS_IN_DOUBT = 0.5
 LEVELS_IN_DOUBT = 0.05
+# By judgement: what is too little to hurt anybody, whatever is usual. A quarter of the memory; a few handles or
+# connections; a twentieth of a processor, in the unit of the metric; ten milliseconds of stalling.
+MEMORY_IN_DOUBT = 0.25
+HANDLES_IN_DOUBT = 3.0
+PROCESSOR_IN_DOUBT = (
+    (re.compile(r"percent|pct", re.IGNORECASE), 5.0),
+    (re.compile(r"milli_?cores?", re.IGNORECASE), 50.0),
+    (re.compile(r"", re.IGNORECASE), 0.05),
+)
+STALL_IN_DOUBT = (
+    (re.compile(r"utili|ratio", re.IGNORECASE), 0.1),
+    (re.compile(r"(_ms|millis)", re.IGNORECASE), 10.0),
+    (re.compile(r"(_ns|nanos)", re.IGNORECASE), 10e6),
+    (re.compile(r"", re.IGNORECASE), 0.01),
+)
+KINDS = {"stall": "stall_metric"}  # the term; the others are named like the resource
 
 
 def metric_change(case: Case) -> list[Term]:
-    """CPU, memory, disk or handles that rose above their usual level.
+    """CPU, memory, disk, connections or handles that rose above their usual level, and delays of an event loop.
 
-    Terms `cpu`, `memory`, `disk` and `handles`, for each node: its best metric of that resource.
+    Terms `cpu`, `stall_metric`, `memory`, `disk`, `pool` and `handles`, for each node: its best metric of that resource.
     """
     if case.series is None or len(case.series.time) == 0:
         return []
@@ -36,10 +54,10 @@ def metric_change(case: Case) -> list[Term]:
         noise = sum(c.spread for c in moved) * SPREADS_IN_DOUBT
         total_usual = sum(abs(c.usual) for c in moved)
         by_node = {c.node: c for c in moved}
-        for node, share in shares(amounts, noise + LEVELS_IN_DOUBT * total_usual).items():
+        for node, share in shares(amounts, noise + _doubt(resource, metric, total_usual)).items():
             change = by_node[node]
             term = Term(
-                kind=resource,
+                kind=KINDS.get(resource, resource),
                 candidate=node,
                 strength=share,
                 sentence=f"{node}: {describe_named(metric)} is {amount(metric, change.after)} "
@@ -55,8 +73,21 @@ def metric_change(case: Case) -> list[Term]:
     return list(best.values())
 
 
+def _doubt(resource: str, metric: str, levels: float) -> float:
+    """What a rise of a metric must exceed to count by half, in its own unit; `levels` is the sum of the usual ones."""
+    if resource == "memory":
+        return MEMORY_IN_DOUBT * levels
+    least = {
+        "cpu": next(amount for unit, amount in PROCESSOR_IN_DOUBT if unit.search(metric)),
+        "stall": next(amount for unit, amount in STALL_IN_DOUBT if unit.search(metric)),
+        "handles": HANDLES_IN_DOUBT,
+        "pool": HANDLES_IN_DOUBT,
+    }.get(resource, 0.0)
+    return least + LEVELS_IN_DOUBT * levels
+
+
 METRIC_CHANGE = EvidenceKind(
     explain=metric_change,
-    weights={"cpu": 2.0, "memory": 1.0, "disk": 1.0, "handles": 1.0},
+    weights={"cpu": 2.0, "stall_metric": 1.0, "memory": 1.0, "disk": 1.0, "pool": 1.0, "handles": 1.0},
     needs=frozenset({"series"}),
 )

@@ -14,10 +14,10 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 
-from rca.case import F64, Flows, Heartbeats, Links, LogLines, Mask, Series, Text, Unanswered, codes, joined, text
+from rca.case import F64, Flows, Heartbeats, Links, LogLines, Series, Text, Unanswered, codes, joined, text
 from rca.levels import groups
 from rca.live.instances import Served
-from rca.series_changes import concept
+from rca.series_changes import WHOLE, concept
 from watchkeeper.metric_names import is_spare
 from watchkeeper.store import diagnosis_queries as sql
 from watchkeeper.vocabulary import Window
@@ -206,35 +206,26 @@ def instances(reader: Reader, service: str, start: float, onset: float, end: flo
 def series(reader: Reader, window: Window, also: frozenset[str] = frozenset()) -> Series:
     """Metrics that measure a resource, and those named in `also`; one series per service, metric and attributes.
 
-    What is left of a resource is no use of it, and a part of a node's memory that is small beside the rest is a detail.
+    What is left of a resource is no use of it; the parts of what only adds up to something are added up.
     """
     table = reader.metric_series(window, STEP_S)
     metric = words(table, "metric")
-    wanted = {name: name in also or (concept(name) is not None and not is_spare(name)) for name in set(metric)}
     attributes = words(table, "attributes")
-    keep = np.array([wanted[name] for name in metric], dtype=bool)
-    keep &= ~_small_memory(words(table, "service"), metric, attributes, numbers(table, "value"))
-    named = [f"{m} {a}" if a not in ("", "{}") else m for m, a in zip(metric[keep], attributes[keep], strict=True)]
+    measured: dict[tuple[str, str], str] = {}
+    for name, details in set(zip(metric, attributes, strict=True)):
+        complete = f"{name} {details}" if details not in ("", "{}") else name
+        found = concept(complete)
+        if name in also or (found is not None and not is_spare(name)):
+            measured[name, details] = name if found is not None and found[0] in WHOLE else complete
+    keep = np.array([pair in measured for pair in zip(metric, attributes, strict=True)], dtype=bool)
+    shown = text([measured[pair] for pair in zip(metric[keep], attributes[keep], strict=True)])
+    second = seconds(table.column("bucket"))[keep]
+    added = pa.table({"t": second, "n": pa.array(words(table, "service")[keep]), "m": pa.array(shown)})
+    added = added.append_column("v", pa.array(numbers(table, "value")[keep]))
+    added = added.group_by(["t", "n", "m"], use_threads=False).aggregate([("v", "sum")])
     return Series(
-        time=seconds(table.column("bucket"))[keep],
-        node=words(table, "service")[keep],
-        metric=text(named),
-        value=numbers(table, "value")[keep],
+        time=numbers(added, "t"), node=words(added, "n"), metric=words(added, "m"), value=numbers(added, "v_sum")
     )
-
-
-def _small_memory(node: Text, metric: Text, attributes: Text, value: F64) -> Mask:
-    """Rows of a series that never holds more than a twentieth of what its node's largest one does, all `(n,)`."""
-    code, names = codes(node, metric, attributes)
-    if not len(names):
-        return np.zeros(0, np.bool_)
-    of_node, _ = codes(text([name[0] for name in names]))
-    memory = np.array([(concept(name[1]) or ("", None))[0] == "memory" for name in names], dtype=np.bool_)
-    most, most_of_node = np.zeros(len(names)), np.zeros(len(names))
-    np.maximum.at(most, code, np.where(memory[code] & np.isfinite(value), value, 0.0))
-    np.maximum.at(most_of_node, of_node, most)
-    small = memory & (most < SMALL * most_of_node[of_node])
-    return np.asarray(small[code])
 
 
 def log_lines(reader: Reader, start: float, onset: float, end: float) -> LogLines:
