@@ -15,6 +15,7 @@ from rca.call_sides import Call, caller_shares
 from rca.case import Case
 from rca.dependencies import is_database
 from rca.evidence_kind import EvidenceKind
+from rca.hindrance import remaining
 from rca.ledger import Entry
 from rca.levels import shares, trust
 from rca.terms import Term, count
@@ -37,7 +38,9 @@ def own_errors(case: Case) -> dict[str, float]:
     for caller, callee in case.calls - ledger.links.keys():  # what was not measured may fail as much as it can
         if callee in ledger.nodes and callee != caller and not ledger.nodes[callee].new:
             passed[caller] += max(ledger.nodes[callee].extra_errors, 0.0)
-    return ledger.settled(case, {n: max(entry.extra_errors - passed[n], 0.0) for n, entry in ledger.nodes.items()})
+    counted = remaining(case)
+    own = {n: max(entry.extra_errors - passed[n], 0.0) * counted.get(n, 1.0) for n, entry in ledger.nodes.items()}
+    return ledger.settled(case, own)
 
 
 def between_errors(case: Case) -> dict[Call, float]:
@@ -46,10 +49,15 @@ def between_errors(case: Case) -> dict[Call, float]:
     Only of callees that can be blamed: others are part of their caller.
     """
     ledger, silent = case.ledger, _unanswered(case)
+    passed: defaultdict[str, float] = defaultdict(float)
+    for (caller, _), link in ledger.links.items():
+        passed[caller] += max(link.extra_errors, 0.0)
     between = {}
     for call, link in ledger.links.items():
+        # A callee whose own calls fail passes that on, even where it does not report its replies as failures.
         served = ledger.nodes.get(call[1])
-        reported = link.calls * max(served.extra_errors, 0.0) / served.calls if served and served.calls else 0.0
+        known = max(served.extra_errors, passed[call[1]], 0.0) if served else 0.0
+        reported = link.calls * min(known / served.calls, 1.0) if served and served.calls else 0.0
         extra = link.extra_errors - reported - silent.get(call, 0.0)
         if call[1] in case.candidates:
             between[call] = max(extra, 0.0) * trust(extra / (link.usual_errors + 1.0) ** 0.5, HALF_AT)

@@ -40,7 +40,7 @@ KINDS = {"stall": "stall_metric"}  # the term; the others are named like the res
 def metric_change(case: Case) -> list[Term]:
     """CPU, memory, disk, connections or handles that rose above their usual level, and delays of an event loop.
 
-    Terms `cpu`, `stall_metric`, `memory`, `disk`, `pool` and `handles`, for each node: its best metric of that resource.
+    Terms `cpu`, `stall_metric`, `memory`, `disk`, `pool` and `handles`, for each node: its best metric of that kind.
     """
     if case.series is None or len(case.series.time) == 0:
         return []
