@@ -37,9 +37,9 @@ def remaining(case: Case) -> dict[str, float]:
     for call, effect in effects.items():
         caller, callee = call
         theirs = effect * (1.0 - of_caller.get(call, 0.0))
-        link, node = ledger.links.get(call), ledger.nodes.get(caller)
+        link, served = ledger.links.get(call), ledger.nodes.get(caller)
         calls = link.calls if link is not None else 1.0
-        used = min(calls / node.calls, 1.0) if node is not None and node.calls > 0 else 1.0
+        used = min(calls / served.calls, 1.0) if served is not None and served.calls > 0 else 1.0
         hindered[caller] = max(hindered[caller], theirs * used)
         in_trouble[callee].append((theirs, calls))
     trouble = {

@@ -22,8 +22,6 @@ from watchkeeper.metric_names import is_spare
 from watchkeeper.store import diagnosis_queries as sql
 from watchkeeper.vocabulary import Window
 
-SMALL = 0.05  # of the largest memory series of a node: a part below says nothing of it
-
 
 class Reader(Protocol):
     """The part of the store's `Telemetry` that a diagnosis needs."""
