@@ -151,6 +151,7 @@ class _Trial:
         paged = [one for one in self._loop.opened_since(began) if paged_at(one)]
         for one in paged:
             _notify(f"  a false page: {one.title}")
+        self._recover()
         return Quiet(
             minutes=round((time.time() - began) / 60, 1),
             harmless=tuple(HARMLESS),
