@@ -96,8 +96,8 @@ def draw_system(rng: np.random.Generator) -> System:
     layers = _services(draft, max(size - backing, 2))
     _backing(draft, layers, backing)
     _side_operations(draft)
-    rate = float(np.exp(rng.uniform(np.log(SLOWEST), np.log(FASTEST)) * 0.8 + np.log(6.0) * 0.2))
-    return _sized(rng, draft, _ordered(draft.ops), min(max(rate, SLOWEST), FASTEST))
+    rate = float(np.exp(rng.uniform(np.log(SLOWEST), np.log(FASTEST))))
+    return _sized(rng, draft, _ordered(draft.ops), rate)
 
 
 def _services(draft: _Draft, count: int) -> list[list[_Op]]:
@@ -331,7 +331,10 @@ def _machines(
         instances = max(1, int(np.ceil(demand / (cores * rng.uniform(0.12, 0.45)))))
         if node.kind not in BACKING and instances < 3 and rng.random() < 0.5:
             instances = int(rng.integers(2, 4))
-        threads = int(max(rng.choice([16, 32, 64, 200]), np.ceil(6 * held / instances)))
+        # An event loop and green threads hold far more requests at once than threads of the system do.
+        light = node.language in ("go", "node")
+        fewest = int(rng.choice([16, 32, 64, 200])) * (40 if light else 1)
+        threads = int(max(fewest, np.ceil((60 if light else 6) * held / instances)))
         sized.append(
             replace(
                 node,

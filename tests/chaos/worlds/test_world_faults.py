@@ -115,20 +115,20 @@ def test_a_leak_reaches_its_limit() -> None:
 
 
 def test_a_stalled_caller_makes_all_its_callees_look_slow() -> None:
-    """The gap between what it waits and what they take grows for each callee; what they take does not."""
+    """It waits longer for each callee than the callee takes, though callees that get no more calls take no longer."""
+    checked = 0
     for broken, event in _all("stalled caller"):
         system, flows, calm = broken.system, broken.directed.flows, broken.directed.calm
         node = next(number for number, one in enumerate(system.nodes) if one.name == event.culprit)
         middle = int((event.begins_s + event.ends_s) / 2 / STEP_S)
-        gaps = [
-            (one.call_ok_ms[at] - one.ok_ms[system.calls[at].callee])[middle]
-            for one in (flows, calm)
-            for (caller, _), numbers in system.paths.items()
-            if caller == node
-            for at in numbers
-        ]
-        half = len(gaps) // 2
-        assert min(now - then for now, then in zip(gaps[:half], gaps[half:], strict=True)) > 5
+        for (caller, _), numbers in system.paths.items():
+            for at in numbers if caller == node else ():
+                callee = system.calls[at].callee
+                if flows.ok_ms[callee, middle] < 1.1 * calm.ok_ms[callee, middle]:
+                    gaps = [(one.call_ok_ms[at] - one.ok_ms[callee])[middle] for one in (flows, calm)]
+                    assert gaps[0] > gaps[1] + 5
+                    checked += 1
+    assert checked > 5
 
 
 @pytest.mark.parametrize("kind", sorted(BENIGN))
