@@ -123,7 +123,7 @@ class _Watch:
         self._settle_s = config.watch.settle_s
         self._edges: tuple[tuple[str, str], ...] = ()
         self._at_page: dict[str, Incident] = {}
-        self._any_open = False
+        self._any_open = self._waits_for_page = False
         self._changes = sorted(recording.changes, key=lambda change: change.at)
 
     def run(self, tick_s: int) -> Watched:
@@ -137,7 +137,7 @@ class _Watch:
                     self._look_for_changes()
                 if (second - int(AFTER_BUCKET_S)) % tick_s == 0:
                     self._tick(second)
-                if self._any_open:
+                if self._waits_for_page or (self._any_open and (second - int(AFTER_BUCKET_S)) % tick_s == 1 % tick_s):
                     self._answer()
             return self._watched()
         finally:
@@ -168,6 +168,7 @@ class _Watch:
         self._diagnosing.run(now, self._settle_s)
         still_open = self._incidents.list("open", MOST_OPEN)
         self._any_open = bool(still_open)
+        self._waits_for_page = any(one.severity == "page" and one.paged_at is None for one in still_open)
         for incident in still_open:
             if incident.paged_at is not None:
                 self._at_page.setdefault(incident.id, incident)
