@@ -18,6 +18,7 @@ from bench.worlds.watching import watch
 from chaos.worlds import world
 from chaos.worlds.recording import SHAPE_STEP_S
 from chaos.worlds.world import SHORTEST_S
+from chaos.worlds.world import World as SimulatedWorld
 
 WATCHKEEPER = "watchkeeper"
 RULES = "Prometheus-style rules"
@@ -85,6 +86,17 @@ def score_one(seed: int, calm_hours: float = 0.0) -> tuple[World, World]:
     own, rules = [], []
     for drawn in worlds:
         recording = drawn.record()
-        own.append(score(seed, recording, watch(recording, drawn.traces)))
-        rules.append(score(seed, recording, alerted(recording)))
+        calls = true_calls(drawn)
+        own.append(score(seed, recording, watch(recording, drawn.traces), calls))
+        rules.append(score(seed, recording, alerted(recording), calls))
     return together(own), together(rules)
+
+
+def true_calls(drawn: SimulatedWorld) -> frozenset[tuple[str, str]]:
+    """Who really calls whom, by every name that telemetry has for them; whoever reports nothing is there, too."""
+
+    def names(node: int) -> tuple[str, ...]:
+        return (drawn.system.nodes[node].name, *drawn.instrumentation.callee_names(node))
+
+    paths = drawn.system.paths
+    return frozenset((one, other) for caller, callee in paths for one in names(caller) for other in names(callee))

@@ -13,6 +13,8 @@ from watchkeeper.vocabulary import Diagnosis
 
 STILL_S: Final = 120.0  # after a fault's end a page is still about it: the detectors look back over a minute
 RECOVERY_S: Final = 180.0  # so long after it a backlog, a cold cache or a restart may still show
+# Harmless to users, and yet somebody should know: a service fails and its callers do without.
+WORTH_A_TICKET: Final = frozenset({"tolerated failure"})
 SHOWN: Final = 3  # suspects that a page shows
 DAY_S: Final = 86_400.0
 Warrants = Callable[[Event], bool]
@@ -89,9 +91,12 @@ class World:
     problems: tuple[str, ...] = ()
 
 
-def score(seed: int, recording: Recording, watched: Watched) -> World:
-    """Every fault of a recording, and what was shown outside of all of them."""
-    graph = CallGraph(recording)
+def score(seed: int, recording: Recording, watched: Watched, calls: Iterable[tuple[str, str]] = ()) -> World:
+    """Every fault of a recording, and what was shown outside of all of them.
+
+    `calls` are pairs of caller and callee beside those that were recorded: whoever reports nothing calls others, too.
+    """
+    graph = CallGraph(recording, calls)
     events = [event for event in recording.events if event.ends_s > WARM_S]
     return World(
         seed=seed,
@@ -101,10 +106,13 @@ def score(seed: int, recording: Recording, watched: Watched) -> World:
             seed,
             events,
             [(page.paged_s, page.summaries[0] if page.summaries else "") for page in watched.pages],
-            lambda event: event.pages or event.limit_at_s is not None,
+            lambda event: event.harmful and (event.pages or event.limit_at_s is not None),
         ),
         false_tickets=_unwarranted(
-            seed, events, [(ticket.opened_s, ticket.summary) for ticket in watched.tickets], lambda _: True
+            seed,
+            events,
+            [(ticket.opened_s, ticket.summary) for ticket in watched.tickets],
+            lambda event: event.harmful or event.kind in WORTH_A_TICKET,
         ),
         problems=watched.problems,
     )
@@ -123,13 +131,14 @@ def together(worlds: Sequence[World]) -> World:
 
 
 class CallGraph:
-    """Who calls whom in a recording, and what a fault can show at."""
+    """Who calls whom in a system, and what a fault can show at."""
 
-    def __init__(self, recording: Recording) -> None:
+    def __init__(self, recording: Recording, calls: Iterable[tuple[str, str]] = ()) -> None:
         self._callers: defaultdict[str, set[str]] = defaultdict(set)
         self._callees: defaultdict[str, set[str]] = defaultdict(set)
         pairs = recording.edges.group_by(["caller", "callee"]).aggregate([])
-        for caller, callee in zip(pairs["caller"].to_pylist(), pairs["callee"].to_pylist(), strict=True):
+        recorded = zip(pairs["caller"].to_pylist(), pairs["callee"].to_pylist(), strict=True)
+        for caller, callee in {*calls, *recorded}:
             self._callers[callee].add(caller)
             self._callees[caller].add(callee)
 
@@ -205,7 +214,7 @@ def _unwarranted(
     seed: int, events: Iterable[Event], shown: Iterable[tuple[float, str]], warrants: Warrants
 ) -> tuple[Unwarranted, ...]:
     events = list(events)
-    spans = [(event.begins_s, event.ends_s + RECOVERY_S) for event in events if event.harmful and warrants(event)]
+    spans = [(event.begins_s, event.ends_s + RECOVERY_S) for event in events if warrants(event)]
     return tuple(
         Unwarranted(
             seed=seed,

@@ -103,6 +103,7 @@ def test_a_page_counts_if_the_fault_can_show_there() -> None:
     """At whoever depends on the culprit, and at what it calls; not elsewhere, not earlier and not much later."""
     own = recording(events=[SLOW], seconds=1200)
     assert CallGraph(own).reach(SLOW) == {"front", "orders", "stock", "prices"}
+    assert CallGraph(own, [("browser", "front")]).reach(SLOW) >= {"browser"}
     for moment, service, found in ((1020, "front", True), (1235, "orders", True), (1020, "mail", False)):
         (fault,) = score(2, own, Watched(pages=(page(moment, service, "stock"),))).faults
         assert fault.detected is found
