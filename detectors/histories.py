@@ -75,6 +75,7 @@ class Ring:
         reread_s: how far back each read goes at least.
         behind: columns that are whole and whose rows may still change.
         whole: read each bucket once, when it is complete, instead of what may have changed.
+        once_a_bucket: read what may have changed no more often than a bucket is completed: it is loaded as often.
     """
 
     history: History
@@ -84,11 +85,12 @@ class Ring:
     reread_s: float = REREAD_S
     behind: int = 0
     whole: bool = False
+    once_a_bucket: bool = False
     read_until: datetime | None = None
 
     def take(self, rollups: Rollups, now: datetime) -> None:
         """Read what is new and place it."""
-        if self.read_until is not None and (now - self.read_until).total_seconds() < self.every_s:
+        if self.read_until is not None and self._is_early(self.read_until, now):
             return
         window = self._whole_buckets(now) if self.whole else self._changed(now)
         if window is None:
@@ -98,6 +100,12 @@ class Ring:
         for table in tables:
             self.history.place(table)
         self.read_until = window.end if self.whole else now
+
+    def _is_early(self, before: datetime, now: datetime) -> bool:
+        if self.once_a_bucket and 0 <= (now - before).total_seconds() < self.history.step_s:
+            first, second = ((at.timestamp() - LAG_S) // self.history.step_s for at in (before, now))
+            return first == second
+        return (now - before).total_seconds() < self.every_s
 
     def complete(self, now: datetime) -> int:
         """How many columns, from the left, no late row will change much."""
@@ -232,7 +240,7 @@ def _rings(history_s: float) -> dict[str, Ring]:
     edges = ring("edges", ("caller", "callee"), {"calls": 0.0}, slow, SLOW_STEP_S)
     return {
         "red": Ring(history=red, read=_red, signal="spans"),
-        "logs": Ring(history=logs, read=_logs, signal="logs"),
+        "logs": Ring(history=logs, read=_logs, signal="logs", once_a_bucket=True),
         "latency": Ring(history=latency, read=_latency, signal="spans", whole=True),
         "metrics": Ring(
             history=metrics,

@@ -31,6 +31,10 @@ MOST_LATE: Final = 24  # windows that are worked out again at a time
 # The callee's side of a call that came late may belong to a caller's side so much later.
 CALLEE_S: Final = 10
 
+# Addresses are learned from every window at first, and then from one in so many: they seldom change, and are kept.
+LEARN_AT_FIRST: Final = 24
+LEARN_EVERY_S: Final = 30
+
 _SUMS: Final = ("calls", "errors", "client_ns_sum", "server_calls", "server_ns_sum")
 
 
@@ -43,6 +47,7 @@ class EdgeRefresh:
         self._database = database
         self._next: int | None = None
         self._looked_at = 0
+        self._worked_out = 0
         self._sides: dict[int, int] = {}  # window → how many sides of calls it had when it was worked out
 
     def run(self, complete_until: float) -> int:
@@ -71,8 +76,11 @@ class EdgeRefresh:
         new = sorted(window for window in sides if window >= first)
         for window in (*new, *late):
             count = sides.get(window, 0)
-            for statement in statements(self._database, window, self._state(window, count, closed)):
-                self._store.run(statement)
+            learn, difference = statements(self._database, window, self._state(window, count, closed))
+            if self._worked_out < LEARN_AT_FIRST or window % LEARN_EVERY_S == 0:
+                self._store.run(learn)
+            self._store.run(difference)
+            self._worked_out += 1
             self._sides[window] = count
             self._next = max(self._next or first, window + BUCKET_S) if window >= first else self._next
         self._next = max(first, closed)

@@ -11,7 +11,7 @@ import pytest
 from otlp_requests import segment, traces
 
 from bench.own_roles import OwnRoles
-from watchkeeper.store.edges import CALLEE_S, LATE_EVERY_S, LATE_S, EdgeRefresh
+from watchkeeper.store.edges import CALLEE_S, LATE_EVERY_S, LATE_S, LEARN_AT_FIRST, LEARN_EVERY_S, EdgeRefresh
 from watchkeeper.store.otlp import Destination, inserts
 from watchkeeper.store.schema import statements
 from watchkeeper.store.statements import Statements
@@ -158,3 +158,21 @@ def test_an_ingest_that_is_behind_closes_its_own_windows(shop: Shop) -> None:
     shop.callees(old, at=START - timedelta(seconds=200))
     behind.run(after(10))
     assert shop.edges() == {("cart", "span"): (7, 0, 30.0, 20.0)}
+
+
+def test_addresses_are_learned_from_some_windows_once_most_are_known() -> None:
+    """Every window at first, then one in thirty seconds; the calls of every window are joined."""
+    sent: list[str] = []
+
+    class Store:
+        def run(self, sql: str) -> bytes:
+            sent.append(sql)
+            if "groupBitXor" in sql or "max(bucket)" in sql:
+                return b"0\n"
+            first = int(START.timestamp()) // 5 * 5
+            return "".join(f"{first + 5 * number}\t1\n" for number in range(60)).encode()
+
+    EdgeRefresh(Store(), "otel").run(START.timestamp() + 303)  # type: ignore[arg-type]
+    learned, joined = (sum(f"INSERT INTO otel.{table} " in sql for sql in sent) for table in ("peers", "edges"))
+    assert joined == 60
+    assert learned == LEARN_AT_FIRST + (60 - LEARN_AT_FIRST) // (LEARN_EVERY_S // 5)
