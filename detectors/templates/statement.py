@@ -22,6 +22,7 @@ SENTENCE: Final = 3  # words, values among them, from which a line is a sentence
 RECORD: Final = 2  # pairs as `current: staged,` from which a line is a record
 MOST_HEADER: Final = 5  # words of a header before its tag
 MOST_ASIDES: Final = 2
+SHORT: Final = 2  # words of a message, of which it matters where its values stand
 LONGEST_ITEM: Final = 4  # words of an item in a list
 UNITS: Final = frozenset(
     [
@@ -106,24 +107,31 @@ def statement(words: Words) -> Statement:
                 gaps.add(len(literals))
             continue
         component = place < opens
+        assigned = words[place + 1 : place + 2] == ("=",) or words[place + 1 : place + 3] == ("set", "to")
         if component:
             argument = part.dotted and part.bracketed  # a logger, a thread, a host
         else:
-            name = part.dotted
-            argument = sentence and bool(part.key or name or _is_annotation(words, parts, place))
+            argument = sentence and not assigned and (part.key or part.dotted or _is_annotation(words, parts, place))
         if argument or (literals and literals[-1] == part.core and len(literals) in gaps):  # or a list's next item
             gaps.add(len(literals))
             continue
         if part.key:
             keys.add(part.core)
-        fixed.append(part.kept or (component and len(part.core) == 1))
+        fixed.append(part.kept or assigned or (component and len(part.core) == 1))
         header += component
         literals.append(part.core)
         places.append(place)
-    if len(literals) - header == 1 and len(literals) in gaps:  # `starting <*>` is not `<*>: starting`
-        literals.append(VALUE)
-        places.append(max(place for place, part in enumerate(parts) if part.masked and not part.literal))
-        fixed.append(False)
+    values = [place for place, part in enumerate(parts) if part.masked and not part.literal and place >= opens]
+    if values and 0 < len(literals) - header <= SHORT:  # `starting <*>` is not `<*>: starting`
+        if len(literals) - header == 1 and len(literals) in gaps:
+            literals.append(VALUE)
+            places.append(values[-1])
+            fixed.append(False)
+        if values[0] < places[header] and not parts[values[0]].bracketed:
+            literals.insert(header, VALUE)
+            places.insert(header, values[0])
+            fixed.insert(header, False)
+            gaps = {gap + (gap > header) for gap in gaps if gap != header}
     return Statement(tuple(literals), tuple(places), tuple(fixed), frozenset(gaps), frozenset(keys), header, words)
 
 
