@@ -28,15 +28,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from detectors.templates.english import FUNCTION_WORDS, NAMED_THINGS, is_state
+from detectors.templates.at_once import NamesAtOnce, without_names
+from detectors.templates.english import FUNCTION_WORDS, is_state
 from detectors.templates.evidence import FULL, Around, varies, weight
 from detectors.templates.shape import VALUE, Shapes, only_numbers_masked
-from detectors.templates.statement import MARKS, Statement, Words, is_plain, statement, text_after, without_asides
+from detectors.templates.statement import MARKS, Statement, Words, statement, text_after, without_asides
 
 ASIDE: Final = 3.0  # words of a line whose aside at the end may be left out
-MOST_AT_ONCE: Final = 3  # names that may vary at once
-ENOUGH_AT_ONCE: Final = 3  # lines that differ in the same names and nothing else
-MOST_MEMBERS: Final = 16  # lines that are compared for it
 SHARED: Final = 3  # words and keys that two records must share to be one with optional fields
 MOST_RECORDS: Final = 16  # sets of keys that are compared for the same words
 MOST_DATA: Final = 2  # words of a line that may be a message although each seems a value
@@ -87,8 +85,7 @@ class TemplateMiner:
         self._parent: list[int] = [0]
         self._places: dict[tuple[Words, Words], _Place] = {}
         self._records: dict[Words, list[tuple[frozenset[str], int]]] = {}
-        self._members: dict[Words, list[tuple[Words, int]]] = {}
-        self._patterns: dict[Words, list[tuple[tuple[str | None, ...], int]]] = {}
+        self._at_once = NamesAtOnce()
         self._asides: dict[Words, int] = {}  # what has an aside, without it: the first template with one
         self._tails: dict[Words, _Tail] = {}
         self._names: set[str] = set()  # words that turned out to be values
@@ -159,16 +156,13 @@ class TemplateMiner:
             if _may_vary(seen, i):
                 place = self._places.get((literals[:i], literals[i + 1 :]))
                 if place is not None and place.opened is not None:
-                    self._ids[literals] = place.opened
                     self._note_names({literals[i]})
                     return self._root(place.opened)
-        pattern = self._pattern(seen)
-        opened = self._opened(pattern, literals)
-        nameless = self._without_names(seen)
+        pattern, nameless = without_names(seen, self._names), self._without_names(seen)
+        opened = self._at_once.template(pattern, literals)
         if opened is None and nameless is not None:
             opened = self._ids.get(nameless.literals)
         if opened is not None:
-            self._ids[literals] = opened
             return self._root(opened)
         if len(self._parent) > MOST_TEMPLATES:
             self.overflowed += 1
@@ -202,7 +196,7 @@ class TemplateMiner:
             self._note_tail(seen.words, label, new)
         self._note_record(seen, new)
         self._note(seen, new)
-        self._note_pattern(seen, pattern, new)
+        self._note_at_once(seen, pattern, new)
         self._note_asides(seen, new)
         for i, word in enumerate(seen.literals):
             if _may_vary(seen, i) and word not in self._names:
@@ -225,15 +219,14 @@ class TemplateMiner:
                 self._note_masked(place, seen, i)
                 if place.varies(self._names, Around(*around, seen.header)):
                     self._open(place, _masked_at(seen, [i]))
-            pattern = self._pattern(seen)
-            opened = self._opened(pattern, literals)
-            nameless = self._without_names(seen)
+            pattern, nameless = without_names(seen, self._names), self._without_names(seen)
+            opened = self._at_once.template(pattern, literals)
             if opened is not None:
                 self._join(template, opened)
             elif nameless is not None:
                 self._merge({template}, nameless)
             else:
-                self._note_pattern(seen, pattern, template)
+                self._note_at_once(seen, pattern, template)
 
     def _note(self, seen: Statement, template: int) -> None:
         """Note each literal beside what else was seen in its place."""
@@ -319,26 +312,6 @@ class TemplateMiner:
             if shorter in self._ids:
                 self._join(self._ids[shorter], template)
 
-    def _pattern(self, seen: Statement) -> Words:
-        """The literals with all names left out that could be values, for lines in which several vary at once."""
-        literals = seen.literals
-        return tuple(
-            word
-            if seen.fixed[i]
-            or (is_plain(word) and word not in self._names and not (i and literals[i - 1].lower() in NAMED_THINGS))
-            or is_state(word)
-            or word in FUNCTION_WORDS
-            else ""
-            for i, word in enumerate(literals)
-        )
-
-    def _opened(self, pattern: Words, literals: Words) -> int | None:
-        """The template of lines in which these names vary at once."""
-        for opened, template in self._patterns.get(pattern, ()):
-            if _fits(opened, literals):
-                return template
-        return None
-
     def _without_names(self, seen: Statement) -> Statement | None:
         """The statement with masked values where it has names that were values elsewhere; None if it has none.
 
@@ -351,24 +324,12 @@ class TemplateMiner:
             places = [i for i in places if i < seen.header]
         return _masked_at(seen, places) if places else None
 
-    def _note_pattern(self, seen: Statement, pattern: Words, template: int) -> None:
-        """Make one what differs in two or three names at once: of some hosts, each with some users."""
-        if pattern.count("") < 2 or weight([word for word in pattern if word]) < FULL:
-            return
-        members = self._members.setdefault(pattern, [])
-        for other, _ in members:
-            places = [i for i, word in enumerate(seen.literals) if other[i] != word]
-            if not 1 < len(places) <= MOST_AT_ONCE:
-                continue
-            opened = tuple(None if i in places else word for i, word in enumerate(seen.literals))
-            fitting = [(literals, member) for literals, member in members if _fits(opened, literals)]
-            if len(fitting) + 1 >= ENOUGH_AT_ONCE:
-                merged = self._merge({template, *(member for _, member in fitting)}, _masked_at(seen, places))
-                self._note_names({literals[i] for literals, _ in fitting for i in places})
-                self._patterns.setdefault(pattern, []).append((opened, merged))
-                return
-        if len(members) < MOST_MEMBERS:
-            members.append((seen.literals, template))
+    def _note_at_once(self, seen: Statement, pattern: Words, template: int) -> None:
+        """Make one what differs in two or three names at once."""
+        places, fitting = self._at_once.note(seen, pattern, template)
+        if places:
+            self._merge({template, *(member for _, member in fitting)}, _masked_at(seen, places))
+            self._note_names({literals[i] for literals, _ in fitting for i in places})
 
     def _note_tail(self, words: Words, label: int, template: int) -> None:
         tail = self._tails.setdefault(words[:label], _Tail())
@@ -417,7 +378,3 @@ def _masked_at(seen: Statement, literals: list[int]) -> Statement:
         word = words[seen.places[i]]
         words[seen.places[i]] = VALUE if VALUE in word else word.replace(seen.literals[i], VALUE)
     return statement(tuple(words))
-
-
-def _fits(opened: tuple[str | None, ...], literals: Words) -> bool:
-    return all(word in (name, None) for word, name in zip(opened, literals, strict=True))

@@ -129,7 +129,7 @@ def masked(token: str) -> str:
     ('mode=<*>,level=<*>;', 'setLights(<*>)', '<*>', 'Cache::evict')
     """
     if token.isalnum():
-        return VALUE if _is_value(token) else token
+        return token if token.isalpha() and not _is_value_word(token) else VALUE
     if _NUMERIC.fullmatch(token):
         return VALUE
     levelled = _LEVELLED.fullmatch(token) if ":" in token and token[0] in "TDIWECF" else None
@@ -144,10 +144,16 @@ def masked(token: str) -> str:
         core, closing = core + closing[0], closing[1:]
     if not core:
         return token
+    if core.isalnum():
+        word = core if core.isalpha() and not _is_value_word(core) else VALUE
+        return _enclosed(opening, word, closing)
     keyed = _KEYED.match(core) if "=" in core else None
     if keyed:
         return f"{opening}{_without_values(keyed[0], core[keyed.end() :])}{closing}"
-    word = VALUE if core[0].isdigit() else _parts_masked(core)
+    return _enclosed(opening, VALUE if core[0].isdigit() else _parts_masked(core), closing)
+
+
+def _enclosed(opening: str, word: str, closing: str) -> str:
     if word == VALUE and opening[-1:] in ("<", ">"):  # `<name>`, or `<5` alone
         opening, closing = opening[:-1], closing.removeprefix(">")
     return f"{opening}{word}{closing}"
@@ -192,9 +198,12 @@ def _is_value(core: str) -> bool:
         or "@" in core
         or "\\" in core
         or ":" in core
-        or core.lower() in _WORDS_OF_VALUE
-        or (_HEX.fullmatch(core) and core.lower() != core.upper())
+        or _is_value_word(core)
     )
+
+
+def _is_value_word(core: str) -> bool:
+    return core.lower() in _WORDS_OF_VALUE or (len(core) > 7 and bool(_HEX.fullmatch(core)))
 
 
 def _without_arguments(match: re.Match[str]) -> str:

@@ -141,33 +141,42 @@ def collapsed(words: Words) -> Words:
     >>> collapsed(("<*>", "bytes", "(<*>", "KB)", "sent,", "took=<*>", "ms"))
     ('<*>', 'sent,', 'took=<*>')
     """
-    if any(word[0] in "[{" and word[-1] == "," for word in words):
+    ends = [word[-1] for word in words]
+    if "," in ends and any(word[0] in "[{" and word[-1] == "," for word in words):
         words = _lists_masked(words)
-    pairs = sum(one[-1] == ":" and two[-1] == "," for one, two in pairwise(words))
+        ends = [word[-1] for word in words]
+    record = ends.count(":") >= RECORD and sum(one == ":" and two == "," for one, two in pairwise(ends)) >= RECORD
     out: list[str] = []
+    follows = False
     for i, word in enumerate(words):
-        if _is_value_here(words, i, pairs >= RECORD):
-            word = VALUE  # noqa: PLW2901
-        bare = word.rstrip(",;")
-        last = out[-1] if out else ""
-        if last.endswith(VALUE) and bare != VALUE:
-            unit = (_UNIT.match(bare) or [""])[0]
-            if unit.lower() in UNITS:
-                out[-1] = word = last + word[len(unit) :]  # noqa: PLW2901
-                bare = ""
-        if out and bare == VALUE and last.rstrip(",;") == VALUE:
-            out[-1] = word
-        elif bare:
-            out.append(word)
-        if word.startswith("(") and out[-1].startswith(_ASIDE) and out[-2:-1] == [VALUE]:
-            out[-2:] = [VALUE + out[-1][len(_ASIDE) :]]
-        if out[-1] in out[-LONGEST_ITEM - 1 : -1]:
-            _end_repeated(out)
-    for length in (1, 2, 3, 4):  # what HTTP calls a status comes after its number and says no more
+        masked = (follows or word in METHODS) and _is_value_here(words, i, record)
+        follows = ends[i] in ":="
+        _append(out, VALUE if masked else word)
+    for length in (1, 2, 3, 4) if VALUE in out else ():  # what HTTP calls a status comes after its number, and no more
         if out[-length - 1 : -length] == [VALUE] and " ".join(out[-length:]) in _REASONS:
             del out[-length:]
             break
     return tuple(out)
+
+
+def _append(out: list[str], word: str) -> None:
+    """Append a word, unless it only goes on with the value or the item before."""
+    last, bare = out[-1] if out else "", word.rstrip(",;")
+    if last.endswith(VALUE) and bare != VALUE:
+        unit = (_UNIT.match(bare) or [""])[0]
+        if unit.lower() in UNITS:
+            out[-1] = last + word[len(unit) :]
+            bare = ""
+    if bare == VALUE and last.rstrip(",;") == VALUE:
+        out[-1] = word
+    elif bare:
+        out.append(word)
+    if not out:
+        return
+    if out[-1].startswith(_ASIDE) and out[-2:-1] == [VALUE]:
+        out[-2:] = [VALUE + out[-1][len(_ASIDE) :]]
+    if out[-1] in out[-LONGEST_ITEM - 1 : -1]:
+        _end_repeated(out)
 
 
 def _is_value_here(words: Words, i: int, in_record: bool) -> bool:
@@ -178,8 +187,6 @@ def _is_value_here(words: Words, i: int, in_record: bool) -> bool:
     word = words[i]
     if word in METHODS:
         return words[i + 1 : i + 2] in ((VALUE,), (f"{VALUE},",), (f"{VALUE};",))
-    if i == 0 or words[i - 1][-1] not in ":=":
-        return False
     ends = word[-1] in ",;)]." or i + 1 == len(words) or words[i + 1][0] in "[("
     return ends and ((in_record and word[-1] != ".") or word.strip(MARKS).lower() in _ANSWERS)
 
