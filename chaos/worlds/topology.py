@@ -328,13 +328,13 @@ def _machines(
         demand = sum(rates[number] * operations[number].cpu_ms / 1000 for number in ops)
         held = sum(rates[number] * base[number] / 1000 for number in ops)
         cores = float(rng.choice([1, 2, 4] if node.kind not in BACKING else [4, 8, 16]))
-        instances = max(1, int(np.ceil(demand / (cores * rng.uniform(0.12, 0.45)))))
+        instances = max(1, int(np.ceil(demand / (cores * rng.uniform(0.08, 0.25)))))
         if node.kind not in BACKING and instances < 3 and rng.random() < 0.5:
             instances = int(rng.integers(2, 4))
         # An event loop and green threads hold far more requests at once than threads of the system do.
         light = node.language in ("go", "node")
         fewest = int(rng.choice([16, 32, 64, 200])) * (40 if light else 1)
-        threads = int(max(fewest, np.ceil((60 if light else 6) * held / instances)))
+        threads = int(max(fewest, np.ceil((100 if light else 10) * held / instances)))
         sized.append(
             replace(
                 node,

@@ -30,7 +30,7 @@ def _restless(rng: np.random.Generator, buckets: int, spread: float) -> F64:
     steps = rng.normal(0, spread * np.sqrt(1 - 0.9**2), buckets)
     kernel = 0.9 ** np.arange(60)
     wander = np.convolve(steps, kernel)[:buckets]
-    bursts = np.where(rng.random(buckets) < 0.004, rng.uniform(0.2, 0.8, buckets), 0.0)
+    bursts = np.where(rng.random(buckets) < 0.004, rng.uniform(0.1, 0.4, buckets), 0.0)
     return np.asarray(np.exp(wander) * (1 + np.convolve(bursts, np.exp(-np.arange(8) / 2.5))[:buckets]))
 
 

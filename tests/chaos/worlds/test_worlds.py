@@ -10,6 +10,8 @@ import pyarrow.compute as pc
 import pytest
 
 from chaos.worlds import BENIGN, FAULTS, Recording, World, world
+from chaos.worlds.levers import Levers
+from chaos.worlds.physics import simulate
 from chaos.worlds.world import SECONDS
 
 TABLES = ("red", "latency", "edges", "metrics", "logs", "unanswered", "heartbeats", "resources")
@@ -152,3 +154,12 @@ def test_a_length_that_is_impossible_is_refused(seconds: int, words: str) -> Non
     """The message says what would be possible."""
     with pytest.raises(ValueError, match=words):
         world(2, seconds=seconds)
+
+
+def test_usual_traffic_overloads_nothing(worlds: list[World]) -> None:
+    """Waves and bursts leave room: nobody waits for a thread, and no breaker opens."""
+    for one in worlds:
+        usual = simulate(one.system, one.directed.outside, Levers(one.directed.flows.buckets))
+        assert usual.wait_ms.max() == 0
+        assert usual.open.max(initial=0) == 0
+        assert usual.busy.max() < 0.9
