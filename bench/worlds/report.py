@@ -176,9 +176,9 @@ def tables(ways: dict[str, Sequence[World]]) -> list[str]:
 
 
 def misses(worlds: Sequence[World]) -> list[str]:
-    """Every fault that was missed or misnamed, and every page and ticket without a fault, the most frequent kind first.
+    """Every fault that was missed or misnamed, and every page and ticket without a fault, by kind.
 
-    A heading says how many of how many of its kind; below it is a line for each.
+    The most frequent come first. A heading says how many of how many faults of that kind; below it is a line for each.
     """
     faults = [fault for world in worlds for fault in world.faults]
     of_kind = Counter(fault.event.kind for fault in faults)
@@ -209,8 +209,10 @@ def _miss(fault: Fault) -> str:
     )
     if not fault.passed:
         return f"{'MISSED' if event.pages else 'UNTICKETED'} {about}; found: {fault.found[:LONGEST]}"
-    if not event.pages or _among(fault.at_last.rank, 1):
+    if not event.pages or (_among(fault.at_last.rank, 1) and fault.at_last.mechanism):
         return ""
+    if _among(fault.at_last.rank, 1):
+        return f"MECHANISM {about}; named: {fault.at_last.named}"
     place = f"ranked {fault.at_last.rank}" if fault.at_last.rank else "not among the suspects"
     sure = "abstained" if fault.at_last.abstained else "named"
     return f"MISNAMED {about}; {place}, {sure}: {fault.at_last.named}; page: {fault.found[:LONGEST]}"
