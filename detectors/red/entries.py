@@ -1,25 +1,33 @@
 """Where users come in, and whether they feel what happens behind it.
 
-An entry serves requests that no instrumented caller made; a service of whose callers nothing is known counts as one.
+An entry serves requests that no instrumented caller made, but for few; where no caller is known, a service is one.
 Users feel the trouble of another service when an entry that reaches it, over calls, fails or is slow at the same time.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import Final
 
 import numpy as np
 
+from detectors.evidence import Floats, by_group
 from detectors.history import History
 
-CALLED: Final = 0.8  # of its requests must be known calls, before a service counts as one that only others call
-FEW: Final = 20.0  # requests: of fewer, nothing follows
+BLOCK_S: Final = 60  # seconds in which requests and calls are compared: a call ends a little later at its caller
+# Of its requests must be known calls before a service counts as an inner one. A little is enough: callers that report
+# no calls are common, and whoever calls a service that is inner and an entry feels its trouble, too.
+CALLED: Final = 0.1
+FEWEST_MINUTES: Final = 3  # that both are known for
+EVEN: Final = 0.5  # of the variance that chance gives: what varies less comes by a clock
 
 
 class Entries:
     """Who calls whom, as far as it is known.
+
+    Requests that nobody is known to have made come from outside. Those that come as evenly as a clock are probes, not
+    users: the number of users' requests varies from minute to minute as chance does, or more.
 
     Args:
         requests, edges: histories of requests and of calls; None where calls are not read.
@@ -27,18 +35,34 @@ class Entries:
 
     def __init__(self, requests: History, edges: History | None) -> None:
         self._callers: dict[str, set[str]] = defaultdict(set)
-        served = _by_name([name[0] for name in requests.names()], requests["calls"].sum(axis=1))
-        called: dict[str, float] = {}
-        if edges is not None and edges.size:
-            calls = _overlap(requests, edges)
-            names = edges.names()
-            for (caller, callee, *_), number in zip(names, calls.tolist(), strict=True):
-                if caller != callee and number > 0 and caller in served and callee in served:
-                    self._callers[callee].add(caller)
-                    called[callee] = called.get(callee, 0.0) + number
-        self._entries = {
-            service for service, number in served.items() if number < FEW or called.get(service, 0.0) < CALLED * number
-        }
+        names = requests.names()
+        if not names or edges is None or edges.size == 0:
+            return
+        services, code = np.unique(np.array([name[0] for name in names]), return_inverse=True)
+        # The newest minute may miss calls that are not joined yet.
+        until = min(_end(requests), _end(edges)) // BLOCK_S * BLOCK_S - BLOCK_S
+        served, calls = _minutes(requests, until), _minutes(edges, until)
+        minutes = min(served.shape[1], calls.shape[1])
+        if minutes < FEWEST_MINUTES:
+            return
+        served, calls = by_group(code.reshape(-1), served[:, -minutes:]), calls[:, -minutes:]
+        known = {name: number for number, name in enumerate(services.tolist())}
+        called = np.zeros_like(served)
+        for row, (caller, callee, *_) in enumerate(edges.names()):
+            if caller != callee and caller in known and callee in known and calls[row].any():
+                self._callers[callee].add(caller)
+                called[known[callee]] += calls[row]
+        seen = np.cumsum(np.cumsum(served, axis=1) > 0, axis=1) > 1  # the first one is not whole
+        lived = np.maximum(seen.sum(axis=1), 1)
+        outside = np.where(seen, np.maximum(served - called, 0.0), 0.0)
+        mean = outside.sum(axis=1) / lived
+        variance = np.where(seen, (outside - mean[:, None]) ** 2, 0.0).sum(axis=1) / np.maximum(lived - 1, 1)
+        users = np.where(variance < EVEN * mean, 0.0, np.minimum(mean, variance))
+        by_others = np.where(seen, called, 0.0).sum(axis=1) / lived
+        inner = by_others >= CALLED * (users + by_others)
+        self._inner = {name for name, number in known.items() if inner[number] and name in self._callers}
+
+    _inner: Collection[str] = frozenset()
 
     @property
     def known(self) -> bool:
@@ -47,7 +71,7 @@ class Entries:
 
     def is_entry(self, service: str) -> bool:
         """Whether users, or callers that nobody knows, call it."""
-        return service in self._entries or service not in self._callers
+        return service not in self._inner
 
     def above(self, service: str) -> set[str]:
         """Every entry from which calls reach a service."""
@@ -60,18 +84,23 @@ class Entries:
         return {name for name in seen - {service} if self.is_entry(name)}
 
     def feels(self, service: str, troubled: Collection[str]) -> bool:
-        """Whether users feel a service's trouble, given the services that fail or are slow."""
-        return self.is_entry(service) or not self.above(service).isdisjoint(troubled)
+        """Whether users feel a service's trouble, given the services that fail or are slow.
+
+        What no known entry reaches may be reached by one that is not known.
+        """
+        if self.is_entry(service):
+            return True
+        above = self.above(service)
+        return not above or not above.isdisjoint(troubled)
 
 
-def _by_name(names: Iterable[str], values: np.ndarray) -> dict[str, float]:
-    total: dict[str, float] = {}
-    for name, value in zip(names, values.tolist(), strict=True):
-        total[name] = total.get(name, 0.0) + value
-    return total
+def _end(history: History) -> int:
+    return int(history.starts()[-1]) + history.step_s
 
 
-def _overlap(requests: History, edges: History) -> np.ndarray:
-    """Calls of each edge since the requests' history begins, (edges,)."""
-    inside = edges.starts() >= requests.starts()[0]
-    return np.asarray(edges["calls"][:, inside].sum(axis=1))
+def _minutes(history: History, until: int) -> Floats:
+    """Calls by whole minutes up to a Unix time, the newest last, (series, minutes)."""
+    width = BLOCK_S // history.step_s
+    calls = history["calls"][:, : history.buckets - (_end(history) - until) // history.step_s]
+    minutes = calls.shape[1] // width
+    return np.asarray(calls[:, calls.shape[1] - minutes * width :].reshape(len(calls), minutes, width).sum(axis=2))

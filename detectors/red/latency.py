@@ -20,6 +20,7 @@ LOG_SPREAD: Final = 0.6
 LEAST_SPREAD: Final = 0.1  # of log latency: a level that never moved may still move by a tenth
 WINDOWS: Final = (12, 24, 60)  # buckets: what is rare, or slow to show, needs longer
 CLEAR: Final = 5.0  # spreads of such a window's mean: thousands of rows are looked at all day
+RARE_MORE_MS: Final = 100.0  # and at least so much longer there: a delay that one feels by itself
 MOST_LOG: Final = 3.0  # times e that one bucket counts in a window: a single outlier must not raise
 LEAST_BUCKETS: Final = 3  # with requests, in a window
 TAIL: Final = 0.9  # of the past's minutes: where more than a tenth of them is slow by itself, that is usual
@@ -110,7 +111,9 @@ def judge_latency(
         # What nobody can feel doesn't count towards a page, however unusual.
         scores = np.where(felt | np.isnan(scores), scores, np.minimum(scores, 0.0))
         shown = _last_known(levels, counted)
-    lasting = _lasting(ratios, np.where(fresh, counted, 0.0), levels, baseline, np.log(ratio), more_ms)
+    lasting = _lasting(
+        ratios, np.where(fresh, counted, 0.0), levels, baseline, np.log(ratio), max(more_ms, RARE_MORE_MS)
+    )
     return Verdict(scores, values, shown, lasting, clear_spans(counted, clear))
 
 

@@ -19,15 +19,16 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.detector import Seen, Setup
-from detectors.evidence import RAISE, Bools, Floats, cumulative, first_bad, to_probability
+from detectors.evidence import RAISE, Bools, Floats, by_group, cumulative, first_bad, to_probability
 from detectors.history import History
 from detectors.red.entries import Entries
 from detectors.red.errors import ErrorBaseline, judge_errors
+from detectors.red.felt import Felt
 from detectors.red.latency import LatencyBaseline, judge_latency
 from detectors.red.noise import shared_slowdown
 from detectors.red.pipeline import still_reports
 from detectors.red.rows import JUDGED, REACH, STEP_S, WARM, Rows, Verdict
-from detectors.red.silence import SilenceBaseline, judge_silence
+from detectors.red.silence import Lag, SilenceBaseline, judge_silence
 from detectors.simulated import Example, Requests, Simulated
 from watchkeeper.vocabulary import Conditions, Finding, FindingKind, Severity, utc
 
@@ -39,6 +40,7 @@ LITTLE: Final = 180  # but one of fewer buckets does not
 # Alert once, then adapt: what has lasted this many buckets teaches the baseline after all. Budgets still see it.
 FROZEN: Final = 180  # a quarter of an hour: by then somebody has been paged and escalated to
 DEGRADED: Final = 0.5  # of the evidence that raises: so much of it at an entry means that users feel it
+AFTERMATH_S: Final = 60  # after a slowdown ended, in which requests may still begin that wait for what it left
 KINDS: Final[tuple[FindingKind, ...]] = ("latency", "errors", "silence")
 
 
@@ -115,6 +117,7 @@ class RedDetector:
         self._tainted_until = 0
         self._cleared: dict[tuple[str, FindingKind], int] = {}
         self._baselines: _Baselines | None = None
+        self._lag = Lag()
 
     @staticmethod
     def example() -> Example:
@@ -138,7 +141,7 @@ class RedDetector:
         newest = int(starts[complete - 1])
         learned = self._learn(rows, seen, newest)
         judged = self._judge(rows, learned, seen, starts[:complete][-REACH:])
-        firing = self._decide(judged, rows, learned.entries, starts[:complete][-REACH:])
+        firing = self._decide(judged, rows, learned, starts[:complete][-REACH:], seen)
         conditions = _conditions(rows, learned)
         shown = {key: self._finding(judged, raising, conditions, seen.now) for key, raising in firing.items()}
         for key in self._firing.keys() - shown.keys():
@@ -172,15 +175,20 @@ class RedDetector:
         self, rows: Rows, learned: _Baselines, seen: Seen, starts: npt.NDArray[np.int64]
     ) -> dict[FindingKind, _Judged]:
         limits, clear = self.thresholds, self._clear_buckets
+        newest = int(starts[-1])
         fresh = {kind: starts[None, :] >= self._ended(rows, kind)[:, None] for kind in KINDS}
         verdicts: dict[FindingKind, Verdict] = {
             "latency": judge_latency(
                 rows, learned.latency, limits.latency_ratio, limits.latency_more_ms, clear, fresh["latency"]
             ),
             "errors": judge_errors(rows, learned.errors, limits.error_rate, limits.error_count, clear, fresh["errors"]),
-            "silence": judge_silence(rows, learned.silence, still_reports(seen), clear),
+            "silence": judge_silence(rows, learned.silence, self._lag.of(rows, newest), still_reports(seen), clear),
         }
-        return {kind: _weighed(kind, verdict, fresh[kind]) for kind, verdict in verdicts.items()}
+        _leave_out_begun_before(verdicts["latency"], rows, self._ended(rows, "latency"), starts)
+        judged = {kind: _weighed(kind, verdict, fresh[kind]) for kind, verdict in verdicts.items()}
+        for kind in ("latency", "errors"):
+            _end_with_service(judged[kind], rows, clear)
+        return judged
 
     def _ended(self, rows: Rows, kind: FindingKind) -> npt.NDArray[np.int64]:
         """When the last finding of each row's service ended, 0 where there was none, (rows,)."""
@@ -191,10 +199,11 @@ class RedDetector:
         self,
         judged: dict[FindingKind, _Judged],
         rows: Rows,
-        entries: Entries,
+        learned: _Baselines,
         starts: npt.NDArray[np.int64],
+        seen: Seen,
     ) -> dict[tuple[str, FindingKind], _Raising]:
-        troubled = _troubled(judged, rows)
+        felt = Felt.of(rows, learned.silence.usual, learned.entries, _evident(judged), seen)
         firing: dict[tuple[str, FindingKind], _Raising] = {}
         for kind, one in judged.items():
             raised = (one.evidence >= 1.0) & ~one.calm_again
@@ -210,13 +219,14 @@ class RedDetector:
                 if key in firing:
                     continue
                 before = self._firing.get(key)
+                onset = before.onset if before else utc(float(starts[one.began[row]]))
                 firing[key] = _Raising(
                     row=row,
                     service=service,
                     operation=before.operation if before else operation,
                     kind=found,
-                    severity=self._severity(before, service, found, entries, troubled),
-                    onset=before.onset if before else utc(float(starts[one.began[row]])),
+                    severity=_severity(before, felt, row, service, found, onset),
+                    onset=onset,
                     evidence=float(one.evidence[row]),
                 )
             for key, before in lasting:
@@ -227,22 +237,11 @@ class RedDetector:
                         service=key[0],
                         operation=before.operation,
                         kind=key[1],
-                        severity=self._severity(before, key[0], key[1], entries, troubled),
+                        severity=_severity(before, felt, row_before, key[0], key[1], before.onset),
                         onset=before.onset,
                         evidence=float(one.evidence[row_before]),
                     )
         return firing
-
-    @staticmethod
-    def _severity(
-        before: Finding | None, service: str, kind: FindingKind, entries: Entries, troubled: set[str]
-    ) -> Severity:
-        """Page for what users feel; a finding that paged goes on as a page."""
-        if before is not None and before.severity == "page":
-            return "page"
-        if kind == "traffic":
-            return "page" if entries.known and entries.is_entry(service) else "ticket"
-        return "page" if entries.feels(service, troubled) else "ticket"
 
     def _finding(
         self,
@@ -306,6 +305,15 @@ UNITS: Final[dict[FindingKind, str]] = {
 }
 
 
+def _severity(
+    before: Finding | None, felt: Felt, row: int, service: str, kind: FindingKind, onset: datetime
+) -> Severity:
+    """A finding that paged goes on as a page."""
+    if before is not None and before.severity == "page":
+        return "page"
+    return felt.severity(row, service, kind, onset)
+
+
 def _verdict_of(kind: FindingKind) -> FindingKind:
     """The verdict that a finding comes from: an operation without requests is a matter of traffic, a service silent."""
     return "silence" if kind == "traffic" else kind
@@ -328,12 +336,33 @@ def _weighed(kind: FindingKind, verdict: Verdict, fresh: Bools) -> _Judged:
     return _Judged(kind, verdict, evidence, np.asarray(calm_again), np.asarray(began))
 
 
-def _troubled(judged: dict[FindingKind, _Judged], rows: Rows) -> set[str]:
-    """Services that fail or are slow by half of the evidence that raises, or more."""
-    evident = np.zeros(rows.count, np.bool_)
-    for kind in ("latency", "errors"):
-        evident |= (judged[kind].evidence >= DEGRADED) & ~judged[kind].calm_again
-    return {rows.services[number] for number in set(rows.owners[evident].tolist())}
+def _leave_out_begun_before(
+    latency: Verdict, rows: Rows, ended: npt.NDArray[np.int64], starts: npt.NDArray[np.int64]
+) -> None:
+    """Requests that began during trouble that has ended, and end only now, are no new trouble."""
+    count = len(rows.operations)
+    with np.errstate(invalid="ignore"):
+        began = starts[None, :] - latency.values / 1000.0
+        before = (ended[:, None] > 0) & (began < ended[:, None] + AFTERMATH_S)
+    before[count:] |= by_group(rows.code, before[:count].astype(np.float64)) > 0
+    latency.scores[before] = np.nan
+    latency.lasting[before[:, -JUDGED:].any(axis=1)] = 0.0
+
+
+def _end_with_service(judged: _Judged, rows: Rows, clear: int) -> None:
+    """An operation that nobody asks for any more is normal again when its service is."""
+    count = len(rows.operations)
+    gone = rows.recent_calls[:count, -clear:].sum(axis=1) == 0
+    well = judged.calm_again[count:] & (rows.recent_calls[count:, -clear:].sum(axis=1) > 0)
+    judged.calm_again[:count] |= gone & well[rows.code]
+
+
+def _evident(judged: dict[FindingKind, _Judged]) -> Bools:
+    """Rows that fail or are slow by half of the evidence that raises, or more, (rows,)."""
+    slow, failing = judged["latency"], judged["errors"]
+    return np.asarray(
+        ((slow.evidence >= DEGRADED) & ~slow.calm_again) | ((failing.evidence >= DEGRADED) & ~failing.calm_again)
+    )
 
 
 def _row_of(rows: Rows, finding: Finding) -> int | None:

@@ -6,6 +6,7 @@ that come in bursts or by the clock are no surprise when they do not come for a 
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +21,8 @@ EXPECTED: Final = 16.0  # requests that did not come: by chance that is one in t
 SHORTEST: Final = 2  # buckets without a request
 GAP_TIMES: Final = 1.5  # as long as the longest gap of the past
 PIPELINE: Final = 0.2  # of all services' usual requests: with fewer, it is the pipeline that is silent
+LAGS: Final = 6  # arrivals of which the least empty one says how late a service is
+FIRST_S: Final = 60  # after the start, in which a service may be late rather than silent
 ONE_BUCKET: Final = 3.0  # score of a silent bucket: over the drift of the sum by which an onset is found
 RENAMED: Final = 0.5  # of what an operation served comes under new names instead
 NEW: Final = 1.5  # times as long as the silence: operations that came since then may be the old one under a new name
@@ -49,15 +52,45 @@ class SilenceBaseline:
         return cls(np.concatenate([usual, service_usual]), np.concatenate([gap, service_gap]), calm_total)
 
 
-def judge_silence(rows: Rows, baseline: SilenceBaseline, pipeline_works: bool, clear: int) -> Verdict:
-    """Evidence that a row is silent. When everything is, and nothing else comes either, the pipeline is what failed."""
+class Lag:
+    """How many of its newest buckets a service's telemetry usually leaves empty, since it comes late.
+
+    Learned whenever newer requests come. A service of which none have come since the start may be late, for a while.
+    """
+
+    def __init__(self) -> None:
+        self._newest: dict[str, int] = {}
+        self._lags: dict[str, deque[int]] = {}
+        self._began: int | None = None
+
+    def of(self, rows: Rows, newest: int) -> Counts:
+        """Each service's lag in buckets, (s,); `newest` is the start of the newest bucket, Unix seconds."""
+        self._began = newest if self._began is None else self._began
+        waits = newest - self._began < FIRST_S
+        lags = []
+        for name, empty in zip(rows.services, _of_services(rows).tolist(), strict=True):
+            last = newest - empty * STEP_S
+            before = self._newest.get(name)
+            if before is not None and last > before:
+                self._lags.setdefault(name, deque(maxlen=LAGS)).append(empty)
+            self._newest[name] = last if before is None else max(last, before)
+            known = self._lags.get(name)
+            lags.append(min(known) if known else empty if waits else 0)
+        return np.array(lags, np.int64)
+
+
+def judge_silence(rows: Rows, baseline: SilenceBaseline, lag: Counts, pipeline_works: bool, clear: int) -> Verdict:
+    """Evidence that a row is silent. When everything is, and nothing else comes either, the pipeline is what failed.
+
+    `lag` (s,) is how many newest buckets of a service are empty because they come late.
+    """
     calls = rows.recent_calls
     count, reach = len(rows.operations), calls.shape[1]
-    zeros = _trailing_zeros(rows)
+    zeros = np.maximum(_trailing_zeros(rows) - lag[rows.owners], 0)
     usual = np.fmin(baseline.usual, _lately(calls, zeros))
     expected = np.nan_to_num(usual) * zeros
     raised = (expected >= EXPECTED) & (zeros >= np.maximum(SHORTEST, GAP_TIMES * baseline.gap + 1))
-    now = calls[count:, -SHORTEST:].sum(axis=0)
+    now = calls[count:, -SHORTEST - int(np.median(lag)) :][:, :SHORTEST].sum(axis=0)
     raised &= pipeline_works or bool((now > PIPELINE * baseline.total).all())
     # An operation of a silent service is that service's silence; one that others took over is no silence.
     raised[:count] &= zeros[count:][rows.code] < zeros[:count]
@@ -77,9 +110,12 @@ def _trailing_zeros(rows: Rows) -> Counts:
     """Newest buckets without a request, (rows,)."""
     came = rows.calls > 0
     zeros = np.where(came.any(axis=1), np.argmax(came[:, ::-1], axis=1), came.shape[1])
-    of_service = np.full(len(rows.services), came.shape[1])
-    np.minimum.at(of_service, rows.code, zeros)
-    return np.concatenate([zeros, of_service]).astype(np.int64)
+    return np.concatenate([zeros, _of_services(rows)]).astype(np.int64)
+
+
+def _of_services(rows: Rows) -> Counts:
+    came = by_group(rows.code, rows.calls) > 0
+    return np.asarray(np.where(came.any(axis=1), np.argmax(came[:, ::-1], axis=1), came.shape[1]), np.int64)
 
 
 def _level(calls: Floats, calm: Bools) -> tuple[Floats, Floats]:
