@@ -19,6 +19,8 @@ BLOCK_S: Final = 60  # seconds in which requests and calls are compared: a call 
 # Of its requests must be known calls before a service counts as an inner one. A little is enough: callers that report
 # no calls are common, and whoever calls a service that is inner and an entry feels its trouble, too.
 CALLED: Final = 0.1
+CLOCK: Final = 0.3  # of it, over so many minutes: by chance one service in hundreds varies so little
+CLOCK_MINUTES: Final = 15
 FEWEST_MINUTES: Final = 3  # that both are known for
 EVEN: Final = 0.5  # of the variance that chance gives: what varies less comes by a clock
 
@@ -57,12 +59,19 @@ class Entries:
         outside = np.where(seen, np.maximum(served - called, 0.0), 0.0)
         mean = outside.sum(axis=1) / lived
         variance = np.where(seen, (outside - mean[:, None]) ** 2, 0.0).sum(axis=1) / np.maximum(lived - 1, 1)
-        users = np.where(variance < EVEN * mean, 0.0, np.minimum(mean, variance))
+        even = variance <= EVEN * mean
+        users = np.where(even, 0.0, np.minimum(mean, variance))
         by_others = np.where(seen, called, 0.0).sum(axis=1) / lived
-        inner = by_others >= CALLED * (users + by_others)
-        self._inner = {name for name, number in known.items() if inner[number] and name in self._callers}
+        inner = (by_others > 0) & (by_others >= CALLED * (users + by_others))
+        # Where users come in elsewhere, what is asked by the clock alone is probed, or a job.
+        clockwork = (variance < CLOCK * mean) & (lived >= CLOCK_MINUTES)
+        if (~clockwork & ~inner & (mean > 0) & (lived >= CLOCK_MINUTES)).any():
+            inner |= clockwork
+        self._inner = {name for name, number in known.items() if inner[number]}
+        self._clockwork = {name for name in self._inner if name not in self._callers}
 
     _inner: Collection[str] = frozenset()
+    _clockwork: Collection[str] = frozenset()
 
     @property
     def known(self) -> bool:
@@ -90,6 +99,8 @@ class Entries:
         """
         if self.is_entry(service):
             return True
+        if service in self._clockwork:
+            return False
         above = self.above(service)
         return not above or not above.isdisjoint(troubled)
 

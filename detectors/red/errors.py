@@ -18,6 +18,7 @@ from detectors.red.rows import WARM, Rows, Verdict, clear_spans, newest_past, wi
 PRIOR_RATE: Final = 0.01  # believed beforehand: one in a hundred fails,
 PRIOR_CALLS: Final = 50.0  # as firmly as so many requests would show it
 NEWS_SCORE: Final = 2.0  # taken off the score of errors that users can hardly feel
+UNWELL_SCORE: Final = 1.5  # of a bucket with few requests and errors among them: more than normal, less than the drift
 NEWS_TIMES: Final = 2.0  # as many errors as usual are no news yet
 HIGHEST_RATE: Final = 0.9  # of errors that may be usual: an operation that always fails still has news
 SMALLEST_CHANCE: Final = 1e-30  # that is distinguished: its score is 11.8
@@ -109,7 +110,10 @@ def judge_errors(
     felt = (pair_share >= least[:, None]) & (pair_errors >= least_count) & (share > 0)
     judged, felt_new = _judged(rows, baseline, pair_errors)
     felt &= felt_new
-    scores = np.where(calls > 0, np.where(felt, scores, np.minimum(scores - NEWS_SCORE, 0.0)), np.nan)
+    # Too few to count by themselves, and yet no sign that all is well again.
+    unwell = (errors > 0) & (share >= least[:, None])
+    unfelt = np.where(unwell, UNWELL_SCORE, np.minimum(scores - NEWS_SCORE, 0.0))
+    scores = np.where(calls > 0, np.where(felt, scores, unfelt), np.nan)
     scores[~judged] = np.nan
     span = clear_spans(calls, clear)
     lasting = np.where(judged, _lasting(rows, baseline, least_count, fresh), 0.0)

@@ -28,6 +28,7 @@ class Felt:
         entries: who calls whom.
         troubled: services that fail or are slow, by a good part of the evidence that raises.
         enough: rows with enough requests for anybody to feel something.
+        noticed: rows whose requests are slower by what a human notices, where they are slow.
         missed: operations that users miss when no requests of theirs come.
         exported: when each service last exported metrics or log lines, Unix seconds.
     """
@@ -35,11 +36,12 @@ class Felt:
     entries: Entries
     troubled: set[str]
     enough: Bools
+    noticed: Bools
     missed: Bools
     exported: dict[str, float]
 
     @classmethod
-    def of(cls, rows: Rows, usual: Floats, entries: Entries, evident: Bools, seen: Seen) -> Felt:
+    def of(cls, rows: Rows, usual: Floats, entries: Entries, evident: Bools, noticed: Bools, seen: Seen) -> Felt:
         """From usual requests a bucket and the rows in which trouble is evident, (rows,) each."""
         known = np.nan_to_num(usual)
         enough = np.maximum(rows.recent_calls.sum(axis=1), known * REACH) >= ENOUGH
@@ -49,7 +51,7 @@ class Felt:
         others, now = known[count:][rows.code] - known[:count], recent[count:][rows.code] - recent[:count]
         missed = np.zeros(rows.count, np.bool_)
         missed[:count] = (known[:count] >= BUSY) & (others > 0) & (now >= GOES_ON * others)
-        return cls(entries, {rows.services[number] for number in set(numbers)}, enough, missed, exported(seen))
+        return cls(entries, {rows.services[number] for number in set(numbers)}, enough, noticed, missed, exported(seen))
 
     def severity(self, row: int, service: str, kind: FindingKind, onset: datetime) -> Severity:
         """Page for what users feel, else ticket."""
@@ -57,6 +59,8 @@ class Felt:
             return "page" if self.missed[row] and self.entries.known and self.entries.is_entry(service) else "ticket"
         if kind == "silence" and self.exported.get(service, 0.0) >= onset.timestamp() + ALIVE_S:
             return "ticket"  # it runs, and is not asked: whoever calls it may have stopped
+        if kind == "latency" and not self.noticed[row]:
+            return "ticket"
         return "page" if self.enough[row] and self.entries.feels(service, self.troubled) else "ticket"
 
 

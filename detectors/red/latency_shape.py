@@ -1,10 +1,11 @@
-"""A latency distribution that changed its shape: a slow tail, or a slow half, behind a mean that hardly moved. Tickets.
+"""A latency distribution that changed its shape: a slow tail, or a slow half, behind a mean that hardly moved.
 
 Idea: the logarithms of four quantiles of each operation (of the roll-up's t-digests), each against its own past, with
 the noise of so few requests beyond that quantile added. What is clear in two half minutes in a row is reported, by the
-quantile that is clearest, beside the median. Where the mean's own detector fires for a service, that tells more and
-this is silent. Assumes some twenty requests in half a minute; operations with fewer are not judged. Cost: one query of
-the last minute every half minute, and (operations, buckets) arrays.
+quantile that is clearest, beside the median: a page where it is an entry's and three times as long, else a ticket.
+Where the mean's own detector fires for a service, that tells more and this is silent, unless it pages instead. Assumes
+some twenty requests in half a minute; operations with fewer are not judged. Cost: one query of the last minute every
+half minute, and (operations, buckets) arrays.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ import numpy as np
 from detectors.detector import QUANTILES, Seen, Setup
 from detectors.evidence import Floats, robust_level, to_probability
 from detectors.history import History, most_buckets
+from detectors.red.entries import Entries
 from detectors.simulated import Example, Requests, Simulated
-from watchkeeper.vocabulary import Finding, utc
+from watchkeeper.vocabulary import Finding, Severity, utc
 
 VERSION: Final = "1"
 STEP_S: Final = 30  # seconds in a bucket: so many requests make a quantile of an operation
@@ -30,6 +32,8 @@ LEAST_CALLS: Final = 20.0  # requests in a bucket: of twenty, one is beyond the 
 CLEAR: Final = 4.5  # spreads
 TIMES: Final = 1.5  # as long as usual at least: what users notice of a slow tail
 MORE_MS: Final = 20.0  # and so much longer: below, nobody notices
+FELT_TIMES: Final = 3.0  # as long at an entry: that pages,
+FELT_MS: Final = 100.0  # with a delay that a human notices
 LOG_SPREAD: Final = 0.6  # of latencies within an operation; the noise of a quantile of few follows from it
 WORDS: Final = {
     "p50_ms": "half of the requests take",
@@ -51,7 +55,7 @@ class _Slow:
 
 
 class LatencyShape:
-    """A service whose slow requests became slower, behind a mean that hardly moved. Tickets."""
+    """A service whose slow requests became slower, behind a mean that hardly moved. Pages for users, else tickets."""
 
     version = VERSION
     needs = ("latency", "red")
@@ -83,10 +87,10 @@ class LatencyShape:
         )
 
     def judge(self, seen: Seen) -> list[Finding]:
-        """One ticket for the clearest operation of each service, but of those whose mean latency is a finding."""
+        """The clearest operation of each service, but of those whose mean latency is a finding that says as much."""
         now, history, complete = seen.now, seen["latency"], seen.complete["latency"]
         self._history = history
-        reported = {finding.service for finding in seen.findings if finding.kind == "latency"}
+        reported = {finding.service: finding.severity for finding in seen.findings if finding.kind == "latency"}
         if history.size == 0 or complete < WARM + JUDGED:
             return []
         calls = history["calls"][:, :complete]
@@ -104,12 +108,25 @@ class LatencyShape:
             clear = np.where(enough & slower.all(axis=1), z.min(axis=1), 0.0)
             for row in np.flatnonzero(clear >= CLEAR).tolist():
                 service = names[row][0]
-                if service not in reported and (service not in best or clear[row] > best[service].spreads):
+                if reported.get(service) != "page" and (service not in best or clear[row] > best[service].spreads):
                     best[service] = _Slow(row, name, float(clear[row]), float(recent[row].min()), float(usual[row]))
         start = utc(float(history.starts()[complete - JUDGED]))
-        return [self._finding(names[one.row], one, float(median[one.row]), start, now) for one in best.values()]
+        if not best:
+            return []
+        entries = Entries(seen["red"], seen.histories.get("edges"))
+        found = []
+        for service, one in best.items():
+            pages = (
+                one.value >= FELT_TIMES * one.usual and one.value >= one.usual + FELT_MS and entries.is_entry(service)
+            )
+            if pages or service not in reported:
+                severity: Severity = "page" if pages else "ticket"
+                found.append(self._finding(names[one.row], one, float(median[one.row]), severity, start, now))
+        return found
 
-    def _finding(self, of: tuple[str, ...], slow: _Slow, median: float, onset: datetime, now: datetime) -> Finding:
+    def _finding(
+        self, of: tuple[str, ...], slow: _Slow, median: float, severity: Severity, onset: datetime, now: datetime
+    ) -> Finding:
         service, operation = of[0], of[1]
         middle = "" if slow.quantile == "p50_ms" else f"; the median is {median:.0f} ms"
         return Finding(
@@ -123,7 +140,7 @@ class LatencyShape:
             onset=min(onset, now),
             seen_at=now,
             score=float(to_probability(np.array(slow.spreads))),
-            severity="ticket",
+            severity=severity,
             signal=slow.quantile.removesuffix("_ms"),
             value=slow.value,
             expected=slow.usual,

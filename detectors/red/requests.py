@@ -27,6 +27,7 @@ from detectors.red.felt import Felt
 from detectors.red.latency import LatencyBaseline, judge_latency
 from detectors.red.noise import shared_slowdown
 from detectors.red.pipeline import still_reports
+from detectors.red.raising import UNITS, Raising, summary, worst
 from detectors.red.rows import JUDGED, REACH, STEP_S, WARM, Rows, Verdict
 from detectors.red.silence import Lag, SilenceBaseline, judge_silence
 from detectors.simulated import Example, Requests, Simulated
@@ -40,6 +41,9 @@ LITTLE: Final = 180  # but one of fewer buckets does not
 # Alert once, then adapt: what has lasted this many buckets teaches the baseline after all. Budgets still see it.
 FROZEN: Final = 180  # a quarter of an hour: by then somebody has been paged and escalated to
 DEGRADED: Final = 0.5  # of the evidence that raises: so much of it at an entry means that users feel it
+NOTICED_MS: Final = (
+    100.0  # a delay that a human notices; what is less is a ticket (Nielsen, Usability Engineering, ch. 5)
+)
 AFTERMATH_S: Final = 60  # after a slowdown ended, in which requests may still begin that wait for what it left
 KINDS: Final[tuple[FindingKind, ...]] = ("latency", "errors", "silence")
 
@@ -76,19 +80,6 @@ class _Baselines:
     size: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Raising:
-    """The row that speaks for a service: its operation (None for all), since when, and its evidence, 1 raises."""
-
-    row: int
-    service: str
-    operation: str | None
-    kind: FindingKind
-    severity: Severity
-    onset: datetime
-    evidence: float
-
-
 @dataclass(frozen=True, slots=True)
 class _Judged:
     """A verdict with what follows from it, by row: evidence, which rows are normal again, and where it began."""
@@ -98,6 +89,10 @@ class _Judged:
     evidence: Floats
     calm_again: Bools
     began: npt.NDArray[np.int64]
+
+    def evident(self) -> Bools:
+        """Rows with half of the evidence that raises, or more, (rows,)."""
+        return np.asarray((self.evidence >= DEGRADED) & ~self.calm_again)
 
 
 class RedDetector:
@@ -202,9 +197,11 @@ class RedDetector:
         learned: _Baselines,
         starts: npt.NDArray[np.int64],
         seen: Seen,
-    ) -> dict[tuple[str, FindingKind], _Raising]:
-        felt = Felt.of(rows, learned.silence.usual, learned.entries, _evident(judged), seen)
-        firing: dict[tuple[str, FindingKind], _Raising] = {}
+    ) -> dict[tuple[str, FindingKind], Raising]:
+        noticed = _noticed(judged["latency"].verdict)
+        evident = judged["errors"].evident() | (judged["latency"].evident() & noticed)
+        felt = Felt.of(rows, learned.silence.usual, learned.entries, evident, noticed, seen)
+        firing: dict[tuple[str, FindingKind], Raising] = {}
         for kind, one in judged.items():
             raised = (one.evidence >= 1.0) & ~one.calm_again
             lasting = [(key, finding) for key, finding in self._firing.items() if _verdict_of(key[1]) == kind]
@@ -220,7 +217,7 @@ class RedDetector:
                     continue
                 before = self._firing.get(key)
                 onset = before.onset if before else utc(float(starts[one.began[row]]))
-                firing[key] = _Raising(
+                firing[key] = Raising(
                     row=row,
                     service=service,
                     operation=before.operation if before else operation,
@@ -232,7 +229,7 @@ class RedDetector:
             for key, before in lasting:
                 row_before = _row_of(rows, before) if key not in firing else None
                 if row_before is not None and not one.calm_again[row_before]:
-                    firing[key] = _Raising(
+                    firing[key] = Raising(
                         row=row_before,
                         service=key[0],
                         operation=before.operation,
@@ -246,12 +243,12 @@ class RedDetector:
     def _finding(
         self,
         judged: dict[FindingKind, _Judged],
-        raising: _Raising,
+        raising: Raising,
         conditions: dict[str, Conditions],
         now: datetime,
     ) -> Finding:
         verdict, kind, row = judged[_verdict_of(raising.kind)].verdict, raising.kind, raising.row
-        value = _worst(verdict.values[row, -JUDGED:], verdict.scores[row, -JUDGED:])
+        value = worst(verdict.values[row, -JUDGED:], verdict.scores[row, -JUDGED:])
         expected = float(verdict.expected[row])
         return Finding(
             detector=f"red.{kind}",
@@ -259,7 +256,7 @@ class RedDetector:
             kind=kind,
             service=raising.service,
             operation=raising.operation,
-            summary=_summary(kind, raising, value, expected),
+            summary=summary(kind, raising, value, expected),
             onset=min(raising.onset, now),
             seen_at=now,
             score=float(to_probability(np.array(raising.evidence * RAISE))),
@@ -295,14 +292,6 @@ class RedDetector:
             since[:-FROZEN] = False
             self._tainted |= of_service[:, None] & since[None, :]
             self._tainted[of_service, :-FROZEN] = False
-
-
-UNITS: Final[dict[FindingKind, str]] = {
-    "latency": "ms",
-    "errors": "of requests",
-    "silence": "requests/s",
-    "traffic": "requests/s",
-}
 
 
 def _severity(
@@ -357,12 +346,12 @@ def _end_with_service(judged: _Judged, rows: Rows, clear: int) -> None:
     judged.calm_again[:count] |= gone & well[rows.code]
 
 
-def _evident(judged: dict[FindingKind, _Judged]) -> Bools:
-    """Rows that fail or are slow by half of the evidence that raises, or more, (rows,)."""
-    slow, failing = judged["latency"], judged["errors"]
-    return np.asarray(
-        ((slow.evidence >= DEGRADED) & ~slow.calm_again) | ((failing.evidence >= DEGRADED) & ~failing.calm_again)
-    )
+def _noticed(latency: Verdict) -> Bools:
+    """Rows that are slower by what a human notices, on average over the bad ones of the judged buckets, (rows,)."""
+    more = latency.values[:, -JUDGED:] - latency.expected[:, None]
+    bad = (latency.scores[:, -JUDGED:] > 1.0) & np.isfinite(more)
+    total = np.where(bad, more, 0.0).sum(axis=1)
+    return np.asarray(total >= NOTICED_MS * np.maximum(bad.sum(axis=1), 1))
 
 
 def _row_of(rows: Rows, finding: Finding) -> int | None:
@@ -388,30 +377,3 @@ def _conditions(rows: Rows, learned: _Baselines) -> dict[str, Conditions]:
     return {
         name: Conditions(load=value, slowdown=common) for name, value in zip(rows.services, load.tolist(), strict=True)
     }
-
-
-def _worst(values: Floats, scores: Floats) -> float:
-    """The value of the clearest of the judged buckets, NaN where none has a score; of equals the latest.
-
-    The last bucket may be half way back to normal: it would tell a human that nothing happened.
-    """
-    known = np.flatnonzero(np.isfinite(scores) & np.isfinite(values))
-    if known.size == 0:
-        return float("nan")
-    return float(values[known[::-1][np.argmax(scores[known[::-1]])]])
-
-
-def _summary(kind: FindingKind, raising: _Raising, value: float, expected: float) -> str:
-    where = f"{raising.service} {raising.operation}" if raising.operation else raising.service
-    since = f"since {raising.onset:%H:%M:%S} UTC"
-    match kind:
-        case "latency":
-            return f"{where} takes {_ms(value)} (usually {_ms(expected)}) {since}"
-        case "errors":
-            return f"{where} fails {value:.0%} of requests (usually {expected:.1%}) {since}"
-        case _:
-            return f"{where} has served no request (usually {expected:.1f}/s) {since}"
-
-
-def _ms(value: float) -> str:
-    return f"{value / 1000:.1f} s" if value >= 1000 else f"{value:.0f} ms"

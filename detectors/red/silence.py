@@ -20,6 +20,7 @@ LATELY: Final = 24  # buckets before those judged that say what traffic there is
 EXPECTED: Final = 16.0  # requests that did not come: by chance that is one in ten million
 SHORTEST: Final = 2  # buckets without a request
 GAP_TIMES: Final = 1.5  # as long as the longest gap of the past
+LIVED: Final = 0.5  # of the time for which requests of anything are known, must some have come
 PIPELINE: Final = 0.2  # of all services' usual requests: with fewer, it is the pipeline that is silent
 LAGS: Final = 6  # arrivals of which the least empty one says how late a service is
 FIRST_S: Final = 60  # after the start, in which a service may be late rather than silent
@@ -32,12 +33,13 @@ Counts = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class SilenceBaseline:
-    """Usual requests a bucket, and the longest gap in buckets, of operations and services, (n + s,) each.
+    """Usual requests a bucket, whether they have come for long, and the longest gap in buckets, (n + s,) each.
 
     `total` is what all services usually serve in a bucket.
     """
 
     usual: Floats
+    settled: Bools
     gap: Floats
     total: float
 
@@ -47,9 +49,13 @@ class SilenceBaseline:
         usual, gap = _level(rows.calls, rows.calm)
         served = by_group(rows.code, rows.calls)
         service_usual, service_gap = _level(served, rows.calm_services())
+        # What came only lately may go again: a new operation, a scan, a test, a service that is tried out.
+        ages = np.concatenate([_ages(rows.calls), _ages(served)])
         total = served.sum(axis=0)
         calm_total = float(np.median(total[:-JUDGED])) if total.size > JUDGED else 0.0
-        return cls(np.concatenate([usual, service_usual]), np.concatenate([gap, service_gap]), calm_total)
+        every = np.concatenate([usual, service_usual])
+        settled = ages >= LIVED * ages.max(initial=0)
+        return cls(every, settled, np.concatenate([gap, service_gap]), calm_total)
 
 
 class Lag:
@@ -89,7 +95,7 @@ def judge_silence(rows: Rows, baseline: SilenceBaseline, lag: Counts, pipeline_w
     zeros = np.maximum(_trailing_zeros(rows) - lag[rows.owners], 0)
     usual = np.fmin(baseline.usual, _lately(calls, zeros))
     expected = np.nan_to_num(usual) * zeros
-    raised = (expected >= EXPECTED) & (zeros >= np.maximum(SHORTEST, GAP_TIMES * baseline.gap + 1))
+    raised = baseline.settled & (expected >= EXPECTED) & (zeros >= np.maximum(SHORTEST, GAP_TIMES * baseline.gap + 1))
     now = calls[count:, -SHORTEST - int(np.median(lag)) :][:, :SHORTEST].sum(axis=0)
     raised &= pipeline_works or bool((now > PIPELINE * baseline.total).all())
     # An operation of a silent service is that service's silence; one that others took over is no silence.
@@ -116,6 +122,12 @@ def _trailing_zeros(rows: Rows) -> Counts:
 def _of_services(rows: Rows) -> Counts:
     came = by_group(rows.code, rows.calls) > 0
     return np.asarray(np.where(came.any(axis=1), np.argmax(came[:, ::-1], axis=1), came.shape[1]), np.int64)
+
+
+def _ages(calls: Floats) -> Counts:
+    """Buckets since the first request, (rows,)."""
+    came = calls > 0
+    return np.asarray(np.where(came.any(axis=1), came.shape[1] - np.argmax(came, axis=1), 0), np.int64)
 
 
 def _level(calls: Floats, calm: Bools) -> tuple[Floats, Floats]:
@@ -146,8 +158,7 @@ def _lately(calls: Floats, zeros: Counts) -> Floats:
 def _renamed(rows: Rows, usual: Floats, zeros: Counts) -> Bools:
     """Operations whose requests come under a new name, (n,)."""
     count = len(rows.operations)
-    served = rows.calls > 0
-    age = np.where(served.any(axis=1), served.shape[1] - np.argmax(served, axis=1), 0)
+    age = _ages(rows.calls)
     longest = np.zeros(len(rows.services))
     silent = (zeros[:count] >= SHORTEST) & (zeros[:count] < rows.calls.shape[1])
     np.maximum.at(longest, rows.code[silent], zeros[:count][silent])

@@ -29,12 +29,12 @@ def test_it_is_quiet_right_after_the_start(seed: int) -> None:
     ("name", "kind"), [("three_times", "latency"), ("more", "latency"), ("errors", "errors"), ("killed", "silence")]
 )
 def test_it_notices_a_fault_early(service: str, name: str, kind: str) -> None:
-    """Slower by 3x (and by 30 ms that one can feel) or 300 ms, one request in five failing, or silence: in 20 s."""
+    """Slower by 3x (and by 100 ms that one can feel) or 300 ms, one request in five failing, or silence: in 20 s."""
     shop = Shop(seed=7, seconds=400)
     usual = min(ms for one, _, _, ms in SERIES if one == service)
     match name:
         case "three_times":
-            shop.slow(service, 300, 400, times=max(3.0, 60 / usual))
+            shop.slow(service, 300, 400, times=max(3.0, 130 / usual))
         case "more":
             shop.slow(service, 300, 400, more_ms=300)
         case "errors":

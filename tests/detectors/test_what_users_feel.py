@@ -1,0 +1,97 @@
+"""What pages and what is a ticket: by whether users, who come in at the entries, feel it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from test_whole_services import FAULT_S, from_then, steady, ticks, watch
+
+from detectors.simulated import Requests, Simulated
+
+CALLS = {("web", "cart"): lambda _: 10.0, ("cart", "stock"): lambda _: 10.0}
+WELL = {
+    ("web", "GET /"): steady(10, 60),
+    ("cart", "GET /cart"): steady(10, 30),
+    ("stock", "GET /stock"): steady(10, 10),
+}
+
+
+def test_a_failure_that_callers_tolerate_is_a_ticket() -> None:
+    """Half of a service's requests fail, and its callers answer as ever."""
+    broken = WELL | {("stock", "GET /stock"): from_then(Requests(per_s=10, failing=0.5), Requests(per_s=10))}
+    found = watch(Simulated(seconds=1200, requests=broken, calls=CALLS), ticks(1000))
+    assert list(found) == ["ticket red:errors:stock"]
+
+
+def test_a_failure_that_reaches_an_entry_pages_where_it_is_and_where_it_is_felt() -> None:
+    """The ticket becomes a page when users feel it."""
+    broken = WELL | {
+        ("stock", "GET /stock"): from_then(Requests(per_s=10, failing=0.5), Requests(per_s=10)),
+        ("web", "GET /"): from_then(Requests(per_s=10, failing=0.5), Requests(per_s=10), since_s=FAULT_S + 60),
+    }
+    found = watch(Simulated(seconds=1300, requests=broken, calls=CALLS), ticks(1100))
+    assert found["ticket red:errors:stock"][0] <= FAULT_S + 15
+    assert FAULT_S + 60 < found["page red:errors:web"][0] <= FAULT_S + 75
+    assert FAULT_S + 60 < found["page red:errors:stock"][0] <= FAULT_S + 75
+
+
+def test_probes_make_no_entry_of_a_service_that_others_call() -> None:
+    """Requests that come as evenly as a clock, from nobody, are not users."""
+    probed = WELL | {
+        ("stock", "GET /stock"): from_then(Requests(per_s=10, failing=0.5), Requests(per_s=10)),
+        ("stock", "GET /health"): steady(40, 1),
+    }
+    found = watch(Simulated(seconds=1200, requests=probed, calls=CALLS), ticks(1000))
+    assert list(found) == ["ticket red:errors:stock"]
+
+
+def test_where_no_caller_is_known_trouble_pages() -> None:
+    """Without calls between services, each may be the one that users call."""
+    broken = WELL | {("stock", "GET /stock"): from_then(Requests(per_s=10, failing=0.5), Requests(per_s=10))}
+    found = watch(Simulated(seconds=1200, requests=broken), ticks(1000))
+    assert list(found) == ["page red:errors:stock"]
+
+
+def test_everything_slow_at_once_pages_at_the_entry() -> None:
+    """A dependency that all share answers late: users wait, whoever's fault it is."""
+    names = ("web", "a", "b", "c", "d", "e", "f")
+    requests = {
+        (name, "GET /"): from_then(Requests(per_s=10, mean_ms=300), Requests(per_s=10, mean_ms=20)) for name in names
+    }
+    calls = {("web", name): lambda _: 10.0 for name in names[1:]}
+    found = watch(Simulated(seconds=1200, requests=requests, calls=calls), ticks(960))
+    assert found["page red:latency:web"][0] <= FAULT_S + 15
+
+
+def test_a_service_that_runs_and_is_called_no_more_is_a_ticket() -> None:
+    """It still exports its metrics: it is retired, or nobody can reach it."""
+    retired = WELL | {("old", "GET /"): from_then(Requests(per_s=0), Requests(per_s=0.5))}
+    telemetry = Simulated(
+        seconds=1400, requests=retired, calls=CALLS, metrics={("old", "threads"): lambda t: 5 + t % 7}
+    )
+    found = watch(telemetry, ticks(1100))
+    assert list(found) == ["ticket red:silence:old"]
+    died = replace(telemetry, metrics={("old", "threads"): lambda t: 5 + t % 7 if t < FAULT_S else None})
+    assert "page red:silence:old" in watch(died, ticks(1100))
+
+
+def test_an_entry_that_dies_is_silent_and_not_the_pipeline() -> None:
+    """No request comes any more, anywhere, and metrics do."""
+    dead = {name: from_then(Requests(per_s=0), Requests(per_s=10)) for name in WELL}
+    alive = {(name, "threads"): lambda t: 5 + t % 7 for name in ("cart", "stock")}
+    found = watch(Simulated(seconds=1400, requests=dead, calls=CALLS, metrics=alive), ticks(1000))
+    assert found["page red:silence:web"][0] <= FAULT_S + 60
+    assert watch(Simulated(seconds=1400, requests=dead, calls=CALLS), ticks(1000)) == {}
+
+
+def test_telemetry_that_always_comes_some_seconds_late_is_not_silent() -> None:
+    """Right after the start, too, when nobody knows yet that it is late."""
+
+    class Late(Simulated):
+        def red_levels(self, window):  # type: ignore[no-untyped-def]
+            return replace(Simulated(seconds=self.seconds, requests=self.requests), now_s=self.now_s - 15).red_levels(
+                window
+            )
+
+    found = watch(Late(seconds=1200, requests=WELL), ticks(1000))
+    assert found == {}
