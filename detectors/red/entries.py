@@ -19,8 +19,9 @@ BLOCK_S: Final = 60  # seconds in which requests and calls are compared: a call 
 # Of its requests must be known calls before a service counts as an inner one. A little is enough: callers that report
 # no calls are common, and whoever calls a service that is inner and an entry feels its trouble, too.
 CALLED: Final = 0.1
-CLOCK: Final = 0.3  # of it, over so many minutes: by chance one service in hundreds varies so little
-CLOCK_MINUTES: Final = 15
+CLOCK: Final = 0.01  # variance for each request that a clock's jitter makes, beside that of one request a minute
+VARIED: Final = 4.0  # times as much elsewhere: there are users
+CLOCK_MINUTES: Final = 15  # that both are known for
 FEWEST_MINUTES: Final = 3  # that both are known for
 EVEN: Final = 0.5  # of the variance that chance gives: what varies less comes by a clock
 
@@ -64,9 +65,9 @@ class Entries:
         by_others = np.where(seen, called, 0.0).sum(axis=1) / lived
         inner = (by_others > 0) & (by_others >= CALLED * (users + by_others))
         # Where users come in elsewhere, what is asked by the clock alone is probed, or a job.
-        clockwork = (variance < CLOCK * mean) & (lived >= CLOCK_MINUTES)
-        if (~clockwork & ~inner & (mean > 0) & (lived >= CLOCK_MINUTES)).any():
-            inner |= clockwork
+        jitter = 1.0 + CLOCK * mean
+        if ((variance >= VARIED * jitter) & ~inner & (lived >= CLOCK_MINUTES)).any():
+            inner |= (variance <= jitter) & (lived >= CLOCK_MINUTES)
         self._inner = {name for name, number in known.items() if inner[number]}
         self._clockwork = {name for name in self._inner if name not in self._callers}
 
