@@ -33,6 +33,8 @@ from watchkeeper.vocabulary import Actor, Diagnosis, Finding, Label, Proposal, S
 
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
+FINDINGS_SHOWN = 7  # what a person reads of an incident at a glance
+
 SystemState = Literal["firing", "recovered"]
 HumanState = Literal["waiting", "paged", "acknowledged", "resolved", "expired"]
 ProposalState = Literal["none", "proposed", "approved", "declined", "running", "done", "failed", "cancelled"]
@@ -141,6 +143,13 @@ class Incident:
     @property
     def is_open(self) -> bool:
         return self.human_state != "resolved"
+
+    @property
+    def first_findings(self) -> tuple[Finding, ...]:
+        """What a message and a page show: the most severe findings, in order of onset; no details."""
+        shown = sorted(self.findings, key=lambda one: (SEVERITIES.index(one.severity), one.onset, one.key))
+        first = [one for one in shown if one.severity != "detail"][:FINDINGS_SHOWN]
+        return tuple(first or shown[:FINDINGS_SHOWN])
 
     @property
     def counting_keys(self) -> frozenset[str]:

@@ -144,7 +144,7 @@ def _impact(incident: Incident) -> str:
     named = ", ".join(_name(service) for service in services[:MOST_SERVICES])
     lines = [f"{lasted}{len(services)} service{'s' if len(services) != 1 else ''}: {named}{more}.", ""]
     lines += ["| service | what | seen | expected | score |", "|---|---|---|---|---|"]
-    ordered = sorted(incident.findings, key=lambda f: (f.onset, f.service))
+    ordered = sorted(incident.findings, key=lambda f: (f.severity == "detail", f.onset, f.service))
     for finding in ordered[:MOST_FINDINGS]:
         seen, expected = _number(finding.value, finding.unit), _number(finding.expected, finding.unit)
         score = f"{finding.score:.2f}"

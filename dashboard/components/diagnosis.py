@@ -11,7 +11,8 @@ from dashboard.urls import View
 from dashboard.viewer import Viewer
 from watchkeeper.vocabulary import Evidence, Suspect
 
-SUSPECTS = 4
+SUSPECTS = 3
+REASONS = 4  # of the first suspect; of the others the strongest alone
 
 
 def diagnosis_card(incident: Incident, view: View, viewer: Viewer) -> Part:
@@ -60,7 +61,7 @@ def _suspect(suspect: Suspect, rank: int, view: View) -> Part:
         ],
         className="line suspect-head",
     )
-    evidence = html.Ul([_reason(e) for e in reasons[: 6 if rank == 0 else 2]], className="evidence")
+    evidence = html.Ul([_reason(e) for e in reasons[: REASONS if rank == 0 else 1]], className="evidence")
     return html.Li([head, evidence], className="suspect first" if rank == 0 else "suspect")
 
 

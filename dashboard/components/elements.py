@@ -86,6 +86,11 @@ def plot(name: str, figure: Figure, words: str) -> html.Div:
     )
 
 
+def folded(text: str, *children: Part) -> html.Details:
+    """What few readers need: behind a line that opens it."""
+    return html.Details([html.Summary(text), *children], className="folded")
+
+
 def picture(source: str, words: str) -> html.Img:
     """A sparkline; `words` describe what it shows."""
     return html.Img(src=source, alt=words, className="spark", title=words)

@@ -16,7 +16,7 @@ from dashboard.urls import step_for
 from dashboard.viewer import Viewer
 from watchkeeper.vocabulary import ChangeEvent
 
-PLOTS = 4
+PLOTS = 2  # of the strongest evidence: more push what was found off the screen
 
 
 def evidence_plots(sources: Sources, incident: Incident, changes: Sequence[ChangeEvent], viewer: Viewer) -> Part:

@@ -11,22 +11,24 @@ from alerting.incidents.machine import Incident
 from dashboard.commands import command_button
 from dashboard.components.attempts import attempt
 from dashboard.components.diagnosis import diagnosis_card
-from dashboard.components.elements import Part, card, empty, facts, moment, pill, table
+from dashboard.components.elements import Part, card, empty, facts, folded, moment, pill, table
 from dashboard.components.incident_plots import evidence_plots, requests_plot
 from dashboard.components.incident_words import is_unanswered, lasted, may_be_taken, owner, state_pills, why_notified
 from dashboard.components.judgements import labels_card, postmortem_card
 from dashboard.components.notable_requests import notable_requests
 from dashboard.components.suppression import is_reopened, suppression_note
-from dashboard.components.wording import amount, percent
+from dashboard.components.wording import amount, count, percent
 from dashboard.page import Page, PageRequest
 from dashboard.reads.signals import accused, since
 from dashboard.reads.sources import Sources
 from dashboard.viewer import Viewer
+from watchkeeper import metric_names
 from watchkeeper.durations import duration
 from watchkeeper.errors import NotFound
 from watchkeeper.vocabulary import ChangeEvent, Finding, Window
 
 NEAR = timedelta(minutes=30)
+NEWEST = 8  # entries of the timeline that stand there at once
 KINDS = {
     "opened": ("failing", "◆"),
     "raised": ("failing", "!"),
@@ -130,13 +132,20 @@ def _head(incident: Incident, viewer: Viewer) -> Part:
 def _findings(sources: Sources, incident: Incident, viewer: Viewer) -> Part:
     if not incident.findings:
         return None
-    findings = sorted(incident.findings, key=lambda finding: finding.onset)
-    rows = [_finding(sources, finding, viewer, firing=finding.key in incident.firing_keys) for finding in findings]
+    shown = incident.first_findings
+    rest = sorted((one for one in incident.findings if one not in shown), key=lambda finding: finding.onset)
+
+    def rows(findings: Sequence[Finding]) -> list[Part]:
+        return [_finding(sources, one, viewer, firing=one.key in incident.firing_keys) for one in findings]
+
     heads = ["Finding", "Service", "Detector", "Seen", "Onset", "Now"]
+    details = sum(one.severity == "detail" for one in rest)
+    more = f"and {len(rest)} more" + (f", {count(details, 'detail')} of internal metrics among them" if details else "")
     return card(
         "Findings",
-        table(heads, rows, caption="Findings, in order of onset"),
-        aside=f"{len(incident.firing_keys)} of {len(findings)} firing",
+        table(heads, rows(shown), caption="Findings, the most severe first"),
+        folded(more, table(heads, rows(rest), caption="Further findings, in order of onset")) if rest else None,
+        aside=f"{len(incident.firing_keys)} of {len(incident.findings)} firing",
     )
 
 
@@ -161,8 +170,14 @@ def _measured(finding: Finding) -> Part:
         return html.Span(["score ", percent(finding.score)], className="number")
     expected = None
     if finding.expected is not None:
-        expected = html.Span(f" expected {amount(finding.expected, finding.unit)}", className="muted")
-    return [html.Strong(amount(finding.value, finding.unit)), expected]
+        expected = html.Span(f" expected {_amount(finding, finding.expected)}", className="muted")
+    return [html.Strong(_amount(finding, finding.value)), expected]
+
+
+def _amount(finding: Finding, value: float) -> str:
+    """A value in the finding's unit; of a metric, in what its name says."""
+    is_metric = finding.kind == "metric" and not finding.unit
+    return metric_names.amount(finding.signal, value) if is_metric else amount(value, finding.unit)
 
 
 def _facts(incident: Incident, viewer: Viewer, people: Mapping[str, str]) -> list[Part]:
@@ -218,7 +233,7 @@ def _proposal(incident: Incident) -> Part:
 
 
 def _timeline(incident: Incident, viewer: Viewer) -> Part:
-    entries = []
+    entries: list[Part] = []
     for entry in reversed(incident.timeline):
         tone, mark = KINDS.get(entry.kind, ("unknown", "·"))
         who = "" if entry.via == "system" else f"{entry.who} via {entry.via}"
@@ -231,7 +246,9 @@ def _timeline(incident: Incident, viewer: Viewer) -> Part:
                 ]
             )
         )
-    return card("Timeline", html.Ol(entries, className="timeline"), aside="newest first")
+    newest, older = entries[:NEWEST], entries[NEWEST:]
+    earlier = folded(f"{count(len(older), 'earlier entry', 'earlier entries')}", html.Ol(older, className="timeline"))
+    return card("Timeline", html.Ol(newest, className="timeline"), earlier if older else None, aside="newest first")
 
 
 def _changes(incident: Incident, changes: Sequence[ChangeEvent], viewer: Viewer) -> Part:

@@ -178,8 +178,9 @@ def details(incident: Incident) -> Blocks:
             lines += [f"{_sign(reason)} {slack_text(reason.sentence, LINE_LIMIT)}" for reason in suspect.evidence[:6]]
             blocks.append(_section("\n".join(lines)))
     if incident.findings:
-        lines = [f"• {slack_text(finding.summary, FINDING_LIMIT)}" for finding in incident.findings[:12]]
-        more = len(incident.findings) - 12
+        shown = incident.first_findings
+        lines = [f"• {slack_text(finding.summary, FINDING_LIMIT)}" for finding in shown]
+        more = len(incident.findings) - len(shown)
         blocks.append(_section("*What was noticed*\n" + "\n".join(lines) + (f"\nand {more} more" if more > 0 else "")))
     return _rendered(blocks)
 
