@@ -61,7 +61,7 @@ def requests_plot(sources: Sources, incident: Incident, changes: Sequence[Change
     service = named if named in series else incident.service
     if service not in series:
         return card("Requests around the onset", empty(f"{service} served nothing that was recorded around the onset"))
-    figure = red_figure(series[service], viewer, moments(incident, changes), height=340)
+    figure = red_figure(series[service], viewer, moments(incident, changes), height=260)
     return card(
         f"Requests of {service} around the onset",
         plot("incident-red", figure, f"Rate, failures and latency of {service}"),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dash import dcc, html
 
-from dashboard.components.elements import Part, card, moment, pill, table
-from dashboard.components.wording import milliseconds
+from dashboard.components.elements import Part, card, folded, moment, pill, table
+from dashboard.components.wording import count, milliseconds
 from dashboard.reads.sources import Sources
 from dashboard.urls import trace_path
 from dashboard.viewer import Viewer
@@ -32,6 +32,10 @@ def notable_requests(sources: Sources, name: str, window: Window, viewer: Viewer
     ]
     heads = ["When", "Trace", "Why", "Took"]
     caption = f"Requests to {name} that failed, then the slowest"
+    shown = table(heads, rows, caption=caption, numbers=["Took"])
     return card(
-        "Notable requests", table(heads, rows, caption=caption, numbers=["Took"]), aside="failed, then slowest", level=3
+        "Notable requests",
+        folded(f"{count(len(rows), 'request')} with traces", shown),
+        aside="failed, then slowest",
+        level=3,
     )

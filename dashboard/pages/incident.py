@@ -135,10 +135,17 @@ def _findings(sources: Sources, incident: Incident, viewer: Viewer) -> Part:
     shown = incident.first_findings
     rest = sorted((one for one in incident.findings if one not in shown), key=lambda finding: finding.onset)
 
-    def rows(findings: Sequence[Finding]) -> list[Part]:
-        return [_finding(sources, one, viewer, firing=one.key in incident.firing_keys) for one in findings]
+    judged: set[str] = set()
 
-    heads = ["Finding", "Service", "Detector", "Seen", "Onset", "Now"]
+    def rows(findings: Sequence[Finding]) -> list[Part]:
+        made = []
+        for one in findings:
+            record = "" if one.detector in judged else sources.records.track_record(one)
+            judged.add(one.detector)
+            made.append(_finding(sources, one, record, viewer, firing=one.key in incident.firing_keys))
+        return made
+
+    heads = ["Finding", "Seen", "Onset", "Now"]
     details = sum(one.severity == "detail" for one in rest)
     more = f"and {len(rest)} more" + (f", {count(details, 'detail')} of internal metrics among them" if details else "")
     return card(
@@ -149,15 +156,13 @@ def _findings(sources: Sources, incident: Incident, viewer: Viewer) -> Part:
     )
 
 
-def _finding(sources: Sources, finding: Finding, viewer: Viewer, *, firing: bool) -> Part:
+def _finding(sources: Sources, finding: Finding, record: str, viewer: Viewer, *, firing: bool) -> Part:
     note = suppression_note(finding, reopened=is_reopened(sources, finding))
-    record = html.Div(sources.records.track_record(finding), className="reason")
-    version = html.Span(f" v{finding.detector_version.removeprefix('v')}", className="muted")
+    reason = html.Div(record, className="reason") if record else None
+    version = f"{finding.detector} v{finding.detector_version.removeprefix('v')} on {finding.service}"
     return html.Tr(
         [
-            html.Th([finding.summary, note, record], scope="row"),
-            html.Td(finding.service),
-            html.Td([finding.detector, version]),
+            html.Th([finding.summary, note, reason], scope="row", title=version),
             html.Td(_measured(finding)),
             html.Td(moment(finding.onset, viewer)),
             html.Td(pill("firing", "failing", "◆") if firing else pill("cleared", "ok", "●")),
@@ -233,11 +238,14 @@ def _proposal(incident: Incident) -> Part:
 
 
 def _timeline(incident: Incident, viewer: Viewer) -> Part:
+    details = tuple(finding.summary for finding in incident.findings if finding.severity == "detail")
     entries: list[Part] = []
+    minor: list[Part] = []
     for entry in reversed(incident.timeline):
+        is_minor = entry.kind in ("joined", "cleared") and entry.text.removeprefix("cleared: ").startswith(details)
         tone, mark = KINDS.get(entry.kind, ("unknown", "·"))
         who = "" if entry.via == "system" else f"{entry.who} via {entry.via}"
-        entries.append(
+        (minor if is_minor else entries).append(
             html.Li(
                 [
                     html.Span(mark, className=f"bullet {tone}", **{"aria-hidden": "true"}),
@@ -246,7 +254,7 @@ def _timeline(incident: Incident, viewer: Viewer) -> Part:
                 ]
             )
         )
-    newest, older = entries[:NEWEST], entries[NEWEST:]
+    newest, older = entries[:NEWEST], [*entries[NEWEST:], *minor]
     earlier = folded(f"{count(len(older), 'earlier entry', 'earlier entries')}", html.Ol(older, className="timeline"))
     return card("Timeline", html.Ol(newest, className="timeline"), earlier if older else None, aside="newest first")
 

@@ -20,7 +20,7 @@ from detectors.evidence import Floats
 
 WINDOWS_S: Final = (60.0, 180.0, 600.0, 1800.0)
 BLOCKS: Final = 10
-FEWEST: Final = 5  # points or blocks of a window
+FEWEST: Final = 4  # points or blocks of a window: what reports once a minute has no more in three
 CONCORDANT: Final = 0.8  # the share of pairs of blocks that rise
 STEADY: Final = 0.4  # the slope of either end over the entire one, at least: else it settles, or has just begun
 STRAIGHT: Final = 0.2  # how far blocks lie off the line (root mean square), over the rise: a step is no trend
@@ -60,8 +60,11 @@ def rises(at: Floats, level: Floats, *, known_s: float, highest_before: float = 
             continue
         earlier = level[~inside]
         highest = max(highest_before, float(earlier.max()) if len(earlier) else -np.inf)
+        now = _lowest_now(level[inside])
+        if now < highest + NEW_HIGH or now < level[inside].min() + LEAST_RISE:
+            continue  # most series, most of the time: nothing that costs more is computed
         rise = _rise(at[inside], level[inside])
-        if rise is not None and rise.level >= highest + NEW_HIGH:
+        if rise is not None:
             out.append(rise)
     return out
 

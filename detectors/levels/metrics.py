@@ -29,7 +29,7 @@ from detectors.evidence import Bools, Floats, to_probability
 from detectors.history import History
 from detectors.series.bank import PRIOR_TICKS, SHIFT_TICKS, SeriesBank
 from detectors.simulated import Example, Simulated
-from watchkeeper.metric_names import amount, concern, describe
+from watchkeeper.metric_names import amount, concern, describe, measure
 from watchkeeper.vocabulary import Finding, Severity, utc
 
 STAGES = Gauge("watchkeeper_metric_series", "Metric series, by how far their baseline is ready.", ["stage"])
@@ -41,9 +41,14 @@ FAR_FOR: Final = 3  # buckets far out on one side, the first of them rare
 SHARE: Final = 0.15  # of the level: a smaller move is not worth a line, however steady the series was
 NAMED: Final = 3  # other series that a summary names: more do not fit a line
 READY: Final = 6  # values before a series is judged: a minute of ten-second buckets
-# Factors between units: of time, of share and percent, of powers of ten and of two.
-UNITS: Final = np.array([60.0, 100.0, 1000.0, 1024.0, 3600.0, 1e6, 1024.0**2, 1e9, 1024.0**3])
-UNIT_LIKENESS: Final = 0.04  # how far a ratio may be from such a factor: the noise of the level before and after
+# Factors between units of what a metric measures: time, sizes, shares, or anything in thousands.
+UNITS: Final[Mapping[str, Floats]] = {
+    "s": np.array([60.0, 1000.0, 3600.0, 1e6, 1e9]),
+    "bytes": np.array([1000.0, 1024.0, 1e6, 1024.0**2, 1e9, 1024.0**3]),
+    "ratio": np.array([100.0]),
+    "": np.array([1000.0, 1e6, 1e9]),
+}
+UNIT_LIKENESS: Final = 0.03  # how far a ratio may be from such a factor: the noise of the level before and after
 UNIT_REPORTED_FOR: Final = 60  # buckets
 
 
@@ -144,7 +149,9 @@ class MetricLevels:
         before, after = float(self._usual[row]), float(np.nanmedian(late))
         if not (before > 0 and after > 0 and np.isfinite(after)):
             return
-        if (np.abs(UNITS / max(after / before, before / after) - 1.0) <= UNIT_LIKENESS).any():
+        metric = history.names_of(row)[1]
+        factors = UNITS[measure(metric, before, history.units.get(metric, ""))[1]]
+        if (np.abs(factors / max(after / before, before / after) - 1.0) <= UNIT_LIKENESS).any():
             self._units[row] = (after / before, start)
 
     def _findings(

@@ -5,7 +5,7 @@ a day is a ticket, and so is memory that only grows where no limit is known. How
 forecast`; what belongs together: `detectors.levels.limits`.
 
 Assumes a value every bucket or so, of some minutes at least. Fails on what jumps to its limit at once: that has no
-trend. Cost: about 3 µs a series with a limit and bucket, and 1 ms for one that rises.
+trend. Cost: some µs a series with a limit and bucket, and 1 ms for one that rises.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Final
 import numpy as np
 
 from detectors.detector import Seen, Setup
-from detectors.evidence import Floats
+from detectors.evidence import Bools, Floats
 from detectors.history import History
-from detectors.levels.forecast import LEAST_RISE, Rise, rises
+from detectors.levels.forecast import LEAST_RISE, NEW_HIGH, WINDOWS_S, Rise, rises
 from detectors.levels.limits import GROWTH, Use, levels, uses
 from detectors.simulated import Example, Simulated
 from watchkeeper.durations import duration
@@ -27,6 +27,7 @@ from watchkeeper.metric_names import amount, describe
 from watchkeeper.vocabulary import Finding, Severity, utc
 
 VERSION: Final = "1"
+STEP_S: Final = 10  # seconds in a bucket of metrics
 REACT_S: Final = 1800.0  # somebody who is paged needs so long to read, decide and act
 TICKET_S: Final = 86_400.0  # a limit that is further away can wait for another day
 CERTIFICATE_S: Final = 7 * 86_400.0  # to have one issued takes days
@@ -138,14 +139,15 @@ class RunningOut:
         self._highest = np.fmax(self._highest, turned * held[:, 0])
         self._keep(best, at, share)
 
-    def _worth_a_look(self, levels: Floats) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-        """Which uses are at their highest and rose, or are nearly full; certificates always."""
-        low = np.where(np.isfinite(levels), levels, np.inf).min(axis=1)
-        high = np.where(np.isfinite(levels), levels, -np.inf).max(axis=1)
-        recent = np.where(np.isfinite(levels[:, -6:]), levels[:, -6:], -np.inf).max(axis=1)
-        rose = (recent >= high - LEAST_RISE) & (high - low >= LEAST_RISE)
+    def _worth_a_look(self, share: Floats) -> Bools:
+        """Which uses reach a new high at the end of a window, or are nearly full; certificates always."""
+        high = np.maximum.accumulate(np.where(np.isfinite(share), share, -np.inf), axis=1)
+        low = np.where(np.isfinite(share), share, np.inf).min(axis=1)
+        newest = np.where(np.isfinite(share[:, -6:]), share[:, -6:], -np.inf).max(axis=1)
+        before = [max(0, share.shape[1] - 1 - int(seconds) // STEP_S) for seconds in WINDOWS_S]
+        rose = np.logical_or.reduce([newest >= high[:, column] + NEW_HIGH for column in before])
         ends = np.array([use.role == "end" for use in self._uses])
-        return np.asarray(rose | (recent >= FULL) | ends)
+        return np.asarray((rose & (newest >= low + LEAST_RISE)) | (newest >= FULL) | ends)
 
     def _judge_one(
         self, number: int, at: Floats, level: Floats, limit: float, is_known: bool, now: datetime

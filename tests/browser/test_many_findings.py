@@ -61,18 +61,18 @@ def many(site: Site, service: str) -> str:
     return incident_id
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_an_incident_fits_two_screens(page: Page, site: Site, show: Show, tmp_path: Path, theme: str) -> None:
-    """Seven findings, no details, and a line that opens the others."""
-    incident_id = many(site, f"depot-{theme}")
-    page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
-    show(f"/incidents/{incident_id}")
+def test_an_incident_fits_two_screens(page: Page, site: Site, show: Show, tmp_path: Path) -> None:
+    """Seven findings, no details, and a line that opens the others; with plots, in both themes."""
+    show(f"/incidents/{many(site, 'web')}")
     findings = page.locator(".card", has=page.get_by_role("heading", name="Findings"))
     expect(findings.locator("tbody").first.locator("tr")).to_have_count(7)
     expect(findings.get_by_text("heap space (space 3)")).to_be_hidden()
-    page.wait_for_timeout(500)
-    page.screenshot(path=tmp_path / f"incident-{theme}.png", full_page=True)
-    assert page.evaluate("document.documentElement.scrollHeight") <= TALLEST
+    expect(page.locator(".js-plotly-plot").first).to_be_visible()
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+        expect(page.locator("html")).to_have_attribute("data-mantine-color-scheme", theme)
+        page.screenshot(path=tmp_path / f"incident-{theme}.png", full_page=True)
+        assert page.evaluate("document.documentElement.scrollHeight") <= TALLEST
     findings.get_by_text("and 15 more, 12 details of internal metrics among them").click()
     expect(findings.get_by_text("heap space (space 3)")).to_be_visible()
 
