@@ -3,23 +3,32 @@
 A caller whose callee takes a thousand times longer runs out of threads and connections: it queues requests and fails
 them before it calls anybody. That time and these failures look like its own. Trouble goes up along calls, never down,
 so what a hindered node shows counts for little. A node whose calls nobody records (no client spans) may call whatever
-is in trouble, its own callers aside.
+is in trouble, its own callers aside: as much of its trouble as such a call brings counts for nothing.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 
-from rca.call_sides import caller_shares
+from rca.call_sides import Call, caller_shares
 from rca.case import Case
-from rca.ledger import Entry
+from rca.ledger import Entry, Ledger
 from rca.levels import trust
 
 HALF_AT = 2.0  # standard errors of a Poisson count of failures
 
 
-def remaining(case: Case) -> dict[str, float]:
-    """The part of each node's own trouble that counts: 1 where nothing hinders it, towards 0."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remaining:
+    """The part of a node's own added seconds and failures that counts: 1 where nothing hinders it, towards 0."""
+
+    seconds: float = 1.0
+    failures: float = 1.0
+
+
+def remaining(case: Case) -> dict[str, Remaining]:
+    """What counts of each node that is hindered; others are left out."""
     ledger = case.ledger
     if not ledger.links:
         return {}
@@ -33,29 +42,50 @@ def remaining(case: Case) -> dict[str, float]:
             effects[call] = max(effects.get(call, 0.0), share)
     of_caller = caller_shares(effects)
     hindered: defaultdict[str, float] = defaultdict(float)
-    in_trouble: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
     for call, effect in effects.items():
-        caller, callee = call
         theirs = effect * (1.0 - of_caller.get(call, 0.0))
-        link, served = ledger.links.get(call), ledger.nodes.get(caller)
-        calls = link.calls if link is not None else 1.0
-        used = min(calls / served.calls, 1.0) if served is not None and served.calls > 0 else 1.0
-        hindered[caller] = max(hindered[caller], theirs * used)
-        in_trouble[callee].append((theirs, calls))
-    trouble = {
-        callee: sum(effect * calls for effect, calls in seen) / max(sum(calls for _, calls in seen), 1.0)
-        for callee, seen in in_trouble.items()
-    }
-    callers = {caller for caller, _ in case.calls} | {caller for caller, _ in effects}
-    below: dict[str, set[str]] = {}
-    for node in ledger.nodes.keys() - callers:
-        for callee, effect in trouble.items():
-            if effect > hindered[node] and callee != node:
-                if callee not in below:
-                    below[callee] = case.reachable(callee)
-                if node not in below[callee]:
-                    hindered[node] = effect
-    return {node: (1.0 - min(effect, 1.0)) ** 2 for node, effect in hindered.items()}
+        hindered[call[0]] = max(hindered[call[0]], theirs * _used(ledger, call))
+    found = {node: Remaining(seconds=(1.0 - e) ** 2, failures=(1.0 - e) ** 2) for node, e in hindered.items()}
+    return found | _of_unrecorded_calls(case, frozenset(caller for caller, _ in effects))
+
+
+def _used(ledger: Ledger, call: Call) -> float:
+    """How many calls its caller makes for a request, at most 1. Blocked callers make fewer: the usual ones count."""
+    link, served = ledger.links.get(call), ledger.nodes.get(call[0])
+    if link is None or served is None:
+        return 1.0
+    ratios = (link.calls / max(served.calls, 1.0), link.early_calls / max(served.early_calls, 1.0))
+    return min(max(ratios), 1.0)
+
+
+def _of_unrecorded_calls(case: Case, recorded: frozenset[str]) -> dict[str, Remaining]:
+    """What counts of nodes whose calls nobody records: they may call whatever is in trouble and does not call them.
+
+    Only what calls nobody, or all of whose calls are known, can be told to be none of their callers.
+    """
+    ledger = case.ledger
+    by_callee: defaultdict[str, list[Entry]] = defaultdict(list)
+    for (_, callee), link in ledger.links.items():
+        if link.calls > 0 and (callee not in ledger.nodes or callee in recorded):
+            by_callee[callee].append(link)
+    found: dict[str, Remaining] = {}
+    for node in ledger.nodes.keys() - recorded - {caller for caller, _ in case.calls}:
+        entry = ledger.nodes[node]
+        if entry.calls <= 0:
+            continue
+        longer, failing = entry.extra_seconds / entry.calls, max(entry.extra_errors, 0.0) / entry.calls
+        seconds = failures = 0.0
+        for callee, links in by_callee.items():
+            if callee == node or node in case.reachable(callee):
+                continue
+            calls = sum(link.calls for link in links)
+            seconds = max(seconds, sum(link.extra_seconds for link in links) / calls)
+            failures = max(failures, sum(max(link.extra_errors, 0.0) for link in links) / calls)
+        found[node] = Remaining(
+            seconds=1.0 - min(seconds / longer, 1.0) if longer > 0 else 1.0,
+            failures=1.0 - min(failures / failing, 1.0) if failing > 0 else 1.0,
+        )
+    return found
 
 
 def _effect(link: Entry) -> float:

@@ -22,6 +22,7 @@ class Entry:
     """What one node, or one call edge, added since the onset. Seconds, and failed requests."""
 
     calls: float = 0.0
+    early_calls: float = 0.0  # before the onset
     errors: float = 0.0
     extra_errors: float = 0.0
     extra_seconds: float = 0.0  # believed: shrunk by how unusual the change is
@@ -102,6 +103,7 @@ def _nodes(flows: Flows, reference: Flows | None, onset: float) -> dict[str, Ent
         rate = _error_rate(flows, early, history)
         entry.new = entry.new and history.calls == 0 and float(np.nansum(flows.calls[early])) == 0
         entry.calls += calls
+        entry.early_calls += float(np.nansum(flows.calls[early]))
         entry.errors += errors
         entry.extra_errors += errors - rate * calls
         entry.usual_errors += rate * calls
@@ -176,7 +178,7 @@ def _links(links: Links, reference: Links | None, onset: float) -> dict[tuple[st
     for code, rows in groups(key):
         late, early = rows[after[rows]], rows[~after[rows]]
         entry = Entry(calls=float(np.nansum(table.calls[late])), errors=float(np.nansum(table.errors[late])))
-        early_calls = float(np.nansum(table.calls[early]))
+        entry.early_calls = early_calls = float(np.nansum(table.calls[early]))
         if early_calls > 0:
             entry.usual_errors = float(np.nansum(table.errors[early])) / early_calls * entry.calls
         entry.extra_errors = entry.errors - entry.usual_errors

@@ -15,7 +15,7 @@ from rca.call_sides import Call, caller_shares
 from rca.case import Case
 from rca.dependencies import is_database
 from rca.evidence_kind import EvidenceKind
-from rca.hindrance import remaining
+from rca.hindrance import Remaining, remaining
 from rca.ledger import Entry
 from rca.levels import shares, trust
 from rca.terms import Term, count
@@ -23,6 +23,7 @@ from watchkeeper.vocabulary import Mechanism
 
 HALF_AT = 2.0  # standard errors of a Poisson count
 DOUBT = 1.0  # failed requests
+FEW = 0.005  # added failures a request that count by half: what is rarer seldom hurts many
 
 
 def own_errors(case: Case) -> dict[str, float]:
@@ -39,8 +40,8 @@ def own_errors(case: Case) -> dict[str, float]:
         if callee in ledger.nodes and callee != caller and not ledger.nodes[callee].new:
             passed[caller] += max(ledger.nodes[callee].extra_errors, 0.0)
     counted = remaining(case)
-    own = {n: max(entry.extra_errors - passed[n], 0.0) * counted.get(n, 1.0) for n, entry in ledger.nodes.items()}
-    return ledger.settled(case, own)
+    own = {n: max(entry.extra_errors - passed[n], 0.0) for n, entry in ledger.nodes.items()}
+    return ledger.settled(case, {n: amount * counted.get(n, Remaining()).failures for n, amount in own.items()})
 
 
 def between_errors(case: Case) -> dict[Call, float]:
@@ -60,8 +61,14 @@ def between_errors(case: Case) -> dict[Call, float]:
         reported = link.calls * min(known / served.calls, 1.0) if served and served.calls else 0.0
         extra = link.extra_errors - reported - silent.get(call, 0.0)
         if call[1] in case.candidates:
-            between[call] = max(extra, 0.0) * trust(extra / (link.usual_errors + 1.0) ** 0.5, HALF_AT)
+            surely = trust(extra / (link.usual_errors + 1.0) ** 0.5, HALF_AT)
+            between[call] = max(extra, 0.0) * surely * _matters(extra, link.calls)
     return between
+
+
+def _matters(failures: float, calls: float) -> float:
+    share = max(failures, 0.0) / max(calls, 1.0)
+    return share / (share + FEW)
 
 
 def errors(case: Case) -> list[Term]:
@@ -74,7 +81,7 @@ def errors(case: Case) -> list[Term]:
     for node, amount in own.items():
         entry = ledger.nodes[node]
         deviation = (entry.usual_errors + entry.error_noise**2 + 1.0) ** 0.5
-        believed[node] += amount * trust(amount / deviation, HALF_AT)
+        believed[node] += amount * trust(amount / deviation, HALF_AT) * _matters(amount, entry.calls)
     from_callers: defaultdict[str, float] = defaultdict(float)
     from_callees: defaultdict[str, float] = defaultdict(float)
     of_caller = caller_shares({call: amount / max(ledger.links[call].calls, 1.0) for call, amount in between.items()})

@@ -17,7 +17,7 @@ from rca.case import Case
 from rca.dependencies import is_database
 from rca.evidence.silence import passed_on, silent_nodes
 from rca.evidence_kind import EvidenceKind
-from rca.hindrance import remaining
+from rca.hindrance import Remaining, remaining
 from rca.ledger import Entry, Ledger
 from rca.levels import shares
 from rca.terms import Term, count
@@ -40,8 +40,8 @@ def own_seconds(case: Case) -> dict[str, float]:
         if callee in ledger.nodes and callee != caller and not ledger.nodes[callee].new:
             pulled[caller] += ledger.nodes[callee].extra_seconds
     counted = remaining(case)
-    own = {n: max(entry.extra_seconds - pulled[n], 0.0) * counted.get(n, 1.0) for n, entry in ledger.nodes.items()}
-    return ledger.settled(case, own)
+    own = {n: max(entry.extra_seconds - pulled[n], 0.0) for n, entry in ledger.nodes.items()}
+    return ledger.settled(case, {n: amount * counted.get(n, Remaining()).seconds for n, amount in own.items()})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
