@@ -95,6 +95,16 @@ def eventful_case(seed: int) -> Example:
     return Example(case=replace(example.case, flows=None), culprit=example.culprit)
 
 
+def surge_case(seed: int) -> Example:
+    """The same incident, with five times the requests at the culprit."""
+    example = example_case(seed)
+    flows = example.case.flows
+    assert flows is not None  # noqa: S101 - the example has every table
+    times = np.where((flows.node == example.culprit) & (flows.time >= ONSET), 5.0, 1.0)
+    surged = replace(flows, calls=flows.calls * times, errors=flows.errors * times, busy=flows.busy * times)
+    return Example(case=replace(example.case, flows=surged), culprit=example.culprit)
+
+
 def commit_case(seed: int) -> Example:
     """The same incident with five commits, of which one removed what the log lines complain of."""
     example = example_case(seed)

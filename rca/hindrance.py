@@ -40,7 +40,8 @@ def remaining(case: Case) -> dict[str, Remaining]:
             total = float(calls) + (ledger.links[call].calls if call in ledger.links else 0.0)
             share = float(calls) / total * trust(float(calls) ** 0.5, HALF_AT)
             effects[call] = max(effects.get(call, 0.0), share)
-    of_caller = caller_shares(effects)
+    # What a callee itself reports is no fault of its caller's, however many callees are slow.
+    of_caller = caller_shares({c: link.gap_seconds / link.calls for c, link in ledger.links.items() if link.calls > 0})
     hindered: defaultdict[str, float] = defaultdict(float)
     for call, effect in effects.items():
         theirs = effect * (1.0 - of_caller.get(call, 0.0))
@@ -74,16 +75,18 @@ def _of_unrecorded_calls(case: Case, recorded: frozenset[str]) -> dict[str, Rema
         if entry.calls <= 0:
             continue
         longer, failing = entry.extra_seconds / entry.calls, max(entry.extra_errors, 0.0) / entry.calls
-        seconds = failures = 0.0
+        seconds = failures = effect = 0.0
         for callee, links in by_callee.items():
             if callee == node or node in case.reachable(callee):
                 continue
             calls = sum(link.calls for link in links)
             seconds = max(seconds, sum(link.extra_seconds for link in links) / calls)
             failures = max(failures, sum(max(link.extra_errors, 0.0) for link in links) / calls)
+            effect = max(effect, sum(_effect(link) * link.calls for link in links) / calls)
+        queued = (1.0 - effect) ** 2
         found[node] = Remaining(
-            seconds=1.0 - min(seconds / longer, 1.0) if longer > 0 else 1.0,
-            failures=1.0 - min(failures / failing, 1.0) if failing > 0 else 1.0,
+            seconds=min(1.0 - min(seconds / longer, 1.0) if longer > 0 else 1.0, queued),
+            failures=min(1.0 - min(failures / failing, 1.0) if failing > 0 else 1.0, queued),
         )
     return found
 

@@ -10,6 +10,7 @@ from watchkeeper.vocabulary import Mechanism
 
 # What brings about which symptoms, the most specific cause first.
 CAUSES: tuple[tuple[Mechanism, tuple[Mechanism, ...]], ...] = (
+    ("traffic", ("latency", "errors", "cpu", "network")),
     ("database", ("latency", "errors")),
     ("cpu", ("latency",)),
     ("deploy", ("latency", "errors", "cpu", "memory", "killed")),

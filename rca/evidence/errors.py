@@ -22,8 +22,9 @@ from rca.terms import Term, count
 from watchkeeper.vocabulary import Mechanism
 
 HALF_AT = 2.0  # standard errors of a Poisson count
-DOUBT = 1.0  # failed requests
-FEW = 0.005  # added failures a request that count by half: what is rarer seldom hurts many
+DOUBT = 2.0  # failed requests
+OVERLOADED = 0.5  # of a node's time that was added
+FEW = 0.02  # added failures a request that count by half: what is rarer seldom hurts many
 
 
 def own_errors(case: Case) -> dict[str, float]:
@@ -139,7 +140,15 @@ def _between(case: Case, node: str, share: float, links: Mapping[Call, Entry]) -
     )
     callers, callees = ({call[side] for call, link in links.items() if link.extra_errors > 0} for side in (0, 1))
     observed = any(callee in case.ledger.nodes for callee in callees)
-    how: Mechanism = "network" if observed else "database" if any(map(is_database, callees)) else "errors"
+    slow = case.ledger.nodes.get(node, Entry())
+    overloaded = slow.extra_seconds > OVERLOADED * slow.mean * slow.calls > 0  # it drops what it cannot serve in time
+    how: Mechanism = (
+        "database"
+        if not observed and any(map(is_database, callees))
+        else "network"
+        if observed and not overloaded
+        else "errors"
+    )
     return Term(
         kind="errors",
         candidate=node,

@@ -106,7 +106,12 @@ def unanswered(case: Case) -> list[Term]:
                 value=calls,
                 expected=0.0,
                 unit="calls",
-                hints=_how(refused / calls, timed_out / calls, max(silent.get(node, 0.0), idle(case, node))),
+                hints=_how(
+                    refused / calls,
+                    timed_out / calls,
+                    max(silent.get(node, 0.0), idle(case, node)),
+                    slow=slowness(case, node),
+                ),
             )
         )
     return terms
@@ -140,14 +145,24 @@ def idle(case: Case, node: str) -> float:
     return max(1.0 - float(flows.calls[last].sum()) / max(usual, 1e-9), 0.0)
 
 
-def _how(refused: float, timed_out: float, silent: float) -> dict[Mechanism, float]:
+def slowness(case: Case, node: str) -> float:
+    """The part of a node's own reported time that was added since the onset; 1 where it reports none."""
+    entry = case.ledger.nodes.get(node)
+    if entry is None or entry.calls <= 0 or entry.mean <= 0:
+        return 1.0
+    return min(entry.extra_seconds / (entry.calls * entry.mean), 1.0)
+
+
+def _how(refused: float, timed_out: float, silent: float, *, slow: float) -> dict[Mechanism, float]:
     """Where nobody listens, the process was gone, even if another took over since; who lets calls time out hangs where
-    it is silent, and is slow where it serves others. A connection that broke off decides nothing: both ends do that.
+    it is silent, is slow where it serves others slowly, and is cut off from its callers where it serves others as ever.
+    A connection that broke off decides nothing: both ends do that.
     """
     return {
         "killed": refused,
         "hung": timed_out * silent,
-        "latency": timed_out * (1.0 - silent),
+        "latency": timed_out * (1.0 - silent) * slow,
+        "network": timed_out * (1.0 - silent) * (1.0 - slow),
         "unknown": max(1.0 - refused - timed_out, 0.0),
     }
 
