@@ -43,7 +43,8 @@ class Answer:
 class Fault:
     """One fault and what came of it; seconds are from the recording's start.
 
-    `seconds` runs from its beginning to its page. `found` is what was shown, right or not.
+    `seconds` runs from when users first feel it to its page; 0 for a page before. `found` is what was shown, right or
+    not.
     """
 
     seed: int
@@ -180,7 +181,7 @@ def _fault(seed: int, recording: Recording, event: Event, watched: Watched, grap
         rate=_class(recording.entry_rate, RATES),
         detected=first is not None,
         ticketed=bool(tickets),
-        seconds=first.paged_s - event.begins_s if first else None,
+        seconds=max(0.0, first.paged_s - (event.felt_at_s or event.begins_s)) if first else None,
         pages=len(connected),
         at_page=_answer(first.at_page if first else None, event),
         at_last=_answer(first.at_last if first else None, event),

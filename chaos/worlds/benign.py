@@ -190,7 +190,7 @@ def tolerated_failure(stage: Stage) -> Event | None:
     share = float(stage.rng.uniform(0.2, 0.8))
     stage.act("fail", ("node", node), share * stage.shape(0))
     for caller in {caller for caller, callee in system.paths if callee == node}:
-        stage.say(caller, "WARN", f"{system.nodes[node].name} failed, the default is used (request #)", 0.3)
+        stage.write_lines(caller, "WARN", f"{system.nodes[node].name} failed, the default is used (request #)", 0.3)
     return stage.harmless(node, f"{share:.0%} of its requests fail, and its callers do without.")
 
 
@@ -209,7 +209,9 @@ def chatty_logs(stage: Stage) -> Event | None:
     node = stage.service()
     if node is None:
         return None
-    stage.say(node, "WARN", "deprecated parameter # is still used by a client", float(stage.rng.uniform(0.05, 2)))
+    stage.write_lines(
+        node, "WARN", "deprecated parameter # is still used by a client", float(stage.rng.uniform(0.05, 2))
+    )
     return stage.harmless(node, "It logs a new warning.")
 
 

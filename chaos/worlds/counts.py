@@ -13,7 +13,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from chaos.worlds.physics import STEP_S, Flows
+from chaos.worlds.flows import Flows
+from chaos.worlds.physics import STEP_S
 from chaos.worlds.system import F64, I64
 
 STEEPEST: Final = 2.0  # of the logarithm of a mean: how far it is drawn from what is expected at most

@@ -9,10 +9,11 @@ from typing import Final
 import numpy as np
 
 from chaos.worlds.benign import BENIGN
+from chaos.worlds.flows import Flows
 from chaos.worlds.habits import Instrumentation
 from chaos.worlds.harm import felt
 from chaos.worlds.levers import Levers
-from chaos.worlds.physics import STEP_S, Flows, simulate
+from chaos.worlds.physics import STEP_S, simulate
 from chaos.worlds.recording import Event
 from chaos.worlds.service_faults import SERVICE_FAULTS
 from chaos.worlds.shared_faults import SHARED_FAULTS

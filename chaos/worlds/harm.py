@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from chaos.worlds.physics import STEP_S, Flows
+from chaos.worlds.flows import Flows
+from chaos.worlds.physics import STEP_S
 from chaos.worlds.system import F64
 
 NOTICED_SHARE = 0.05  # of requests that fail beyond what is usual

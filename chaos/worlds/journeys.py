@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from chaos.worlds.physics import REFUSED_MS, STEP_S, TRIES_BREAKER, Flows
+from chaos.worlds.flows import Flows
+from chaos.worlds.physics import REFUSED_MS, STEP_S, TRIES_BREAKER
 from chaos.worlds.system import F64, I64
 
 Mask = npt.NDArray[np.bool_]

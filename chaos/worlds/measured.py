@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from chaos.worlds.counts import Counts
+from chaos.worlds.flows import Flows
 from chaos.worlds.habits import Habit, Instrumentation
 from chaos.worlds.levers import Levers
 from chaos.worlds.observed import stamps, words
-from chaos.worlds.physics import Flows
 from chaos.worlds.recording import STEP_S
 from chaos.worlds.runtimes import Inside, Line, noisy, runtime_lines, sawtooth
 from chaos.worlds.service_faults import FULL

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from chaos.worlds.counts import Counts, ended, skewed
+from chaos.worlds.flows import Flows
 from chaos.worlds.habits import Instrumentation
-from chaos.worlds.physics import Flows
 from chaos.worlds.recording import SHAPE_STEP_S, STEP_S
 from chaos.worlds.system import F64, I64
 

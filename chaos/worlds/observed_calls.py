@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from chaos.worlds.counts import Counts, ended, skewed
+from chaos.worlds.flows import Flows
 from chaos.worlds.habits import Instrumentation
 from chaos.worlds.observed import stamps, words
-from chaos.worlds.physics import REFUSED_MS, Flows
+from chaos.worlds.physics import REFUSED_MS
 from chaos.worlds.recording import STEP_S
 from chaos.worlds.system import F64, I64
 

@@ -1,4 +1,4 @@
-"""What runtimes say of themselves under their SDKs' real names, with the saw teeth and steps that mean nothing."""
+"""What runtimes report of themselves under their SDKs' real names, with the saw teeth and steps that mean nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Line = tuple[str, dict[str, str], str, F64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inside:
-    """What goes on in one service's process, `(T,)`, of which its runtime tells.
+    """What goes on in one service's process, `(T,)`, which its runtime measures.
 
     Attributes:
         busy: share of its processors in use; per_s: requests a second; held: requests in progress.
@@ -34,9 +34,9 @@ class Inside:
 
 def runtime_lines(rng: np.random.Generator, node: Node, habit: Habit, inside: Inside) -> Iterator[Line]:
     """The series of a service's runtime."""
-    tell = {"java": _java, "go": _go, "node": _node, "python": _python, "dotnet": _dotnet}.get(node.language)
-    if tell is not None:
-        yield from tell(rng, habit, inside, node)
+    lines_of = {"java": _java, "go": _go, "node": _node, "python": _python, "dotnet": _dotnet}.get(node.language)
+    if lines_of is not None:
+        yield from lines_of(rng, habit, inside, node)
 
 
 def sawtooth(rng: np.random.Generator, buckets: int, period: float) -> F64:

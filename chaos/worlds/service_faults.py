@@ -25,7 +25,7 @@ def latency(stage: Stage) -> Event | None:
     node = stage.service()
     if node is None:
         return None
-    ms, share = stage.fewest_log(150, 4000), stage.share()
+    ms, share = stage.log_uniform(150, 4000), stage.share()
     stage.slow(_scope(stage, node), ms, share, stage.shape())
     return stage.fault(node, "latency", f"{share:.0%} of its requests take {ms:.0f} ms longer.")
 
@@ -35,7 +35,7 @@ def jitter(stage: Stage) -> Event | None:
     node = stage.service()
     if node is None:
         return None
-    ms, share = stage.fewest_log(500, 6000), float(stage.rng.uniform(0.1, 0.3))
+    ms, share = stage.log_uniform(500, 6000), float(stage.rng.uniform(0.1, 0.3))
     stage.slow(("node", node), ms, share, stage.shape())
     return stage.fault(node, "latency", f"{share:.0%} of its requests take {ms:.0f} ms longer.")
 
@@ -47,7 +47,7 @@ def errors(stage: Stage) -> Event | None:
         return None
     share = float(stage.rng.uniform(0.15, 1.0))
     stage.act("fail", _scope(stage, node), share * stage.shape())
-    stage.say(node, "ERROR", "NullPointerException in handler: cannot read field #", 0.2)
+    stage.write_lines(node, "ERROR", "NullPointerException in handler: cannot read field #", 0.2)
     return stage.fault(node, "errors", f"{share:.0%} of its requests fail.")
 
 
@@ -58,7 +58,7 @@ def errors_before_routing(stage: Stage) -> Event | None:
         return None
     share = float(stage.rng.uniform(0.2, 1.0))
     stage.act("fail_early", ("node", node), share * stage.shape())
-    stage.say(node, "ERROR", "request filter failed: signing key # is not available", 0.3)
+    stage.write_lines(node, "ERROR", "request filter failed: signing key # is not available", 0.3)
     return stage.fault(node, "errors", f"{share:.0%} of its requests fail before a handler is found.")
 
 
@@ -90,7 +90,7 @@ def crash_loop(stage: Stage) -> Event | None:
     stage.act("down", ("node", node), stage.shape(0) * ((at % period) < period * (1 - alive)))
     for number in range(int((stage.ends_s - stage.begins_s) / period)):
         stage.restart(node, stage.begins_s + (number + 1 - alive) * period, deploy=False)
-    stage.say(node, "FATAL", "exit: configuration value # is missing", 1 / period)
+    stage.write_lines(node, "FATAL", "exit: configuration value # is missing", 1 / period)
     return stage.fault(node, "killed", f"It dies every {period:.0f} s and runs {alive:.0%} of the time.")
 
 
@@ -118,7 +118,7 @@ def _burn(stage: Stage, node: int, shape: F64, load: float) -> None:
     stage.act("cores", ("node", node), able * np.maximum(load - stage.usual.busy[node], 0.0) * shape)
     # Time slices: what runs waits for its turn, however few requests there are.
     stage.act("slow", ("node", node), 1 + float(stage.rng.uniform(2, 8)) * shape)
-    stage.slow(("node", node), stage.fewest_log(40, 400), 0.7, shape)
+    stage.slow(("node", node), stage.log_uniform(40, 400), 0.7, shape)
 
 
 def stalled_caller(stage: Stage) -> Event | None:
@@ -132,7 +132,7 @@ def stalled_caller(stage: Stage) -> Event | None:
     node = stage.pick(fits)
     if node is None:
         return None
-    ms = stage.fewest_log(60, 600)
+    ms = stage.log_uniform(60, 600)
     shape = stage.shape()
     stage.act("stall_ms", ("node", node), ms * shape)
     able = stage.system.nodes[node].cores * stage.system.nodes[node].instances
@@ -174,7 +174,7 @@ def disk_full(stage: Stage) -> Event | None:
     within, share = stage.shape(0), float(stage.rng.uniform(0.4, 1.0))
     stage.act("disk", ("node", node), within * np.clip(at / fills, 0, 1))
     stage.act("fail", ("node", node), within * share * (at >= fills))
-    stage.say(node, "ERROR", "write failed: no space left on device", 0.3)
+    stage.write_lines(node, "ERROR", "write failed: no space left on device", 0.3)
     return stage.fault(
         node, "errors", f"Its disk is full after {fills:.0f} s.", limit_at_s=min(stage.begins_s + fills, stage.ends_s)
     )
@@ -192,11 +192,11 @@ def _deploy(stage: Stage, *, announced: bool) -> Event | None:
     place = _scope(stage, node)
     if harm == "errors":
         stage.act("fail", place, share * stage.shape(0))
-        stage.say(node, "ERROR", "cannot map column # of result: unknown property", 0.3)
+        stage.write_lines(node, "ERROR", "cannot map column # of result: unknown property", 0.3)
     elif harm == "early":
         stage.act("fail_early", place, share * stage.shape(0))
     elif harm == "latency":
-        stage.slow(place, stage.fewest_log(150, 2500), share, stage.shape(0))
+        stage.slow(place, stage.log_uniform(150, 2500), share, stage.shape(0))
     else:
         _burn(stage, node, stage.shape(0), 0.98)
     # It ends with a roll-back: the version before, in a new process.
@@ -224,7 +224,7 @@ def bad_flag(stage: Stage) -> Event | None:
     if stage.rng.random() < 0.6:
         stage.act("fail", ("op", operation), share * stage.shape(0))
     else:
-        stage.slow(("op", operation), stage.fewest_log(200, 3000), share, stage.shape(0))
+        stage.slow(("op", operation), stage.log_uniform(200, 3000), share, stage.shape(0))
     return stage.fault(node, "deploy", f"A flag does harm to {share:.0%} of one operation's requests.")
 
 

@@ -16,7 +16,7 @@ def slow_dependency(stage: Stage) -> Event | None:
     node = stage.backing("database", "cache", "third_party")
     if node is None:
         return None
-    ms, share = stage.fewest_log(100, 3000), stage.share()
+    ms, share = stage.log_uniform(100, 3000), stage.share()
     stage.slow(("node", node), ms, share, stage.shape())
     return stage.fault(node, _mechanism(stage, node, "latency"), f"{share:.0%} of calls to it take {ms:.0f} ms longer.")
 
@@ -50,7 +50,7 @@ def lock(stage: Stage) -> Event | None:
     node = stage.backing("database")
     if node is None:
         return None
-    ms, share = stage.fewest_log(800, 8000), float(stage.rng.uniform(0.3, 0.9))
+    ms, share = stage.log_uniform(800, 8000), float(stage.rng.uniform(0.3, 0.9))
     stage.slow(("node", node), ms, share, stage.shape(0))
     return stage.fault(node, "database", f"{share:.0%} of queries wait {ms:.0f} ms for a lock.")
 
@@ -65,7 +65,7 @@ def exhausted_pool(stage: Stage) -> Event | None:
     used = float(np.nan_to_num(stage.usual.pool_used[path]).mean()) / stage.system.pools[path]
     stage.act("leaked", ("path", *path), np.minimum(shape * 1.02, 1 - used * float(stage.rng.uniform(0.0, 0.5))))
     stage.act("leaked", ("path", *path), np.where(shape >= 0.98, 0.99, 0.0))
-    stage.say(caller, "ERROR", "timed out waiting for a connection from the pool after # ms", 0.3)
+    stage.write_lines(caller, "ERROR", "timed out waiting for a connection from the pool after # ms", 0.3)
     full = stage.begins_s + float(np.count_nonzero((shape > 0) & (shape < 0.98))) * 5.0
     return stage.fault(caller, "database", "It leaks its connections to the database.", [callee], full)
 
@@ -86,7 +86,7 @@ def packet_loss(stage: Stage) -> Event | None:
     if path is None:
         return None
     loss = float(stage.rng.uniform(0.1, 0.5))
-    stage.slow(("path", *path), stage.fewest_log(200, 1500), min(2 * loss, 0.9), stage.shape())
+    stage.slow(("path", *path), stage.log_uniform(200, 1500), min(2 * loss, 0.9), stage.shape())
     stage.act("mute", ("path", *path), loss**3 * stage.shape())
     return stage.fault(path[1], "network", f"{loss:.0%} of packets on the path are lost.", [path[0]])
 
@@ -102,7 +102,7 @@ def dns(stage: Stage) -> Event | None:
         stage.slow(("path", *path), float(stage.rng.choice([2500.0, 5000.0])), share, stage.shape(0))
     else:
         stage.act("down", ("path", *path), share * stage.shape(0))
-        stage.say(path[0], "ERROR", f"lookup {stage.system.nodes[path[1]].address}: no such host", 0.3)
+        stage.write_lines(path[0], "ERROR", f"lookup {stage.system.nodes[path[1]].address}: no such host", 0.3)
     return stage.fault(path[1], "network", f"Its name {'resolves late' if slow else 'is unknown'}.", [path[0]])
 
 
@@ -116,7 +116,7 @@ def expired_certificate(stage: Stage) -> Event | None:
     callers = [caller for caller, other in stage.system.paths if other == callee]
     for caller in callers:
         stage.act("down", ("path", caller, callee), shape)
-        stage.say(caller, "ERROR", "tls: failed to verify certificate: certificate has expired at #", 0.2)
+        stage.write_lines(caller, "ERROR", "tls: failed to verify certificate: certificate has expired at #", 0.2)
     return stage.fault(
         callee, "network", "Its certificate expired.", callers if len(callers) == 1 else (), stage.begins_s
     )
@@ -132,7 +132,7 @@ def poison_message(stage: Stage) -> Event | None:
     for path in stage.system.paths:
         if path[1] == node:
             stage.act("calls", ("path", *path), 1 + share * stage.shape(0))
-    stage.say(node, "ERROR", "cannot deserialize message at offset #, it is delivered again", 0.5)
+    stage.write_lines(node, "ERROR", "cannot deserialize message at offset #, it is delivered again", 0.5)
     return stage.fault(node, "errors", f"{share:.0%} of deliveries fail and are repeated.")
 
 
@@ -174,7 +174,7 @@ def noisy_neighbour(stage: Stage) -> Event | None:
     near = sorted(stage.system.near(node))
     room = sum(stage.system.nodes[number].cores * stage.system.nodes[number].instances for number in near)
     stage.act("cores", ("host", host), 2 * max(room, 2.0) * shape)
-    times, ms = float(stage.rng.uniform(2, 6)), stage.fewest_log(40, 500)
+    times, ms = float(stage.rng.uniform(2, 6)), stage.log_uniform(40, 500)
     for number in near:
         stage.act("stolen", ("node", number), stolen * shape)
         stage.act("slow", ("node", number), 1 + times * shape)

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from chaos.worlds.flows import Flows
 from chaos.worlds.habits import Instrumentation
 from chaos.worlds.levers import Lever, Levers, Place
-from chaos.worlds.physics import STEP_S, Flows
+from chaos.worlds.physics import STEP_S
 from chaos.worlds.recording import Event
 from chaos.worlds.system import BACKING, F64, Node, System
 from watchkeeper.vocabulary import ChangeEvent, ChangeKind, Mechanism
@@ -148,7 +149,7 @@ class Stage:
         """All, or a part."""
         return 1.0 if self.rng.random() < 0.5 else float(self.rng.uniform(0.3, 0.9))
 
-    def fewest_log(self, low: float, high: float) -> float:
+    def log_uniform(self, low: float, high: float) -> float:
         """A number between two, its logarithm even."""
         return float(np.exp(self.rng.uniform(np.log(low), np.log(high))))
 
@@ -172,7 +173,7 @@ class Stage:
             )
         )
 
-    def say(self, node: int, severity: str, body: str, per_s: float) -> None:
+    def write_lines(self, node: int, severity: str, body: str, per_s: float) -> None:
         """Let a node log lines while the event lasts."""
         self.script.lines.append((node, self.begins_s, self.ends_s, severity, body, per_s))
 

@@ -13,11 +13,11 @@ def draw_traffic(rng: np.random.Generator, system: System, buckets: int) -> dict
     at = np.arange(buckets) * STEP_S
     day = 1 + float(rng.uniform(0, 0.5)) * np.sin(2 * np.pi * (at / 86_400 + rng.random()))
     hour = 1 + float(rng.uniform(0, 0.15)) * np.sin(2 * np.pi * (at / rng.uniform(900, 4000) + rng.random()))
-    shared = day * hour * _restless(rng, buckets, float(rng.uniform(0.01, 0.06)))
+    shared = day * hour * _wandering(rng, buckets, float(rng.uniform(0.01, 0.06)))
     found: dict[int, F64] = {}
     for number, operation in enumerate(system.operations):
         if operation.weight:
-            own = _restless(rng, buckets, float(rng.uniform(0.01, 0.08)))
+            own = _wandering(rng, buckets, float(rng.uniform(0.01, 0.08)))
             found[number] = system.entry_rate * operation.weight * shared * own
         elif operation.every_s:
             instances = system.nodes[operation.node].instances
@@ -25,7 +25,7 @@ def draw_traffic(rng: np.random.Generator, system: System, buckets: int) -> dict
     return found
 
 
-def _restless(rng: np.random.Generator, buckets: int, spread: float) -> F64:
+def _wandering(rng: np.random.Generator, buckets: int, spread: float) -> F64:
     """A factor around 1 that wanders, and bursts now and then, `(buckets,)`."""
     steps = rng.normal(0, spread * np.sqrt(1 - 0.9**2), buckets)
     kernel = 0.9 ** np.arange(60)

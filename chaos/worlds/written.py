@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from chaos.worlds.counts import Counts
+from chaos.worlds.flows import Flows
 from chaos.worlds.habits import Instrumentation
 from chaos.worlds.observed import stamps, words
-from chaos.worlds.physics import Flows
 from chaos.worlds.recording import STEP_S
 from chaos.worlds.stage import Script, version_text
 from chaos.worlds.system import I64
