@@ -96,7 +96,7 @@ def statement(words: Words) -> Statement:
     ('stepsTotal=',)
     """
     words = collapsed(words)
-    parts = [_read(word) for word in words]
+    parts = _pairs_as_keys(words, [_read(word) for word in words])
     opens, sentence = _sentence(words, parts)
     literals: list[str] = []
     places, fixed = [], []
@@ -187,6 +187,8 @@ def _is_value_here(words: Words, i: int, in_record: bool) -> bool:
     word = words[i]
     if word in METHODS:
         return words[i + 1 : i + 2] in ((VALUE,), (f"{VALUE},",), (f"{VALUE};",))
+    if words[i - 1] == "=":
+        return True
     ends = word[-1] in ",;)]." or i + 1 == len(words) or words[i + 1][0] in "[("
     return ends and ((in_record and word[-1] != ".") or word.strip(MARKS).lower() in _ANSWERS)
 
@@ -247,6 +249,28 @@ def _sentence(words: Words, parts: list[_Word]) -> tuple[int, bool]:
             plain += part.plain and not label
             values += not part.plain
     return opens, plain > 1 and plain + values >= SENTENCE
+
+
+def _pairs_as_keys(words: Words, parts: list[_Word]) -> list[_Word]:
+    """The same with labels as keys where each is followed by a value and the next by another: `loss: <*> acc: <*>`."""
+    if sum(word[-1] == ":" for word in words) < RECORD:
+        return parts
+    labels = {
+        place
+        for place, (one, two) in enumerate(pairwise(parts))
+        if words[place][-1] == ":"
+        and (one.plain or is_code(one.core))
+        and not one.kept
+        and two.masked
+        and not two.literal
+    }
+    labels -= {place for place in labels if place and parts[place - 1].plain}  # the end of a clause: `is missing: <*>`
+    return [
+        part._replace(core=f"{part.core}:", key=True, plain=False, dotted=False)
+        if place in labels and (place - 2 in labels or place + 2 in labels)
+        else part
+        for place, part in enumerate(parts)
+    ]
 
 
 def _is_annotation(words: Words, parts: list[_Word], place: int) -> bool:

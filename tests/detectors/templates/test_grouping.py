@@ -124,6 +124,32 @@ KINDS = {  # lines; of which templates they are
     ),
     "answers": (["sync enabled: yes", "sync enabled: no", "sync paused: no"], "AAB"),
     "negative numbers and units": (["rssi -71 dBm after 20 ms", "rssi 3 dBm after 1s"], "AA"),
+    "labelled values": (
+        ["epoch 3 loss: 0.2 acc: 0.9", "epoch 4 loss: 0.1 acc: 0.8 val_loss: 0.3", "epoch 5 loss: 0.1 acc: 0.8"],
+        "AAA",
+    ),
+    "records in prose": (
+        ["plan: package: a-1, current: staged, wanted: absent", "plan: package: b-2, current: absent, wanted: staged"],
+        "AA",
+    ),
+    "assignments": (["total = 17", "count = 18", "total = 3", "tickTime set to 3", "dataDir set to /x"], "ABACD"),
+    "quoted messages": (
+        [
+            'p.go:7] "Error syncing pod" err="x y" pod="a"',
+            'p.go:9] "Probe failed now" pod="b"',
+            'p.go:7] "Error syncing pod" pod="c"',
+        ],
+        "ABA",
+    ),
+    "constants": (["open failed [result = 0x1 - E_FAIL]", "open failed [result = 0x2 - E_BUSY]"], "AB"),
+    "hosts before a tag": (
+        [
+            f"{host} agent[{pid}]: worker process {what}"
+            for pid, host in enumerate(("a.x", "b.x", "c.x"))
+            for what in ("exited", "began")
+        ],
+        "ABABAB",
+    ),
     "values before and after": (["starting a1.unit", "b2.unit: starting", "starting c3.unit"], "ABA"),
 }
 
