@@ -129,7 +129,9 @@ class TemplateMiner:
 
     def _learn(self, words: Words, line: str) -> int:
         seen = statement(words)
-        if not seen.literals and len(words) <= MOST_DATA:  # not remembered: other lines of this shape may differ
+        if len(words) <= MOST_DATA and not any(
+            map(str.isalpha, "".join(words))
+        ):  # not remembered: other lines of this shape may differ
             return self._match(statement(only_numbers_masked(line)))
         found = self._match(seen)
         if self._unsettled:

@@ -121,6 +121,8 @@ def statement(words: Words) -> Statement:
         header += component
         literals.append(part.core)
         places.append(place)
+    if not literals:  # numbers, or a line of dashes: all of it is what it is known by
+        return Statement(words, tuple(range(len(words))), (True,) * len(words), frozenset(), frozenset(), 0, words)
     values = [place for place, part in enumerate(parts) if part.masked and not part.literal and place >= opens]
     if values and 0 < len(literals) - header <= SHORT:  # `starting <*>` is not `<*>: starting`
         if len(literals) - header == 1 and len(literals) in gaps:

@@ -150,6 +150,7 @@ KINDS = {  # lines; of which templates they are
         ],
         "ABABAB",
     ),
+    "lines without a letter": (["=====", "", "17 4", "3 9", "-----"], "ABCCD"),
     "values before and after": (["starting a1.unit", "b2.unit: starting", "starting c3.unit"], "ABA"),
 }
 
