@@ -274,8 +274,16 @@ class EscalationStep(Section):
     notify: str
 
 
+class DigestConfig(Section):
+    """The daily digest of open tickets: at `hour`, in `timezone` or in the first schedule's."""
+
+    enabled: bool = True
+    hour: Annotated[int, Field(ge=0, le=23)] = 9
+    timezone: Zone | None = None
+
+
 class OnCallConfig(Section):
-    """People, schedules and who is paged when nobody acknowledges."""
+    """People, schedules, who is paged when nobody acknowledges, and when tickets are listed."""
 
     people: Annotated[tuple[PersonConfig, ...], Field(min_length=1)] = (
         PersonConfig(id="oncall", name="On call", addresses={"slack": "U0ONCALL"}),
@@ -288,6 +296,7 @@ class OnCallConfig(Section):
         EscalationStep(after_s=300, notify="primary"),
         EscalationStep(after_s=900, notify="primary"),
     )
+    digest: DigestConfig = DigestConfig()
 
     @model_validator(mode="after")
     def _holds_together(self) -> OnCallConfig:

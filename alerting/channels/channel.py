@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -53,6 +54,7 @@ class Digest:
 
     `key` names the pages that were gathered, `part` this very message about them (another recipient gets another);
     `text` gives the reason why `mention` is paged, and is empty where an existing message (`thread`) is only refreshed.
+    With `tickets_at` it is the daily digest of open tickets, made at that time: it mentions nobody.
     """
 
     key: str
@@ -62,6 +64,7 @@ class Digest:
     text: str = ""
     thread: Thread | None = None
     first_try: bool = False
+    tickets_at: datetime | None = None
 
 
 class Channel(Protocol):

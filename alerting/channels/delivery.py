@@ -56,6 +56,7 @@ class PagedIncidents(Protocol):
     """The incidents that are shown. Pages are incidents and the keys of their pages; the same may come twice."""
 
     def get(self, incident_id: str) -> Incident: ...
+    def list(self, state: str | None, limit: int, severity: str | None) -> Sequence[Incident]: ...
     def all_delivered(self, pages: Sequence[tuple[str, str]], channel: str) -> object: ...
     def all_undelivered(self, pages: Sequence[tuple[str, str]], why: str) -> object: ...
 
@@ -266,6 +267,9 @@ class Delivery:
         for row in rows:
             if left <= 0 or self.pace.updates_wait(now):
                 break
+            if row.draft.kind == "digest":
+                sent += self._tickets(row, now)
+                continue
             thread = self._thread(row)
             if thread and (thread.conversation, thread.ts) in seen:
                 continue
@@ -278,6 +282,22 @@ class Delivery:
                 sent += self._update(row, thread, now)
             left -= 1
         return sent
+
+    def _tickets(self, row: Pending, now: datetime) -> int:
+        """The digest of the tickets that are open now; nothing where none is any more."""
+        incidents = tuple(self.incidents.list("open", GATHERED, "ticket"))
+        if not incidents:
+            outbox.drop(self.db, [row.id], now, "no ticket is open any more")
+            return 0
+        if not outbox.claim(self.db, [row], now):
+            return 0
+        digest = Digest(key=row.key, part=row.key, incidents=incidents, first_try=_is_new(row), tickets_at=now)
+        where = self._attempt(row, lambda: self.channel.send_digest(digest), now)
+        if where is None:
+            return 0
+        outbox.record_sent(self.db, [row], where, self.name, now)
+        SENT.labels(self.name, "digest", "sent").inc()
+        return 1
 
     def _update(self, row: Pending, thread: Thread | None, now: datetime) -> int:
         first_try = _is_new(row) and (thread is not None or not self._others_were_tried(row))

@@ -26,6 +26,7 @@ from watchkeeper.state.insert import insert_new
 from watchkeeper.state.schema import messages, outbox
 
 LOOP: Final = "outbox"
+TICKETS: Final = "tickets"  # stands where a message has its incident, if it is about all open tickets
 # How long a worker has for one send; a channel's own time-outs must be shorter. After a kill it is the delay.
 LEASE: Final = timedelta(seconds=20)
 # After the first failure, and at most: a page is late by no more than a minute once its channel works again.
@@ -39,7 +40,7 @@ CHUNK: Final = 500
 class Draft:
     """A message as the outbox keeps it: what is current is read when it is sent."""
 
-    kind: Literal["page", "update"]
+    kind: Literal["page", "update", "digest"]
     person: str = ""
     text: str = ""
     step: int = 0
@@ -85,6 +86,12 @@ def put_update(connection: Connection, incident: Incident, event: Event, routing
     for channel in routing.channels:
         key = f"{incident.id}:{incident.version}:{channel}"
         _insert(connection, channel, key, incident.id, Draft(kind="update", text=event.text), event.at)
+
+
+def put_digest(connection: Connection, key: str, channels: Sequence[str], at: datetime) -> None:
+    """Show the open tickets in each channel; one that still waits from before is overtaken."""
+    for channel in channels:
+        _insert(connection, channel, f"{key}:{channel}", TICKETS, Draft(kind="digest"), at)
 
 
 def _insert(
@@ -228,6 +235,8 @@ def record_sent(db: Database, rows: Sequence[Pending], where: Thread, channel: s
             done = update(outbox).where(outbox.c.id.in_(ids))
             connection.execute(done.values(sent_at=moment, error=None))
         for row in rows:
+            if row.draft.kind == "digest":
+                continue  # the next one is another message
             place = {"incident_id": row.incident_id, "channel": channel} | asdict(where)
             insert_new(connection, messages, place)
             if row.draft.kind == "page" and len(rows) == 1:

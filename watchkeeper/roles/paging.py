@@ -14,6 +14,7 @@ from alerting.channels.outbox import Draft
 from alerting.channels.registry import OpenChannels, open_channels
 from alerting.incidents.commands import Incidents
 from alerting.incidents.machine import Incident
+from alerting.oncall import digest
 from alerting.oncall.clock_steps import ClockSteps
 from alerting.oncall.escalation import effects
 from alerting.oncall.recipients import Reach, Recipient, recipients
@@ -51,7 +52,7 @@ class Paging:
         self._steps = ClockSteps(db, self._problems)
         self._channels = channels or open_configured(config, db, self._problems)
         self._deliveries = {name: self._delivery(name) for name in self._channels.channels}
-        self._rerouted = False
+        self._rerouted = self._digest_scheduled = False
         self._reported_at: float | None = None
 
     @property
@@ -66,7 +67,12 @@ class Paging:
             outbox.reroute(self._db, self.channels, now)
             self._rerouted = True
         self._steps.check(now)
-        run_due(self._db, now, effects(self._incidents, self._config.oncall, self._db), self._problems)
+        oncall = self._config.oncall
+        if not self._digest_scheduled:
+            digest.schedule(self._db, oncall, now)
+            self._digest_scheduled = True
+        timed = {**effects(self._incidents, oncall, self._db), digest.KIND: digest.effect(self.channels, oncall)}
+        run_due(self._db, now, timed, self._problems)
 
     def deliver(self, now: datetime, channel: str) -> None:
         """Messages that wait for one channel."""

@@ -25,6 +25,7 @@ from slack_sdk.models.blocks import (
 
 from alerting.channels.slack.markup import slack_plain, slack_text
 from alerting.incidents.machine import Incident
+from watchkeeper.durations import duration
 from watchkeeper.text import one_line, seen_name
 from watchkeeper.vocabulary import Evidence, Suspect
 
@@ -105,6 +106,23 @@ def digest(incidents: Sequence[Incident], *, key: str, url: str, mention: str = 
         every = _button("acknowledge_all", f"Acknowledge all {len(open_incidents)}", key, style="primary")
         blocks.append(ActionsBlock(block_id=f"actions:{key}", elements=[every]))
     return _rendered(blocks)
+
+
+def tickets(incidents: Sequence[Incident], *, at: datetime, url: str) -> tuple[str, Blocks]:
+    """The daily digest of open tickets, with its line for a notification: what, for how long, and a link."""
+    count = f"{len(incidents)} open ticket{'s'[: len(incidents) != 1]}"
+    firing = sorted(incidents, key=lambda incident: (incident.system_state != "firing", incident.onset))
+    lines = [
+        f"{_mark(incident)} <{url}/{incident.id}|{slack_text(incident.title, 140)}> · "
+        + (f"for {duration(at - incident.onset)}" if incident.system_state == "firing" else "quiet now")
+        + (f" · {_name(incident.acknowledged_by.name)} has it" if incident.acknowledged_by else "")
+        for incident in firing[:LISTED]
+    ]
+    if len(firing) > LISTED:
+        lines.append(f"and {len(firing) - LISTED} more")
+    lines.append(f"<{url}?severity=ticket&state=open|All open tickets> · nobody was paged for them")
+    sections = [_section("\n".join(lines[start : start + 5])) for start in range(0, len(lines), 5)]
+    return count, _rendered([HeaderBlock(text=plain(count)), *sections])
 
 
 def _kinds(incidents: Sequence[Incident]) -> list[tuple[Incident, int]]:

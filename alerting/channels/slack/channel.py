@@ -13,6 +13,7 @@ import re
 import socket
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from slack_sdk import WebClient
@@ -53,6 +54,7 @@ GONE: Final = frozenset({"message_not_found", "thread_not_found", "cant_update_m
 NOBODY: Final = frozenset({"user_not_found", "users_not_found", "user_not_visible"})
 # How long an answer of `users.info` is used.
 KNOWN_FOR_S: Final = 600.0
+LATEST_REPEAT_S: Final = 86_400.0  # a digest that could not be sent for a day is overtaken by the next
 CHANNEL_ID: Final = re.compile(r"[CGD][A-Z0-9]{7,}")
 Posts = list[dict[str, Any]]
 T = TypeVar("T")
@@ -133,6 +135,8 @@ class SlackChannel:
 
     def _digest(self, digest: Digest) -> Thread:
         url = f"{self._config.web_url}/incidents"
+        if digest.tickets_at:
+            return self._tickets(digest, digest.tickets_at, url)
         text = slack_blocks.digest_line(digest.incidents)
         blocks = slack_blocks.digest(
             digest.incidents,
@@ -155,9 +159,13 @@ class SlackChannel:
             opened = min(incident.opened_at.timestamp() for incident in digest.incidents)
             if posted := self._find("key", digest.part, opened):
                 return posted
-        payload = {"key": digest.part, "part": "digest", "first": digest.part}
-        metadata = {"event_type": EVENT_TYPE, "event_payload": payload}
-        return self._post(digest.mention, text, blocks=blocks, metadata=metadata)
+        return self._post(digest.mention, text, blocks=blocks, metadata=_digest_metadata(digest))
+
+    def _tickets(self, digest: Digest, at: datetime, url: str) -> Thread:
+        if not digest.first_try and (posted := self._find("key", digest.part, at.timestamp() - LATEST_REPEAT_S)):
+            return posted
+        text, blocks = slack_blocks.tickets(digest.incidents, at=at, url=url)
+        return self._post("", text, blocks=blocks, metadata=_digest_metadata(digest))
 
     # An update: the message, its details, a line
 
@@ -368,6 +376,11 @@ class SlackChannel:
         """What a post is known by: its part (root, details, line), its key, and what its content stands for."""
         payload = {"key": message.key, "incident": message.incident.id, "part": part, "first": first}
         return {"event_type": EVENT_TYPE, "event_payload": payload}
+
+
+def _digest_metadata(digest: Digest) -> dict[str, Any]:
+    payload = {"key": digest.part, "part": "digest", "first": digest.part}
+    return {"event_type": EVENT_TYPE, "event_payload": payload}
 
 
 def _payload(post: dict[str, Any]) -> dict[str, Any]:
