@@ -6,10 +6,11 @@
     TargetDown        nothing heard for a minute, or for two and a half of a service's own intervals
     MemoryNearLimit   over 90 % of a limit that the service reports
 
-Evaluated every 15 s, for one minute. Alerts of one name are one group, as in Alertmanager's own example: its first
-notification waits 30 s (`group_wait`), and names every service that fires by then; what joins later is notified with
-the next after 5 minutes (`group_interval`). Each notification is a page. There is no topology: whoever is paged looks
-at the service of the oldest alert first.
+Requests are those of spans, or, of a service that sends none, of its metrics. Evaluated every 15 s, for one minute.
+Alerts of one name are one group, as in Alertmanager's own example: its first notification waits 30 s (`group_wait`),
+and names every service that fires by then; what joins later is notified with the next after 5 minutes
+(`group_interval`). Each notification is a page. There is no topology: whoever is paged looks at the service of the
+oldest alert first.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bench.worlds.recorded_rows import starts_of, summed
+from bench.worlds.request_metrics import counted, timed
 from bench.worlds.watching import WARM_S, Page, Watched
 from chaos.worlds.recording import SHAPE_STEP_S, STEP_S, Recording
 from watchkeeper.vocabulary import Diagnosis, Suspect, utc
@@ -107,8 +109,11 @@ def _notified(firing: Mapping[str, Bools], moments: Floats) -> list[tuple[float,
 
 
 def _burning(recording: Recording, moments: Floats) -> dict[str, Bools]:
-    calls = _by_service(recording, recording.red, "calls")
-    errors = _by_service(recording, recording.red, "errors")
+    measured = counted(recording)
+    calls, errors = (
+        _by_service(recording, recording.red, name) | _by_service(recording, measured, name)
+        for name in ("calls", "errors")
+    )
     burning = {}
     for service, total in calls.items():
         state = np.zeros(len(moments), bool)
@@ -123,7 +128,9 @@ def _burning(recording: Recording, moments: Floats) -> dict[str, Bools]:
 
 
 def _slow(recording: Recording, moments: Floats) -> dict[str, Bools]:
-    table = recording.latency
+    names = ("bucket", "service", "calls", "p95_ms")
+    parts = [recording.latency.select(names), timed(recording).select(names)]
+    table = pa.concat_tables(parts, promote_options="permissive")
     weighed = pc.multiply(table["p95_ms"], pc.cast(table["calls"], pa.float64()))
     table = table.append_column("weighed", weighed)
     calls = _by_service(recording, table, "calls")
@@ -180,7 +187,7 @@ def _series(table: pa.Table) -> list[tuple[str, str]]:
     return sorted(zip(pairs["service"].to_pylist(), pairs["attributes"].to_pylist(), strict=True))
 
 
-def _by_service(recording: Recording, table: pa.Table, column: str) -> Mapping[str, Floats]:
+def _by_service(recording: Recording, table: pa.Table, column: str) -> dict[str, Floats]:
     """A column's sum by service and 5 s, (recording.seconds / 5,)."""
     sums: pa.Table = summed(table, ("bucket", "service"), (column, "sum"))
     place = ((starts_of(sums) - recording.start) // STEP_S).astype(np.int64)

@@ -77,6 +77,29 @@ def test_each_rule_pages(state: str) -> None:
     assert alerted(recording()).pages == ()
 
 
+@pytest.mark.parametrize("state", ["failing", "slow"])
+def test_the_rules_read_the_metrics_of_services_without_spans(state: str) -> None:
+    own = recording(failing=lambda service, at: 0.01)
+    moments = range(0, own.seconds, 15)
+    rows = [
+        (own.start + at, "billing", metric, json.dumps({"http.status_code": status}), value)
+        for at in moments
+        for metric, status, value in (
+            ("http.server.requests", 200, 9.0),
+            ("http.server.requests", 500, 4.0 if state == "failing" and at >= 1000 else 0.0),
+            ("http.server.request.duration", 200, 0.9 if state == "slow" and at >= 1000 else 0.1),
+        )
+    ]
+    columns = dict(zip(("bucket", "service", "metric", "attributes", "value"), zip(*rows, strict=True), strict=True))
+    table = pa.table(columns | {"kind": ["rate"] * len(rows)})
+    table = table.set_column(0, "bucket", table["bucket"].cast(pa.timestamp("s", "UTC")))
+    own = replace(own, red=own.red.slice(0, 0), latency=own.latency.slice(0, 0), metrics=table)
+    (page,) = alerted(own).pages
+    rule = {"failing": "ErrorBudgetBurn", "slow": "LatencyHigh"}[state]
+    assert page.summaries == (f"{rule}: billing",)
+    assert 1090.0 <= page.paged_s <= 1210.0
+
+
 def with_limit(memory: Level) -> Recording:
     """A recording whose services report what they may use, too."""
     own = recording(memory=memory)
