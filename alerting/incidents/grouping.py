@@ -33,8 +33,10 @@ ONSET_ERROR: Final = timedelta(seconds=15)
 # Whatever still fires this long after a resolve was not over: it opens a new incident.
 AFTERMATH: Final = timedelta(minutes=5)
 
-# A ticket that is over sooner than this is not worth anybody's time.
+# A ticket that is over sooner than this is not worth anybody's time; one about failed or slow requests is sooner.
 LASTING: Final = timedelta(minutes=2)
+LASTING_REQUESTS: Final = timedelta(seconds=30)
+OF_REQUESTS: Final = frozenset({"errors", "latency", "silence", "slo"})
 
 Edges = Iterable[tuple[str, str]]
 
@@ -142,7 +144,8 @@ def place(finding: Finding, incidents: Recent | Sequence[Incident], near: Neighb
             return _join(finding, incident, "the same service, which has an open ticket")
     if finding.severity == "detail" or finding.suppression:
         return Placement(how="leave", reason="a detail, or what was suppressed, opens no incident")
-    if finding.severity == "ticket" and now < finding.onset + LASTING:
+    lasting = LASTING_REQUESTS if finding.kind in OF_REQUESTS else LASTING
+    if finding.severity == "ticket" and now < finding.onset + lasting:
         return Placement(how="leave", reason="it began a moment ago, and may be over as soon")
     return Placement(how="open", reason="no open incident is near in time and calls")
 

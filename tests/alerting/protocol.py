@@ -31,7 +31,7 @@ def finding(
     return Finding(
         detector="test",
         detector_version="1",
-        kind="errors",
+        kind="errors" if severity == "page" else "metric",
         service=service,
         summary=f"{service}: {signal}",
         onset=onset if isinstance(onset, datetime) else at - timedelta(seconds=ago),

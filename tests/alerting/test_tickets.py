@@ -39,6 +39,14 @@ def test_a_ticket_that_lasts_opens_a_ticket_and_pages_nobody(
     assert incidents.page(incident_id).message == "a ticket pages nobody"
 
 
+def test_requests_that_fail_are_a_ticket_sooner(incidents: Incidents, clock: FrozenClock) -> None:
+    """A minute of them is worth a look, though nobody is paged."""
+    failing = replace(finding(clock.now(), "payments", ago=20), severity="ticket")
+    assert incidents.observe([failing], edges=EDGES) == ()
+    clock.advance(15)
+    assert len(incidents.observe([failing], edges=EDGES)) == 1
+
+
 def test_a_detail_opens_nothing_and_joins_what_is_near(incidents: Incidents, clock: FrozenClock) -> None:
     """However long it lasts. Nor does what a model version suppressed."""
     detail = replace(ticket(clock, "payments", ago=5000), severity="detail")
