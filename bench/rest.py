@@ -85,7 +85,7 @@ def run(*, rate: int, seconds: float, as_json: bool) -> None:
 
 
 def measure(
-    folder: Path, *, rate: int, seconds: float, warm_up_s: float = 30.0, roles: Sequence[str] = ROLES
+    folder: Path, *, rate: int, seconds: float, warm_up_s: float = 90.0, roles: Sequence[str] = ROLES
 ) -> Result:
     """The cost of `seconds` at `rate` spans a second, after a warm-up."""
     changes: dict[str, dict[str, Any]] = {"web": {"port": free_port()}, "slack": {"stand_in": {"port": free_port()}}}

@@ -19,10 +19,16 @@ from collectors.receivers.rejections import MalformedError, TooLargeError
 
 _IDS: Final = frozenset({"traceId", "spanId", "parentSpanId", "trace_id", "span_id", "parent_span_id"})
 _STEP: Final = re.compile(r"Failed to parse (\w+) field: ")
+_NO_NUMBER: Final = re.compile(r"invalid literal for int\(\) with base 10: ('.*')\.?")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 # What a request is made of down to its rows; everything else is the content of one of these.
 _FRAME: Final = frozenset({name for paths in ROWS.values() for path in paths for name in path})
 _ROWS: Final = frozenset({"spans", "log_records", "data_points"})
+_TOP: Final = {
+    "traces": ("resourceSpans", "resource_spans"),
+    "logs": ("resourceLogs", "resource_logs"),
+    "metrics": ("resourceMetrics", "resource_metrics"),
+}
 LONGEST_REASON: Final = 300  # characters
 # What the library raises on one odd value or the other, besides what it says that it raises.
 _BAD: Final = (
@@ -73,6 +79,7 @@ def from_json(signal: str, body: bytes) -> FromJson:
         raise TooLargeError(f"the JSON body holds over {MOST_ELEMENTS:,} objects and lists; send smaller batches")
     result = FromJson()
     tree = _object(body, result)
+    _refuse_another_signal(signal, tree)
     message = MESSAGES[signal]()
     try:
         json_format.ParseDict(_as_protobuf_has_it(tree, message.DESCRIPTOR), message, ignore_unknown_fields=True)
@@ -81,6 +88,14 @@ def from_json(signal: str, body: bytes) -> FromJson:
         result.reason = _short(error)
         result.body = _salvaged(signal, tree, result)
     return result
+
+
+def _refuse_another_signal(signal: str, tree: dict[str, Any]) -> None:
+    """Unknown keys are ignored, as OTLP says; but a request of another signal would vanish without a word."""
+    if not any(key in tree for key in _TOP[signal]):
+        for other, keys in _TOP.items():
+            if any(key in tree for key in keys):
+                raise MalformedError(f"the body holds {other}, not {signal}; send it to /v1/{other}")
 
 
 def _salvaged(signal: str, tree: dict[str, Any], result: FromJson) -> bytes:
@@ -112,10 +127,13 @@ def _object(body: bytes, result: FromJson) -> dict[str, Any]:
             text = body.decode(encoding)
         except UnicodeDecodeError:
             text, result.replaced = body.decode(encoding, "replace"), True
-        tree = json.loads(text)
+        # Some exporters write NaN and Infinity without the quotes that OTLP wants.
+        tree = json.loads(text, parse_constant=str)
         if "\\ud" in text or "\\uD" in text:
             tree = _without_surrogates(tree, result)
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise MalformedError("the JSON body is nested too deeply") from error
+    except ValueError as error:
         raise MalformedError(f"the body is not JSON: {_short(error)}") from error
     if not isinstance(tree, dict):
         raise MalformedError("the JSON body must be an object")
@@ -125,6 +143,7 @@ def _object(body: bytes, result: FromJson) -> dict[str, Any]:
 def _short(error: BaseException) -> str:
     """Why, in one short line; the library nests one sentence in the other for each step down to the field."""
     text = " ".join(_SURROGATE.sub(REPLACEMENT, str(error) or type(error).__name__).split())
+    text = _NO_NUMBER.sub(r"\1 is not a whole number", text)
     path = []
     while step := _STEP.match(text):
         path.append(step[1])

@@ -169,3 +169,35 @@ def test_a_double_null_is_no_reason_to_refuse() -> None:
     """An exporter in JavaScript makes null of NaN; both spans are kept."""
     odd = span(name="chat", attributes=[{"key": "tokens", "value": {"doubleValue": None}}])
     assert names(from_json("traces", traces(span(), odd)).body) == ["fine", "chat"]
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
+def test_numbers_that_json_lacks_are_read_without_their_quotes(value: str) -> None:
+    """As Python's and other encoders write them; the rest of the batch is worth as much."""
+    point = '{"timeUnixNano": "7", "asDouble": %s}' % value  # noqa: UP031 - braces
+    body = '{"resourceMetrics": [{"scopeMetrics": [{"metrics": [{"name": "m", "gauge": {"dataPoints": [%s]}}]}]}]}'
+    read = from_json("metrics", (body % point).encode())
+    whole = ExportMetricsServiceRequest.FromString(read.body)
+    (metric,) = whole.resource_metrics[0].scope_metrics[0].metrics
+    assert (str(metric.gauge.data_points[0].as_double), read.rejected) == (str(float(value)), 0)
+
+
+@pytest.mark.parametrize("signal", ["traces", "logs", "metrics"])
+def test_a_request_of_another_signal_is_named(signal: str) -> None:
+    """It would be taken for an empty one; what holds neither, or both, is read as OTLP says."""
+    tops = {"traces": "resourceSpans", "logs": "resourceLogs", "metrics": "resource_metrics"}
+    for other, key in tops.items():
+        if other != signal:
+            with pytest.raises(MalformedError, match=f"the body holds {other}, not {signal}; send it to /v1/{other}"):
+                from_json(signal, json.dumps({key: [{}]}).encode())
+    every = {key: [] for key in tops.values()}
+    assert [from_json(signal, body).rejected for body in (b"{}", json.dumps(every).encode())] == [0, 0]
+
+
+def test_reasons_are_words_and_no_python() -> None:
+    """A time that is no number, and brackets without end."""
+    with pytest.raises(MalformedError, match="startTimeUnixNano: 'soon' is not a whole number"):
+        from_json("traces", traces(span(startTimeUnixNano="soon")))
+    nested = '{"a":' * 5000 + "1" + "}" * 5000
+    with pytest.raises(MalformedError, match="nested too deeply"):
+        from_json("traces", nested.encode())

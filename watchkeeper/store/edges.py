@@ -32,7 +32,7 @@ MOST_LATE: Final = 24  # windows that are worked out again at a time
 CALLEE_S: Final = 10
 
 # Addresses are learned from every window at first, and then from one in so many: they seldom change, and are kept.
-LEARN_AT_FIRST: Final = 24
+LEARN_AT_FIRST: Final = 12
 LEARN_EVERY_S: Final = 30
 
 _SUMS: Final = ("calls", "errors", "client_ns_sum", "server_calls", "server_ns_sum")
