@@ -14,6 +14,7 @@ from http import HTTPStatus
 from itertools import pairwise
 from typing import Final, NamedTuple
 
+from detectors.templates.english import is_state
 from detectors.templates.shape import METHODS, SEVERITIES, VALUE
 
 Words = tuple[str, ...]
@@ -38,7 +39,7 @@ _LETTERS: Final = frozenset("TVDIWEF")  # how a severity is abbreviated
 _DASHES: Final = (("-",), ("|",))
 MOST_WORDS: Final = 50_000  # words whose kind is remembered
 MARKS: Final = "()[]{}<>'\"`,;:.!?*"
-_ASIDE: Final = f"({VALUE})"
+_ASIDE: Final = re.compile(r"\((<\*>|[^\W\d][\w.-]*+)\)")  # says the value before in other words: `17 (cron)`
 _UNIT: Final = re.compile(r"(?:[^\W\d_]+|%)(?=$|[\])}\[(.:/])")
 _DOTTED: Final = re.compile(r"[^\W\d][\w$-]*+(?:\.[\w$-]++)+")
 _CAMEL: Final = re.compile(r"[a-z][A-Z]")
@@ -166,7 +167,7 @@ def _append(out: list[str], word: str) -> None:
     last, bare = out[-1] if out else "", word.rstrip(",;")
     if last.endswith(VALUE) and bare != VALUE:
         unit = (_UNIT.match(bare) or [""])[0]
-        if unit.lower() in UNITS:
+        if (unit.lower() if len(unit) > 1 else unit) in UNITS:
             out[-1] = last + word[len(unit) :]
             bare = ""
     if bare == VALUE and last.rstrip(",;") == VALUE:
@@ -175,8 +176,9 @@ def _append(out: list[str], word: str) -> None:
         out.append(word)
     if not out:
         return
-    if out[-1].startswith(_ASIDE) and out[-2:-1] == [VALUE]:
-        out[-2:] = [VALUE + out[-1][len(_ASIDE) :]]
+    aside = _ASIDE.match(out[-1]) if out[-1][0] == "(" and out[-2:-1] == [VALUE] else None
+    if aside and (not is_state(aside[1]) or aside[1].endswith("ing")):  # `(disconnected)` is news, `(billing)` a name
+        out[-2:] = [VALUE + out[-1][aside.end() :]]
     if out[-1] in out[-LONGEST_ITEM - 1 : -1]:
         _end_repeated(out)
 

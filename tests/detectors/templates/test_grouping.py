@@ -151,6 +151,7 @@ KINDS = {  # lines; of which templates they are
         "ABABAB",
     ),
     "lines without a letter": (["=====", "", "17 4", "3 9", "-----"], "ABCCD"),
+    "a word for a value": (["killed process 17 (cron) now", "killed process 4 (java) now", "process 4 died"], "AAB"),
     "values before and after": (["starting a1.unit", "b2.unit: starting", "starting c3.unit"], "ABA"),
 }
 
