@@ -7,7 +7,8 @@ when its rarity reaches the bar and no event is going on:
   Windows of hours still see what is over, so for `ECHO_H` after an alert a row has to be rare by its last
   hour alone, too.
 - The bar follows a budget of false alerts: `BUDGET` a day is expected at `BAR`. A series that alerts more often than
-  that has to show more, and one that has been quiet for weeks less.
+  that has to show more, and one that has been quiet for weeks less. Alerts that are clearly apart from the bulk of the
+  series (`APART`) cost nothing: that they are many is no sign that they are false.
 - An event of a class of its own (`recurring`) alerts whatever the bar, and costs nothing of the budget.
 """
 
@@ -35,6 +36,7 @@ BUDGET: Final = 0.04  # alerts a day
 BUDGET_DAYS: Final = 20.0  # of a series' own past that the budget is worth
 MEMORY_DAYS: Final = 30.0  # of alerts, fading
 DECADES_PER_RATE: Final = 0.3  # that ten times the budgeted rate raises the bar
+APART: Final = 4.0  # bulks; for normal noise 5 standard deviations
 LOWEST: Final = -0.3  # decades that quiet may lower the bar
 
 
@@ -45,6 +47,7 @@ class Policy:
     bar: float = BAR
     fresh: float = FRESH
     decades_per_rate: float = DECADES_PER_RATE
+    apart: float = APART
 
 
 SHIPPED: Final = Policy()
@@ -75,6 +78,7 @@ class Pager:
     def __init__(self, judged: Rarity, policy: Policy = SHIPPED) -> None:
         self._policy = policy
         self._hours, self._decades, self._fresh = judged.hours, judged.decades, judged.fresh
+        self._apart = judged.apart
         self._over = _events_over(judged)
         self._recurring = dict(judged.recurring)  # first row: end
         self._until = 0  # the row at which a recurring event ends
@@ -109,16 +113,18 @@ class Pager:
         if self._decades[row] < self._policy.bar + self._asked(hour) + moved:
             return False
         self._alerted(row, hour)
-        self._count, self._counted_at = self._spent(hour) + 1.0, hour
+        if self._apart[row] < self._policy.apart:
+            self._count, self._counted_at = self._spent(hour) + 1.0, hour
         return True
 
     def rearm(self) -> None:
         """The event is over, whatever its rows say."""
         self._event, self._until, self._alerted_at = -1, 0, -np.inf
 
-    def refund(self) -> None:
-        """The newest alert was warranted: the budget of false alerts does not pay for it."""
-        self._count = max(0.0, self._count - 1.0)
+    def refund(self, row: int) -> None:
+        """The alert at `row`, the newest, was warranted: the budget of false alerts does not pay for it."""
+        if self._apart[row] < self._policy.apart:
+            self._count = max(0.0, self._count - 1.0)
 
     def _alerted(self, row: int, hour: float) -> None:
         self._event, self._alerted_at = int(self._over[row]), hour

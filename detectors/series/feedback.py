@@ -105,7 +105,7 @@ def _alerts(judged: replay.Rarity, windows: list[_Window]) -> Bools:
             trust = min(trust + 1, TRUST) if true else trust - 1
         elif true:
             learned = max(learned - HIT_LOWERS, LOWEST)
-            pager.refund()
+            pager.refund(row)
         else:
             learned = min(learned + FALSE_RAISES, HIGHEST)
             raised, raised_at = still + FALSE_RAISES_SOON, hour

@@ -12,6 +12,8 @@ Costs about 2 µs a row, and 0.3 ms an hour that is far out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -30,7 +32,8 @@ MEMORY_H: Final = 720  # hours: a month of the past
 YOUNGEST_H: Final = 36  # hours before anything is a class
 BULK: Final = 0.8  # quantile of the hours' distances that stands for the bulk: events are fewer than a fifth
 FAR: Final = 5.0  # bulks; for normal noise 6 standard deviations
-COUNT_BULK: Final = 0.5  # the bulk of a count's square root is no less: the 80 % quantile of Poisson's noise
+COUNT_NOISE: Final = 0.5  # standard deviation of the square root of a count, after Poisson
+COUNT_BULK: Final = 2.0  # of that noise: a bulk below it is the steps between small counts
 LARGEST_DUTY: Final = 0.2  # of the hours; what is more frequent is how the series works
 FEWEST: Final = 4  # events before they are a class
 GAPS: Final = (1.5, 2.0, 3.0)  # how many times larger the smallest event is than what lies below it
@@ -38,6 +41,7 @@ TAIL_POWER: Final = 2.0  # a tail this heavy is no class: hours above z fall as 
 BY_CHANCE: Final = 0.005  # that such a tail leaves so few hours in the gap
 MOST_IN_GAP: Final = 0.5  # hours in the gap, for each event
 THRESHOLDS: Final = np.power(1.15, -np.arange(1.0, 24.0))  # of the largest hour, downwards: 1.4 decades
+SMALLEST: Final = 1e-9  # bulk: a constant series divides by nothing
 CALM_H: Final = 0.5  # below the gap before an event is over
 SCHEDULE_EVENTS: Final = 14  # newest events that are searched for a schedule
 SCHEDULE_SHARE: Final = 0.6  # of them that came one interval after another
@@ -47,10 +51,22 @@ STORM_H: Final = 48.0
 STORM_TIMES: Final = 2.0  # of the events that the series usually has in so many hours
 
 
-def events(root: Floats, at_s: Floats, hours: Floats, step: float, whole: Bools) -> list[Span]:
-    """The events of a class of their own that were not to be expected, as rows: (first, end), `end` exclusive.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recurring:
+    """What is known of one series' events beside ranks.
 
-    Each event is found by its first row and the rows before it; its end by the rows up to its end.
+    Attributes:
+        events: (first, end) rows of events of a class of their own that were not to be expected, `end` exclusive. Each
+            is found by its first row and the rows before it; its end by the rows up to its end.
+        apart: (n,) how far the last hour is from all that is ordinary, in the bulk of such distances.
+    """
+
+    events: Sequence[Span]
+    apart: Floats
+
+
+def judge(root: Floats, at_s: Floats, hours: Floats, step: float, whole: Bools) -> Recurring:
+    """Find the events of one series that form a class of their own.
 
     Args:
         root: (n,) signed square roots of the values, without gaps.
@@ -62,25 +78,32 @@ def events(root: Floats, at_s: Floats, hours: Floats, step: float, whole: Bools)
     slot = np.maximum.accumulate(np.floor(hours + 1e-9)) if step <= 1 else np.arange(root.size)
     first = np.flatnonzero(np.diff(slot, prepend=-1.0) != 0)
     if first.size <= YOUNGEST_H:
-        return []
-    distance, off_base = _distances(root, at_s, first, max(1, round(1 / step)))
-    largest, bulk = np.maximum.reduceat(distance, first), np.maximum.reduceat(off_base, first)
-    bounds = np.append(first, root.size)
-    calm = max(1, round(CALM_H / step))
-    noise = COUNT_BULK / np.sqrt(max(1, round(1 / step)))
+        return Recurring(events=(), apart=np.zeros(root.size))
+    hour = max(1, round(1 / step))
+    distance, off_base = _distances(root, at_s, first, hour)
+    usual = _bulks(np.maximum.reduceat(off_base, first), whole[first], COUNT_NOISE / np.sqrt(hour))
+    apart = distance / np.repeat(usual, np.diff(np.append(first, root.size)))
+    largest = np.maximum.reduceat(distance, first)
+    far = np.flatnonzero((largest >= FAR * usual) & (largest > 0))
+    events = _events(
+        distance, largest, FAR * usual, far, np.append(first, root.size), hours, max(1, round(CALM_H / step))
+    )
+    return Recurring(events=events, apart=apart)
+
+
+def _events(
+    distance: Floats, largest: Floats, least: Floats, far: Ints, bounds: Ints, hours: Floats, calm: int
+) -> list[Span]:
+    """The events that begin in the hours `far`; hour i has the rows from `bounds[i]` to the next bound."""
     found: list[Span] = []
     begins: list[float] = []
     end = 0
-    for hour in _candidates(largest, bulk).tolist():
-        if bounds[hour + 1] <= end:
-            continue
-        past = slice(max(0, hour - MEMORY_H), hour)
-        least = FAR * max(float(np.quantile(bulk[past], BULK)), noise * whole[bounds[hour]])
-        gap = _gap(largest[past], least)
+    for hour in far.tolist():
+        gap = _gap(largest[max(0, hour - MEMORY_H) : hour], least[hour]) if bounds[hour + 1] > end else None
         if gap is None:
             continue
         begin = max(int(bounds[hour]), end)
-        inside = np.flatnonzero(distance[begin : bounds[hour + 1]] >= max(np.sqrt(gap[0] * gap[1]), least))
+        inside = np.flatnonzero(distance[begin : bounds[hour + 1]] >= max(np.sqrt(gap[0] * gap[1]), least[hour]))
         if not inside.size:
             continue
         begin += int(inside[0])
@@ -112,12 +135,14 @@ def _distances(root: Floats, at_s: Floats, first: Ints, hour: int) -> tuple[Floa
     return np.maximum(np.maximum(lowest - recent, recent - highest), 0.0), np.abs(recent - of_row)
 
 
-def _candidates(largest: Floats, bulk: Floats) -> Ints:
-    """The hours that may be far out: a bulk that is up to half a day old rules out most at little cost."""
-    hours = np.arange(YOUNGEST_H, largest.size)
-    stale = [np.quantile(bulk[max(0, at - MEMORY_H) : at], BULK) for at in range(YOUNGEST_H, largest.size, 12)]
-    of_hour = np.repeat(stale, 12)[: hours.size]
-    return np.asarray(hours[(largest[hours] >= 0.5 * FAR * of_hour) & (largest[hours] > 0)], np.intp)
+def _bulks(off_base: Floats, whole: Bools, noise: float) -> Floats:
+    """The bulk of the distances of the hours before each hour, (hours,); infinite while there are too few."""
+    bulk = np.full(off_base.size, np.inf)
+    for hour in range(YOUNGEST_H, off_base.size):
+        past = off_base[max(0, hour - MEMORY_H) : hour]
+        place = int(BULK * (past.size - 1))
+        bulk[hour] = max(np.partition(past, place)[place], SMALLEST)
+    return np.where(whole & (bulk <= COUNT_BULK * noise), noise, bulk)
 
 
 def _gap(largest: Floats, least: float) -> tuple[float, float] | None:

@@ -63,7 +63,8 @@ class Rarity:
         decades: (n,) fused rarity, about -log10 of a probability, ≥ 0; comparable between series.
         fresh: (n,) rarity of the last hour alone: longer windows still see what is over.
         step: hours from row to row.
-        recurring: (first, end) rows of events of a class of their own, see `recurring.events`.
+        recurring: (first, end) rows of events of a class of their own, see `recurring.Recurring`.
+        apart: (n,) how far the last hour is from all that is ordinary, in the bulk of such distances.
     """
 
     hours: Floats
@@ -71,6 +72,7 @@ class Rarity:
     fresh: Floats
     step: float
     recurring: Sequence[tuple[int, int]]
+    apart: Floats
 
 
 def rarity(at_s: Floats, values: Floats) -> Rarity:
@@ -85,7 +87,7 @@ def rarity(at_s: Floats, values: Floats) -> Rarity:
     n = values.size
     if n == 0:
         none = np.empty(0)
-        return Rarity(hours=none, decades=none, fresh=none, step=1.0, recurring=())
+        return Rarity(hours=none, decades=none, fresh=none, step=1.0, recurring=(), apart=none)
     hours = np.maximum.accumulate((at_s - at_s[0]) / 3600.0)
     step = step_hours(hours)
     filled = held(values)
@@ -100,12 +102,14 @@ def rarity(at_s: Floats, values: Floats) -> Rarity:
         if name in FRESH:
             np.minimum(fresh, rare, out=fresh)
     fused = np.sqrt(total / len(RATIO)) - POINTS_OF_AN_HOUR * np.log10(max(1.0, 1.0 / step))
+    again = recurring.judge(root, at_s, hours, step, np.logical_and.accumulate(filled == np.rint(filled)))
     return Rarity(
         hours=hours,
         decades=np.maximum(fused, 0.0),
         fresh=fresh,
         step=step,
-        recurring=recurring.events(root, at_s, hours, step, np.logical_and.accumulate(filled == np.rint(filled))),
+        recurring=again.events,
+        apart=again.apart,
     )
 
 
