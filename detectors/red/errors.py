@@ -38,54 +38,69 @@ YOUNG_RATE: Final = 0.5  # of requests that must fail
 
 
 @dataclass(frozen=True, slots=True)
-class ErrorBaseline:
-    """What share usually fails, by row: believed, shown, how bunched, and which rows have a past; each (rows,)."""
+class _Past:
+    """Of some buckets of the past: the share believed to fail, that which did, and how bunched errors were; (rows,)."""
 
     believed: Floats
-    believed_before: Floats  # of what is older than the longest window
     usual: Floats
-    lasting: Floats  # share from which on errors count that last
     bunch: Floats
+
+    @classmethod
+    def of(cls, rows: Rows, within: Bools) -> _Past:
+        """Of the buckets `within` (n, m)."""
+        calls, errors = np.where(within, rows.calls, 0.0), np.where(within, rows.errors, 0.0)
+        served, failed = by_group(rows.code, calls), by_group(rows.code, errors)
+        rate = _believed(served.sum(axis=1), failed.sum(axis=1), PRIOR_RATE)
+        # Beforehand an operation fails as often as its service, at least as often as any.
+        prior = np.clip(rate[rows.code], PRIOR_RATE, HIGHEST_RATE)
+        own = _believed(calls.sum(axis=1), errors.sum(axis=1), prior)
+        asked = np.concatenate([calls.sum(axis=1), served.sum(axis=1)])
+        return cls(
+            believed=np.concatenate([own, rate]),
+            usual=np.concatenate([errors.sum(axis=1), failed.sum(axis=1)]) / np.maximum(asked, 1.0),
+            bunch=np.concatenate([bunching(calls, errors, own), bunching(served, failed, rate)]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorBaseline:
+    """What share usually fails, by row.
+
+    Attributes:
+        now: of all that is calm.
+        before: of what is older than the longest window, where there is enough of it.
+        lasting: the share from which on errors count that last, (rows,).
+        warm: rows with a past, (rows,).
+        young: rows of services that came into a running system, (rows,).
+    """
+
+    now: _Past
+    before: _Past
+    lasting: Floats
     warm: Bools
     young: Bools
 
     @classmethod
     def of(cls, rows: Rows) -> ErrorBaseline:
         """From everything calm."""
-        calm = rows.calm
+        calm, code = rows.calm, rows.code
         older = newest_past(calm)
         long_past = (older & (rows.calls > 0)).sum(axis=1) >= WARM
-        own = [np.where(calm, values, 0.0) for values in (rows.calls, rows.errors)]
-        asked, failed = (values.sum(axis=1) for values in own)
-        asked_before = np.where(long_past, np.where(older, rows.calls, 0.0).sum(axis=1), asked)
-        failed_before = np.where(long_past, np.where(older, rows.errors, 0.0).sum(axis=1), failed)
-        code = rows.code
-        of_service = [by_group(code, part[:, None])[:, 0] for part in (asked, failed, asked_before, failed_before)]
-        service_rate = _believed(of_service[0], of_service[1], PRIOR_RATE)
-        before_rate = _believed(of_service[2], of_service[3], PRIOR_RATE)
-        # Beforehand an operation fails as often as its service, at least as often as any.
-        believed = _believed(asked, failed, np.clip(service_rate[code], PRIOR_RATE, HIGHEST_RATE))
-        before = _believed(asked_before, failed_before, np.clip(before_rate[code], PRIOR_RATE, HIGHEST_RATE))
-        summed = [by_group(code, values) for values in own]
-        bunch = np.concatenate([bunching(own[0], own[1], believed), bunching(summed[0], summed[1], service_rate)])
-        served = by_group(code, rows.calls) > 0
-        warm = np.concatenate([(rows.calls > 0).sum(axis=1) >= WARM, served.sum(axis=1) >= WARM])
-        age = np.where(served.any(axis=1), served.shape[1] - np.argmax(served, axis=1), 0)
+        before = _Past.of(rows, np.where(long_past[:, None], older, calm))
+        calls, errors = np.where(calm, rows.calls, 0.0), np.where(calm, rows.errors, 0.0)
+        served, failed = by_group(code, calls), by_group(code, errors)
+        peak = np.concatenate([_peak(calls, errors), _peak(served, failed)])
+        past = np.concatenate([(calls > 0).sum(axis=1), (served > 0).sum(axis=1)])
+        came = by_group(code, rows.calls) > 0
+        age = np.where(came.any(axis=1), came.shape[1] - np.argmax(came, axis=1), 0)
         young = (age <= YOUNG) & (age.max(initial=0) >= RUNNING)
-        young_rows = np.concatenate([young[code], young])
-        calm_services = rows.calm_services()
-        peak = np.concatenate([_peak(own[0], own[1]), _peak(*(np.where(calm_services, part, 0.0) for part in summed))])
-        past = np.concatenate([(own[0] > 0).sum(axis=1), ((summed[0] > 0) & calm_services).sum(axis=1)])
-        usual = np.concatenate([failed / np.maximum(asked, 1.0), of_service[1] / np.maximum(of_service[0], 1.0)])
         lasting = np.maximum(np.where(past < LITTLE_PAST, LITTLE_RATE, LASTING_RATE), PEAK_TIMES * peak)
         return cls(
-            believed=np.concatenate([believed, service_rate]),
-            believed_before=np.concatenate([before, before_rate]),
-            usual=np.where(young_rows, 0.0, usual),
-            lasting=np.where(young_rows, YOUNG_RATE, np.maximum(lasting, NEWS_TIMES * usual)),
-            bunch=bunch,
-            warm=warm,
-            young=young_rows,
+            now=_Past.of(rows, calm),
+            before=before,
+            lasting=np.maximum(lasting, NEWS_TIMES * before.usual),
+            warm=np.concatenate([(rows.calls > 0).sum(axis=1) >= WARM, came.sum(axis=1) >= WARM]),
+            young=np.concatenate([young[code], young]),
         )
 
 
@@ -98,15 +113,14 @@ def judge_errors(
     buckets that are `fresh` (rows, r): newer than what has ended.
     """
     calls, errors = rows.recent_calls, rows.recent_errors
-    rate = np.where(baseline.young, PRIOR_RATE, baseline.believed)
-    rate = np.minimum(NEWS_TIMES * rate, HIGHEST_RATE)
+    past, young = baseline.now, baseline.young
+    rate = np.minimum(NEWS_TIMES * np.where(young, PRIOR_RATE, past.believed), HIGHEST_RATE)
     pair_calls, pair_errors = _pairs(calls), _pairs(errors)
     with np.errstate(divide="ignore", invalid="ignore"):
         share = np.where(calls > 0, errors / np.maximum(calls, 1.0), 0.0)
         pair_share = pair_errors / np.maximum(pair_calls, 1.0)
-    scores = np.sqrt(-2.0 * np.log(_chance(pair_calls, pair_errors, rate, baseline.bunch)))
-    least = np.maximum(least_rate, NEWS_TIMES * baseline.usual)
-    least = np.where(baseline.young, YOUNG_RATE, least)
+    scores = np.sqrt(-2.0 * np.log(_chance(pair_calls, pair_errors, rate, past.bunch)))
+    least = np.where(young, YOUNG_RATE, np.maximum(least_rate, NEWS_TIMES * past.usual))
     felt = (pair_share >= least[:, None]) & (pair_errors >= least_count) & (share > 0)
     judged, felt_new = _judged(rows, baseline, pair_errors)
     felt &= felt_new
@@ -117,7 +131,7 @@ def judge_errors(
     scores[~judged] = np.nan
     span = clear_spans(calls, clear)
     lasting = np.where(judged, _lasting(rows, baseline, least_count, fresh), 0.0)
-    return Verdict(scores, np.where(calls > 0, share, np.nan), baseline.usual, lasting, span)
+    return Verdict(scores, np.where(calls > 0, share, np.nan), np.where(young, 0.0, past.usual), lasting, span)
 
 
 def _judged(rows: Rows, baseline: ErrorBaseline, pair_errors: Floats) -> tuple[Bools, Bools]:
@@ -139,9 +153,9 @@ def _lasting(rows: Rows, baseline: ErrorBaseline, least_count: float, fresh: Boo
     """Evidence of longer windows, 1 raises, (rows,)."""
     operations = len(rows.operations)
     calls, errors = np.where(fresh, rows.recent_calls, 0.0), np.where(fresh, rows.recent_errors, 0.0)
-    rate = np.minimum(NEWS_TIMES * np.where(baseline.young, PRIOR_RATE, baseline.believed_before), HIGHEST_RATE)
+    rate = np.minimum(NEWS_TIMES * np.where(baseline.young, PRIOR_RATE, baseline.before.believed), HIGHEST_RATE)
     best = np.zeros(len(calls))
-    least_share = baseline.lasting
+    least_share = np.where(baseline.young, YOUNG_RATE, baseline.lasting)
     for width in WINDOWS:
         asked, failed = window_sums(calls, width), window_sums(errors, width)
         share = failed / np.maximum(asked, 1.0)
@@ -154,7 +168,9 @@ def _lasting(rows: Rows, baseline: ErrorBaseline, least_count: float, fresh: Boo
         if not felt.any():
             continue
         chance = np.ones(len(calls))
-        chance[felt] = _chance(asked[felt][:, None], failed[felt][:, None], rate[felt], baseline.bunch[felt])[:, 0]
+        chance[felt] = _chance(asked[felt][:, None], failed[felt][:, None], rate[felt], baseline.before.bunch[felt])[
+            :, 0
+        ]
         best = np.maximum(best, np.log(chance) / np.log(RARE))
     return best
 

@@ -44,6 +44,7 @@ DEGRADED: Final = 0.5  # of the evidence that raises: so much of it at an entry 
 NOTICED_MS: Final = (
     100.0  # a delay that a human notices; what is less is a ticket (Nielsen, Usability Engineering, ch. 5)
 )
+NOTICED_TIMES: Final = 2.5  # and as long as usual at least, for what takes long anyway
 AFTERMATH_S: Final = 60  # after a slowdown ended, in which requests may still begin that wait for what it left
 KINDS: Final[tuple[FindingKind, ...]] = ("latency", "errors", "silence")
 
@@ -348,10 +349,11 @@ def _end_with_service(judged: _Judged, rows: Rows, clear: int) -> None:
 
 def _noticed(latency: Verdict) -> Bools:
     """Rows that are slower by what a human notices, on average over the bad ones of the judged buckets, (rows,)."""
-    more = latency.values[:, -JUDGED:] - latency.expected[:, None]
-    bad = (latency.scores[:, -JUDGED:] > 1.0) & np.isfinite(more)
-    total = np.where(bad, more, 0.0).sum(axis=1)
-    return np.asarray(total >= NOTICED_MS * np.maximum(bad.sum(axis=1), 1))
+    values = latency.values[:, -JUDGED:]
+    bad = (latency.scores[:, -JUDGED:] > 1.0) & np.isfinite(values)
+    mean = np.where(bad, values, 0.0).sum(axis=1) / np.maximum(bad.sum(axis=1), 1)
+    usual = latency.expected
+    return np.asarray((mean >= usual + NOTICED_MS) & (mean >= NOTICED_TIMES * usual))
 
 
 def _row_of(rows: Rows, finding: Finding) -> int | None:
