@@ -11,6 +11,8 @@ from chaos.worlds.recording import Event
 from chaos.worlds.stage import Kind, Stage
 from chaos.worlds.system import BACKING
 
+MOST_OF_A_CALLER: Final = 0.25  # of a request's duration, that a service which comes or goes takes
+
 
 def load_wave(stage: Stage) -> Event | None:
     """Traffic rises and falls again, smoothly."""
@@ -132,8 +134,14 @@ def retired_service(stage: Stage) -> Event | None:
 
 
 def _only(stage: Stage, *, before: bool) -> Event | None:
-    """Let a service be called before or after a second only; one that is not needed by many others."""
+    """Let a service be called before or after a second only; one that its callers hardly wait for."""
     system = stage.system
+    slow = {
+        system.operations[call.callee].node
+        for number, call in enumerate(system.calls)
+        if stage.usual.attempts[number].mean() * stage.usual.call_ok_ms[number].mean()
+        > MOST_OF_A_CALLER * stage.usual.rate[call.caller].mean() * stage.usual.ok_ms[call.caller].mean()
+    }
     entries = {system.operations[number].node for number in system.entries}
     node = stage.pick(
         lambda number, node: (
@@ -141,6 +149,7 @@ def _only(stage: Stage, *, before: bool) -> Event | None:
             and number not in entries
             and stage.instrumentation.habits[number] is not None
             and not any(system.operations[o].every_s for o in system.operations_of[number])
+            and number not in slow
         )
     )
     if node is None:
@@ -184,8 +193,17 @@ def tolerated_failure(stage: Stage) -> Event | None:
     fallbacks = {
         system.operations[call.callee].node for call in system.calls if call.tolerated and not call.deferred
     } - {system.operations[call.callee].node for call in system.calls if not call.tolerated}
-    node = stage.pick(lambda number, node: number in fallbacks and node.kind not in BACKING)
-    if node is None or stage.instrumentation.habits[node] is None:
+    known = stage.instrumentation.habits
+    # Where a caller reports nothing, telemetry cannot tell whether it does without.
+    unseen = {callee for caller, callee in system.paths if known[caller] is None}
+    node = stage.pick(
+        lambda number, node: (
+            number in fallbacks - unseen
+            and node.kind not in BACKING
+            and stage.instrumentation.habits[number] is not None
+        )
+    )
+    if node is None:
         return None
     share = float(stage.rng.uniform(0.2, 0.8))
     stage.act("fail", ("node", node), share * stage.shape(0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow.compute as pc
 import pytest
 
 from chaos.worlds import BENIGN, FAULTS, Recording, World, world
+from chaos.worlds.counts import draw_counts
 from chaos.worlds.levers import Levers
 from chaos.worlds.physics import simulate
 from chaos.worlds.world import SECONDS
@@ -163,3 +165,20 @@ def test_usual_traffic_overloads_nothing(worlds: list[World]) -> None:
         assert usual.wait_ms.max() == 0
         assert usual.open.max(initial=0) == 0
         assert usual.busy.max() < 0.9
+
+
+def test_ten_thousand_times_the_requests_cost_about_the_same(worlds: list[World]) -> None:
+    """Nothing loops over requests."""
+    flows = worlds[0].directed.calm
+    outside = {number: values / values.mean() for number, values in worlds[0].directed.outside.items()}
+
+    def seconds(times: float) -> float:
+        began = time.process_time()
+        for _ in range(3):
+            draw_counts(
+                np.random.default_rng(1), flows, {n: values * times for n, values in outside.items()}, frozenset(), 1
+            )
+        return time.process_time() - began
+
+    seconds(1.0)
+    assert seconds(10_000.0) < 6 * seconds(1.0)
