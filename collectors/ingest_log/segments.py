@@ -34,7 +34,7 @@ from collectors.ingest_log.framing import framed, whole_records
 from collectors.ingest_log.framing import varint as varint
 from collectors.ingest_log.recent import FILE, RecentRequests
 from collectors.ingest_log.senders import SUFFIX as SENDERS
-from collectors.ingest_log.senders import render, senders_path
+from collectors.ingest_log.senders import senders_path, write_senders
 from collectors.ingest_log.splitting import finish_splits
 from watchkeeper.errors import IngestLogError
 
@@ -84,8 +84,7 @@ class _Open:
     load_by: float  # the same by the clock that nobody can set
     size: int = 0
     kinds: set[str] = field(default_factory=set)
-    records: int = 0
-    noted: int = 0  # how many of them are in the file of senders
+    senders: list[str] = field(default_factory=list)  # of each record
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +293,7 @@ class IngestLog:
                 segment.size += len(data)
                 for write in own_writes:
                     segment.kinds |= write.kinds
-                _note_senders(segment, [write.sender for write in own_writes])
+                segment.senders += [write.sender for write in own_writes]
                 with self._counting:
                     self._backlog += len(data)
                     BACKLOG.set(self._backlog)
@@ -349,6 +348,8 @@ class IngestLog:
 
     def _seal(self, segment: _Open) -> None:
         segment.file.close()
+        with contextlib.suppress(OSError):  # costs nothing but their names
+            write_senders(segment.path, segment.senders)
         kinds = "-".join(sorted(segment.kinds)) or "all"
         target = segment.path.with_suffix(f".{kinds}.ready")
         with self._counting:
@@ -372,16 +373,6 @@ def _write_all(segment: _Open, data: bytes) -> None:
         with contextlib.suppress(OSError):
             segment.file.truncate(segment.size)  # what is in it is acked, and must not be sealed with a torn end
         raise
-
-
-def _note_senders(segment: _Open, senders: Sequence[str]) -> None:
-    """Add the senders of records that were just written; a failure costs nothing but their names."""
-    first, segment.records = segment.records, segment.records + len(senders)
-    if any(senders) or segment.noted:
-        missing = [""] * (first - segment.noted)
-        with contextlib.suppress(OSError), senders_path(segment.path).open("a", encoding="utf-8") as file:
-            file.write(render([*missing, *senders]))
-            segment.noted = segment.records
 
 
 def _remove_orphans(folder: Path) -> None:

@@ -1,7 +1,7 @@
 """Who sent each record of a segment: a file beside it, `<token>.<signal>.senders`, written as well as may be.
 
-A line holds a number of records and their sender. The file is not synced: after a crash its end may be missing,
-and those records have an unknown sender. Nothing but messages to humans depends on it.
+A line holds a number of records and their sender. The file is written when its segment is sealed, and not synced: after
+a crash, the records of the last seconds have an unknown sender. Nothing but messages to humans depends on it.
 """
 
 from __future__ import annotations
