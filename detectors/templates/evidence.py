@@ -1,8 +1,8 @@
 """How much speaks for values, and not for words of several messages, in one place of lines that are otherwise the same.
 
 Each different word seen there adds evidence, by what kind of word it is; the rest of the line, the context, decides how
-much is wanted. Names with punctuation count for more than plain words, which are as likely to be the message; states
-and participles count least. Without a word of context nothing is ever a value.
+much is wanted. Names with punctuation count for more than plain words and identifiers of code, which are as likely to
+be the message; states and participles count least. Without a word of context nothing is ever a value.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
 Idea, after Drain (He et al., ICWS 2017) but deciding on evidence instead of a similarity threshold: tokens that are
 certainly values are masked by their characters (`shape`); what is left of a line are its statement's literal words
 (`statement`), and lines of the same literal words are of one template. Then a literal becomes a value when enough
-different words were seen in its place while all the rest stayed the same. Names with punctuation count for more than
-plain words, which are as likely to be the message; states and participles count least. A label after a label
-(`LOG: statement: ...`) that was followed by texts of many lengths takes the rest of the line as one value.
+different words were seen in its place while all the rest stayed the same (`evidence`), or when two or three names
+vary at once (`at_once`). What was a value in one message is one in others. A label after a label (`LOG: statement:
+...`) that was followed by texts of many lengths takes the rest of the line as one value.
 
 No template is all value, unless its lines hold no letter. Fails where a program writes prose that never repeats, and
 where the words of two different messages differ in one place only and there are many of them. Costs about 4 µs a line
@@ -128,11 +128,11 @@ class TemplateMiner:
         return template_id
 
     def _learn(self, words: Words, line: str) -> int:
+        if len(words) <= MOST_DATA and not any(map(str.isalpha, "".join(words))):
+            return self._match(
+                statement(only_numbers_masked(line))
+            )  # not remembered: its letters are masked in `words`
         seen = statement(words)
-        if len(words) <= MOST_DATA and not any(
-            map(str.isalpha, "".join(words))
-        ):  # not remembered: other lines of this shape may differ
-            return self._match(statement(only_numbers_masked(line)))
         found = self._match(seen)
         if self._unsettled:
             self._settle()

@@ -1,8 +1,8 @@
 """What of a masked line is the statement that wrote it: its literal words, and where values stand between them.
 
 The literal words, in order, are a template's identity. Values, lists and optional values change nothing about it.
-In a sentence its keys are no part of it either, for a record's fields come and go, nor are names with dots and names
-from code. In a short line these are all that tells its statement from others.
+In a sentence its keys are no part of it either, for a record's fields come and go, nor are names with dots. In a short
+line these are all that tells its statement from others, and so it counts whether a value comes first or last.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ Words = tuple[str, ...]
 SENTENCE: Final = 3  # words, values among them, from which a line is a sentence
 RECORD: Final = 2  # pairs as `current: staged,` from which a line is a record
 MOST_HEADER: Final = 5  # words of a header before its tag
-MOST_ASIDES: Final = 2
-SHORT: Final = 2  # words of a message, of which it matters where its values stand
+MOST_ASIDES: Final = 2  # asides at the end of a line that may be left out
+SHORT: Final = 2  # words of a message up to which it matters where its values stand
 LONGEST_ITEM: Final = 4  # words of an item in a list
 UNITS: Final = frozenset(
     [
