@@ -7,7 +7,8 @@ seconds (float64), durations seconds. Nodes are what can be blamed: services or 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from watchkeeper.vocabulary import ChangeEvent
 
 if TYPE_CHECKING:
+    from rca.hindrance import Remaining
     from rca.ledger import Ledger
     from rca.past_incidents import PastIncidents
     from rca.spans import SpanLogs, Spans
@@ -208,6 +210,16 @@ class Case:
         from rca.ledger import book
 
         return book(self)
+
+    def remaining(self, node: str) -> Remaining:
+        """The part of a node's own trouble that counts, because nothing that it calls explains it."""
+        return self._remaining[node]
+
+    @cached_property
+    def _remaining(self) -> Mapping[str, Remaining]:
+        from rca.hindrance import Remaining, remaining
+
+        return defaultdict(Remaining, remaining(self))
 
     def has(self, table: str) -> bool:
         """Whether a table is there and not empty."""

@@ -21,7 +21,7 @@ HALF_AT = 2.0  # standard errors of a Poisson count of failures
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remaining:
-    """The part of a node's own added seconds and failures that counts: 1 where nothing hinders it, towards 0."""
+    """The part of a node's own trouble that counts: 1 where nothing hinders it, towards 0."""
 
     seconds: float = 1.0
     failures: float = 1.0
@@ -45,7 +45,8 @@ def remaining(case: Case) -> dict[str, Remaining]:
     hindered: defaultdict[str, float] = defaultdict(float)
     for call, effect in effects.items():
         theirs = effect * (1.0 - of_caller.get(call, 0.0))
-        hindered[call[0]] = max(hindered[call[0]], theirs * _used(ledger, call))
+        # Few slow calls occupy many threads: half of the requests need not make them.
+        hindered[call[0]] = max(hindered[call[0]], theirs * _used(ledger, call) ** 0.5)
     found = {node: Remaining(seconds=(1.0 - e) ** 2, failures=(1.0 - e) ** 2) for node, e in hindered.items()}
     return found | _of_unrecorded_calls(case, frozenset(caller for caller, _ in effects))
 

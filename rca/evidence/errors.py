@@ -15,7 +15,6 @@ from rca.call_sides import Call, caller_shares
 from rca.case import Case
 from rca.dependencies import is_database
 from rca.evidence_kind import EvidenceKind
-from rca.hindrance import Remaining, remaining
 from rca.ledger import Entry
 from rca.levels import shares, trust
 from rca.terms import Term, count
@@ -40,9 +39,8 @@ def own_errors(case: Case) -> dict[str, float]:
     for caller, callee in case.calls - ledger.links.keys():  # what was not measured may fail as much as it can
         if callee in ledger.nodes and callee != caller and not ledger.nodes[callee].new:
             passed[caller] += max(ledger.nodes[callee].extra_errors, 0.0)
-    counted = remaining(case)
     own = {n: max(entry.extra_errors - passed[n], 0.0) for n, entry in ledger.nodes.items()}
-    return ledger.settled(case, {n: amount * counted.get(n, Remaining()).failures for n, amount in own.items()})
+    return ledger.settled(case, {n: amount * case.remaining(n).failures for n, amount in own.items()})
 
 
 def between_errors(case: Case) -> dict[Call, float]:
@@ -63,7 +61,8 @@ def between_errors(case: Case) -> dict[Call, float]:
         extra = link.extra_errors - reported - silent.get(call, 0.0)
         if call[1] in case.candidates:
             surely = trust(extra / (link.usual_errors + 1.0) ** 0.5, HALF_AT)
-            between[call] = max(extra, 0.0) * surely * _matters(extra, link.calls)
+            counted = case.remaining(call[1]).failures
+            between[call] = max(extra, 0.0) * surely * counted * _matters(extra, link.calls)
     return between
 
 

@@ -17,7 +17,6 @@ from rca.case import Case
 from rca.dependencies import is_database
 from rca.evidence.silence import passed_on, silent_nodes
 from rca.evidence_kind import EvidenceKind
-from rca.hindrance import Remaining, remaining
 from rca.ledger import Entry, Ledger
 from rca.levels import shares
 from rca.terms import Term, count
@@ -39,9 +38,8 @@ def own_seconds(case: Case) -> dict[str, float]:
     for caller, callee in case.calls - ledger.links.keys():  # not measured: a callee that moved explains its full mass
         if callee in ledger.nodes and callee != caller and not ledger.nodes[callee].new:
             pulled[caller] += ledger.nodes[callee].extra_seconds
-    counted = remaining(case)
     own = {n: max(entry.extra_seconds - pulled[n], 0.0) for n, entry in ledger.nodes.items()}
-    return ledger.settled(case, {n: amount * counted.get(n, Remaining()).seconds for n, amount in own.items()})
+    return ledger.settled(case, {n: amount * case.remaining(n).seconds for n, amount in own.items()})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,7 +59,7 @@ def metric_change(case: Case) -> list[Term]:
             term = Term(
                 kind=KINDS.get(resource, resource),
                 candidate=node,
-                strength=share,
+                strength=share * case.remaining(node).seconds,
                 sentence=f"{node}: {describe_named(metric)} is {amount(metric, change.after)} "
                 f"(usually {amount(metric, change.usual)})",
                 signal=metric,
@@ -68,7 +68,7 @@ def metric_change(case: Case) -> list[Term]:
                 metric=metric,
                 hints={mechanism: share} if mechanism else {},
             )
-            if (node, resource) not in best or best[node, resource].strength < share:
+            if (node, resource) not in best or best[node, resource].strength < term.strength:
                 best[node, resource] = term
     return list(best.values())
 

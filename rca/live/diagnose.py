@@ -18,6 +18,7 @@ from rca.live.instances import Odd, odd_one
 from rca.live.past import past_of
 from rca.live.reading import Reader
 from rca.live.traces import read_traces
+from rca.spans import span_calls
 from watchkeeper.vocabulary import Diagnosis, Suspect, Window, utc
 
 BASELINE_S = 600.0  # before the onset: enough steps for a level and a spread, and still the same hour's traffic
@@ -89,7 +90,8 @@ def read_case(telemetry: Reader, incident: LiveIncident, metrics: frozenset[str]
         onset=began,
         end=end,
         candidates=tuple(sorted(candidates | {finding.service for finding in incident.findings})),
-        calls=called,
+        # A caller that records no client spans is known by the spans that its callees serve for it.
+        calls=called if spans is None else called | span_calls(spans),
         flows=flows,
         links=links,
         unanswered=reading.unanswered(telemetry, began, end, owner, usual, candidates),
