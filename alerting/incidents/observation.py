@@ -83,6 +83,7 @@ class Observation:
             opened += part.opened
             waiting = waiting[part.placed :]
             if part.complete or time.monotonic() > until:
+                self._forget_what_is_over(observed)
                 return tuple(opened)  # what still waits is for the next round
             time.sleep(BREATH_S)
 
@@ -92,6 +93,11 @@ class Observation:
             known = self.worst.get(finding.key)
             if known is None or _distance(finding) > _distance(known):
                 self.worst[finding.key] = finding
+
+    def _forget_what_is_over(self, observed: Observed) -> None:
+        for key, finding in list(self.worst.items()):
+            if key not in observed.firing and observed.judged(finding):
+                del self.worst[key]
 
     def _part(self, observed: Observed, waiting: Sequence[Finding]) -> _Part:
         for _ in range(TRIES):

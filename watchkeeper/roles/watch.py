@@ -184,7 +184,7 @@ class Watch:
         )
         TICKS.labels("ok").inc()
         fire = [*kept, *self._outside]
-        for severity in ("page", "ticket"):
+        for severity in ("page", "ticket", "detail"):
             FIRING.labels(severity).set(sum(finding.severity == severity for finding in fire))
         self._announce(opened)
         self._tell_readiness()
