@@ -6,7 +6,7 @@ among its own past, then fused by their quadratic mean. A young series leans on 
 it, events that recur and form a class of their own (`recurring`). One configuration for every series.
 
 Assumes rows in roughly even steps; windows are hours, turned into rows by the median of the first steps. Fails on
-anomalies that look like something seen before. Costs about 10 µs a row of a long series, more for the first thousand.
+anomalies that look like something seen before. Costs about 15 µs a row of a long series, more for the first thousand.
 """
 
 from __future__ import annotations

@@ -84,6 +84,25 @@ def test_no_alert_depends_on_later_rows() -> None:
         assert np.array_equal(decision.alerts(replay.rarity(dense[:cut], spiky[:cut])), complete[:cut])
 
 
+@pytest.mark.parametrize("step", [300.0, 3600.0, 86_400.0])
+@pytest.mark.parametrize("uneven", [False, True])
+def test_gaps_and_clock_steps_do_not_look_ahead(step: float, uneven: bool) -> None:
+    """Counts with bursts, rows that are missing, doubled or late: the same alerts for every cut."""
+    dice = np.random.default_rng(int(step))
+    values = dice.poisson(1, 500).astype(float)
+    for row in range(60, 495, 23):
+        values[row : row + 2] += dice.poisson(25)
+    steps = np.where(dice.random(500) < 0.05, dice.choice([0.0, 5 * step, 100 * step], 500), step)
+    at = 1.7e9 + np.cumsum(steps if uneven else np.full(500, step))
+    at[250] -= 5 * step * uneven
+    complete = replay.rarity(at, values)
+    alerts = decision.alerts(complete)
+    for cut in (40, 131, 249, 251, 380):
+        judged = replay.rarity(at[:cut], values[:cut])
+        assert np.array_equal(decision.alerts(judged), alerts[:cut])
+        assert np.array_equal(judged.apart, complete.apart[:cut])
+
+
 def test_a_schedule_is_no_trouble() -> None:
     """The same bursts at the same hours of each day are a job: none is an event once that is known."""
     dice = np.random.default_rng(4)
