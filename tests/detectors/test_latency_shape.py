@@ -36,6 +36,7 @@ def play(
         buckets=60,
         step_s=STEP_S,
     )
+    requests = History("test-red", keys=("service", "operation"), values={"calls": 0.0}, buckets=60, step_s=5)
     shape = LatencyShape(Setup())
     found = []
     for bucket in range(40):
@@ -48,7 +49,8 @@ def play(
         row = {"service": ["cart"], "operation": ["GET /"], "calls": pa.array([number], pa.int64())}
         row |= {name: [float(np.quantile(latencies, q))] for name, q in QUANTILES.items()}
         history.place(pa.table({"bucket": pa.array([at], pa.timestamp("s", "UTC")), **row}))
-        found += [(bucket, one) for one in shape.judge(seen(at + STEP_S, latency=history, findings=reported))]
+        judged = shape.judge(seen(at + STEP_S, latency=history, red=requests, findings=reported))
+        found += [(bucket, one) for one in judged]
     return found
 
 
@@ -66,6 +68,13 @@ def test_a_slow_tail_is_told_beside_a_usual_median() -> None:
     assert (first.detector, first.severity, first.key) == ("latency.shape", "ticket", "latency:shape:cart")
     assert "the median is 2" in first.summary
     assert first.signal != "p50"
+
+
+def test_a_tail_that_users_notice_pages() -> None:
+    """One request in eight takes thirty times as long at a service whose callers nobody knows: users may be those."""
+    bucket, first = play(0.12, 30.0)[0]
+    assert bucket <= 32
+    assert first.severity == "page"
 
 
 def test_two_humps_with_the_same_mean_are_told() -> None:
