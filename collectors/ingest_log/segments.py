@@ -43,7 +43,7 @@ APPENDED = Counter("watchkeeper_ingest_appended_bytes_total", "Appended to the i
 SYNC_SECONDS = Histogram("watchkeeper_ingest_sync_seconds", "Time of one group sync.")
 
 # Seconds between two loads. Every INSERT costs the store the same, whether it holds a hundred rows or ten thousand.
-LOAD_EVERY_S: Final = {"traces": 2.5, "logs": 5.0, "metrics": 10.0}
+LOAD_EVERY_S: Final = {"traces": 2.5, "logs": 5.0, "metrics": 5.0}
 # Loads are aligned with the buckets of five seconds: what came until two seconds after a bucket's end is in the store
 # when that bucket is judged.
 LOAD_AT_S: Final = 2.0

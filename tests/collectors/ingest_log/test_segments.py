@@ -223,7 +223,7 @@ def test_a_segment_that_cannot_be_sealed_is_reported(tmp_path: Path) -> None:
 @pytest.mark.parametrize("after_s", [0.001, 1.3, 2.4, 2.6, 4.999, 7.2, 9.0])
 def test_loads_are_aligned_with_the_buckets(signal: str, after_s: float) -> None:
     """What came until two seconds after the end of a signal's bucket is sent then, whenever its segment was opened."""
-    bucket_end = 1_790_000_000.0  # of five and of ten seconds
+    bucket_end = 1_790_000_000.0
     opened = bucket_end + 2 - after_s
     load_at = opened + until_load_s(signal, opened)
     assert load_at <= bucket_end + 2 + 1e-6
