@@ -37,7 +37,7 @@ POINTS_OF_AN_HOUR: Final = 0.4  # decades that a decade of rows an hour costs: m
 
 
 # The statistics, and whether each is a distance (ranked by ratios) or a residual in spreads. All count the same: twenty
-# weights chosen on two public sets gave no better ranking on either, and a worse one on the other.
+# weights chosen on two public sets ranked no better on the one, and worse on the other.
 RATIO: Final[dict[str, bool]] = {
     "nearest hour": True,
     "nearest 4 hours": True,
