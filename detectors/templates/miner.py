@@ -378,5 +378,5 @@ def _masked_at(seen: Statement, literals: list[int]) -> Statement:
     words = list(seen.words)
     for i in literals:
         word = words[seen.places[i]]
-        words[seen.places[i]] = VALUE if VALUE in word else word.replace(seen.literals[i], VALUE)
+        words[seen.places[i]] = VALUE if VALUE in word else word.replace(word.strip(MARKS), VALUE)
     return statement(tuple(words))

@@ -120,7 +120,8 @@ def statement(words: Words) -> Statement:
             keys.add(part.core)
         fixed.append(part.kept or assigned or (component and len(part.core) == 1))
         header += component
-        literals.append(part.core)
+        counted = place > 0 and parts[place - 1].masked and part.plain and part.core.islower()
+        literals.append(_singular(part.core) if counted else part.core)
         places.append(place)
     if not literals:  # numbers, or a line of dashes: all of it is what it is known by
         return Statement(words, tuple(range(len(words))), (True,) * len(words), frozenset(), frozenset(), 0, words)
@@ -136,6 +137,11 @@ def statement(words: Words) -> Statement:
             fixed.insert(header, False)
             gaps = {gap + (gap > header) for gap in gaps if gap != header}
     return Statement(tuple(literals), tuple(places), tuple(fixed), frozenset(gaps), frozenset(keys), header, words)
+
+
+def _singular(core: str) -> str:
+    """One word for `1 file` and `3 files`."""
+    return core[:-1] if len(core) > len("was") and core[-1] == "s" and core[-2] not in "aiosu" else core
 
 
 def collapsed(words: Words) -> Words:

@@ -152,6 +152,10 @@ KINDS = {  # lines; of which templates they are
     ),
     "lines without a letter": (["=====", "", "17 4", "3 9", "-----"], "ABCCD"),
     "a word for a value": (["killed process 17 (cron) now", "killed process 4 (java) now", "process 4 died"], "AAB"),
+    "one and many": (
+        ["removed 1 file from the pool", "removed 3 files from the pool", "removed 3 rows from the pool"],
+        "AAB",
+    ),
     "values before and after": (["starting a1.unit", "b2.unit: starting", "starting c3.unit"], "ABA"),
 }
 
