@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -152,3 +153,30 @@ def test_a_database_inside_of_its_only_caller_is_part_of_it() -> None:
         step=5.0,
     )
     assert separate_dependencies(links, frozenset({"stock"})) == {"postgresql:orders", "h2:shared"}
+
+
+def test_what_a_blocked_caller_shows_is_a_consequence() -> None:
+    """The cache takes five hundred times longer: a caller queues requests by itself, and the cache is named all the same."""
+    case = incident(slow={("search", REDIS): 2.0, ("basket", REDIS): 2.0})
+    flows = case.flows
+    assert flows is not None
+    queued = np.where((flows.node == "search") & (flows.time >= ONSET), 30.0 * CALLS, 0.0)
+    case = replace(case, flows=replace(flows, busy=flows.busy + queued))
+    assert case.remaining("search").seconds < 0.01
+    assert first_of(case).candidate == REDIS
+
+
+def test_a_caller_without_client_spans_may_call_what_is_in_trouble() -> None:
+    """As much of its added time as a call to the slow cache takes counts for nothing; more than that is its own."""
+    case = incident(slow={("search", REDIS): 0.1, ("basket", REDIS): 0.1})
+    links = case.links
+    assert links is not None
+    known = links.caller != "basket"
+    columns = {name: getattr(links, name)[known] for name in ("time", "caller", "callee", "calls", "errors", "waited")}
+    case = replace(
+        case,
+        links=Links(**columns, served=links.served[known], step=STEP),
+        calls=frozenset(edge for edge in GRAPH if edge[0] != "basket"),
+    )
+    assert case.remaining("basket").seconds < 0.1
+    assert first_of(case).candidate == REDIS
