@@ -156,7 +156,7 @@ def test_a_database_inside_of_its_only_caller_is_part_of_it() -> None:
 
 
 def test_what_a_blocked_caller_shows_is_a_consequence() -> None:
-    """The cache takes five hundred times longer: a caller queues requests by itself, and the cache is named all the same."""
+    """The cache takes five hundred times longer: a caller queues requests itself, and the cache is still named."""
     case = incident(slow={("search", REDIS): 2.0, ("basket", REDIS): 2.0})
     flows = case.flows
     assert flows is not None
