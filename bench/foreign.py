@@ -206,7 +206,7 @@ class _Trial:
         until = time.monotonic() + LONGEST_PAUSE_S
         time.sleep(30.0)
         while time.monotonic() < until:
-            if all(one.system_state != "firing" for one in self._loop.incidents.list(limit=50) if one.is_open):
+            if all(one.system_state != "firing" for one in self._loop.incidents.list("open", 50, "page")):
                 break
             time.sleep(1.0)
         for one in self._loop.incidents.list(limit=50):

@@ -103,14 +103,16 @@ def outcome_of(truth: ExperimentTruth, *, caused: bool, joined: bool) -> Outcome
 
 
 def _opened(connection: Connection, truth: ExperimentTruth, until: datetime) -> list[str]:
-    """Incidents about the target that were opened in time."""
-    span = (incidents.c.opened_at >= to_micros(truth.began)) & (incidents.c.opened_at < to_micros(until))
-    query = select(incidents.c.id, incidents.c.body).where(span).order_by(incidents.c.opened_at)
+    """Incidents about the target that page, opened or raised to a page in time. A ticket pages nobody."""
+    span = (incidents.c.updated_at >= to_micros(truth.began)) & (incidents.c.opened_at < to_micros(until))
+    query = select(incidents.c.id, incidents.c.body).where(span, incidents.c.severity == "page")
     services = set(truth.services)
+    trees = [(name, json.loads(body)) for name, body in connection.execute(query.order_by(incidents.c.opened_at))]
     return [
-        incident_id
-        for incident_id, body in connection.execute(query)
-        if services & {finding["service"] for finding in json.loads(body)["findings"]}
+        name
+        for name, tree in trees
+        if truth.began <= datetime.fromisoformat(tree.get("raised_at") or tree["opened_at"]) < until
+        and services & {finding["service"] for finding in tree["findings"]}
     ]
 
 

@@ -84,9 +84,9 @@ def range_choices(view: View, reader: Viewer) -> tuple[list[dict[str, str]], str
 
 
 def _open_incidents(sources: Sources) -> int:
-    """How many of the newest incidents are open; 0 if the database cannot be read, which the page shows itself."""
+    """How many of the newest pages are open; 0 if the database cannot be read, which the page shows itself."""
     try:
-        return sum(incident.is_open for incident in sources.records.newest())
+        return sum(incident.is_open for incident in sources.records.newest() if incident.severity == "page")
     except WatchkeeperError:
         return 0
 

@@ -35,9 +35,9 @@ class Loop:
         self.db.close()
 
     def opened_since(self, since: float) -> list[Incident]:
-        """Incidents opened after a Unix time, oldest first."""
-        incidents = [incident for incident in self.incidents.list(limit=200) if incident.opened_at.timestamp() >= since]
-        return sorted(incidents, key=lambda incident: incident.opened_at)
+        """Incidents that page, opened or raised to a page after a Unix time, oldest first."""
+        pages = self.incidents.list(limit=200, severity="page")
+        return sorted((one for one in pages if _began(one).timestamp() >= since), key=_began)
 
     def pages_between(self, since: float, until: float) -> int:
         """Incidents whose page a human got in that time."""
@@ -98,7 +98,7 @@ class Loop:
             suspects, rank = ranked(seen or incident.diagnosis, journal.target)
             outcome = {
                 "incident": incident.id,
-                "detected_s": _after(since, incident.opened_at.timestamp()),
+                "detected_s": _after(since, _began(incident).timestamp()),
                 "paged_s": _after(since, paged_at(incident)),
                 "suspects": suspects,
                 "rank_of_truth": rank,
@@ -138,6 +138,11 @@ def _remediated(incident: Incident, journal: Journal) -> bool:
 
 def _stamp(at: datetime | None) -> float | None:
     return at.timestamp() if at else None
+
+
+def _began(incident: Incident) -> datetime:
+    """When it became a page."""
+    return incident.raised_at or incident.opened_at
 
 
 def _after(since: float, at: float | None) -> float | None:

@@ -190,7 +190,7 @@ class Story:
     def settle(self) -> None:
         """Wait until nothing is open, and for a while after, so that faults don't run into each other."""
         for _ in self.patience.every(0.5, STILL_OPEN_S):
-            if not self.loop.incidents.list("open"):
+            if not self.loop.incidents.list("open", severity="page"):
                 break
         else:
             self.notify("  an incident is still open")
@@ -230,7 +230,7 @@ class Story:
 
     def _report_progress(self, incident: Incident, reported: set[str], since: float) -> None:
         steps = {
-            "opened": incident.opened_at.timestamp(),
+            "opened": (incident.raised_at or incident.opened_at).timestamp(),
             "paged": paged_at(incident),
             "acknowledged": incident.acknowledged_at.timestamp() if incident.acknowledged_at else None,
             f"runbook {incident.proposal_state}": time.time() if incident.proposal_state != "none" else None,
@@ -244,10 +244,8 @@ class Story:
                 self.notify(f"  {at - since:5.1f} s  {name}  {incident.id} {detail}")
 
     def first(self, since: float) -> Incident | None:
-        """The incident of the fault that began at `since`: the first one opened after it."""
-        opened = self.loop.opened_since(since)
-        paged = [incident for incident in opened if incident.severity == "page"]
-        return next(iter(paged or opened), None)
+        """The incident of the fault that began at `since`: the first one that pages after it."""
+        return next(iter(self.loop.opened_since(since)), None)
 
     def _await_resolved(self, since: float) -> Incident | None:
         for _ in self.patience.every(0.5, LATE_RESOLVE_S):

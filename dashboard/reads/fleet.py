@@ -82,8 +82,8 @@ def _findings(sources: Sources) -> tuple[Mapping[str, list[Finding]], str]:
 
 
 def _incident_of(sources: Sources, service: str) -> Incident | None:
-    """The newest open incident that this service is part of."""
-    for incident in sources.records.newest():
+    """The newest open incident that this service is part of: a page before a ticket."""
+    for incident in sorted(sources.records.newest(), key=lambda one: one.severity != "page"):
         if incident.is_open and (
             incident.service == service
             or any(f.service == service for f in incident.findings)
