@@ -153,6 +153,11 @@ class Lateness:
             return now - source.newest > PUNCTUAL_S and now - source.first_at < LATELY_S
         return source.delays[-1] > PUNCTUAL_S and now - source.advanced_at < LATELY_S
 
+    def usual(self, service: str) -> float:
+        """Seconds in which a service's newest data lately came at the latest; 0 where nothing was measured."""
+        source = self._sources.get(service)
+        return max(source.delays, default=0.0) if source else 0.0
+
     def words(self, service: str) -> str:
         """How a service's telemetry comes, for a human; empty where it comes in time."""
         if service in self.beyond:

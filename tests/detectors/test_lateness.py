@@ -9,6 +9,7 @@ import pytest
 from shop_of_numbers import START, Shop
 
 from detectors.arrivals.clock_skew import Offset, skews
+from detectors.arrivals.delays import Arrivals
 from detectors.arrivals.lateness import Lateness
 from detectors.live import Live
 from watchkeeper.problems import Problems
@@ -241,3 +242,17 @@ def test_a_finding_keeps_its_key_when_its_service_becomes_late() -> None:
     assert before.keys() == after.keys() == {"red:errors:money"}
     assert after["red:errors:money"].seen_at == utc(START + 1202)
     assert after["red:errors:money"].onset - before["red:errors:money"].onset < timedelta(seconds=40)
+
+
+def test_silence_waits_for_spans_that_may_be_on_their_way() -> None:
+    """Twice the time that a service's spans usually take, and a bucket: a batch that hangs a little is no silence."""
+    arrivals = Arrivals(600.0, Problems(None))
+    spans = arrivals._signals["spans"]
+    for look in range(6):
+        now = 1000.0 + 10 * look
+        spans.observe({"batches": now - 7.0, "punctual": now - 1.0}, now)
+    since = utc(1060.0)
+    assert arrivals.may_still_come("batches", since, since + timedelta(seconds=18))
+    assert not arrivals.may_still_come("batches", since, since + timedelta(seconds=20))
+    assert not arrivals.may_still_come("punctual", since, since + timedelta(seconds=8))
+    assert not arrivals.may_still_come("unknown", since, since + timedelta(seconds=6))
