@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from hypothesis import settings
 
@@ -76,7 +77,12 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         for attempt in range(20):
             try:
                 server = get_server(folder, cleanup_mode="delete")
+                psycopg.connect(server.get_uri(), connect_timeout=10).close()
                 break
+            except psycopg.OperationalError:  # what was started gave up on a busy machine: begin anew elsewhere
+                if attempt == 19:
+                    raise
+                folder = tmp_path_factory.mktemp("postgresql") / "data"
             except (subprocess.SubprocessError, AssertionError):  # the second: it is still starting
                 if attempt == 19:
                     raise

@@ -98,12 +98,13 @@ def test_a_full_disk_is_named_before_anything_starts(tmp_path: Path, monkeypatch
 
 def test_a_closed_terminal_stops_in_order_and_nohup_does_not() -> None:
     """SIGHUP is a question to stop, as SIGTERM is; where it is ignored, it stays ignored."""
-    with stopping_on_signals() as asked:
-        assert not asked()
-        os.kill(os.getpid(), signal.SIGHUP)
-        assert asked()
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may run under nohup
     try:
+        with stopping_on_signals() as asked:
+            assert not asked()
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert asked()
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         with stopping_on_signals() as asked:
             os.kill(os.getpid(), signal.SIGHUP)
             assert not asked()
