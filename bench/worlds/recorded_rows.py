@@ -30,11 +30,7 @@ class RecordedRows:
         self.table = table.sort_by("bucket").combine_chunks()
         self.step_s = step_s
         self.starts = starts_of(self.table)
-        self._arrivals: Floats = self.starts + (step_s + ARRIVES_S)
-        if after_s:
-            late = pa.array(list(after_s), pa.string())
-            place = pc.fill_null(pc.index_in(pc.cast(self.table[reporter], pa.string()), value_set=late), -1)
-            self._arrivals = self._arrivals + np.array([*after_s.values(), 0.0])[place.to_numpy()]
+        self._arrivals: Floats = self.starts + (step_s + ARRIVES_S) + late_by(self.table[reporter], after_s)
 
     def of(self, window: Window, now: float) -> pa.Table:
         """The rows whose bucket begins in the window, as far as they have arrived by `now` (Unix seconds)."""
@@ -88,6 +84,14 @@ class Newest:
                 "rows": pa.array(rows, pa.int64()),
             }
         )
+
+
+def late_by(reporters: pa.ChunkedArray, after_s: Mapping[str, float]) -> Floats:
+    """By how many seconds each row arrives later than usual; 0 for reporters that are not in `after_s`."""
+    late = pa.array(list(after_s), pa.string())
+    place = pc.fill_null(pc.index_in(pc.cast(reporters, pa.string()), value_set=late), -1)
+    seconds: Floats = np.array([*after_s.values(), 0.0])[place.to_numpy()]
+    return seconds
 
 
 def starts_of(table: pa.Table) -> Floats:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bench.worlds.recorded_rows import ARRIVES_S
+from bench.worlds.recorded_rows import ARRIVES_S, late_by
 from rca.live.traces import SHARES
 
 # Spans between two seconds from the recording's start, of about so many requests (`chaos.worlds.World.traces`).
@@ -74,11 +74,7 @@ class SampledTraces:
         table = pa.concat_tables([NO_SPANS, *(self._chunk(begin) for begin in begins)])
         begun = np.asarray(table["timestamp"].to_numpy()) / NANOS
         ended = begun + np.asarray(table["duration_ns"].to_numpy()) / NANOS
-        arrived = ended + ARRIVES_S
-        if self._after_s:
-            late = pa.array(list(self._after_s), pa.string())
-            place = pc.fill_null(pc.index_in(table["service"], value_set=late), -1).to_numpy()
-            arrived = arrived + np.array([*self._after_s.values(), 0.0])[place]
+        arrived = ended + ARRIVES_S + late_by(table["service"], self._after_s)
         table = table.filter(pa.array((begun >= low) & (begun < high) & (arrived <= now)))
         self._newest = (low, high, now), table
         return table
