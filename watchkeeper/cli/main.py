@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
-import traceback
 from difflib import get_close_matches
 from importlib import import_module
 from io import TextIOWrapper
@@ -150,6 +148,9 @@ def _in_words(error: Exception) -> str:
 def _kept(error: Exception) -> str:
     """Keep the traceback for a report, and say where."""
     try:
+        import tempfile  # both take longer than all the rest that a quick command needs
+        import traceback
+
         with tempfile.NamedTemporaryFile("w", prefix="watchkeeper-", suffix=".txt", delete=False) as file:
             file.write("".join(traceback.format_exception(error)))
     except OSError:  # no folder for temporary files can be written
