@@ -31,26 +31,27 @@ class Explained(Protocol):
 
 
 Incident = TypeVar("Incident", bound=Explained)
+Key = tuple[str, datetime | None]  # an incident, and when it was raised: from then on it counts anew
 
 
 class Rounds:
     """How many times each open incident was explained by this process, and which are due now."""
 
     def __init__(self) -> None:
-        self._done: dict[str, tuple[datetime | None, int]] = {}
-        self._seen: dict[tuple[str, datetime | None], float] = {}
+        self._done: dict[Key, int] = {}
+        self._seen: dict[Key, float] = {}
 
     def due(self, open_incidents: Iterable[Incident], now: datetime, settle_s: float) -> list[Incident]:
         """The incidents that are to be explained now; what is known of others than `open_incidents` is forgotten."""
         incidents = list(open_incidents)
         ids = {incident.id for incident in incidents}
-        self._done = {name: done for name, done in self._done.items() if name in ids}
+        self._done = {key: done for key, done in self._done.items() if key[0] in ids}
         self._seen = {key: seen for key, seen in self._seen.items() if key[0] in ids}
         return [incident for incident in incidents if self._is_due(incident, now, settle_s)]
 
     def begin(self, incident: Explained) -> None:
         """Count a round of an incident."""
-        self._done[incident.id] = incident.raised_at, self._count(incident) + 1
+        self._done[_key(incident)] = self._count(incident) + 1
 
     def _is_due(self, incident: Explained, now: datetime, settle_s: float) -> bool:
         if incident.system_state != "firing" and incident.diagnosis:
@@ -59,11 +60,14 @@ class Rounds:
         if done >= (len(DIAGNOSE_AFTER_S) if incident.severity == "page" else 1):
             return False  # a ticket is explained once, and anew when it is raised
         # Whichever clock shows more: the wall's knows what happened before this process began, the other never steps.
-        first_seen = self._seen.setdefault((incident.id, incident.raised_at), time.monotonic())
+        first_seen = self._seen.setdefault(_key(incident), time.monotonic())
         began = incident.raised_at or incident.opened_at
         age = max((now - began).total_seconds(), time.monotonic() - first_seen)
         return age >= settle_s + DIAGNOSE_AFTER_S[done]
 
     def _count(self, incident: Explained) -> int:
-        raised_at, done = self._done.get(incident.id, (None, 1 if incident.diagnosis else 0))
-        return done if raised_at == incident.raised_at else int(incident.diagnosis is not None)
+        return self._done.get(_key(incident), int(incident.diagnosis is not None))
+
+
+def _key(incident: Explained) -> Key:
+    return incident.id, incident.raised_at
