@@ -28,7 +28,7 @@ from typing import Final
 
 import psutil
 
-from bench.own_roles import OwnRoles
+from bench.own_roles import OwnRoles, cpu_seconds
 from bench.span_load import SPANS, SpanLoad
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.store.telemetry import Telemetry
@@ -181,14 +181,14 @@ def _measure(folder: Path, seconds: float, rate: int, bare: float) -> Result:
         roles = {role: psutil.Process(child.pid) for role, child in own.processes.items()}
         observer = _Observer(own.telemetry, roles)
         sender = _Sender(own.config.ingest.otlp_http_port, rate=rate / SPANS)
-        before, busy_before, mine_before = _cpu(roles), _machine_busy(), time.process_time()
+        before, busy_before, mine_before = cpu_seconds(roles), _machine_busy(), time.process_time()
         observer.start()
         took = sender.send_for(seconds)
         sent = len(sender.acked) * SPANS
         observer.wait_for(sent)
         settled = time.monotonic()
         observer.stop()
-        cpu, mine = _minus(_cpu(roles), before), time.process_time() - mine_before
+        cpu, mine = _minus(cpu_seconds(roles), before), time.process_time() - mine_before
         elsewhere = _machine_busy() - busy_before - sum(cpu.values()) - mine
         stored = observer.count()
     lag = _queryable_lag(sender.acked, observer.counts)
@@ -252,11 +252,6 @@ def _queryable_lag(acked: list[float], counts: list[tuple[float, int]]) -> list[
 
 def _at(ordered: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else float("nan")
-
-
-def _cpu(roles: dict[str, psutil.Process]) -> dict[str, float]:
-    times = {name: process.cpu_times() for name, process in roles.items()}
-    return {name: spent.user + spent.system for name, spent in times.items()}
 
 
 def _minus(after: dict[str, float], before: dict[str, float]) -> dict[str, float]:

@@ -104,6 +104,11 @@ class OwnRoles:
             return child.wait()
 
 
+def cpu_seconds(processes: Mapping[str, psutil.Process]) -> dict[str, float]:
+    """CPU seconds that each process has spent, its own and the kernel's for it."""
+    return {role: sum(process.cpu_times()[:2]) for role, process in processes.items()}
+
+
 def _cpu_seconds(pid: int) -> float:
     try:
         return sum(psutil.Process(pid).cpu_times()[:2])

@@ -27,7 +27,7 @@ import psutil
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from bench.own_roles import OwnRoles
+from bench.own_roles import OwnRoles, cpu_seconds
 from bench.span_load import SERVICES, SpanLoad
 from chaos.demo.ports import free_port
 from watchkeeper.roles import ready
@@ -95,13 +95,13 @@ def measure(
         load = _Load(own.otlp_url, rate)
         load.start()
         time.sleep(warm_up_s)
-        before, counted, sent, began = _cpu(processes), _counters(own), load.spans, time.monotonic()
+        before, counted, sent, began = cpu_seconds(processes), _counters(own), load.spans, time.monotonic()
         visible: list[float] = []
         while (now := time.monotonic()) - began < seconds:
             time.sleep(min(15.0, seconds + began - now))
             visible.append(_visible_after_s(own.telemetry))
         took = time.monotonic() - began
-        after, counts, offered = _cpu(processes), _counters(own), load.spans - sent
+        after, counts, offered = cpu_seconds(processes), _counters(own), load.spans - sent
         memory = {role: process.memory_full_info() for role, process in processes.items()}
         load.stop()
         lost = _lost(own.telemetry, load.spans)
@@ -132,10 +132,6 @@ def measure(
         visible_after_s=sorted(visible)[len(visible) // 2],
         spans_lost=lost,
     )
-
-
-def _cpu(processes: dict[str, psutil.Process]) -> dict[str, float]:
-    return {role: sum(process.cpu_times()[:2]) for role, process in processes.items()}
 
 
 def _counters(own: OwnRoles) -> dict[str, float]:
