@@ -83,8 +83,7 @@ class Replay:
         Raises:
             ValueError: another step.
         """
-        if step_s != SHAPE_STEP_S:
-            raise ValueError(f"quantiles are recorded in buckets of {SHAPE_STEP_S} s, not of {step_s}")
+        _only(SHAPE_STEP_S, step_s)
         return self._latency.of(window, self.now)
 
     def log_counts(self, window: Window, step_s: int = STEP_S) -> pa.Table:
