@@ -46,14 +46,14 @@ def seeds_of(text: str, *, even: bool, odd: bool) -> list[int]:
 
 def run(*, seeds: Sequence[int], calm_hours: float, jobs: int | None, as_json: bool, misses: bool) -> None:
     """Print the figures of these seeds, the same whatever the number of processes."""
-    scored = dict(zip((WATCHKEEPER, RULES), zip(*_scored(seeds, calm_hours, jobs), strict=True), strict=True))
-    ways: dict[str, Sequence[World]] = {way: list(worlds) for way, worlds in scored.items()}
+    own, rules = zip(*_scored(seeds, calm_hours, jobs), strict=True)
+    ways: dict[str, Sequence[World]] = {WATCHKEEPER: own, RULES: rules}
     if as_json:
         print(json.dumps(report.as_json(ways), indent=1))
         return
     print("\n".join(report.tables(ways)))
     if misses:
-        print("\n" + "\n".join(report.misses(ways[WATCHKEEPER])))
+        print("\n" + "\n".join(report.misses(own)))
 
 
 def _scored(seeds: Sequence[int], calm_hours: float, jobs: int | None) -> Iterator[tuple[World, World]]:
