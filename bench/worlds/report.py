@@ -153,7 +153,7 @@ def as_json(ways: dict[str, Sequence[World]]) -> dict[str, Any]:
             "faults": [_fault(fault) for world in worlds for fault in world.faults],
             "false_pages": [asdict(one) for world in worlds for one in world.false_pages],
             "false_tickets": [asdict(one) for world in worlds for one in world.false_tickets],
-            "problems": [f"seed {world.seed}: {problem}" for world in worlds for problem in world.problems],
+            "problems": _problems(worlds),
         }
         for way, worlds in ways.items()
     }
@@ -171,7 +171,7 @@ def tables(ways: dict[str, Sequence[World]]) -> list[str]:
         lines += [f"{name:<31} {recall!s:<34} {first}" for name, (recall, first) in cells(worlds, by).items()]
     below = weak(worlds)
     lines += ["", f"cells of {ENOUGH} faults or more with a recall below {WEAK}: {len(below) or 'none'}", *below]
-    problems = [f"seed {world.seed}: {problem}" for world in worlds for problem in world.problems]
+    problems = _problems(worlds)
     return lines + (["", "parts that failed, which must not happen:", *problems] if problems else [])
 
 
@@ -241,15 +241,12 @@ def _shown(one: Figures) -> dict[str, str]:
 def _fault(fault: Fault) -> dict[str, Any]:
     flat = asdict(fault)
     event = flat.pop("event")
-    return (
-        {name: event[name] for name in ("kind", "culprit", "mechanism", "begins_s", "ends_s", "pages")}
-        | flat
-        | {
-            "pages": fault.pages,
-            "users_feel_it": fault.event.pages,
-            "passed": fault.passed,
-        }
-    )
+    named = {name: event[name] for name in ("kind", "culprit", "mechanism", "begins_s", "ends_s")}
+    return named | flat | {"users_feel_it": fault.event.pages, "passed": fault.passed}
+
+
+def _problems(worlds: Sequence[World]) -> list[str]:
+    return [f"seed {world.seed}: {problem}" for world in worlds for problem in world.problems]
 
 
 def _among(rank: int | None, most: int) -> bool:
