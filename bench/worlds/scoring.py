@@ -212,9 +212,8 @@ def _found(first: Page | None, during: Sequence[Page], tickets: Sequence[str]) -
 
 
 def _unwarranted(
-    seed: int, events: Iterable[Event], shown: Iterable[tuple[float, str]], warrants: Warrants
+    seed: int, events: Sequence[Event], shown: Iterable[tuple[float, str]], warrants: Warrants
 ) -> tuple[Unwarranted, ...]:
-    events = list(events)
     spans = [(event.begins_s, event.ends_s + RECOVERY_S) for event in events if warrants(event)]
     return tuple(
         Unwarranted(
