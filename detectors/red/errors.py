@@ -141,11 +141,9 @@ def _judged(rows: Rows, baseline: ErrorBaseline, pair_errors: Floats) -> tuple[B
     of_service = baseline.warm[operations:][rows.code]
     judged = baseline.warm.copy()
     judged[:operations] |= of_service
-    known = baseline.warm.copy()
-    known[operations:] = True
     asked = _pairs(rows.recent_calls[operations:])[rows.code]
     counts = np.ones(pair_errors.shape, np.bool_)
-    counts[:operations] = known[:operations, None] | (pair_errors[:operations] >= NEW_SHARE * asked)
+    counts[:operations] = baseline.warm[:operations, None] | (pair_errors[:operations] >= NEW_SHARE * asked)
     return judged, counts
 
 

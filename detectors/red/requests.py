@@ -85,7 +85,6 @@ class _Baselines:
 class _Judged:
     """A verdict with what follows from it, by row: evidence, which rows are normal again, and where it began."""
 
-    kind: FindingKind
     verdict: Verdict
     evidence: Floats
     calm_again: Bools
@@ -172,7 +171,8 @@ class RedDetector:
     ) -> dict[FindingKind, _Judged]:
         limits, clear = self.thresholds, self._clear_buckets
         newest = int(starts[-1])
-        fresh = {kind: starts[None, :] >= self._ended(rows, kind)[:, None] for kind in KINDS}
+        ended = {kind: self._ended(rows, kind) for kind in KINDS}
+        fresh = {kind: starts[None, :] >= ended[kind][:, None] for kind in KINDS}
         verdicts: dict[FindingKind, Verdict] = {
             "latency": judge_latency(
                 rows, learned.latency, limits.latency_ratio, limits.latency_more_ms, clear, fresh["latency"]
@@ -180,8 +180,8 @@ class RedDetector:
             "errors": judge_errors(rows, learned.errors, limits.error_rate, limits.error_count, clear, fresh["errors"]),
             "silence": judge_silence(rows, learned.silence, self._lag.of(rows, newest), still_reports(seen), clear),
         }
-        _leave_out_begun_before(verdicts["latency"], rows, self._ended(rows, "latency"), starts)
-        judged = {kind: _weighed(kind, verdict, fresh[kind]) for kind, verdict in verdicts.items()}
+        _leave_out_begun_before(verdicts["latency"], rows, ended["latency"], starts)
+        judged = {kind: _weighed(verdict, fresh[kind]) for kind, verdict in verdicts.items()}
         for kind in ("latency", "errors"):
             _end_with_service(judged[kind], rows, clear)
         return judged
@@ -309,7 +309,7 @@ def _verdict_of(kind: FindingKind) -> FindingKind:
     return "silence" if kind == "traffic" else kind
 
 
-def _weighed(kind: FindingKind, verdict: Verdict, fresh: Bools) -> _Judged:
+def _weighed(verdict: Verdict, fresh: Bools) -> _Judged:
     """Evidence and onset of each row."""
     scores = verdict.scores
     judged = np.where(fresh, scores, np.nan)
@@ -323,7 +323,7 @@ def _weighed(kind: FindingKind, verdict: Verdict, fresh: Bools) -> _Judged:
     columns = np.arange(scores.shape[1])[None, :]
     newest = columns >= scores.shape[1] - verdict.span[:, None]
     calm_again = ~((scores > 1.0) & newest).any(axis=1)
-    return _Judged(kind, verdict, evidence, np.asarray(calm_again), np.asarray(began))
+    return _Judged(verdict, evidence, np.asarray(calm_again), np.asarray(began))
 
 
 def _leave_out_begun_before(
@@ -371,11 +371,10 @@ def _row_of(rows: Rows, finding: Finding) -> int | None:
 
 def _conditions(rows: Rows, learned: _Baselines) -> dict[str, Conditions]:
     """What else was unusual: each service's traffic over its usual traffic, and how much slower all are at once."""
-    count, reach = len(rows.operations), rows.recent_calls.shape[1]
+    count = len(rows.operations)
     recent = rows.recent_calls[count:, -JUDGED:].mean(axis=1)
     load = (recent + 0.1) / (np.nan_to_num(learned.traffic) + 0.1)
-    calls, mean = rows.calls[:, -reach:], rows.mean_ms[:, -reach:]
-    common = shared_slowdown(mean, calls, learned.latency.centre[:count], rows.code)
+    common = shared_slowdown(rows.mean_ms, rows.calls, learned.latency.centre[:count], rows.code)
     return {
         name: Conditions(load=value, slowdown=common) for name, value in zip(rows.services, load.tolist(), strict=True)
     }
