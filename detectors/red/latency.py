@@ -54,7 +54,7 @@ class LatencyBaseline:
         centre, spread = robust_level(logs, usable)
         centre[(rows.calm & (rows.calls > 0) & np.isfinite(rows.mean_ms)).sum(axis=1) < WARM] = np.nan
         minute = _minute_spread(logs - centre[:, None], calls, usable, stride)
-        of_service = by_group(rows.code, (~calm).astype(np.float64)) == 0
+        of_service = rows.calm_services()[:, sampled]
         change, known, total = _within(logs - centre[:, None], calls, rows)
         usable_service = of_service & np.isfinite(change) & (known >= KNOWN_SHARE * total)
         level, service_spread = robust_level(change, usable_service)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.evidence import Floats, by_group
+from detectors.red.latency import logarithms
 
 BLOCK: Final = 12  # buckets of which errors are summed: the minute that is judged
 COMMON_SHARE: Final = 0.65  # of the services must be slower at once, before a slowdown is one that they share
@@ -35,12 +36,11 @@ def bunching(calls: Floats, errors: Floats, rate: Floats) -> Floats:
 def shared_slowdown(mean_ms: Floats, calls: Floats, centre: Floats, code: npt.NDArray[np.int64]) -> float:
     """How many times slower nearly all services are in the newest bucket; 1 where they are not, or are few.
 
-    `mean_ms` and `calls` are (n, r), `centre` (n,) is the usual logarithm, `code` (n,) each operation's service. A
+    `mean_ms` and `calls` are (n, m), `centre` (n,) is the usual logarithm, `code` (n,) each operation's service. A
     lower quantile over services, so that what a fault does to a service and its callers stays theirs.
     """
     took, asked = mean_ms[:, -1], calls[:, -1]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        change = np.where(asked > 0, np.log(np.maximum(took, 0.01)) - centre, np.nan)
+    change = logarithms(asked, took) - centre
     known = np.isfinite(change)
     weight = by_group(code, np.where(known, asked, 0.0)[:, None])[:, 0]
     total = by_group(code, np.where(known, asked * change, 0.0)[:, None])[:, 0]
