@@ -151,11 +151,13 @@ class Incident:
         first = [one for one in shown if one.severity != "detail"][:FINDINGS_SHOWN]
         return tuple(first or shown[:FINDINGS_SHOWN])
 
+    def counts(self, finding: Finding) -> bool:
+        """Whether a finding keeps it firing: of a ticket all but details do, else those that page."""
+        return SEVERITIES.index(finding.severity) <= SEVERITIES.index(self.severity)
+
     @property
     def counting_keys(self) -> frozenset[str]:
-        """The findings that keep it firing: of a ticket all but details, else those that page."""
-        least = SEVERITIES.index(self.severity)
-        return frozenset(one.key for one in self.findings if SEVERITIES.index(one.severity) <= least)
+        return frozenset(finding.key for finding in self.findings if self.counts(finding))
 
     @property
     def firing_keys(self) -> frozenset[str]:

@@ -156,8 +156,7 @@ class Observation:
     ) -> Incident:
         if knows(incident, finding):
             return incident
-        counts = SEVERITIES.index(finding.severity) <= SEVERITIES.index(incident.severity)
-        if incident.system_state == "recovered" and counts and incident.is_open:
+        if incident.system_state == "recovered" and incident.counts(finding) and incident.is_open:
             command = Command(type="refired", at=now, actor=MACHINE, key=f"refired:{incident.version}")
             incident = self.writer.apply(connection, incident.id, command).incident
         kind: EventType = "raised" if placement.how == "raise" else "joined"
