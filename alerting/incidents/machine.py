@@ -363,12 +363,10 @@ def fold(incident: Incident, event: Event) -> Incident:
 def _changes(incident: Incident, event: Event) -> dict[str, Any]:  # noqa: C901 - one flat table of events
     match event.type:
         case "joined" | "opened" if event.finding:
-            rest = tuple(finding for finding in incident.findings if finding.key != event.finding.key)
             # A ticket that drifts along does not show when this trouble began.
             pages = event.finding.severity == "page"
             onset = min(incident.onset, event.finding.onset) if pages else incident.onset
-            cleared = incident.cleared - {event.finding.key}
-            return {"findings": (*rest, event.finding), "cleared": cleared, "onset": onset}
+            return _joined(incident, event.finding) | {"onset": onset}
         case "raised" if event.finding:
             return _raised(incident, event, event.finding)
         case "cleared" if event.finding:
@@ -417,13 +415,17 @@ def _changes(incident: Incident, event: Event) -> dict[str, Any]:  # noqa: C901 
     return {}
 
 
+def _joined(incident: Incident, finding: Finding) -> dict[str, Any]:
+    """A finding that fires in an incident, in the place of what was known of it."""
+    rest = tuple(known for known in incident.findings if known.key != finding.key)
+    return {"findings": (*rest, finding), "cleared": incident.cleared - {finding.key}}
+
+
 def _raised(incident: Incident, event: Event, finding: Finding) -> dict[str, Any]:
     """A ticket that is a page from now on: named, dated and diagnosed by what users feel."""
-    rest = tuple(one for one in incident.findings if one.key != finding.key)
     felt = {"severity": "page", "title": finding.summary, "service": finding.service, "onset": finding.onset}
     unanswered = {"human_state": "waiting", "acknowledged_at": None, "acknowledged_by": None, "diagnosis": None}
-    findings = {"findings": (*rest, finding), "cleared": incident.cleared - {finding.key}}
-    return felt | unanswered | findings | {"raised_at": event.at}
+    return felt | unanswered | _joined(incident, finding) | {"raised_at": event.at}
 
 
 def begin(incident_id: str, event: Event) -> Incident:
