@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from prometheus_client import Counter
@@ -21,7 +21,6 @@ from alerting.incidents.machine import Command, Event, Incident, Outcome, Refusa
 from alerting.oncall import escalation
 from alerting.oncall.escalation import MACHINE
 from alerting.oncall.schedule import Override
-from alerting.oncall.timers import set_timer
 from alerting.postmortems import postmortem
 from watchkeeper.config import OnCallConfig
 from watchkeeper.state import runs
@@ -31,9 +30,6 @@ from watchkeeper.vocabulary import Finding
 
 EVENTS: Final = Counter("watchkeeper_incident_events_total", "Events of incidents, by type.", ["type"])
 REFUSED: Final = Counter("watchkeeper_incident_refusals_total", "Commands that changed nothing, by type.", ["type"])
-# Whoever opens an incident pages as soon as it is diagnosed. Should that fail, this timer pages without it: a diagnosis
-# takes seconds, and a page that is a quarter of a minute late is still in time.
-PAGE_WITHIN: Final = timedelta(seconds=15)
 # Commands whose result a human should see in the message at once.
 SHOWN: Final = frozenset(
     {
@@ -76,7 +72,7 @@ class Writer:
         journal.add_incident(connection, incident, event)
         EVENTS.labels("opened").inc()
         if incident.severity == "page":
-            set_timer(connection, incident.id, "page", now + PAGE_WITHIN, version=incident.version, at=now)
+            escalation.await_page(connection, incident, now)
         return incident
 
     def apply(self, connection: Connection, incident_id: str, command: Command) -> Outcome:
@@ -129,9 +125,6 @@ class Writer:
             end_alerts(connection, outside, event.at, event.actor.name)
         _keep_run(connection, incident, event)
         escalation.consequences(connection, self.oncall, incident, event, self.ack_timeout_s)
-        if event.type == "raised":
-            due = event.at + PAGE_WITHIN
-            set_timer(connection, incident.id, "page", due, version=incident.version, at=event.at)
         if event.type in ("paged", "escalated", "ack_timed_out"):
             outbox.put_page(connection, incident, event, self.routing)
         if event.type == "ack_timed_out":

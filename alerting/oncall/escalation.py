@@ -24,6 +24,9 @@ from watchkeeper.text import one_line
 from watchkeeper.vocabulary import Actor
 
 MACHINE: Final = Actor(name="Watchkeeper", via="system")
+# Whoever opens an incident pages as soon as it is diagnosed. Should that fail, this timer pages without it: a diagnosis
+# takes seconds, and a page that is a quarter of a minute late is still in time.
+PAGE_WITHIN: Final = timedelta(seconds=15)
 # After the last step, this long for an answer before the incident counts as expired.
 LAST_WAIT: Final = timedelta(minutes=15)
 # A ticket is resolved when nothing of it fired for so long.
@@ -94,6 +97,11 @@ def steps_follow(connection: Connection, oncall: OnCallConfig, incident: Inciden
         set_timer(connection, incident.id, "expire", at + LAST_WAIT, version=incident.version, at=at)
 
 
+def await_page(connection: Connection, incident: Incident, at: datetime) -> None:
+    """Wait for the first page of an incident that was opened or raised."""
+    set_timer(connection, incident.id, "page", at + PAGE_WITHIN, version=incident.version, at=at)
+
+
 def consequences(
     connection: Connection, oncall: OnCallConfig, incident: Incident, event: Event, ack_timeout_s: float
 ) -> None:
@@ -107,6 +115,7 @@ def consequences(
             steps_follow(connection, oncall, incident, event.at)
         case "raised":
             cancel_timers(connection, incident.id, event.at)
+            await_page(connection, incident, event.at)
         case "recovered" if incident.severity == "ticket" and incident.is_open:
             set_timer(connection, incident.id, "quiet", event.at + QUIET, version=incident.version, at=event.at)
         case "refired" if incident.severity == "ticket":

@@ -9,10 +9,9 @@ from protocol import EDGES, Recorder, delivery, finding, unsent
 from structlog.testing import capture_logs
 
 from alerting.incidents.commands import Incidents
-from alerting.incidents.writer import PAGE_WITHIN
 from alerting.oncall import timers
 from alerting.oncall.clock_steps import ClockSteps
-from alerting.oncall.escalation import effects
+from alerting.oncall.escalation import PAGE_WITHIN, effects
 from watchkeeper.clock import FrozenClock
 from watchkeeper.config import OnCallConfig
 from watchkeeper.state.database import Database

@@ -9,9 +9,8 @@ from protocol import EDGES, Recorder, finding, next_due, turn, unsent
 
 from alerting.incidents.commands import Incidents
 from alerting.incidents.machine import Incident
-from alerting.incidents.writer import PAGE_WITHIN
 from alerting.oncall import timers
-from alerting.oncall.escalation import LAST_WAIT, effects
+from alerting.oncall.escalation import LAST_WAIT, PAGE_WITHIN, effects
 from tests.waiting import calls_of
 from watchkeeper.clock import FrozenClock
 from watchkeeper.config import OnCallConfig
