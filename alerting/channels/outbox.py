@@ -26,7 +26,7 @@ from watchkeeper.state.insert import insert_new
 from watchkeeper.state.schema import messages, outbox
 
 LOOP: Final = "outbox"
-TICKETS: Final = "tickets"  # stands where a message has its incident, if it is about all open tickets
+TICKETS: Final = "tickets"  # stands where a message or a timer has its incident, if it is about all open tickets
 # How long a worker has for one send; a channel's own time-outs must be shorter. After a kill it is the delay.
 LEASE: Final = timedelta(seconds=20)
 # After the first failure, and at most: a page is late by no more than a minute once its channel works again.

@@ -12,12 +12,12 @@ from sqlalchemy import Connection, select, update
 from alerting.channels import outbox
 from alerting.incidents import journal
 from alerting.oncall.timers import Effect, Timer, set_timer
+from alerting.oncall.turns import instant
 from watchkeeper.config import OnCallConfig
 from watchkeeper.state.database import Database, to_micros
 from watchkeeper.state.schema import timers
 
 KIND: Final = "digest"
-TICKETS: Final = outbox.TICKETS  # stands where a timer and a message have their incident
 
 
 def next_digest(oncall: OnCallConfig, now: datetime) -> datetime:
@@ -30,7 +30,7 @@ def next_digest(oncall: OnCallConfig, now: datetime) -> datetime:
     zone = ZoneInfo(oncall.digest.timezone or (oncall.schedules[0].timezone if oncall.schedules else "UTC"))
     today = now.astimezone(zone).date()
     due = [
-        datetime(day.year, day.month, day.day, oncall.digest.hour, tzinfo=zone).astimezone(now.tzinfo)
+        instant(datetime(day.year, day.month, day.day, oncall.digest.hour), zone)  # noqa: DTZ001 - a local time
         for day in (today, today + timedelta(days=1), today + timedelta(days=2))
     ]
     return next(at for at in due if at > now)
@@ -40,7 +40,7 @@ def schedule(db: Database, oncall: OnCallConfig, now: datetime) -> None:
     """Wait for the next digest as the configuration has it; one that came due while nobody ran is still sent."""
     wanted = next_digest(oncall, now) if oncall.digest.enabled else None
     with db.write() as connection:
-        waiting = (timers.c.incident_id == TICKETS) & (timers.c.kind == KIND) & timers.c.done_at.is_(None)
+        waiting = (timers.c.incident_id == outbox.TICKETS) & (timers.c.kind == KIND) & timers.c.done_at.is_(None)
         unwanted = update(timers).where(waiting)
         if wanted is not None:
             unwanted = unwanted.where(timers.c.due_at > to_micros(now), timers.c.due_at != to_micros(wanted))
@@ -64,4 +64,4 @@ def effect(channels: Sequence[str], oncall: OnCallConfig) -> Effect:
 
 def _set(connection: Connection, due: datetime, now: datetime) -> None:
     """One timer an hour at most, whatever is configured meanwhile: its name is the hour."""
-    set_timer(connection, TICKETS, KIND, due, version=int(due.timestamp()) // 3600, at=now)
+    set_timer(connection, outbox.TICKETS, KIND, due, version=int(due.timestamp()) // 3600, at=now)
