@@ -97,6 +97,17 @@ class _Run:
         self.threads = np.array([float(node.threads * node.instances) for node in system.nodes])
         self.times_instances, self.down = self._at_nodes("instances"), self._at_nodes("down")
         self.mute, self.taken, self.stolen = (self._at_nodes("mute"), self._at_nodes("cores"), self._at_nodes("stolen"))
+        self.slow = np.stack(
+            [
+                self._wide(levers.get("slow", ("op", number), ("node", operation.node)))
+                for number, operation in enumerate(system.operations)
+            ]
+        )
+        self.cpu_ms = np.array([operation.cpu_ms for operation in system.operations])
+        self.host_extra = np.stack(
+            [self._wide(levers.get("cores", ("host", number))) for number in range(system.hosts)]
+        )
+        self.host_room = np.bincount(self.host_of, weights=self.cores, minlength=system.hosts)
 
     def _at_nodes(self, lever: Lever) -> F64:
         nodes = range(len(self.system.nodes))
@@ -104,6 +115,12 @@ class _Run:
 
     def _wide(self, values: F64 | float) -> F64:
         return np.broadcast_to(np.asarray(values, dtype=np.float64), (self.buckets,))
+
+    def _by_node(self, of_operations: F64) -> F64:
+        """Sums over each node's operations, `(nodes, T)`."""
+        total = np.zeros_like(self.busy)
+        np.add.at(total, self.node_of, of_operations)
+        return total
 
     def rates(self) -> None:
         """From callers to callees: how many requests each operation is given."""
@@ -162,33 +179,22 @@ class _Run:
         """How busy processors, threads and pools are, and how long requests wait for them."""
         system = self.system
         answered = self.rate * (1 - self.lost)
-        slow = np.stack(
-            [
-                self._wide(self.levers.get("slow", ("op", number), ("node", operation.node)))
-                for number, operation in enumerate(system.operations)
-            ]
-        )
-        cpu = answered * np.array([operation.cpu_ms for operation in system.operations])[:, None] / 1000 * slow
-        demand = np.zeros_like(self.busy)
-        np.add.at(demand, self.node_of, cpu)
+        demand = self._by_node(answered * self.cpu_ms[:, None] / 1000 * self.slow)
         able = self.cores[:, None] * self.times_instances
         self.busy = np.minimum((demand + self.taken) / able, 1.0)
         load = (demand + self.taken) / (able * (1 - self.stolen))
         self.slower = _slower(load, np.maximum(able, 1.0))
-        held = np.zeros_like(self.busy)
         mean_ms = self.ok_ms * (1 - self.failing) + self.fail_ms * self.failing
         waiting = np.maximum(mean_ms - self.wait_ms[self.node_of], 0.0)
-        np.add.at(held, self.node_of, answered * waiting / 1000)
+        held = self._by_node(answered * waiting / 1000)
         threads = self.threads[:, None] * self.times_instances
-        self.held = held + answered_by_node(answered, self.node_of, len(system.nodes)) * self.wait_ms / 1000
+        self.held = held + self._by_node(answered) * self.wait_ms / 1000
         for node in np.flatnonzero((load.max(axis=1) > DEAF) | ((held / threads).max(axis=1) > 1)).tolist():
             self.wait_ms[node] = 1000 * bounded_wait(np.maximum(load[node], held[node] / threads[node]))
         host = np.zeros((system.hosts, self.buckets))
         np.add.at(host, self.host_of, np.minimum(demand + self.taken, able))
-        room = np.zeros(system.hosts)
-        np.add.at(room, self.host_of, self.cores)
-        extra = np.stack([self._wide(self.levers.get("cores", ("host", number))) for number in range(system.hosts)])
-        self.host_busy = np.minimum((host + extra) / np.maximum(room * 2, 4)[:, None] + 0.03, 1.0)
+        room = np.maximum(self.host_room * 2, 4)[:, None]
+        self.host_busy = np.minimum((host + self.host_extra) / room + 0.03, 1.0)
         for path, size in system.pools.items():
             used = sum(
                 (self.attempts[at] * (self.call_ok_ms[at] + self.call_fail_ms[at] * self.call_failing[at]) / 1000)
@@ -208,7 +214,7 @@ class _Run:
             own_place: tuple[str, int] = ("op", number)
             stall = levers.get("stall_ms", node)
             own = (
-                operation.own_ms * levers.get("slow", own_place, node) * self.slower[operation.node]
+                operation.own_ms * self.slow[number] * self.slower[operation.node]
                 + levers.get("more_ms", own_place, node)
                 + self.wait_ms[operation.node]
                 + stall
@@ -345,10 +351,3 @@ class _Run:
             pool_used=self.pool_used,
             up=1 - self.down,
         )
-
-
-def answered_by_node(answered: F64, node_of: np.ndarray[tuple[int], np.dtype[np.int64]], nodes: int) -> F64:
-    """Requests a second that each node answers, `(nodes, T)`, from those of its operations."""
-    total = np.zeros((nodes, answered.shape[1]))
-    np.add.at(total, node_of, answered)
-    return total
