@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -22,13 +22,12 @@ FAILURES_SPREAD: Final = 0.5  # of the logarithm of a failure's duration
 
 @dataclass(slots=True)
 class _Row:
-    """Requests of one operation name, or calls between two names; sums of ms and of their squares, `(T,)`."""
+    """Requests of one operation name; sums of ms and of their squares, `(T,)`."""
 
     calls: I64
     errors: I64
     ms: F64
     squares: F64
-    server_ms: F64 = field(default_factory=lambda: np.zeros(0))
 
 
 @dataclass(slots=True)
@@ -46,17 +45,13 @@ class Spans:
         rows: dict[tuple[str, str], _Row] = {}
         for number, group in self._requests():
             self._renamed(rows, number, *group)
+        known = self.instrumentation
+        repeats = {known.name(number): habit.repeats for number, habit in enumerate(known.habits) if habit}
         for (service, _), row in rows.items():
-            habit = self._habit_of(service)
-            repeated = np.where(self.rng.random(self.flows.buckets) < (habit.repeats if habit else 0), 2, 1)
-            for name in ("calls", "errors"):
-                setattr(row, name, getattr(row, name) * repeated)
+            repeated = np.where(self.rng.random(self.flows.buckets) < repeats[service], 2, 1)
+            row.calls, row.errors = row.calls * repeated, row.errors * repeated
             row.ms, row.squares = row.ms * repeated, row.squares * repeated
         return self._red_table(rows), self._latency_table(rows)
-
-    def _habit_of(self, service: str):  # type: ignore[no-untyped-def]
-        nodes = self.instrumentation.system.nodes
-        return next(h for node, h in zip(nodes, self.instrumentation.habits, strict=True) if node.name == service)
 
     def _requests(self) -> Iterator[tuple[int, tuple[str, I64, I64, F64, F64]]]:
         """Of each traced operation and outcome: number, name, counts, errors, sums of ms and of squares."""
@@ -106,7 +101,7 @@ class Spans:
     def _red_table(self, rows: dict[tuple[str, str], _Row]) -> pa.Table:
         keys = list(rows)
         if not keys:
-            return _empty(STEP_S, ("service", "operation"), ("calls", "errors"), ("mean_ms",))
+            return empty_table(("service", "operation"), ("calls", "errors"), ("mean_ms",))
         calls = np.stack([row.calls for row in rows.values()])
         at, row = np.nonzero(calls.T)
         errors = np.stack([one.errors for one in rows.values()])[row, at]
@@ -125,7 +120,7 @@ class Spans:
     def _latency_table(self, rows: dict[tuple[str, str], _Row]) -> pa.Table:
         keys = list(rows)
         if not keys:
-            return _empty(SHAPE_STEP_S, ("service", "operation"), ("calls",), tuple(QUANTILES))
+            return empty_table(("service", "operation"), ("calls",), tuple(QUANTILES))
         per = SHAPE_STEP_S // STEP_S
         folded = self.flows.buckets // per * per
 
@@ -180,8 +175,8 @@ def words(texts: list[str], index: I64) -> pa.Array:
     ).cast(pa.string())
 
 
-def _empty(step_s: int, texts: tuple[str, ...], counts: tuple[str, ...], floats: tuple[str, ...]) -> pa.Table:
-    del step_s
+def empty_table(texts: tuple[str, ...], counts: tuple[str, ...], floats: tuple[str, ...] = ()) -> pa.Table:
+    """A table of buckets without rows: its columns by what they hold."""
     fields = [("bucket", pa.timestamp("s", "UTC"))]
     fields += [(name, pa.string()) for name in texts] + [(name, pa.int64()) for name in counts]
     return pa.schema([*fields, *((name, pa.float64()) for name in floats)]).empty_table()

@@ -11,7 +11,7 @@ import pyarrow as pa
 from chaos.worlds.counts import Counts, ended, skewed
 from chaos.worlds.flows import Flows
 from chaos.worlds.habits import Instrumentation
-from chaos.worlds.observed import stamps, words
+from chaos.worlds.observed import empty_table, stamps, words
 from chaos.worlds.physics import REFUSED_MS
 from chaos.worlds.recording import STEP_S
 from chaos.worlds.system import F64, I64
@@ -124,11 +124,8 @@ class ClientSpans:
 
     def _edges(self, rows: dict[_Key, _Calls]) -> pa.Table:
         if not rows:
-            fields = [("bucket", pa.timestamp("s", "UTC")), *((n, pa.string()) for n in ("caller", "callee", "source"))]
-            fields += [("calls", pa.int64()), ("errors", pa.int64())]
-            return pa.schema(
-                [*fields, ("client_mean_ms", pa.float64()), ("server_mean_ms", pa.float64())]
-            ).empty_table()
+            means = ("client_mean_ms", "server_mean_ms")
+            return empty_table(("caller", "callee", "source"), ("calls", "errors"), means)
         keys = list(rows)
         calls = np.stack([row.calls for row in rows.values()])
         at, row = np.nonzero(calls.T)

@@ -12,7 +12,7 @@ import pyarrow as pa
 from chaos.worlds.counts import Counts
 from chaos.worlds.flows import Flows
 from chaos.worlds.habits import Instrumentation
-from chaos.worlds.observed import stamps, words
+from chaos.worlds.observed import empty_table, stamps, words
 from chaos.worlds.recording import STEP_S
 from chaos.worlds.stage import Script, version_text
 from chaos.worlds.system import I64
@@ -72,8 +72,7 @@ class Writings:
                 at.append(when)
                 lines.append(counted[when])
         if not keys:
-            texts = [(name, pa.string()) for name in ("service", "severity", "body")]
-            return pa.schema([("bucket", pa.timestamp("s", "UTC")), *texts, ("lines", pa.int64())]).empty_table()
+            return empty_table(("service", "severity", "body"), ("lines",))
         row, moment = np.concatenate(rows), np.concatenate(at)
         order = np.lexsort((row, moment))
         row, moment = row[order], moment[order]
