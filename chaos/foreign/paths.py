@@ -17,14 +17,12 @@ class Path:
 
     Attributes:
         delay_s: by which each chunk of a request is late.
-        jitter_s: up to which it is later still, at random order of chunks kept.
         is_cut: new connections are refused, open ones are broken.
     """
 
     def __init__(self, port: int, target: int) -> None:
         self.port, self.target = port, target
         self.delay_s = 0.0
-        self.jitter_s = 0.0
         self.is_cut = False
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
@@ -43,7 +41,7 @@ class Path:
 
     async def repair(self) -> None:
         """As at the beginning."""
-        self.delay_s = self.jitter_s = 0.0
+        self.delay_s = 0.0
         if self.is_cut:
             self.is_cut = False
             await self.listen()
@@ -67,10 +65,9 @@ class Path:
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, late: bool) -> None:
         """Pass chunks on in order; requests are late, answers are not: one delay a round trip."""
-        loop = asyncio.get_running_loop()
         while chunk := await reader.read(CHUNK):
-            if late and (self.delay_s or self.jitter_s):
-                await asyncio.sleep(self.delay_s + self.jitter_s * (loop.time() * 7919 % 1.0))
+            if late and self.delay_s:
+                await asyncio.sleep(self.delay_s)
             writer.write(chunk)
             await writer.drain()
         writer.close()

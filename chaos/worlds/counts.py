@@ -73,9 +73,8 @@ class _Drawing:
         self.rng, self.flows, self.outside, self.regular, self.sampling = rng, flows, outside, regular, sampling
         ops, calls = len(flows.system.operations), len(flows.system.calls)
         self.answered, self.early, self.failed, self.refused_4xx = (_zeros(ops, flows.buckets) for _ in range(4))
-        self.attempts, self.replied, self.call_failed = (_zeros(calls, flows.buckets) for _ in range(3))
+        self.replied, self.call_failed, self.late = (_zeros(calls, flows.buckets) for _ in range(3))
         self.silent, self.refused = (_zeros(calls, flows.buckets) for _ in range(2))
-        self.late = _zeros(calls, flows.buckets)
         self.deviation = np.zeros((ops, flows.buckets))  # of the mean duration, in ms
 
     def draw(self) -> Counts:
@@ -133,7 +132,7 @@ class _Drawing:
             refused = rng.binomial(sent, flows.call_refused[at])
             left = np.clip(flows.no_reply[at] / np.maximum(1 - flows.call_refused[at], 1e-9), 0, 1)
             silent = rng.binomial(sent - refused, left)
-            self.attempts[at], self.refused[at], self.silent[at] = sent, refused, silent
+            self.refused[at], self.silent[at] = refused, silent
             replied = sent - refused - silent
             if call.deferred:
                 waits = float(flows.backlog[at].max()) > 0.5

@@ -164,7 +164,7 @@ class _Journeys:
         )
         self.requests.append(requests)
         for place, at in enumerate(operation.calls):
-            self._send(place, at, requests, cause)
+            self._send(place, at, requests)
 
     def _causes(self, number: int, bucket: I64, failed: Mask, guilty: Mapping[int, F64]) -> I64:
         """Of each request: the place of the call because of which it fails, or one of the codes below."""
@@ -179,9 +179,9 @@ class _Journeys:
         codes = np.array([_EARLY, _OWN, *range(len(calls))])
         return np.where(failed, codes[np.minimum(chosen, len(codes) - 1)], _WELL)
 
-    def _send(self, place: int, at: int, requests: Requests, cause: I64) -> None:
+    def _send(self, place: int, at: int, requests: Requests) -> None:
         """Make one kind of call for all requests that come so far."""
-        flows, rng, call = self.flows, self.rng, self.system.calls[at]
+        flows, rng, call, cause = self.flows, self.rng, self.system.calls[at], requests.cause
         operation = self.system.operations[call.caller]
         decided = not call.deferred and not call.tolerated
         often = flows.each[at]

@@ -55,13 +55,13 @@ def lindley(excess_s: F64) -> F64:
     return np.asarray(total - np.minimum(np.minimum.accumulate(total), 0.0))
 
 
-def bounded_wait(load: F64, longest_s: float = LONGEST_WAIT_S) -> F64:
+def bounded_wait(load: F64) -> F64:
     """Seconds that a request waits where `load` times the capacity comes, `(T,)`; those who wait too long leave."""
     if float(load.max(initial=0.0)) <= 1.0:
         return np.zeros_like(load)
     waits, wait = np.zeros_like(load), 0.0
     for at, excess in enumerate(((load - 1.0) * STEP_S).tolist()):
-        wait = min(max(wait + excess, 0.0), longest_s)
+        wait = min(max(wait + excess, 0.0), LONGEST_WAIT_S)
         waits[at] = wait
     return waits
 

@@ -95,25 +95,25 @@ class Stage:
         """Requests a second that a node usually answers."""
         return float(self.usual.rate[list(self.system.operations_of[node])].mean(axis=1).sum())
 
-    def pick(self, fits: Callable[[int, Node], bool], *, least_per_s: float = 0.0) -> int | None:
+    def pick(self, fits: Callable[[int, Node], bool]) -> int | None:
         """A node that telemetry knows by some name, rather one with traffic than one without; None if none fits."""
         found = [
             number
             for number, node in enumerate(self.system.nodes)
-            if fits(number, node) and self.instrumentation.callee_names(number) and self.busy(number) > least_per_s
+            if fits(number, node) and self.instrumentation.callee_names(number) and self.busy(number) > 0
         ]
         if not found:
             return None
         weights = np.array([self.busy(number) + 1e-6 for number in found]) ** 0.35
         return found[self.rng.choice(len(found), p=weights / weights.sum())]
 
-    def service(self, least_per_s: float = 0.0) -> int | None:
+    def service(self) -> int | None:
         """A service that reports something."""
 
         def fits(number: int, node: Node) -> bool:
             return node.kind not in BACKING and node.kind != "cron" and self.instrumentation.habits[number] is not None
 
-        return self.pick(fits, least_per_s=least_per_s)
+        return self.pick(fits)
 
     def backing(self, *kinds: str) -> int | None:
         """A store or third party of one of these kinds that somebody is seen to call."""

@@ -5,7 +5,7 @@ const fs = require('fs');
 const http = require('http');
 const net = require('net');
 
-const state = { slow_ms: 0, fail_before: 0, fail_after: 0, busy_share: 0, leak_kb: 0 };
+const state = { slow_ms: 0, fail_before: 0, busy_share: 0, leak_kb: 0 };
 const kept = [];
 
 const emit = http.Server.prototype.emit;
@@ -25,7 +25,7 @@ http.Server.prototype.emit = function (event, request, response) {
 
 // A handler that a bad release broke.
 exports.check = (what) => {
-  if (Math.random() < Number(process.env.BROKEN_SHARE || 0) || Math.random() < state.fail_after) {
+  if (Math.random() < Number(process.env.BROKEN_SHARE || 0)) {
     throw new TypeError(`cannot read properties of undefined (reading '${what}')`);
   }
 };
