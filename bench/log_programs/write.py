@@ -53,7 +53,7 @@ def _written(statement: str, dice: random.Random, draw: dict[str, Callable[[], s
         kind, many = match[1], match[2]
         count = dice.randint(1, 6) if many else 1
         several = [dice.choice(kind.split("|")) if "|" in kind else draw[kind]() for _ in range(count)]
-        return {"*": " ", ",": ",", ", ": ", "}.get(many or "*", " ").join(several)
+        return (" " if many == "*" else many or "").join(several)
 
     kept = _OPTIONAL.sub(lambda match: match[1] if dice.random() < 0.5 else "", statement)
     return _SLOT.sub(value, kept)
