@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from alerting.incidents.machine import Incident
 from bench.own_roles import OwnRoles
 from chaos.demo.loop import Loop, paged_at
 from chaos.demo.ports import free_port
@@ -123,8 +124,7 @@ class _Trial:
     ) -> dict[str, Any]:
         _notify(f"{WARM_UP_S:.0f} s to learn what is usual")
         time.sleep(WARM_UP_S)
-        began = time.time() - WARM_UP_S
-        median, p95, _ = self._experience(began + WARM_UP_S / 2)
+        median, p95, _ = self._experience(time.time() - WARM_UP_S / 2)
         self._usual = (median, p95)
         quiet = self._stay_quiet(quiet_minutes)
         outcomes = []
@@ -148,7 +148,7 @@ class _Trial:
             with do(self._library, self._users):
                 time.sleep(HARMLESS_FOR_S)
             time.sleep(gap_s)
-        paged = [one for one in self._loop.opened_since(began) if paged_at(one)]
+        paged = self._paged(began)
         for one in paged:
             _notify(f"  a false page: {one.title}")
         self._recover()
@@ -160,7 +160,6 @@ class _Trial:
         )
 
     def _break(self, fault: ForeignFault, hold_s: float) -> Outcome:
-        began = time.time()
         at_page: Diagnosis | None = None
         with fault.do(self._library, self._users):
             began = time.time()
@@ -198,7 +197,7 @@ class _Trial:
             title=incident.title,
         )
 
-    def _paged(self, since: float) -> list[Any]:
+    def _paged(self, since: float) -> list[Incident]:
         return [one for one in self._loop.opened_since(since) if paged_at(one)]
 
     def _recover(self) -> None:
