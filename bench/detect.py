@@ -27,6 +27,7 @@ Floats = npt.NDArray[np.float64]
 Row = dict[str, str | float | None]
 
 PLACES: Final = (Path("data/detection"), Path("../shared/data/detection"))
+NO_SERIES: Final = "no recorded series: give --data a folder that holds <set>/data/**.csv and <set>/labels.json"
 BANK_SERIES: Final = 10_000
 BANK_TICKS: Final = 200
 DEAR_ROWS: Final = 20_000
@@ -36,12 +37,9 @@ QUIET_H: Final = 8.0  # peers get the same silence after an alert
 
 def run_halves(data: Path | None, as_json: bool, seed: int) -> None:
     """Choose on random halves of the recorded series, score on the others; print a table or JSON."""
-    place = data or next((place for place in PLACES if place.is_dir()), None)
-    sets = sorted(folder for folder in place.iterdir() if (folder / "labels.json").is_file()) if place else []
+    sets = _sets(data)
     if not sets:
-        raise DetectorError(
-            "no recorded series: give --data a folder that holds <set>/data/**.csv and <set>/labels.json"
-        )
+        raise DetectorError(NO_SERIES)
     found = {f"halves of the categories, seed {seed}": detect_halves.rows(sets, seed)}
     print(json.dumps(found, indent=1) if as_json else _table(found))
 
@@ -49,16 +47,12 @@ def run_halves(data: Path | None, as_json: bool, seed: int) -> None:
 def run(data: Path | None = None, as_json: bool = False, longest: int | None = None) -> None:
     """Measure quality (if recorded series are there), speed, a tick, drift and log templates; print a table or JSON."""
     found: dict[str, list[Row]] = {}
-    place = data or next((place for place in PLACES if place.is_dir()), None)
-    if place is None:
-        _say("no recorded series: give --data a folder that holds <set>/data/**.csv and <set>/labels.json")
-    else:
-        sets = sorted(folder for folder in place.iterdir() if (folder / "labels.json").is_file())
-        if not sets:
-            raise DetectorError(f"{place}: no <set>/labels.json below it")
-        for folder in sets:
-            _say(f"{folder.name}: scoring")
-            found[f"series: {folder.name}"] = list(_quality(folder, longest))
+    sets = _sets(data)
+    if not sets:
+        _say(NO_SERIES)
+    for folder in sets:
+        _say(f"{folder.name}: scoring")
+        found[f"series: {folder.name}"] = list(_quality(folder, longest))
     _say("speed")
     found["speed"] = list(_speed())
     _say("tick")
@@ -68,6 +62,21 @@ def run(data: Path | None = None, as_json: bool = False, longest: int | None = N
     _say("templates")
     found["log templates"] = detect_logs.rows()
     print(json.dumps(found, indent=1) if as_json else _table(found))
+
+
+def _sets(data: Path | None) -> list[Path]:
+    """The folders of labelled series; none where there are no recordings at all.
+
+    Raises:
+        DetectorError: a folder of recordings holds no set.
+    """
+    place = data or next((place for place in PLACES if place.is_dir()), None)
+    if place is None:
+        return []
+    sets = sorted(folder for folder in place.iterdir() if (folder / "labels.json").is_file())
+    if not sets:
+        raise DetectorError(f"{place}: no <set>/labels.json below it")
+    return sets
 
 
 def _quality(folder: Path, longest: int | None) -> Iterator[Row]:
