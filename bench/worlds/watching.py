@@ -32,6 +32,7 @@ from watchkeeper.config import Config
 from watchkeeper.problems import Problems
 from watchkeeper.roles.acting import Acting
 from watchkeeper.roles.diagnosing import Diagnosing
+from watchkeeper.roles.watch import CHANGES_EVERY_S, EDGES_BACK_S, EDGES_EVERY_S
 from watchkeeper.state.changes import changes_between, record_change
 from watchkeeper.state.database import Database
 from watchkeeper.store.telemetry import Telemetry
@@ -41,9 +42,6 @@ WARM_S: Final = 900  # seconds that the detectors may read before they are asked
 TICK_S: Final = 5
 # A bucket is complete 2.5 s after its end, and a role that ticks every two seconds sees it a second later on average.
 AFTER_BUCKET_S: Final = 3.5
-EDGES_BACK_S: Final = 600
-EDGES_EVERY_S: Final = 15
-CHANGES_EVERY_S: Final = 15
 ACKNOWLEDGED_AFTER_S: Final = 60.0
 RESOLVED_AFTER_S: Final = 120.0  # after the recovery: as long as a return counts to the same incident
 MOST_OPEN: Final = 200
