@@ -13,7 +13,7 @@ neighbours: the single best of hundreds of choices is mostly luck.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -95,8 +95,7 @@ def _worth(by: Mapping[Key, Events], keys: Iterable[Key]) -> float:
     return float(np.mean([one.f1 - 4 * max(0.0, one.false_per_day - MOST_FALSE) for one in totals if one.windows]))
 
 
-def _best(table: Table, keys: Iterable[Key]) -> Choice:
-    keys = list(keys)
+def _best(table: Table, keys: Sequence[Key]) -> Choice:
     worth = {choice: _worth(by, keys) for choice, by in table.items()}
     values = [list(dict.fromkeys(setting)) for setting in zip(*map(astuple, table), strict=True)]
     best = []
@@ -138,7 +137,7 @@ def _left_out(table: Table, keys: list[Key]) -> dict[Key, Events]:
     return found
 
 
-def _figures(title: str, splits: list[dict[Key, Events]] | list[Mapping[Key, Events]]) -> list[Row]:
+def _figures(title: str, splits: Sequence[Mapping[Key, Events]]) -> list[Row]:
     found: list[Row] = []
     for name in sorted({key[0] for key in splits[0]}):
         totals = [summed(events for key, events in split.items() if key[0] == name) for split in splits]
