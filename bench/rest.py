@@ -92,19 +92,19 @@ def measure(
     with OwnRoles(folder, changes) as own:
         own.start(*roles)
         processes = {role: psutil.Process(own.processes[role].pid) for role in roles}
-        load = _Load(own.otlp_url, rate)
+        load, telemetry = _Load(own.otlp_url, rate), own.telemetry
         load.start()
         time.sleep(warm_up_s)
         before, counted, sent, began = cpu_seconds(processes), _counters(own), load.spans, time.monotonic()
         visible: list[float] = []
         while (now := time.monotonic()) - began < seconds:
             time.sleep(min(15.0, seconds + began - now))
-            visible.append(_visible_after_s(own.telemetry))
+            visible.append(_visible_after_s(telemetry))
         took = time.monotonic() - began
         after, counts, offered = cpu_seconds(processes), _counters(own), load.spans - sent
         memory = {role: process.memory_full_info() for role, process in processes.items()}
         load.stop()
-        lost = _lost(own.telemetry, load.spans)
+        lost = _lost(telemetry, load.spans)
     costs = {
         role: Cost(
             cpu=(after[role] - before[role]) / took, rss_mb=memory[role].rss / 1e6, pss_mb=memory[role].pss / 1e6
