@@ -52,8 +52,18 @@ def words(metric: str) -> tuple[str, ...]:
     >>> words("v8js.memory.heapUsed_bytes")
     ('v8js', 'memory', 'heap', 'used', 'bytes')
     """
-    parts = re.split(r"[^A-Za-z0-9]+", metric.partition(" {")[0])
+    parts = re.split(r"[^A-Za-z0-9]+", parted(metric)[0])
     return tuple(word.lower() for part in parts for word in (_WORD.findall(part) if not _is_name(part) else [part]))
+
+
+def parted(text: str) -> tuple[str, str]:
+    """A metric's name, and its JSON attributes where they follow in the same text.
+
+    >>> parted('disk.used {"device":"sda"}'), parted("disk.used")
+    (('disk.used', '{"device":"sda"}'), ('disk.used', ''))
+    """
+    metric, brace, rest = text.partition(" {")
+    return metric, brace.strip() + rest
 
 
 def _is_name(part: str) -> bool:
@@ -79,12 +89,11 @@ def measure(metric: str, value: float, unit: str = "") -> tuple[float, str]:
 def concern(metric: str, value: float, usual: float, unit: str = "") -> Concern:
     """What a move from `usual` to `value` has to do with users, `detail` if nothing, or too little to be noticed."""
     named = words(metric)
-    text = " ".join(named)
     now, kind = measure(metric, value, unit)
     before, _ = measure(metric, usual, unit)
     if _has(_SATURATION, named) and kind == "ratio":
         return "saturation" if now >= FULL > before else "detail"
-    if _has(_DURATION, named) and (kind == "s" or "loop" in text):
+    if _has(_DURATION, named) and (kind == "s" or any("loop" in word for word in named)):
         return "duration" if kind == "s" and now - before >= LONG_S and not _of_gc(named) else "detail"
     if _INTERNAL & set(named):
         return "detail"
@@ -117,8 +126,7 @@ def is_spare(metric: str) -> bool:
 
 def describe_named(text: str) -> str:
     """As `describe`, of a name and its JSON attributes in one text."""
-    metric, brace, rest = text.partition(" {")
-    return describe(metric, brace.strip() + rest)
+    return describe(*parted(text))
 
 
 def describe(metric: str, attributes: str = "") -> str:

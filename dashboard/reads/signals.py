@@ -16,7 +16,7 @@ from dashboard.reads.series import grid, placed, positions
 from dashboard.reads.sources import Sources
 from dashboard.urls import floor_5s, step_for
 from dashboard.viewer import Viewer
-from watchkeeper.metric_names import describe_named
+from watchkeeper.metric_names import describe_named, parted
 from watchkeeper.vocabulary import ChangeEvent, Evidence, Window
 
 BEFORE, AFTER = timedelta(minutes=10), timedelta(minutes=10)
@@ -108,10 +108,10 @@ def _of_logs(sources: Sources, service: str, window: Window, step: int) -> Signa
 
 def _of_metric(sources: Sources, service: str, evidence: Evidence, window: Window, step: int) -> Signal | None:
     rows = sources.traffic.metrics(window, step, service)
-    metric, brace, attributes_text = evidence.signal.partition(" {")
+    metric, named = parted(evidence.signal)
     rows = rows.filter(pc.equal(rows["metric"], metric))
-    if brace:
-        rows = rows.filter(pc.equal(rows["attributes"], "{" + attributes_text))
+    if named:
+        rows = rows.filter(pc.equal(rows["attributes"], named))
     if not rows.num_rows:
         return None
     # Several series of one metric (one a device, one a state): the one that moved most is the one spoken of.
