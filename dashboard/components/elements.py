@@ -88,7 +88,7 @@ def plot(name: str, figure: Figure, words: str) -> html.Div:
 
 def folded(text: str, *children: Part) -> html.Details:
     """What few readers need: behind a line that opens it."""
-    return html.Details([html.Summary(text), *children], className="folded")
+    return html.Details([html.Summary(text), *children])
 
 
 def picture(source: str, words: str) -> html.Img:

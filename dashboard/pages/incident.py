@@ -135,15 +135,15 @@ def _findings(sources: Sources, incident: Incident, viewer: Viewer) -> Part:
     shown = incident.first_findings
     rest = sorted((one for one in incident.findings if one not in shown), key=lambda finding: finding.onset)
 
-    judged: set[str] = set()
+    # A detector's track record stands once, beside its first finding.
+    first = {one.detector: one.key for one in reversed((*shown, *rest))}
+    firing = incident.firing_keys
 
     def rows(findings: Sequence[Finding]) -> list[Part]:
-        made = []
-        for one in findings:
-            record = "" if one.detector in judged else sources.records.track_record(one)
-            judged.add(one.detector)
-            made.append(_finding(sources, one, record, viewer, firing=one.key in incident.firing_keys))
-        return made
+        return [
+            _finding(sources, one, viewer, firing=one.key in firing, judged=first[one.detector] == one.key)
+            for one in findings
+        ]
 
     heads = ["Finding", "Seen", "Onset", "Now"]
     details = sum(one.severity == "detail" for one in rest)
@@ -152,12 +152,13 @@ def _findings(sources: Sources, incident: Incident, viewer: Viewer) -> Part:
         "Findings",
         table(heads, rows(shown), caption="Findings, the most severe first"),
         folded(more, table(heads, rows(rest), caption="Further findings, in order of onset")) if rest else None,
-        aside=f"{len(incident.firing_keys)} of {len(incident.findings)} firing",
+        aside=f"{len(firing)} of {len(incident.findings)} firing",
     )
 
 
-def _finding(sources: Sources, finding: Finding, record: str, viewer: Viewer, *, firing: bool) -> Part:
+def _finding(sources: Sources, finding: Finding, viewer: Viewer, *, firing: bool, judged: bool) -> Part:
     note = suppression_note(finding, reopened=is_reopened(sources, finding))
+    record = sources.records.track_record(finding) if judged else ""
     reason = html.Div(record, className="reason") if record else None
     version = f"{finding.detector} v{finding.detector_version.removeprefix('v')} on {finding.service}"
     return html.Tr(
@@ -255,7 +256,7 @@ def _timeline(incident: Incident, viewer: Viewer) -> Part:
             )
         )
     newest, older = entries[:NEWEST], [*entries[NEWEST:], *minor]
-    earlier = folded(f"{count(len(older), 'earlier entry', 'earlier entries')}", html.Ol(older, className="timeline"))
+    earlier = folded(count(len(older), "earlier entry", "earlier entries"), html.Ol(older, className="timeline"))
     return card("Timeline", html.Ol(newest, className="timeline"), earlier if older else None, aside="newest first")
 
 
