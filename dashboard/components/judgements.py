@@ -5,7 +5,7 @@ from __future__ import annotations
 from dash import dcc, html
 
 from alerting.incidents.machine import Incident
-from dashboard.components.elements import Part, card
+from dashboard.components.elements import Part, card, folded
 from dashboard.components.wording import utc_text
 from watchkeeper.vocabulary import Label
 
@@ -34,7 +34,7 @@ def postmortem_card(incident: Incident, text: str) -> Part:
     """The draft, or how to make one. `text` is Markdown, empty if there is none; None while the incident is open."""
     if text:
         draft = dcc.Markdown(text, className="postmortem", link_target="_blank")
-        return card("Postmortem", html.Details([html.Summary("Read the draft"), draft]))
+        return card("Postmortem", folded("Read the draft", draft))
     if incident.is_open or incident.labels:
         return None
     command = html.Code(f"watchkeeper postmortem new {incident.id}")
