@@ -101,7 +101,7 @@ def digest(incidents: Sequence[Incident], *, key: str, url: str, mention: str = 
         reason = f"{mention_of(mention)} {len(incidents)} pages were due at once; this message gathers them."
         blocks.append(_section(reason + (f"\nWhy you: {slack_text(why)}" if why else "")))
     blocks.append(_section(f"*Services:* {_services_of(incidents, NAMED)}"))
-    blocks += [_section("\n".join(lines[start : start + 5])) for start in range(0, len(lines), 5)]
+    blocks += _listed(lines)
     if open_incidents and key:
         every = _button("acknowledge_all", f"Acknowledge all {len(open_incidents)}", key, style="primary")
         blocks.append(ActionsBlock(block_id=f"actions:{key}", elements=[every]))
@@ -121,8 +121,7 @@ def tickets(incidents: Sequence[Incident], *, at: datetime, url: str) -> tuple[s
     if len(firing) > LISTED:
         lines.append(f"and {len(firing) - LISTED} more")
     lines.append(f"<{url}?severity=ticket&state=open|All open tickets> · nobody was paged for them")
-    sections = [_section("\n".join(lines[start : start + 5])) for start in range(0, len(lines), 5)]
-    return count, _rendered([HeaderBlock(text=plain(count)), *sections])
+    return count, _rendered([HeaderBlock(text=plain(count)), *_listed(lines)])
 
 
 def _kinds(incidents: Sequence[Incident]) -> list[tuple[Incident, int]]:
@@ -324,6 +323,11 @@ def _marked(text: str, longest: int) -> MarkdownTextObject:
 
 def _section(text: str) -> SectionBlock:
     return SectionBlock(text=_marked(text, SECTION_LIMIT))
+
+
+def _listed(lines: Sequence[str]) -> list[SectionBlock]:
+    """Lines of a list, few enough in each section for its limit."""
+    return [_section("\n".join(lines[start : start + 5])) for start in range(0, len(lines), 5)]
 
 
 def _field(head: str, text: str) -> MarkdownTextObject:
