@@ -67,22 +67,15 @@ class Tracing:
                     inside = self._send(at, sent, own, trace[number])
                 replied = sent.callee >= 0
                 to = self.instrumentation.habits[system.operations[call.callee].node]
+                there = sent.callee[replied]
                 if call.deferred and to is not None and to.linked:
-                    continue  # a trace of its own: its root
-                context[call.callee][sent.callee[replied]] = inside[replied]
-                trace[call.callee][sent.callee[replied]] = trace[number][sent.request[replied]]
-            self._split(number, trace)
+                    # Each of these messages is the root of a trace of its own.
+                    trace[call.callee][there] = np.arange(self._traces, self._traces + len(there))
+                    self._traces += len(there)
+                else:
+                    context[call.callee][there] = inside[replied]
+                    trace[call.callee][there] = trace[number][sent.request[replied]]
         return self._assemble()
-
-    def _split(self, number: int, trace: list[I64]) -> None:
-        """Give messages that are only linked a trace each."""
-        for at, sent in self.requests[number].sent.items():
-            call = self.instrumentation.system.calls[at]
-            to = self.instrumentation.habits[self.instrumentation.system.operations[call.callee].node]
-            if call.deferred and to is not None and to.linked:
-                replied = sent.callee[sent.callee >= 0]
-                trace[call.callee][replied] = np.arange(self._traces, self._traces + len(replied))
-                self._traces += len(replied)
 
     def _serve(self, number: int, requests: Requests, habit: Habit, parent: I64, trace: I64) -> I64:
         """Spans of the server's side; returns their numbers."""
