@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -204,34 +204,32 @@ def draw_instrumentation(rng: np.random.Generator, system: System) -> Instrument
             habits.append(None)
             continue
         taken = of_language[node.language] if rng.random() < 0.85 else _habit(rng)
-        pick = {name: getattr(taken, name) for name in Habit.__slots__}
-        if node.kind == "sidecar":
-            pick |= {"runtime": False, "logs": 0.0}
-        pick["traced"] = kind != "metrics alone"
-        pick["metrics"] = kind == "metrics alone" or (kind != "traces alone" and taken.metrics)
-        pick["request_metrics"] = kind == "metrics alone" or taken.request_metrics
-        pick["logs"] = 0.0 if kind in ("metrics alone", "no logs") else pick["logs"]
-        if skewed and rng.random() < 0.3:
-            pick["clock_s"] = float(rng.uniform(-2, 2))
-        if late and rng.random() < 0.3:
-            pick["delay_s"] = float(rng.uniform(5, 40))
-        habits.append(Habit(**pick))
+        silent = node.kind == "sidecar" or kind in ("metrics alone", "no logs")
+        habits.append(
+            replace(
+                taken,
+                runtime=taken.runtime and node.kind != "sidecar",
+                traced=kind != "metrics alone",
+                metrics=kind == "metrics alone" or (kind != "traces alone" and taken.metrics),
+                request_metrics=kind == "metrics alone" or taken.request_metrics,
+                logs=0.0 if silent else taken.logs,
+                clock_s=float(rng.uniform(-2, 2)) if skewed and rng.random() < 0.3 else 0.0,
+                delay_s=float(rng.uniform(5, 40)) if late and rng.random() < 0.3 else 0.0,
+            )
+        )
     return Instrumentation(system=system, habits=tuple(habits), sampling=sampling)
 
 
 def _habit(rng: np.random.Generator) -> Habit:
-    namings: tuple[Naming, ...] = ("route", "verb", "http verb", "path", "function", "service route")
-    errors: tuple[ErrorNaming, ...] = ("same", "early shorter", "all shorter", "unknown")
-    peers: tuple[Peer, ...] = ("peer.service", "server.address", "net.peer", "url")
     return Habit(
-        naming=namings[rng.choice(6, p=(0.5, 0.1, 0.08, 0.1, 0.16, 0.06))],
-        errors=errors[rng.choice(4, p=(0.45, 0.3, 0.15, 0.1))],
+        naming=get_args(Naming)[rng.choice(6, p=(0.5, 0.1, 0.08, 0.1, 0.16, 0.06))],
+        errors=get_args(ErrorNaming)[rng.choice(4, p=(0.45, 0.3, 0.15, 0.1))],
         client_spans=bool(rng.random() < 0.88),
         linked=bool(rng.random() < 0.4),
         attribute_only=bool(rng.random() < 0.03),
         strict=bool(rng.random() < 0.15),
         new_names=bool(rng.random() < 0.6),
-        peer=peers[rng.choice(4, p=(0.2, 0.45, 0.2, 0.15))],
+        peer=get_args(Peer)[rng.choice(4, p=(0.2, 0.45, 0.2, 0.15))],
         metrics=bool(rng.random() < 0.9),
         every_s=int(rng.choice([5, 10, 15, 30, 60], p=(0.1, 0.25, 0.3, 0.2, 0.15))),
         runtime=bool(rng.random() < 0.85),

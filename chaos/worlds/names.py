@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import numpy as np
 
 Taste = Literal["kebab", "camel", "snake", "java", "code", "unicode", "plain"]
-TASTES: Final[tuple[Taste, ...]] = ("kebab", "camel", "snake", "java", "code", "unicode", "plain")
+TASTES: Final[tuple[Taste, ...]] = get_args(Taste)
 
 # One string each, for a list of so many words reads badly.
 _THINGS: Final = (  # noqa: SIM905

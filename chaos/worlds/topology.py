@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, get_args
 
 import numpy as np
 
 from chaos.worlds.names import Namer
-from chaos.worlds.system import BACKING, Call, Language, Node, NodeKind, Operation, System
+from chaos.worlds.system import BACKING, F64, Call, Language, Node, NodeKind, Operation, System
 
 SMALLEST, LARGEST = 3, 80  # services in a system
 SLOWEST, FASTEST = 0.05, 2000.0  # requests a second at all entry points
 MOST_OF_A_REQUEST: Final = 12.0  # requests to one operation that one request from outside brings about
-LANGUAGES: Final[tuple[Language, ...]] = ("java", "go", "node", "python", "dotnet", "other")
+LANGUAGES: Final[tuple[Language, ...]] = get_args(Language)
 _DATABASES: Final = (("postgresql", 5432), ("mysql", 3306), ("mongodb", 27017), ("mssql", 1433), ("cassandra", 9042))
 _CACHES: Final = (("redis", 6379), ("memcached", 11211))
 _QUEUES: Final = (("kafka", 9092), ("rabbitmq", 5672), ("nats", 4222))
@@ -298,7 +298,7 @@ def _sized(rng: np.random.Generator, draft: _Draft, ops: list[_Op], rate: float)
     )
 
 
-def _base_latency(operations: tuple[Operation, ...], calls: list[Call]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _base_latency(operations: tuple[Operation, ...], calls: list[Call]) -> F64:
     """Roughly how long each operation takes, in ms: own time and that of all its calls."""
     base = np.zeros(len(operations))
     for index in range(len(operations) - 1, -1, -1):
@@ -316,8 +316,8 @@ def _machines(
     rng: np.random.Generator,
     nodes: list[Node],
     operations: tuple[Operation, ...],
-    rates: np.ndarray[tuple[int], np.dtype[np.float64]],
-    base: np.ndarray[tuple[int], np.dtype[np.float64]],
+    rates: F64,
+    base: F64,
 ) -> tuple[tuple[Node, ...], int]:
     """Give each node processors, threads, memory and a host, so that usual load leaves room."""
     own_host = sum(node.kind in BACKING for node in nodes)
@@ -353,8 +353,8 @@ def _pools(
     nodes: tuple[Node, ...],
     operations: tuple[Operation, ...],
     calls: list[Call],
-    rates: np.ndarray[tuple[int], np.dtype[np.float64]],
-    base: np.ndarray[tuple[int], np.dtype[np.float64]],
+    rates: F64,
+    base: F64,
 ) -> dict[tuple[int, int], int]:
     """Connections that each node keeps to each database: at least four times as many as it uses."""
     used: dict[tuple[int, int], float] = {}
