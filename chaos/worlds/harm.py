@@ -30,8 +30,9 @@ def felt(flows: Flows, usual: Flows, begins_s: float, ends_s: float) -> float | 
     first: float | None = None
     until = int(min((ends_s + 60) / STEP_S, flows.buckets))
     since = int(begins_s / STEP_S)
+    more = failing(flows) - failing(usual)
     for numbers in _groups(flows):
-        bad = _bad(flows, usual, numbers)
+        bad = _bad(flows, usual, numbers, more[numbers])
         found = np.flatnonzero(bad[since:until])
         if found.size:
             at = (since + int(found[0])) * STEP_S
@@ -49,12 +50,15 @@ def _groups(flows: Flows) -> Iterator[list[int]]:
             yield numbers
 
 
-def _bad(flows: Flows, usual: Flows, numbers: list[int]) -> npt.NDArray[np.bool_]:
-    """Whether users feel a difference over a stretch that begins in each bucket, `(T,)`."""
+def _bad(flows: Flows, usual: Flows, numbers: list[int], fail: F64) -> npt.NDArray[np.bool_]:
+    """Whether users feel a difference over a stretch that begins in each bucket, `(T,)`.
+
+    `fail` is the share of requests that fail beyond what is usual, by operation of `numbers`.
+    """
     rate = np.maximum(flows.rate[numbers], usual.rate[numbers])
     total = rate.sum(axis=0)
     weight = rate / np.maximum(total, 1e-12)
-    more = (weight * (failing(flows)[numbers] - failing(usual)[numbers])).sum(axis=0)
+    more = (weight * fail).sum(axis=0)
     times = [_durations(flows, usual, numbers, weight, deviate) for deviate in (0.0, _P95)]
     bad = np.zeros(flows.buckets, dtype=bool)
     for seconds in LOOKED_AT_S:
