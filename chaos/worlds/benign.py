@@ -17,7 +17,7 @@ MOST_OF_A_CALLER: Final = 0.25  # of a request's duration, that a service which 
 def load_wave(stage: Stage) -> Event | None:
     """Traffic rises and falls again, smoothly."""
     length = stage.ends_s - stage.begins_s
-    at = np.clip((np.arange(stage.levers.buckets) * STEP_S - stage.begins_s) / length, 0, 1)
+    at = np.clip(stage.elapsed_s() / length, 0, 1)
     top = float(stage.rng.uniform(0.4, 1.2))
     for number in stage.system.entries:
         stage.act("traffic", ("op", number), 1 + top * np.sin(np.pi * at) ** 2)
@@ -60,7 +60,7 @@ def silent_deploy(stage: Stage) -> Event | None:
 
 def _release(stage: Stage, node: int) -> str:
     stage.ends_s = min(stage.ends_s, stage.begins_s + 90)
-    cold = stage.shape(0) * np.exp(-np.maximum(np.arange(stage.levers.buckets) * STEP_S - stage.begins_s, 0) / 20)
+    cold = stage.shape(0) * np.exp(-np.maximum(stage.elapsed_s(), 0) / 20)
     stage.act("slow", ("node", node), 1 + float(stage.rng.uniform(0.2, 1.5)) * cold)
     return stage.restart(node, stage.begins_s, deploy=True)
 
@@ -83,7 +83,7 @@ def cold_cache(stage: Stage) -> Event | None:
         return None
     cache = paths[stage.rng.integers(len(paths))][1]
     stage.ends_s = min(stage.ends_s, stage.begins_s + 240)
-    filling = stage.shape(0) * np.exp(-np.maximum(np.arange(stage.levers.buckets) * STEP_S - stage.begins_s, 0) / 60)
+    filling = stage.shape(0) * np.exp(-np.maximum(stage.elapsed_s(), 0) / 60)
     for path in paths:
         if path[1] == cache:
             stage.act("hits", ("path", *path), 1 - 0.8 * filling)

@@ -86,7 +86,7 @@ def crash_loop(stage: Stage) -> Event | None:
         return None
     period = float(stage.rng.uniform(25, 60))
     alive = float(stage.rng.uniform(0.1, 0.4))
-    at = np.arange(stage.levers.buckets) * STEP_S - stage.begins_s
+    at = stage.elapsed_s()
     stage.act("down", ("node", node), stage.shape(0) * ((at % period) < period * (1 - alive)))
     for number in range(int((stage.ends_s - stage.begins_s) / period)):
         stage.restart(node, stage.begins_s + (number + 1 - alive) * period, deploy=False)
@@ -147,7 +147,7 @@ def memory_leak(stage: Stage) -> Event | None:
         return None
     limit = stage.system.nodes[node].memory_mb
     fills = float(stage.rng.uniform(150, 420))
-    at = np.arange(stage.levers.buckets) * STEP_S - stage.begins_s
+    at = stage.elapsed_s()
     within = stage.shape(0)
     dead = float(stage.rng.uniform(10, 25))
     phase = np.where(at >= 0, at % (fills + dead), 0.0)
@@ -170,7 +170,7 @@ def disk_full(stage: Stage) -> Event | None:
     if node is None:
         return None
     fills = float(stage.rng.uniform(120, 400))
-    at = np.arange(stage.levers.buckets) * STEP_S - stage.begins_s
+    at = stage.elapsed_s()
     within, share = stage.shape(0), float(stage.rng.uniform(0.4, 1.0))
     stage.act("disk", ("node", node), within * np.clip(at / fills, 0, 1))
     stage.act("fail", ("node", node), within * share * (at >= fills))

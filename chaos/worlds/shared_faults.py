@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from chaos.worlds.physics import STEP_S
 from chaos.worlds.recording import Event
 from chaos.worlds.stage import Kind, Stage
 from watchkeeper.vocabulary import Mechanism
@@ -66,7 +67,7 @@ def exhausted_pool(stage: Stage) -> Event | None:
     stage.act("leaked", ("path", *path), np.minimum(shape * 1.02, 1 - used * float(stage.rng.uniform(0.0, 0.5))))
     stage.act("leaked", ("path", *path), np.where(shape >= 0.98, 0.99, 0.0))
     stage.write_lines(caller, "ERROR", "timed out waiting for a connection from the pool after # ms", 0.3)
-    full = stage.begins_s + float(np.count_nonzero((shape > 0) & (shape < 0.98))) * 5.0
+    full = stage.begins_s + float(np.count_nonzero((shape > 0) & (shape < 0.98))) * STEP_S
     return stage.fault(caller, "database", "It leaks its connections to the database.", [callee], full)
 
 

@@ -80,6 +80,10 @@ class Stage:
             return np.asarray(within)
         return np.asarray(within * np.clip((at + STEP_S / 2 - self.begins_s) / grows_s, 0.0, 1.0))
 
+    def elapsed_s(self) -> F64:
+        """Seconds since it begins, of each bucket, `(T,)`; negative before."""
+        return np.asarray(np.arange(self.levers.buckets) * STEP_S - self.begins_s)
+
     def slow(self, place: Place, ms: float, share: float, shape: F64) -> None:
         """Let a share of requests take `ms` longer."""
         share_then = share * (shape > 0)
