@@ -13,7 +13,7 @@ from scipy.special import betainc
 
 from detectors.evidence import Bools, Floats, by_group
 from detectors.red.noise import bunching
-from detectors.red.rows import WARM, Rows, Verdict, clear_spans, newest_past, window_sums
+from detectors.red.rows import WARM, Rows, Verdict, ages, clear_spans, newest_past, window_sums
 
 PRIOR_RATE: Final = 0.01  # believed beforehand: one in a hundred fails,
 PRIOR_CALLS: Final = 50.0  # as firmly as so many requests would show it
@@ -91,15 +91,15 @@ class ErrorBaseline:
         served, failed = by_group(code, calls), by_group(code, errors)
         peak = np.concatenate([_peak(calls, errors), _peak(served, failed)])
         past = np.concatenate([(calls > 0).sum(axis=1), (served > 0).sum(axis=1)])
-        came = by_group(code, rows.calls) > 0
-        age = np.where(came.any(axis=1), came.shape[1] - np.argmax(came, axis=1), 0)
+        asked = by_group(code, rows.calls)
+        age = ages(asked)
         young = (age <= YOUNG) & (age.max(initial=0) >= RUNNING)
         lasting = np.maximum(np.where(past < LITTLE_PAST, LITTLE_RATE, LASTING_RATE), PEAK_TIMES * peak)
         return cls(
             now=_Past.of(rows, calm),
             before=before,
             lasting=np.maximum(lasting, NEWS_TIMES * before.usual),
-            warm=np.concatenate([(rows.calls > 0).sum(axis=1) >= WARM, came.sum(axis=1) >= WARM]),
+            warm=np.concatenate([(rows.calls > 0).sum(axis=1) >= WARM, (asked > 0).sum(axis=1) >= WARM]),
             young=np.concatenate([young[code], young]),
         )
 

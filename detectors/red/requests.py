@@ -26,10 +26,9 @@ from detectors.red.errors import ErrorBaseline, judge_errors
 from detectors.red.felt import Felt
 from detectors.red.latency import LatencyBaseline, judge_latency
 from detectors.red.noise import shared_slowdown
-from detectors.red.pipeline import still_reports
 from detectors.red.raising import UNITS, Raising, summary, worst
 from detectors.red.rows import JUDGED, REACH, STEP_S, WARM, Rows, Verdict
-from detectors.red.silence import Lag, SilenceBaseline, judge_silence
+from detectors.red.silence import Lag, SilenceBaseline, empty_buckets, judge_silence
 from detectors.simulated import Example, Requests, Simulated
 from watchkeeper.vocabulary import Conditions, Finding, FindingKind, Severity, utc
 
@@ -170,7 +169,8 @@ class RedDetector:
         self, rows: Rows, learned: _Baselines, seen: Seen, starts: npt.NDArray[np.int64]
     ) -> dict[FindingKind, _Judged]:
         limits, clear = self.thresholds, self._clear_buckets
-        newest = int(starts[-1])
+        empty = empty_buckets(rows)
+        lag = self._lag.of(rows.services, empty[len(rows.operations) :], int(starts[-1]))
         ended = {kind: self._ended(rows, kind) for kind in KINDS}
         fresh = {kind: starts[None, :] >= ended[kind][:, None] for kind in KINDS}
         verdicts: dict[FindingKind, Verdict] = {
@@ -178,7 +178,7 @@ class RedDetector:
                 rows, learned.latency, limits.latency_ratio, limits.latency_more_ms, clear, fresh["latency"]
             ),
             "errors": judge_errors(rows, learned.errors, limits.error_rate, limits.error_count, clear, fresh["errors"]),
-            "silence": judge_silence(rows, learned.silence, self._lag.of(rows, newest), still_reports(seen), clear),
+            "silence": judge_silence(rows, learned.silence, empty, lag, seen, clear),
         }
         _leave_out_begun_before(verdicts["latency"], rows, ended["latency"], starts)
         judged = {kind: _weighed(verdict, fresh[kind]) for kind, verdict in verdicts.items()}

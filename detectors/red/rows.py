@@ -120,6 +120,12 @@ def clear_spans(calls: Floats, least: int) -> npt.NDArray[np.int64]:
     return np.asarray(np.clip(enough, least, calls.shape[1]), np.int64)
 
 
+def ages(calls: Floats) -> npt.NDArray[np.int64]:
+    """Buckets since the first request, 0 where none came, (rows,)."""
+    came = calls > 0
+    return np.asarray(np.where(came.any(axis=1), came.shape[1] - np.argmax(came, axis=1), 0), np.int64)
+
+
 def newest_past(calm: Bools, reach: int = REACH) -> Bools:
     """The calm buckets that are older than the longest window, so that a window is compared with what was before it."""
     older = calm.copy()

@@ -7,14 +7,17 @@ that come in bursts or by the clock are no surprise when they do not come for a 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from detectors.detector import Seen
 from detectors.evidence import Bools, Floats, by_group
-from detectors.red.rows import JUDGED, STEP_S, WARM, Rows, Verdict
+from detectors.red.pipeline import still_reports
+from detectors.red.rows import JUDGED, STEP_S, WARM, Rows, Verdict, ages
 
 LATELY: Final = 24  # buckets before those judged that say what traffic there is now
 EXPECTED: Final = 16.0  # requests that did not come: by chance that is one in ten million
@@ -50,11 +53,11 @@ class SilenceBaseline:
         served = by_group(rows.code, rows.calls)
         service_usual, service_gap = _level(served, rows.calm_services())
         # What came only lately may go again: a new operation, a scan, a test, a service that is tried out.
-        ages = np.concatenate([_ages(rows.calls), _ages(served)])
+        age = np.concatenate([ages(rows.calls), ages(served)])
         total = served.sum(axis=0)
         calm_total = float(np.median(total[:-JUDGED])) if total.size > JUDGED else 0.0
         every = np.concatenate([usual, service_usual])
-        settled = ages >= LIVED * ages.max(initial=0)
+        settled = age >= LIVED * age.max(initial=0)
         return cls(every, settled, np.concatenate([gap, service_gap]), calm_total)
 
 
@@ -69,35 +72,43 @@ class Lag:
         self._lags: dict[str, deque[int]] = {}
         self._began: int | None = None
 
-    def of(self, rows: Rows, newest: int) -> Counts:
-        """Each service's lag in buckets, (s,); `newest` is the start of the newest bucket, Unix seconds."""
+    def of(self, services: Sequence[str], empty: Counts, newest: int) -> Counts:
+        """Each service's lag in buckets, (s,).
+
+        Args:
+            services: names, (s,).
+            empty: newest buckets without a request, (s,).
+            newest: the start of the newest bucket, Unix seconds.
+        """
         self._began = newest if self._began is None else self._began
         waits = newest - self._began < FIRST_S
         lags = []
-        for name, empty in zip(rows.services, _of_services(rows).tolist(), strict=True):
-            last = newest - empty * STEP_S
+        for name, buckets in zip(services, empty.tolist(), strict=True):
+            last = newest - buckets * STEP_S
             before = self._newest.get(name)
             if before is not None and last > before:
-                self._lags.setdefault(name, deque(maxlen=LAGS)).append(empty)
+                self._lags.setdefault(name, deque(maxlen=LAGS)).append(buckets)
             self._newest[name] = last if before is None else max(last, before)
             known = self._lags.get(name)
-            lags.append(min(known) if known else empty if waits else 0)
+            lags.append(min(known) if known else buckets if waits else 0)
         return np.array(lags, np.int64)
 
 
-def judge_silence(rows: Rows, baseline: SilenceBaseline, lag: Counts, pipeline_works: bool, clear: int) -> Verdict:
+def judge_silence(rows: Rows, baseline: SilenceBaseline, empty: Counts, lag: Counts, seen: Seen, clear: int) -> Verdict:
     """Evidence that a row is silent. When everything is, and nothing else comes either, the pipeline is what failed.
 
-    `lag` (s,) is how many newest buckets of a service are empty because they come late.
+    `empty` (n + s,) is how many newest buckets are without a request, `lag` (s,) how many of a service's because they
+    come late. `clear` buckets must be normal to end.
     """
     calls = rows.recent_calls
     count, reach = len(rows.operations), calls.shape[1]
-    zeros = np.maximum(_trailing_zeros(rows) - lag[rows.owners], 0)
+    zeros = np.maximum(empty - lag[rows.owners], 0)
     usual = np.fmin(baseline.usual, _lately(calls, zeros))
     expected = np.nan_to_num(usual) * zeros
     raised = baseline.settled & (expected >= EXPECTED) & (zeros >= np.maximum(SHORTEST, GAP_TIMES * baseline.gap + 1))
-    now = calls[count:, -SHORTEST - int(np.median(lag)) :][:, :SHORTEST].sum(axis=0)
-    raised &= pipeline_works or bool((now > PIPELINE * baseline.total).all())
+    if raised.any():
+        now = calls[count:, -SHORTEST - int(np.median(lag)) :][:, :SHORTEST].sum(axis=0)
+        raised &= bool((now > PIPELINE * baseline.total).all()) or still_reports(seen)
     # An operation of a silent service is that service's silence; one that others took over is no silence.
     raised[:count] &= zeros[count:][rows.code] < zeros[:count]
     if raised[:count].any():
@@ -112,22 +123,10 @@ def judge_silence(rows: Rows, baseline: SilenceBaseline, lag: Counts, pipeline_w
     )
 
 
-def _trailing_zeros(rows: Rows) -> Counts:
-    """Newest buckets without a request, (rows,)."""
-    came = rows.calls > 0
-    zeros = np.where(came.any(axis=1), np.argmax(came[:, ::-1], axis=1), came.shape[1])
-    return np.concatenate([zeros, _of_services(rows)]).astype(np.int64)
-
-
-def _of_services(rows: Rows) -> Counts:
-    came = by_group(rows.code, rows.calls) > 0
+def empty_buckets(rows: Rows) -> Counts:
+    """Newest buckets without a request, (n + s,)."""
+    came = np.concatenate([rows.calls, by_group(rows.code, rows.calls)]) > 0
     return np.asarray(np.where(came.any(axis=1), np.argmax(came[:, ::-1], axis=1), came.shape[1]), np.int64)
-
-
-def _ages(calls: Floats) -> Counts:
-    """Buckets since the first request, (rows,)."""
-    came = calls > 0
-    return np.asarray(np.where(came.any(axis=1), came.shape[1] - np.argmax(came, axis=1), 0), np.int64)
 
 
 def _level(calls: Floats, calm: Bools) -> tuple[Floats, Floats]:
@@ -158,7 +157,7 @@ def _lately(calls: Floats, zeros: Counts) -> Floats:
 def _renamed(rows: Rows, usual: Floats, zeros: Counts) -> Bools:
     """Operations whose requests come under a new name, (n,)."""
     count = len(rows.operations)
-    age = _ages(rows.calls)
+    age = ages(rows.calls)
     longest = np.zeros(len(rows.services))
     silent = (zeros[:count] >= SHORTEST) & (zeros[:count] < rows.calls.shape[1])
     np.maximum.at(longest, rows.code[silent], zeros[:count][silent])
