@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -20,7 +21,7 @@ GOES_ON: Final = 0.7  # of a service's other requests must still come then
 ALIVE_S: Final = 10.0  # after a silence began: what is exported later comes from a process that runs
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Felt:
     """One tick's knowledge of users.
 
@@ -30,7 +31,7 @@ class Felt:
         enough: rows with enough requests for anybody to feel something.
         noticed: rows whose requests are slower by what a human notices, where they are slow.
         missed: operations that users miss when no requests of theirs come.
-        exported: when each service last exported metrics or log lines, Unix seconds.
+        seen: what else was seen.
     """
 
     entries: Entries
@@ -38,7 +39,7 @@ class Felt:
     enough: Bools
     noticed: Bools
     missed: Bools
-    exported: dict[str, float]
+    seen: Seen
 
     @classmethod
     def of(cls, rows: Rows, usual: Floats, entries: Entries, evident: Bools, noticed: Bools, seen: Seen) -> Felt:
@@ -51,7 +52,12 @@ class Felt:
         others, now = known[count:][rows.code] - known[:count], recent[count:][rows.code] - recent[:count]
         missed = np.zeros(rows.count, np.bool_)
         missed[:count] = (known[:count] >= BUSY) & (others > 0) & (now >= GOES_ON * others)
-        return cls(entries, {rows.services[number] for number in set(numbers)}, enough, noticed, missed, exported(seen))
+        return cls(entries, {rows.services[number] for number in set(numbers)}, enough, noticed, missed, seen)
+
+    @cached_property
+    def exported(self) -> dict[str, float]:
+        """When each service last exported metrics or log lines, Unix seconds: asked of what is silent alone."""
+        return exported(self.seen)
 
     def severity(self, row: int, service: str, kind: FindingKind, onset: datetime) -> Severity:
         """Page for what users feel, else ticket."""
