@@ -21,6 +21,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from detectors.series import rolling
 from detectors.series.replay import Rarity
 
 Floats = npt.NDArray[np.float64]
@@ -147,6 +148,4 @@ def _events_over(judged: Rarity) -> npt.NDArray[np.intp]:
 
 def _begins(usual: Bools, hours: float, step: float) -> Bools:
     """The rows at which `usual` has held for so many hours, (n,): one for each time."""
-    row = np.arange(usual.size)
-    run = row - np.maximum.accumulate(np.where(usual, -1, row))
-    return np.asarray(run == max(1, round(hours / step)))
+    return np.asarray(rolling.lasted(usual) == max(1, round(hours / step)))

@@ -80,14 +80,13 @@ def judge(root: Floats, at_s: Floats, hours: Floats, step: float, whole: Bools) 
     if first.size <= YOUNGEST_H:
         return Recurring(events=(), apart=np.zeros(root.size))
     hour = max(1, round(1 / step))
-    distance, off_base = _distances(root, at_s, first, hour)
+    bounds = np.append(first, root.size)
+    distance, off_base = _distances(root, at_s, bounds, hour)
     usual = _bulks(np.maximum.reduceat(off_base, first), whole[first], COUNT_NOISE / np.sqrt(hour))
-    apart = distance / np.repeat(usual, np.diff(np.append(first, root.size)))
+    apart = distance / np.repeat(usual, np.diff(bounds))
     largest = np.maximum.reduceat(distance, first)
     far = np.flatnonzero((largest >= FAR * usual) & (largest > 0))
-    events = _events(
-        distance, largest, FAR * usual, far, np.append(first, root.size), hours, max(1, round(CALM_H / step))
-    )
+    events = _events(distance, largest, FAR * usual, far, bounds, hours, max(1, round(CALM_H / step)))
     return Recurring(events=events, apart=apart)
 
 
@@ -115,18 +114,20 @@ def _events(
     return found
 
 
-def _distances(root: Floats, at_s: Floats, first: Ints, hour: int) -> tuple[Floats, Floats]:
+def _distances(root: Floats, at_s: Floats, bounds: Ints, hour: int) -> tuple[Floats, Floats]:
     """How far each row's last hour is from all that is ordinary then, (n,), and from the base alone, (n,).
 
-    Ordinary are the base, what this hour of the day and its neighbours usually read, and all between.
+    Ordinary are the base, what this hour of the day and its neighbours usually read, and all between. Hour i has the
+    rows from `bounds[i]` to the next bound.
     """
-    means = np.add.reduceat(root, first) / np.diff(np.append(first, root.size))
+    rows = np.diff(bounds)
+    means = np.add.reduceat(root, bounds[:-1]) / rows
     before = np.concatenate([np.full(BASE_H, np.nan), means[:-1]])
-    base = np.empty(first.size)
-    base[: BASE_H + 1] = [np.median(means[:i]) if i else root[0] for i in range(min(BASE_H + 1, first.size))]
-    if first.size > BASE_H:
+    base = np.empty(means.size)
+    base[: BASE_H + 1] = [np.median(means[:i]) if i else root[0] for i in range(min(BASE_H + 1, means.size))]
+    if means.size > BASE_H:
         base[BASE_H:] = np.median(np.lib.stride_tricks.sliding_window_view(before, BASE_H)[BASE_H:], axis=1)
-    of_row = np.repeat(base, np.diff(np.append(first, root.size)))
+    of_row = np.repeat(base, rows)
     recent = rolling.mean(root, hour)
     lowest, highest = of_row.copy(), of_row.copy()
     for usual in rolling.usual_around(recent, (at_s % 86_400 // 3600).astype(np.int64)):
@@ -173,10 +174,7 @@ def _end(distance: Floats, begin: int, lower: float, calm: int) -> int:
     """The row at which an event is over: below the gap for `calm` rows; the number of rows while it goes on."""
     reach = max(64, 4 * calm)
     while True:
-        low = distance[begin : begin + reach] < lower
-        row = np.arange(low.size)
-        run = row - np.maximum.accumulate(np.where(low, -1, row))
-        over = np.flatnonzero(run >= calm)
+        over = np.flatnonzero(rolling.lasted(distance[begin : begin + reach] < lower) >= calm)
         if over.size:
             return begin + int(over[0])
         if begin + reach >= distance.size:

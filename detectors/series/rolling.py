@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 HOUR_BUCKETS: Final = 24  # hours of the day
 BUCKET_MEMORY: Final = 100  # values of one hour of the day
@@ -50,6 +51,12 @@ def faded(values: Floats, memory: float) -> Floats:
 def earlier(values: Floats, first: float = 0.0) -> Floats:
     """Each row's value one row before."""
     return np.concatenate([[first], values[:-1]])
+
+
+def lasted(flags: Bools) -> Ints:
+    """For how many rows each flag has been set without a break, this row included; 0 where it is not."""
+    row = np.arange(flags.size)
+    return np.asarray(row - np.maximum.accumulate(np.where(flags, -1, row)), np.int64)
 
 
 def spreads(values: Floats, memory: float) -> Floats:
