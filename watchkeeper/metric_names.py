@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Final, Literal
 
 # What a metric says about users: `detail` is for whoever looks closer, and concerns nobody by itself.
@@ -69,6 +71,21 @@ def parted(text: str) -> tuple[str, str]:
 def _is_name(part: str) -> bool:
     """Whether letters and digits stand together for one thing: `p99`, `v8js`, `k8s`."""
     return bool(re.fullmatch(r"[a-z]+\d+[a-z]*", part))
+
+
+@lru_cache(maxsize=65_536)
+def attributes_of(text: str) -> Mapping[str, str]:
+    """The JSON attributes of a metric, as text by key; none where they cannot be read.
+
+    >>> dict(attributes_of('{"state":"used","size":3}'))
+    {'state': 'used', 'size': '3'}
+    """
+    try:
+        known = json.loads(text or "{}")
+    except ValueError:
+        known = None
+    pairs = known.items() if isinstance(known, dict) else ()
+    return MappingProxyType({str(key): str(value) for key, value in pairs})
 
 
 def measure(metric: str, value: float, unit: str = "") -> tuple[float, str]:

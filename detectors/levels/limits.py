@@ -7,16 +7,15 @@ along with its use is none.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal
 
 import numpy as np
 
 from detectors.evidence import Bools, Floats
-from watchkeeper.metric_names import words
+from watchkeeper.metric_names import attributes_of, words
 
 Resource = Literal["memory", "disk", "pool", "file descriptors", "certificate"]
 Role = Literal["used", "limit", "free", "share", "end"]
@@ -82,7 +81,7 @@ def role_of(metric: str, attributes: str) -> tuple[Resource, Role] | None:
         return (resource, "end") if _ENDS & named else None
     if _FLOWS & named:
         return None
-    state = {word for value in _values(attributes) for word in words(value)}
+    state = {word for value in attributes_of(attributes).values() for word in words(value)}
     in_name = next((role for role, known in _ROLES if known & named), None)
     if in_name == "used" and ("free" in state or "idle" in state or "reserved" in state):
         return resource, "free"
@@ -110,17 +109,26 @@ def uses(names: Sequence[tuple[str, ...]]) -> list[Use]:
         service, metric, attributes = names[row]
         candidates = limits.get((service, resource), []) if role == "used" else []
         limit = _best(names[row], [(other, names[other]) for other in candidates])
-        use = Use(row=row, service=service, metric=metric, attributes=attributes, resource=resource, role=role)
-        out.append(replace(use, limit=limit))
+        out.append(
+            Use(
+                row=row,
+                service=service,
+                metric=metric,
+                attributes=attributes,
+                resource=resource,
+                role=role,
+                limit=limit,
+            )
+        )
     return out
 
 
 def _best(used: tuple[str, ...], limits: Sequence[tuple[int, tuple[str, ...]]]) -> int | None:
     """The limit that is most alike, of the same kind of memory and with no attribute that contradicts."""
-    own, own_values = _stem(used[1]), _pairs(used[2])
+    own, own_values = _stem(used[1]), attributes_of(used[2])
     ranked = []
     for row, (_, metric, attributes) in limits:
-        stem, values = _stem(metric), _pairs(attributes)
+        stem, values = _stem(metric), attributes_of(attributes)
         contradicts = any(own_values.get(key, value) != value for key, value in values.items())
         if contradicts or ("heap" in own) != ("heap" in stem):
             continue
@@ -134,23 +142,6 @@ def _best(used: tuple[str, ...], limits: Sequence[tuple[int, tuple[str, ...]]]) 
 def _stem(metric: str) -> frozenset[str]:
     how = _HOW.union(*(known for _, known in _ROLES))
     return frozenset(word.removesuffix("s") for word in words(metric) if word not in how or word == "rss")
-
-
-@lru_cache(maxsize=65_536)
-def _pairs_of(attributes: str) -> tuple[tuple[str, str], ...]:
-    try:
-        known = json.loads(attributes or "{}")
-    except ValueError:
-        return ()
-    return tuple((str(key), str(value)) for key, value in known.items()) if isinstance(known, dict) else ()
-
-
-def _pairs(attributes: str) -> Mapping[str, str]:
-    return dict(_pairs_of(attributes))
-
-
-def _values(attributes: str) -> list[str]:
-    return [value for _, value in _pairs_of(attributes)]
 
 
 def levels(uses_: Sequence[Use], values: Floats) -> tuple[Floats, Floats, Bools]:

@@ -9,9 +9,7 @@ ten seconds.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -22,6 +20,7 @@ from detectors.detector import Seen, Setup
 from detectors.history import History
 from detectors.red.requests import RedDetector
 from detectors.simulated import Example, Simulated
+from watchkeeper.metric_names import attributes_of
 from watchkeeper.vocabulary import Finding, utc
 
 VERSION: Final = "1"
@@ -146,7 +145,7 @@ def _read(metrics: History) -> list[_Series]:
         role = _role(metric)
         if role is None:
             continue
-        labels = _labels(attributes)
+        labels = attributes_of(attributes)
         status = [value for key, value in labels.items() if STATUS.search(key)]
         failed = role == "errors" or any(BAD.fullmatch(one) or one in BAD_GRPC for one in status)
         failed = failed or (role != "duration" and not status and bool(re.search(r"[._]5(\d\d|xx)[._]", metric)))
@@ -167,14 +166,6 @@ def _role(metric: str) -> Role | None:
     if FAILED.search(metric) and re.search(r"request|http|rpc|server", metric, re.IGNORECASE):
         return "errors"
     return "duration" if DURATION.search(metric) else None
-
-
-def _labels(attributes: str) -> Mapping[str, str]:
-    try:
-        found = json.loads(attributes or "{}")
-    except ValueError:
-        return {}
-    return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
 
 
 def _table(series: list[_Series], values: np.ndarray, starts: np.ndarray, step: int) -> pa.Table:
