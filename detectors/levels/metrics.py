@@ -157,7 +157,6 @@ class MetricLevels:
     def _findings(
         self, history: History, values: Floats, starts: npt.NDArray[np.int64], now: datetime
     ) -> list[Finding]:
-        names = history.names()
         newest = int(starts[-1])
         self._units = {
             row: since for row, since in self._units.items() if newest - since[1] <= UNIT_REPORTED_FOR * history.step_s
@@ -169,7 +168,7 @@ class MetricLevels:
         for i in np.argsort(-surprise).tolist():
             row = int(rows[i])
             if row not in self._units:
-                by_service.setdefault(names[row][0], []).append(row)
+                by_service.setdefault(history.names_of(row)[0], []).append(row)
         evidence = dict(zip(rows.tolist(), surprise.tolist(), strict=True))
         findings = []
         for rows_of_service in by_service.values():
@@ -177,7 +176,8 @@ class MetricLevels:
             ordered = [*felt, *(row for row in rows_of_service if row not in felt)]
             severity: Severity = "ticket" if felt else "detail"
             findings.append(self._level(history, values, ordered, severity, evidence[ordered[0]], now))
-        return findings + [self._unit(names[row], factor, at, now) for row, (factor, at) in self._units.items()]
+        units = [self._unit(history.names_of(row), factor, at, now) for row, (factor, at) in self._units.items()]
+        return findings + units
 
     def _concern(self, history: History, values: Floats, row: int) -> str:
         """What a series that was raised has to do with users."""
