@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from detectors.arrivals.clock_skew import Offset, from_the_future, skews
+from detectors.arrivals.clock_skew import BUCKET_S, Offset, from_the_future, skews
 from detectors.arrivals.lateness import Aligned, Lateness, Signal
 from watchkeeper.problems import Problems
 from watchkeeper.vocabulary import Window, utc
@@ -23,7 +23,6 @@ COUNTED_FROM_S: Final = 600
 AHEAD_FOR_S: Final = 120.0  # so long after the last row from the future its service's clock is reported
 MOST_REPORTED: Final = 20  # services beyond the bound that are reported by name
 SILENT_TIMES: Final = 2.0  # as long as spans usually take, and a bucket: then none are on their way
-BUCKET_S: Final = 5.0
 BEYOND_S: Final = 120.0  # so much further than the bound is looked, to name whoever is not judged
 
 
