@@ -1,6 +1,6 @@
 """How far the detectors have learned each service, and why no further: what a human must know before trusting silence.
 
-A service whose requests were seen in fewer than `red.requests.WARM` buckets is not judged at all. Then its level is
+A service whose requests were seen in fewer than `red.rows.WARM` buckets is not judged at all. Then its level is
 known; the shape of its latency and the ranks of its metrics take some minutes more.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from detectors.history import History, most_buckets
 from detectors.red import latency_shape
-from detectors.red import requests as red
+from detectors.red.rows import WARM
 from watchkeeper.vocabulary import Readiness
 
 
@@ -26,9 +26,9 @@ def readiness(requests: History, quantiles: History, waits: Sequence[Mapping[str
     shaped = most_buckets(quantiles, latency_shape.LEAST_CALLS)
     known = {}
     for service, buckets in called.items():
-        if buckets < red.WARM:
+        if buckets < WARM:
             step = requests.step_s
-            reason = f"requests seen in {buckets * step} of {red.WARM * step} s that a level needs"
+            reason = f"requests seen in {buckets * step} of {WARM * step} s that a level needs"
             known[service] = Readiness(service=service, stage="learning", reason=reason)
             continue
         if missing := [words[service] for words in waits if service in words]:

@@ -27,12 +27,10 @@ from detectors.red.felt import Felt
 from detectors.red.latency import LatencyBaseline, judge_latency
 from detectors.red.noise import shared_slowdown
 from detectors.red.raising import UNITS, Raising, summary, worst
-from detectors.red.rows import JUDGED, REACH, STEP_S, WARM, Rows, Verdict
+from detectors.red.rows import JUDGED, REACH, STEP_S, Rows, Verdict
 from detectors.red.silence import Lag, SilenceBaseline, empty_buckets, judge_silence
 from detectors.simulated import Example, Requests, Simulated
 from watchkeeper.vocabulary import Conditions, Finding, FindingKind, Severity, utc
-
-__all__ = ["STEP_S", "WARM", "RedDetector", "RedThresholds"]
 
 VERSION: Final = "2"
 LEARN_EVERY_S: Final = 15  # a baseline of half an hour says the same some buckets later,
