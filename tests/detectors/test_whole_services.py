@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import pytest
 
@@ -27,16 +28,10 @@ def watch(telemetry: Simulated, times: Iterable[float]) -> dict[str, tuple[float
     """When each finding was first reported with the severity it has then, by key and severity."""
     live, first = Live(history_s=1800, setup=Setup(clear_s=20)), dict[str, tuple[float, Finding]]()
     for at in times:
-        seen = telemetry if telemetry.now_s < float("inf") else _until(telemetry, at)
+        seen = telemetry if telemetry.now_s < float("inf") else replace(telemetry, now_s=at)
         for finding in live.tick(seen, utc(START + at + ARRIVES_S)):
             first.setdefault(f"{finding.severity} {finding.key}", (at, finding))
     return first
-
-
-def _until(telemetry: Simulated, at: float) -> Simulated:
-    from dataclasses import replace
-
-    return replace(telemetry, now_s=at)
 
 
 def ticks(until_s: float, since_s: float = 800.0) -> range:

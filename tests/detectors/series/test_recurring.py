@@ -116,11 +116,10 @@ def test_a_schedule_is_no_trouble() -> None:
 
 def test_a_storm_is_one_condition() -> None:
     """A series that was quiet for a month and then has an event every few hours alerts for half of them at most."""
-    at, values, begins = bursts(days=7, every_h=5.0, seed=1)
+    _, values, begins = bursts(days=7, every_h=5.0, seed=1)
     quiet = 20 * np.exp(0.15 * np.random.default_rng(5).normal(size=24 * 30))
     values = np.concatenate([quiet, values])
     alerts = alerts_of(1.7e9 + HOUR * np.arange(values.size), values)
-    del at
     assert 1 <= (alerts >= quiet.size).sum() <= 0.5 * len(begins)
 
 
