@@ -52,6 +52,14 @@ class Ledger:
     nodes: dict[str, Entry] = field(default_factory=dict)
     links: dict[tuple[str, str], Entry] = field(default_factory=dict)
 
+    def unmeasured(self, case: Case) -> list[tuple[str, Entry]]:
+        """Callers and the entries of what they call, where the calls were not measured; new callees are left out."""
+        return [
+            (caller, self.nodes[callee])
+            for caller, callee in sorted(case.calls - self.links.keys())
+            if callee in self.nodes and callee != caller and not self.nodes[callee].new
+        ]
+
     def settled(self, case: Case, amounts: dict[str, float]) -> dict[str, float]:
         """`amounts` without nodes that are new since the onset: their callers cause what they show."""
         return {node: amount for node, amount in amounts.items() if not (self.nodes[node].new and case.callers(node))}

@@ -36,9 +36,8 @@ def own_errors(case: Case) -> dict[str, float]:
     if case.unanswered is not None:
         for caller, calls in zip(case.unanswered.caller, case.unanswered.calls, strict=True):
             passed[str(caller)] += float(calls)
-    for caller, callee in case.calls - ledger.links.keys():  # what was not measured may fail as much as it can
-        if callee in ledger.nodes and callee != caller and not ledger.nodes[callee].new:
-            passed[caller] += max(ledger.nodes[callee].extra_errors, 0.0)
+    for caller, served in ledger.unmeasured(case):  # may fail as much as it can
+        passed[caller] += max(served.extra_errors, 0.0)
     own = {n: max(entry.extra_errors - passed[n], 0.0) for n, entry in ledger.nodes.items()}
     return ledger.settled(case, {n: amount * case.remaining(n).failures for n, amount in own.items()})
 

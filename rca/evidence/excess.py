@@ -35,9 +35,8 @@ def own_seconds(case: Case) -> dict[str, float]:
         pulled[caller] += link.extra_seconds
     for caller, seconds in _vain(case):
         pulled[caller] += seconds
-    for caller, callee in case.calls - ledger.links.keys():  # not measured: a callee that moved explains its full mass
-        if callee in ledger.nodes and callee != caller and not ledger.nodes[callee].new:
-            pulled[caller] += ledger.nodes[callee].extra_seconds
+    for caller, served in ledger.unmeasured(case):  # a callee that moved explains its full mass
+        pulled[caller] += served.extra_seconds
     own = {n: max(entry.extra_seconds - pulled[n], 0.0) for n, entry in ledger.nodes.items()}
     return ledger.settled(case, {n: amount * case.remaining(n).seconds for n, amount in own.items()})
 
