@@ -13,6 +13,7 @@ import numpy as np
 
 from rca.case import F64, I64, Series, codes
 from rca.levels import groups, level_and_spread
+from watchkeeper.metric_names import amount, describe_named
 from watchkeeper.vocabulary import Mechanism
 
 # A reference is compared at the same time of day, give or take an hour, if it has enough samples of it.
@@ -20,9 +21,9 @@ DAY_S = 86400.0
 SAME_HOUR_S = 3600.0
 ENOUGH_OF_THE_HOUR = 20
 
-# What a metric measures, by the words of its name (OpenTelemetry and Prometheus conventions).
 # What is left of a resource is none of it in use.
 LEFT = r"(?!.*(limit|request|free|avail|idle|\bmax\b|_max_))"
+# What a metric measures, by the words of its name (OpenTelemetry and Prometheus conventions).
 CONCEPTS: tuple[tuple[str, re.Pattern[str], Mechanism | None], ...] = (
     ("cpu", re.compile(r"cpu(?!.*(limit|count|frequency|request|idle))", re.IGNORECASE), "cpu"),
     (
@@ -82,6 +83,13 @@ class Change:
     spread: float
     after: float
     samples: int
+
+    def sentence(self, metric: str) -> str:
+        """What the metric was and is."""
+        return (
+            f"{self.node}: {describe_named(metric)} is {amount(metric, self.after)} "
+            f"(usually {amount(metric, self.usual)})"
+        )
 
 
 def changes(series: Series, reference: Series | None, onset: float) -> dict[str, list[Change]]:

@@ -13,7 +13,6 @@ from rca.evidence_kind import EvidenceKind
 from rca.levels import shares, trust
 from rca.series_changes import changes, concept, resources
 from rca.terms import Term
-from watchkeeper.metric_names import amount, describe_named
 
 HALF_AT = 4.0  # spreads
 # What noise amounts to, in the metric's own unit: half of each node's spread, and a twentieth of all levels.
@@ -60,8 +59,7 @@ def metric_change(case: Case) -> list[Term]:
                 kind=KINDS.get(resource, resource),
                 candidate=node,
                 strength=share * case.remaining(node).seconds,
-                sentence=f"{node}: {describe_named(metric)} is {amount(metric, change.after)} "
-                f"(usually {amount(metric, change.usual)})",
+                sentence=change.sentence(metric),
                 signal=metric,
                 value=change.after,
                 expected=change.usual,

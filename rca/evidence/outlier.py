@@ -15,7 +15,6 @@ from rca.levels import shares, trust
 from rca.metric_words import measured
 from rca.series_changes import HOST, changes, concept
 from rca.terms import Term
-from watchkeeper.metric_names import amount, describe_named
 
 HALF_AT = 6.0  # spreads: more than for a resource, because nobody knows what the series measures
 # What noise amounts to, in the metric's own unit: half of each node's spread, and a tenth of its level.
@@ -52,8 +51,7 @@ def outlier(case: Case) -> list[Term]:
                 kind="outlier",
                 candidate=node,
                 strength=share,
-                sentence=f"{node}: {describe_named(metric)} is {amount(metric, change.after)} "
-                f"(usually {amount(metric, change.usual)})",
+                sentence=change.sentence(metric),
                 signal=metric,
                 value=change.after,
                 expected=change.usual,

@@ -19,7 +19,6 @@ from rca.levels import shares, trust
 from rca.metric_words import meaning
 from rca.series_changes import Change, changes
 from rca.terms import Term
-from watchkeeper.metric_names import amount, describe_named
 
 DOUBT = 0.7  # in logarithms of a ratio: a node that got less than twice as slow stays in doubt
 HALF_AT = 4.0  # spreads
@@ -77,8 +76,7 @@ def _term(kind: str, metric: str, change: Change, share: float) -> Term:
         kind=kind,
         candidate=change.node,
         strength=share,
-        sentence=f"{change.node}: {describe_named(metric)} is {amount(metric, change.after)} "
-        f"(usually {amount(metric, change.usual)}){times if slow else ''}",
+        sentence=change.sentence(metric) + (times if slow else ""),
         signal="latency" if slow else "errors",
         value=change.after,
         expected=change.usual,
