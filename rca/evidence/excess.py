@@ -9,7 +9,7 @@ with its callees (it is then credited too little), or calls are not recorded at 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from rca.call_sides import Call, caller_shares
@@ -99,27 +99,26 @@ def excess(case: Case) -> list[Term]:
     """
     ledger, own, gaps = case.ledger, own_seconds(case), gaps_by_side(case)
     owners = {callee: caller for caller, callee in ledger.links if callee not in case.candidates}
-    kinds = {
-        "self_time": own,
-        "call_gap": {node: seconds for node, seconds in gaps.callees.items() if node not in owners},
-        "stall": dict(gaps.callers),
-        "dependency": {node: seconds for node, seconds in gaps.callees.items() if node in owners},
-    }
+    parts: list[tuple[Mapping[str, float], Callable[[str, float], Term]]] = [
+        (own, lambda node, share: _self_time(node, share, ledger.nodes[node], own[node])),
+        (
+            {node: seconds for node, seconds in gaps.callees.items() if node not in owners},
+            lambda node, share: _call_gap(case, ledger, node, share),
+        ),
+        (gaps.callers, lambda node, share: _stall(ledger, node, share)),
+        (
+            {node: seconds for node, seconds in gaps.callees.items() if node in owners},
+            lambda node, share: _dependency(ledger, owners[node], node, share),
+        ),
+    ]
     noise = sum(entry.noise_seconds**2 for entry in ledger.nodes.values()) ** 0.5
     felt = ledger.felt(case.alerts, "seconds")
-    total = sum(sum(seconds.values()) for seconds in kinds.values())
-    terms = []
-    for kind, seconds in kinds.items():
-        for node, share in shares(seconds, noise + total - sum(seconds.values())).items():
-            if kind == "self_time":
-                terms.append(_self_time(node, felt * share, ledger.nodes[node], own[node]))
-            elif kind == "call_gap":
-                terms.append(_call_gap(case, ledger, node, felt * share))
-            elif kind == "stall":
-                terms.append(_stall(ledger, node, felt * share))
-            else:
-                terms.append(_dependency(ledger, owners[node], node, felt * share))
-    return terms
+    total = sum(sum(seconds.values()) for seconds, _ in parts)
+    return [
+        term(node, felt * share)
+        for seconds, term in parts
+        for node, share in shares(seconds, noise + total - sum(seconds.values())).items()
+    ]
 
 
 def _self_time(node: str, share: float, entry: Entry, own: float) -> Term:
