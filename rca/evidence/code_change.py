@@ -58,6 +58,7 @@ class Complaints:
 
     words: Mapping[str, float]
     services: frozenset[str]
+    depended_on: frozenset[str]  # what those services call, directly or not
     elsewhere: float  # share of the complaints about what no commit changes
     text: str  # all that was complained, in small letters
 
@@ -88,9 +89,11 @@ def complaints(case: Case, alert_texts: Sequence[str] = ()) -> Complaints:
     for text in alert_texts:
         for word in stems(text):
             words[word] = max(ALERT_WORD, words.get(word, 0.0))
+    services |= set(case.alerts)
     return Complaints(
         words=words,
-        services=frozenset(services) | frozenset(case.alerts),
+        services=frozenset(services),
+        depended_on=frozenset[str]().union(*map(case.reachable, services)) - services,
         elsewhere=elsewhere / total if total else 0.0,
         text=" ".join(quotes).lower(),
     )
@@ -160,7 +163,7 @@ def _terms(case: Case, change: ChangeEvent, complained: Complaints, rare: Mappin
         ("commit removed", _loss(diff), f"{name} removed code and did not put it back"),
         ("commit safeguard", guards, f"{name} removed what is missed, or guards against such a fault: {removed_words}"),
         ("commit live", fresh, f"{name} went live {duration(max(ahead, 0.0))} before the onset"),
-        ("commit service", _belongs(case, change, complained.services), f"{name} belongs to a service that complains"),
+        ("commit service", _belongs(change, complained), f"{name} belongs to a service that complains"),
         ("commit too late", float(ahead < 0), f"{name} came at {clock(live)}, after the onset"),
         ("commit harmless", _harmless(change), f"{name} changes only documentation, tests, styles or versions"),
     ]
@@ -223,7 +226,7 @@ def _is_quoted(change: ChangeEvent, complained: Complaints) -> bool:
     return any("." in name and name.lower() in complained.text for name in names)
 
 
-def _belongs(case: Case, change: ChangeEvent, services: frozenset[str]) -> float:
+def _belongs(change: ChangeEvent, complained: Complaints) -> float:
     """The commit was deployed to a complaining service, or one of its files lies in a folder of its name."""
     folders = {stem for name in change.files for stem in stems(name.rsplit("/", 1)[0])}
 
@@ -231,10 +234,9 @@ def _belongs(case: Case, change: ChangeEvent, services: frozenset[str]) -> float
         own = set(stems(service))
         return change.service == service or bool(own and own <= folders)
 
-    if any(map(owns, services)):
+    if any(map(owns, complained.services)):
         return 1.0
-    depended_on = frozenset[str]().union(*(case.reachable(service) for service in services)) - services
-    return DEPENDED_ON if any(map(owns, depended_on)) else 0.0
+    return DEPENDED_ON if any(map(owns, complained.depended_on)) else 0.0
 
 
 def _quote(words: frozenset[str], complained: Complaints, rare: Mapping[str, float]) -> str:
