@@ -21,18 +21,22 @@ LEVELS_IN_DOUBT = 0.05
 # By judgement: what is too little to hurt anybody, whatever is usual. A quarter of the memory; a few handles or
 # connections; a twentieth of a processor, in the unit of the metric; ten milliseconds of stalling.
 MEMORY_IN_DOUBT = 0.25
-HANDLES_IN_DOUBT = 3.0
-PROCESSOR_IN_DOUBT = (
-    (re.compile(r"percent|pct", re.IGNORECASE), 5.0),
-    (re.compile(r"milli_?cores?", re.IGNORECASE), 50.0),
-    (re.compile(r"", re.IGNORECASE), 0.05),
-)
-STALL_IN_DOUBT = (
-    (re.compile(r"utili|ratio", re.IGNORECASE), 0.1),
-    (re.compile(r"(_ms|millis)", re.IGNORECASE), 10.0),
-    (re.compile(r"(_ns|nanos)", re.IGNORECASE), 10e6),
-    (re.compile(r"", re.IGNORECASE), 0.01),
-)
+ANY = re.compile("")
+IN_DOUBT = {
+    "cpu": (
+        (re.compile(r"percent|pct", re.IGNORECASE), 5.0),
+        (re.compile(r"milli_?cores?", re.IGNORECASE), 50.0),
+        (ANY, 0.05),
+    ),
+    "stall": (
+        (re.compile(r"utili|ratio", re.IGNORECASE), 0.1),
+        (re.compile(r"(_ms|millis)", re.IGNORECASE), 10.0),
+        (re.compile(r"(_ns|nanos)", re.IGNORECASE), 10e6),
+        (ANY, 0.01),
+    ),
+    "handles": ((ANY, 3.0),),
+    "pool": ((ANY, 3.0),),
+}
 KINDS = {"stall": "stall_metric"}  # the term; the others are named like the resource
 
 
@@ -75,12 +79,7 @@ def _doubt(resource: str, metric: str, levels: float) -> float:
     """What a rise of a metric must exceed to count by half, in its own unit; `levels` is the sum of the usual ones."""
     if resource == "memory":
         return MEMORY_IN_DOUBT * levels
-    least = {
-        "cpu": next(amount for unit, amount in PROCESSOR_IN_DOUBT if unit.search(metric)),
-        "stall": next(amount for unit, amount in STALL_IN_DOUBT if unit.search(metric)),
-        "handles": HANDLES_IN_DOUBT,
-        "pool": HANDLES_IN_DOUBT,
-    }.get(resource, 0.0)
+    least = next((amount for unit, amount in IN_DOUBT.get(resource, ()) if unit.search(metric)), 0.0)
     return least + LEVELS_IN_DOUBT * levels
 
 
