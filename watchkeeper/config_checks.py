@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 if TYPE_CHECKING:
-    from watchkeeper.config import Config, OnCallConfig, PersonConfig, ScheduleConfig
+    from watchkeeper.config import Config
+    from watchkeeper.config_sections import OnCallConfig, PersonConfig, ScheduleConfig
 
 Key = tuple[int | str, ...]
 Mistake = tuple[Key, str]
