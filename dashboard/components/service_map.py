@@ -40,6 +40,7 @@ def service_map(sources: Sources, members: Mapping[str, Member], view: View, vie
                 id="map",
                 elements=elements,
                 layout={"name": "preset", "fit": True, "padding": 28},
+                autoRefreshLayout=False,  # else a call that comes or goes takes the reader's zoom away
                 style={"width": "100%", "height": "440px"},
                 stylesheet=_style(viewer.palette),
                 minZoom=0.3,

@@ -197,6 +197,10 @@ def test_a_refresh_changes_what_changed_and_keeps_what_a_reader_did(page: Page, 
     )
     assert page.evaluate(f"{graph}.zoom()") == 1.37
     assert "ag-cell" in page.evaluate("document.activeElement.className")
+    elements = "window.dash_component_api.getLayout('map').props.elements"
+    page.evaluate(f"window.dash_clientside.set_props('map', {{elements: {elements}.slice(0, -1)}})")
+    page.evaluate("() => new Promise(done => setTimeout(done, 500))")
+    assert page.evaluate(f"{graph}.zoom()") == 1.37, "a call that is no longer made leaves the map as it was"
 
 
 def test_ages_grow_while_somebody_watches(page: Page, show: Show) -> None:
