@@ -123,7 +123,7 @@ class StateConfig(Section):
 class WatchConfig(Section):
     """Detection, diagnosis, paging and learning."""
 
-    tick_s: Seconds = 2
+    tick_s: Seconds = 2.5
     history_minutes: Annotated[float, Field(ge=1, le=366 * 1440, allow_inf_nan=False)] = 60
     settle_s: Delay = 4
     clear_s: Seconds = 20

@@ -40,8 +40,7 @@ from watchkeeper.vocabulary import Actor, Diagnosis, Finding, Window, utc
 
 WARM_S: Final = 900  # seconds that the detectors may read before they are asked
 TICK_S: Final = 5
-# A bucket is complete 2.5 s after its end, and a role that ticks every two seconds sees it a second later on average.
-AFTER_BUCKET_S: Final = 3.5
+AFTER_BUCKET_S: Final = 2.6  # a role ticks so long after a bucket's end, when it is complete
 ACKNOWLEDGED_AFTER_S: Final = 60.0
 RESOLVED_AFTER_S: Final = 120.0  # after the recovery: as long as a return counts to the same incident
 MOST_OPEN: Final = 200

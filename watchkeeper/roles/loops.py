@@ -1,6 +1,6 @@
 """Jobs that repeat for as long as a role lives, each on a thread of its own, none waiting for another.
 
-They go by a clock that nobody can set: where the machine's clock steps back half an hour, the next round comes when
+They wait by a clock that nobody can set: where the machine's clock steps back half an hour, the next round comes when
 it would have come anyway. A round that fails is reported, and the next one comes all the same.
 """
 
@@ -26,12 +26,26 @@ STOP_WITHIN_S: Final = 8.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What to do every so many seconds. `core`: the role is not ready while this job fails."""
+    """What to do every so many seconds.
+
+    Attributes:
+        core: the role is not ready while this job fails.
+        at_s: rounds come so long after the multiples of `every_s` of the day's clock; None: as they started.
+    """
 
     name: str
     work: Callable[[], None]
     every_s: float
     core: bool = True
+    at_s: float | None = None
+
+    def wait_s(self, since_s: float) -> float:
+        """Seconds to the next round, when the last one began `since_s` seconds ago."""
+        if self.at_s is None:
+            return max(0.0, self.every_s - since_s)
+        wait_s = self.every_s - (time.time() - self.at_s) % self.every_s
+        # A thread that woke a little early must not begin a second round on time.
+        return wait_s + self.every_s if since_s + wait_s < self.every_s / 2 else wait_s
 
 
 class Loops:
@@ -74,12 +88,13 @@ class Loops:
         return None
 
     def _repeat(self, job: Job) -> None:
-        due = time.monotonic()
-        while not self._stopping.wait(max(0.0, due - time.monotonic())):
-            due = max(due + job.every_s, time.monotonic())
+        wait_s = 0.0
+        while not self._stopping.wait(wait_s):
+            began = time.monotonic()
             self._beat(job.name)
             self.once(job)
             self._beat(job.name)
+            wait_s = job.wait_s(time.monotonic() - began)
 
     def once(self, job: Job) -> None:
         """One round."""

@@ -65,6 +65,8 @@ from watchkeeper.vocabulary import Finding, Window
 TICKS = Counter("watchkeeper_ticks_total", "Ticks, by outcome.", ["outcome"])
 FIRING = Gauge("watchkeeper_findings_firing", "Findings that fire now.", ["severity"])
 
+# Ticks are in step with the loads of telemetry: just after a bucket is complete, and as long after each further load.
+TICK_AT_S: Final = 2.6
 EDGES_BACK_S: Final = 600
 EDGES_EVERY_S: Final = 15
 READINESS_EVERY_S: Final = 10
@@ -313,7 +315,7 @@ def _watch(life: Life) -> None:
     tick_s = config.watch.tick_s
     jobs = (
         Job(name="alerts", work=watch.alerts, every_s=min(tick_s, ALERTS_EVERY_S)),
-        Job(name="tick", work=watch.tick, every_s=tick_s),
+        Job(name="tick", work=watch.tick, every_s=tick_s, at_s=TICK_AT_S),
         Job(name="diagnose", work=watch.diagnose, every_s=1.0),
         Job(name="timers", work=watch.timers, every_s=0.5),
         *(Job(name=f"page {name}", work=partial(watch.page, name), every_s=0.5) for name in watch.channels),

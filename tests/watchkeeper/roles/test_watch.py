@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -203,3 +204,28 @@ def test_a_round_that_fails_is_told_and_the_next_one_comes(problems: Problems) -
     until(lambda: not problems.current())
     stopping.set()
     loops.join()
+
+
+@pytest.mark.parametrize(
+    ("now", "since_s", "wait_s"),
+    [
+        (1000.0, 2.4, 0.1),  # 1000.1 is 2.6 s after a multiple of 2.5
+        (1000.0, 0.3, 2.6),  # it has just begun: the first round comes at any time
+        (1002.5999, 0.0, 2.5001),  # it woke a little early: not twice
+        (1003.6, 1.0, 1.5),
+        (1010.0, 7.4, 0.1),
+    ],
+)
+def test_rounds_keep_step_with_the_clock(
+    monkeypatch: pytest.MonkeyPatch, now: float, since_s: float, wait_s: float
+) -> None:
+    """At 0.1 s after each multiple of 2.5 s, however long a round takes; never two at once."""
+    monkeypatch.setattr(time, "time", lambda: now)
+    job = Job(name="tick", work=lambda: None, every_s=2.5, at_s=2.6)
+    assert job.wait_s(since_s) == pytest.approx(wait_s)
+
+
+def test_rounds_without_a_step_come_as_they_began() -> None:
+    """So long after the last one began, or at once where that took longer."""
+    job = Job(name="act", work=lambda: None, every_s=0.5)
+    assert [job.wait_s(since_s) for since_s in (0.1, 0.5, 3.0)] == [0.4, 0.0, 0.0]
