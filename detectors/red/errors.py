@@ -1,6 +1,7 @@
 """Requests that fail: as many errors by chance, at the usual rate, in the last ten seconds or in longer windows.
 
 An operation without a past borrows its service's rate. What it fails counts once users of the service can feel it.
+What is usual comes back in every part of the past: an outage that lies in some part of it teaches nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from scipy.special import betainc
 
 from detectors.evidence import Bools, Floats, by_group
 from detectors.red.noise import bunching
-from detectors.red.rows import WARM, Rows, Verdict, ages, clear_spans, newest_past, window_sums
+from detectors.red.rows import WARM, Rows, Verdict, ages, clear_spans, newest_past, parts_of, window_sums
 
 PRIOR_RATE: Final = 0.01  # believed beforehand: one in a hundred fails,
 PRIOR_CALLS: Final = 50.0  # as firmly as so many requests would show it
@@ -29,7 +30,8 @@ LITTLE_PAST: Final = 36  # buckets: where less is known,
 LITTLE_RATE: Final = 0.2  # so many must fail
 BLOCK: Final = 6  # buckets of which the worst share of the past is taken: half a minute
 BLOCK_CALLS: Final = 20.0  # of fewer requests, a share says nothing
-PEAK_TIMES: Final = 1.3  # as much as the worst half minute of the past, where it swings by itself
+PEAK_TIMES: Final = 1.3  # as much as the worst half minute of each part of the past, where it swings by itself
+DEVIATIONS: Final = 2.0  # of a count of errors: as far it may be from what is usual by chance
 NEW_SHARE: Final = 0.03  # of its service's requests: failures of an operation without a past count from there
 # A service that came into a running system and fails from its first minute on has no past to compare with.
 YOUNG: Final = 24  # buckets
@@ -49,7 +51,8 @@ class _Past:
     def of(cls, rows: Rows, within: Bools) -> _Past:
         """Of the buckets `within` (n, m)."""
         calls, errors = np.where(within, rows.calls, 0.0), np.where(within, rows.errors, 0.0)
-        served, failed = by_group(rows.code, calls), by_group(rows.code, errors)
+        served, failed = _usual(by_group(rows.code, calls), by_group(rows.code, errors))
+        calls, errors = _usual(calls, errors)
         rate = _believed(served.sum(axis=1), failed.sum(axis=1), PRIOR_RATE)
         # Beforehand an operation fails as often as its service, at least as often as any.
         prior = np.clip(rate[rows.code], PRIOR_RATE, HIGHEST_RATE)
@@ -183,13 +186,33 @@ def _chance(calls: Floats, errors: Floats, rate: Floats, bunch: Floats) -> Float
     return np.asarray(np.clip(chance, SMALLEST_CHANCE, 1.0))
 
 
+def _usual(calls: Floats, errors: Floats) -> tuple[Floats, Floats]:
+    """Calls and errors, (rows, m) each, without the parts of the past that failed for certain more than the calmest."""
+    asked, failed = (np.stack([values[:, part].sum(axis=1) for part in parts_of(calls)]) for values in (calls, errors))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # Of a part with few requests, little is certain: it is not the calmest because it happens to have no error.
+        most = np.where(asked > 0, (failed + DEVIATIONS * np.sqrt(failed) + DEVIATIONS) / asked, np.inf)
+    calmest = np.minimum(most.min(axis=0), 1.0)
+    differs = failed - DEVIATIONS * np.sqrt(failed) > NEWS_TIMES * calmest * asked
+    keep = np.ones(calls.shape, np.bool_)
+    for number, part in enumerate(parts_of(calls)):
+        keep[:, part] = ~differs[number][:, None]
+    return np.where(keep, calls, 0.0), np.where(keep, errors, 0.0)
+
+
 def _peak(calls: Floats, errors: Floats) -> Floats:
-    """The worst share of half a minute of the past, of those before the longest window, (rows,)."""
-    blocks = max(0, calls.shape[1] - WINDOWS[-1]) // BLOCK
-    shape = (len(calls), blocks, BLOCK)
-    asked, failed = (values[:, : blocks * BLOCK].reshape(shape).sum(axis=2) for values in (calls, errors))
-    share = np.where(asked >= BLOCK_CALLS, failed / np.maximum(asked, 1.0), 0.0)
-    return np.asarray(share.max(axis=1, initial=0.0))
+    """The worst share of half a minute that every part of the past has seen, before the longest window, (rows,)."""
+    past = max(0, calls.shape[1] - WINDOWS[-1]) // BLOCK * BLOCK
+    peaks = []
+    for part in parts_of(calls[:, :past]):
+        width = (part.stop - part.start) // BLOCK * BLOCK
+        shape = (len(calls), width // BLOCK, BLOCK)
+        newest = slice(part.stop - width, part.stop)
+        asked, failed = (values[:, newest].reshape(shape).sum(axis=2) for values in (calls, errors))
+        share = np.where(asked >= BLOCK_CALLS, failed / np.maximum(asked, 1.0), 0.0)
+        # A part without requests says nothing.
+        peaks.append(np.where(asked.any(axis=1), share.max(axis=1, initial=0.0), 1.0))
+    return np.where(np.min(peaks, axis=0) < 1.0, np.min(peaks, axis=0), 0.0)
 
 
 def _believed(asked: Floats, failed: Floats, prior: Floats | float) -> Floats:

@@ -20,6 +20,7 @@ JUDGED: Final = 12  # buckets that a decision looks back over where requests are
 REACH: Final = 60  # buckets that it looks back over where they are rare: five minutes
 GUARD: Final = 4  # newest buckets that the baseline leaves out, so that an onset doesn't teach it
 WARM: Final = 7  # buckets with requests before a row has a level of its own
+PARTS: Final = 3  # of the past: ten minutes each; what is usual is seen in all of them, an accident in one or two
 SAMPLED: Final = 120  # buckets of the past that a median is taken of; the noise of one of 120 is a tenth of the spread
 
 
@@ -106,6 +107,12 @@ class Verdict:
     lasting: Floats
     span: npt.NDArray[np.int64]
     cumulates: bool = True
+
+
+def parts_of(values: Floats) -> list[slice]:
+    """The columns of (rows, m) in equal parts, the oldest first."""
+    edges = [values.shape[1] * number // PARTS for number in range(PARTS + 1)]
+    return [slice(first, last) for first, last in zip(edges, edges[1:], strict=False)]
 
 
 def window_sums(values: Floats, width: int) -> Floats:

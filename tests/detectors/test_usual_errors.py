@@ -1,0 +1,45 @@
+"""Which failures of the past are usual."""
+
+from __future__ import annotations
+
+from detectors.detector import Setup
+from detectors.live import Live
+from detectors.simulated import ARRIVES_S, START, Requests, Simulated
+from watchkeeper.vocabulary import utc
+
+RESTART_S, FAULT_S = 1500, 1560  # of Watchkeeper, which remembers nothing then, and of a fault
+
+
+def failing(t: float, usually: float, outage: tuple[float, float], swing_s: float = 0.0) -> Requests:
+    """Four in ten during an outage of the past and from the fault on, and where it swings for 30 s in `swing_s`."""
+    swings = swing_s > 0 and t % swing_s < 30
+    return Requests(per_s=3, failing=0.4 if outage[0] <= t < outage[1] or t >= FAULT_S or swings else usually)
+
+
+def paged(usually: float = 0.0, outage: tuple[float, float] = (0, 0), swing_s: float = 0.0) -> list[float]:
+    """When errors page after a restart, seconds after the fault; the first one only."""
+    requests = {
+        ("desk", "POST /loans"): lambda t: failing(t, usually, outage, swing_s),
+        ("desk", "GET /find"): lambda t: Requests(per_s=2 + t % 2),
+    }
+    telemetry, live = Simulated(seconds=1800, requests=requests), Live(history_s=1800, setup=Setup(clear_s=20))
+    for at in range(RESTART_S, FAULT_S + 60, 5):
+        found = live.tick(telemetry, utc(START + at + ARRIVES_S))
+        if any(finding.kind == "errors" and finding.severity == "page" for finding in found):
+            return [at - FAULT_S]
+    return []
+
+
+def test_an_outage_of_the_past_is_not_usual() -> None:
+    """After a restart nobody knows that it was one, but that it came once."""
+    (seconds,) = paged(outage=(700, 900))
+    assert 0 < seconds <= 15
+    (seconds,) = paged(usually=0.02, outage=(300, 420))
+    assert 0 < seconds <= 15
+
+
+def test_what_always_fails_or_fails_every_few_minutes_is_usual() -> None:
+    """Neither is found before the fault; an operation that fails four in ten by itself has no news."""
+    assert all(seconds > 0 for seconds in paged(usually=0.1))
+    assert paged(usually=0.4) == []
+    assert all(seconds > 0 for seconds in paged(swing_s=240))
