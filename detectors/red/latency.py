@@ -3,6 +3,9 @@
 A service as a whole is judged by the change within its operations, weighted by calls: a new mix of fast and slow
 operations is no slowdown. Only where most requests are of operations without a past are they compared with what the
 service as a whole took before, and then they must take far longer.
+
+Where the past is noisy, its spread says little: what is slower than its worst buckets counts by how far it is beyond
+them.
 """
 
 from __future__ import annotations
@@ -12,8 +15,8 @@ from typing import Final
 
 import numpy as np
 
-from detectors.evidence import Bools, Floats, by_group, robust_level
-from detectors.red.rows import JUDGED, SAMPLED, WARM, Rows, Verdict, clear_spans, window_sums
+from detectors.evidence import DRIFT, Bools, Floats, by_group, robust_level
+from detectors.red.rows import JUDGED, SAMPLED, WARM, Rows, Verdict, clear_spans, parts_of, window_sums
 
 # The usual spread of log latency within one operation: of so many requests a mean is that uncertain, over their root.
 LOG_SPREAD: Final = 0.6
@@ -34,6 +37,8 @@ DOUBT: Final = 3.0  # times as long: where its operations have no past, a servic
 class LatencyBaseline:
     """Usual log latency: `centre` and `spread` by row, `minute` the spread of a minute's mean; (n + s,) each.
 
+    `worst` (n + s,) is the change over the centre in the slowest bucket that most parts of the past have seen.
+
     `whole` (s,) is the level of a service's mean over all requests, whatever their operation; the centre of a service's
     row is that of the change within its operations: nearly 0.
     """
@@ -41,6 +46,7 @@ class LatencyBaseline:
     centre: Floats
     spread: Floats
     minute: Floats
+    worst: Floats
     whole: Floats
 
     @classmethod
@@ -67,6 +73,7 @@ class LatencyBaseline:
             centre=np.concatenate([centre, level]),
             spread=np.concatenate([spread, service_spread]),
             minute=np.concatenate([minute, service_minute]),
+            worst=_worst(rows, centre, level),
             whole=whole_level,
         )
 
@@ -106,7 +113,8 @@ def judge_latency(
         noise = np.sqrt(
             np.maximum(baseline.spread[:, None] ** 2, LEAST_SPREAD**2 + LOG_SPREAD**2 / np.maximum(counted, 1.0))
         )
-        scores = ratios / noise
+        few = np.sqrt(LEAST_SPREAD**2 + LOG_SPREAD**2 / np.maximum(counted, 1.0))
+        scores = np.fmax(ratios / noise, DRIFT + (ratios - baseline.worst[:, None]) / few)
         felt = (values > levels * ratio) & (values > levels + more_ms)
         # What nobody can feel doesn't count towards a page, however unusual.
         scores = np.where(felt | np.isnan(scores), scores, np.minimum(scores, 0.0))
@@ -143,6 +151,17 @@ def _mean_of_all(calls: Floats, mean_ms: Floats, rows: Rows) -> Floats:
         known = (calls > 0) & np.isfinite(mean_ms)
         taken = by_group(rows.code, np.where(known, calls * mean_ms, 0.0))
         return np.asarray(taken / by_group(rows.code, np.where(known, calls, 0.0)))
+
+
+def _worst(rows: Rows, centre: Floats, level: Floats) -> Floats:
+    """The change over `centre` (n,) and `level` (s,) in the slowest calm bucket of most parts, (n + s,)."""
+    calls = np.where(rows.calm, rows.calls, 0.0)
+    own = logarithms(calls, measured(rows.mean_ms)) - centre[:, None]
+    change = _within(own, calls, rows)[0] - level[:, None]
+    every = np.concatenate([own, change])
+    peaks = np.stack([np.fmax.reduce(every[:, part], axis=1, initial=np.nan) for part in parts_of(every)])
+    # An outage that lies in one part is not usual.
+    return robust_level(peaks.T, np.isfinite(peaks.T))[0]
 
 
 def _minute_spread(change: Floats, calls: Floats, usable: Bools, stride: int) -> Floats:

@@ -42,7 +42,8 @@ NOTICED_MS: Final = (
     100.0  # a delay that a human notices; what is less is a ticket (Nielsen, Usability Engineering, ch. 5)
 )
 NOTICED_TIMES: Final = 2.5  # and as long as usual at least, for what takes long anyway
-AFTERMATH_S: Final = 60  # after a slowdown ended, in which requests may still begin that wait for what it left
+NEWEST_BAD: Final = 2  # bad buckets whose mean a human notices
+AFTERMATH_S: Final = 30  # after a slowdown ended, in which requests may still begin that wait for what it left
 KINDS: Final[tuple[FindingKind, ...]] = ("latency", "errors", "silence")
 
 
@@ -346,9 +347,13 @@ def _end_with_service(judged: _Judged, rows: Rows, clear: int) -> None:
 
 
 def _noticed(latency: Verdict) -> Bools:
-    """Rows that are slower by what a human notices, on average over the bad ones of the judged buckets, (rows,)."""
+    """Rows that are slower by what a human notices, on average over the newest bad ones of the judged buckets, (rows,).
+
+    The newest ones: a slowdown that grows is noticed by what it has become.
+    """
     values = latency.values[:, -JUDGED:]
     bad = (latency.scores[:, -JUDGED:] > 1.0) & np.isfinite(values)
+    bad &= np.cumsum(bad[:, ::-1], axis=1)[:, ::-1] <= NEWEST_BAD
     mean = np.where(bad, values, 0.0).sum(axis=1) / np.maximum(bad.sum(axis=1), 1)
     usual = latency.expected
     return np.asarray((mean >= usual + NOTICED_MS) & (mean >= NOTICED_TIMES * usual))

@@ -7,6 +7,7 @@ or a deploy that renames its operations, are still the service's.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -112,7 +113,7 @@ class Verdict:
 def parts_of(values: Floats) -> list[slice]:
     """The columns of (rows, m) in equal parts, the oldest first."""
     edges = [values.shape[1] * number // PARTS for number in range(PARTS + 1)]
-    return [slice(first, last) for first, last in zip(edges, edges[1:], strict=False)]
+    return [slice(first, last) for first, last in pairwise(edges)]
 
 
 def window_sums(values: Floats, width: int) -> Floats:
