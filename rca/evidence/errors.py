@@ -15,6 +15,7 @@ from rca.call_sides import Call, caller_shares
 from rca.case import Case
 from rca.dependencies import is_database
 from rca.evidence_kind import EvidenceKind
+from rca.hindrance import handed_down
 from rca.ledger import Entry
 from rca.levels import shares, trust
 from rca.terms import Term, count
@@ -27,7 +28,7 @@ FEW = 0.02  # added failures a request that count by half: what is rarer seldom 
 
 
 def own_errors(case: Case) -> dict[str, float]:
-    """Added failed requests of each node that its own failed calls do not explain."""
+    """Added failed requests of each node that its own failed calls do not explain; all of them, if it is hindered."""
     ledger = case.ledger
     passed: defaultdict[str, float] = defaultdict(float)
     for (caller, callee), link in ledger.links.items():
@@ -39,7 +40,7 @@ def own_errors(case: Case) -> dict[str, float]:
     for caller, served in ledger.unmeasured(case):  # may fail as much as it can
         passed[caller] += max(served.extra_errors, 0.0)
     own = {n: max(entry.extra_errors - passed[n], 0.0) for n, entry in ledger.nodes.items()}
-    return ledger.settled(case, {n: amount * case.remaining(n).failures for n, amount in own.items()})
+    return ledger.settled(case, own)
 
 
 def between_errors(case: Case) -> dict[Call, float]:
@@ -51,6 +52,8 @@ def between_errors(case: Case) -> dict[Call, float]:
     passed: defaultdict[str, float] = defaultdict(float)
     for (caller, _), link in ledger.links.items():
         passed[caller] += max(link.extra_errors, 0.0)
+    for (caller, _), calls in silent.items():
+        passed[caller] += calls
     between = {}
     for call, link in ledger.links.items():
         # A callee whose own calls fail passes that on, even where it does not report its replies as failures.
@@ -60,8 +63,7 @@ def between_errors(case: Case) -> dict[Call, float]:
         extra = link.extra_errors - reported - silent.get(call, 0.0)
         if call[1] in case.candidates:
             surely = trust(extra / (link.usual_errors + 1.0) ** 0.5, HALF_AT)
-            counted = case.remaining(call[1]).failures
-            between[call] = max(extra, 0.0) * surely * counted * _matters(extra, link.calls)
+            between[call] = max(extra, 0.0) * surely * _matters(extra, link.calls)
     return between
 
 
@@ -76,24 +78,32 @@ def errors(case: Case) -> list[Term]:
     Term `errors`, for each node at which errors began: its share of all of them.
     """
     ledger, own, between = case.ledger, own_errors(case), between_errors(case)
-    believed: defaultdict[str, float] = defaultdict(float)
+    believed: dict[str, float] = {}
+    hindered: defaultdict[str, float] = defaultdict(float)  # failures that are consequences, by where they show
     for node, amount in own.items():
         entry = ledger.nodes[node]
         deviation = (entry.usual_errors + entry.error_noise**2 + 1.0) ** 0.5
-        believed[node] += amount * trust(amount / deviation, HALF_AT) * _matters(amount, entry.calls)
+        sure = amount * trust(amount / deviation, HALF_AT) * _matters(amount, entry.calls)
+        believed[node] = sure * case.remaining(node).failures
+        hindered[node] += sure - believed[node]
     from_callers: defaultdict[str, float] = defaultdict(float)
     from_callees: defaultdict[str, float] = defaultdict(float)
     of_caller = caller_shares({call: amount / max(ledger.links[call].calls, 1.0) for call, amount in between.items()})
     for call, amount in between.items():
-        share = of_caller.get(call, 0.0)
-        from_callees[call[0]] += amount * share
-        from_callers[call[1]] += amount * (1.0 - share)
+        share, counted = of_caller.get(call, 0.0), case.remaining(call[1]).failures
+        from_callees[call[0]] += amount * share * counted
+        from_callers[call[1]] += amount * (1.0 - share) * counted
+        hindered[call[1]] += amount * (1.0 - counted)
+    above = {node: amount for node, amount in handed_down(case, hindered).items() if node in case.candidates}
     felt = ledger.felt(case.alerts, "errors")
-    amounts = {n: believed[n] + from_callers[n] + from_callees[n] for n in {*believed, *from_callers, *from_callees}}
+    sources = (believed, from_callers, from_callees, above)
+    amounts = {n: sum(source.get(n, 0.0) for source in sources) for n in set().union(*sources)}
     terms = []
-    for node, share in shares(amounts, DOUBT).items():
-        parts = believed[node], from_callers[node], from_callees[node]
-        if parts[0] >= max(parts):
+    for node, share in sorted(shares(amounts, DOUBT).items()):
+        *parts, down = (source.get(node, 0.0) for source in sources)
+        if down > max(parts):
+            terms.append(_above(case, node, felt * share))
+        elif parts[0] >= max(parts):
             terms.append(_own(node, felt * share, ledger.nodes[node], own[node]))
         else:
             side = {call: ledger.links[call] for call in between if call[1 if parts[1] >= parts[2] else 0] == node}
@@ -128,6 +138,18 @@ def _own(node: str, share: float, entry: Entry, own: float) -> Term:
         expected=usual,
         unit="share",
         hints={"errors": share},
+    )
+
+
+def _above(case: Case, node: str, share: float) -> Term:
+    """Failures of those that wait for `node`, or for whom waits for it."""
+    waiting = sorted(caller for caller in case.ledger.nodes if case.remaining(caller).hindered_by == node)
+    return Term(
+        kind="errors",
+        candidate=node,
+        strength=share,
+        sentence=f"requests fail at {', '.join(waiting)}, where calls to {node} take too long or fail",
+        signal="errors",
     )
 
 

@@ -22,6 +22,9 @@ HALF_AT = 2.0  # missed reports beyond these at which silence is half certain
 # How long before the onset a node may have been heard of for the last time: a detector needs a while to notice.
 BEFORE_ONSET_S = 60.0
 BEFORE_ONSET_REPORTS = 5
+# A node that fell silent a period and so much before or after the onset is believed by half to be its cause. What
+# always reports late is silent since a moment that moves with the clock, and never long before or after the onset.
+APART_S = 20.0
 DOUBT = 3.0  # calls without an answer
 LAST_STEPS = 2  # whose requests tell whether a node still serves
 
@@ -35,8 +38,30 @@ def silent_nodes(case: Case) -> dict[str, float]:
     for node, last, period in zip(beats.node, beats.last, beats.period, strict=True):
         missed = (beats.horizon - last) / max(period, 1.0)
         if missed > LATE_REPORTS and last >= case.onset - max(BEFORE_ONSET_S, BEFORE_ONSET_REPORTS * period):
-            silent[str(node)] = trust(missed - LATE_REPORTS, HALF_AT)
+            apart = max(abs(last + period / 2.0 - case.onset) - period, 0.0) / APART_S
+            missing = trust(missed - LATE_REPORTS, HALF_AT)
+            silent[str(node)] = missing / (1.0 + apart**2) * (1.0 - answering(case, str(node), last + period))
     return silent
+
+
+def answering(case: Case, node: str, since: float) -> float:
+    """How many of its usual calls a node answered `since` then, as its callers and itself saw it, 0 to 1.
+
+    What answers is alive, whatever became of its reports.
+    """
+    answered = 0.0
+    for table, names in ((case.links, "callee"), (case.flows, "node")):
+        if table is None or len(table.time) == 0:
+            continue
+        own = getattr(table, names) == node
+        early, late = own & (table.time + table.step <= case.onset), own & (table.time >= since)
+        late_s = float(table.time.max()) + table.step - since
+        if not early.any() or late_s < table.step:
+            continue
+        early_s = max(case.onset - float(table.time[early].min()), table.step)
+        usual = float((table.calls[early] - table.errors[early]).sum()) / early_s * late_s
+        answered = max(answered, float((table.calls[late] - table.errors[late]).sum()) / max(usual, 1.0))
+    return min(answered, 1.0)
 
 
 def silence(case: Case) -> list[Term]:
