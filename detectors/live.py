@@ -109,17 +109,7 @@ class Live:
             aligned: Rollups = self._arrivals.aligned(rollups)
             unread = self._histories.read(aligned, now, self._works)
             delays = self._arrivals.delays()
-            return [
-                as_it_was(finding, delays)
-                for finding in self._judge(aligned, now, unread)
-                if finding.kind != "silence" or self._is_silent(finding, now)
-            ]
-
-    def _is_silent(self, finding: Finding, now: datetime) -> bool:
-        """Whether a service's requests do not come, and not just what tells of them."""
-        if self._arrivals.is_late(finding.service, now):
-            return False
-        return not self._arrivals.may_still_come(finding.service, finding.onset, now)
+            return [as_it_was(finding, delays) for finding in self._judge(aligned, now, unread)]
 
     def judged(self, finding: Finding) -> bool:
         """Whether the last tick judged what this finding is about, so that one that it did not return has cleared."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from detectors.arrivals.clock_skew import BUCKET_S, Offset, from_the_future, skews
+from detectors.arrivals.clock_skew import Offset, from_the_future, skews
 from detectors.arrivals.lateness import Aligned, Lateness, Signal
 from watchkeeper.problems import Problems
 from watchkeeper.vocabulary import Window, utc
@@ -22,7 +22,6 @@ OFFSETS_BACK_S: Final = 180.0  # of calls that are compared: more than a look ap
 COUNTED_FROM_S: Final = 600
 AHEAD_FOR_S: Final = 120.0  # so long after the last row from the future its service's clock is reported
 MOST_REPORTED: Final = 20  # services beyond the bound that are reported by name
-SILENT_TIMES: Final = 2.0  # as long as spans usually take, and a bucket: then none are on their way
 BEYOND_S: Final = 120.0  # so much further than the bound is looked, to name whoever is not judged
 
 
@@ -71,18 +70,6 @@ class Arrivals:
     def delays(self) -> dict[Signal, Mapping[str, int]]:
         """Seconds by service, for each signal; services that are in time are not there."""
         return {signal: lateness.delays for signal, lateness in self._signals.items()}
-
-    def is_late(self, service: str, now: datetime) -> bool:
-        """Whether a service's spans still come, and late: then it is not silent, whatever its newest buckets say."""
-        return self._signals["spans"].came_late(service, now.timestamp())
-
-    def may_still_come(self, service: str, since: datetime, now: datetime) -> bool:
-        """Whether spans that ended since then may be on their way: hardly twice as long ago as they usually take.
-
-        Exporters that send every five seconds, and a store that loads every few, leave whole buckets empty for a while.
-        """
-        usual_s = max(self._signals["spans"].usual(service) - self.delays()["spans"].get(service, 0), 0.0)
-        return (now - since).total_seconds() < SILENT_TIMES * usual_s + BUCKET_S
 
     def words(self, service: str) -> str:
         """How a service's telemetry comes, for a human; empty where it comes in time and its clock is right."""

@@ -35,7 +35,6 @@ AGREE_S: Final = 30.0  # seconds by which they may differ: the rounding of a del
 # Whoever is moved costs a read of the whole history: delays that come and go must not cost one at every look.
 MOVES_EVERY_S: Final = 60.0
 STUCK: Final = 2  # looks at which rows came without an advance: the clock that was ahead has been set
-LATELY_S: Final = 25.0  # two looks, and some delay of them
 MOST_DELAYS: Final = 8  # different delays that are read apart; each costs a query of its own
 
 SIGNAL_OF: Final[Mapping[FindingKind, Signal]] = {
@@ -53,8 +52,6 @@ SIGNAL_OF: Final[Mapping[FindingKind, Signal]] = {
 @dataclass(slots=True)
 class _Source:
     newest: float
-    first_at: float
-    advanced_at: float = float("-inf")
     delays: deque[float] = field(default_factory=lambda: deque(maxlen=SAMPLES))
     rows: int | None = None
     stuck: int = 0
@@ -83,12 +80,12 @@ class Lateness:
         """
         changed: set[str] = set()
         for service, end in newest.items():
-            source = self._sources.setdefault(service, _Source(newest=end, first_at=now))
+            source = self._sources.setdefault(service, _Source(newest=end))
             if end <= source.newest:
                 self._watch_stuck(service, source, (rows or {}).get(service), changed)
                 continue
             source.stuck, source.rows = 0, (rows or {}).get(service)
-            source.newest, source.advanced_at = end, now
+            source.newest = end
             source.delays.append(now - end)
             if len(source.delays) == SAMPLES and max(source.delays) - min(source.delays) <= AGREE_S:
                 self._settle(service, max(source.delays), now, changed)
@@ -143,20 +140,6 @@ class Lateness:
     def latest(self) -> dict[str, float]:
         """The last measured delay of each service, in seconds."""
         return {service: source.delays[-1] for service, source in self._sources.items() if source.delays}
-
-    def came_late(self, service: str, now: float) -> bool:
-        """Whether a service's data advanced within the last two looks, and late; at first, whether it still may."""
-        source = self._sources.get(service)
-        if source is None:
-            return False
-        if not source.delays:
-            return now - source.newest > PUNCTUAL_S and now - source.first_at < LATELY_S
-        return source.delays[-1] > PUNCTUAL_S and now - source.advanced_at < LATELY_S
-
-    def usual(self, service: str) -> float:
-        """Seconds in which a service's newest data lately came at the latest; 0 where nothing was measured."""
-        source = self._sources.get(service)
-        return max(source.delays, default=0.0) if source else 0.0
 
     def words(self, service: str) -> str:
         """How a service's telemetry comes, for a human; empty where it comes in time."""

@@ -168,8 +168,9 @@ class RedDetector:
         self, rows: Rows, learned: _Baselines, seen: Seen, starts: npt.NDArray[np.int64]
     ) -> dict[FindingKind, _Judged]:
         limits, clear = self.thresholds, self._clear_buckets
-        empty = empty_buckets(rows)
-        lag = self._lag.of(rows.services, empty[len(rows.operations) :], int(starts[-1]))
+        served = by_group(rows.code, rows.calls)
+        empty = np.concatenate([empty_buckets(rows.calls), empty_buckets(served)])
+        lag = self._lag.of(rows.services, served, seen["red"].starts()[: rows.calls.shape[1]])
         ended = {kind: self._ended(rows, kind) for kind in KINDS}
         fresh = {kind: starts[None, :] >= ended[kind][:, None] for kind in KINDS}
         verdicts: dict[FindingKind, Verdict] = {

@@ -25,7 +25,7 @@ SHORTEST: Final = 2  # buckets without a request
 GAP_TIMES: Final = 1.5  # as long as the longest gap of the past
 LIVED: Final = 0.5  # of the time for which requests of anything are known, must some have come
 PIPELINE: Final = 0.2  # of all services' usual requests: with fewer, it is the pipeline that is silent
-LAGS: Final = 6  # arrivals of which the least empty one says how late a service is
+LAGS: Final = 24  # arrivals of which the latest says how late a service is: two minutes where requests are frequent
 FIRST_S: Final = 60  # after the start, in which a service may be late rather than silent
 ONE_BUCKET: Final = 3.0  # score of a silent bucket: over the drift of the sum by which an onset is found
 RENAMED: Final = 0.5  # of what an operation served comes under new names instead
@@ -62,35 +62,45 @@ class SilenceBaseline:
 
 
 class Lag:
-    """How many of its newest buckets a service's telemetry usually leaves empty, since it comes late.
+    """For how many of its newest buckets a service's requests may still come, since its telemetry comes late.
 
-    Learned whenever newer requests come. A service of which none have come since the start may be late, for a while.
+    Idea: a bucket that was empty when it was looked at before, and holds requests now, came late by as much; one that
+    stays empty did not. So neither rare requests nor an outage that ended look late, and batches that come together do.
+    A service of which nothing new has come since the start may be late, for a while.
     """
 
     def __init__(self) -> None:
-        self._newest: dict[str, int] = {}
+        self._last: dict[str, int] = {}
         self._lags: dict[str, deque[int]] = {}
         self._began: int | None = None
+        self._looked = 0
 
-    def of(self, services: Sequence[str], empty: Counts, newest: int) -> Counts:
+    def of(self, services: Sequence[str], served: Floats, starts: Counts) -> Counts:
         """Each service's lag in buckets, (s,).
 
         Args:
             services: names, (s,).
-            empty: newest buckets without a request, (s,).
-            newest: the start of the newest bucket, Unix seconds.
+            served: requests by bucket, (s, m).
+            starts: the start of each bucket, Unix seconds, (m,).
         """
+        newest = int(starts[-1])
         self._began = newest if self._began is None else self._began
         waits = newest - self._began < FIRST_S
+        before = np.array([self._last.get(name, newest) for name in services], np.int64)
+        came = served > 0
+        new = came & (starts[None, :] > before[:, None])
+        first = np.where(new.any(axis=1), starts[np.argmax(new, axis=1)], 0)
+        empty = empty_buckets(served)
         lags = []
-        for name, buckets in zip(services, empty.tolist(), strict=True):
-            last = newest - buckets * STEP_S
-            before = self._newest.get(name)
-            if before is not None and last > before:
-                self._lags.setdefault(name, deque(maxlen=LAGS)).append(buckets)
-            self._newest[name] = last if before is None else max(last, before)
+        for name, since, buckets in zip(services, first.tolist(), empty.tolist(), strict=True):
+            if since:
+                late = max(0, (self._looked - since) // STEP_S + 1)
+                self._lags.setdefault(name, deque(maxlen=LAGS)).append(late)
+            if since or name not in self._last:
+                self._last[name] = newest - buckets * STEP_S
             known = self._lags.get(name)
-            lags.append(min(known) if known else buckets if waits else 0)
+            lags.append(max(known) if known else buckets if waits else 0)
+        self._looked = newest
         return np.array(lags, np.int64)
 
 
@@ -123,9 +133,9 @@ def judge_silence(rows: Rows, baseline: SilenceBaseline, empty: Counts, lag: Cou
     )
 
 
-def empty_buckets(rows: Rows) -> Counts:
-    """Newest buckets without a request, (n + s,)."""
-    came = np.concatenate([rows.calls, by_group(rows.code, rows.calls)]) > 0
+def empty_buckets(calls: Floats) -> Counts:
+    """How many of the newest buckets are without a request, (rows,)."""
+    came = calls > 0
     return np.asarray(np.where(came.any(axis=1), np.argmax(came[:, ::-1], axis=1), came.shape[1]), np.int64)
 
 

@@ -9,9 +9,9 @@ import pytest
 from shop_of_numbers import START, Shop
 
 from detectors.arrivals.clock_skew import Offset, skews
-from detectors.arrivals.delays import Arrivals
 from detectors.arrivals.lateness import Lateness
 from detectors.live import Live
+from detectors.red.silence import Lag
 from watchkeeper.problems import Problems
 from watchkeeper.vocabulary import Finding, utc
 
@@ -244,15 +244,14 @@ def test_a_finding_keeps_its_key_when_its_service_becomes_late() -> None:
     assert after["red:errors:money"].onset - before["red:errors:money"].onset < timedelta(seconds=40)
 
 
-def test_silence_waits_for_spans_that_may_be_on_their_way() -> None:
-    """Twice the time that a service's spans usually take, and a bucket: a batch that hangs a little is no silence."""
-    arrivals = Arrivals(600.0, Problems(None))
-    spans = arrivals._signals["spans"]
-    for look in range(6):
-        now = 1000.0 + 10 * look
-        spans.observe({"batches": now - 7.0, "punctual": now - 1.0}, now)
-    since = utc(1060.0)
-    assert arrivals.may_still_come("batches", since, since + timedelta(seconds=18))
-    assert not arrivals.may_still_come("batches", since, since + timedelta(seconds=20))
-    assert not arrivals.may_still_come("punctual", since, since + timedelta(seconds=8))
-    assert not arrivals.may_still_come("unknown", since, since + timedelta(seconds=6))
+def test_the_lag_of_a_service_is_how_late_its_buckets_were_filled() -> None:
+    """Batches and a constant delay are lags; rare requests and an outage that ended are none."""
+    lag, starts = Lag(), np.arange(1200, 1800, 5)
+    minutes = (starts // 60) % 2 == 0
+    for now in range(1205, 1805, 5):
+        on_time = starts + 5 <= now
+        batched = starts + 5 <= now // 30 * 30
+        late = starts + 20 <= now
+        came = np.array([on_time, batched, late, on_time & (starts % 60 == 0), on_time & minutes], np.float64)
+        lags = lag.of(("punctual", "batches", "late", "rare", "down at times"), came[:, on_time], starts[on_time])
+    assert lags.tolist() == [0, 5, 3, 0, 0]
