@@ -23,7 +23,8 @@ LATELY: Final = 24  # buckets before those judged that say what traffic there is
 EXPECTED: Final = 16.0  # requests that did not come: by chance that is one in ten million
 SHORTEST: Final = 2  # buckets without a request
 GAP_TIMES: Final = 1.5  # as long as the longest gap of the past
-LIVED: Final = 0.5  # of the time for which requests of anything are known, must some have come
+LIVED: Final = 0.5  # of the stretches in which requests of anything came, must some have come
+STRETCH: Final = 36  # buckets: three minutes, in which rare requests come, too
 PIPELINE: Final = 0.2  # of all services' usual requests: with fewer, it is the pipeline that is silent
 LAGS: Final = 24  # arrivals of which the latest says how late a service is: two minutes where requests are frequent
 FIRST_S: Final = 60  # after the start, in which a service may be late rather than silent
@@ -52,12 +53,13 @@ class SilenceBaseline:
         usual, gap = _level(rows.calls, rows.calm)
         served = by_group(rows.code, rows.calls)
         service_usual, service_gap = _level(served, rows.calm_services())
-        # What came only lately may go again: a new operation, a scan, a test, a service that is tried out.
-        age = np.concatenate([ages(rows.calls), ages(served)])
         total = served.sum(axis=0)
         calm_total = float(np.median(total[:-JUDGED])) if total.size > JUDGED else 0.0
         every = np.concatenate([usual, service_usual])
-        settled = age >= LIVED * age.max(initial=0)
+        # What came only lately, or for a while, may go again: a new operation, a scan, a test, failures under a name of
+        # their own, a service that was retired long before the first look.
+        lived = np.concatenate([_lived(rows.calls), _lived(served)])
+        settled = lived >= LIVED * _lived(total[None, :]).max(initial=0)
         return cls(every, settled, np.concatenate([gap, service_gap]), calm_total)
 
 
@@ -153,6 +155,12 @@ def _level(calls: Floats, calm: Bools) -> tuple[Floats, Floats]:
     gap = np.where(ended, columns - before - 1, 0).max(axis=1, initial=0)
     enough = ((calls > 0) & seen).sum(axis=1) >= WARM
     return np.where(enough, usual, np.nan), gap.astype(np.float64)
+
+
+def _lived(calls: Floats) -> Counts:
+    """In how many stretches of the past requests came, (rows,)."""
+    padded = np.pad(calls, ((0, 0), (-calls.shape[1] % STRETCH, 0)))
+    return np.asarray((padded.reshape(len(calls), -1, STRETCH) > 0).any(axis=2).sum(axis=1), np.int64)
 
 
 def _lately(calls: Floats, zeros: Counts) -> Floats:

@@ -84,6 +84,16 @@ def test_an_entry_that_dies_is_silent_and_not_the_pipeline() -> None:
     assert watch(Simulated(seconds=1400, requests=dead, calls=CALLS), ticks(1000)) == {}
 
 
+def test_what_came_for_a_while_is_not_missed() -> None:
+    """Failures that came under a name of their own for some minutes are over; a service that goes on is well."""
+
+    def burst(t: float) -> Requests:
+        return Requests(per_s=8 if 450 <= t < 650 else 0)
+
+    telemetry = Simulated(seconds=1300, requests=WELL | {("web", "GET"): burst}, calls=CALLS)
+    assert watch(telemetry, ticks(1200, since_s=920)) == {}
+
+
 def test_telemetry_that_always_comes_some_seconds_late_is_not_silent() -> None:
     """Right after the start, too, when nobody knows yet that it is late."""
 
