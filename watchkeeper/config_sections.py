@@ -106,7 +106,7 @@ class IngestConfig(Section):
     allowed_hosts: tuple[Host, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     max_backlog_mib: Annotated[int, Field(ge=16, le=1 << 30)] = 1024
-    segment_seconds: Annotated[Seconds, Field(le=3600)] = 2.5
+    segment_seconds: Annotated[Seconds, Field(le=3600)] = 5
     segment_mib: Annotated[Mebibytes, Field(le=1024)] = 24
     alerts_per_request: Annotated[int, Field(ge=1, le=1_000_000)] = 50_000
     alerts_expire_hours: Annotated[float, Field(gt=0, le=8760)] = 36
@@ -123,7 +123,7 @@ class StateConfig(Section):
 class WatchConfig(Section):
     """Detection, diagnosis, paging and learning."""
 
-    tick_s: Seconds = 2.5
+    tick_s: Seconds = 5
     history_minutes: Annotated[float, Field(ge=1, le=366 * 1440, allow_inf_nan=False)] = 60
     settle_s: Delay = 4
     clear_s: Seconds = 20

@@ -42,8 +42,9 @@ BACKLOG = Gauge("watchkeeper_ingest_backlog_bytes", "Acked and not yet in the st
 APPENDED = Counter("watchkeeper_ingest_appended_bytes_total", "Appended to the ingest log.", ["signal"])
 SYNC_SECONDS = Histogram("watchkeeper_ingest_sync_seconds", "Time of one group sync.")
 
-# Seconds between two loads. Every INSERT costs the store the same, whether it holds a hundred rows or ten thousand.
-LOAD_EVERY_S: Final = {"traces": 2.5, "logs": 5.0, "metrics": 5.0}
+# Seconds between two loads: once for each bucket of what detectors read. Every INSERT costs the store about the same,
+# whether it holds a hundred rows or ten thousand.
+LOAD_EVERY_S: Final = {"traces": 5.0, "logs": 5.0, "metrics": 10.0}
 # Loads are aligned with the buckets of five seconds: what came until two seconds after a bucket's end is in the store
 # when that bucket is judged.
 LOAD_AT_S: Final = 2.0

@@ -65,7 +65,7 @@ from watchkeeper.vocabulary import Finding, Window
 TICKS = Counter("watchkeeper_ticks_total", "Ticks, by outcome.", ["outcome"])
 FIRING = Gauge("watchkeeper_findings_firing", "Findings that fire now.", ["severity"])
 
-# Ticks are in step with the loads of telemetry: just after a bucket is complete, and as long after each further load.
+# Ticks are in step with the loads of telemetry: by default, each comes just after a bucket is complete.
 TICK_AT_S: Final = 2.6
 EDGES_BACK_S: Final = 600
 EDGES_EVERY_S: Final = 15
