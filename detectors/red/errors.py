@@ -25,6 +25,7 @@ HIGHEST_RATE: Final = 0.9  # of errors that may be usual: an operation that alwa
 SMALLEST_CHANCE: Final = 1e-30  # that is distinguished: its score is 11.8
 WINDOWS: Final = (6, 12, 24, 60)  # buckets, from half a minute: what is rare, or a small share, needs longer to show
 RARE: Final = 1e-7  # chance of as many errors in such a window: thousands of rows are looked at all day
+FEW: Final = 2.0  # failures of an entry that mean something where a service behind it surely fails
 LASTING_RATE: Final = 0.05  # of requests that fail for as long: one in twenty is felt,
 LITTLE_PAST: Final = 36  # buckets: where less is known,
 LITTLE_RATE: Final = 0.2  # so many must fail
@@ -133,8 +134,9 @@ def judge_errors(
     scores = np.where(calls > 0, np.where(felt, scores, unfelt), np.nan)
     scores[~judged] = np.nan
     span = clear_spans(calls, clear)
-    lasting = np.where(judged, _lasting(rows, baseline, least_count, fresh), 0.0)
-    return Verdict(scores, np.where(calls > 0, share, np.nan), np.where(young, 0.0, past.usual), lasting, span)
+    lasting, hints = (np.where(judged, one, 0.0) for one in _lasting(rows, baseline, least_count, fresh))
+    values, usual = np.where(calls > 0, share, np.nan), np.where(young, 0.0, past.usual)
+    return Verdict(scores, values, usual, lasting, span, hints=hints)
 
 
 def _judged(rows: Rows, baseline: ErrorBaseline, pair_errors: Floats) -> tuple[Bools, Bools]:
@@ -150,12 +152,13 @@ def _judged(rows: Rows, baseline: ErrorBaseline, pair_errors: Floats) -> tuple[B
     return judged, counts
 
 
-def _lasting(rows: Rows, baseline: ErrorBaseline, least_count: float, fresh: Bools) -> Floats:
-    """Evidence of longer windows, 1 raises, (rows,)."""
+def _lasting(rows: Rows, baseline: ErrorBaseline, least_count: float, fresh: Bools) -> tuple[Floats, Floats]:
+    """Evidence of longer windows, 1 raises, and of services as a whole that of fewer failures; (rows,) each."""
     operations = len(rows.operations)
     calls, errors = np.where(fresh, rows.recent_calls, 0.0), np.where(fresh, rows.recent_errors, 0.0)
     rate = np.minimum(NEWS_TIMES * np.where(baseline.young, PRIOR_RATE, baseline.before.believed), HIGHEST_RATE)
-    best = np.zeros(len(calls))
+    best, hints = np.zeros(len(calls)), np.zeros(len(calls))
+    whole = np.arange(len(calls)) >= operations
     least_share = np.where(baseline.young, YOUNG_RATE, baseline.lasting)
     for width in WINDOWS:
         asked, failed = window_sums(calls, width), window_sums(errors, width)
@@ -163,7 +166,7 @@ def _lasting(rows: Rows, baseline: ErrorBaseline, least_count: float, fresh: Boo
         # It still goes on: the newer half fails no less than the window as a whole does at least.
         late_asked, late_failed = window_sums(calls, width // 2), window_sums(errors, width // 2)
         goes_on = (late_failed > 0) & (late_failed >= least_share * late_asked)
-        felt = (failed >= least_count) & (share >= least_share) & goes_on
+        felt = (failed >= np.where(whole, FEW, least_count)) & (share >= least_share) & goes_on
         of_service = asked[operations:][rows.code]
         felt[:operations] &= baseline.warm[:operations] | (failed[:operations] >= NEW_SHARE * of_service)
         if not felt.any():
@@ -172,8 +175,10 @@ def _lasting(rows: Rows, baseline: ErrorBaseline, least_count: float, fresh: Boo
         chance[felt] = _chance(asked[felt][:, None], failed[felt][:, None], rate[felt], baseline.before.bunch[felt])[
             :, 0
         ]
-        best = np.maximum(best, np.log(chance) / np.log(RARE))
-    return best
+        evidence = np.log(chance) / np.log(RARE)
+        best = np.maximum(best, np.where(failed >= least_count, evidence, 0.0))
+        hints = np.maximum(hints, np.where(whole, evidence, 0.0))
+    return best, hints
 
 
 def _chance(calls: Floats, errors: Floats, rate: Floats, bunch: Floats) -> Floats:

@@ -38,6 +38,7 @@ LITTLE: Final = 180  # but one of fewer buckets does not
 # Alert once, then adapt: what has lasted this many buckets teaches the baseline after all. Budgets still see it.
 FROZEN: Final = 180  # a quarter of an hour: by then somebody has been paged and escalated to
 DEGRADED: Final = 0.5  # of the evidence that raises: so much of it at an entry means that users feel it
+HINT: Final = 0.35  # of it, of few failures at an entry behind which a service surely fails
 NOTICED_MS: Final = (
     100.0  # a delay that a human notices; what is less is a ticket (Nielsen, Usability Engineering, ch. 5)
 )
@@ -201,6 +202,9 @@ class RedDetector:
     ) -> dict[tuple[str, FindingKind], Raising]:
         noticed = _noticed(judged["latency"].verdict)
         evident = judged["errors"].evident() | (judged["latency"].evident() & noticed)
+        # Where a service surely fails, it takes less to see that users feel it: one chance in three hundred.
+        hints = judged["errors"].verdict.hints
+        evident |= hints >= HINT if hints is not None else False
         felt = Felt.of(rows, learned.silence.usual, learned.entries, evident, noticed, seen)
         firing: dict[tuple[str, FindingKind], Raising] = {}
         for kind, one in judged.items():

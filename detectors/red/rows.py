@@ -100,6 +100,7 @@ class Verdict:
         lasting: evidence of longer windows for what is rare or slow to show, (rows,); 1 raises.
         span: how many newest buckets must be normal before a finding ends, (rows,).
         cumulates: whether scores add up to evidence, too.
+        hints: evidence that is too little to raise anything by itself, (rows,); None where there is no such thing.
     """
 
     scores: Floats
@@ -108,6 +109,7 @@ class Verdict:
     lasting: Floats
     span: npt.NDArray[np.int64]
     cumulates: bool = True
+    hints: Floats | None = None
 
 
 def parts_of(values: Floats) -> list[slice]:

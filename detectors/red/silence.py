@@ -17,7 +17,7 @@ import numpy.typing as npt
 from detectors.detector import Seen
 from detectors.evidence import Bools, Floats, by_group
 from detectors.red.pipeline import still_reports
-from detectors.red.rows import JUDGED, STEP_S, WARM, Rows, Verdict, ages
+from detectors.red.rows import JUDGED, STEP_S, WARM, Rows, Verdict, ages, parts_of
 
 LATELY: Final = 24  # buckets before those judged that say what traffic there is now
 EXPECTED: Final = 16.0  # requests that did not come: by chance that is one in ten million
@@ -142,7 +142,10 @@ def empty_buckets(calls: Floats) -> Counts:
 
 
 def _level(calls: Floats, calm: Bools) -> tuple[Floats, Floats]:
-    """Requests a bucket since the first one, and the longest gap between two, (rows,); NaN and 0 where too young."""
+    """Requests a bucket since the first one, and the longest usual gap between two, (rows,); NaN and 0 where too young.
+
+    A gap that chance does not explain is usual only where most parts of the past had one: else it was an outage.
+    """
     since = np.cumsum(calls, axis=1) > 0
     seen = calm & since
     buckets = seen.sum(axis=1)
@@ -152,7 +155,10 @@ def _level(calls: Floats, calm: Bools) -> tuple[Floats, Floats]:
     last = np.maximum.accumulate(np.where(calls > 0, columns, -1), axis=1)
     before = np.concatenate([np.full((len(calls), 1), -1), last[:, :-1]], axis=1)
     ended = (calls > 0) & (before >= 0) & calm
-    gap = np.where(ended, columns - before - 1, 0).max(axis=1, initial=0)
+    gaps = np.where(ended, columns - before - 1, 0)
+    by_part = np.stack([gaps[:, part].max(axis=1, initial=0) for part in parts_of(calls)])
+    explained = np.where(gaps * usual[:, None] < EXPECTED, gaps, 0)
+    gap = np.maximum(explained.max(axis=1, initial=0), np.median(by_part, axis=0))
     enough = ((calls > 0) & seen).sum(axis=1) >= WARM
     return np.where(enough, usual, np.nan), gap.astype(np.float64)
 

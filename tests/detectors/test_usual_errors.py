@@ -1,6 +1,8 @@
-"""Which failures of the past are usual."""
+"""Which failures and gaps of the past are usual."""
 
 from __future__ import annotations
+
+import pytest
 
 from detectors.detector import Setup
 from detectors.live import Live
@@ -43,3 +45,16 @@ def test_what_always_fails_or_fails_every_few_minutes_is_usual() -> None:
     assert all(seconds > 0 for seconds in paged(usually=0.1))
     assert paged(usually=0.4) == []
     assert all(seconds > 0 for seconds in paged(swing_s=240))
+
+
+@pytest.mark.parametrize(("outages", "found"), [((700,), True), ((300, 700, 1100, 1400), False)])
+def test_an_outage_of_the_past_is_no_usual_gap(outages: tuple[int, ...], found: bool) -> None:
+    """A gap that comes again in most of the past is: there, requests come in bursts."""
+
+    def desk(t: float) -> Requests:
+        return Requests(per_s=0 if t >= FAULT_S or any(since <= t < since + 60 for since in outages) else 5)
+
+    requests = {("desk", "POST /loans"): desk, ("front", "GET /"): lambda _: Requests(per_s=9)}
+    telemetry, live = Simulated(seconds=1800, requests=requests), Live(history_s=1800, setup=Setup(clear_s=20))
+    every = [live.tick(telemetry, utc(START + at + ARRIVES_S)) for at in range(RESTART_S, FAULT_S + 40, 5)]
+    assert any(one.kind == "silence" for findings in every for one in findings) is found

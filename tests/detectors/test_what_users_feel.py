@@ -35,6 +35,22 @@ def test_a_failure_that_reaches_an_entry_pages_where_it_is_and_where_it_is_felt(
     assert FAULT_S + 60 < found["page red:errors:stock"][0] <= FAULT_S + 75
 
 
+def test_few_failures_at_an_entry_are_enough_where_a_service_behind_it_surely_fails() -> None:
+    """One user in five seconds, of whom every second fails: what others ask the service shows what it is."""
+
+    def users(t: float) -> Requests:
+        return Requests(per_s=0.2, mean_ms=60, failing=float(t >= FAULT_S and t % 10 == 0))
+
+    broken = WELL | {
+        ("stock", "GET /stock"): from_then(Requests(per_s=10, failing=0.5), Requests(per_s=10)),
+        ("web", "GET /"): users,
+        ("jobs", "run"): steady(10, 60),
+    }
+    calls = {("web", "cart"): lambda _: 0.2, ("jobs", "cart"): lambda _: 10.0, ("cart", "stock"): lambda _: 10.0}
+    found = watch(Simulated(seconds=1200, requests=broken, calls=calls), ticks(1000))
+    assert found["page red:errors:stock"][0] <= FAULT_S + 25
+
+
 def test_probes_make_no_entry_of_a_service_that_others_call() -> None:
     """Requests that come as evenly as a clock, from nobody, are not users."""
     probed = WELL | {
