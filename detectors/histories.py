@@ -232,7 +232,7 @@ def _rings(history_s: float) -> dict[str, Ring]:
         return History(name, keys=keys, values=values, buckets=length, step_s=step_s, max_series=MOST_SERIES)
 
     of_requests = ("service", "operation")
-    red = ring("red", of_requests, {"calls": 0.0, "errors": 0.0, "mean_ms": nothing}, buckets, STEP_S)
+    red = ring("red", of_requests, {"calls": 0.0, "direct": 0.0, "errors": 0.0, "mean_ms": nothing}, buckets, STEP_S)
     quantiles = {"calls": 0.0} | dict.fromkeys(QUANTILES, nothing)
     latency = ring("latency", of_requests, quantiles, LATENCY_BUCKETS, SHAPE_STEP_S)
     logs = ring("logs", ("service", "severity"), {"lines": 0.0}, buckets, STEP_S)

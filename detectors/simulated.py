@@ -28,13 +28,14 @@ Floats = npt.NDArray[np.float64]
 class Requests:
     """What an operation serves: requests a second, the share that fails, and how long they take.
 
-    `tail` is how many times the mean the slowest twentieth takes at least.
+    `tail` is how many times the mean the slowest twentieth takes at least, `direct` the share without a parent span.
     """
 
     per_s: float
     failing: float = 0.0
     mean_ms: float = 20.0
     tail: float = 2.0
+    direct: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +66,13 @@ class Simulated:
     def red_levels(self, window: Window) -> pa.Table:
         """As Telemetry's."""
         rows = [
-            (at, *names, round(one.per_s * STEP_S), round(one.per_s * STEP_S * one.failing), one.mean_ms)
+            (at, *names, *(round(one.per_s * STEP_S * share) for share in (1, one.direct, one.failing)), one.mean_ms)
             for at in self._buckets(window, STEP_S)
             for names, of in self.requests.items()
             if (one := of(at)).per_s > 0
         ]
-        return _table(rows, "service", "operation", calls=pa.int64(), errors=pa.int64(), mean_ms=pa.float64())
+        counts = dict.fromkeys(("calls", "direct", "errors"), pa.int64())
+        return _table(rows, "service", "operation", **counts, mean_ms=pa.float64())
 
     def red(self, window: Window, step_s: int = 5) -> pa.Table:
         """As Telemetry's: half of the requests take the mean or less, the slowest twentieth `tail` times as long."""

@@ -25,9 +25,20 @@ class _Row:
     """Requests of one operation name; sums of ms and of their squares, `(T,)`."""
 
     calls: I64
+    direct: I64
     errors: I64
     ms: F64
     squares: F64
+
+    def times(self, factor: I64) -> _Row:
+        """Each bucket's requests so many times."""
+        counts = self.calls * factor, self.direct * factor, self.errors * factor
+        return _Row(*counts, self.ms * factor, self.squares * factor)
+
+    def plus(self, other: _Row) -> _Row:
+        """The requests of both."""
+        counts = self.calls + other.calls, self.direct + other.direct, self.errors + other.errors
+        return _Row(*counts, self.ms + other.ms, self.squares + other.squares)
 
 
 @dataclass(slots=True)
@@ -43,18 +54,19 @@ class Spans:
     def red(self) -> tuple[pa.Table, pa.Table]:
         """The tables `red` and `latency` of a recording."""
         rows: dict[tuple[str, str], _Row] = {}
-        for number, group in self._requests():
-            self._renamed(rows, number, *group)
+        for number, name, requests in self._requests():
+            self._renamed(rows, number, name, requests)
         known = self.instrumentation
         repeats = {known.name(number): habit.repeats for number, habit in enumerate(known.habits) if habit}
         for (service, _), row in rows.items():
             repeated = np.where(self.rng.random(self.flows.buckets) < repeats[service], 2, 1)
-            row.calls, row.errors = row.calls * repeated, row.errors * repeated
+            row.calls, row.direct, row.errors = row.calls * repeated, row.direct * repeated, row.errors * repeated
             row.ms, row.squares = row.ms * repeated, row.squares * repeated
         return self._red_table(rows), self._latency_table(rows)
 
-    def _requests(self) -> Iterator[tuple[int, tuple[str, I64, I64, F64, F64]]]:
-        """Of each traced operation and outcome: number, name, counts, errors, sums of ms and of squares."""
+    def _requests(self) -> Iterator[tuple[int, str, _Row]]:
+        """Of each traced operation and outcome: number, name, and its requests."""
+        direct = self._direct()
         counts, flows, known = self.counts, self.flows, self.instrumentation
         good = counts.answered - counts.early - counts.failed
         ok_ends, ok_ms = ended(good, counts.ok_ms, self.rng)
@@ -84,26 +96,49 @@ class Spans:
                 seen, seen_ms = skewed(calls, sums, habit.clock_s, self.rng)
                 seen_errors, _ = skewed(errors * counted, sums, habit.clock_s, self.rng)
                 means = seen_ms / np.maximum(seen, 1)
-                yield number, (name, seen, np.minimum(seen_errors, seen), seen_ms, seen * means**2 * spread)
+                roots = np.diff(np.floor(np.cumsum(seen * direct[number]) + 1e-6), prepend=0.0).astype(np.int64)
+                failed = np.minimum(seen_errors, seen)
+                yield number, name, _Row(seen, roots, failed, seen_ms, seen * means**2 * spread)
 
-    def _renamed(
-        self, rows: dict[tuple[str, str], _Row], number: int, name: str, calls: I64, errors: I64, ms: F64, squares: F64
-    ) -> None:
+    def _direct(self) -> F64:
+        """The share of requests whose server span has no parent, `(operations, T)`.
+
+        Callers without client spans pass on their own span, and what nobody instruments passes on what it was given.
+        """
+        flows, known = self.flows, self.instrumentation
+        share = np.ones_like(flows.rate)
+        for number, operation in enumerate(flows.system.operations):
+            calls = [(at, call) for at, call in enumerate(flows.system.calls) if call.callee == number]
+            given = np.zeros(flows.buckets)
+            for at, call in calls:
+                habit = known.habits[flows.system.operations[call.caller].node]
+                arrive = flows.attempts[at] * (1.0 - flows.no_reply[at] - flows.call_refused[at])
+                given += arrive * (1.0 if habit is not None and habit.traced else 1.0 - share[call.caller])
+            if operation.weight:
+                share[number] = np.clip(1.0 - given / np.maximum(flows.rate[number], 1e-9), 0.0, 1.0)
+            elif calls:
+                share[number] = np.where(given > 0, 0.0, share[[call.caller for _, call in calls]].max(axis=0))
+            if flows.system.nodes[operation.node].kind in ("consumer", "cron"):
+                share[number] = 0.0
+        return share
+
+    def _renamed(self, rows: dict[tuple[str, str], _Row], number: int, name: str, requests: _Row) -> None:
         service = self.instrumentation.name(self.flows.system.operations[number].node)
         renamed = self.instrumentation.renamed.get(number)
         if renamed is None or name != self.instrumentation.operation_name(number):
-            _add(rows, (service, name), calls, errors, ms, squares)
+            _add(rows, (service, name), requests)
             return
-        after = np.arange(self.flows.buckets) * STEP_S >= renamed[0]
-        _add(rows, (service, name), calls * ~after, errors * ~after, ms * ~after, squares * ~after)
-        _add(rows, (service, renamed[1]), calls * after, errors * after, ms * after, squares * after)
+        after = (np.arange(self.flows.buckets) * STEP_S >= renamed[0]).astype(np.int64)
+        _add(rows, (service, name), requests.times(1 - after))
+        _add(rows, (service, renamed[1]), requests.times(after))
 
     def _red_table(self, rows: dict[tuple[str, str], _Row]) -> pa.Table:
         keys = list(rows)
         if not keys:
-            return empty_table(("service", "operation"), ("calls", "errors"), ("mean_ms",))
+            return empty_table(("service", "operation"), ("calls", "direct", "errors"), ("mean_ms",))
         calls = np.stack([row.calls for row in rows.values()])
         at, row = np.nonzero(calls.T)
+        direct = np.stack([one.direct for one in rows.values()])[row, at]
         errors = np.stack([one.errors for one in rows.values()])[row, at]
         ms = np.stack([one.ms for one in rows.values()])[row, at]
         return pa.table(
@@ -112,6 +147,7 @@ class Spans:
                 "service": words([service for service, _ in keys], row),
                 "operation": words([operation for _, operation in keys], row),
                 "calls": calls[row, at],
+                "direct": np.minimum(direct, calls[row, at]),
                 "errors": np.minimum(errors, calls[row, at]),
                 "mean_ms": np.maximum(ms / calls[row, at], 0.001),
             }
@@ -152,15 +188,8 @@ class Spans:
         )
 
 
-def _add(
-    rows: dict[tuple[str, str], _Row], key: tuple[str, str], calls: I64, errors: I64, ms: F64, squares: F64
-) -> None:
-    before = rows.get(key)
-    if before is None:
-        rows[key] = _Row(calls.copy(), errors.copy(), ms.copy(), squares.copy())
-        return
-    before.calls, before.errors = before.calls + calls, before.errors + errors
-    before.ms, before.squares = before.ms + ms, before.squares + squares
+def _add(rows: dict[tuple[str, str], _Row], key: tuple[str, str], requests: _Row) -> None:
+    rows[key] = rows[key].plus(requests) if key in rows else requests
 
 
 def stamps(start: int, at: I64, step_s: int) -> pa.Array:

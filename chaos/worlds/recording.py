@@ -57,7 +57,8 @@ class Recording:
     Attributes:
         start: Unix seconds, divides by SHAPE_STEP_S.
         seconds: how long it lasts.
-        red: bucket (5 s), service, operation, calls, errors (int64), mean_ms: server and consumer spans.
+        red: bucket (5 s), service, operation, calls, direct (server spans without a parent), errors (int64), mean_ms:
+            server and consumer spans.
         latency: bucket (30 s), service, operation, calls, p50_ms, p90_ms, p95_ms, p99_ms.
         edges: bucket (5 s), caller, callee, source (`span`: both sides report; `peer`: the callee reports
             others, but did not answer these; `attribute`: the caller names the callee), calls, errors (int64),

@@ -1,7 +1,11 @@
 """Where users come in, and whether they feel what happens behind it.
 
-An entry serves requests that no instrumented caller made, but for few; where no caller is known, a service is one.
+An entry serves requests whose span has no parent: nothing that is traced made them. Who gets none of these is no entry,
+whether or not its callers report their calls; nor is who handles messages, since nobody waits for them.
+Where all requests have a parent, as where browsers begin the traces, an entry serves requests that no known caller
+made, but for few; where no caller is known, a service is one.
 Users feel the trouble of another service when an entry that reaches it, over calls, fails or is slow at the same time.
+Fails where browsers begin all traces of one entry and other entries are called without.
 """
 
 from __future__ import annotations
@@ -12,13 +16,14 @@ from typing import Final
 
 import numpy as np
 
-from detectors.evidence import Floats, by_group
+from detectors.evidence import Bools, Floats, by_group
 from detectors.history import History
 
 BLOCK_S: Final = 60  # seconds in which requests and calls are compared: a call ends a little later at its caller
 # Of its requests must be known calls before a service counts as an inner one. A little is enough: callers that report
 # no calls are common, and whoever calls a service that is inner and an entry feels its trouble, too.
 CALLED: Final = 0.1
+DIRECT: Final = 0.02  # of an entry's requests must have no parent: of an inner service's, a few have lost it
 CLOCK: Final = 0.01  # variance for each request that a clock's jitter makes, beside that of one request a minute
 VARIED: Final = 4.0  # times as much elsewhere: there are users
 CLOCK_MINUTES: Final = 15  # that both are known for
@@ -39,45 +44,62 @@ class Entries:
     def __init__(self, requests: History, edges: History | None) -> None:
         self._callers: dict[str, set[str]] = defaultdict(set)
         names = requests.names()
-        if not names or edges is None or edges.size == 0:
+        if not names:
             return
         services, code = np.unique(np.array([name[0] for name in names]), return_inverse=True)
+        known = {name: number for number, name in enumerate(services.tolist())}
+        end = _end(requests) if edges is None or edges.size == 0 else min(_end(requests), _end(edges))
         # The newest minute may miss calls that are not joined yet.
-        until = min(_end(requests), _end(edges)) // BLOCK_S * BLOCK_S - BLOCK_S
-        served, calls = _minutes(requests, until), _minutes(edges, until)
-        minutes = min(served.shape[1], calls.shape[1])
+        until = end // BLOCK_S * BLOCK_S - BLOCK_S
+        served = by_group(code.reshape(-1), _minutes(requests, until, "calls"))
+        direct = by_group(code.reshape(-1), _minutes(requests, until, "direct"))
+        called = self._called(known, edges, until, served.shape[1])
+        minutes = min(served.shape[1], called.shape[1])
         if minutes < FEWEST_MINUTES:
             return
-        served, calls = by_group(code.reshape(-1), served[:, -minutes:]), calls[:, -minutes:]
-        known = {name: number for number, name in enumerate(services.tolist())}
-        called = np.zeros_like(served)
+        served, direct, called = served[:, -minutes:], direct[:, -minutes:], called[:, -minutes:]
+        seen = np.cumsum(np.cumsum(served, axis=1) > 0, axis=1) > 1  # the first one is not whole
+        lived = np.maximum(seen.sum(axis=1), 1)
+        long = lived >= CLOCK_MINUTES
+        mean, variance = _spread(direct, seen)
+        users = np.where(long & (variance <= EVEN * mean), 0.0, np.minimum(mean, variance))
+        total = np.where(seen, served, 0.0).sum(axis=1) / lived
+        self._parents = bool((users > DIRECT * total).any())
+        if self._parents:
+            inner = (mean < total) & (users < DIRECT * total)
+        else:
+            mean, variance = _spread(np.maximum(served - called, 0.0), seen)
+            users = np.where(variance <= EVEN * mean, 0.0, np.minimum(mean, variance))
+            by_others = np.where(seen, called, 0.0).sum(axis=1) / lived
+            inner = (by_others > 0) & (by_others >= CALLED * (users + by_others))
+        # Where users come in elsewhere, what is asked by the clock alone is probed, or a job.
+        jitter = 1.0 + CLOCK * mean
+        clockwork = np.zeros_like(inner)
+        if ((variance >= VARIED * jitter) & ~inner & long).any():
+            clockwork = (variance <= jitter) & long & ~inner
+        self._inner = {name for name, number in known.items() if inner[number] or clockwork[number]}
+        self._clockwork = {name for name, number in known.items() if clockwork[number] and name not in self._callers}
+
+    def _called(self, known: dict[str, int], edges: History | None, until: int, minutes: int) -> Floats:
+        """Calls that callers report, (services, minutes); and who the callers are."""
+        if edges is None or edges.size == 0:
+            return np.zeros((len(known), minutes))
+        calls = _minutes(edges, until, "calls")
+        called = np.zeros((len(known), calls.shape[1]))
         for row, (caller, callee, *_) in enumerate(edges.names()):
             if caller != callee and caller in known and callee in known and calls[row].any():
                 self._callers[callee].add(caller)
                 called[known[callee]] += calls[row]
-        seen = np.cumsum(np.cumsum(served, axis=1) > 0, axis=1) > 1  # the first one is not whole
-        lived = np.maximum(seen.sum(axis=1), 1)
-        outside = np.where(seen, np.maximum(served - called, 0.0), 0.0)
-        mean = outside.sum(axis=1) / lived
-        variance = np.where(seen, (outside - mean[:, None]) ** 2, 0.0).sum(axis=1) / np.maximum(lived - 1, 1)
-        even = variance <= EVEN * mean
-        users = np.where(even, 0.0, np.minimum(mean, variance))
-        by_others = np.where(seen, called, 0.0).sum(axis=1) / lived
-        inner = (by_others > 0) & (by_others >= CALLED * (users + by_others))
-        # Where users come in elsewhere, what is asked by the clock alone is probed, or a job.
-        jitter = 1.0 + CLOCK * mean
-        if ((variance >= VARIED * jitter) & ~inner & (lived >= CLOCK_MINUTES)).any():
-            inner |= (variance <= jitter) & (lived >= CLOCK_MINUTES)
-        self._inner = {name for name, number in known.items() if inner[number]}
-        self._clockwork = {name for name in self._inner if name not in self._callers}
+        return called
 
     _inner: Collection[str] = frozenset()
     _clockwork: Collection[str] = frozenset()
+    _parents: bool = False
 
     @property
     def known(self) -> bool:
-        """Whether any calls between services are known, so that an entry is one for certain."""
-        return bool(self._callers)
+        """Whether parents, or calls between services, are known, so that an entry is one for certain."""
+        return self._parents or bool(self._callers)
 
     def is_entry(self, service: str) -> bool:
         """Whether users, or callers that nobody knows, call it."""
@@ -96,23 +118,32 @@ class Entries:
     def feels(self, service: str, troubled: Collection[str]) -> bool:
         """Whether users feel a service's trouble, given the services that fail or are slow.
 
-        What no known entry reaches may be reached by one that is not known.
+        What no known entry reaches is reached by one over calls that nobody reports.
         """
         if self.is_entry(service):
             return True
         if service in self._clockwork:
             return False
-        above = self.above(service)
-        return not above or not above.isdisjoint(troubled)
+        if above := self.above(service):
+            return not above.isdisjoint(troubled)
+        return not self._parents or any(self.is_entry(name) for name in troubled)
 
 
 def _end(history: History) -> int:
     return int(history.starts()[-1]) + history.step_s
 
 
-def _minutes(history: History, until: int) -> Floats:
-    """Calls by whole minutes up to a Unix time, the newest last, (series, minutes)."""
+def _spread(values: Floats, seen: Bools) -> tuple[Floats, Floats]:
+    """Mean and variance over the minutes that were seen, (services,)."""
+    lived = np.maximum(seen.sum(axis=1), 1)
+    mean = np.where(seen, values, 0.0).sum(axis=1) / lived
+    variance = np.where(seen, (values - mean[:, None]) ** 2, 0.0).sum(axis=1) / np.maximum(lived - 1, 1)
+    return mean, variance
+
+
+def _minutes(history: History, until: int, column: str) -> Floats:
+    """A count by whole minutes up to a Unix time, the newest last, (series, minutes)."""
     width = BLOCK_S // history.step_s
-    calls = history["calls"][:, : history.buckets - (_end(history) - until) // history.step_s]
-    minutes = calls.shape[1] // width
-    return np.asarray(calls[:, calls.shape[1] - minutes * width :].reshape(len(calls), minutes, width).sum(axis=2))
+    counts = history[column][:, : history.buckets - (_end(history) - until) // history.step_s]
+    minutes = counts.shape[1] // width
+    return np.asarray(counts[:, counts.shape[1] - minutes * width :].reshape(len(counts), minutes, width).sum(axis=2))

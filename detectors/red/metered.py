@@ -123,7 +123,7 @@ class MeteredRequests:
         """The requests that the metrics tell of, up to the newest complete bucket."""
         step, first = metrics.step_s, self._until == 0
         if self._requests is None or first:
-            values = {"calls": 0.0, "errors": 0.0, "mean_ms": float("nan")}
+            values = {"calls": 0.0, "direct": 0.0, "errors": 0.0, "mean_ms": float("nan")}
             keys = ("service", "operation")
             self._requests = History(
                 "metered", keys=keys, values=values, buckets=metrics.buckets, step_s=step, max_series=MOST_SERIES
@@ -200,6 +200,7 @@ def _table(series: list[_Series], values: np.ndarray, starts: np.ndarray, step: 
             "operation": pa.array(columns[2], pa.string()),
             "calls": pa.array(columns[3], pa.float64()),
             "errors": pa.array(columns[4], pa.float64()),
+            "direct": pa.array([0.0] * len(columns[0]), pa.float64()),
             "mean_ms": pa.array(columns[5], pa.float64()),
         }
     )

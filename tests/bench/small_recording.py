@@ -42,7 +42,8 @@ def recording(
             if place + 1 < len(CHAIN) and calls:
                 edges.append((at, service, CHAIN[place + 1], "span", calls, int(calls * fails), waited + 0.5, waited))
             if calls:
-                red.append((at, service, "GET /", calls, int(dice.binomial(calls, min(fails, 1.0))), took))
+                direct = calls if service == CHAIN[0] else 0
+                red.append((at, service, "GET /", calls, direct, int(dice.binomial(calls, min(fails, 1.0))), took))
                 if at % SHAPE_STEP_S == 0:
                     latency.append((at, service, "GET /", calls * 6, took, took * 1.4, took * 2, took * 3))
                 metrics.append((at, service, "process.memory.usage", "{}", memory(service, at), "gauge"))
@@ -53,7 +54,9 @@ def recording(
     waits = dict.fromkeys(("client_mean_ms", "server_mean_ms"), pa.float64())
     missing = {"calls": pa.int64(), "waited_s": pa.float64(), "refused": pa.int64(), "timed_out": pa.int64()}
     tables = {
-        "red": _table(red, "service", "operation", **counts, mean_ms=pa.float64()),
+        "red": _table(
+            red, "service", "operation", calls=pa.int64(), direct=pa.int64(), errors=pa.int64(), mean_ms=pa.float64()
+        ),
         "latency": _table(latency, "service", "operation", calls=pa.int64(), **quantiles),
         "edges": _table(edges, "caller", "callee", "source", **counts, **waits),
         "metrics": _table(metrics, "service", "metric", "attributes", value=pa.float64(), kind=pa.string()),

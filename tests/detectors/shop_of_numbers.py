@@ -101,6 +101,7 @@ class Shop:
                 "service": pa.array([self.series[i][0] for i in row], pa.string()),
                 "operation": [self.series[i][1] for i in row],
                 "calls": self.calls[row, column].astype(np.int64),
+                "direct": np.zeros(len(row), np.int64),
                 "errors": self.errors[row, column].astype(np.int64),
                 "mean_ms": self.mean_ms[row, column],
             }

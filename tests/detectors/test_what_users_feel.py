@@ -61,6 +61,25 @@ def test_probes_make_no_entry_of_a_service_that_others_call() -> None:
     assert list(found) == ["ticket red:errors:stock"]
 
 
+def test_who_is_called_by_others_that_report_no_calls_is_no_entry() -> None:
+    """Its requests have a parent, those of the entry have none: users feel its trouble where they come in."""
+
+    def direct(at: float) -> Requests:
+        return Requests(per_s=10 + at // 60 % 7, direct=1.0)  # users do not come by the clock
+
+    broken = from_then(Requests(per_s=10, failing=0.5), Requests(per_s=10))
+    called = {("web", "GET /"): direct, ("stock", "GET /stock"): broken, ("mailer", "orders process"): broken}
+    found = watch(Simulated(seconds=1200, requests=called), ticks(1000))
+    assert set(found) == {"ticket red:errors:stock", "ticket red:errors:mailer"}
+
+    def failing(at: float) -> Requests:
+        return replace(direct(at), failing=0.5 if at >= FAULT_S + 60 else 0.0)
+
+    found = watch(Simulated(seconds=1200, requests=called | {("web", "GET /"): failing}), ticks(1100))
+    assert found["page red:errors:web"][0] <= FAULT_S + 75
+    assert FAULT_S + 60 < found["page red:errors:stock"][0] <= FAULT_S + 75
+
+
 def test_where_no_caller_is_known_trouble_pages() -> None:
     """Without calls between services, each may be the one that users call."""
     broken = WELL | {("stock", "GET /stock"): from_then(Requests(per_s=10, failing=0.5), Requests(per_s=10))}

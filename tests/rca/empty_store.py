@@ -45,7 +45,7 @@ class EmptyStore:
         return pa.table({"spans": [0]}) if query == sql.SPANS else empty(*COLUMNS[query])
 
     def red_levels(self, window: Window) -> pa.Table:
-        return empty("bucket", "service", "operation", "calls", "errors", "mean_ms")
+        return empty("bucket", "service", "operation", "calls", "direct", "errors", "mean_ms")
 
     def edges(self, window: Window, step_s: int = 5) -> pa.Table:
         return empty("bucket", "caller", "callee", "calls", "errors", "client_mean_ms", "server_mean_ms", "source")

@@ -3,7 +3,7 @@
 The `otel_*` tables are those of the OpenTelemetry Collector's ClickHouse exporter: same names, column
 names and types (nanosecond times). Secondary indexes, codecs, TTL and everything else here are ours.
 
-`red`         rate, errors, duration of each service's operations, 5 s a row
+`red`         rate, errors, duration of each service's operations, 5 s a row; `direct` are requests without a parent span
 `links`       one row a call seen from one side; joined by a periodic INSERT into `edges`
 `edges`       who calls whom, 5 s a row
 `peers`       which service answers at an address, so that a call which nobody answers still has a callee
@@ -134,6 +134,7 @@ RED: Final = {
     "operation": LC,
     "kind": LC,
     "calls": SUM,
+    "direct": SUM,
     "errors": SUM,
     "duration_ns_sum": SUM,
     "duration_ns_max": MAX,
@@ -290,7 +291,8 @@ def _tables() -> list[_Table]:
 def _views(database: str) -> list[str]:
     red = (
         f"SELECT {END_BUCKET_SQL} AS bucket, ServiceName AS service, SpanName AS operation, SpanKind AS kind, "
-        "count() AS calls, countIf(StatusCode = 'Error') AS errors, sum(Duration) AS duration_ns_sum, "
+        "count() AS calls, countIf(SpanKind = 'Server' AND ParentSpanId = '') AS direct, "
+        "countIf(StatusCode = 'Error') AS errors, sum(Duration) AS duration_ns_sum, "
         "max(Duration) AS duration_ns_max, quantilesTDigestState(0.5, 0.9, 0.95, 0.99)(Duration) AS latency "
         f"FROM {database}.otel_traces WHERE SpanKind != 'Internal' OR ParentSpanId = '' "
         "GROUP BY bucket, service, operation, kind"
@@ -325,5 +327,7 @@ def statements(database: str, retention_days: float) -> list[str]:
     return [
         f"CREATE DATABASE IF NOT EXISTS {database}",
         *[table.ddl(database, retention_days) for table in _tables()],
+        # A store that an earlier version made does not have it.
+        f"ALTER TABLE {database}.red ADD COLUMN IF NOT EXISTS direct {RED['direct']} AFTER calls",
         *_views(database),
     ]

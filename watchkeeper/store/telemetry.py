@@ -85,11 +85,12 @@ class Telemetry:
     def red_levels(self, window: Window) -> pa.Table:
         """What `red` gives without quantiles, in 5-second buckets, unsorted: a tenth of the work, for every tick.
 
-        Columns: bucket (timestamp, UTC), service, operation, calls, errors (int64), mean_ms (float64).
+        Columns: bucket (timestamp, UTC), service, operation, calls, direct (of them without a parent span), errors
+        (int64), mean_ms (float64).
         """
         return self.query(
-            f"SELECT {_STEP} AS step, service, operation, toInt64(sum(calls)) AS calls, toInt64(sum(errors)) AS errors, "
-            "sum(duration_ns_sum) / sum(r.calls) / 1e6 AS mean_ms "
+            f"SELECT {_STEP} AS step, service, operation, toInt64(sum(calls)) AS calls, toInt64(sum(direct)) AS direct, "
+            "toInt64(sum(errors)) AS errors, sum(duration_ns_sum) / sum(r.calls) / 1e6 AS mean_ms "
             f"FROM red AS r WHERE {_BETWEEN} AND {_SERVES} GROUP BY step, service, operation",
             _seconds(window),
         ).rename_columns({"step": "bucket"})

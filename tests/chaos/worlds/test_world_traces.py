@@ -62,6 +62,19 @@ def test_spans_agree_with_the_recording(calm: World, spans: pd.DataFrame) -> Non
     assert 0.8 < np.median(ratios) < 1.25
 
 
+def test_requests_without_a_parent_are_as_many_as_recorded(calm: World, spans: pd.DataFrame) -> None:
+    """Of each service, as a share of its requests."""
+    red = calm.record().red.to_pandas().groupby("service")[["calls", "direct"]].sum()
+    served = spans[spans.kind.isin(["Server", "Consumer"])]
+    direct = served[(served.parent_span_id == "") & (served.kind == "Server")].groupby("service").size()
+    total = served.groupby("service").size()
+    often = total[total > 300].index
+    assert 0 < (direct.reindex(often, fill_value=0) > 0).sum() < len(often)
+    for service in often:
+        recorded = red.direct[service] / red.calls[service]
+        assert abs(recorded - direct.get(service, 0) / total[service]) < 0.1
+
+
 def test_failures_are_errors_of_the_culprit() -> None:
     """A failing service has spans in error, and no larger share of them before its fault."""
     broken = world(24, kind="errors", faults=1, harmless=())

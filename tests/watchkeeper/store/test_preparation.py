@@ -53,6 +53,22 @@ def test_foreign_tables_keep_their_columns(roles: OwnRoles, loader: Statements) 
     assert counted.to_pylist() == [{"body": "hello", "calls": 1, "lines": 1, "at": int(NOW.timestamp())}]
 
 
+def test_a_store_that_an_earlier_version_made_counts_requests_without_a_parent(
+    roles: OwnRoles, loader: Statements
+) -> None:
+    """The column is added to the roll-up, and filled from then on."""
+    database = "older_" + secrets.token_hex(3)
+    prepare(loader, database=database, memory_mib=500, schema=statements(database, 7))
+    loader.run(f"DROP TABLE {database}.red_view")
+    loader.run(f"ALTER TABLE {database}.red DROP COLUMN direct")
+    into = prepare(loader, database=database, memory_mib=500, schema=statements(database, 7))
+    called = {"at": NOW, "parent": b"12345678"}
+    for statement in inserts(into, "traces", secrets.token_hex(4)):
+        loader.run(f"{statement} FORMAT Protobuf", segment(traces("shop", {"at": NOW}, called)))
+    counted = roles.telemetry.query(f"SELECT sum(calls) AS calls, sum(direct) AS direct FROM {database}.red")
+    assert counted.to_pylist() == [{"calls": 2, "direct": 1}]
+
+
 def test_preparing_again_changes_nothing(loader: Statements) -> None:
     """The statements are harmless on a store that is ready."""
     first, again = (prepare(loader, database="otel", memory_mib=1, schema=statements("otel", 7)) for _ in range(2))
