@@ -27,13 +27,15 @@ VERSION: Final = "1"
 AGAIN: Final = 12  # newest buckets that are read again: metrics come late
 MOST_SERIES: Final = 20_000
 OTHERS: Final = re.compile(
-    r"client|outgoing|upstream|active|in.?flight|pending|queue|size|bytes|length|budget", re.IGNORECASE
+    r"client|outgoing|upstream|active|in.?flight|pending|queue|size|bytes|length|budget|[._](sum|max|min|bucket)$",
+    re.IGNORECASE,
 )
 DURATION: Final = re.compile(
     r"(request|server|call|response|http|rpc|grpc).*(duration|latency|time|seconds|millis)", re.IGNORECASE
 )
+# A duration is a mean of a histogram, unless its name says that it is the histogram's count.
 COUNT: Final = re.compile(
-    r"(request|call|handled|served)s?(_seconds|[._]duration.*)?([._](total|count|rate))?$", re.IGNORECASE
+    r"(request|call|handled|served)s?((_seconds|[._]duration\w*)?[._]count|[._](total|rate))?$", re.IGNORECASE
 )
 FAILED: Final = re.compile(r"(error|failure|exception|fault)s?([._](total|count|rate))?$", re.IGNORECASE)
 STATUS: Final = re.compile(r"status|code|outcome|result", re.IGNORECASE)
@@ -142,7 +144,7 @@ def _read(metrics: History) -> list[_Series]:
     read = []
     values = metrics["value"]
     for row, (service, metric, attributes) in enumerate(metrics.names()):
-        role = _role(metric)
+        role = role_of(metric)
         if role is None:
             continue
         labels = attributes_of(attributes)
@@ -158,7 +160,8 @@ def _read(metrics: History) -> list[_Series]:
     return read
 
 
-def _role(metric: str) -> Role | None:
+def role_of(metric: str) -> Role | None:
+    """What a metric of requests measures by its name; None for one of something else, and for extremes and sums."""
     if OTHERS.search(metric):
         return None
     if COUNT.search(metric):
