@@ -237,7 +237,7 @@ def _rings(history_s: float) -> dict[str, Ring]:
     latency = ring("latency", of_requests, quantiles, LATENCY_BUCKETS, SHAPE_STEP_S)
     logs = ring("logs", ("service", "severity"), {"lines": 0.0}, buckets, STEP_S)
     metrics = ring("metrics", ("service", "metric", "attributes"), {"value": nothing}, slow, SLOW_STEP_S)
-    edges = ring("edges", ("caller", "callee"), {"calls": 0.0}, slow, SLOW_STEP_S)
+    edges = ring("edges", ("caller", "callee"), {"calls": 0.0, "errors": 0.0}, slow, SLOW_STEP_S)
     return {
         "red": Ring(history=red, read=_red, signal="spans"),
         "logs": Ring(history=logs, read=_logs, signal="logs", once_a_bucket=True),
@@ -281,5 +281,5 @@ def _edges(rollups: Rollups, window: Window, _: bool) -> list[pa.Table]:
     table = rollups.edges(window, SLOW_STEP_S)
     if table.num_rows == 0:
         return [table]
-    summed = table.group_by(["bucket", "caller", "callee"]).aggregate([("calls", "sum")])
-    return [summed.rename_columns(["bucket", "caller", "callee", "calls"])]
+    summed = table.group_by(["bucket", "caller", "callee"]).aggregate([("calls", "sum"), ("errors", "sum")])
+    return [summed.rename_columns(["bucket", "caller", "callee", "calls", "errors"])]

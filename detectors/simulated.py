@@ -46,7 +46,7 @@ class Simulated:
         requests: of (service, operation).
         metrics: the value of (service, metric), None for no point.
         lines: lines a second of (service, severity, body). `#` in a body becomes a number that changes.
-        calls: calls a second of (caller, callee).
+        calls: calls a second of (caller, callee); failing: the share of them that fails, none where it is not given.
         offsets: seconds by which a callee's clock is ahead of its caller's, of (caller, callee).
         blind: spans of seconds in which nothing at all was recorded.
         now_s: what is recorded later is not there yet.
@@ -58,6 +58,7 @@ class Simulated:
     metrics: Mapping[tuple[str, str], Callable[[float], float | None]] = field(default_factory=dict)
     lines: Mapping[tuple[str, str, str], Callable[[float], float]] = field(default_factory=dict)
     calls: Mapping[tuple[str, str], Callable[[float], float]] = field(default_factory=dict)
+    failing: Mapping[tuple[str, str], Callable[[float], float]] = field(default_factory=dict)
     offsets: Mapping[tuple[str, str], Callable[[float], float]] = field(default_factory=dict)
     blind: tuple[tuple[float, float], ...] = ()
     now_s: float = float("inf")
@@ -117,12 +118,12 @@ class Simulated:
     def edges(self, window: Window, step_s: int = 5) -> pa.Table:
         """As Telemetry's."""
         rows = [
-            (at, *names, count)
+            (at, *names, count, round(count * self.failing[names](at)) if names in self.failing else 0)
             for at in self._buckets(window, step_s)
             for names, of in self.calls.items()
             if (count := round(of(at) * step_s))
         ]
-        return _table(rows, "caller", "callee", calls=pa.int64())
+        return _table(rows, "caller", "callee", calls=pa.int64(), errors=pa.int64())
 
     def served(self, service: str, operation: str, window: Window) -> pa.Table:
         """As Telemetry's."""

@@ -54,7 +54,6 @@ def as_recorded(telemetry: Simulated) -> Recording:
         red=red,
         latency=telemetry.red(everything, 30),
         edges=edges.append_column("source", pa.array(["span"] * edges.num_rows))
-        .append_column("errors", pa.array(np.zeros(edges.num_rows, np.int64)))
         .append_column("client_mean_ms", unknown)
         .append_column("server_mean_ms", unknown),
         metrics=metrics.append_column("kind", pa.array(["gauge"] * metrics.num_rows)),

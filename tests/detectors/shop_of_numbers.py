@@ -145,7 +145,7 @@ class Shop:
         return empty("service", "metric", "attributes", value=pa.float64())
 
     def edges(self, window: Window, step_s: int = 5) -> pa.Table:
-        return empty("caller", "callee", calls=pa.int64())
+        return empty("caller", "callee", calls=pa.int64(), errors=pa.int64())
 
     def newest(self, signal: str, window: Window) -> pa.Table:
         found: dict[str, int] = {}
