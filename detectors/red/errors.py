@@ -118,18 +118,19 @@ def judge_errors(
     """
     calls, errors = rows.recent_calls, rows.recent_errors
     past, young = baseline.now, baseline.young
-    rate = np.minimum(NEWS_TIMES * np.where(young, PRIOR_RATE, past.believed), HIGHEST_RATE)
     pair_calls, pair_errors = _pairs(calls), _pairs(errors)
+    rate = _news(_by_mix(rows, pair_calls, past.believed), young)
     with np.errstate(divide="ignore", invalid="ignore"):
         share = np.where(calls > 0, errors / np.maximum(calls, 1.0), 0.0)
         pair_share = pair_errors / np.maximum(pair_calls, 1.0)
     scores = np.sqrt(-2.0 * np.log(_chance(pair_calls, pair_errors, rate, past.bunch)))
-    least = np.where(young, YOUNG_RATE, np.maximum(least_rate, NEWS_TIMES * past.usual))
-    felt = (pair_share >= least[:, None]) & (pair_errors >= least_count) & (share > 0)
+    usually = NEWS_TIMES * _by_mix(rows, pair_calls, past.usual)
+    least = np.where(young[:, None], YOUNG_RATE, np.maximum(least_rate, usually))
+    felt = (pair_share >= least) & (pair_errors >= least_count) & (share > 0)
     judged, felt_new = _judged(rows, baseline, pair_errors)
     felt &= felt_new
     # Too few to count by themselves, and yet no sign that all is well again.
-    unwell = (errors > 0) & (share >= least[:, None])
+    unwell = (errors > 0) & (share >= least)
     unfelt = np.where(unwell, UNWELL_SCORE, np.minimum(scores - NEWS_SCORE, 0.0))
     scores = np.where(calls > 0, np.where(felt, scores, unfelt), np.nan)
     scores[~judged] = np.nan
@@ -156,7 +157,6 @@ def _lasting(rows: Rows, baseline: ErrorBaseline, least_count: float, fresh: Boo
     """Evidence of longer windows, 1 raises, and of services as a whole that of fewer failures; (rows,) each."""
     operations = len(rows.operations)
     calls, errors = np.where(fresh, rows.recent_calls, 0.0), np.where(fresh, rows.recent_errors, 0.0)
-    rate = np.minimum(NEWS_TIMES * np.where(baseline.young, PRIOR_RATE, baseline.before.believed), HIGHEST_RATE)
     best, hints = np.zeros(len(calls)), np.zeros(len(calls))
     whole = np.arange(len(calls)) >= operations
     least_share = np.where(baseline.young, YOUNG_RATE, baseline.lasting)
@@ -171,23 +171,44 @@ def _lasting(rows: Rows, baseline: ErrorBaseline, least_count: float, fresh: Boo
         felt[:operations] &= baseline.warm[:operations] | (failed[:operations] >= NEW_SHARE * of_service)
         if not felt.any():
             continue
+        rate = _news(_by_mix(rows, asked[:, None], baseline.before.believed), baseline.young)
         chance = np.ones(len(calls))
-        chance[felt] = _chance(asked[felt][:, None], failed[felt][:, None], rate[felt], baseline.before.bunch[felt])[
-            :, 0
-        ]
+        bunch = baseline.before.bunch[felt]
+        chance[felt] = _chance(asked[felt][:, None], failed[felt][:, None], rate[felt], bunch)[:, 0]
         evidence = np.log(chance) / np.log(RARE)
         best = np.maximum(best, np.where(failed >= least_count, evidence, 0.0))
         hints = np.maximum(hints, np.where(whole, evidence, 0.0))
     return best, hints
 
 
+def _by_mix(rows: Rows, calls: Floats, share: Floats) -> Floats:
+    """The share (rows,) that usually fails of `calls` (rows, k): a service's by what is asked of it now, (rows, k).
+
+    An operation that always fails makes no news of the service when hardly any other is asked for any more.
+    """
+    count = len(rows.operations)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mixed = by_group(rows.code, calls[:count] * share[:count, None]) / by_group(rows.code, calls[:count])
+    usual = np.repeat(share[:, None], calls.shape[1], axis=1)
+    usual[count:] = np.fmax(usual[count:], mixed)
+    return usual
+
+
+def _news(share: Floats, young: Bools) -> Floats:
+    """The share (rows, k) that is no news yet; of services without a past that of any."""
+    return np.asarray(np.minimum(NEWS_TIMES * np.where(young[:, None], PRIOR_RATE, share), HIGHEST_RATE))
+
+
 def _chance(calls: Floats, errors: Floats, rate: Floats, bunch: Floats) -> Floats:
-    """The chance of as many errors among so many requests, by the binomial distribution, in whole bunches."""
+    """The chance of as many errors among so many requests, by the binomial distribution, in whole bunches.
+
+    `calls`, `errors` and `rate` are (rows, k), `bunch` (rows,).
+    """
     chance = np.ones(calls.shape)
     row, column = np.nonzero(errors > 0)
     asked, failed, size = calls[row, column], errors[row, column], bunch[row]
     others = np.maximum(asked - failed, 0.0)
-    chance[row, column] = betainc(np.maximum(failed, 1.0) / size, others / size + 1.0, rate[row])
+    chance[row, column] = betainc(np.maximum(failed, 1.0) / size, others / size + 1.0, rate[row, column])
     return np.asarray(np.clip(chance, SMALLEST_CHANCE, 1.0))
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from detectors.evidence import DRIFT, Bools, Floats, by_group, robust_level
 from detectors.red.rows import JUDGED, SAMPLED, WARM, Rows, Verdict, clear_spans, parts_of, window_sums
@@ -53,15 +54,16 @@ class LatencyBaseline:
     def of(cls, rows: Rows) -> LatencyBaseline:
         """From a sample of what is calm: a median of a hundred buckets is as good as one of all, and far cheaper."""
         stride = max(1, rows.calls.shape[1] // SAMPLED)
-        sampled = slice(None, None, -stride)
+        sampled = _sampled(rows.calls.shape[1], stride)
         calls, mean, calm = rows.calls[:, sampled], measured(rows.mean_ms[:, sampled]), rows.calm[:, sampled]
         logs = logarithms(calls, mean)
+        timed = np.where(np.isfinite(logs), calls, 0.0)
         usable = calm & np.isfinite(logs)
         centre, spread = robust_level(logs, usable)
         centre[(rows.calm & (rows.calls > 0) & np.isfinite(rows.mean_ms)).sum(axis=1) < WARM] = np.nan
         minute = _minute_spread(logs - centre[:, None], calls, usable, stride)
         of_service = rows.calm_services()[:, sampled]
-        change, known, total = _within(logs - centre[:, None], calls, rows)
+        change, known, total = _within(logs - centre[:, None], timed, rows)
         usable_service = of_service & np.isfinite(change) & (known >= KNOWN_SHARE * total)
         level, service_spread = robust_level(change, usable_service)
         whole = logarithms(total, _mean_of_all(calls, mean, rows))
@@ -93,7 +95,9 @@ def judge_latency(
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         own = logarithms(calls, mean) - centre[:, None]
         usual = np.exp(centre)
-        change, known, total = _within(own, calls, rows)
+        # Requests whose duration nobody measured say nothing of it, not even that their operation has no past.
+        timed = np.where(np.isfinite(mean), calls, 0.0)
+        change, known, total = _within(own, timed, rows)
         took = np.where(np.isfinite(own), calls * mean, 0.0)
         would_take = np.where(np.isfinite(own), calls * usual[:, None], 0.0)
         service_mean = by_group(rows.code, took) / known
@@ -123,6 +127,12 @@ def judge_latency(
         ratios, np.where(fresh, counted, 0.0), levels, baseline, np.log(ratio), max(more_ms, RARE_MORE_MS)
     )
     return Verdict(scores, values, shown, lasting, clear_spans(counted, clear))
+
+
+def _sampled(buckets: int, stride: int) -> npt.NDArray[np.int64]:
+    """One column in each `stride`, the newest first, and not the same in each: what comes by the clock is seen, too."""
+    number = np.arange(buckets // stride)
+    return np.asarray(buckets - 1 - number * stride - number % stride, np.int64)
 
 
 def measured(mean_ms: Floats) -> Floats:

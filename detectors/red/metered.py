@@ -20,7 +20,7 @@ from detectors.detector import Seen, Setup
 from detectors.history import History
 from detectors.red.requests import RedDetector
 from detectors.simulated import Example, Simulated
-from watchkeeper.metric_names import attributes_of
+from watchkeeper.metric_names import attributes_of, measure
 from watchkeeper.vocabulary import Finding, utc
 
 VERSION: Final = "1"
@@ -142,7 +142,7 @@ class MeteredRequests:
 def _read(metrics: History) -> list[_Series]:
     """What each series measures of served requests; those that measure something else are left out."""
     read = []
-    values = metrics["value"]
+    in_ms = _in_ms(metrics)
     for row, (service, metric, attributes) in enumerate(metrics.names()):
         role = role_of(metric)
         if role is None:
@@ -152,12 +152,31 @@ def _read(metrics: History) -> list[_Series]:
         failed = role == "errors" or any(BAD.fullmatch(one) or one in BAD_GRPC for one in status)
         failed = failed or (role != "duration" and not status and bool(re.search(r"[._]5(\d\d|xx)[._]", metric)))
         operation = " ".join(value for key, value in sorted(labels.items()) if PLACE.search(key))
-        in_ms = IN_MS.search(metric) is not None
-        if role == "duration" and not in_ms:
-            known = values[row][np.isfinite(values[row])]
-            in_ms = bool(known.size) and float(np.median(known)) >= SECONDS_BELOW
-        read.append(_Series(row, service, operation, role, failed, in_ms))
+        read.append(_Series(row, service, operation, role, failed, (service, metric) in in_ms))
     return read
+
+
+def _in_ms(metrics: History) -> set[tuple[str, str]]:
+    """Services' durations in milliseconds, by the unit that was sent, by their name, or by what is usual.
+
+    A metric has one unit, whatever its attributes: the few milliseconds of a request that is refused are no seconds.
+    """
+    rows: dict[tuple[str, str], list[int]] = {}
+    for row, (service, metric, _) in enumerate(metrics.names()):
+        if role_of(metric) == "duration":
+            rows.setdefault((service, metric), []).append(row)
+    found = set()
+    for of, own in rows.items():
+        unit = metrics.units.get(of[1], "")
+        values = metrics["value"][own]
+        usual = float(np.median(values[np.isfinite(values)])) if np.isfinite(values).any() else 0.0
+        known = measure(of[1], 1.0, unit)
+        if unit and known[1] == "s":
+            if known[0] < SECONDS_BELOW * 1e-3:
+                found.add(of)
+        elif IN_MS.search(of[1]) or usual >= SECONDS_BELOW:
+            found.add(of)
+    return found
 
 
 def role_of(metric: str) -> Role | None:

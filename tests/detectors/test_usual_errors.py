@@ -58,3 +58,15 @@ def test_an_outage_of_the_past_is_no_usual_gap(outages: tuple[int, ...], found: 
     telemetry, live = Simulated(seconds=1800, requests=requests), Live(history_s=1800, setup=Setup(clear_s=20))
     every = [live.tick(telemetry, utc(START + at + ARRIVES_S)) for at in range(RESTART_S, FAULT_S + 40, 5)]
     assert any(one.kind == "silence" for findings in every for one in findings) is found
+
+
+def test_an_operation_that_always_fails_is_no_news_when_others_are_asked_no_more() -> None:
+    """A retired service still gets the requests of its self-test, which fail as they always did."""
+    requests = {
+        ("old", "GET /"): lambda t: Requests(per_s=20 if t < FAULT_S else 0),
+        ("old", "POST /selftest"): lambda _: Requests(per_s=1, failing=1.0),
+        ("front", "GET /"): lambda _: Requests(per_s=9),
+    }
+    telemetry, live = Simulated(seconds=1800, requests=requests), Live(history_s=1800, setup=Setup(clear_s=20))
+    every = [live.tick(telemetry, utc(START + at + ARRIVES_S)) for at in range(RESTART_S, FAULT_S + 60, 5)]
+    assert not any(one.kind == "errors" for findings in every for one in findings)
