@@ -26,6 +26,14 @@ def test_a_dependency_that_fails_for_callers_that_do_without_is_one_ticket() -> 
     assert "ticket calls:redis" not in watch(broken, ticks(1700, since_s=1600))
 
 
+def test_a_callee_that_is_not_called_any_more_is_over() -> None:
+    """Only failed calls bear its address; those that are answered name who answers."""
+    calls = CALLS | {("cart", "stock:80"): lambda t: 9.0 if FAULT_S <= t < FAULT_S + 200 else 0.0}
+    lost = Simulated(seconds=1600, requests=WELL, calls=calls, failing={("cart", "stock:80"): lambda _: 1.0})
+    assert "ticket calls:stock:80" in watch(lost, ticks(FAULT_S + 100))
+    assert "ticket calls:stock:80" not in watch(lost, ticks(FAULT_S + 500, since_s=FAULT_S + 360))
+
+
 def test_what_the_callee_reports_itself_is_said_once() -> None:
     """Its own requests fail, so that a second finding about the same would be too much."""
     half = from_then(Requests(per_s=10, failing=0.5), Requests(per_s=10))
