@@ -79,7 +79,7 @@ class FailingCalls:
         evidence = np.maximum(verdict.lasting, cumulative(verdict.scores[:, -JUDGED:])[:, -1] / RAISE)
         columns = np.arange(verdict.scores.shape[1])[None, :]
         newest = columns >= verdict.scores.shape[1] - verdict.span[:, None]
-        # What nobody calls any more is over: who was found by failed calls alone may have another name when all is well.
+        # What nobody calls any more is over: where only failed calls bear a name, those that are answered bear another.
         unwell = ((verdict.scores > 1.0) & newest).any(axis=1) & rows.recent_calls[:, -JUDGED:].any(axis=1)
         goes_on = np.isin(rows.owners, [at for at, name in enumerate(rows.services) if name in self._failing])
         shown = np.flatnonzero(unwell & ((evidence >= 1.0) | goes_on))

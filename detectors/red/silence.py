@@ -117,7 +117,8 @@ def judge_silence(rows: Rows, baseline: SilenceBaseline, empty: Counts, lag: Cou
     zeros = np.maximum(empty - lag[rows.owners], 0)
     usual = np.fmin(baseline.usual, _lately(calls, zeros))
     expected = np.nan_to_num(usual) * zeros
-    raised = baseline.settled & (expected >= EXPECTED) & (zeros >= np.maximum(SHORTEST, GAP_TIMES * baseline.gap + 1))
+    long = np.maximum(SHORTEST, GAP_TIMES * baseline.gap + 1)
+    raised = baseline.settled & (expected >= EXPECTED) & (zeros >= long)
     if raised.any():
         now = calls[count:, -SHORTEST - int(np.median(lag)) :][:, :SHORTEST].sum(axis=0)
         raised &= bool((now > PIPELINE * baseline.total).all()) or still_reports(seen)
@@ -126,13 +127,25 @@ def judge_silence(rows: Rows, baseline: SilenceBaseline, empty: Counts, lag: Cou
     if raised[:count].any():
         raised[:count] &= ~_renamed(rows, usual, zeros)
     return Verdict(
-        scores=np.where(calls > 0, -ONE_BUCKET, ONE_BUCKET),
+        scores=np.where(_gaps(calls, lag[rows.owners]) >= long[:, None], ONE_BUCKET, -ONE_BUCKET),
         values=calls / STEP_S,
         expected=baseline.usual / STEP_S,
         lasting=np.where(raised, expected / EXPECTED, 0.0),
         span=np.full(len(calls), min(clear, reach), np.int64),
         cumulates=False,
     )
+
+
+def _gaps(calls: Floats, lag: Counts) -> Floats:
+    """How long the gap is in which each bucket lies, in buckets; 0 where requests came, (rows, r).
+
+    Of a gap that lasts, the part does not count in which requests may still come.
+    """
+    columns, last = np.arange(calls.shape[1]), calls.shape[1]
+    came = calls > 0
+    before = np.maximum.accumulate(np.where(came, columns, -1), axis=1)
+    after = np.minimum.accumulate(np.where(came, columns, last)[:, ::-1], axis=1)[:, ::-1]
+    return np.asarray(np.where(came, 0, after - before - 1 - np.where(after == last, lag[:, None], 0)), np.float64)
 
 
 def empty_buckets(calls: Floats) -> Counts:

@@ -130,3 +130,20 @@ def test_errors_that_creep_up_page_once_users_feel_them() -> None:
     creeping: Of = lambda t: Requests(per_s=20, failing=max(0.0, min(1.0, (t - FAULT_S) / 600)) / 3)  # noqa: E731
     found = watch(Simulated(seconds=1800, requests={("web", "GET /"): creeping}), ticks(1500))
     assert FAULT_S + 60 <= found["page red:errors:web"][0] <= FAULT_S + 240
+
+
+def test_a_silence_is_over_when_rare_requests_come_again() -> None:
+    """Most buckets hold none of them, as ever."""
+
+    def rare(at: float) -> Requests:
+        return Requests(per_s=0.2 if at % 20 == 0 and not 900 <= at < 1450 else 0)
+
+    requests = {("web", "GET /"): steady(10, 30), ("web", "GET /rare"): rare}
+    telemetry = Simulated(seconds=1800, requests=requests)
+    live = Live(history_s=1800, setup=Setup(clear_s=20))
+    fires = {
+        at: bool(live.tick(replace(telemetry, now_s=float(at)), utc(START + at + ARRIVES_S)))
+        for at in range(800, 1600, 5)
+    }
+    assert fires[1440]
+    assert not fires[1500]
