@@ -170,6 +170,9 @@ def _level(calls: Floats, calm: Bools) -> tuple[Floats, Floats]:
     ended = (calls > 0) & (before >= 0) & calm
     gaps = np.where(ended, columns - before - 1, 0)
     by_part = np.stack([gaps[:, part].max(axis=1, initial=0) for part in parts_of(calls)])
+    # Of a part that was all trouble, nothing is known: it takes nothing from what the others had.
+    known = np.stack([ended[:, part].any(axis=1) for part in parts_of(calls)])
+    by_part = np.where(known, by_part, by_part.max(axis=0))
     explained = np.where(gaps * usual[:, None] < EXPECTED, gaps, 0)
     gap = np.maximum(explained.max(axis=1, initial=0), np.median(by_part, axis=0))
     enough = ((calls > 0) & seen).sum(axis=1) >= WARM

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 from test_whole_services import FAULT_S, from_then, steady, ticks, watch
 
+from detectors.red.rows import Rows
+from detectors.red.silence import SilenceBaseline
 from detectors.simulated import Requests, Simulated
 
 CALLS = {("web", "cart"): lambda _: 10.0, ("cart", "stock"): lambda _: 10.0}
@@ -140,3 +143,21 @@ def test_telemetry_that_always_comes_some_seconds_late_is_not_silent() -> None:
 
     found = watch(Late(seconds=1200, requests=WELL), ticks(1000))
     assert found == {}
+
+
+def test_gaps_that_are_usual_are_known_from_what_was_calm() -> None:
+    """Requests of every sixth bucket, of which trouble leaves a third of the past."""
+    calls = np.where(np.arange(180) % 6 == 0, 50.0, 0.0)[None, :]
+    calm = np.arange(180)[None, :] < 60
+    rows = Rows(
+        services=["orders"],
+        operations=["GET /"],
+        code=np.zeros(1, np.int64),
+        calls=calls,
+        errors=np.zeros_like(calls),
+        mean_ms=np.where(calls > 0, 10.0, np.nan),
+        calm=calm,
+        recent_calls=np.repeat(calls, 2, axis=0),
+        recent_errors=np.zeros((2, 180)),
+    )
+    assert SilenceBaseline.of(rows).gap.tolist() == [5.0, 5.0]
