@@ -96,13 +96,24 @@ def eventful_case(seed: int) -> Example:
 
 
 def surge_case(seed: int) -> Example:
-    """The same incident, with five times the requests at the culprit."""
-    example = example_case(seed)
-    flows = example.case.flows
+    """The same incident, with ten times the requests, which come in at the node that alerted."""
+    case = example_case(seed).case
+    flows, links = case.flows, case.links
     assert flows is not None  # noqa: S101 - the example has every table
-    times = np.where((flows.node == example.culprit) & (flows.time >= ONSET), 5.0, 1.0)
-    surged = replace(flows, calls=flows.calls * times, errors=flows.errors * times, busy=flows.busy * times)
-    return Example(case=replace(example.case, flows=surged), culprit=example.culprit)
+    assert links is not None  # noqa: S101
+    served, called = (np.where(table.time >= ONSET, 10.0, 1.0) for table in (flows, links))
+    more_flows = replace(flows, calls=flows.calls * served, errors=flows.errors * served, busy=flows.busy * served)
+    more_links = replace(links, calls=links.calls * called, errors=links.errors * called, waited=links.waited * called)
+    return Example(case=replace(case, flows=more_flows, links=more_links), culprit=case.alerts[0])
+
+
+def full_disk_case(seed: int) -> Example:
+    """The same incident, in which the culprit's log lines name what it has too little of."""
+    example = example_case(seed)
+    logs = example.case.logs
+    assert logs is not None  # noqa: S101 - the example has every table
+    lines = text(["cannot write batch 7: no space left on device", "slow request"])
+    return Example(case=replace(example.case, logs=replace(logs, sample=lines)), culprit=example.culprit)
 
 
 def commit_case(seed: int) -> Example:

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rca.call_sides import Call, caller_shares
 from rca.case import Case
 from rca.ledger import Entry, Ledger
 from rca.levels import trust
+from rca.surges import overloads
+from rca.ways import worse
 
 HALF_AT = 2.0  # standard errors of a Poisson count of failures
 DEEPEST = 8  # calls below each other that hinder one another
@@ -32,11 +34,31 @@ class Remaining:
 
 
 def remaining(case: Case) -> dict[str, Remaining]:
-    """What counts of each node that is hindered; others are left out."""
+    """What counts of each node that is hindered, or overloaded by a surge of requests; others are left out."""
+    found = _by_callees(case)
+    overloaded = overloads(case)
+    for overload in overloaded.values():  # nothing below explains what comes in
+        known = found.get(overload.origin, Remaining())
+        seconds, failures = max(known.seconds, overload.share), max(known.failures, overload.share)
+        found[overload.origin] = replace(known, seconds=seconds, failures=failures)
+    for node, overload in overloaded.items():
+        if node in {one.origin for one in overloaded.values()}:
+            continue
+        known = found.get(node, Remaining())
+        counted = 1.0 - overload.share
+        found[node] = Remaining(
+            seconds=known.seconds * counted,
+            failures=known.failures * counted,
+            hindered_by=overload.origin if counted < known.failures else known.hindered_by,
+        )
+    return found
+
+
+def _by_callees(case: Case) -> dict[str, Remaining]:
     ledger = case.ledger
     if not ledger.links:
         return {}
-    effects = {call: _effect(link) for call, link in ledger.links.items() if link.calls > 0}
+    effects = {call: worse(link) for call, link in ledger.links.items() if link.calls > 0}
     table = case.unanswered
     if table is not None:
         for caller, callee, calls in zip(table.caller, table.callee, table.calls, strict=True):
@@ -49,7 +71,7 @@ def remaining(case: Case) -> dict[str, Remaining]:
     for call in case.calls - ledger.links.keys():
         served = ledger.nodes.get(call[1])
         if served is not None and served.calls > 0 and not served.new and call[0] != call[1]:
-            effects.setdefault(call, _effect(served))
+            effects.setdefault(call, worse(served))
     # What a callee itself reports is no fault of its caller's, however many callees are slow.
     of_caller = caller_shares({c: link.gap_seconds / link.calls for c, link in ledger.links.items() if link.calls > 0})
     hindered: dict[str, tuple[float, str]] = {}
@@ -102,7 +124,7 @@ def _of_unrecorded_calls(case: Case, recorded: frozenset[str]) -> dict[str, Rema
             calls = sum(link.calls for link in links)
             seconds = max(seconds, sum(link.extra_seconds for link in links) / calls)
             failures = max(failures, sum(max(link.extra_errors, 0.0) for link in links) / calls)
-            theirs = sum(_effect(link) * link.calls for link in links) / calls
+            theirs = sum(worse(link) * link.calls for link in links) / calls
             effect, worst = max((effect, worst), (theirs, callee))
         queued = (1.0 - effect) ** 2
         found[node] = Remaining(
@@ -130,11 +152,3 @@ def handed_down(case: Case, failures: Mapping[str, float]) -> dict[str, float]:
                 below[callee] += amount * (1.0 - counted)
         above = {node: amount for node, amount in below.items() if amount >= 1.0}
     return booked
-
-
-def _effect(link: Entry) -> float:
-    """How much worse calls became, 0 to 1: the part of the waiting that was added, or the share of added failures."""
-    waited = link.mean * link.calls
-    slower = min(link.extra_seconds / waited, 1.0) if waited > 0 else 0.0
-    failed = max(link.extra_errors, 0.0)
-    return max(slower, failed / link.calls * trust(failed / (link.usual_errors + 1.0) ** 0.5, HALF_AT))

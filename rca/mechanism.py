@@ -10,9 +10,9 @@ from watchkeeper.vocabulary import Mechanism
 
 # What brings about which symptoms, the most specific cause first.
 CAUSES: tuple[tuple[Mechanism, tuple[Mechanism, ...]], ...] = (
-    ("traffic", ("latency", "errors", "cpu", "network")),
-    ("database", ("latency", "errors")),
+    ("traffic", ("latency", "errors", "cpu", "network", "database", "memory")),
     ("cpu", ("latency",)),
+    ("database", ("latency", "errors")),
     ("deploy", ("latency", "errors", "cpu", "memory", "killed")),
     ("memory", ("latency",)),
 )
@@ -24,7 +24,8 @@ def mechanism(terms: Sequence[tuple[float, Term]]) -> Mechanism:
 
     Slowness and errors are symptoms. Where a cause is seen beside them that brings them about (`CAUSES`),
     their votes are the cause's. A deploy alone is no symptom of anything: it takes over votes, or has none. What
-    evidence cannot decide (`unknown`) is the answer only without any other vote.
+    evidence cannot decide (`unknown`) is the answer only without any other vote. An error that names its cause decides,
+    unless a change or a surge brought it about.
     """
     votes: defaultdict[Mechanism, float] = defaultdict(float)
     for weight, term in terms:
@@ -32,10 +33,21 @@ def mechanism(terms: Sequence[tuple[float, Term]]) -> Mechanism:
         for name, vote in term.hints.items():
             votes[name] += max(weight, 0.0) * vote / total
     votes.pop("unknown", None)
+    named = _named(terms)
+    if named and votes.get("deploy", 0.0) < SEEN and votes.get("traffic", 0.0) < SEEN:
+        return named
     for cause, symptoms in CAUSES:
         if votes.get(cause, 0.0) >= SEEN:
             votes[cause] += sum(votes.pop(symptom, 0.0) for symptom in symptoms)
         elif cause == "deploy":
             votes.pop(cause, None)
-    named = [name for name, vote in votes.items() if vote > 0]
-    return max(named, key=lambda name: (votes[name], name)) if named else "unknown"
+    voted = [name for name, vote in votes.items() if vote > 0]
+    return max(voted, key=lambda name: (votes[name], name)) if voted else "unknown"
+
+
+def _named(terms: Sequence[tuple[float, Term]]) -> Mechanism | None:
+    surest = max(
+        ((weight, name) for weight, term in terms if term.kind == "named_cause" for name in term.hints),
+        default=(0.0, None),
+    )
+    return surest[1] if surest[0] >= SEEN else None

@@ -18,7 +18,9 @@ from rca.evidence_kind import EvidenceKind
 from rca.hindrance import handed_down
 from rca.ledger import Entry
 from rca.levels import shares, trust
+from rca.surges import overloads
 from rca.terms import Term, count
+from rca.ways import one_way
 from watchkeeper.vocabulary import Mechanism
 
 HALF_AT = 2.0  # standard errors of a Poisson count
@@ -148,7 +150,14 @@ def _above(case: Case, node: str, share: float) -> Term:
         kind="errors",
         candidate=node,
         strength=share,
-        sentence=f"requests fail at {', '.join(waiting)}, where calls to {node} take too long or fail",
+        sentence=(
+            f"requests fail at {', '.join(waiting)}, "
+            + (
+                f"which get more of them through {node} than they can serve"
+                if any(node == one.origin for one in overloads(case).values())
+                else f"where calls to {node} take too long or fail"
+            )
+        ),
         signal="errors",
     )
 
@@ -163,7 +172,9 @@ def _between(case: Case, node: str, share: float, links: Mapping[Call, Entry]) -
     slow = case.ledger.nodes.get(node, Entry())
     overloaded = slow.extra_seconds > OVERLOADED * slow.mean * slow.calls > 0  # it drops what it cannot serve in time
     how: Mechanism = (
-        "database"
+        "network"
+        if one_way(case, node)
+        else "database"
         if not observed and any(map(is_database, callees))
         else "network"
         if observed and not overloaded

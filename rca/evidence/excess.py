@@ -19,8 +19,11 @@ from rca.evidence.silence import passed_on, silent_nodes
 from rca.evidence_kind import EvidenceKind
 from rca.ledger import Entry, Ledger
 from rca.levels import shares
+from rca.surges import overloads
 from rca.terms import Term, count
+from rca.ways import one_way, unanswered_share
 from watchkeeper.durations import duration
+from watchkeeper.vocabulary import Mechanism
 
 ALL_OF_IT = 0.9  # own seconds of all added ones, from which on a sentence says that callees explain none
 # How a callee hurts whose callers wait for answers that do come: mostly it is slow, now and then the way to it is.
@@ -47,6 +50,7 @@ class Gaps:
 
     callees: Mapping[str, float]
     callers: Mapping[str, float]
+    overloaded: float  # seconds that a surge of requests explains, booked on nobody
 
 
 def gaps_by_side(case: Case) -> Gaps:
@@ -78,11 +82,14 @@ def gaps_by_side(case: Case) -> Gaps:
     )
     callees: defaultdict[str, float] = defaultdict(float)
     callers: defaultdict[str, float] = defaultdict(float)
+    overloaded, surged = 0.0, overloads(case)
     for call, seconds in on_its_own.items():
         share = shares_of_callers.get(call, 0.0)
-        callees[call[1]] += seconds * (1.0 - share)
-        callers[call[0]] += seconds * share
-    return Gaps(callees=callees, callers=callers)
+        crowded = surged[call[1]].share if call[1] in surged else 0.0
+        overloaded += seconds * crowded
+        callees[call[1]] += seconds * (1.0 - share) * (1.0 - crowded)
+        callers[call[0]] += seconds * share * (1.0 - crowded)
+    return Gaps(callees=callees, callers=callers, overloaded=overloaded)
 
 
 def _vain(case: Case) -> list[tuple[str, float]]:
@@ -111,7 +118,7 @@ def excess(case: Case) -> list[Term]:
             lambda node, share: _dependency(ledger, owners[node], node, share),
         ),
     ]
-    noise = sum(entry.noise_seconds**2 for entry in ledger.nodes.values()) ** 0.5
+    noise = sum(entry.noise_seconds**2 for entry in ledger.nodes.values()) ** 0.5 + gaps.overloaded
     felt = ledger.felt(case.alerts, "seconds")
     total = sum(sum(seconds.values()) for seconds, _ in parts)
     return [
@@ -165,7 +172,7 @@ def _call_gap(case: Case, ledger: Ledger, node: str, share: float) -> Term:
             value=mean * 1000,
             expected=usual * 1000 if usual == usual else None,
             unit="ms",
-            hints={"hung": share},
+            hints=_in_vain(case, node, share),
         )
     assert worst is not None  # noqa: S101 - a gap comes from a slow link or from unanswered calls
     caller, link = worst
@@ -181,11 +188,19 @@ def _call_gap(case: Case, ledger: Ledger, node: str, share: float) -> Term:
         expected=link.usual * 1000,
         unit="ms",
         hints=(
-            {"database": share}
+            {"network": share}
+            if one_way(case, node)
+            else {"database": share}
             if is_database(node) and served is None
             else {"latency": SLOW_CALLEE * share, "network": SLOW_NETWORK * share}
         ),
     )
+
+
+def _in_vain(case: Case, node: str, share: float) -> dict[Mechanism, float]:
+    """Who gets no reply while most calls are answered loses them on the way; a process that hangs answers none."""
+    lost = 0.0 if one_way(case, node) else unanswered_share(case, node)
+    return {"hung": lost * share, "network": (1.0 - lost) * share}
 
 
 def _stall(ledger: Ledger, node: str, share: float) -> Term:

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+import numpy as np
+
 from rca.case import Case
 from rca.evidence_kind import EvidenceKind
+from rca.example_cases import full_disk_case
 from rca.levels import shares, trust
+from rca.named_causes import named_cause
 from rca.terms import Term, count
 from watchkeeper.vocabulary import Mechanism
 
@@ -86,8 +90,66 @@ def _named(case: Case, node: str, sample: str) -> str:
     return max(named, key=len) if named else node
 
 
+def named_causes(case: Case) -> list[Term]:
+    """New log lines in which a standard error names its cause.
+
+    Term `named_cause`, for each node that complains of itself, or of which its callers complain.
+    """
+    lines = case.logs
+    if lines is None:
+        return []
+    seconds = max(case.end - case.onset, 1.0)
+    best: dict[str, Term] = {}
+    for node, before, after, sample in zip(lines.node, lines.before, lines.after, lines.sample, strict=True):
+        cause = named_cause(str(sample))
+        if cause is None:
+            continue
+        mechanism, of_peer = cause
+        blamed = _peer(case, str(node), str(sample)) if of_peer else str(node)
+        expected = before * seconds
+        strength = trust((after - expected) / (expected + 1.0) ** 0.5, HALF_AT) * case.remaining(blamed).failures
+        if strength > (best[blamed].strength if blamed in best else 0.0):
+            best[blamed] = Term(
+                kind="named_cause",
+                candidate=blamed,
+                strength=strength,
+                sentence=f"{node} logs {str(sample)[:QUOTED]!r}: {count(after, 'line')} since the onset",
+                signal="logs",
+                value=after,
+                expected=expected,
+                unit="lines",
+                hints={mechanism: strength},
+            )
+    return list(best.values())
+
+
+def _peer(case: Case, node: str, sample: str) -> str:
+    """The callee that a line is about: the one that it names, or the one to which calls fail most."""
+    named = _named(case, node, sample)
+    if named != node:
+        return named
+    failed: defaultdict[str, float] = defaultdict(float)
+    for (caller, callee), link in case.ledger.links.items():
+        if caller == node:
+            failed[callee] += max(link.extra_errors, 0.0)
+    table = case.unanswered
+    if table is not None:
+        for row in np.flatnonzero(table.caller == node):
+            failed[str(table.callee[row])] += float(table.calls[row])
+    worst = max(failed, key=lambda callee: (failed[callee], callee), default=node)
+    return worst if failed.get(worst, 0.0) > 0 and worst in case.candidates else node
+
+
 LOG_CHANGE = EvidenceKind(
     explain=log_change,
     weights={"logs": 1.0},
     needs=frozenset({"logs"}),
+)
+
+
+NAMED_CAUSES = EvidenceKind(
+    explain=named_causes,
+    weights={"named_cause": 0.75},
+    needs=frozenset({"logs"}),
+    example=full_disk_case,
 )

@@ -13,6 +13,7 @@ from rca.evidence_kind import EvidenceKind
 from rca.levels import shares, trust
 from rca.series_changes import changes, concept, resources
 from rca.terms import Term
+from watchkeeper.vocabulary import Mechanism
 
 HALF_AT = 4.0  # spreads
 # What noise amounts to, in the metric's own unit: half of each node's spread, and a twentieth of all levels.
@@ -68,11 +69,18 @@ def metric_change(case: Case) -> list[Term]:
                 value=change.after,
                 expected=change.usual,
                 metric=metric,
-                hints={mechanism: share} if mechanism else {},
+                hints=_hints(resource, mechanism, share),
             )
             if (node, resource) not in best or best[node, resource].strength < term.strength:
                 best[node, resource] = term
     return list(best.values())
+
+
+def _hints(resource: str, mechanism: Mechanism | None, share: float) -> dict[Mechanism, float]:
+    """What a rise votes for; as many connections are in use because calls take longer as the other way round."""
+    if mechanism is None:
+        return {}
+    return {mechanism: 0.5 * share, "latency": 0.5 * share} if resource == "pool" else {mechanism: share}
 
 
 def _doubt(resource: str, metric: str, levels: float) -> float:

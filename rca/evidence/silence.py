@@ -9,11 +9,13 @@ Assumes one clock for all heartbeats (the store's). Fails where nodes report les
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 
 from rca.case import Case
 from rca.evidence_kind import EvidenceKind
 from rca.levels import shares, trust
 from rca.terms import Term, clock, count
+from rca.ways import alive, one_way, unanswered_share, worse
 from watchkeeper.durations import duration
 from watchkeeper.vocabulary import Mechanism
 
@@ -26,6 +28,7 @@ BEFORE_ONSET_REPORTS = 5
 # always reports late is silent since a moment that moves with the clock, and never long before or after the onset.
 APART_S = 20.0
 DOUBT = 3.0  # calls without an answer
+UNOBSERVED = 0.5  # how far a callee that reports nothing is slow itself, where some calls are lost and others answered
 LAST_STEPS = 2  # whose requests tell whether a node still serves
 
 
@@ -85,10 +88,20 @@ def silence(case: Case) -> list[Term]:
                 signal="heartbeat",
                 value=beats.horizon - last,
                 unit="s",
-                hints={"killed": 0.5 * strength, "hung": 0.5 * strength},
+                hints=_how_silent(case, node, strength),
             )
         )
     return terms
+
+
+def _how_silent(case: Case, node: str, strength: float) -> dict[Mechanism, float]:
+    """Whoever waits for a silent node waits for a process that hangs; calls to one that is gone fail at once."""
+    served = case.ledger.nodes
+    waiting = [
+        worse(replace(served[c], extra_errors=0.0)) for c in case.callers(node) if c in served and served[c].calls
+    ]
+    waits = max(waiting) if waiting else 0.5
+    return {"killed": (1.0 - waits) * strength, "hung": waits * strength}
 
 
 def unanswered(case: Case) -> list[Term]:
@@ -136,6 +149,7 @@ def unanswered(case: Case) -> list[Term]:
                     timed_out / calls,
                     max(silent.get(node, 0.0), idle(case, node)),
                     slow=slowness(case, node),
+                    way=_way(case, node),
                 ),
             )
         )
@@ -157,8 +171,8 @@ def idle(case: Case, node: str) -> float:
     The last steps are those before the newest one that anybody has: that one may not be complete.
     """
     flows = case.flows
-    if flows is None or len(flows.time) == 0:
-        return 1.0
+    if flows is None or len(flows.time) == 0 or node not in case.ledger.nodes:
+        return unanswered_share(case, node)
     served = flows.node == node
     newest = float(flows.time.max())
     last = served & (flows.time >= newest - LAST_STEPS * flows.step) & (flows.time < newest)
@@ -173,21 +187,32 @@ def idle(case: Case, node: str) -> float:
 def slowness(case: Case, node: str) -> float:
     """The part of a node's own reported time that was added since the onset; 1 where it reports none."""
     entry = case.ledger.nodes.get(node)
-    if entry is None or entry.calls <= 0 or entry.mean <= 0:
+    if entry is None:
+        return UNOBSERVED
+    if entry.calls <= 0 or entry.mean <= 0:
         return 1.0
     return min(entry.extra_seconds / (entry.calls * entry.mean), 1.0)
 
 
-def _how(refused: float, timed_out: float, silent: float, *, slow: float) -> dict[Mechanism, float]:
-    """Where nobody listens, the process was gone, even if another took over since; who lets calls time out hangs where
-    it is silent, is slow where it serves others slowly, and is cut off from its callers where it serves others as ever.
-    A connection that broke off decides nothing: both ends do that.
+def _way(case: Case, node: str) -> float:
+    """How far nobody gets through although the node is alive, or only some callers do, 0 to 1."""
+    if one_way(case, node):
+        return 1.0
+    return unanswered_share(case, node) ** 2 if alive(case, node) else 0.0
+
+
+def _how(refused: float, timed_out: float, silent: float, *, slow: float, way: float) -> dict[Mechanism, float]:
+    """Where nobody listens, the process was gone, even if another took over since; unless it is the way to it that is
+    closed. Who lets calls time out hangs where it is silent, is slow where it serves others slowly, and is cut off from
+    its callers where it serves others as ever. A connection that broke off decides nothing: both ends do that.
     """
+    hung = timed_out * silent * (1.0 - way)
+    served = timed_out * (1.0 - silent) * (1.0 - way)
     return {
-        "killed": refused,
-        "hung": timed_out * silent,
-        "latency": timed_out * (1.0 - silent) * slow,
-        "network": timed_out * (1.0 - silent) * (1.0 - slow),
+        "killed": refused * (1.0 - way),
+        "hung": hung,
+        "latency": served * slow,
+        "network": served * (1.0 - slow) + (refused + timed_out) * way,
         "unknown": max(1.0 - refused - timed_out, 0.0),
     }
 

@@ -109,12 +109,12 @@ def read_case(telemetry: Reader, incident: LiveIncident, metrics: frozenset[str]
 def with_instance(found: Suspect, odd: Odd | None) -> Suspect:
     """The suspect with the instance that differs from its others; its first evidence names it.
 
-    A service whose other instances go on looks slow while one of them hangs: that one serves no more.
+    A service whose other instances go on looks slow, or cut off, while one of them hangs: that one serves no more.
     """
     if odd is None:
         return found
     first = replace(found.evidence[0], sentence=f"{found.evidence[0].sentence}; {odd.sentence}")
-    hangs = odd.gone and found.mechanism == "latency"
+    hangs = odd.gone and found.mechanism in ("latency", "network")
     return replace(
         found,
         instance=odd.instance,
