@@ -49,11 +49,12 @@ class _Past:
     bunch: Floats
 
     @classmethod
-    def of(cls, rows: Rows, within: Bools) -> _Past:
-        """Of the buckets `within` (n, m)."""
-        calls, errors = np.where(within, rows.calls, 0.0), np.where(within, rows.errors, 0.0)
-        served, failed = _usual(by_group(rows.code, calls), by_group(rows.code, errors))
-        calls, errors = _usual(calls, errors)
+    def of(cls, rows: Rows, within: Bools, within_services: Bools) -> _Past:
+        """Of the buckets `within` (n, m) of operations, and of those of services as a whole (s, m)."""
+        calls, errors = (np.where(rows.calm, values, 0.0) for values in (rows.calls, rows.errors))
+        served, failed = (np.where(within_services, by_group(rows.code, values), 0.0) for values in (calls, errors))
+        served, failed = _usual(served, failed)
+        calls, errors = _usual(np.where(within, calls, 0.0), np.where(within, errors, 0.0))
         rate = _believed(served.sum(axis=1), failed.sum(axis=1), PRIOR_RATE)
         # Beforehand an operation fails as often as its service, at least as often as any.
         prior = np.clip(rate[rows.code], PRIOR_RATE, HIGHEST_RATE)
@@ -88,9 +89,12 @@ class ErrorBaseline:
     def of(cls, rows: Rows) -> ErrorBaseline:
         """From everything calm."""
         calm, code = rows.calm, rows.code
-        older = newest_past(calm)
-        long_past = (older & (rows.calls > 0)).sum(axis=1) >= WARM
-        before = _Past.of(rows, np.where(long_past[:, None], older, calm))
+        calm_services = rows.calm_services()
+        before = _Past.of(
+            rows,
+            _before_windows(calm, rows.calls),
+            _before_windows(calm_services, by_group(code, rows.calls)),
+        )
         calls, errors = np.where(calm, rows.calls, 0.0), np.where(calm, rows.errors, 0.0)
         served, failed = by_group(code, calls), by_group(code, errors)
         peak = np.concatenate([_peak(calls, errors), _peak(served, failed)])
@@ -100,12 +104,22 @@ class ErrorBaseline:
         young = (age <= YOUNG) & (age.max(initial=0) >= RUNNING)
         lasting = np.maximum(np.where(past < LITTLE_PAST, LITTLE_RATE, LASTING_RATE), PEAK_TIMES * peak)
         return cls(
-            now=_Past.of(rows, calm),
+            now=_Past.of(rows, calm, calm_services),
             before=before,
             lasting=np.maximum(lasting, NEWS_TIMES * before.usual),
             warm=np.concatenate([(rows.calls > 0).sum(axis=1) >= WARM, (asked > 0).sum(axis=1) >= WARM]),
             young=np.concatenate([young[code], young]),
         )
+
+
+def _before_windows(calm: Bools, calls: Floats) -> Bools:
+    """What is calm and older than the longest window, where there is enough of it, else all that is calm; (rows, m).
+
+    Each row has its own: a service as a whole has a past although none of its many rare operations has.
+    """
+    older = newest_past(calm)
+    long_past = (older & (calls > 0)).sum(axis=1) >= WARM
+    return np.where(long_past[:, None], older, calm)
 
 
 def judge_errors(

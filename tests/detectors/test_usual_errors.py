@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from detectors.detector import Setup
+from detectors.history import History
 from detectors.live import Live
+from detectors.red.errors import ErrorBaseline
+from detectors.red.rows import Rows
 from detectors.simulated import ARRIVES_S, START, Requests, Simulated
 from watchkeeper.vocabulary import utc
 
@@ -70,3 +75,21 @@ def test_an_operation_that_always_fails_is_no_news_when_others_are_asked_no_more
     telemetry, live = Simulated(seconds=1800, requests=requests), Live(history_s=1800, setup=Setup(clear_s=20))
     every = [live.tick(telemetry, utc(START + at + ARRIVES_S)) for at in range(RESTART_S, FAULT_S + 60, 5)]
     assert not any(one.kind == "errors" for findings in every for one in findings)
+
+
+def test_a_service_of_rare_operations_does_not_learn_the_fault_that_lasts() -> None:
+    """None of its operations has a past of its own, but the service has."""
+    names = [("desk", f"GET /{number}") for number in range(40)]
+    history = History(
+        "red", keys=("service", "operation"), values={"calls": 0, "errors": 0, "mean_ms": 9.0}, buckets=300, step_s=5
+    )
+    history.advance(utc(float(START + 5 * 299)))
+    # One request in a bucket, of each operation in its turn; of the newest forty, every fourth fails.
+    rows = [(START + 5 * at, *names[at % 40], 1, int(at >= 260 and at % 4 == 0), 9.0) for at in range(300)]
+    columns = list(zip(*rows, strict=True))
+    bucket = pa.array(columns[0], pa.timestamp("s", "UTC"))
+    texts = {"service": list(columns[1]), "operation": list(columns[2])}
+    counts = {"calls": list(columns[3]), "errors": list(columns[4]), "mean_ms": list(columns[5])}
+    history.place(pa.table({"bucket": bucket, **texts, **counts}))
+    baseline = ErrorBaseline.of(Rows.of(history, 300, np.zeros((40, 300), np.bool_)))
+    assert baseline.before.usual[-1] == 0.0
