@@ -27,6 +27,7 @@ from chaos.foreign.faults import FAULTS, HARMLESS, ForeignFault
 from chaos.foreign.programs import find
 from chaos.foreign.system import Library
 from chaos.foreign.users import Users
+from watchkeeper.errors import ChaosError
 from watchkeeper.vocabulary import Actor, Diagnosis
 
 ROLES: Final = ("store", "ingest", "standin", "watch")
@@ -80,8 +81,12 @@ def run(
     """Play the rounds and print what was found.
 
     Raises:
-        ChaosError: a program of the foreign system is missing.
+        ChaosError: a program of the foreign system is missing, or there is no such fault.
     """
+    known = [fault.kind for fault in FAULTS]
+    unknown = [kind for kind in kinds if kind not in known]
+    if unknown:
+        raise ChaosError(f"there is no fault {unknown[0]!r}; known are: {', '.join(known)}")
     programs = find()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is stopped then, too
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
@@ -94,6 +99,7 @@ def run(
         loop = Loop(roles.config)
         stack.callback(loop.close)
         trial = _Trial(roles, library, users, loop)
+        chosen = [fault for fault in FAULTS if not kinds or fault.kind in kinds]
         chosen = [fault for fault in FAULTS if not kinds or fault.kind in kinds]
         report = trial.play(chosen, rounds=rounds, quiet_minutes=quiet_minutes, hold_s=hold_s)
     print(json.dumps(report, indent=1) if as_json else _table(report))

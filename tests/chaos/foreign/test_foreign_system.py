@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.foreign import ROLES, is_name, role_changes
+from bench.foreign import ROLES, is_name, role_changes, run
 from bench.own_roles import OwnRoles
 from chaos.demo.loop import Loop, paged_at
 from chaos.demo.ports import free_port
@@ -96,3 +96,9 @@ def test_a_fault_is_paged_and_named(programs: Programs, tmp_path: Path) -> None:
     assert diagnosis is not None
     first = diagnosis.suspects[0].service
     assert any(is_name(first, culprit) for culprit in broken.culprits), first
+
+
+def test_a_fault_that_does_not_exist_is_refused_by_name() -> None:
+    """Before anything starts, with the names that there are."""
+    with pytest.raises(ChaosError, match=r"no fault 'crash_loop'; known are: .*, crash loop, "):
+        run(rounds=1, quiet_minutes=0, hold_s=10, kinds=["crash_loop"], as_json=True, keep=None)
