@@ -2,7 +2,8 @@
 
 Idea: the logarithms of four quantiles of each operation (of the roll-up's t-digests), each against its own past, with
 the noise of so few requests beyond that quantile added. What is clear in two half minutes in a row is reported, by the
-quantile that is clearest, beside the median: a page where it is an entry's and three times as long, else a ticket.
+quantile that is clearest, beside the median: a page where it is an entry's and three times as long, else a ticket, or a
+detail where only slow requests are slower, and by less than anybody notices.
 Where the mean's own detector fires for a service, that tells more and this is silent, unless it pages instead. Assumes
 some twenty requests in half a minute; operations with fewer are not judged. Cost: one query of the last minute every
 half minute, and (operations, buckets) arrays.
@@ -55,7 +56,7 @@ class _Slow:
 
 
 class LatencyShape:
-    """A service whose slow requests became slower, behind a mean that hardly moved. Pages for users, else tickets."""
+    """A service whose slow requests became slower, behind a mean that hardly moved. Pages, tickets or details."""
 
     version = VERSION
     needs = ("latency", "red")
@@ -100,6 +101,7 @@ class LatencyShape:
         names = history.names()
         median = history["p50_ms"][:, complete - 1]
         best: dict[str, _Slow] = {}
+        noticed: set[str] = set()  # most requests are slower, or slow ones by a delay that a human notices
         for name, quantile in QUANTILES.items():
             values = history[name][:, :complete]
             z, usual = _spreads(values, calls, quantile)
@@ -108,6 +110,8 @@ class LatencyShape:
             clear = np.where(enough & slower.all(axis=1), z.min(axis=1), 0.0)
             for row in np.flatnonzero(clear >= CLEAR).tolist():
                 service = names[row][0]
+                if name == "p50_ms" or recent[row].min() >= usual[row] + FELT_MS:
+                    noticed.add(service)
                 if reported.get(service) != "page" and (service not in best or clear[row] > best[service].spreads):
                     best[service] = _Slow(row, name, float(clear[row]), float(recent[row].min()), float(usual[row]))
         start = utc(float(history.starts()[complete - JUDGED]))
@@ -120,7 +124,7 @@ class LatencyShape:
                 one.value >= FELT_TIMES * one.usual and one.value >= one.usual + FELT_MS and entries.is_entry(service)
             )
             if pages or service not in reported:
-                severity: Severity = "page" if pages else "ticket"
+                severity: Severity = "page" if pages else "ticket" if service in noticed else "detail"
                 found.append(self._finding(names[one.row], one, float(median[one.row]), severity, start, now))
         return found
 

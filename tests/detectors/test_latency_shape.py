@@ -70,6 +70,13 @@ def test_a_slow_tail_is_told_beside_a_usual_median() -> None:
     assert first.signal != "p50"
 
 
+def test_a_tail_that_nobody_notices_is_a_detail() -> None:
+    """One request in four takes three times as long, and yet less than a tenth of a second more than slow ones did."""
+    found = play(0.25, 3.0, calls=1000)
+    assert found
+    assert {one.severity for _, one in found} == {"detail"}
+
+
 def test_a_tail_that_users_notice_pages() -> None:
     """One request in eight takes thirty times as long at a service whose callers nobody knows: users may be those."""
     bucket, first = play(0.12, 30.0)[0]
