@@ -19,6 +19,7 @@ RECENT_S = 30.0
 LEAST = 2.0  # times the usual requests: less is a busy hour
 # Times the usual requests that a system is expected to cope with: the peaks of a day. By judgement.
 SPARE = 3.0
+DOUBT = 20.0  # requests more than usual that prove a surge by half
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +38,9 @@ class Surge:
     @property
     def overload(self) -> float:
         """How far trouble below is due to the requests, 0 to 1."""
-        return max(1.0 - (SPARE / self.times) ** 2, 0.0) * self.own / max(self.recent - self.usual, 1e-9)
+        seen = self.own * RECENT_S
+        unexplained = self.own / max(self.recent - self.usual, 1e-9)
+        return max(1.0 - (SPARE / self.times) ** 2, 0.0) * unexplained * seen / (seen + DOUBT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,13 +99,30 @@ def _entries(case: Case, node: str) -> list[str]:
 def overloads(case: Case) -> dict[str, Overload]:
     """Nodes that get their requests through one at which a surge came in."""
     found: dict[str, Overload] = {}
+    grown: dict[str, float] | None = None
     for origin, surge in sorted(surges(case).items()):
         if surge.overload <= 0:
             continue
+        grown = _growth(case) if grown is None else grown
         for node in case.reachable(origin):
-            if node not in found or found[node].share < surge.overload:
-                found[node] = Overload(share=surge.overload, origin=origin)
+            # What gets no more requests than usual is not overloaded by them.
+            share = surge.overload * min(max(grown.get(node, LEAST) - 1.0, 0.0) / (LEAST - 1.0), 1.0)
+            if share > 0 and (node not in found or found[node].share < share):
+                found[node] = Overload(share=share, origin=origin)
     return found
+
+
+def _growth(case: Case) -> dict[str, float]:
+    """How many times the usual requests each node gets, as it or its callers count them, whichever is more."""
+    grown: dict[str, float] = {}
+    for table, names in ((case.flows, "node"), (case.links, "callee")):
+        if table is None or len(table.time) == 0:
+            continue
+        rates = _rates(case.onset, table.time, table.step, (getattr(table, names),), table.calls)
+        for (node,), (usual, recent) in rates.items():
+            if usual > 0:
+                grown[node] = max(grown.get(node, 0.0), recent / usual)
+    return grown
 
 
 def _rates(

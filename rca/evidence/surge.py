@@ -11,9 +11,6 @@ from rca.example_cases import surge_case
 from rca.surges import surges
 from rca.terms import Term
 
-DOUBT = 20.0  # requests
-SEEN_S = 10.0  # how long requests come in at least, until a diagnosis is made
-
 
 def surge(case: Case) -> list[Term]:
     """Many times the usual requests.
@@ -21,12 +18,12 @@ def surge(case: Case) -> list[Term]:
     Term `surge`, for each node at which they came in: how far they exceed what a system is expected to cope with.
     """
     found = {node: one for node, one in surges(case).items() if one.overload > 0}
-    most = max((one.own for one in found.values()), default=0.0)
+    most = max((one.own for one in found.values()), default=1.0)
     return [
         Term(
             kind="surge",
             candidate=node,
-            strength=(strength := one.overload * one.own / (most + DOUBT / SEEN_S)),
+            strength=(strength := one.overload * one.own / most),
             sentence=(
                 f"{one.recent:.3g} requests/s come in through {node} ({one.usual:.3g}/s would be usual), and known "
                 f"callers explain {1.0 - one.own / (one.recent - one.usual):.0%} of what is more"

@@ -61,3 +61,16 @@ def test_a_caller_that_calls_far_more_often_is_no_surge_of_its_callee() -> None:
     called = np.where(case.links.callee == "stock", grown.links.calls, case.links.calls)
     case = replace(case, flows=replace(case.flows, calls=stock), links=replace(case.links, calls=called))
     assert surges(case) == {}
+
+
+def test_a_few_requests_more_are_no_surge() -> None:
+    """An operation that nobody used for minutes is used twice: twenty times as often, and it overloads nobody."""
+    case = incident(slow=SLOW, failing=SLOW)
+    flows = case.flows
+    assert flows is not None
+    once = np.where(flows.time >= ONSET, 0.4, 0.02)
+    rare = replace(flows, calls=np.where(flows.node == "gate", once, flows.calls))
+    case = replace(case, flows=rare)
+    assert surges(case)["gate"].overload < 0.5
+    assert all(overload.share == 0 for overload in overloads(case).values())
+    assert first_of(case).candidate == REDIS
