@@ -42,11 +42,13 @@ YOUNG_RATE: Final = 0.5  # of requests that must fail
 
 @dataclass(frozen=True, slots=True)
 class _Past:
-    """Of some buckets of the past: the share believed to fail, that which did, and how bunched errors were; (rows,)."""
+    """Of some buckets of the past: the share believed to fail, that which did, how bunched errors were, and how many
+    came in a bucket; (rows,)."""
 
     believed: Floats
     usual: Floats
     bunch: Floats
+    errors: Floats
 
     @classmethod
     def of(cls, rows: Rows, within: Bools, within_services: Bools) -> _Past:
@@ -64,6 +66,7 @@ class _Past:
             believed=np.concatenate([own, rate]),
             usual=np.concatenate([errors.sum(axis=1), failed.sum(axis=1)]) / np.maximum(asked, 1.0),
             bunch=np.concatenate([bunching(calls, errors, own), bunching(served, failed, rate)]),
+            errors=np.concatenate([_a_bucket(errors, calls), _a_bucket(failed, served)]),
         )
 
 
@@ -133,12 +136,12 @@ def judge_errors(
     calls, errors = rows.recent_calls, rows.recent_errors
     past, young = baseline.now, baseline.young
     pair_calls, pair_errors = _pairs(calls), _pairs(errors)
-    rate = _news(_by_mix(rows, pair_calls, past.believed), young)
+    rate = _news(_by_mix(rows, pair_calls, past.believed, 2.0 * past.errors), young)
     with np.errstate(divide="ignore", invalid="ignore"):
         share = np.where(calls > 0, errors / np.maximum(calls, 1.0), 0.0)
         pair_share = pair_errors / np.maximum(pair_calls, 1.0)
     scores = np.sqrt(-2.0 * np.log(_chance(pair_calls, pair_errors, rate, past.bunch)))
-    usually = NEWS_TIMES * _by_mix(rows, pair_calls, past.usual)
+    usually = NEWS_TIMES * _by_mix(rows, pair_calls, past.usual, 2.0 * past.errors)
     least = np.where(young[:, None], YOUNG_RATE, np.maximum(least_rate, usually))
     felt = (pair_share >= least) & (pair_errors >= least_count) & (share > 0)
     judged, felt_new = _judged(rows, baseline, pair_errors)
@@ -185,7 +188,9 @@ def _lasting(rows: Rows, baseline: ErrorBaseline, least_count: float, fresh: Boo
         felt[:operations] &= baseline.warm[:operations] | (failed[:operations] >= NEW_SHARE * of_service)
         if not felt.any():
             continue
-        rate = _news(_by_mix(rows, asked[:, None], baseline.before.believed), baseline.young)
+        before = baseline.before
+        usual = _by_mix(rows, asked[:, None], before.believed, min(width, calls.shape[1]) * before.errors)
+        rate = _news(usual, baseline.young)
         chance = np.ones(len(calls))
         bunch = baseline.before.bunch[felt]
         chance[felt] = _chance(asked[felt][:, None], failed[felt][:, None], rate[felt], bunch)[:, 0]
@@ -195,17 +200,25 @@ def _lasting(rows: Rows, baseline: ErrorBaseline, least_count: float, fresh: Boo
     return best, hints
 
 
-def _by_mix(rows: Rows, calls: Floats, share: Floats) -> Floats:
+def _by_mix(rows: Rows, calls: Floats, share: Floats, errors: Floats) -> Floats:
     """The share (rows,) that usually fails of `calls` (rows, k): a service's by what is asked of it now, (rows, k).
 
-    An operation that always fails makes no news of the service when hardly any other is asked for any more.
+    An operation that always fails makes no news of the service when hardly any other is asked for any more: as many
+    `errors` (rows,) as usually come in as long a time are none. More of them are, where failures have their own name.
     """
     count = len(rows.operations)
+    failing = np.minimum(calls[:count] * share[:count, None], errors[:count, None])
     with np.errstate(divide="ignore", invalid="ignore"):
-        mixed = by_group(rows.code, calls[:count] * share[:count, None]) / by_group(rows.code, calls[:count])
+        mixed = by_group(rows.code, failing) / by_group(rows.code, calls[:count])
     usual = np.repeat(share[:, None], calls.shape[1], axis=1)
     usual[count:] = np.fmax(usual[count:], mixed)
     return usual
+
+
+def _a_bucket(errors: Floats, calls: Floats) -> Floats:
+    """Errors in a bucket, of those since the first request, (rows,)."""
+    since = (np.cumsum(calls, axis=1) > 0).sum(axis=1)
+    return np.asarray(errors.sum(axis=1) / np.maximum(since, 1))
 
 
 def _news(share: Floats, young: Bools) -> Floats:

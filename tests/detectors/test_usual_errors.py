@@ -77,6 +77,18 @@ def test_an_operation_that_always_fails_is_no_news_when_others_are_asked_no_more
     assert not any(one.kind == "errors" for findings in every for one in findings)
 
 
+def test_more_failures_under_a_name_that_only_failures_have_are_news() -> None:
+    """Some SDKs name a request that fails by its verb alone: that name always fails, and now it comes more often."""
+
+    def failures(t: float) -> Requests:
+        return Requests(per_s=1.6 if t >= FAULT_S else 0.2 if t % 30 < 5 else 0.0, failing=1.0)
+
+    requests = {("desk", "DELETE /v2/loans"): lambda _: Requests(per_s=6), ("desk", "DELETE"): failures}
+    telemetry, live = Simulated(seconds=1800, requests=requests), Live(history_s=1800, setup=Setup(clear_s=20))
+    every = [live.tick(telemetry, utc(START + at + ARRIVES_S)) for at in range(RESTART_S, FAULT_S + 20, 5)]
+    assert any(one.kind == "errors" and one.severity == "page" for findings in every for one in findings)
+
+
 def test_a_service_of_rare_operations_does_not_learn_the_fault_that_lasts() -> None:
     """None of its operations has a past of its own, but the service has."""
     names = [("desk", f"GET /{number}") for number in range(40)]
