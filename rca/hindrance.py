@@ -18,7 +18,7 @@ from rca.case import Case
 from rca.ledger import Entry, Ledger
 from rca.levels import trust
 from rca.surges import overloads
-from rca.ways import worse
+from rca.ways import deserted, worse
 
 HALF_AT = 2.0  # standard errors of a Poisson count of failures
 DEEPEST = 8  # calls below each other that hinder one another
@@ -66,12 +66,12 @@ def _by_callees(case: Case) -> dict[str, Remaining]:
             total = float(calls) + (ledger.links[call].calls if call in ledger.links else 0.0)
             share = float(calls) / total * trust(float(calls) ** 0.5, HALF_AT)
             effects[call] = max(effects.get(call, 0.0), share)
-    # Calls that nobody measured: as much worse as their callee itself became.
+    # Calls that nobody measured: as much worse as their callee itself became, or as it is not heard of any more.
     measured = frozenset(caller for caller, _ in effects)
     for call in case.calls - ledger.links.keys():
         served = ledger.nodes.get(call[1])
-        if served is not None and served.calls > 0 and not served.new and call[0] != call[1]:
-            effects.setdefault(call, worse(served))
+        if served is not None and not served.new and call[0] != call[1]:
+            effects.setdefault(call, max(worse(served) if served.calls > 0 else 0.0, deserted(case, *call)))
     # What a callee itself reports is no fault of its caller's, however many callees are slow.
     of_caller = caller_shares({c: link.gap_seconds / link.calls for c, link in ledger.links.items() if link.calls > 0})
     hindered: dict[str, tuple[float, str]] = {}

@@ -5,6 +5,8 @@ A callee that serves other callers as ever, or goes on to report, is alive: what
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rca.case import Case
 from rca.ledger import Entry
 from rca.levels import trust
@@ -31,6 +33,20 @@ def unanswered_share(case: Case, callee: str, caller: str | None = None) -> floa
     links = case.ledger.links.items()
     answered = sum(link.calls for (c, to), link in links if to == callee and caller in (None, c))
     return lost / (lost + answered) if lost > 0 else 0.0
+
+
+def deserted(case: Case, caller: str, callee: str) -> float:
+    """How far a callee serves no more requests while its caller goes on and waits, 0 to 1.
+
+    For callers whose calls nobody measured: a request that is never answered leaves no trace at a process that hangs.
+    """
+    nodes = case.ledger.nodes
+    if caller not in nodes or callee not in nodes or nodes[caller].early_calls <= 0:
+        return 0.0
+    expected = nodes[callee].early_calls * nodes[caller].calls / nodes[caller].early_calls
+    if expected < FEWEST_CALLS:
+        return 0.0
+    return max(1.0 - nodes[callee].calls / expected, 0.0) * worse(replace(nodes[caller], extra_errors=0.0))
 
 
 def one_way(case: Case, callee: str) -> bool:

@@ -20,12 +20,13 @@ from rca.ledger import Entry
 from rca.levels import shares, trust
 from rca.surges import overloads
 from rca.terms import Term, count
-from rca.ways import one_way
+from rca.ways import deserted, one_way
 from watchkeeper.vocabulary import Mechanism
 
 HALF_AT = 2.0  # standard errors of a Poisson count
 DOUBT = 2.0  # failed requests
 OVERLOADED = 0.5  # of a node's time that was added
+DESERTED = 0.5  # of the requests that a callee used to serve
 FEW = 0.02  # added failures a request that count by half: what is rarer seldom hurts many
 
 
@@ -146,19 +147,23 @@ def _own(node: str, share: float, entry: Entry, own: float) -> Term:
 def _above(case: Case, node: str, share: float) -> Term:
     """Failures of those that wait for `node`, or for whom waits for it."""
     waiting = sorted(caller for caller in case.ledger.nodes if case.remaining(caller).hindered_by == node)
+    entry = any(node == one.origin for one in overloads(case).values())
+    hangs = not entry and any(
+        deserted(case, caller, node) > DESERTED for caller in waiting if (caller, node) not in case.ledger.links
+    )
+    if entry:
+        why = f"which get more of them through {node} than they can serve"
+    elif hangs:
+        why = f"where requests take longer, while {node}, which they call, serves hardly any more"
+    else:
+        why = f"where calls to {node} take too long or fail"
     return Term(
         kind="errors",
         candidate=node,
         strength=share,
-        sentence=(
-            f"requests fail at {', '.join(waiting)}, "
-            + (
-                f"which get more of them through {node} than they can serve"
-                if any(node == one.origin for one in overloads(case).values())
-                else f"where calls to {node} take too long or fail"
-            )
-        ),
+        sentence=f"requests fail at {', '.join(waiting)}, {why}",
         signal="errors",
+        hints={"hung": share} if hangs else {},
     )
 
 

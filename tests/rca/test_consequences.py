@@ -54,6 +54,25 @@ def test_a_caller_without_client_spans_waits_for_its_slow_callee() -> None:
     assert first_of(case).candidate == REDIS
 
 
+def test_a_callee_that_hangs_is_named_although_nobody_measured_the_calls_to_it() -> None:
+    """The basket has no client spans. It waits until it gives up, and the stock, which it calls, serves no more."""
+    case = incident(slow={("gate", "basket"): 0.0})
+    flows, links = case.flows, case.links
+    assert flows is not None
+    assert links is not None
+    late = flows.time >= ONSET
+    given_up = late & (flows.node == "basket")
+    served = replace(
+        flows,
+        calls=np.where(late & (flows.node == "stock"), 0.0, flows.calls),
+        errors=np.where(given_up, 0.8 * CALLS, flows.errors),
+        busy=flows.busy + np.where(given_up, CALLS, 0.0),
+    )
+    case = replace(without_calls_of(without_calls_of(case, "basket"), "search"), flows=served)
+    first = first_of(replace(case, calls=frozenset(GRAPH)))
+    assert (first.candidate, first.mechanism) == ("stock", "hung")
+
+
 def test_what_answers_or_always_reports_late_is_not_silent() -> None:
     """Reports end shortly before the onset: the stock's calls go on; maps are as late as they always are."""
     case = incident()
