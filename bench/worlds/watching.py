@@ -53,7 +53,7 @@ class Page:
 
     Attributes:
         paged_s: when the human was paged.
-        services: of its findings that page, at the end.
+        services: of its findings that page, when it paged and at the end: a finding may come back as a ticket.
         summaries: of its findings when it paged, those that page first.
         at_page, at_last: the diagnosis that came with the page, and the last one.
     """
@@ -202,7 +202,9 @@ class _Watch:
         shown = sorted(then.findings, key=lambda finding: (finding.severity != "page", finding.onset, finding.key))
         return Page(
             paged_s=self._seconds(incident.paged_at or incident.opened_at),
-            services=tuple(sorted({finding.service for finding in incident.findings if finding.severity == "page"})),
+            services=tuple(
+                sorted({one.service for one in (*then.findings, *incident.findings) if one.severity == "page"})
+            ),
             summaries=tuple(_described(finding) for finding in shown),
             at_page=then.diagnosis,
             at_last=incident.diagnosis,
