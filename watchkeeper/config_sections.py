@@ -125,7 +125,7 @@ class WatchConfig(Section):
 
     tick_s: Seconds = 5
     history_minutes: Annotated[float, Field(ge=1, le=366 * 1440, allow_inf_nan=False)] = 60
-    settle_s: Delay = 4
+    settle_s: Delay = 1
     clear_s: Seconds = 20
     ack_timeout_s: Seconds = 1800
     late_s: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 600

@@ -83,7 +83,7 @@ def _tree(folder: Path, ports: dict[str, int]) -> dict[str, Any]:
         "data_dir": str(folder / "data"),
         "store": {"port": ports["store"]},
         "ingest": {"otlp_http_port": ports["http"], "otlp_grpc_port": ports["grpc"], "scrape": scrapes},
-        "watch": {"settle_s": 3.0, "clear_s": 10.0},
+        "watch": {"clear_s": 10.0},
         # Half an hour must do for what takes a day in production: this gate asks for as many labels, and less time.
         "learning": {"automatic": False, "gate": {"shadow_s": 20.0, "canary_s": 20.0, "canary_labels": 0}},
         "web": {"port": ports["web"]},
