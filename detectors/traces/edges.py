@@ -1,4 +1,6 @@
-"""New and vanished call edges: who calls whom, and what changed about it. Tickets, never pages.
+"""New and vanished call edges: who calls whom, and what changed about it. Never pages.
+
+A vanished edge is a ticket. A new one is a detail of incidents: a call that begins harms nobody by itself.
 
 Idea: an edge that nobody saw over the history of a caller that was there, or a steady edge whose caller goes on
 without it. Each fires once, for a while, then is the new normal. Assumes the calls' spans name the callee; fails
@@ -28,7 +30,7 @@ USUAL_CALLS: Final = 2.0  # a bucket
 
 
 class CallEdges:
-    """Calls between services that are new, or that stopped. Tickets."""
+    """Calls between services that are new (details), or that stopped (tickets)."""
 
     version = VERSION
     needs = ("edges",)
@@ -43,7 +45,7 @@ class CallEdges:
         return Example(telemetry=telemetry, begins_s=900, ends_s=1500, clears_within_s=1800)
 
     def judge(self, seen: Seen) -> list[Finding]:
-        """Tickets for edges that are new and for edges that vanished."""
+        """Edges that are new and edges that vanished."""
         now, history, complete = seen.now, seen["edges"], seen.complete["edges"]
         if history.size == 0 or complete <= GONE_FOR:
             return []
@@ -84,7 +86,7 @@ class CallEdges:
             onset=min(onset, now),
             seen_at=now,
             score=0.7,
-            severity="ticket",
+            severity="detail" if what == "new" else "ticket",
             signal=f"{caller} → {callee}",
             key=f"topology:{what}:{caller}:{callee}",
         )

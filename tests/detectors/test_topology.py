@@ -34,10 +34,10 @@ def judged(calls: dict[tuple[str, str], list[float]]) -> list[Finding]:
     return CallEdges(Setup()).judge(seen(end + 10, size, edges=history))
 
 
-def test_a_new_edge_is_a_ticket() -> None:
-    """A caller that was there for long and now calls something else as well."""
+def test_a_new_edge_is_a_detail() -> None:
+    """A caller that was there for long and now calls something else as well: that harms nobody by itself."""
     found = judged({("a", "b"): [9.0] * 100, ("a", "new"): [0.0] * 80 + [2.0] * 20})
-    assert [(f.detector, f.severity, f.signal) for f in found] == [("topology.new", "ticket", "a → new")]
+    assert [(f.detector, f.severity, f.signal) for f in found] == [("topology.new", "detail", "a → new")]
 
 
 def test_a_vanished_edge_is_a_ticket() -> None:
