@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.foreign import ROLES, is_name, role_changes, run
+from bench.foreign import FELT_SHARE, ROLES, is_name, role_changes, run
 from bench.own_roles import OwnRoles
 from chaos.demo.loop import Loop, paged_at
 from chaos.demo.ports import free_port
@@ -64,12 +64,12 @@ def test_users_feel_a_fault_and_its_end(library: Library, kind: str) -> None:
         usual = sorted(one.seconds for one in before)[int(0.9 * len(before)) - 1]
         slower = sum(one.seconds > usual + 0.08 for one in during)
         assert sum(one.failed for one in during) + slower >= 5
-        until = time.monotonic() + 20.0
+        until = time.monotonic() + 40.0
         while time.monotonic() < until:
             since = time.time()
             time.sleep(1.5)
             after = users.since(since)
-            if after and not any(one.failed for one in after):
+            if after and sum(one.failed for one in after) < FELT_SHARE * len(after):
                 return
         pytest.fail(f"requests still fail after {kind}: {library.state()}")
 
