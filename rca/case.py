@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rca.ledger import Ledger
     from rca.past_incidents import PastIncidents
     from rca.spans import SpanLogs, Spans
+    from rca.surges import Overload
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -210,6 +211,13 @@ class Case:
         from rca.ledger import book
 
         return book(self)
+
+    @cached_property
+    def overloads(self) -> Mapping[str, Overload]:
+        """Nodes that get their requests through one at which a surge came in."""
+        from rca.surges import overloads
+
+        return overloads(self)
 
     def remaining(self, node: str) -> Remaining:
         """The part of a node's own trouble that counts, because nothing that it calls explains it."""

@@ -17,7 +17,6 @@ from rca.call_sides import Call, caller_shares
 from rca.case import Case
 from rca.ledger import Entry, Ledger
 from rca.levels import trust
-from rca.surges import overloads
 from rca.ways import deserted, worse
 
 HALF_AT = 2.0  # standard errors of a Poisson count of failures
@@ -36,13 +35,14 @@ class Remaining:
 def remaining(case: Case) -> dict[str, Remaining]:
     """What counts of each node that is hindered, or overloaded by a surge of requests; others are left out."""
     found = _by_callees(case)
-    overloaded = overloads(case)
+    overloaded = case.overloads
+    origins = {overload.origin for overload in overloaded.values()}
     for overload in overloaded.values():  # nothing below explains what comes in
         known = found.get(overload.origin, Remaining())
         seconds, failures = max(known.seconds, overload.share), max(known.failures, overload.share)
         found[overload.origin] = replace(known, seconds=seconds, failures=failures)
     for node, overload in overloaded.items():
-        if node in {one.origin for one in overloaded.values()}:
+        if node in origins:
             continue
         known = found.get(node, Remaining())
         counted = 1.0 - overload.share

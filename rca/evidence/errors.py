@@ -18,7 +18,6 @@ from rca.evidence_kind import EvidenceKind
 from rca.hindrance import handed_down
 from rca.ledger import Entry
 from rca.levels import shares, trust
-from rca.surges import overloads
 from rca.terms import Term, count
 from rca.ways import deserted, one_way
 from watchkeeper.vocabulary import Mechanism
@@ -147,7 +146,7 @@ def _own(node: str, share: float, entry: Entry, own: float) -> Term:
 def _above(case: Case, node: str, share: float) -> Term:
     """Failures of those that wait for `node`, or for whom waits for it."""
     waiting = sorted(caller for caller in case.ledger.nodes if case.remaining(caller).hindered_by == node)
-    entry = any(node == one.origin for one in overloads(case).values())
+    entry = any(node == one.origin for one in case.overloads.values())
     hangs = not entry and any(
         deserted(case, caller, node) > DESERTED for caller in waiting if (caller, node) not in case.ledger.links
     )

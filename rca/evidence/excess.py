@@ -19,7 +19,6 @@ from rca.evidence.silence import passed_on, silent_nodes
 from rca.evidence_kind import EvidenceKind
 from rca.ledger import Entry, Ledger
 from rca.levels import shares
-from rca.surges import overloads
 from rca.terms import Term, count
 from rca.ways import one_way, unanswered_share
 from watchkeeper.durations import duration
@@ -82,7 +81,7 @@ def gaps_by_side(case: Case) -> Gaps:
     )
     callees: defaultdict[str, float] = defaultdict(float)
     callers: defaultdict[str, float] = defaultdict(float)
-    overloaded, surged = 0.0, overloads(case)
+    overloaded, surged = 0.0, case.overloads
     for call, seconds in on_its_own.items():
         share = shares_of_callers.get(call, 0.0)
         crowded = surged[call[1]].share if call[1] in surged else 0.0
