@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -16,11 +17,15 @@ from chaos.foreign.faults import FAULTS, HARMLESS, ForeignFault
 from chaos.foreign.programs import Programs, find
 from chaos.foreign.system import Library
 from chaos.foreign.users import Users
+from tests.waiting import until
 from watchkeeper.errors import ChaosError
 
 RATE = 15.0
 WARM_UP_S = 70.0
 PAGE_WITHIN_S = 60.0
+FEW = 20  # requests
+SLOWER_S = 0.08  # less than any of the delays that the faults make
+FELT_WITHIN_S = 40.0
 
 
 @pytest.fixture(scope="module")
@@ -57,15 +62,20 @@ def test_users_feel_a_fault_and_its_end(library: Library, kind: str) -> None:
         before = users.since(0.0)
         assert before
         assert sum(one.failed for one in before) == 0
+        usual = median(one.seconds for one in before)
         with fault(kind).do(library, users):
             began = time.time()
-            time.sleep(4.0)
-            during = users.since(began)
-        usual = sorted(one.seconds for one in before)[int(0.9 * len(before)) - 1]
-        slower = sum(one.seconds > usual + 0.08 for one in during)
-        assert sum(one.failed for one in during) + slower >= 5
-        until = time.monotonic() + 40.0
-        while time.monotonic() < until:
+
+            def felt() -> bool:
+                """Five failures, or most of the newest requests far slower than most were."""
+                during = users.since(began)
+                newest = [one.seconds for one in during[-FEW:]]
+                slower = len(newest) == FEW and median(newest) > usual + SLOWER_S
+                return slower or sum(one.failed for one in during) >= 5
+
+            until(felt, stalled_s=FELT_WITHIN_S, what=kind)
+        deadline = time.monotonic() + 40.0
+        while time.monotonic() < deadline:
             since = time.time()
             time.sleep(1.5)
             after = users.since(since)
