@@ -14,6 +14,7 @@ WatchkeeperError
 ├── DeliveryError        a channel could not deliver; `retry` says whether trying again can help
 ├── TargetError          a target refused, or does not answer; `retry` says whether asking again can help
 │   └── OutOfReachError  there is no target, or it has no such service
+├── AgentError           the agent on a host refuses, or could not do or undo something
 ├── RunbookError         a runbook or a step is refused, or failed
 └── ChaosError           an experiment is refused, or failed
 
@@ -99,6 +100,10 @@ class TargetError(WatchkeeperError):
 
 class OutOfReachError(TargetError):
     """There is no target, or it has no such service."""
+
+
+class AgentError(WatchkeeperError):
+    """The agent on a host refuses, or could not do or undo something."""
 
 
 class RunbookError(WatchkeeperError):

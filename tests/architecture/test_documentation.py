@@ -14,7 +14,7 @@ from watchkeeper.config import Config
 from watchkeeper.parts import GROUPS
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("watchkeeper", "collectors", "detectors", "rca", "alerting", "dashboard", "runbooks", "chaos")
+PACKAGES = ("watchkeeper", "collectors", "detectors", "rca", "alerting", "dashboard", "runbooks", "chaos", "agent")
 KINDS = {"Counter", "Gauge", "Histogram", "Summary", "Info", "Enum"}
 
 

@@ -17,7 +17,7 @@ from watchkeeper.cli.main import COMMANDS
 from watchkeeper.store.schema import _tables
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("watchkeeper", "collectors", "detectors", "rca", "alerting", "dashboard", "runbooks", "chaos")
+PACKAGES = ("watchkeeper", "collectors", "detectors", "rca", "alerting", "dashboard", "runbooks", "chaos", "agent")
 LARGEST_SHARE = 0.20  # of `watchkeeper/`
 # Fills a store with example rows for the suite of pages.
 SQL_ELSEWHERE = ("dashboard/example_site.py",)

@@ -1,0 +1,1 @@
+"""The faults that an agent can do, one file each."""
