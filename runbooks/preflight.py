@@ -17,18 +17,19 @@ LOOP: Final = "configuration"
 
 
 def runbook_mistakes(file: ReadConfig) -> Iterator[str]:
-    """What is wrong with the folder `runbooks.dir`, its policy and `runbooks.target.kind`, a line a mistake."""
+    """What is wrong with the folder `runbooks.dir`, its policy and the kinds of `targets`, a line a mistake."""
     try:
         load_runbooks(file.config.runbooks.dir)
     except RunbookError as error:
         for line in error.message.splitlines():
             yield f"{file.where('runbooks', 'dir')}: {line}"
-    kind, kinds = file.config.runbooks.target.kind, target_registry().parts
-    if kind not in kinds:
-        yield (
-            f"{file.where('runbooks', 'target', 'kind')}: no target kind {kind!r} is installed. "
-            f"Choose one of {', '.join(kinds)}, or install the package that brings it."
-        )
+    kinds = target_registry().parts
+    for name, section in file.config.targets.items():
+        if section.kind not in kinds:
+            yield (
+                f"{file.where('targets', name, 'kind')}: no target kind {section.kind!r} is installed. "
+                f"Choose one of {', '.join(kinds)}, or install the package that brings it."
+            )
 
 
 def readable_runbooks(folder: Path | None, problems: Problems) -> Library:

@@ -40,11 +40,12 @@ from watchkeeper.config_sections import (
     SlackStandInConfig,
     StateConfig,
     StoreConfig,
+    TargetConfig,
     TokenConfig,
     WatchConfig,
     WebConfig,
 )
-from watchkeeper.config_values import FilePath, Id, bracketed
+from watchkeeper.config_values import FilePath, Id, TargetName, bracketed
 from watchkeeper.errors import ConfigError
 from watchkeeper.private_files import secret
 from watchkeeper.yaml_file import Document, read_document
@@ -69,6 +70,7 @@ __all__ = [
     "SlackStandInConfig",
     "StateConfig",
     "StoreConfig",
+    "TargetConfig",
     "TokenConfig",
     "WatchConfig",
     "WebConfig",
@@ -94,6 +96,7 @@ class Config(Section):
     slack: SlackConfig = SlackConfig()
     channels: Annotated[dict[Id, ChannelSettings], Field(min_length=1)] = {"slack": {}}  # noqa: RUF012 - pydantic copies it
     oncall: OnCallConfig = OnCallConfig()
+    targets: dict[TargetName, TargetConfig] = {}  # noqa: RUF012 - pydantic copies it
     runbooks: RunbookConfig = RunbookConfig()
     slo: tuple[FilePath, ...] = ()
     tokens: tuple[TokenConfig, ...] = ()
@@ -153,9 +156,10 @@ class Config(Section):
             return "https://slack.com/api/"
         return f"http://{bracketed(self.slack.stand_in.host)}:{self.slack.stand_in.port}/api/"
 
-    def runbook_target_token(self) -> str:
-        name = self.runbooks.target.token_env
-        return environment(name, "runbooks.target.token_env") if name else ""
+    def target_token(self, target: str) -> str:
+        """The token of one of `targets`; empty where it names none."""
+        name = self.targets[target].token_env
+        return environment(name, f"targets.{target}.token_env") if name else ""
 
     def token_allows(self, token: str, scope: str) -> bool:
         """Whether a bearer token may do `scope`. The local command token may do everything; an empty one, nothing."""

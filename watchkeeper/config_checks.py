@@ -20,7 +20,7 @@ Key = tuple[int | str, ...]
 Mistake = tuple[Key, str]
 ANYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, never bound
 PLACEHOLDER = re.compile(r"\$\{\w+[^}]*\}")
-OF_OTHER_PACKAGES = (("sources",), ("channels",), ("runbooks", "target", "settings"))
+OF_OTHER_PACKAGES = (("sources",), ("channels",))
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -41,7 +41,8 @@ def placeholders(data: object, key: Key = ()) -> Iterator[Mistake]:
             yield key, f"{name} is not replaced in this file; write the value, or use the key that ends in _env"
     elif isinstance(data, dict):
         for name, value in data.items():
-            if (*key, name) not in OF_OTHER_PACKAGES:
+            given_on = (*key, name) in OF_OTHER_PACKAGES or (key[:1] == ("targets",) and name == "settings")
+            if not given_on:
                 yield from placeholders(value, (*key, name))
     elif isinstance(data, list):
         for number, value in enumerate(data):

@@ -21,6 +21,7 @@ WORDS: Final = {
 }
 # Keys that were renamed, without the places of list items: what to write instead of them.
 RENAMED: Final = {
+    "runbooks.target": "targets: {NAME: {kind: …, url: …, token_env: …}}",
     "oncall.people.slack_id": "addresses: {slack: …}",
     "learning.guard.alike": "similar",
     "learning.guard.alike_grave": "similar_severe",
@@ -28,7 +29,7 @@ RENAMED: Final = {
     "learning.guard.grave_extra_ms": "severe_extra_ms",
 }
 # What these hold may be a secret that somebody put there by mistake: a message goes to terminals and logs.
-PRIVATE: Final = ("_env", "sha256", "url", "targets")
+PRIVATE: Final = ("_env", "sha256", "url", "targets", "settings")
 
 
 def key_of(error: Any) -> Location:

@@ -284,22 +284,30 @@ class RolesConfig(Section):
     hung_after_s: Annotated[float, Field(ge=5, le=86_400, allow_inf_nan=False)] = 30
 
 
-class RunbookTargetConfig(Section):
-    """What runbook steps act on and experiments break. `settings` are for kinds of target from other packages."""
+class TargetConfig(Section):
+    """A system whose services runbook steps act on and experiments break. `settings` are for its kind.
 
-    kind: str = "control-api"
+    `ca_file` checks the target's certificate; `cert_file` and `key_file` are our own, for mutual TLS.
+    """
+
+    kind: Id = "control-api"
     url: HttpUrl | None = None
     token_env: Variable | None = None
+    ca_file: FilePath | None = None
+    cert_file: FilePath | None = None
+    key_file: FilePath | None = None
     settings: dict[str, str | int | float | bool] = {}
 
-    @property
-    def is_set(self) -> bool:
-        """Whether a target is configured; the built-in kind has an address, another may have settings alone."""
-        return self.url is not None or self.kind != "control-api"
+    @model_validator(mode="after")
+    def _tls_has_what_it_needs(self) -> TargetConfig:
+        if self.key_file and not self.cert_file:
+            raise ValueError("key_file is the key of cert_file; add cert_file")
+        if (self.ca_file or self.cert_file) and (self.url or "").startswith("http://"):
+            raise ValueError("ca_file and cert_file are for https; write url: https://…")
+        return self
 
 
 class RunbookConfig(Section):
-    """Where runbooks are, and what they act on."""
+    """Where runbooks are."""
 
     dir: FilePath | None = None
-    target: RunbookTargetConfig = RunbookTargetConfig()

@@ -194,6 +194,8 @@ Count = Annotated[int, Field(ge=0, le=1_000_000)]
 Mebibytes = Annotated[int, Field(ge=1, le=1 << 20)]
 Text = Annotated[str, AfterValidator(partial(_text, 200))]
 Id = Annotated[str, AfterValidator(partial(_text, 64))]  # as long as the state database's columns
+# Stands before a slash where two targets have a service of one name.
+TargetName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 SqlName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
 UrlPath = Annotated[str, Field(pattern=r"^/[^\s#]*$", max_length=2000)]
 Zone = Annotated[str, AfterValidator(zone)]

@@ -1,7 +1,7 @@
 """Targets: what runbook steps act on and experiments break, behind one Protocol.
 
-    runbook steps ─┐                     ┌─ the control API (runbooks/targets/control_api.py)
-                   ├─► Target (here) ◄───┤
+    runbook steps ─┐                     ┌─ all of `targets:` in one (watchkeeper/composite_target.py)
+                   ├─► Target (here) ◄───┼─ an agent, a control API, Kubernetes (runbooks/targets/)
     faults ────────┘                     └─ any other kind, by entry point `watchkeeper.targets`
 
 Steps and faults name verbs and other capabilities; each service lists its own. What a service does not list is not
@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, Literal, Protocol, cast, get_args
 
-from watchkeeper.errors import OutOfReachError, TargetError
+from watchkeeper.errors import OutOfReachError, TargetError, WatchkeeperError
 from watchkeeper.parts import Registry, read_registry
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ DEFAULT_KIND: Final = "control-api"
 LEASE: Final = "lease"
 PROBE: Final = "probe"
 HOST: Final = "host"
+# Before the name of a fault that the target itself can hold: `fault:hang`.
+FAULT: Final = "fault:"
+# A target that holds no faults may leave out `begin_fault`, `fault`, `end_fault`, `stop` and `resume`.
 _METHODS: Final = ("services", "status", "act", "lease", "end_lease", "probe", "experience", "close")
 
 
@@ -51,8 +55,10 @@ class ServiceStatus:
         state: `running`, `stopped` (its process is suspended), `exited` or `absent`.
         instance: changes with every start; empty where there is none.
         previous_version: what a rollback leads to; empty where there is none.
-        capabilities: the verbs that `act` takes for this service, and `lease`, `probe`, `host`.
+        capabilities: the verbs that `act` takes for this service; `lease`, `probe`, `host`; and `fault:NAME` for each
+            fault that `begin_fault` takes for it.
         may_break: the service's owner has opted in to experiments.
+        longest_fault_s: the longest that the target lets a fault hold, in seconds; 0: it names no bound.
     """
 
     service: str
@@ -62,7 +68,13 @@ class ServiceStatus:
     instance: str = ""
     capabilities: frozenset[str] = frozenset()
     may_break: bool = False
+    longest_fault_s: float = 0.0
     host: HostAccess | None = None
+
+    @property
+    def held_faults(self) -> frozenset[str]:
+        """The names of the faults that the target holds for this service."""
+        return frozenset(each.removeprefix(FAULT) for each in self.capabilities if each.startswith(FAULT))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +112,33 @@ class Lease:
     after_s: float
     if_instance: str = ""
     unless_version: str = ""
+
+
+HeldState = Literal["starting", "holding", "ending", "ended", "stuck"]
+HELD_STATES: Final[tuple[HeldState, ...]] = get_args(HeldState)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldFault:
+    """A fault that a target holds, as it reports it; times are Unix seconds, 0: not yet.
+
+    Attributes:
+        state: `stuck` where something could not be put back; the target tries again.
+        effect: what shows, on the host, that it works; empty: nothing yet.
+        remains: what of it is still there after its end; empty: the host is as it was.
+        error: why it could not begin or end.
+    """
+
+    id: str
+    service: str
+    fault: str
+    state: HeldState
+    effect: str = ""
+    effect_at: float = 0.0
+    ends_at: float = 0.0
+    ended_at: float = 0.0
+    remains: tuple[str, ...] = ()
+    error: str = ""
 
 
 class Target(Protocol):
@@ -142,6 +181,31 @@ class Target(Protocol):
         """What customers saw; None where the target does not measure it."""
         ...
 
+    def begin_fault(
+        self, service: str, fault: str, *, seconds: float, key: str, arguments: Mapping[str, float | str] | None = None
+    ) -> str:
+        """Have the target break the service for at most `seconds`, whatever becomes of us. Returns the fault's id.
+
+        With the same key again, only the id is returned.
+        """
+        ...
+
+    def fault(self, fault_id: str) -> HeldFault:
+        """How a fault is now. Raises TargetError for an unknown one."""
+        ...
+
+    def end_fault(self, fault_id: str) -> None:
+        """End a fault now; nothing happens where it is over. It has ended when `fault` says so."""
+        ...
+
+    def stop(self) -> None:
+        """End every fault that the target holds, and have it refuse new ones until `resume`."""
+        ...
+
+    def resume(self) -> None:
+        """Let the target take faults again after `stop`."""
+        ...
+
     def close(self) -> None:
         """Give back connections."""
         ...
@@ -149,10 +213,18 @@ class Target(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetSettings:
-    """What the configuration says of a target. `values` are `runbooks.target.settings`."""
+    """What the configuration says of a target: one entry of `targets`; `values` are its `settings`.
+
+    Attributes:
+        ca_file: the certificates that the target's own is checked with; None: the system's.
+        cert_file: our own certificate, for a target that asks for one, with `key_file` where the key is not in it.
+    """
 
     url: str | None = None
     token: str = ""
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
     values: Mapping[str, str | int | float | bool] = field(default_factory=lambda: MappingProxyType({}))
 
 
@@ -188,6 +260,29 @@ class NoTarget:
     def experience(self) -> Experience | None:
         raise TargetError(self._reason)
 
+    def begin_fault(
+        self,
+        service: str,  # noqa: ARG002
+        fault: str,  # noqa: ARG002
+        *,
+        seconds: float,  # noqa: ARG002
+        key: str,  # noqa: ARG002
+        arguments: Mapping[str, float | str] | None = None,  # noqa: ARG002
+    ) -> str:
+        raise TargetError(self._reason)
+
+    def fault(self, fault_id: str) -> HeldFault:  # noqa: ARG002
+        raise TargetError(self._reason)
+
+    def end_fault(self, fault_id: str) -> None:  # noqa: ARG002
+        raise TargetError(self._reason)
+
+    def stop(self) -> None:
+        raise TargetError(self._reason)
+
+    def resume(self) -> None:
+        raise TargetError(self._reason)
+
     def close(self) -> None:
         """Nothing is open."""
 
@@ -217,21 +312,38 @@ def open_target(kind: str, settings: TargetSettings) -> Target:
     if kind not in registry.parts:
         broken = registry.broken_named(kind)
         raise TargetError(
-            f"runbooks.target.kind: there is no target kind {kind!r}{f': {broken.reason}' if broken else ''}. "
+            f"there is no target kind {kind!r}{f': {broken.reason}' if broken else ''}. "
             f"Choose one of {', '.join(registry.parts)}, or install the package that brings it."
         )
     return registry.parts[kind].value(settings)
 
 
 def configured_target(config: Config) -> Target:
-    """The target that `runbooks.target` names; one that answers with the reason where it cannot be used."""
-    section = config.runbooks.target
-    if not section.is_set:
-        return NoTarget("no target is configured: set runbooks.target.url, and its token_env", is_set=False)
-    settings = TargetSettings(url=section.url, token=config.runbook_target_token(), values=section.settings)
+    """All that `targets` names, as one target; what cannot be used answers with the reason."""
+    from watchkeeper.composite_target import CompositeTarget
+
+    if not config.targets:
+        return NoTarget(
+            "no target is configured: name one under `targets:`, with its kind, url and token_env", is_set=False
+        )
+    opened = {name: _opened(config, name) for name in config.targets}
+    addresses = [section.url or name for name, section in config.targets.items()]
+    return CompositeTarget(opened, name=" + ".join(sorted(addresses)))
+
+
+def _opened(config: Config, name: str) -> Target:
+    section = config.targets[name]
     try:
+        settings = TargetSettings(
+            url=section.url,
+            token=config.target_token(name),
+            ca_file=section.ca_file,
+            cert_file=section.cert_file,
+            key_file=section.key_file,
+            values=section.settings,
+        )
         return open_target(section.kind, settings)
-    except TargetError as error:
-        return NoTarget(error.message)
+    except WatchkeeperError as error:
+        return NoTarget(f"targets.{name}: {error.message}")
     except Exception as error:  # noqa: BLE001 - another package's target must not keep a role from starting
-        return NoTarget(f"the target of kind {section.kind} cannot be used: {type(error).__name__}: {error}")
+        return NoTarget(f"targets.{name} of kind {section.kind} cannot be used: {type(error).__name__}: {error}")

@@ -73,7 +73,7 @@ def run(
     """Run one experiment: check the steady state, inject, prove the effect, hold, revert, check again.
 
     With --config, the installation that watches the target learns from it: the watch role labels the incidents that
-    the fault caused, or counts a miss. Without --shop, its `runbooks.target` is what gets broken.
+    the fault caused, or counts a miss. Without --shop, its `targets` are what gets broken.
     """
     from chaos.experiment import Experiment
     from chaos.experiment import run as run_experiment
@@ -202,7 +202,7 @@ def _require_one(shop: Path | None, config: Path | None) -> None:
     from watchkeeper.errors import ChaosError
 
     if not shop and not config:
-        raise ChaosError("name the target: --shop DIR, or --config FILE with `runbooks.target`")
+        raise ChaosError("name the target: --shop DIR, or --config FILE with `targets:`")
 
 
 def _outcomes(config: Path | None) -> Mapping[str, str | None]:

@@ -93,10 +93,8 @@ def _tree(folder: Path, ports: dict[str, int]) -> dict[str, Any]:
             "schedules": [{"id": "primary", "layers": [{"people": ["ana", "bo"]}], "fallback": "ana"}],
             "escalation": [{"after_s": 0, "notify": "primary"}, {"after_s": 120, "notify": "bo"}],
         },
-        "runbooks": {
-            "dir": "runbooks",
-            "target": {"url": f"http://127.0.0.1:{ports['shop']}", "token_env": TARGET_TOKEN_ENV},
-        },
+        "targets": {"shop": {"url": f"http://127.0.0.1:{ports['shop']}", "token_env": TARGET_TOKEN_ENV}},
+        "runbooks": {"dir": "runbooks"},
     }
 
 

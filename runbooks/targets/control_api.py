@@ -6,7 +6,7 @@ POST /services/{service}/{verb}     does a verb once for each `Idempotency-Key`,
 POST /leases, DELETE /leases/{id}   optional: a verb after a time, whatever becomes of who asked
 GET  /target                        optional: {"name", "experience"}
 
-`chaos/shop/control.py` is a complete server of it.
+`chaos/shop/control.py` is a complete server of it. It holds no faults of its own; an agent does (see agent.py).
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
-from watchkeeper.errors import OutOfReachError, TargetError
+from runbooks.targets.http_client import TIMEOUT_S, HttpClient, status_of
+from watchkeeper.errors import TargetError
 from watchkeeper.target import (
     HOST,
     LEASE,
     PROBE,
     Experience,
+    HeldFault,
     HostAccess,
     Lease,
     ProbeSample,
@@ -34,8 +36,6 @@ from watchkeeper.target import (
 )
 from watchkeeper.text import one_line
 
-# A deploy or a restart may take as long until the target answers.
-TIMEOUT_S: Final = 30.0
 # The verbs of a server that does not list its own.
 VERBS: Final = frozenset({"start", "restart", "resume", "deploy", "rollback", "detour", "reroute", "release-database"})
 
@@ -43,22 +43,18 @@ VERBS: Final = frozenset({"start", "restart", "resume", "deploy", "rollback", "d
 class ControlApi:
     """The control API of a process supervisor. Settings: `url`, and `token_env` for its bearer token."""
 
-    def __init__(self, settings: TargetSettings) -> None:
-        if settings.url is None:
-            raise TargetError("runbooks.target.url is not set: it is the address of the target's control API")
+    def __init__(self, settings: TargetSettings, client: HttpClient | None = None) -> None:
         if settings.values:
-            raise TargetError(f"runbooks.target.settings: the control API takes none, not {', '.join(settings.values)}")
-        self.url = settings.url
-        headers = {"Authorization": f"Bearer {settings.token}"} if settings.token else {}
-        self._client = httpx.Client(base_url=settings.url, headers=headers, timeout=TIMEOUT_S)
-        self._is_local = _is_loopback(settings.url)
+            raise TargetError(f"settings: the control API takes none, not {', '.join(settings.values)}")
+        self._client = client or HttpClient(settings, "the target's control API")
+        self._is_local = _is_loopback(self._client.url)
         self._name = ""
 
     @property
     def name(self) -> str:
         """What the server calls itself; its address where it does not."""
         if not self._name:
-            self._name = str(self._about().get("name") or self.url)
+            self._name = str(self._client.about().get("name") or self._client.url)
         return self._name
 
     def close(self) -> None:
@@ -71,29 +67,29 @@ class ControlApi:
         for status in self._statuses(timeout_s):
             if status.service == service:
                 return status
-        raise self._unknown(service)
+        raise self._client.unknown(service)
 
     def act(self, service: str, verb: str, *, key: str, arguments: Mapping[str, object] | None = None) -> str:
         # A name is a name, not a path: `..` or `a/b` must not lead anywhere else.
         if service in (".", ".."):
-            raise self._unknown(service)
+            raise self._client.unknown(service)
         path = f"/services/{quote(service, safe='')}/{quote(verb, safe='')}"
         headers = {"Idempotency-Key": quote(key, safe=":")}
-        answer = self._ask("POST", path, json=dict(arguments or {}), headers=headers)
+        answer = self._client.ask("POST", path, json=dict(arguments or {}), headers=headers)
         return one_line(str(answer.get("did", verb)) if isinstance(answer, dict) else verb)
 
     def lease(self, lease: Lease) -> str:
-        return str(self._ask("POST", "/leases", json=asdict(lease))["lease"])
+        return str(self._client.ask("POST", "/leases", json=asdict(lease))["lease"])
 
     def end_lease(self, lease_id: str) -> None:
-        self._ask("DELETE", f"/leases/{quote(lease_id, safe='')}")
+        self._client.ask("DELETE", f"/leases/{quote(lease_id, safe='')}")
 
     def probe(self, service: str, *, timeout_s: float = 1.5) -> ProbeSample:
-        row = next((row for row in self._rows(TIMEOUT_S) if row["service"] == service), None)
+        row = next((row for row in self._client.rows(TIMEOUT_S) if row["service"] == service), None)
         if row is None:
-            raise self._unknown(service)
+            raise self._client.unknown(service)
         if not row.get("probe"):
-            raise TargetError(f"the target at {self.url} names no probe request for {service}")
+            raise TargetError(f"the target at {self._client.url} names no probe request for {service}")
         request = row["probe"]
         began, clock = time.time(), time.monotonic()
         try:
@@ -106,33 +102,43 @@ class ControlApi:
         return ProbeSample(at=began, seconds=time.monotonic() - clock, status=status, reason=reason)
 
     def experience(self) -> Experience | None:
-        row = self._about().get("experience")
+        row = self._client.about().get("experience")
         try:
             return Experience(**{name: float(row[name]) for name in Experience.__slots__}) if row else None
         except (KeyError, TypeError, ValueError) as error:
-            raise self._other_form("/target", error) from error
+            raise self._client.other_form("/target", error) from error
 
-    def _about(self) -> Mapping[str, Any]:
-        """GET /target; empty where the server does not offer it."""
-        try:
-            about = self._ask("GET", "/target")
-        except TargetError as error:
-            if error.retry:
-                raise
-            return {}
-        return about if isinstance(about, dict) else {}
+    def begin_fault(
+        self,
+        service: str,
+        fault: str,
+        *,
+        seconds: float,  # noqa: ARG002
+        key: str,  # noqa: ARG002
+        arguments: Mapping[str, float | str] | None = None,  # noqa: ARG002
+    ) -> str:
+        raise TargetError(
+            f"the control API at {self._client.url} holds no faults, such as {fault} for {service}. "
+            "Run an agent beside the service, and name it under `targets:` with kind: agent."
+        )
+
+    def fault(self, fault_id: str) -> HeldFault:
+        raise TargetError(f"the control API at {self._client.url} has no fault {one_line(fault_id, 100)!r}")
+
+    def end_fault(self, fault_id: str) -> None:
+        raise TargetError(f"the control API at {self._client.url} has no fault {one_line(fault_id, 100)!r}")
+
+    def stop(self) -> None:
+        """It holds no faults: there is nothing to stop."""
+
+    def resume(self) -> None:
+        """Nothing was stopped."""
 
     def _statuses(self, timeout_s: float) -> list[ServiceStatus]:
         try:
-            return [self._status(row) for row in self._rows(timeout_s)]
+            return [self._status(row) for row in self._client.rows(timeout_s)]
         except (KeyError, TypeError, ValueError) as error:
-            raise self._other_form("/services", error) from error
-
-    def _rows(self, timeout_s: float) -> list[dict[str, Any]]:
-        rows = self._ask("GET", "/services", timeout=timeout_s)
-        if not isinstance(rows, list) or not all(isinstance(row, dict) and "service" in row for row in rows):
-            raise self._other_form("/services", "a list of objects with `service` is expected")
-        return rows
+            raise self._client.other_form("/services", error) from error
 
     def _status(self, row: Mapping[str, Any]) -> ServiceStatus:
         """`can` lists verbs and `lease`; `pid`, `port`, `reached_at` and `database` count where the server is local."""
@@ -146,35 +152,12 @@ class ControlApi:
                 database=str(row.get("database") or ""),
             )
         more = {PROBE} if row.get("probe") else set()
-        return ServiceStatus(
-            service=str(row["service"]),
-            state=str(row["state"]),
-            version=str(row["version"]),
-            previous_version=str(row["previous_version"]),
-            instance=str(row["instance"]),
+        return status_of(
+            row,
             capabilities=listed | more | ({HOST} if host else set()),
             may_break=row.get("may_break") is True and LEASE in listed,
             host=host,
         )
-
-    def _ask(self, method: str, path: str, **options: Any) -> Any:
-        try:
-            response = self._client.request(method, path, **options)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise TargetError(f"the target at {self.url} does not answer: {error!r}", retry=True) from error
-        if response.is_error:
-            retry = response.status_code >= 500
-            raise TargetError(f"{method} {path}: {response.status_code} {one_line(response.text)}", retry=retry)
-        try:
-            return response.json()
-        except ValueError as error:
-            raise TargetError(f"{method} {path}: the target's answer is not JSON: {one_line(response.text)}") from error
-
-    def _unknown(self, service: str) -> OutOfReachError:
-        return OutOfReachError(f"the target at {self.url} has no service {one_line(service, 100)!r}")
-
-    def _other_form(self, path: str, why: object) -> TargetError:
-        return TargetError(f"the target at {self.url} answers {path} in another form: {why!r}")
 
 
 def _is_loopback(url: str) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from runbooks import conformance
+from runbooks.targets.control_api import ControlApi
 from tests.running_shop import start_shop
 from watchkeeper.conformance import target_suite
 from watchkeeper.errors import TargetError
@@ -27,7 +28,7 @@ from watchkeeper.target import (
 pytestmark = pytest.mark.xdist_group("shop")
 
 
-class TestTargets(target_suite()):  # type: ignore[misc]
+class TestTargets(target_suite({"control-api": ControlApi})):  # type: ignore[misc]
     @pytest.fixture(scope="class")
     @classmethod
     def settings(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TargetSettings]:

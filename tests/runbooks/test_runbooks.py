@@ -141,10 +141,10 @@ def test_a_target_with_a_bug_makes_it_advice(library: Library) -> None:
 def test_a_kind_of_target_that_is_not_installed_is_named(library: Library, tmp_path: Path) -> None:
     """Before the start with file and line, and on each proposal where the role runs on without it."""
     path = tmp_path / "watchkeeper.yaml"
-    path.write_text("runbooks:\n  target:\n    kind: teleporter\n")
+    path.write_text("targets:\n  moon:\n    kind: teleporter\n")
     file = read(path)
     (mistake,) = runbook_mistakes(file)
-    assert mistake.startswith(f"{path}:3: runbooks.target.kind: no target kind 'teleporter' is installed")
+    assert mistake.startswith(f"{path}:3: targets.moon.kind: no target kind 'teleporter' is installed")
     advice = weighed(_proposal("restart-service"), library, configured_target(file.config))
     assert "there is no target kind 'teleporter'" in advice.blocked
 
@@ -153,7 +153,7 @@ def test_without_a_target_nothing_is_proposed(library: Library) -> None:
     """Nobody is distracted by what cannot be run from here; a role that asks all the same is told the key to set."""
     target = configured_target(Config())
     assert weighed(_proposal("restart-service"), library, target) is None
-    with pytest.raises(TargetError, match=r"no target is configured: set runbooks\.target\.url"):
+    with pytest.raises(TargetError, match="no target is configured: name one under `targets:`"):
         target.act("payments", "restart", key="k")
 
 

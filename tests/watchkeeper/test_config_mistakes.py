@@ -204,7 +204,7 @@ def test_a_time_needs_no_quotes(tmp_path: Path, start: str) -> None:
         ("state:\n  url: sqlite://\n", "2: state.url"),
         ("state:\n  url: 'sqlite:///:memory:'\n", "2: state.url"),
         ("state:\n  url: 'postgresql://:5432/x'\n", "2: state.url"),
-        ("runbooks:\n  target: {url: localhost}\n", "2: runbooks.target.url"),
+        ("targets:\n  shop: {url: localhost}\n", "2: targets.shop.url"),
         ("ingest:\n  scrape: [{job: a, targets: []}]\n", "2: ingest.scrape.0.targets"),
         ("ingest:\n  scrape: [{job: a, targets: ['h:x']}]\n", "2: ingest.scrape.0.targets.0"),
         ("ingest:\n  scrape: [{job: a, targets: ['h:1', 'h:1']}]\n", "2: ingest.scrape.0.targets.1"),

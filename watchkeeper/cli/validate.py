@@ -20,7 +20,10 @@ def validate(
     file: Annotated[Path | None, typer.Argument(help="The file to check; `--config` names it, too.")] = None,
     config: ConfigPath = None,
     environment: Annotated[
-        bool, typer.Option("--environment/--no-environment", help="Look at the environment variables that it names.")
+        bool,
+        typer.Option(
+            "--environment/--no-environment", help="Look at the environment variables and targets that it names."
+        ),
     ] = True,
     as_json: AsJson = False,
 ) -> None:
@@ -37,7 +40,7 @@ def validate(
     read_file = read(path)
     if lines := mistakes(read_file, environment=environment):
         raise ConfigError("\n".join(lines))
-    for note in notes(read_file):
+    for note in notes(read_file, environment=environment):
         print(f"note: {note}", file=sys.stderr)
     if as_json:
         print(json.dumps(read_file.config.model_dump(mode="json"), indent=2))

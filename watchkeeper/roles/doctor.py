@@ -153,6 +153,22 @@ def slack(config: Config) -> list[Result]:
     return [Result(check="slack", status="ok", seen=f"{where} knows us as {answer.get('user', 'a bot')}")]
 
 
+def targets(config: Config) -> list[Result]:
+    """Each target of `targets:` answers and accepts the token, and no service is in two of them."""
+    from watchkeeper.roles.targets import seen_targets
+
+    results = [
+        Result(
+            check=f"target {target.name}".strip(),
+            status="ok" if not target.advice else "warning" if target.reached else "problem",
+            seen=target.seen,
+            advice=target.advice,
+        )
+        for target in seen_targets(config)
+    ]
+    return results or [Result(check="target", status="ok", seen="none is configured")]
+
+
 def binding(config: Config) -> list[Result]:
     """Nothing listens beyond loopback without a credential."""
     try:
@@ -239,6 +255,7 @@ CHECKS: tuple[Callable[[Config], list[Result]], ...] = (
     store,
     state,
     slack,
+    targets,
     parts,
     set_aside,
 )

@@ -54,8 +54,8 @@ def mistakes(
     return lines
 
 
-def notes(file: ReadConfig) -> list[str]:
-    """What works, and is perhaps not what was meant."""
+def notes(file: ReadConfig, *, environment: bool = True) -> list[str]:
+    """What works, and is perhaps not what was meant. Without `environment`, targets are not asked."""
     config, lines = file.config, []
     if "slack" in config.channels and not config.slack_is_real:
         name = config.slack.token_env
@@ -71,8 +71,14 @@ def notes(file: ReadConfig) -> list[str]:
     from alerting.channels.preflight import missing_channels
     from alerting.oncall.preflight import rota_gaps
     from watchkeeper.roles.registered import broken_parts
+    from watchkeeper.roles.targets import seen_targets
 
     lines += [*missing_channels(file), *rota_gaps(file)]
+    lines += [
+        f"{file.where('targets', *target.name.split())}: {target.seen}. {target.advice}"
+        for target in (seen_targets(config) if environment else ())
+        if target.advice
+    ]
     return lines + [
         f"the {part.kind} {part.name} of {part.origin} cannot be loaded, and is not used: {part.reason}"
         for part in broken_parts()
@@ -147,6 +153,11 @@ def _variable(file: ReadConfig, name: str | None, *key: str) -> Lines:
         yield f"{file.where(*key)}: {name} holds a character that no token has; copy the token again"
 
 
+def _target_tokens(file: ReadConfig) -> Lines:
+    for name, section in file.config.targets.items():
+        yield from _variable(file, section.token_env, "targets", name, "token_env")
+
+
 def _binding(role: Literal["ingest", "web"]) -> Check:
     """A role listens where this machine can, and beyond loopback only with a credential."""
 
@@ -198,7 +209,7 @@ CHECKS: Final[tuple[tuple[frozenset[str], bool, Check], ...]] = (
     (frozenset({INGEST, WATCH, WEB}), True, _variables(("state", "url_env"))),
     (frozenset({INGEST, WATCH, WEB}), True, _state),
     (frozenset({WATCH, WEB}), True, _variables(("slack", "token_env"), ("slack", "signing_secret_env"))),
-    (frozenset({WATCH}), True, _variables(("runbooks", "target", "token_env"))),
+    (frozenset({WATCH}), True, _target_tokens),
     (frozenset({WATCH, WEB}), False, _of("alerting.channels.preflight", "channel_mistakes")),
     (frozenset({WATCH, WEB}), False, _of("alerting.oncall.preflight", "rota_mistakes")),
     (frozenset({WATCH}), False, OBJECTIVES),

@@ -124,13 +124,13 @@ def _steps(config: Config) -> UseOf:
 
 
 def _targets(config: Config) -> UseOf:
-    kind = config.runbooks.target.kind if config.runbooks.target.is_set else ""
-    return lambda part: _USED if part.name == kind else ("no", f"runbooks.target is {kind or 'not set'}")
+    kinds = {section.kind for section in config.targets.values()}
+    return lambda part: _USED if part.name in kinds else ("no", "no entry of `targets:` is of this kind")
 
 
 def _faults(config: Config) -> UseOf:
     """Faults are injected on request, by `watchkeeper chaos run`, where there is something to break."""
-    answer: Answer = _USED if config.runbooks.target.is_set else ("no", "runbooks.target is not set")
+    answer: Answer = _USED if config.targets else ("no", "no target is configured")
     return lambda _part: answer
 
 

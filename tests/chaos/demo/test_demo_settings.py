@@ -41,7 +41,7 @@ def test_runbooks_may_touch_the_shop_and_nothing_else(tmp_path: Path) -> None:
     run = prepare(tmp_path)
     policy = load_runbooks(run.config.runbooks.dir).policy
     assert set(policy.services) == {plan.name for plan in PLANS}
-    assert run.config.runbook_target_token() == run.shop_token
+    assert run.config.target_token("shop") == run.shop_token
     assert run.shop_token not in run.config_path.read_text()
 
 

@@ -82,13 +82,13 @@ def test_a_broken_policy_is_told(tmp_path: Path) -> None:
 
 def test_variables_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Unset, empty, or with a line's end that came along: each names the key, and no secret is shown."""
-    text = "store: {password_env: W_A}\nstate: {url_env: W_B}\nrunbooks:\n  target: {token_env: W_C}\n"
+    text = "store: {password_env: W_A}\nstate: {url_env: W_B}\ntargets:\n  shop: {token_env: W_C}\n"
     for name in ("W_A", "W_B", "W_C"):
         monkeypatch.delenv(name, raising=False)
     assert [line.split(": ")[:2] for line in told(tmp_path, text)] == [
         ["1", "store.password_env"],
         ["2", "state.url_env"],
-        ["4", "runbooks.target.token_env"],
+        ["4", "targets.shop.token_env"],
     ]
     monkeypatch.setenv("W_A", "hush\n")
     monkeypatch.setenv("W_B", "mysql://me:hush@host/db")

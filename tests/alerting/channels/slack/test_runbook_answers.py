@@ -41,7 +41,7 @@ def test_a_button_from_before_says_only_which_incident(site: Site) -> None:
 def test_what_cannot_run_has_no_button(site: Site) -> None:
     """The runbook stands there as advice, with the reason; a forged press is refused with it, too."""
     (incident_id,) = site.incidents.observe([finding("payments")])
-    advice = replace(PROPOSAL, blocked="no target is configured: set runbooks.target.url")
+    advice = replace(PROPOSAL, blocked="no target is configured: name one under `targets:`")
     site.incidents.diagnosed(incident_id, diagnosis("orders-db"), advice, "first")
     site.incidents.page(incident_id)
     site.send()
