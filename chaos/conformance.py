@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from chaos.fault import Baseline, Fault, measure_baseline, prove, services_for
+from chaos.on_host import OnHost
 from chaos.registry import accept_fault, faults
 from chaos.shop.running import running_shop, started_shop
 from watchkeeper.target import ServiceStatus, Target
@@ -30,8 +31,12 @@ LOOK_EVERY_S = 0.2
 
 
 def fault_suite(parts: Mapping[str, Fault] | None = None) -> type:
-    """The tests that every fault must pass, for these faults or all that are installed."""
-    checked = faults() if parts is None else parts
+    """The tests that every fault must pass, for these faults or all installed ones that are done from here.
+
+    What an agent holds is tested beside the agent, by its own suite.
+    """
+    done_from_here = {name: fault for name, fault in faults().items() if not isinstance(fault, OnHost)}
+    checked = done_from_here if parts is None else parts
 
     class FaultSuite:
         @pytest.fixture(scope="class")

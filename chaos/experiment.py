@@ -24,9 +24,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from chaos.fault import Effect, Fault, measure_baseline, prove, services_for
+from chaos.fault import Effect, Fault, is_held, measure_baseline, prove, services_for, take_sample, why_not
 from chaos.record import Journal, Records, Status
-from watchkeeper.errors import ChaosError, TargetError
+from watchkeeper.errors import ChaosError, OutOfReachError, TargetError
 from watchkeeper.target import PROBE, Experience, Target
 
 # The longest that anybody has to wait for the end of a fault whose injector was killed.
@@ -52,10 +52,12 @@ def experience(target: Target) -> Experience:
     """What customers see; where the target does not measure that, what one probe of each service sees."""
     if (measured := target.experience()) is not None:
         return measured
-    services = [name for name, status in target.services().items() if PROBE in status.capabilities]
-    samples = [target.probe(service) for service in services]
+    services = target.services().values()
+    probed = [status for status in services if PROBE in status.capabilities]
+    # Where nothing can be asked, such as workers without a port, that a process runs is all that is known.
+    samples = [take_sample(target, status) for status in probed or services]
     if not samples:
-        raise TargetError(f"{target.name} offers no way to see whether its services are well")
+        raise TargetError(f"{target.name} has no services")
     slowest_s = max(sample.seconds for sample in samples)
     failed = sum(not sample.ok for sample in samples)
     return Experience(sent=len(samples), failed=failed, p95_ms=1000 * slowest_s)
@@ -98,16 +100,25 @@ class Experiment:
 def validate(experiment: Experiment, target: Target) -> None:
     """Raises ChaosError, before anything is touched, unless the experiment can run as it is written."""
     services = services_for(experiment.fault, target)
-    if experiment.service not in services:
+    try:
+        status = target.status(experiment.service)
+    except OutOfReachError as error:
+        raise ChaosError(f"{error.message}. It can be applied to: {', '.join(services) or 'none'}") from error
+    if reason := why_not(experiment.fault, status):
         raise ChaosError(
-            f"{experiment.service} has not opted in to {experiment.fault.name}, or lacks what it needs "
-            f"({', '.join(sorted(experiment.fault.needs))}). It can be applied to: {', '.join(services) or 'none'}"
+            f"{experiment.fault.name} cannot be done to {experiment.service}: {reason}. "
+            f"It can be applied to: {', '.join(services) or 'none'}"
         )
-    if not 0 < experiment.bound_s <= LONGEST_BOUND_S:
-        raise ChaosError(f"an experiment lasts at most {LONGEST_BOUND_S:g} s, not {experiment.bound_s:g} s")
-    state = target.status(experiment.service).state
-    if state != "running":
-        raise ChaosError(f"{experiment.service} is {state}, not running. Repair it before you break it.")
+    longest_s = LONGEST_BOUND_S
+    if is_held(experiment.fault, status) and status.longest_fault_s:
+        longest_s = min(longest_s, status.longest_fault_s)
+    if not 0 < experiment.bound_s <= longest_s:
+        raise ChaosError(
+            f"{experiment.service} may be broken for at most {longest_s:g} s, and this experiment asks for "
+            f"{experiment.bound_s:g} s, with the time for the proof and the end. Choose a shorter one."
+        )
+    if status.state != "running":
+        raise ChaosError(f"{experiment.service} is {status.state}, not running. Repair it before you break it.")
 
 
 def await_steady(experiment: Experiment, target: Target, within_s: float) -> str:

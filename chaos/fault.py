@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from watchkeeper.errors import ChaosError
-from watchkeeper.target import HostAccess, Lease, ProbeSample, ServiceStatus, Target
+from watchkeeper.target import FAULT, PROBE, HostAccess, Lease, ProbeSample, ServiceStatus, Target
 from watchkeeper.vocabulary import Mechanism
 
 BASELINE_REQUESTS = 5  # their median is what a request took before
@@ -64,7 +64,11 @@ class Truth:
 
 
 class Fault(Protocol):
-    """One way to break a service."""
+    """One way to break a service.
+
+    Where a target holds a fault of this name by itself, as an agent does, that is used instead (see chaos.on_host). A
+    fault with another name there has it as `held_as`.
+    """
 
     @property
     def name(self) -> str:
@@ -93,15 +97,27 @@ class Fault(Protocol):
         ...
 
 
+def held_name(fault: Fault) -> str:
+    """What a target calls the fault that holds it by itself."""
+    return str(getattr(fault, "held_as", "") or fault.name)
+
+
+def is_held(fault: Fault, status: ServiceStatus) -> bool:
+    """Whether the service's target holds the fault by itself."""
+    return FAULT + held_name(fault) in status.capabilities
+
+
+def why_not(fault: Fault, status: ServiceStatus) -> str:
+    """Why the fault cannot be done to a service, in words; empty: it can."""
+    if not is_held(fault, status) and (lacking := sorted(fault.needs - status.capabilities)):
+        ways = dict.fromkeys((FAULT + held_name(fault), ", ".join(lacking)))
+        return f"its target does not offer {' or '.join(ways)}"
+    return "" if status.may_break else "its owner has not opted in to experiments (may_break)"
+
+
 def services_for(fault: Fault, target: Target) -> tuple[str, ...]:
     """The services that opted in to experiments and have what the fault needs, in alphabetical order."""
-    return tuple(
-        sorted(
-            name
-            for name, status in target.services().items()
-            if status.may_break and fault.needs <= status.capabilities
-        )
-    )
+    return tuple(sorted(name for name, status in target.services().items() if not why_not(fault, status)))
 
 
 def do(target: Target, service: str, verb: str, **arguments: object) -> str:
@@ -119,12 +135,22 @@ def host_of(target: Target, service: str) -> HostAccess:
 
 def measure_baseline(target: Target, service: str) -> Baseline:
     """Ask the service a few times while it should be well."""
-    samples = [target.probe(service) for _ in range(BASELINE_REQUESTS)]
+    state = target.status(service)
+    samples = [take_sample(target, state) for _ in range(BASELINE_REQUESTS)]
     return Baseline(
-        state=target.status(service),
+        state=state,
         median_s=statistics.median(sample.seconds for sample in samples),
         healthy=sum(sample.ok for sample in samples) >= BASELINE_REQUESTS - TOLERATED_FAILURES,
     )
+
+
+def take_sample(target: Target, known: ServiceStatus) -> ProbeSample:
+    """One probe request to a service as it is `known`; where it takes none, whether its process runs."""
+    if PROBE in known.capabilities:
+        return target.probe(known.service)
+    at, state = time.time(), target.status(known.service).state
+    runs = state == "running"
+    return ProbeSample(at=at, seconds=0.0, status=200 if runs else 0, reason="" if runs else f"its process is {state}")
 
 
 def prove(
@@ -143,7 +169,7 @@ def prove(
     deadline = time.monotonic() + PROOF_WITHIN_S
     seen: list[tuple[float, str]] = []
     while (time.monotonic() < deadline or len(seen) < FEWEST_PROBES) and not give_up():
-        sample = target.probe(service)
+        sample = take_sample(target, before.state)
         seen.append((sample.at, fault.harmed(target, service, before, sample)))
         recent = [(at, harm) for at, harm in seen[-needed - 1 :] if harm]
         if len(recent) >= needed:

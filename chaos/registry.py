@@ -7,7 +7,8 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any, cast, get_args
 
-from chaos.fault import Fault
+from chaos.fault import Fault, held_name
+from chaos.on_host import either_way
 from watchkeeper.errors import ChaosError
 from watchkeeper.parts import Registry, read_registry
 from watchkeeper.vocabulary import Mechanism
@@ -25,10 +26,17 @@ def faults() -> Mapping[str, Fault]:
     return MappingProxyType(fault_registry().values())
 
 
-def fault_named(name: str) -> Fault:
-    """Raises ChaosError, with what there is, for an unknown or broken fault."""
-    if name in faults():
-        return faults()[name]
+def fault_named(name: str, arguments: Mapping[str, float | str] | None = None) -> Fault:
+    """A fault that is done from here, or by a target that holds it; `arguments` are for the latter.
+
+    A target's own name of it leads to it, too: an agent's `cpu` is `cpu_hog`.
+
+    Raises:
+        ChaosError: it is unknown or broken; says what there is.
+    """
+    for fault in (faults().get(name), *(each for each in faults().values() if held_name(each) == name)):
+        if fault is not None:
+            return either_way(fault, arguments)
     if broken := fault_registry().broken_named(name):
         raise ChaosError(f"the fault {name!r} of {broken.origin} cannot be loaded: {broken.reason}")
     raise ChaosError(f"no fault {name!r}; there are {', '.join(faults())}")

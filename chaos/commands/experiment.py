@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -33,27 +33,31 @@ FOLDER = "chaos"  # in `data_dir`: the records of experiments against the config
 
 @app.command("list", epilog="Examples: watchkeeper chaos list --json    watchkeeper chaos list --shop /tmp/shop")
 def list_faults(shop: ShopDir = None, config: ConfigPath = None, as_json: AsJson = False) -> None:
-    """List the faults and what each does; with a target, also the services to which each can be applied."""
+    """List the faults and what each does; with a target, also to which services, and why not to the others."""
     from chaos.registry import fault_registry, faults
 
-    services = _services_for(faults().values(), shop, config)
-    rows = [
+    reasons = _reasons(faults().values(), shop, config)
+    rows: list[dict[str, Any]] = [
         {
             "fault": fault.name,
             "mechanism": fault.mechanism,
             "description": fault.description,
             "needs": sorted(fault.needs),
-            "services": services.get(fault.name),
+            "services": None if reasons is None else [name for name, why in reasons[fault.name].items() if not why],
+            "refused": None if reasons is None else {name: why for name, why in reasons[fault.name].items() if why},
         }
         for fault in faults().values()
     ]
     if as_json:
         print(json.dumps(rows, indent=2))
     else:
+        width = max(len(row["fault"]) for row in rows)
         for row in rows:
-            print(f"{row['fault']:<11} {row['description']}")
+            print(f"{row['fault']:<{width}} {row['description']}")
             if row["services"] is not None:
-                print(f"{'':<11} services: {', '.join(row['services']) or 'none'}")
+                print(f"{'':<{width}} services: {', '.join(row['services']) or 'none'}")
+            for why, names in _by_reason(row["refused"] or {}).items():
+                print(f"{'':<{width}} not {', '.join(names)}: {why}")
     for broken in fault_registry().broken:
         _notify(f"{broken.name} of {broken.origin} cannot be loaded: {broken.reason}")
 
@@ -158,19 +162,30 @@ def _target(shop: Path | None, config: Path | None) -> Target:
     return configured_target(load(config))
 
 
-def _services_for(faults: Iterable[Fault], shop: Path | None, config: Path | None) -> Mapping[str, list[str]]:
-    """The services to which each fault can be applied; nothing, with the reason on stderr, where no target answers."""
-    from chaos.fault import services_for
+def _reasons(faults: Iterable[Fault], shop: Path | None, config: Path | None) -> Mapping[str, Mapping[str, str]] | None:
+    """Fault → service → why it cannot be done to it, empty: it can. None, and why on stderr, where nothing answers."""
+    from chaos.fault import why_not
     from watchkeeper.errors import TargetError
 
     if not shop and not config:
-        return {}
+        return None
     with closing(_target(shop, config)) as target:
         try:
-            return {fault.name: list(services_for(fault, target)) for fault in faults}
+            services = sorted(target.services().items())
         except TargetError as error:
             _notify(f"the services are not known: {error.message}")
-            return {}
+            return None
+        for name, reason in getattr(target, "unanswered", {}).items():
+            _notify(f"the services of {name} are not known: {reason}")
+        return {fault.name: {name: why_not(fault, status) for name, status in services} for fault in faults}
+
+
+def _by_reason(refused: Mapping[str, str]) -> Mapping[str, list[str]]:
+    """Reason → the services that it holds for."""
+    by_reason: dict[str, list[str]] = {}
+    for service, why in refused.items():
+        by_reason.setdefault(why, []).append(service)
+    return by_reason
 
 
 def _records(shop: Path | None, config: Path | None, recorder: Recorder | None) -> Records:

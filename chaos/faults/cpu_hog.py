@@ -30,6 +30,7 @@ class CpuHog:
 
     threads: int = 4
     name: str = "cpu_hog"
+    held_as: str = "cpu"
     mechanism: Mechanism = "cpu"
     description: str = "a runaway loop burns the processor inside it"
     needs: frozenset[str] = frozenset({"burn", "restart", HOST})

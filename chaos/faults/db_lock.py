@@ -27,6 +27,7 @@ class DatabaseLock:
     """
 
     name: str = "db_lock"
+    held_as: str = "postgresql_lock"
     mechanism: Mechanism = "database"
     description: str = "another process holds its database locked"
     needs: frozenset[str] = frozenset({HOST})

@@ -80,7 +80,7 @@ class Agent:
                 at=float(row["at"]),
                 seconds=float(row["seconds"]),
                 status=int(row["status"]),
-                reason=one_line(str(row.get("reason") or "")),
+                reason=_words(row.get("reason")),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise self._client.other_form(path, error) from error
@@ -131,6 +131,11 @@ def _status(row: Mapping[str, Any]) -> ServiceStatus:
     )
 
 
+def _words(value: object) -> str:
+    """One line of what the agent wrote; empty where it wrote nothing."""
+    return one_line(str(value)) if value else ""
+
+
 def _held(row: Mapping[str, Any]) -> HeldFault:
     state = row["state"]
     if state not in HELD_STATES:
@@ -140,10 +145,10 @@ def _held(row: Mapping[str, Any]) -> HeldFault:
         service=str(row["service"]),
         fault=str(row["fault"]),
         state=state,
-        effect=one_line(str(row.get("effect") or "")),
+        effect=_words(row.get("effect")),
         effect_at=float(row.get("effect_at") or 0.0),
         ends_at=float(row.get("ends_at") or 0.0),
         ended_at=float(row.get("ended_at") or 0.0),
         remains=tuple(one_line(str(each)) for each in row.get("remains") or ()),
-        error=one_line(str(row.get("error") or "")),
+        error=_words(row.get("error")),
     )

@@ -76,7 +76,12 @@ def test_an_experiment_is_in_the_journal_before_it_breaks_anything(tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("fault", "service", "bound_s", "reason"),
-    [("kill", "web", 30, "not opted in"), ("kill", "nobody", 30, "not opted in"), ("hang", "cart", 900, "at most")],
+    [
+        ("kill", "web", 30, "not opted in"),
+        ("kill", "nobody", 30, "has no service 'nobody'"),
+        ("memory", "cart", 30, "its target does not offer fault:memory"),
+        ("hang", "cart", 900, "at most"),
+    ],
 )
 def test_it_refuses_before_touching_anything(
     shop: RunningShop, fault: str, service: str, bound_s: float, reason: str

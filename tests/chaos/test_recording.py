@@ -194,7 +194,13 @@ def test_the_command_lists_what_can_be_broken(
     command = front_door(monkeypatch, capsys)
     rows = json.loads(command("chaos", "list", "--json", "--shop", str(shop.data_dir))[1])
     assert {row["fault"] for row in rows} == set(faults())
-    assert {tuple(row["services"]) for row in rows} == {tuple(sorted(p.name for p in PLANS if p.may_break))}
+    from_here = [row for row in rows if not row["needs"][0].startswith("fault:")]
+    assert {tuple(row["services"]) for row in from_here} == {tuple(sorted(p.name for p in PLANS if p.may_break))}
+    (hang,) = [row for row in rows if row["fault"] == "hang"]
+    assert hang["refused"]["web"] == "its owner has not opted in to experiments (may_break)"
+    (memory,) = [row for row in rows if row["fault"] == "memory"]
+    assert memory["services"] == []
+    assert memory["refused"]["cart"] == "its target does not offer fault:memory"
     assert {row["services"] for row in json.loads(command("chaos", "list", "--json")[1])} == {None}
 
 
