@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -23,7 +24,9 @@ class ExperimentTruth:
     """What was true of a target from `began` to `ended`; a control window has no fault and no service.
 
     `services` are all of the target's, so that others' incidents are not taken for its own. `took_effect` None: not
-    known yet, or never. Until the end is known, `ended` is when the fault ends by itself at the latest.
+    known yet, or never; `effect_at` is since when. Until the end is known, `ended` is when the fault ends by itself at
+    the latest. `release` of Watchkeeper watched. `sealed`: which fault it is, nobody is shown before its end.
+    `incidents` that pages announced in its time, oldest first: kept when it is settled.
     """
 
     id: str
@@ -35,20 +38,33 @@ class ExperimentTruth:
     began: datetime
     ended: datetime
     took_effect: bool | None = None
+    effect_at: datetime | None = None
     detail: str = ""
+    release: str = ""
+    sealed: bool = False
+    incidents: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         require_text("ExperimentTruth.id", self.id)
         require_utc("ExperimentTruth.began", self.began)
         require_utc("ExperimentTruth.ended", self.ended)
+        if self.effect_at is not None:
+            require_utc("ExperimentTruth.effect_at", self.effect_at)
 
 
 def record_experiment(db: Database, truth: ExperimentTruth) -> None:
-    """Keep what is known of an experiment. The same again changes nothing; what is new is settled anew."""
+    """Keep what is known of an experiment. The same again changes nothing; what is new is settled anew.
+
+    Which release watched, and which incidents came, stay as they were recorded first.
+    """
     with db.write() as connection:
+        known = connection.scalar(select(table.c.body).where(table.c.id == truth.id))
+        before = _readable(known) if known else None
+        if before:
+            truth = replace(truth, release=before.release, incidents=before.incidents)
+            if truth == before:
+                return
         body = dump(truth)
-        if connection.scalar(select(table.c.body).where(table.c.id == truth.id)) == body:
-            return
         times = {"began": to_micros(truth.began), "ended": to_micros(truth.ended)}
         upsert(connection, table, {"id": truth.id, "target": truth.target, **times, "outcome": None, "body": body})
 
@@ -80,6 +96,24 @@ def next_began(connection: Connection, truth: ExperimentTruth) -> datetime | Non
     return None if at is None else from_micros(at)
 
 
-def settle_as(connection: Connection, experiment_id: str, outcome: Outcome) -> None:
-    """Keep what became of an experiment, inside somebody else's transaction."""
-    connection.execute(update(table).where(table.c.id == experiment_id).values(outcome=outcome))
+def settle_as(connection: Connection, truth: ExperimentTruth, outcome: Outcome, incidents: Sequence[str]) -> None:
+    """Keep what became of an experiment, and the incidents that came, inside somebody else's transaction."""
+    body = dump(replace(truth, incidents=tuple(incidents)))
+    connection.execute(update(table).where(table.c.id == truth.id).values(outcome=outcome, body=body))
+
+
+def recorded(connection: Connection) -> tuple[tuple[ExperimentTruth, Outcome | None], ...]:
+    """Every experiment and control window with what became of it (None: not settled yet), oldest first.
+
+    What cannot be read is left out: settling reports it.
+    """
+    rows = connection.execute(select(table.c.body, table.c.outcome).order_by(table.c.began, table.c.id))
+    known = ((_readable(body), outcome) for body, outcome in rows)
+    return tuple((truth, outcome) for truth, outcome in known if truth)
+
+
+def _readable(body: str) -> ExperimentTruth | None:
+    try:
+        return parse(ExperimentTruth, body)
+    except ValueError:
+        return None

@@ -26,6 +26,7 @@ from chaos.journal import (
     settle_as,
 )
 from chaos.record import Records
+from watchkeeper import __version__
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.problems import Problems
 from watchkeeper.state.database import Database, to_micros
@@ -53,7 +54,9 @@ def truth_of(row: Truth, target: str, services: Collection[str]) -> ExperimentTr
         began=utc(row.injected_at),
         ended=utc(row.ended_at),
         took_effect=True if row.took_effect else None if row.cut_short else False,
+        effect_at=utc(row.effect_at) if row.took_effect else None,
         detail=row.detail,
+        release=__version__,
     )
 
 
@@ -67,6 +70,7 @@ def control_window(target: str, services: Collection[str], began: float, ended: 
         ended=utc(ended),
         took_effect=False,
         detail=detail,
+        release=__version__,
     )
 
 
@@ -77,18 +81,29 @@ def settle(db: Database, now: datetime, problems: Problems) -> None:
             _settle(connection, read_experiment(connection, experiment_id), now)
 
 
-def _settle(connection: Connection, truth: ExperimentTruth, now: datetime) -> None:
+def incidents_so_far(connection: Connection, truth: ExperimentTruth) -> tuple[str, ...]:
+    """The incidents that a running experiment, or one that is not settled yet, has caused, oldest first."""
+    return tuple(_opened(connection, truth, _last_opening(connection, truth)))
+
+
+def _last_opening(connection: Connection, truth: ExperimentTruth) -> datetime:
+    """An incident that opens later is not the experiment's."""
     following = next_began(connection, truth)
     # After a control window something else may begin at once: what opens later is no evidence about it.
     last = truth.ended + (OPENS_WITHIN if truth.fault else timedelta(0))
-    until = min(last, following) if following else last
+    return min(last, following) if following else last
+
+
+def _settle(connection: Connection, truth: ExperimentTruth, now: datetime) -> None:
+    until = _last_opening(connection, truth)
     caused = _opened(connection, truth, until)
     if truth.took_effect or not truth.fault:
         for incident_id in caused:
             _label(connection, truth, incident_id, now)
     if now >= until:
-        joined = bool(_joined(connection, truth, until))
-        settle_as(connection, truth.id, outcome_of(truth, caused=bool(caused), joined=joined))
+        joined = _joined(connection, truth, until)
+        outcome = outcome_of(truth, caused=bool(caused), joined=bool(joined))
+        settle_as(connection, truth, outcome, caused or joined)
 
 
 def outcome_of(truth: ExperimentTruth, *, caused: bool, joined: bool) -> Outcome:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from bench.worlds.scoring import SHOWN, Fault, World
-from detectors.learning.track_record import wilson
+from watchkeeper.intervals import wilson
 
 ENOUGH: Final = 20  # faults in a cell, before its recall is judged
 WEAK: Final = 0.85

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,6 @@ from chaos.demo.processes import Stopped
 from chaos.demo.report import FaultReport, Report
 from chaos.demo.stage import Notify, perform
 from chaos.demo.story import Story, run_course
-from chaos.scorecard import Scored, score
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +20,7 @@ class _Played:
     problems: tuple[str, ...]
     control: dict[str, Any]
     models: dict[str, Any]
+    scorecard: dict[str, Any]
     extra_pages: int
 
 
@@ -32,7 +32,7 @@ def run(root: Path, seed: int, notify: Notify) -> Report:
         faults=played.faults,
         control=played.control,
         models=played.models,
-        scorecard=asdict(score([Scored.read(asdict(report)) for report in played.faults])),
+        scorecard=played.scorecard,
         extra_pages=played.extra_pages,
         problems=played.problems,
         measured=measured,
@@ -54,6 +54,7 @@ def _play(story: Story, seed: int, notify: Notify) -> _Played:
         problems=tuple(problems),
         control={"minutes": story.control_minutes, "pages": story.control_pages},
         models={"before": before, "after": after, "shadow_verdicts": shadow},
+        scorecard=loop.scorecard(),
         extra_pages=len(extra) - story.control_pages,
     )
 

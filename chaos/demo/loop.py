@@ -13,6 +13,8 @@ from alerting.incidents.machine import Incident
 from chaos.demo.report import FaultReport, ranked
 from chaos.record import Journal
 from chaos.registry import faults
+from chaos.scorecard import described, scorecard
+from chaos.scored import scored_experiments
 from chaos.truth import settle
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config
@@ -89,6 +91,10 @@ class Loop:
     def settle(self) -> None:
         """Chaos' own labels of the incidents so far; the watch role does the same in its own time."""
         settle(self.db, datetime.now(UTC), Problems(None))
+
+    def scorecard(self) -> dict[str, Any]:
+        """What the experiments and the control window so far have measured."""
+        return described(scorecard(scored_experiments(self.db)))
 
     def report(self, journal: Journal, incident: Incident | None, seen: Diagnosis | None, opened: int) -> FaultReport:
         """One fault and what became of it; `seen` is the diagnosis that the human acted on."""

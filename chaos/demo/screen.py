@@ -25,6 +25,7 @@ MARKS = {
     "recovered": "green",
     "resolved": "green",
 }
+RIGHT = {"first": "True service first", "mechanism": "mechanism right"}  # of a scorecard
 LINES = 14  # of the timeline: a terminal of 24 rows holds it
 
 
@@ -70,7 +71,8 @@ def print_trial(trial: TrialReport) -> None:
         )
     console.print(table)
     card = trial.scorecard
-    console.print(f"True service first {card['first']:.0%}, mechanism right {card['mechanism']:.0%}")
+    right = (f"{name} {card[key]['right']} of {card[key]['count']}" for key, name in RIGHT.items())
+    console.print(", ".join(right))
     console.print(f"Version {trial.promotion.version} served after the promotion: {trial.promotion.reason}")
     console.print(f"Rolled back to {trial.promotion.rolled_back_to}; same decisions: {trial.promotion.same_decisions}")
 

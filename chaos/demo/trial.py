@@ -26,7 +26,6 @@ from chaos.demo.report import FaultReport, Measured
 from chaos.demo.stage import Notify, perform
 from chaos.demo.story import FAULTS, LATE_RESOLVE_S, Plan, Story, choose
 from chaos.experiment import HARMED_SECONDS_AT_MOST, STEADY_STATE, deviating
-from chaos.scorecard import Scored, score
 from chaos.shop.topology import PLANS
 from watchkeeper.errors import ChaosError, TargetError
 
@@ -102,7 +101,7 @@ def run(root: Path, seed: int, notify: Notify, *, faults: int, benign_changes: i
         before=played.halves[0],
         after=played.halves[1],
         labels_before=played.labels_before,
-        scorecard=asdict(score([Scored.read(asdict(report)) for report in played.faults])),
+        scorecard=played.scorecard,
         promotion=played.promotion,
         faults=played.faults,
         benign_changes=played.benign_changes,
@@ -148,6 +147,7 @@ class _Played:
     promotion: Promotion
     faults: tuple[FaultReport, ...]
     benign_changes: tuple[BenignChangeReport, ...]
+    scorecard: dict[str, Any]
     problems: tuple[str, ...]
 
 
@@ -189,6 +189,7 @@ class _Trial:
             promotion=operator.roll_back(),
             faults=(*first[0], *second[0]),
             benign_changes=(*first[1], *second[1]),
+            scorecard=self._story.loop.scorecard(),
             problems=tuple(self._problems),
         )
 

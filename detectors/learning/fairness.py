@@ -13,7 +13,8 @@ from typing import Final
 
 from detectors.learning.examples import Example
 from detectors.learning.suppression import Reopening
-from detectors.learning.track_record import verdicts, wilson
+from detectors.learning.track_record import verdicts
+from watchkeeper.intervals import wilson
 
 SHIFT_HOURS: Final = 8  # three shifts a day, the usual working shift
 # Before so many cases a group is not called treated unfairly.

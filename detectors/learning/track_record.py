@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from detectors.learning.examples import Example
+from watchkeeper.intervals import wilson
 from watchkeeper.vocabulary import Finding
-
-CONFIDENCE: Final = 0.95  # of every interval that is shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,19 +81,6 @@ def tally(known: Iterable[Example]) -> tuple[int, int]:
     """Right and judged, an incident counted once."""
     judged = verdicts(known)
     return sum(example.warranted for example in judged.values()), len(judged)
-
-
-def wilson(right: int, judged: int) -> tuple[float, float]:
-    """The 95 % interval of a share. Source: E. B. Wilson, JASA 22 (1927).
-
-    Imports scipy.stats, which takes most of a second: a page sent to somebody shows no interval.
-    """
-    if judged == 0:
-        return 0.0, 1.0
-    from scipy.stats import binomtest
-
-    bounds = binomtest(right, judged).proportion_ci(CONFIDENCE, method="wilson")
-    return float(bounds.low), float(bounds.high)
 
 
 def disagreements(known: Sequence[Example]) -> tuple[str, ...]:

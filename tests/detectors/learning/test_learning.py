@@ -16,7 +16,7 @@ from detectors.learning.loop import Learner, in_canary
 from detectors.learning.model import FalsePage, Guard, LearnedModel
 from detectors.learning.question import best_question
 from detectors.learning.suppression import reopen, suppressed_findings
-from detectors.learning.track_record import disagreements, track_record, wilson
+from detectors.learning.track_record import disagreements, track_record
 from detectors.learning.train import train
 from tests.detectors.learning.conftest import START, Scene, reason_of
 from watchkeeper.config import GateConfig, LearningConfig
@@ -251,7 +251,6 @@ def test_the_record_of_a_detector_is_told(scene: Scene) -> None:
         "was right 3 of 7 times on all services"
         in track_record(examples(scene.db), scene.finding("new", 0.6)).sentence()
     )
-    assert wilson(0, 0) == (0.0, 1.0)
 
 
 def test_it_asks_what_it_does_not_know(scene: Scene) -> None:

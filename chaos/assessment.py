@@ -1,0 +1,103 @@
+"""What is known of an installation by experiments: its scorecard, its coverage map, and what to test next.
+
+Reads the state database, and, where they answer, the target (what could be tested) and the telemetry store (who depends
+on whom). What does not answer is named in `gaps`; the rest is there all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from types import MappingProxyType
+from typing import Final
+
+from chaos.coverage import Cell, Proposed, Reach, coverage, propose, reach_of
+from chaos.fault import Fault
+from chaos.registry import faults
+from chaos.scored import ScoredExperiment, scored_experiments
+from watchkeeper.errors import StoreError, TargetError
+from watchkeeper.state.database import Database
+from watchkeeper.store.telemetry import Telemetry
+from watchkeeper.target import Target
+from watchkeeper.vocabulary import Window
+
+GRAPH_S: Final = 3600  # of telemetry that says who calls whom
+Edges = tuple[tuple[str, str], ...]
+NO_BUDGETS: Final[Mapping[str, float]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assessment:
+    """What experiments have shown until `now`.
+
+    Attributes:
+        known: every experiment and control window, oldest first.
+        possible: the cells (service, fault) that the target offers.
+        edges: who calls whom (caller, callee).
+        budgets: by service, how much of its error budget is left.
+        gaps: what could not be read, and what that means; empty if all was.
+    """
+
+    known: tuple[ScoredExperiment, ...]
+    possible: frozenset[tuple[str, str]]
+    edges: Edges
+    now: datetime
+    budgets: Mapping[str, float] = NO_BUDGETS
+    gaps: tuple[str, ...] = ()
+
+    @cached_property
+    def cells(self) -> tuple[Cell, ...]:
+        return coverage(self.known, self.now, self.possible)
+
+    @cached_property
+    def reaches(self) -> Mapping[str, Reach]:
+        """What each service that can be broken would put at risk."""
+        services = {name for pair in self.edges for name in pair} | {cell.service for cell in self.cells}
+        return {cell.service: reach_of(cell.service, self.edges, services, self.budgets) for cell in self.cells}
+
+    def next_experiments(self, count: int = 3) -> tuple[Proposed, ...]:
+        """What to run next; only what the target offers, where it could be asked."""
+        open_cells = [
+            cell for cell in self.cells if not self.possible or (cell.service, cell.fault) in self.possible
+        ]
+        return propose(open_cells, self.known, self.reaches, self.now, count)
+
+
+def assess(
+    db: Database, telemetry: Telemetry, target: Target, now: datetime, budgets: Mapping[str, float] = NO_BUDGETS
+) -> Assessment:
+    """Read everything that is known. Raises StateError where the state database cannot be read."""
+    gaps: list[str] = []
+    possible: frozenset[tuple[str, str]] = frozenset()
+    edges: Edges = ()
+    try:
+        possible = possible_cells(target, faults().values())
+    except TargetError as error:
+        gaps.append(f"only what was tested is on the map: {error.message}")
+    try:
+        edges = call_graph(telemetry, now)
+    except StoreError as error:
+        gaps.append(f"who depends on whom is not known: {error.message}")
+    return Assessment(
+        known=scored_experiments(db), possible=possible, edges=edges, now=now, budgets=budgets, gaps=tuple(gaps)
+    )
+
+
+def possible_cells(target: Target, known: Iterable[Fault]) -> frozenset[tuple[str, str]]:
+    """Every service that has opted in, with each fault that it has the capabilities for. Raises TargetError."""
+    services = target.services()
+    return frozenset(
+        (name, fault.name)
+        for fault in known
+        for name, status in services.items()
+        if status.may_break and fault.needs <= status.capabilities
+    )
+
+
+def call_graph(telemetry: Telemetry, now: datetime) -> Edges:
+    """Who called whom within the last hour. Raises StoreError."""
+    table = telemetry.edges(Window.last(GRAPH_S, until=now), GRAPH_S)
+    pairs = zip(table["caller"].to_pylist(), table["callee"].to_pylist(), strict=True)
+    return tuple(sorted({(caller, callee) for caller, callee in pairs if caller != callee}))
