@@ -7,7 +7,7 @@ on whom). What does not answer is named in `gaps`; the rest is there all the sam
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from types import MappingProxyType
@@ -44,7 +44,7 @@ class Assessment:
     possible: frozenset[tuple[str, str]]
     edges: Edges
     now: datetime
-    budgets: Mapping[str, float] = NO_BUDGETS
+    budgets: Mapping[str, float] = field(default_factory=dict)
     gaps: tuple[str, ...] = ()
 
     @cached_property
@@ -59,9 +59,7 @@ class Assessment:
 
     def next_experiments(self, count: int = 3) -> tuple[Proposed, ...]:
         """What to run next; only what the target offers, where it could be asked."""
-        open_cells = [
-            cell for cell in self.cells if not self.possible or (cell.service, cell.fault) in self.possible
-        ]
+        open_cells = [cell for cell in self.cells if not self.possible or (cell.service, cell.fault) in self.possible]
         return propose(open_cells, self.known, self.reaches, self.now, count)
 
 

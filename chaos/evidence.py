@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from chaos.scored import ScoredExperiment
-from watchkeeper.vocabulary import Mechanism
+from chaos.scored import ScoredExperiment, scored_experiments
+from watchkeeper.state.database import Database
+from watchkeeper.vocabulary import Diagnosis, Mechanism
 
 
 def evidence_line(known: Sequence[ScoredExperiment], service: str, mechanism: Mechanism | None, now: datetime) -> str:
@@ -34,6 +35,25 @@ def evidence_line(known: Sequence[ScoredExperiment], service: str, mechanism: Me
             last = max(one.truth.ended for one in similar)
             return f"{words}: found {found} of {len(similar)}, last tested {ago(now - last)}"
     return f"Faults in {service} were never tested"
+
+
+def evidence_of(db: Database, incident_id: str, service: str, diagnosis: Diagnosis | None, now: datetime) -> str:
+    """The line for one incident, read now."""
+    return evidence_about(scored_experiments(db), incident_id, service, diagnosis, now)
+
+
+def evidence_about(
+    known: Sequence[ScoredExperiment], incident_id: str, service: str, diagnosis: Diagnosis | None, now: datetime
+) -> str:
+    """The line for an incident of a service; where a diagnosis names a cause, for that.
+
+    What still runs, and what has caused this very incident, is no evidence, and must not be given away by it.
+    """
+    known = [one for one in known if one.truth.ended < now and incident_id not in one.incidents]
+    if diagnosis and diagnosis.suspects and not diagnosis.abstained:
+        first = diagnosis.suspects[0]
+        return evidence_line(known, first.service, first.mechanism, now)
+    return evidence_line(known, service, None, now)
 
 
 def ago(span: timedelta) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from chaos.commands.coverage import coverage
 from watchkeeper.command_options import AsJson, ConfigPath
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ ShopDir = Annotated[
     typer.Option("--shop", help="Data directory of a running shop; default: the target that --config names."),
 ]
 PROOF_AND_REVERT_S = 30.0  # added to the bound of a fault: the proof takes as long on a busy machine
+app.command(epilog="Example: watchkeeper chaos coverage --config watchkeeper.yaml")(coverage)
 FOLDER = "chaos"  # in `data_dir`: the records of experiments against the configured target
 
 

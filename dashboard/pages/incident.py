@@ -56,7 +56,7 @@ def render(request: PageRequest) -> Part:
         return [html.H1("No such incident"), empty(f"There is no incident {request.argument}", other)]
     changes = _changes_near(request, incident)
     return [
-        _head(incident, request.viewer),
+        _head(incident, request.viewer, request.sources.records.tested(incident, request.viewer.now)),
         html.Div(
             [
                 html.Div(_wide(request, incident, changes), className="wide"),
@@ -99,7 +99,7 @@ def _narrow(request: PageRequest, incident: Incident, changes: Sequence[ChangeEv
     ]
 
 
-def _head(incident: Incident, viewer: Viewer) -> Part:
+def _head(incident: Incident, viewer: Viewer, tested: str = "") -> Part:
     actions: list[Part] = []
     if may_be_taken(incident):
         actions.append(command_button("acknowledge", incident))
@@ -121,6 +121,7 @@ def _head(incident: Incident, viewer: Viewer) -> Part:
                         ],
                         className="line",
                     ),
+                    html.Div(tested, className="reason") if tested else None,
                 ]
             ),
             html.Div(actions, className="actions"),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from sqlalchemy import select
 
 from alerting.incidents.commands import Incidents
 from alerting.incidents.machine import Incident
 from alerting.oncall.schedule import Override, stored_overrides
+from chaos.evidence import evidence_about
+from chaos.scored import ScoredExperiment, scored_experiments
 from dashboard.reads.cache import Cache
 from detectors.learning.examples import Example, examples
 from detectors.learning.suppression import Reopening, SuppressedFinding, reopenings, suppressed_findings
@@ -81,6 +84,14 @@ class RecordReads:
     def track_record(self, finding: Finding) -> str:
         """How often the detector of a finding was right on its service, in a sentence."""
         return track_record(self.labelled(), finding).sentence()
+
+    def experiments(self) -> tuple[ScoredExperiment, ...]:
+        """Every experiment and control window, oldest first."""
+        return self._cache.get("experiments", lambda: scored_experiments(self._db))
+
+    def tested(self, incident: Incident, now: datetime) -> str:
+        """How faults like an incident's were found by experiments, in a sentence; empty if there was none."""
+        return evidence_about(self.experiments(), incident.id, incident.service, incident.diagnosis, now)
 
     def suppressed(self, limit: int = 30) -> tuple[SuppressedFinding, ...]:
         """Findings that a version suppressed, newest first."""

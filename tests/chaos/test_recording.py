@@ -44,7 +44,7 @@ def config(tmp_path: Path, shop: RunningShop, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("SHOP_TOKEN", shop.token)
     target = {"url": shop.control_url, "token_env": "SHOP_TOKEN"}
     path = tmp_path / "watchkeeper.yaml"
-    path.write_text(yaml.safe_dump({"data_dir": str(tmp_path / "data"), "runbooks": {"target": target}}))
+    path.write_text(yaml.safe_dump({"data_dir": str(tmp_path / "data"), "targets": {"shop": target}}))
     return path, load(path)
 
 

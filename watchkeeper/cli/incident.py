@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from alerting.commands.incident import IncidentId, app, human, open_incidents, print_proposal
+from watchkeeper.clock import SystemClock
 from watchkeeper.command_options import AsJson, ConfigPath
 from watchkeeper.text import prose, seen_name
 
@@ -42,10 +43,14 @@ def show(incident: IncidentId, config: ConfigPath = None, as_json: AsJson = Fals
 
 
 def _print_findings(incident: Incident, db: Database) -> None:
+    from chaos.evidence import evidence_of
     from detectors.learning.examples import examples
     from detectors.learning.track_record import track_record
 
     known = examples(db)
+    tested = evidence_of(db, incident.id, incident.service, incident.diagnosis, SystemClock().now())
+    if tested:
+        print(f"\n{tested}")
     print("\nFindings")
     for finding in incident.findings:
         mark = "fires  " if finding.key in incident.firing_keys else "cleared"

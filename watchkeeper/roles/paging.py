@@ -20,8 +20,10 @@ from alerting.oncall.escalation import effects
 from alerting.oncall.recipients import Reach, Recipient, recipients
 from alerting.oncall.schedule import stored_overrides
 from alerting.oncall.timers import run_due
+from chaos.evidence import evidence_of
 from detectors.learning.examples import examples
 from detectors.learning.track_record import track_record
+from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config
 from watchkeeper.problems import Problems
 from watchkeeper.state.database import Database
@@ -117,10 +119,12 @@ def open_configured(config: Config, db: Database, problems: Problems) -> OpenCha
 
 
 def _track_record(db: Database, problems: Problems, incident: Incident) -> str:
-    """How often the detector that opened the incident was right here."""
+    """How often the detector that opened the incident was right here, and how faults like this one were found."""
     opener = next((finding for finding in incident.findings if finding.severity == "page"), None)
     try:
-        return track_record(examples(db), opener).sentence() if opener else ""
+        record = track_record(examples(db), opener).sentence() if opener else ""
+        tested = evidence_of(db, incident.id, incident.service, incident.diagnosis, SystemClock().now())
+        return ". ".join(filter(None, (record, tested)))
     except Exception as error:  # noqa: BLE001 - a footnote must not stop a page
         problems.report("outbox", f"track record of {incident.id}", error)
         return ""

@@ -32,6 +32,7 @@ from opentelemetry import trace
 from prometheus_client import Counter, Gauge
 
 from alerting.incidents.commands import Incidents
+from chaos.metrics import export
 from chaos.truth import settle
 from collectors.releases import FORGOTTEN_S, Releases
 from detectors.detector import Setup
@@ -72,6 +73,7 @@ EDGES_EVERY_S: Final = 15
 READINESS_EVERY_S: Final = 10
 ALERTS_EVERY_S: Final = 2.0
 CHANGES_EVERY_S: Final = 15.0
+SCORECARD_EVERY_S: Final = 60.0
 BACKUP_EVERY_S: Final = 120.0  # how often is asked whether a day has passed
 STORE: Final = "the telemetry store"
 # How many times `roles.hung_after_s` a round may take without a sign of life, and at least how long: a query, a message
@@ -136,6 +138,7 @@ class Watch:
         self._edges: tuple[tuple[str, str], ...] = ()
         self._edges_read: float | None = None
         self._readiness_recorded: float | None = None
+        self._scorecard_exported: float | None = None
         self._about_ourselves: list[Finding] = []
         self._outside: list[Finding] = []
         self._outside_is_over = False  # nothing fires, and the last round has cleared whatever did
@@ -244,6 +247,7 @@ class Watch:
         """Labels into a new version when there are new ones; serve what was promoted."""
         now = self._clock.now()
         settle(self._db, now, self._problems)
+        self._export_scorecard(now)
         known = self._learner.run(now)
         self._about_ourselves = watch_the_watcher(
             known,
@@ -255,6 +259,11 @@ class Watch:
         )
         self._live.version = self._learner.version()
         self._causes.learn()
+
+    def _export_scorecard(self, now: datetime) -> None:
+        if self._scorecard_exported is None or time.monotonic() - self._scorecard_exported > SCORECARD_EVERY_S:
+            export(self._db, now)
+            self._scorecard_exported = time.monotonic()
 
     def begin(self) -> None:
         """What must be settled before the first round."""
