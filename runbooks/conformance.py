@@ -10,13 +10,15 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Final
 
 import pytest
 
+from runbooks.bound import BoundStep, bind, is_typed
 from runbooks.recorded_target import RecordedTarget
 from runbooks.registry import accept_step, steps
-from runbooks.step import Step, Undoable
+from runbooks.step import AnyStep, Call, Done, Inputs, Surroundings
 from watchkeeper.errors import RunbookError, TargetError
 from watchkeeper.target import (
     HOST,
@@ -37,8 +39,12 @@ LEASE_S: Final = 1.0
 PATIENCE_S: Final = 60.0  # for what must come, on a machine that is busy with other things
 
 
-def step_suite(parts: Mapping[str, Step] | None = None) -> type:
-    """The tests that every step must pass, for these steps or all that are installed."""
+def step_suite(parts: Mapping[str, AnyStep] | None = None) -> type:
+    """The tests that every step must pass, for these steps or all that are installed.
+
+    A step with inputs is tested with its example. One that asks the target for no verb, such as an HTTP call, is not
+    run: what it needs is its own tests' business.
+    """
     checked = steps() if parts is None else parts
 
     class StepSuite:
@@ -48,25 +54,34 @@ def step_suite(parts: Mapping[str, Step] | None = None) -> type:
 
         @pytest.mark.parametrize("name", sorted(checked))
         def test_its_plan_is_pure(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-            check_plan_is_pure(checked[name], monkeypatch)
+            check_plan_is_pure(example_of(name, checked[name]), monkeypatch)
 
         @pytest.mark.parametrize("name", sorted(checked))
         def test_it_runs_once_for_each_key(self, name: str) -> None:
-            check_runs_once_for_each_key(checked[name])
+            check_runs_once_for_each_key(example_of(name, checked[name]))
 
         @pytest.mark.parametrize("name", sorted(checked))
         def test_a_refusal_is_a_failure(self, name: str) -> None:
-            check_refusal_is_failure(checked[name])
+            check_refusal_is_failure(example_of(name, checked[name]))
 
         @pytest.mark.parametrize("name", sorted(checked))
         def test_its_undo_takes_it_back_once(self, name: str) -> None:
-            check_undoes_once(checked[name])
+            check_undoes_once(example_of(name, checked[name]))
+
+        @pytest.mark.parametrize("name", sorted(checked))
+        def test_it_has_an_undo_or_says_that_it_has_none(self, name: str) -> None:
+            check_undo_is_described(example_of(name, checked[name]))
 
     return StepSuite
 
 
-def check_plan_is_pure(step: Step, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The plan names the service in one line, is the same each time, and connects to nothing."""
+def example_of(name: str, step: AnyStep) -> BoundStep:
+    """A step with the inputs of its example."""
+    return bind(name, step.example if is_typed(step) else {}, {name: step})
+
+
+def check_plan_is_pure(step: BoundStep, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plan is one line, is the same each time, and connects to nothing. One with verbs names the service."""
 
     def connect(*_: object) -> None:
         raise AssertionError("`plan` must not touch anything: it opens a connection")
@@ -74,44 +89,77 @@ def check_plan_is_pure(step: Step, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", connect)
     for status in (None, RecordedTarget(step.needs).status(SERVICE)):
         text = step.plan(SERVICE, status)
-        assert SERVICE in text, f"the plan names no service: {text!r}"
+        assert SERVICE in text or not step.needs, f"the plan names no service: {text!r}"
+        assert text, "the plan is empty"
         assert text == text.strip() and "\n" not in text, f"the plan is not one line: {text!r}"  # noqa: PT018
         assert step.plan(SERVICE, status) == text, "the plan changes though nothing did"
 
 
-def check_runs_once_for_each_key(step: Step) -> None:
+def check_runs_once_for_each_key(step: BoundStep) -> None:
     """With the same key the target does nothing again; with another key it does. Verbs are those of `needs`."""
+    if _needs_no_target(step):
+        return
     target = RecordedTarget(step.needs)
-    text = step.run(target, SERVICE, "run-1")
+    text = _run(step, target, "run-1")
     assert text.strip(), "`run` must describe what was done"
     first = list(target.done)
-    step.run(target, SERVICE, "run-1")
+    _run(step, target, "run-1")
     assert target.done == first, "`run` does its work again when it is asked again with the same key: pass the key on"
-    assert {act.verb for act in first} == step.needs, f"`needs` is {set(step.needs)}, and `run` asks for {first}"
+    verbs = {act.verb for act in first}
+    assert verbs <= step.needs, f"`needs` is {set(step.needs)}, and `run` asks for {first}"
+    assert verbs == step.needs or step.can_undo, f"`run` never asks for {set(step.needs) - verbs}"
     assert {act.service for act in first} <= {SERVICE}, "`run` acts on another service"
-    step.run(target, SERVICE, "run-2")
+    _run(step, target, "run-2")
     assert len(target.done) == 2 * len(first), "another key is another run: use the key that is given, and no fixed one"
 
 
-def check_refusal_is_failure(step: Step) -> None:
+def check_refusal_is_failure(step: BoundStep) -> None:
     """What the target refuses is not reported as done."""
+    if _needs_no_target(step):
+        return
     with pytest.raises((RunbookError, TargetError)):
-        step.run(RecordedTarget(step.needs, refuses=True), SERVICE, "run-1")
+        _run(step, RecordedTarget(step.needs, refuses=True), "run-1")
 
 
-def check_undoes_once(step: Step) -> None:
+def check_undoes_once(step: BoundStep) -> None:
     """An undo asks the target for something, once for each key, and describes it. A step may have none."""
-    if not isinstance(step, Undoable):
+    if not step.can_undo or _needs_no_target(step):
         return
     target = RecordedTarget(step.needs)
-    step.run(target, SERVICE, "run-1")
+    _run(step, target, "run-1")
     ran = list(target.done)
-    text = step.undo(target, SERVICE, "run-1:undo")
+    text = step.undo(_call(step, target, "run-1:undo"))
     undone = target.done[len(ran) :]
     assert undone, "`undo` does nothing: leave it out where a machine cannot take the step back"
     assert text.strip(), "`undo` must describe what was done"
-    step.undo(target, SERVICE, "run-1:undo")
+    assert {act.verb for act in undone} <= step.needs, "`undo` asks for a verb that `needs` does not name"
+    step.undo(_call(step, target, "run-1:undo"))
     assert target.done == ran + undone, "`undo` does its work again with the same key"
+
+
+def check_undo_is_described(step: BoundStep) -> None:
+    """A step that can be undone says how in one line; one that can't is refused when it is asked."""
+    plan = step.undo_plan(SERVICE)
+    assert "\n" not in plan
+    if not plan:
+        with pytest.raises(RunbookError):
+            step.undo(_call(step, RecordedTarget(step.needs), "run-1:undo"))
+
+
+def _needs_no_target(step: BoundStep) -> bool:
+    return is_typed(step.step) and not step.needs
+
+
+def _call(step: BoundStep, target: Target, key: str) -> Call[Inputs]:
+    return Call(
+        target=target, service=SERVICE, given=step.given, key=key, around=Surroundings(), began=datetime.now(UTC)
+    )
+
+
+def _run(step: BoundStep, target: Target, key: str) -> str:
+    did = step.run(_call(step, target, key))
+    assert isinstance(did, Done), f"it waits for something: {did}"
+    return did.text
 
 
 def target_suite(parts: Mapping[str, TargetKind] | None = None) -> type:

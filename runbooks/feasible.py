@@ -10,8 +10,10 @@ from dataclasses import replace
 from typing import Final
 
 from runbooks.library import Library
+from runbooks.program import Program
 from runbooks.registry import steps
-from runbooks.step import Step
+from runbooks.step import AnyStep
+from runbooks.wording import bound_for_plan
 from watchkeeper.errors import OutOfReachError, RunbookError, TargetError
 from watchkeeper.target import Target
 from watchkeeper.vocabulary import Proposal
@@ -21,7 +23,7 @@ LOOK_TIMEOUT_S: Final = 2.0
 
 
 def weighed(
-    proposal: Proposal, library: Library, target: Target, known: Mapping[str, Step] | None = None
+    proposal: Proposal, library: Library, target: Target, known: Mapping[str, AnyStep] | None = None
 ) -> Proposal | None:
     """The proposal with the reason why it cannot be run, if there is one: the policy, or the target.
 
@@ -34,17 +36,28 @@ def weighed(
         return None
 
 
-def _why_not(proposal: Proposal, library: Library, target: Target, known: Mapping[str, Step]) -> str:
+def _why_not(proposal: Proposal, library: Library, target: Target, known: Mapping[str, AnyStep]) -> str:
     try:
-        status = target.status(proposal.service, timeout_s=LOOK_TIMEOUT_S)
+        target.status(proposal.service, timeout_s=LOOK_TIMEOUT_S)
         book = library.book_for(proposal)
+        for service, needed in _needed(book.program, proposal, known).items():
+            lacking = sorted(needed - target.status(service, timeout_s=LOOK_TIMEOUT_S).capabilities)
+            if lacking:
+                return f"the target cannot do this to {service}: {', '.join(lacking)}"
     except OutOfReachError:
         raise
     except (RunbookError, TargetError) as error:
         return error.message
     except Exception as error:  # noqa: BLE001 - another package's target must not hold up the page
         return f"the target cannot be asked: {type(error).__name__}: {error}"
-    needed = frozenset[str]().union(*(known[step].needs for step in book.steps if step in known))
-    if lacking := sorted(needed - status.capabilities):
-        return f"the target cannot do this to {proposal.service}: {', '.join(lacking)}"
     return ""
+
+
+def _needed(program: Program, proposal: Proposal, known: Mapping[str, AnyStep]) -> dict[str, set[str]]:
+    """The verbs that the target must take, by service."""
+    needed: dict[str, set[str]] = {}
+    for spec in program.steps:
+        if spec.kind in known:
+            bound = bound_for_plan(spec, proposal.service, proposal.arguments, known)
+            needed.setdefault(spec.service or proposal.service, set()).update(bound.needs)
+    return needed

@@ -7,11 +7,24 @@ happens to the target: a run that was killed is read back and goes on where it w
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from runbooks.run_rows import Run, RunStep, StepState, hold_run, read_run, turn_back, write_step
+from runbooks.run_rows import (
+    Reply,
+    Run,
+    RunStep,
+    StepNotes,
+    StepState,
+    hold_run,
+    read_run,
+    reply_of,
+    turn_back,
+    write_step,
+)
+from runbooks.step_states import MOVES
 from watchkeeper.clock import Clock
 from watchkeeper.state.database import Database
+from watchkeeper.state.stops import stopped
 
 
 class Journal:
@@ -31,18 +44,43 @@ class Journal:
             raise LookupError(f"there is no run {self._id}")
         return run
 
-    def write(self, step: RunStep, state: StepState, detail: str = "", *, undone: str = "", back: bool = False) -> None:
+    def now(self) -> datetime:
+        """The time by the clock that writes are dated with."""
+        return self._clock.now()
+
+    def write(
+        self,
+        step: RunStep,
+        state: StepState,
+        detail: str = "",
+        *,
+        undone: str = "",
+        back: bool = False,
+        notes: StepNotes | None = None,
+    ) -> RunStep:
         """How far a step is; with `back`, from now on the run only undoes. Committed before this returns.
 
         Raises:
             Conflict: somebody else holds the run now. Nothing was written; stop.
         """
+        if state not in MOVES[step.state]:
+            raise AssertionError(f"a step never goes from {step.state} to {state}")
         now = self._clock.now()
+        written = replace(step, state=state, at=now, detail=detail, undone=undone, notes=notes or step.notes)
         with self._db.write() as connection:
             hold_run(connection, self._id, self._owner, now + self._lease)
-            write_step(connection, self._id, replace(step, state=state, at=now, detail=detail, undone=undone))
+            write_step(connection, self._id, written)
             if back:
                 turn_back(connection, self._id)
+        return written
+
+    def reply(self, step: RunStep) -> Reply | None:
+        """What a human answered to a step's question."""
+        return reply_of(self._db, self._id, step)
+
+    def is_stopped(self) -> bool:
+        """Whether somebody set the global stop."""
+        return stopped(self._db) is not None
 
     def hold(self) -> None:
         """Renew the lease. Raises Conflict as `write` does."""

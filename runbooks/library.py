@@ -20,11 +20,16 @@ class Library:
     policy: Policy
 
     def book_for(self, proposal: Proposal) -> Runbook:
-        """The proposal's runbook. Raises RunbookError when there is none, or it may not touch that service."""
+        """The proposal's runbook.
+
+        Raises:
+            RunbookError: there is none, or it may not touch one of the services that it acts on.
+        """
         book = self.books.get(proposal.runbook)
         if book is None:
             raise RunbookError(f"no runbook {proposal.runbook!r}; there are {', '.join(self.books)}")
-        self.policy.check(book, proposal.service)
+        for service in sorted(book.program.services(proposal.service)):
+            self.policy.check(book, service)
         return book
 
 

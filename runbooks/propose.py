@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from runbooks.library import Library
-from runbooks.registry import steps
+from runbooks.placeholders import fill
+from runbooks.program import program_text
+from runbooks.runbook import Runbook
+from runbooks.wording import plan_sentences
 from watchkeeper.vocabulary import ChangeEvent, Diagnosis, Proposal, Suspect
 
 # A change explains a trouble that begins within this time after it. The onset is known to a bucket or two
@@ -33,15 +36,21 @@ def propose(diagnosis: Diagnosis, changes: Sequence[ChangeEvent], library: Libra
     arguments = {"service": suspect.service, "mechanism": suspect.mechanism}
     if change and book.after_change:
         arguments["change"] = change.id
+    return proposal_of(book, suspect.service, arguments)
+
+
+def proposal_of(book: Runbook, service: str, arguments: Mapping[str, str]) -> Proposal:
+    """What a runbook would do to a service. Raises RunbookError where its steps can't be described."""
     return Proposal(
         runbook=book.id,
-        title=book.title.format(service=suspect.service),
-        service=suspect.service,
-        steps=tuple(steps()[step].plan(suspect.service, None) for step in book.steps),
-        blast_radius=book.blast_radius.format(service=suspect.service),
-        undo=book.undo.format(service=suspect.service),
+        title=fill(book.title, {"service": service}, leave=True),
+        service=service,
+        steps=plan_sentences(book.program, service, arguments, None),
+        blast_radius=fill(book.blast_radius, {"service": service}, leave=True),
+        undo=fill(book.undo, {"service": service}, leave=True),
         arguments=arguments,
         actions=book.steps,
+        program=program_text(book.program),
     )
 
 

@@ -8,7 +8,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
@@ -18,7 +18,7 @@ from runbooks.run_rows import Run, claim_run, read_run, release_run
 from watchkeeper.clock import Clock, SystemClock
 from watchkeeper.errors import Conflict, StateError
 from watchkeeper.state.database import Database
-from watchkeeper.state.runs import RunState, end_run, plan_steps
+from watchkeeper.state.runs import RunState, begin_run, end_run, plan_steps
 
 # So long after a kill another watch role goes on with a run. Renewed several times in between.
 LEASE: Final = timedelta(seconds=30)
@@ -37,13 +37,16 @@ class RunQueue:
         self._owner = f"{socket.gethostname()[:100]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._logger = structlog.get_logger()
 
-    def claim(self, unreadable: Callable[[str, Exception], None], *, all_leases_over: bool = False) -> Run | None:
+    def claim(
+        self, unreadable: Callable[[str, Exception], None], *, all_leases_over: bool = False, only: str = ""
+    ) -> Run | None:
         """The next run that is due and that nobody holds; `unreadable` gets the ids of those that cannot be read.
 
-        With `all_leases_over` also one that somebody holds: whoever that was is known to be gone.
+        `only`: the run of that id, or none. With `all_leases_over` also one that somebody holds: whoever that was is
+        known to be gone.
         """
         now = self._clock.now() + (3 * self._lease if all_leases_over else timedelta(0))
-        return claim_run(self._db, self._owner, now, self._lease, unreadable)
+        return claim_run(self._db, self._owner, now, self._lease, unreadable, only)
 
     def journal(self, run: Run) -> Journal:
         """The steps of a run that this worker holds."""
@@ -55,8 +58,13 @@ class RunQueue:
             plan_steps(connection, run.id, actions, self._clock.now())
         return read_run(self._db, run.id) or run
 
+    def begin(self, run: Run) -> None:
+        """Begin a run that belongs to no incident."""
+        with self._db.write() as connection:
+            begin_run(connection, run.id, self._clock.now())
+
     def end(self, run: Run, state: RunState, text: str) -> None:
-        """End a run whose incident has moved on already."""
+        """End a run that belongs to no incident, or whose incident has moved on already."""
         with self._db.write() as connection:
             end_run(connection, run.id, state, text, self._clock.now())
 
@@ -66,6 +74,14 @@ class RunQueue:
             release_run(self._db, run.id, self._owner, self._clock.now() + min(AGAIN, self._lease))
         except StateError as error:  # then the lease runs out
             self._logger.warning("runbook.unreleased", run=run.id, error=error.message)
+
+    def park(self, run: Run, seconds: float) -> None:
+        """Let anybody take it up again after so many seconds; not later than a lease ends."""
+        release_run(self._db, run.id, self._owner, self._clock.now() + min(timedelta(seconds=seconds), self._lease))
+
+    def now(self) -> datetime:
+        """The time by the clock of the leases."""
+        return self._clock.now()
 
     @contextmanager
     def renewed(self, journal: Journal) -> Iterator[None]:

@@ -7,22 +7,64 @@ leaves a row that says where to go on, and in which direction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from sqlalchemy import Connection, or_, select, update
 
-from watchkeeper.errors import Conflict
-from watchkeeper.state.codec import parse
+from watchkeeper.errors import Conflict, NotFound
+from watchkeeper.state.audit import record_audit
+from watchkeeper.state.codec import dump, parse
 from watchkeeper.state.database import Database, from_micros, to_micros
+from watchkeeper.state.insert import insert_new
 from watchkeeper.state.runs import UNFINISHED, RunState
+from watchkeeper.state.schema import run_answers as answers
 from watchkeeper.state.schema import run_steps, runs
-from watchkeeper.vocabulary import Proposal
+from watchkeeper.text import one_line
+from watchkeeper.vocabulary import Actor, Proposal
 
-# `kept` is a step that has no undo by machine; `stuck` is one whose undo failed.
-StepState = Literal["planned", "running", "done", "failed", "undoing", "undone", "kept", "stuck"]
+# `kept` is a step that has no undo by machine; `stuck` is one whose undo failed. `waiting` is for what a step waits for
+# or for its next attempt, `asking` for a human; `unsure` is a failure of what may have happened all the same.
+StepState = Literal[
+    "planned",
+    "skipped",
+    "running",
+    "waiting",
+    "asking",
+    "done",
+    "failed",
+    "unsure",
+    "undoing",
+    "undone",
+    "kept",
+    "stuck",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepNotes:
+    """What a step must know after a restart.
+
+    Attributes:
+        inputs: with placeholders filled, as its first attempt got them; None: it has not begun.
+        tries: attempts that failed.
+        key: number of the idempotency key in use; a new one for each attempt after a certain failure.
+        began: when its first attempt began.
+        question: what a human is asked, the `asked`th time, with the choices that they have.
+        uncertain: the question is ours: whether the step happened.
+    """
+
+    inputs: Mapping[str, Any] | None = None
+    outputs: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    tries: int = 0
+    key: int = 0
+    began: datetime | None = None
+    question: str = ""
+    choices: tuple[str, ...] = ()
+    asked: int = 0
+    uncertain: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +77,16 @@ class RunStep:
     at: datetime
     detail: str = ""
     undone: str = ""
+    notes: StepNotes = StepNotes()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What a human answered to a step's question."""
+
+    answer: str
+    actor: Actor
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +103,12 @@ class Run:
     ended_at: datetime | None
     text: str
     steps: tuple[RunStep, ...]
+    approved_by: str = ""
+    autonomous: bool = False
+
+    @property
+    def is_over(self) -> bool:
+        return self.state not in UNFINISHED
 
 
 def claim_run(
@@ -59,15 +117,19 @@ def claim_run(
     now: datetime,
     lease: timedelta,
     set_aside: Callable[[str, Exception], None] = lambda *_: None,
+    only: str = "",
 ) -> Run | None:
     """Take the run that waits longest and that nobody holds, for `lease`; None when there is none.
 
-    One that cannot be read is reported to `set_aside` and left alone for as long; the next one is taken.
+    With `only`, take that one or none. One that cannot be read is reported to `set_aside` and left alone for as long;
+    the next one is taken.
     """
     at = to_micros(now)
     # A lease that ends later than any lease can was given before the clock was set back.
     free = or_(runs.c.leased_until <= at, runs.c.leased_until > to_micros(now + 2 * lease))
     waiting = runs.c.state.in_(UNFINISHED) & free
+    if only:
+        waiting &= runs.c.id == only
     with db.read() as connection:
         ids = list(connection.scalars(select(runs.c.id).where(waiting).order_by(runs.c.approved_at, runs.c.id)))
     for run_id in ids:
@@ -95,10 +157,10 @@ def hold_run(connection: Connection, run_id: str, owner: str, until: datetime) -
 
 
 def release_run(db: Database, run_id: str, owner: str, free_at: datetime) -> None:
-    """Let others have the run from `free_at` on."""
+    """Let others have the run from `free_at` on; nobody holds it until then."""
     own = (runs.c.id == run_id) & (runs.c.owner == owner)
     with db.write() as connection:
-        connection.execute(update(runs).where(own).values(leased_until=to_micros(free_at)))
+        connection.execute(update(runs).where(own).values(owner="", leased_until=to_micros(free_at)))
 
 
 def turn_back(connection: Connection, run_id: str) -> None:
@@ -109,7 +171,13 @@ def turn_back(connection: Connection, run_id: str) -> None:
 def write_step(connection: Connection, run_id: str, step: RunStep) -> None:
     """How far a step is now."""
     own = (run_steps.c.run_id == run_id) & (run_steps.c.number == step.number)
-    values = {"state": step.state, "at": to_micros(step.at), "detail": step.detail, "undone": step.undone}
+    values = {
+        "state": step.state,
+        "at": to_micros(step.at),
+        "detail": step.detail,
+        "undone": step.undone,
+        "body": dump(step.notes),
+    }
     connection.execute(update(run_steps).where(own).values(**values))
 
 
@@ -138,6 +206,7 @@ def _read(connection: Connection, where: Any) -> list[Run]:
             at=from_micros(step.at),
             detail=step.detail,
             undone=step.undone,
+            notes=parse(StepNotes, step.body) if step.body else StepNotes(),
         )
         steps.setdefault(step.run_id, []).append(known)
     return [_run(row, steps.get(row.id, ())) for row in rows]
@@ -155,4 +224,58 @@ def _run(row: Any, steps: Sequence[RunStep]) -> Run:
         ended_at=from_micros(row.ended_at) if row.ended_at is not None else None,
         text=row.text,
         steps=tuple(steps),
+        approved_by=row.approved_by,
+        autonomous=bool(row.autonomous),
     )
+
+
+def recent_runs(db: Database, limit: int = 50, since: datetime | None = None) -> tuple[Run, ...]:
+    """The newest runs, newest first; those that cannot be read are left out."""
+    query = select(runs.c.id).order_by(runs.c.approved_at.desc(), runs.c.id.desc()).limit(limit)
+    if since is not None:
+        query = query.where(runs.c.approved_at >= to_micros(since))
+    readable: list[Run] = []
+    with db.read() as connection:
+        for run_id in connection.scalars(query):
+            try:
+                readable += _read(connection, runs.c.id == run_id)
+            except ValueError:  # written by another version
+                continue
+    return tuple(readable)
+
+
+def reply_of(db: Database, run_id: str, step: RunStep) -> Reply | None:
+    """The answer to a step's question, or None while nobody answered."""
+    own = (answers.c.run_id == run_id) & (answers.c.number == step.number) & (answers.c.asked == step.notes.asked)
+    with db.read() as connection:
+        row = connection.execute(select(answers).where(own)).first()
+    return Reply(answer=row.answer, actor=Actor(name=row.actor, via=row.via), at=from_micros(row.at)) if row else None
+
+
+def answer_question(db: Database, run_id: str, answer: str, actor: Actor, at: datetime) -> RunStep:
+    """Keep a human's answer to the question that a run asks now, and let the run go on at once.
+
+    Raises:
+        NotFound: there is no such run.
+        Conflict: it asks nothing, offers another choice, or was answered already.
+    """
+    with db.write() as connection:
+        known = _read(connection, runs.c.id == run_id)
+        if not known:
+            raise NotFound(f"there is no run {one_line(run_id, 100)!r}; `watchkeeper runbook history` lists them")
+        step = next((step for step in known[0].steps if step.state == "asking"), None)
+        if step is None or known[0].is_over:
+            raise Conflict(f"run {run_id} asks nothing now: it is {known[0].state}")
+        if answer not in step.notes.choices:
+            raise Conflict(
+                f"{one_line(answer, 50)!r} is no answer to “{step.notes.question}”: "
+                f"choose one of {', '.join(step.notes.choices)}"
+            )
+        row = {"run_id": run_id, "number": step.number, "asked": step.notes.asked, "answer": answer}
+        if not insert_new(connection, answers, row | {"actor": actor.name, "via": actor.via, "at": to_micros(at)}):
+            raise Conflict(f"run {run_id} was answered already")
+        record_audit(connection, at, actor, "runbook.answer", run_id, f"{step.notes.question}: {answer}")
+        # Whoever parked it waits for this: it is free at once, unless somebody works on it this moment.
+        parked = (runs.c.id == run_id) & (runs.c.owner == "")
+        connection.execute(update(runs).where(parked).values(leased_until=0))
+    return step

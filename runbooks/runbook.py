@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from runbooks.document import read_as
-from runbooks.registry import step_registry, steps
+from runbooks.program import RUN_TIMEOUT_S, Program
+from runbooks.step_items import LONGEST_S, StepItem, expand, read_items, whole_mistakes
 from watchkeeper.errors import RunbookError
 from watchkeeper.vocabulary import Mechanism
 
@@ -28,14 +29,15 @@ class _File(BaseModel):
     why: str
     mechanisms: tuple[Mechanism, ...]
     after_change: Literal["required", "any"] = "any"
-    steps: Annotated[tuple[str, ...], Field(min_length=1)]
+    timeout_s: Annotated[float, Field(gt=0, le=LONGEST_S)] = RUN_TIMEOUT_S
+    steps: Annotated[list[Any], Field(min_length=1)]
     blast_radius: str
     undo: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runbook:
-    """Ordered steps (names of registered steps) against one service.
+    """Ordered steps against one service, or against those that its steps name.
 
     `mechanisms` are the diagnoses it is for; with `after_change` it is only for a suspect that was changed
     shortly before the onset. Texts may hold `{service}`.
@@ -46,30 +48,42 @@ class Runbook:
     why: str
     mechanisms: tuple[Mechanism, ...]
     after_change: bool
-    steps: tuple[str, ...]
+    program: Program
     blast_radius: str
     undo: str
 
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The names of its steps."""
+        return self.program.kinds
+
 
 def read_runbook(path: Path) -> Runbook:
-    """One file.
+    """One file that includes no other.
 
     Raises:
         RunbookError: names the file, the key and what is wrong with it.
     """
+    file, items = _read(path)
+    return _complete(file, {file.id: items})
+
+
+def _read(path: Path) -> tuple[_File, tuple[StepItem, ...]]:
     file, document = read_as(_File, path)
-    for number, step in enumerate(file.steps):
-        if step not in steps():
-            reasons = [f" can be loaded ({part.reason})" for part in step_registry().broken if part.name == step]
-            where = document.where(("steps", number))
-            raise RunbookError(f"{where}: no step {step!r}{''.join(reasons)}; there are {', '.join(steps())}")
+    return file, read_items(document, file.steps)
+
+
+def _complete(file: _File, items_of: Mapping[str, tuple[StepItem, ...]]) -> Runbook:
+    items = expand(file.id, items_of)
+    if mistakes := list(whole_mistakes(items)):
+        raise RunbookError("\n".join(mistakes))
     return Runbook(
         id=file.id,
         title=file.title,
         why=file.why,
         mechanisms=file.mechanisms,
         after_change=file.after_change == "required",
-        steps=file.steps,
+        program=Program(steps=tuple(item.spec for item in items), timeout_s=file.timeout_s),
         blast_radius=file.blast_radius,
         undo=file.undo,
     )
@@ -86,7 +100,8 @@ def read_runbooks(folder: Path | None = None) -> Mapping[str, Runbook]:
         names = sorted(place.iterdir())
     except OSError as error:
         raise RunbookError(f"{place}: cannot be read ({error.strerror}). Check the path.") from error
-    library: dict[str, Runbook] = {}
+    files: dict[str, _File] = {}
+    items_of: dict[str, tuple[StepItem, ...]] = {}
     mistakes: list[str] = []
     for path in names:
         if path.suffix == ".yml":
@@ -94,15 +109,21 @@ def read_runbooks(folder: Path | None = None) -> Mapping[str, Runbook]:
         if path.suffix != ".yaml" or path.name == "policy.yaml":
             continue
         try:
-            book = read_runbook(path)
+            file, items = _read(path)
         except RunbookError as error:
             mistakes.append(error.message)
             continue
-        if book.id in library:
-            mistakes.append(f"{path}: id: {book.id!r} is another runbook's in this folder; rename one")
-        library[book.id] = book
-    if not library and not mistakes:
+        if file.id in files:
+            mistakes.append(f"{path}: id: {file.id!r} is another runbook's in this folder; rename one")
+        files[file.id], items_of[file.id] = file, items
+    if not files and not mistakes:
         mistakes.append(f"{place}: holds no runbook (*.yaml). Check the path.")
+    library: dict[str, Runbook] = {}
+    for name, file in files.items() if not mistakes else ():
+        try:
+            library[name] = _complete(file, items_of)
+        except RunbookError as error:
+            mistakes += [line for line in error.message.splitlines() if line not in mistakes]
     if mistakes:
         raise RunbookError("\n".join(mistakes))
     return MappingProxyType(library)

@@ -7,18 +7,21 @@ claim (a lease) ─► may it still run? ─► the incident records the start �
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final, Protocol
 
 import structlog
 from opentelemetry import trace
 
-from runbooks.execute import Executor, Result, describe
+from runbooks.execute import Executor, Parked, Result, describe
 from runbooks.library import Library
+from runbooks.program import Program, StepSpec, program_of
 from runbooks.registry import steps as registered_steps
 from runbooks.run_queue import RunQueue
 from runbooks.run_rows import Run
-from runbooks.step import Step
+from runbooks.step import AnyStep, Surroundings
+from runbooks.wording import plan_sentences
 from watchkeeper.errors import Conflict, RunbookError
 from watchkeeper.problems import Problems
 from watchkeeper.target import Target
@@ -41,6 +44,7 @@ class Reports(Protocol):
     def run_started(self, incident_id: str, key: str, *, run: str, seen: str) -> Answer: ...
     def run_finished(self, incident_id: str, key: str, *, succeeded: bool, text: str, run: str) -> Answer: ...
     def run_cancelled(self, incident_id: str, key: str, *, text: str, run: str) -> Answer: ...
+    def run_noted(self, incident_id: str, key: str, *, text: str) -> Answer: ...
 
 
 class Runner:
@@ -54,20 +58,25 @@ class Runner:
         reports: Reports,
         problems: Problems | None = None,
         *,
-        steps: Mapping[str, Step] | None = None,
+        steps: Mapping[str, AnyStep] | None = None,
+        around: Surroundings | None = None,
+        may_begin: Callable[[Run], str] = lambda _: "",
     ) -> None:
+        """`around` is what steps reach beside the target; `may_begin` has a reason against an approved run, or none."""
         self._queue = queue
         self._target = target
         self._library = library
         self._reports = reports
         self._problems = problems or Problems(None)
         self._steps = registered_steps() if steps is None else steps
+        self._around = around or Surroundings()
+        self._may_begin = may_begin
         self._logger = structlog.get_logger()
 
-    def turn(self) -> int:
-        """Carry out every run that is due and that nobody holds. Returns how many ended here."""
+    def turn(self, only: str = "") -> int:
+        """Carry out every run that is due and that nobody holds, or `only` that one. Returns how many ended here."""
         ended = 0
-        while run := self._queue.claim(self._unreadable):
+        while run := self._queue.claim(self._unreadable, only=only):
             try:
                 ended += self._one(run)
                 self._problems.solved(LOOP, run.id)
@@ -101,7 +110,10 @@ class Runner:
             run = self._planned(run)
         why_not = self._why_not(run)
         if run.state == "approved":
-            if not why_not:
+            why_not = why_not or self._may_begin(run)
+            if not why_not and not run.incident_id:
+                self._queue.begin(run)
+            elif not why_not:
                 key = f"run:{run.id}"
                 begun = self._reports.run_started(run.incident_id, key, run=run.id, seen=run.proposal.id)
                 why_not = "" if begun.changed else begun.message
@@ -115,7 +127,10 @@ class Runner:
             return True
         journal = self._queue.journal(run)
         with self._queue.renewed(journal), trace.get_tracer("watchkeeper").start_as_current_span("runbook"):
-            result = Executor(self._target, journal, self._steps).carry_out()
+            result = Executor(self._target, journal, self._steps, around=self._surroundings(run)).carry_out()
+        if isinstance(result, Parked):
+            self._queue.park(run, result.seconds)
+            return False
         self._end(run, result)
         return True
 
@@ -129,31 +144,56 @@ class Runner:
         unknown = [name for name in names if name not in self._steps]
         if unknown:
             return f"{book.id} has a step {unknown[0]!r} that this version does not know"
-        if run.state == "approved" and book.steps != names:
+        try:
+            program = program_of(run.proposal)
+        except RunbookError as error:
+            return error.message
+        if program.kinds != names and run.proposal.program:
+            return f"the steps of run {run.id} are not those that were approved"
+        if run.state == "approved" and book.program != _or_named(program, names):
             return f"{book.id} was changed since it was approved: it has other steps now"
         return ""
+
+    def _surroundings(self, run: Run) -> Surroundings:
+        """What steps of this run reach; what they notify of stands in the incident, too."""
+        if not run.incident_id:
+            return self._around
+
+        def notify(text: str, key: str) -> None:
+            self._reports.run_noted(run.incident_id, key, text=text)
+            self._around.notify(text, key)
+
+        return replace(self._around, notify=notify)
 
     def _planned(self, run: Run) -> Run:
         """A run whose proposal came from an earlier version names no steps: the runbook's, if they read the same."""
         book = self._library.books.get(run.proposal.runbook)
         if book and all(name in self._steps for name in book.steps):
-            read = tuple(self._steps[name].plan(run.proposal.service, None) for name in book.steps)
+            read = plan_sentences(book.program, run.proposal.service, run.proposal.arguments, None, self._steps)
             if read == run.proposal.steps:
                 return self._queue.plan(run, book.steps)
         return run
 
     def _cancel(self, run: Run, why: str) -> None:
         text = f"the runbook did not run: {why}"
+        if not run.incident_id:
+            self._queue.end(run, "cancelled", text)
+            return
         answer = self._reports.run_cancelled(run.incident_id, f"cancelled:{run.id}", text=text, run=run.id)
         if not answer.changed:  # the incident has moved on already: then only the run itself still has to end
             self._queue.end(run, "cancelled", text)
         self._logger.warning("runbook.cancelled", run=run.id, incident=run.incident_id, why=why)
 
     def _end(self, run: Run, result: Result) -> None:
-        answer = self._reports.run_finished(
+        recorded = run.incident_id and self._reports.run_finished(
             run.incident_id, f"ran:{run.id}", succeeded=result.succeeded, text=result.text, run=run.id
         )
-        if not answer.changed:
+        if not recorded or not recorded.changed:
             self._queue.end(run, "done" if result.succeeded else "failed", result.text)
         facts = {"run": run.id, "incident": run.incident_id, "succeeded": result.succeeded}
         self._logger.info("runbook.finished", **facts, text=result.text)
+
+
+def _or_named(program: Program, names: tuple[str, ...]) -> Program:
+    """A program, or for a proposal of an earlier version the steps that were planned for it."""
+    return program if program.steps else Program(steps=tuple(StepSpec(kind=name) for name in names))

@@ -416,9 +416,11 @@ def supersedes(later: Label, label: Label) -> bool:
 class Proposal:
     """A runbook that the machine proposes for an incident; a human approves it, or does not.
 
-    `steps` are what a human reads, `actions` the steps' names that a run takes. `blocked` says why it cannot be run
-    from here: then it is advice, and nobody is asked to approve it. `id` names the content by which somebody
-    approves: another runbook, service, step or argument is another id.
+    `steps` are what a human reads, `actions` the steps' names that a run takes, `program` what else a run needs to know
+    of them. `blocked` says why it cannot be run from here: then it is advice, and nobody is asked to approve it.
+    `proof` is what experiments have shown of this runbook, in one line. `approvals` is how many people must approve it,
+    and `approvers` who may (people, or schedules for whoever is on call; empty: everybody). `id` names the content by
+    which somebody approves: another runbook, service, step, input or argument is another id.
     """
 
     runbook: str
@@ -429,13 +431,17 @@ class Proposal:
     undo: str
     arguments: Mapping[str, str] = field(default_factory=dict)
     actions: tuple[str, ...] = ()
+    program: str = ""
     blocked: str = ""
+    proof: str = ""
+    approvals: int = 1
+    approvers: tuple[str, ...] = ()
     id: str = ""
 
     def __post_init__(self) -> None:
         # Never as given: an id that is not its content's would let a human approve what they did not see.
         seen = [self.runbook, self.title, self.service, self.steps, self.blast_radius, self.undo, self.actions]
-        content = json.dumps([*seen, sorted(self.arguments.items())])
+        content = json.dumps([*seen, sorted(self.arguments.items()), *([self.program] if self.program else [])])
         object.__setattr__(self, "id", content_key("proposal", content))
 
 

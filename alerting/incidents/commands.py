@@ -229,6 +229,10 @@ class Incidents:
         """An approved runbook never began; `text` is the reason."""
         return self._apply_all(incident_id, self._new("run_cancelled", MACHINE, key, text=text, run=run))
 
+    def run_noted(self, incident_id: str, key: str, *, text: str) -> Outcome:
+        """Something that a runbook tells or asks whoever follows the incident; shown in every channel."""
+        return self._apply_all(incident_id, self._new("run_noted", MACHINE, key, text=text))
+
     # How
 
     def _new(self, kind: EventType, actor: Actor, key: str, **values: Any) -> Command:

@@ -60,6 +60,7 @@ EventType = Literal[
     "run_started",
     "run_finished",
     "run_cancelled",
+    "run_noted",
     "resolved",
     "labelled",
     "noted",
@@ -191,7 +192,17 @@ def decide(incident: Incident, command: Command) -> Event | Refusal:
 
 
 AFTER_RESOLVE = frozenset(
-    {"labelled", "noted", "run_finished", "run_cancelled", "cleared", "recovered", "delivered", "undelivered"}
+    {
+        "labelled",
+        "noted",
+        "run_noted",
+        "run_finished",
+        "run_cancelled",
+        "cleared",
+        "recovered",
+        "delivered",
+        "undelivered",
+    }
 )
 
 
@@ -336,6 +347,7 @@ def _describe(incident: Incident, command: Command) -> str:
         "run_started": f"runs: {title}",
         "run_finished": "the runbook is done" if command.succeeded else "the runbook failed",
         "run_cancelled": "the runbook did not run",
+        "run_noted": "the runbook has news",
         "resolved": f"{who} resolved",
         "labelled": _label_line(command.label) if command.label else f"{who} labelled",
         "noted": "",

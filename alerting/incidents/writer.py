@@ -42,6 +42,7 @@ SHOWN: Final = frozenset(
         "run_started",
         "run_finished",
         "run_cancelled",
+        "run_noted",
         "recovered",
         "refired",
         "resolved",

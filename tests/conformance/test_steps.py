@@ -8,6 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from runbooks import conformance
+from runbooks.bound import BoundStep
+from runbooks.conformance import example_of
 from runbooks.registry import accept_step
 from runbooks.step import Step
 from watchkeeper.conformance import step_suite
@@ -107,16 +109,16 @@ TestGoodSteps = step_suite({"good": Good(), "undone": Undone()})
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Good) else "",
 )
-def test_it_refuses_a_step_that_breaks_a_rule(step: Step, check: Callable[[Step], None]) -> None:
+def test_it_refuses_a_step_that_breaks_a_rule(step: Step, check: Callable[[BoundStep], None]) -> None:
     """Each of these differs from a good step in one thing."""
     with pytest.raises((AssertionError, pytest.fail.Exception, TargetError)):
-        check(step)
+        check(example_of("strange", step))
 
 
 def test_it_refuses_a_plan_that_touches_something(monkeypatch: pytest.MonkeyPatch) -> None:
     """A dry run is shown on every page about an incident: it must never connect."""
     with pytest.raises(AssertionError, match="must not touch"):
-        conformance.check_plan_is_pure(Looking(), monkeypatch)
+        conformance.check_plan_is_pure(example_of("looking", Looking()), monkeypatch)
 
 
 @pytest.mark.parametrize(

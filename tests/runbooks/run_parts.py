@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from alerting.incidents.commands import Incidents
 from runbooks.library import Library
 from runbooks.policy import Policy
+from runbooks.program import Program, StepSpec
 from runbooks.run_queue import RunQueue
 from runbooks.run_rows import Run, runs_of
 from runbooks.runbook import Runbook
@@ -53,7 +54,7 @@ BOOK = Runbook(
     why="w",
     mechanisms=("cpu",),
     after_change=False,
-    steps=VERBS,
+    program=Program(steps=tuple(StepSpec(kind=verb) for verb in VERBS)),
     blast_radius="b",
     undo="u",
 )

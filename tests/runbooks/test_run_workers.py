@@ -88,7 +88,7 @@ def test_a_journal_refuses_who_does_not_hold_the_run(incidents: Incidents, clock
     clock.advance(LEASE.total_seconds() + 1)
     assert claim_run(db, "two", clock.now(), LEASE) is not None
     with pytest.raises(Conflict):
-        Journal(db, old, clock, LEASE).write(old.steps[0], "done", "mine")
+        Journal(db, old, clock, LEASE).write(old.steps[0], "running", "mine")
     assert run_of(db, incident_id).steps[0].state == "planned"
 
 

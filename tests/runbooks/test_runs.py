@@ -27,7 +27,9 @@ from sqlalchemy import update
 
 from alerting.incidents.commands import Incidents
 from runbooks.library import Library
+from runbooks.program import Program, StepSpec
 from runbooks.run_queue import RunQueue
+from runbooks.runbook import Runbook
 from runbooks.runner import Runner
 from watchkeeper.clock import FrozenClock
 from watchkeeper.errors import RunbookError
@@ -165,13 +167,23 @@ def test_resolved_after_a_kill_it_still_ends(incidents: Incidents, clock: Frozen
     assert world.world.verbs("cart") == list(VERBS)
 
 
+def _other(step: str) -> Runbook:
+    return replace(BOOK, program=Program(steps=(StepSpec(kind=step),)))
+
+
 @pytest.mark.parametrize(
     ("library", "why"),
     [
         (forbidding(LIBRARY), "may not touch cart"),
-        (replace(LIBRARY, books={"swap": replace(BOOK, steps=("fill",))}), "was changed since it was approved"),
+        (
+            replace(LIBRARY, books={"swap": _other("fill")}),
+            "was changed since it was approved",
+        ),
         (replace(LIBRARY, books={}), "no runbook 'swap'"),
-        (replace(LIBRARY, books={"swap": replace(BOOK, steps=("explode",))}), "was changed since it was approved"),
+        (
+            replace(LIBRARY, books={"swap": _other("explode")}),
+            "was changed since it was approved",
+        ),
     ],
 )
 def test_what_was_approved_runs_or_nothing(
@@ -225,7 +237,7 @@ def test_a_target_that_does_not_answer_at_once_is_asked_again(
 
 
 def test_a_step_that_crashes_is_a_failed_step(incidents: Incidents, clock: FrozenClock, db: Database) -> None:
-    """A bug in a step or a target's odd answer turns the run back; it does not stay `running`."""
+    """A bug in a step or a target's odd answer turns the run back; what may have happened is taken back, too."""
 
     class Odd(World):
         def act(self, service: str, verb: str, *, key: str, arguments: Any = None) -> str:
@@ -236,7 +248,7 @@ def test_a_step_that_crashes_is_a_failed_step(incidents: Incidents, clock: Froze
     incident_id = approved(incidents, "cart", clock.now())
     world = Odd()
     runner(db, world, incidents, clock).turn()
-    assert world.verbs("cart") == ["drain", "un-drain"]
+    assert world.verbs("cart") == ["drain", "un-swap", "un-drain"]
     assert incidents.get(incident_id).proposal_state == "failed"
 
 

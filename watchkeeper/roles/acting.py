@@ -10,10 +10,12 @@ from runbooks.preflight import readable_runbooks
 from runbooks.propose import propose
 from runbooks.run_queue import RunQueue
 from runbooks.runner import Runner
+from runbooks.surroundings import surroundings
 from watchkeeper.config import Config
 from watchkeeper.problems import Problems
 from watchkeeper.state.backup import restored_marker
 from watchkeeper.state.database import Database
+from watchkeeper.store.telemetry import Telemetry
 from watchkeeper.target import configured_target
 from watchkeeper.vocabulary import ChangeEvent, Diagnosis, Proposal
 
@@ -21,11 +23,19 @@ from watchkeeper.vocabulary import ChangeEvent, Diagnosis, Proposal
 class Acting:
     """Proposals, and one worker for their runs."""
 
-    def __init__(self, config: Config, db: Database, incidents: Incidents, problems: Problems | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        db: Database,
+        incidents: Incidents,
+        problems: Problems | None = None,
+        telemetry: Telemetry | None = None,
+    ) -> None:
         self._problems = problems = problems or Problems(None)
         self._library = readable_runbooks(config.runbooks.dir, problems)
         self._target = configured_target(config)
-        self._runner = Runner(RunQueue(db), self._target, self._library, incidents, problems)
+        around = surroundings(self._library.policy, telemetry)
+        self._runner = Runner(RunQueue(db), self._target, self._library, incidents, problems, around=around)
 
     def proposal(self, diagnosis: Diagnosis, changes: Sequence[ChangeEvent]) -> Proposal | None:
         """The runbook that fits a diagnosis, with the reason why it cannot be run from here, if there is one."""

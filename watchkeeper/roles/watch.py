@@ -131,7 +131,7 @@ class Watch:
             late_s=config.watch.late_s,
         )
         self._paging = Paging(config, db, self.incidents, problems, self._beat, channels)
-        self._acting = Acting(config, db, self.incidents, problems)
+        self._acting = Acting(config, db, self.incidents, problems, telemetry)
         self._causes = Causes(db, self.incidents, self._clock, config.learning, problems)
         self._diagnosing = Diagnosing(telemetry, db, self.incidents, self._acting, self._causes, problems)
         self._releases = Releases()

@@ -22,8 +22,20 @@ RunState = Literal["approved", "running", "undoing", "done", "failed", "cancelle
 UNFINISHED: Final = ("approved", "running", "undoing")
 
 
-def add_run(connection: Connection, run_id: str, incident_id: str, proposal: Proposal, at: datetime) -> None:
-    """Keep what was approved, and that each of its steps is planned. The same id again changes nothing."""
+def add_run(
+    connection: Connection,
+    run_id: str,
+    incident_id: str,
+    proposal: Proposal,
+    at: datetime,
+    *,
+    approved_by: str = "",
+    autonomous: bool = False,
+) -> None:
+    """Keep what was approved, and that each of its steps is planned. The same id again changes nothing.
+
+    `incident_id` is empty for a run outside an incident; `autonomous`: the policy approved it, and no human.
+    """
     row = {
         "id": run_id,
         "incident_id": incident_id,
@@ -33,6 +45,8 @@ def add_run(connection: Connection, run_id: str, incident_id: str, proposal: Pro
         "leased_until": 0,
         "approved_at": to_micros(at),
         "text": "",
+        "approved_by": approved_by,
+        "autonomous": int(autonomous),
     }
     if insert_new(connection, runs, row):
         plan_steps(connection, run_id, proposal.actions, at)

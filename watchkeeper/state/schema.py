@@ -249,6 +249,8 @@ runs = Table(
     Column("started_at", BigInteger),
     Column("ended_at", BigInteger),
     Column("text", Text, nullable=False),
+    Column("approved_by", String(200), nullable=False, server_default=""),
+    Column("autonomous", Integer, nullable=False, server_default="0"),
     Index("runs_by_state", "state", "approved_at"),
     Index("runs_by_incident", "incident_id"),
 )
@@ -262,6 +264,26 @@ run_steps = Table(
     Column("at", BigInteger, nullable=False),
     Column("detail", Text, nullable=False),
     Column("undone", Text, nullable=False),
+    Column("body", Text, nullable=False, server_default=""),
+)
+run_answers = Table(
+    "run_answers",
+    metadata,
+    Column("run_id", Text, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("asked", Integer, primary_key=True),
+    Column("answer", Text, nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("via", String(32), nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+stops = Table(
+    "stops",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("reason", Text, nullable=False),
 )
 audit = Table(
     "audit",
