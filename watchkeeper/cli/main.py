@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "traces": ("collectors.commands.traces", "Show the newest traces that arrived."),
     "doctor": ("watchkeeper.cli.doctor", "Check ports, disk, clock, Slack and store, and suggest what to do."),
     "incident": ("watchkeeper.cli.incident", "List, show, acknowledge, resolve and label incidents."),
+    "runbook": ("watchkeeper.cli.runbook", "List, check, plan and run runbooks, and answer what they ask."),
     "alerts": ("alerting.commands.alerts", "List alerts from outside, and end one."),
     "oncall": ("alerting.commands.oncall", "Who is on call."),
     "backup": ("watchkeeper.cli.backup", "Copy the state database while the roles run."),

@@ -1,0 +1,118 @@
+"""`watchkeeper runbook`: the commands of runbooks, and `run`, which needs to know who is on call."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated, Final
+from uuid import uuid4
+
+import typer
+
+from runbooks.commands.runbook import (
+    BookId,
+    Change,
+    MechanismOption,
+    Service,
+    Who,
+    app,
+    book_of,
+    load_library,
+    print_plan,
+    print_run,
+    proposal_for,
+)
+from watchkeeper.command_options import ConfigPath, user_name
+from watchkeeper.errors import ConfigError, RunbookError
+
+if TYPE_CHECKING:
+    from runbooks.run_rows import Run
+    from runbooks.runner import Runner
+    from watchkeeper.state.database import Database
+
+LOOK_EVERY_S: Final = 0.3
+
+
+@app.command(epilog="Example: watchkeeper runbook run restart-service payments --config watchkeeper.yaml")
+def run(
+    runbook: BookId,
+    service: Service,
+    config: ConfigPath = None,
+    mechanism: MechanismOption = "",
+    change: Change = "",
+    who: Who = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before it runs.")] = False,
+) -> None:
+    """Run a runbook outside an incident. Whoever runs it approves it, and stands in the audit trail.
+
+    If this command is killed, the watch role goes on with the run. Exit status 1 if the run fails.
+    """
+    from alerting.incidents.commands import Incidents
+    from alerting.oncall.approvers import why_not_approver
+    from runbooks.feasible import weighed
+    from runbooks.run_queue import RunQueue
+    from runbooks.runner import Runner
+    from runbooks.surroundings import surroundings
+    from runbooks.wording import undo_sentences
+    from watchkeeper.clock import SystemClock
+    from watchkeeper.config import load
+    from watchkeeper.state.audit import record_audit
+    from watchkeeper.state.database import Database
+    from watchkeeper.state.runs import add_run
+    from watchkeeper.store.telemetry import Telemetry
+    from watchkeeper.target import configured_target
+    from watchkeeper.vocabulary import Actor
+
+    settings, library, clock = load(config), load_library(config), SystemClock()
+    book = book_of(library, runbook)
+    proposal = proposal_for(book, service, mechanism, change)
+    target = configured_target(settings)
+    seen = weighed(proposal, library, target)
+    if seen is None:
+        raise RunbookError(
+            f"no target is configured, or it has no service {service}: see `targets` in the configuration"
+        )
+    if seen.blocked:
+        raise RunbookError(seen.blocked)
+    db, actor = Database.open(settings), Actor(name=who or user_name(), via="cli")
+    rule = library.policy.rule_for(runbook)
+    approvers = (*rule.people, *rule.schedules)
+    if rule.count > 1:
+        raise RunbookError(
+            f"{runbook} needs {rule.count} people's approval (policy.yaml): it runs from an incident only"
+        )
+    if why_not := why_not_approver(db, settings.oncall, approvers, actor, clock.now()):
+        raise RunbookError(why_not)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise ConfigError("--yes is missing: nobody can be asked here. `watchkeeper runbook plan` shows the steps")
+        print_plan(proposal, undo_sentences(book.program, service, proposal.arguments))
+        typer.confirm("Run this?", abort=True)
+    run_id = f"run-{uuid4().hex[:10]}"
+    with db.write() as connection:
+        add_run(connection, run_id, "", proposal, clock.now(), approved_by=actor.name)
+        record_audit(connection, clock.now(), actor, "runbook.run", run_id, f"{proposal.title}: {proposal.program}")
+    around = surroundings(library.policy, Telemetry.connect(settings), lambda text, _key: print(f"  {text}"))
+    worker = Runner(RunQueue(db), target, library, Incidents.configured(settings, db, clock), around=around)
+    print(f"{run_id}: {proposal.title}")
+    ended = _follow(db, worker, run_id)
+    print_run(ended)
+    if ended.state != "done":
+        raise RunbookError(f"the run {ended.state}: {ended.text}")
+
+
+def _follow(db: Database, worker: Runner, run_id: str) -> Run:
+    """Work on a run until it is over, here or elsewhere."""
+    from runbooks.run_rows import read_run
+
+    while True:
+        worker.turn(only=run_id)
+        run = read_run(db, run_id)
+        if run is None or run.is_over:
+            if run is None:
+                raise RunbookError(f"the run {run_id} is gone from the state database")
+            return run
+        time.sleep(LOOK_EVERY_S)
+
+
+__all__ = ["app"]
