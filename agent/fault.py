@@ -1,15 +1,17 @@
 """What a fault on a host is: a record of what to put back, written before anything breaks.
 
-    the agent ── starts ──► a keeper process for each fault
-                              │ 1. plan: the record, synced to disk
-                              │ 2. begin: break; what becomes known goes into the record before it is done
-                              │ 3. hold: until the time is over, the agent is gone, or somebody says stop
-                              │ 4. end: put back, from the record alone
-                              └ 5. remains: what is still not as it was; then the record is deleted
+    the agent ── 1. plan: the facts of the record, synced to disk
+              └─ starts a keeper for each fault, which forks a process for what follows
+                  │ 2. begin: break; what becomes known goes into the record before it is done
+                  │ 3. effect, again and again: until the time is over, the agent is gone, or somebody says stop
+                  │ the process is killed (kill -9), and all that is in its process group
+                  │ 4. end, in a new process: put back, from the record alone
+                  └ 5. remains: what is still not as it was; when nothing is, the record is deleted
 
-The keeper ends the fault when the agent dies, the agent when the keeper dies, and an agent that starts ends what both
-left behind. So `end` is called in another process, perhaps twice, perhaps after a `begin` that was killed anywhere:
-all that it knows is the record.
+So `end` is called in another process, perhaps twice, perhaps after a `begin` that was killed anywhere: all that it
+knows is the record. What `begin` starts ends with its process group, unless it gets a session of its own
+(`agent.launch`); what it holds open (a connection, a file) is closed by the kernel before `end`. `agent/keeper.py` says
+who watches whom.
 """
 
 from __future__ import annotations

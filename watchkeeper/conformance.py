@@ -49,6 +49,16 @@ def fault_suite(parts: Mapping[str, Any] | None = None) -> type:
     return _suite("chaos.conformance", "fault_suite", parts)
 
 
+def agent_fault_suite(parts: Mapping[str, Any] | None = None) -> type:
+    """The tests that every fault of a host must pass."""
+    return _suite("agent.conformance", "agent_fault_suite", parts)
+
+
+def agent_finder_suite(parts: Mapping[str, Any] | None = None) -> type:
+    """The tests that every way to find a service on a host must pass."""
+    return _suite("agent.conformance", "agent_finder_suite", parts)
+
+
 def source_suite(parts: Mapping[str, Any] | None = None) -> type:
     """The tests that every source of telemetry must pass."""
     return _suite("collectors.conformance", "source_suite", parts)

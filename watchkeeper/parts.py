@@ -33,6 +33,8 @@ GROUPS: Final[Mapping[str, str]] = MappingProxyType(
         "step": "watchkeeper.steps",
         "target": "watchkeeper.targets",
         "fault": "watchkeeper.faults",
+        "agent_fault": "watchkeeper.agent_faults",
+        "agent_finder": "watchkeeper.agent_finders",
         "page": "watchkeeper.pages",
     }
 )

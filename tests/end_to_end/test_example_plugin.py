@@ -42,6 +42,8 @@ PARTS = {
     ("step", "unjam"),
     ("target", "workers"),
     ("fault", "jam"),
+    ("agent_fault", "one-core"),
+    ("agent_finder", "worker-name"),
     ("page", "incident-count"),
 }
 QUEUE = "emails"

@@ -25,6 +25,8 @@ REGISTRIES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "step": ("runbooks.registry", "step_registry"),
         "target": ("watchkeeper.target", "target_registry"),
         "fault": ("chaos.registry", "fault_registry"),
+        "agent_fault": ("agent.registry", "fault_registry"),
+        "agent_finder": ("agent.finder", "finder_registry"),
         "page": ("dashboard.registry", "page_registry"),
     }
 )
@@ -134,6 +136,11 @@ def _faults(config: Config) -> UseOf:
     return lambda _part: answer
 
 
+def _on_hosts(_config: Config) -> UseOf:
+    """Agents have files of their own, on their hosts."""
+    return lambda _part: ("no", "an agent uses it where its own file names it")
+
+
 # Kind → from a configuration to whether it uses a part.
 _USES: Final[Mapping[str, Callable[[Config], UseOf]]] = MappingProxyType(
     {
@@ -144,6 +151,8 @@ _USES: Final[Mapping[str, Callable[[Config], UseOf]]] = MappingProxyType(
         "step": _steps,
         "target": _targets,
         "fault": _faults,
+        "agent_fault": _on_hosts,
+        "agent_finder": _on_hosts,
         "page": _always,
     }
 )

@@ -13,12 +13,16 @@ from queue_parts.backlog import Backlog
 from queue_parts.full_queue import FULL_QUEUE
 from queue_parts.incident_count import PAGE
 from queue_parts.jam import Jam
+from queue_parts.one_core import OneCore
 from queue_parts.page_file import PAGE_FILE
 from queue_parts.queue_status import QueueStatus
 from queue_parts.unjam import Unjam
+from queue_parts.worker_name import WorkerName
 from queue_parts.workers import Workers
 
 from watchkeeper.conformance import (
+    agent_fault_suite,
+    agent_finder_suite,
     channel_suite,
     detector_suite,
     evidence_suite,
@@ -30,6 +34,7 @@ from watchkeeper.conformance import (
 )
 from watchkeeper.target import TargetSettings
 
+TestAgentFaults = agent_fault_suite({"one-core": OneCore()})
 TestChannels = channel_suite({"page-file": PAGE_FILE})
 TestDetectors = detector_suite({"backlog": Backlog})
 TestEvidence = evidence_suite({"full_queue": FULL_QUEUE})
@@ -75,3 +80,17 @@ class TestFaults(fault_suite({"jam": Jam()})):
     @pytest.fixture(scope="class")
     def reach(self, url):
         return functools.partial(Workers, TargetSettings(values={"url": url}))
+
+
+class TestAgentFinders(agent_finder_suite({"worker-name": WorkerName})):
+    """A process whose short name is its program's."""
+
+    @pytest.fixture
+    def settings(self, tmp_path):
+        name = "queue-worker-x"
+        program = tmp_path / name
+        program.symlink_to("/bin/sleep")
+        process = subprocess.Popen([program, "600"])
+        yield {"name": name}
+        process.kill()
+        process.wait()

@@ -1,0 +1,152 @@
+"""Processes that no supervisor looks after: started by a command of the agent's file, stopped by signals."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from agent.finder import Found, Note, WrongSetting, command, text
+from agent.launch import launch, run
+from agent.processes import PROC, all_seen, born, is_alive, send, with_children
+from watchkeeper.errors import AgentError
+
+KEYS: Final = ("start", "stop", "folder", "user", "log", "environment", "stop_within_seconds")
+SHOWS_WITHIN_S: Final = 15.0
+STOP_WITHIN_S: Final = 10.0
+LOOK_EVERY_S: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commands:
+    """How a bare process is started and stopped. Without `stop`: SIGTERM, and SIGKILL after a while."""
+
+    start: tuple[str, ...] = ()
+    stop: tuple[str, ...] = ()
+    folder: str | None = None
+    user: str | None = None
+    log: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    stop_within_s: float = STOP_WITHIN_S
+
+    @property
+    def verbs(self) -> frozenset[str]:
+        return frozenset({"start", "stop", "restart"} if self.start else {"stop"})
+
+
+def commands_in(settings: Mapping[str, Any]) -> Commands:
+    """The part of a finder's settings that is about starting and stopping. Raises WrongSetting."""
+    environment = settings.get("environment", {})
+    if not isinstance(environment, Mapping) or not all(isinstance(each, str) for each in environment.values()):
+        raise WrongSetting("environment", "must hold names and texts")
+    within = settings.get("stop_within_seconds", STOP_WITHIN_S)
+    if isinstance(within, bool) or not isinstance(within, int | float) or not 0 < within <= 600:
+        raise WrongSetting("stop_within_seconds", "must be a number of seconds up to 600")
+    texts = {key: text(settings, key) for key in ("folder", "user", "log") if key in settings}
+    return Commands(
+        start=command(settings, "start"),
+        stop=command(settings, "stop"),
+        environment=dict(environment),
+        stop_within_s=float(within),
+        **texts,
+    )
+
+
+def matching(pattern: re.Pattern[str]) -> tuple[int, ...]:
+    """The processes whose command line matches, without those whose parent does, and without the agent's own."""
+    found = {}
+    for process in all_seen():
+        line = "" if process.pid == 1 or process.pid == os.getpid() else command_line(process.pid)
+        if line and pattern.search(line) and not is_of_an_agent(line):
+            found[process.pid] = process.parent
+    return tuple(sorted(pid for pid, parent in found.items() if parent not in found))
+
+
+def command_line(pid: int) -> str:
+    """The arguments with which a process was started, with blanks between them; empty where it is gone."""
+    try:
+        return (PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def is_of_an_agent(line: str) -> bool:
+    """Whether a command line is that of an agent or a keeper, which no fault may touch."""
+    return bool(re.search(r" -m agent(\.keeper)?( |$)|watchkeeper agent( |$)", line))
+
+
+def act(verb: str, commands: Commands, find: Callable[[], tuple[Found, ...]], note: Note) -> str:
+    """Start, stop or restart. Raises AgentError."""
+    if verb == "start":
+        return _start(commands, find, note)
+    if verb == "stop":
+        return _stop(commands, find)
+    if verb == "restart":
+        stopped = _stop(commands, find)
+        return f"{stopped}; {_start(commands, find, note)}"
+    raise AgentError(f"a process without a supervisor does not take {verb!r}")
+
+
+def _start(commands: Commands, find: Callable[[], tuple[Found, ...]], note: Note) -> str:
+    if find():
+        return "nothing: it runs"
+    if not commands.start:
+        raise AgentError("the agent's file has no `start` command for it")
+    pid = launch(
+        commands.start,
+        note=note,
+        folder=commands.folder,
+        user=commands.user,
+        log=commands.log,
+        environment=commands.environment,
+    )
+    identity, deadline = born(pid), time.monotonic() + SHOWS_WITHIN_S
+    while not find():
+        # A command may start the service and end, as many start scripts do: then the wait goes on.
+        if time.monotonic() > deadline:
+            state = "runs" if is_alive(pid, identity) else "has ended"
+            raise AgentError(
+                f"{commands.start[0]} was started as process {pid}, which {state}, "
+                f"but the service is not found after {SHOWS_WITHIN_S:g} s"
+            )
+        time.sleep(LOOK_EVERY_S)
+    return f"started as process {find_pid(find) or pid}"
+
+
+def find_pid(find: Callable[[], tuple[Found, ...]]) -> int:
+    found = find()
+    return found[0].pids[0] if found else 0
+
+
+def _stop(commands: Commands, find: Callable[[], tuple[Found, ...]]) -> str:
+    instances = find()
+    if not instances:
+        return "nothing: it does not run"
+    if commands.stop:
+        run(commands.stop, within_s=commands.stop_within_s, folder=commands.folder, user=commands.user)
+    processes = [(pid, born(pid)) for each in instances for pid in with_children(each.pids[0]) or each.pids]
+    mains = [each.pids[0] for each in instances]
+    end(processes, mains if not commands.stop else [], commands.stop_within_s)
+    return f"stopped process {', '.join(map(str, mains))}"
+
+
+def end(processes: Sequence[tuple[int, str]], asked: Sequence[int], within_s: float) -> None:
+    """Have processes end: SIGTERM to those that are `asked`, then to those that outlive them, SIGKILL after a while."""
+    told: set[int] = set()
+    deadline = time.monotonic() + within_s
+    while (left := [each for each in processes if is_alive(*each)]) and time.monotonic() < deadline:
+        now = [each for each in left if each[0] in asked] or left
+        for pid, identity in now:
+            if pid not in told:
+                send(pid, identity, signal.SIGTERM)
+                send(pid, identity, signal.SIGCONT)  # one that is stopped hears nothing else
+                told.add(pid)
+        time.sleep(LOOK_EVERY_S)
+    for pid, identity in left:
+        send(pid, identity, signal.SIGKILL)
+    while any(is_alive(*each) for each in left):
+        time.sleep(LOOK_EVERY_S)

@@ -1,0 +1,1 @@
+"""Ways to find, start and stop a service, one file each. The Protocol is `agent.finder.Finder`."""
