@@ -23,15 +23,21 @@ LOADED_BY_OTHERS = {
     "scikit-learn": "the same",
     "statsmodels": "the same",
 }
+# Extras for an installation: imported late, with an error that names the extra.
+OPTIONAL = ("kubernetes",)
 # What a conformance suite is made of; whoever runs one has it.
 BROUGHT_ALONG = {"pytest"}
 
 
 @cache
 def _declared() -> set[str]:
-    """The distributions that pyproject.toml names for an installation."""
+    """The distributions that pyproject.toml names for an installation, with its extras."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return {_plain(re.split(r"[\[<>=; ]", requirement)[0]) for requirement in project["dependencies"]}
+    requirements = [
+        *project["dependencies"],
+        *(each for extra in OPTIONAL for each in project["optional-dependencies"][extra]),
+    ]
+    return {_plain(re.split(r"[\[<>=; ]", requirement)[0]) for requirement in requirements}
 
 
 def _plain(name: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
+
+from tests.served import served
 
 
 def service_row(service: str, **more: Any) -> dict[str, Any]:
@@ -127,26 +128,9 @@ class AgentServer:
 def agent_server(*services: dict[str, Any], tls: ssl.SSLContext | None = None) -> Iterator[AgentServer]:
     """Serves on a free port of loopback, in a thread of its own, until the context ends."""
     server = AgentServer(services={row["service"]: row for row in services})
-    loop, ready, done = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
-
-    async def serve() -> None:
-        runner = web.AppRunner(server.application(), shutdown_timeout=0.1)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
-        await site.start()
-        port = runner.addresses[0][1]
-        server.url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
-        ready.set()
-        await done.wait()
-        await runner.cleanup()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
-    thread.start()
-    assert ready.wait(60)
-    try:
-        yield server
-    finally:
-        server.silent = False
-        loop.call_soon_threadsafe(done.set)
-        thread.join(60)
-        loop.close()
+    with served(server.application(), tls) as url:
+        server.url = url
+        try:
+            yield server
+        finally:
+            server.silent = False
