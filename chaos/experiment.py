@@ -11,19 +11,15 @@ action here is a `Fault`, whose revert is its own rollback: it runs whatever hap
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import math
-import os
-import tempfile
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 
+from chaos.blast_radius import BlastRadius, reserved
 from chaos.fault import Effect, Fault, is_held, measure_baseline, prove, services_for, take_sample, why_not
 from chaos.record import Journal, Records, Status
 from watchkeeper.errors import ChaosError, OutOfReachError, TargetError
@@ -160,84 +156,95 @@ def run(
 ) -> Journal:
     """Run it once. `during` is called while the fault holds, with the proof of its effect.
 
-    `records` keeps what is true as it is known: before anything is broken (if it raises then, nothing is), when the
-    effect is proved, and at the end. `during` may return at any time; a fault that somebody else repaired in the
-    meantime is not reverted twice.
-
     Raises:
         ChaosError: refused (see `validate`), the steady state did not hold before, or another experiment runs.
     """
     validate(experiment, target)
-    with alone(target):
+    with alone(target, experiment.service):
         start = time.time()
         if off := await_steady(experiment, target, experiment.steady_within_s):
             raise ChaosError(f"the target is not steady, so nothing was broken: {off}")
-        before = measure_baseline(target, experiment.service)
-        if not before.healthy:
-            raise ChaosError(f"{experiment.service} fails already, so nothing was broken")
-        injected_at = time.time()
-        ends_by = injected_at + experiment.bound_s
-        journal = Journal(
-            id=uuid.uuid4().hex,
-            title=experiment.title,
-            fault=experiment.fault.name,
-            target=experiment.service,
-            blast_radius=experiment.blast_radius,
-            status="cut short",
-            start=start,
-            injected_at=injected_at,
-            effect=Effect(proved=False, since=0.0, detail="not probed"),
-            reverted_at=ends_by,
-            end=ends_by,
-            deviations=(),
-            steady_again=False,
-        )
-        status: Status = "interrupted"
-        deviations: dict[str, None] = {}
-        steady = False
-        records.keep(journal, experiment.fault.mechanism)
+        return break_and_revert(experiment, target, records, during, start=start)
+
+
+def break_and_revert(
+    experiment: Experiment,
+    target: Target,
+    records: Records,
+    during: Callable[[Effect], None],
+    *,
+    start: float,
+    sealed: bool = False,
+    give_up: Callable[[], bool] = lambda: False,
+) -> Journal:
+    """Inject, prove, hold while `during` lasts, revert, and wait for the steady state: `run` without what comes before.
+
+    `records` keeps what is true as it is known: before anything is broken (if it raises then, nothing is), when the
+    effect is proved, and at the end. The proof ends early where `give_up` says so. `during` may return at any time; a
+    fault that somebody else repaired in the meantime is not reverted twice.
+
+    Raises:
+        ChaosError: the service fails already.
+    """
+    before = measure_baseline(target, experiment.service)
+    if not before.healthy:
+        raise ChaosError(f"{experiment.service} fails already, so nothing was broken")
+    injected_at = time.time()
+    ends_by = injected_at + experiment.bound_s
+    journal = Journal(
+        id=uuid.uuid4().hex,
+        title=experiment.title,
+        fault=experiment.fault.name,
+        target=experiment.service,
+        blast_radius=experiment.blast_radius,
+        status="cut short",
+        start=start,
+        injected_at=injected_at,
+        effect=Effect(proved=False, since=0.0, detail="not probed"),
+        reverted_at=ends_by,
+        end=ends_by,
+        deviations=(),
+        steady_again=False,
+        sealed=sealed,
+    )
+    status: Status = "interrupted"
+    deviations: dict[str, None] = {}
+    steady = False
+    records.keep(journal, experiment.fault.mechanism)
+    try:
+        with (
+            experiment.fault.inject(target, experiment.service, experiment.bound_s),
+            _watching(experiment, target, deviations),
+        ):
+            effect = prove(experiment.fault, target, experiment.service, before, give_up=give_up)
+            journal = replace(journal, effect=effect)
+            records.keep(journal, experiment.fault.mechanism)
+            during(effect)
+        status = "completed" if effect.proved else "no effect"
+    finally:
+        reverted_at = time.time()
         try:
-            with (
-                experiment.fault.inject(target, experiment.service, experiment.bound_s),
-                _watching(experiment, target, deviations),
-            ):
-                effect = prove(experiment.fault, target, experiment.service, before)
-                journal = replace(journal, effect=effect)
-                records.keep(journal, experiment.fault.mechanism)
-                during(effect)
-            status = "completed" if effect.proved else "no effect"
+            # Somebody who interrupts wants it to end: look once, don't wait for calm.
+            patience_s = 0.0 if status == "interrupted" else experiment.steady_within_s
+            steady = not await_steady(experiment, target, patience_s)
         finally:
-            reverted_at = time.time()
-            try:
-                # Somebody who interrupts wants it to end: look once, don't wait for calm.
-                patience_s = 0.0 if status == "interrupted" else experiment.steady_within_s
-                steady = not await_steady(experiment, target, patience_s)
-            finally:
-                if status == "completed" and not steady:
-                    status = "not recovered"
-                journal = replace(
-                    journal,
-                    status=status,
-                    reverted_at=reverted_at,
-                    end=time.time(),
-                    deviations=tuple(deviations),
-                    steady_again=steady,
-                )
-                records.keep(journal, experiment.fault.mechanism)
-        return journal
+            if status == "completed" and not steady:
+                status = "not recovered"
+            journal = replace(
+                journal,
+                status=status,
+                reverted_at=reverted_at,
+                end=time.time(),
+                deviations=tuple(deviations),
+                steady_again=steady,
+            )
+            records.keep(journal, experiment.fault.mechanism)
+    return journal
 
 
-@contextmanager
-def alone(target: Target) -> Iterator[None]:
-    """One experiment at a time for each target: two faults at once prove nothing about either."""
-    digest = hashlib.sha256(target.name.encode()).hexdigest()[:16]
-    path = Path(tempfile.gettempdir()) / f"watchkeeper-chaos-{os.getuid()}-{digest}.lock"
-    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ChaosError("another experiment runs against this target; wait for its end") from error
-        yield
+def alone(target: Target, *services: str) -> AbstractContextManager[None]:
+    """One experiment at a time for each target and service: two faults at once prove nothing about either."""
+    return reserved(BlastRadius(targets=frozenset({target.name}), broken=frozenset(services)))
 
 
 @contextmanager

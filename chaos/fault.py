@@ -61,6 +61,7 @@ class Truth:
     ended_at: float
     detail: str
     cut_short: bool = False
+    sealed: bool = False
 
 
 class Fault(Protocol):

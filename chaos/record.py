@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -26,6 +27,8 @@ Status = Literal["completed", "no effect", "interrupted", "not recovered", "cut 
 class Journal:
     """What an experiment did; times are Unix seconds. `deviations` names probes that left their tolerance.
 
+    `sealed`: nobody is shown which fault it is before the end: a game day.
+
     Of one that was cut short, `reverted_at` and `end` are the time by which its fault ends by itself, at the latest.
     """
 
@@ -42,6 +45,15 @@ class Journal:
     end: float
     deviations: tuple[str, ...]
     steady_again: bool
+    sealed: bool = False
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether nobody is to see yet which fault it is."""
+        return self.sealed and self.status == "cut short" and self.end > time.time()
+
+    def shown_title(self) -> str:
+        return "a game day" if self.is_sealed else self.title
 
 
 class Records:
@@ -67,6 +79,7 @@ class Records:
             ended_at=journal.reverted_at,
             detail=journal.effect.detail,
             cut_short=journal.status == "cut short",
+            sealed=journal.sealed,
         )
         self._folder.mkdir(parents=True, exist_ok=True)
         _replace(self._folder / JOURNAL_FILE, asdict(journal))

@@ -1,4 +1,4 @@
-"""`watchkeeper chaos`: break the target on purpose, prove it, and revert it."""
+"""`watchkeeper chaos`: experiments, what they would do, what they did, and their end."""
 
 from __future__ import annotations
 
@@ -8,29 +8,34 @@ import time
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from chaos.commands.coverage import coverage
+from chaos.commands.running import resume, run, stop
+from chaos.surroundings import Surroundings
 from watchkeeper.command_options import AsJson, ConfigPath
 
 if TYPE_CHECKING:
     from chaos.fault import Fault
-    from chaos.record import Records
-    from chaos.truth import Recorder
-    from watchkeeper.target import Target
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 ShopDir = Annotated[
     Path | None,
     typer.Option("--shop", help="Data directory of a running shop; default: the target that --config names."),
 ]
-PROOF_AND_REVERT_S = 30.0  # added to the bound of a fault: the proof takes as long on a busy machine
+ExperimentFilePath = Annotated[Path, typer.Argument(metavar="FILE", help="An experiment: JSON or YAML.")]
+
+app.command(
+    epilog="Examples: watchkeeper chaos run experiment.yaml --config watchkeeper.yaml    "
+    "watchkeeper chaos run latency payments --shop /tmp/shop --config watchkeeper.yaml\n\n"
+    "Exit status: 0 it ended as it should; 1 refused, deviated, interrupted, or the fault had no effect."
+)(run)
+app.command(epilog="Examples: watchkeeper chaos stop    watchkeeper chaos stop --all --config watchkeeper.yaml")(stop)
 app.command(epilog="Example: watchkeeper chaos coverage --config watchkeeper.yaml")(coverage)
-FOLDER = "chaos"  # in `data_dir`: the records of experiments against the configured target
+app.command(epilog="Example: watchkeeper chaos resume --config watchkeeper.yaml")(resume)
 
 
 @app.command("list", epilog="Examples: watchkeeper chaos list --json    watchkeeper chaos list --shop /tmp/shop")
@@ -38,7 +43,7 @@ def list_faults(shop: ShopDir = None, config: ConfigPath = None, as_json: AsJson
     """List the faults and what each does; with a target, also to which services, and why not to the others."""
     from chaos.registry import fault_registry, faults
 
-    reasons = _reasons(faults().values(), shop, config)
+    reasons = _reasons(faults().values(), Surroundings(shop=shop, config_path=config))
     rows: list[dict[str, Any]] = [
         {
             "fault": fault.name,
@@ -64,41 +69,54 @@ def list_faults(shop: ShopDir = None, config: ConfigPath = None, as_json: AsJson
         _notify(f"{broken.name} of {broken.origin} cannot be loaded: {broken.reason}")
 
 
-@app.command(
-    epilog="Example: watchkeeper chaos run latency payments --shop /tmp/shop --config watchkeeper.yaml\n\n"
-    "Exit status: 0 the fault took effect and the target is steady again; 1 refused, or it did not."
-)
-def run(
-    fault: Annotated[str, typer.Argument(help="One of `watchkeeper chaos list`.")],
-    service: Annotated[str, typer.Argument(help="The service to break.")],
-    shop: ShopDir = None,
-    seconds: Annotated[float, typer.Option(help="How long the fault holds after its effect is proved.")] = 20.0,
-    config: ConfigPath = None,
-    as_json: AsJson = False,
-) -> None:
-    """Run one experiment: check the steady state, inject, prove the effect, hold, revert, check again.
+@app.command(epilog="Example: watchkeeper chaos validate experiment.yaml other.json")
+def validate(files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Experiments: JSON or YAML.")]) -> None:
+    """Check experiments: each mistake with file, line, place in it and what to do. Nothing is run."""
+    from chaos.toolkit.document import read_experiment
+    from watchkeeper.errors import ChaosError
 
-    With --config, the installation that watches the target learns from it: the watch role labels the incidents that
-    the fault caused, or counts a miss. Without --shop, its `targets` are what gets broken.
-    """
-    from chaos.experiment import Experiment
-    from chaos.experiment import run as run_experiment
-    from chaos.fault import Effect
-    from chaos.registry import fault_named
+    mistakes = []
+    for path in files:
+        try:
+            print(f"{path}: {read_experiment(path).title}: ok")
+        except ChaosError as error:
+            mistakes.append(error.message)
+    if mistakes:
+        print("\n".join(mistakes), file=sys.stderr)
+        raise typer.Exit(1)
 
-    def hold(effect: Effect) -> None:
-        _notify(f"took effect: {effect.detail}" if effect.proved else f"no effect: {effect.detail}")
-        time.sleep(seconds if effect.proved else 0)
 
-    experiment = Experiment(fault=fault_named(fault), service=service, bound_s=seconds + PROOF_AND_REVERT_S)
-    _notify(experiment.title)
-    with closing(_target(shop, config)) as target:
-        journal = run_experiment(experiment, target, _records(shop, config, _recorder(config, target)), hold)
+@app.command(epilog="Example: watchkeeper chaos show experiment.yaml")
+def show(file: ExperimentFilePath, as_json: AsJson = False) -> None:
+    """Show an experiment: what it is about, its hypothesis, method and rollbacks. The target is not asked."""
+    from chaos.toolkit.document import read_experiment
+    from chaos.toolkit.plan import described
+
+    experiment = read_experiment(file)
     if as_json:
-        print(json.dumps(asdict(journal), indent=2))
+        print(json.dumps(experiment.content, indent=2, default=str))
+        return
+    print("\n".join(described(experiment)))
+    print(f"\n{experiment.content['description']}")
+
+
+@app.command(epilog="Example: watchkeeper chaos plan experiment.yaml --config watchkeeper.yaml")
+def plan(file: ExperimentFilePath, shop: ShopDir = None, config: ConfigPath = None, as_json: AsJson = False) -> None:
+    """Print every action, the blast radius, and whether the experiment may run now. Touches nothing.
+
+    Exit status: 0 it may run; 1 it is refused.
+    """
+    from chaos.toolkit.document import read_experiment
+    from chaos.toolkit.session import planned
+
+    outline = planned(read_experiment(file), Surroundings(shop=shop, config_path=config))
+    if as_json:
+        radius = {"services": sorted(outline.radius.services), "known": outline.radius.is_known}
+        told = {"lines": outline.lines, "radius": radius, "refusals": outline.refusals, "notes": outline.notes}
+        print(json.dumps(told, indent=2))
     else:
-        print(f"{journal.status}; steady again: {'yes' if journal.steady_again else 'no'}")
-    raise typer.Exit(0 if journal.status == "completed" else 1)
+        print(outline.text())
+    raise typer.Exit(1 if outline.refusals else 0)
 
 
 @app.command(epilog="Example: watchkeeper chaos control --minutes 10 --config watchkeeper.yaml")
@@ -115,8 +133,9 @@ def control(
     from chaos.experiment import HARMED_SECONDS_AT_MOST, STEADY_STATE, alone, deviating
     from watchkeeper.errors import ChaosError
 
-    with closing(_target(shop, config)) as target, alone(target):
-        recorder = _recorder(config, target)
+    surroundings = Surroundings(shop=shop, config_path=config)
+    with closing(surroundings.target()) as target, alone(target):
+        recorder = surroundings.recorder(target, _notify)
         if recorder is None:
             raise ChaosError("a control window is for the installation that learns from it: name it by --config")
         began, harmed_seconds = time.time(), 0
@@ -137,14 +156,26 @@ def history(shop: ShopDir = None, config: ConfigPath = None, as_json: AsJson = F
 
     With --config also what became of each: found, missed, joined (see docs/chaos-and-runbooks.md).
     """
-    journals, outcomes = _records(shop, config, None).history(), _outcomes(config)
+    from chaos.toolkit.journals import kept, moment
+
+    surroundings = Surroundings(shop=shop, config_path=config)
+    faults, outcomes = surroundings.records().history(), _outcomes(config)
+    files = [run for run in kept(surroundings.folder()) if not run.is_short_form]
     if as_json:
-        print(json.dumps([{**asdict(journal), "outcome": outcomes.get(journal.id)} for journal in journals], indent=2))
+        rows = [{**asdict(journal), "outcome": outcomes.get(journal.id)} for journal in faults if not journal.is_sealed]
+        print(json.dumps(rows, indent=2))
         return
-    for journal in journals:
-        at, outcome = datetime.fromtimestamp(journal.start, UTC), outcomes.get(journal.id) or ""
-        print(f"{at:%Y-%m-%d %H:%M:%S}  {journal.status:13}  {outcome:9}  {journal.title}")
-    if not journals:
+    lines = [
+        (journal.start, f"{journal.status:13}  {outcomes.get(journal.id) or '':9}  {journal.shown_title()}")
+        for journal in faults
+    ]
+    lines += [
+        (run.start, f"{run.status:13}  {'':9}  {run.shown_title()}{f' ({run.stopped})' if run.stopped else ''}")
+        for run in files
+    ]
+    for at, line in sorted(lines):
+        print(f"{moment(at)}  {line}")
+    if not lines:
         print("No experiment yet.")
 
 
@@ -152,26 +183,14 @@ def _notify(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _target(shop: Path | None, config: Path | None) -> Target:
-    """The shop of a directory, else the configuration's target."""
-    from chaos.shop.running import running_shop
-    from watchkeeper.config import load
-    from watchkeeper.target import configured_target
-
-    if shop:
-        return running_shop(shop)
-    _require_one(shop, config)
-    return configured_target(load(config))
-
-
-def _reasons(faults: Iterable[Fault], shop: Path | None, config: Path | None) -> Mapping[str, Mapping[str, str]] | None:
+def _reasons(faults: Iterable[Fault], surroundings: Surroundings) -> Mapping[str, Mapping[str, str]] | None:
     """Fault → service → why it cannot be done to it, empty: it can. None, and why on stderr, where nothing answers."""
     from chaos.fault import why_not
     from watchkeeper.errors import TargetError
 
-    if not shop and not config:
+    if not surroundings.names_target:
         return None
-    with closing(_target(shop, config)) as target:
+    with closing(surroundings.target()) as target:
         try:
             services = sorted(target.services().items())
         except TargetError as error:
@@ -188,38 +207,6 @@ def _by_reason(refused: Mapping[str, str]) -> Mapping[str, list[str]]:
     for service, why in refused.items():
         by_reason.setdefault(why, []).append(service)
     return by_reason
-
-
-def _records(shop: Path | None, config: Path | None, recorder: Recorder | None) -> Records:
-    """Where the target's experiments are recorded; with a recorder, after it caught up with earlier ones."""
-    from chaos.record import Records
-    from watchkeeper.config import load
-
-    _require_one(shop, config)
-    folder = shop or load(config).data_dir / FOLDER
-    if recorder is None:
-        return Records(folder)
-    recorder.catch_up(Records(folder))
-    return Records(folder, recorder)
-
-
-def _recorder(config: Path | None, target: Target) -> Recorder | None:
-    """Who records in the state database of the installation that learns; None where none is named."""
-    if config is None:
-        _notify("not recorded; use --config to name the installation that learns from it")
-        return None
-    from chaos.truth import Recorder
-    from watchkeeper.config import load
-    from watchkeeper.state.database import Database
-
-    return Recorder(Database.open(load(config)), target, _notify)
-
-
-def _require_one(shop: Path | None, config: Path | None) -> None:
-    from watchkeeper.errors import ChaosError
-
-    if not shop and not config:
-        raise ChaosError("name the target: --shop DIR, or --config FILE with `targets:`")
 
 
 def _outcomes(config: Path | None) -> Mapping[str, str | None]:

@@ -1,0 +1,254 @@
+"""`watchkeeper chaos run`, `stop` and `resume`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from chaos.surroundings import Surroundings
+from watchkeeper.command_options import AsJson, ConfigPath
+
+if TYPE_CHECKING:
+    from chaos.toolkit.document import ExperimentFile
+    from chaos.toolkit.session import Outcome
+
+
+def run(
+    what: Annotated[str, typer.Argument(metavar="FILE|FAULT", help="An experiment file, or one of `chaos list`.")],
+    service: Annotated[str | None, typer.Argument(help="With a fault: the service to break.")] = None,
+    shop: Annotated[
+        Path | None,
+        typer.Option("--shop", help="Data directory of a running shop; default: the target that --config names."),
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="How long a fault holds after its effect is proved.")] = 20.0,
+    config: ConfigPath = None,
+    as_json: AsJson = False,
+    write: Annotated[
+        Path | None, typer.Option(help="Write the experiment of a fault and a service to this file; run nothing.")
+    ] = None,
+    game_day: Annotated[bool, typer.Option("--game-day", help="Show nobody which fault it is before its end.")] = False,
+    journal_path: Annotated[Path | None, typer.Option(help="Also write the journal here.")] = None,
+    dry: Annotated[str | None, typer.Option(help="Leave out: probes, actions, activities or pause.")] = None,
+    hypothesis_strategy: Annotated[
+        str | None,
+        typer.Option(help="default, continuously, or before-, during- or after-method-only."),
+    ] = None,
+    hypothesis_frequency: Annotated[float, typer.Option(min=0.05, help="Seconds between looks, continuously.")] = 1.0,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Continuously: end at the first deviation.")] = False,
+    rollback_strategy: Annotated[str | None, typer.Option(help="default, always, never or deviated.")] = None,
+    var: Annotated[list[str] | None, typer.Option(help="key=value or key:type=value, for its configuration.")] = None,
+    var_file: Annotated[list[Path] | None, typer.Option(help="A file of values or of environment variables.")] = None,
+    control_file: Annotated[list[Path] | None, typer.Option(help="A file of controls.")] = None,
+) -> None:
+    """Run one experiment: check the steady state, play the method, roll back, check again.
+
+    FILE is in Chaos Toolkit's format. FAULT and a service are a short form: the fault is injected, its effect proved,
+    held, and reverted.
+
+    With --config, the installation that watches the target learns from it: the watch role labels the incidents that
+    the fault caused, or counts a miss. Without --shop, its target is what gets broken.
+    """
+    from chaoslib.control import load_global_controls
+    from chaoslib.settings import load_settings
+
+    from chaos.toolkit.run import Options
+    from chaos.toolkit.session import conduct
+
+    variables = _variables(var or [], var_file or [])
+    experiment = _experiment(what, service, seconds, variables[0], sealed=game_day)
+    if write:
+        write.write_text(json.dumps(experiment.content, indent=2) + "\n", encoding="utf-8")
+        _notify(f"written to {write}")
+        return
+    if service:
+        Surroundings(shop=shop, config_path=config).require_target()
+    settings = load_settings() or {}
+    load_global_controls(settings, [str(path) for path in control_file or []])
+    _notify("game day" if game_day else experiment.title)
+    outcome = conduct(
+        experiment,
+        Surroundings(shop=shop, config_path=config),
+        Options(
+            hypothesis_strategy=hypothesis_strategy,
+            rollback_strategy=_known(
+                rollback_strategy, "--rollback-strategy", ("default", "always", "never", "deviated")
+            ),
+            frequency_s=hypothesis_frequency,
+            fail_fast=fail_fast,
+            dry=_known(dry, "--dry", ("probes", "actions", "activities", "pause")),
+            variables=variables,
+        ),
+        settings=settings,
+        journal_path=journal_path,
+        sealed=game_day,
+        verbose=service is None and not game_day,
+    )
+    if service is None:
+        _end_of_file(outcome, as_json=as_json)
+    else:
+        _end_of_fault(outcome, Surroundings(shop=shop, config_path=config), as_json=as_json)
+
+
+def stop(
+    every: Annotated[
+        bool, typer.Option("--all", help="Also end every fault on every target, and let no target take a new one.")
+    ] = False,
+    config: ConfigPath = None,
+    shop: Annotated[Path | None, typer.Option("--shop", help="Data directory of a running shop.")] = None,
+) -> None:
+    """End the experiments that run on this machine, and what an experiment that was cut short left behind.
+
+    Each reverts its faults and plays its rollbacks. With --all, every target of the configuration is told to end its
+    faults, whoever began them, and refuses new ones until `watchkeeper chaos resume`.
+    """
+    from chaos.running import Notes, ask_to_stop
+    from chaos.toolkit.session import clear_up
+
+    notes = Notes()
+    everywhere = _on_targets("stop", Surroundings(shop=shop, config_path=config)) if every else None
+    running = notes.alive()
+    left = ask_to_stop(notes, running)
+    for note in running:
+        print(f"{'still ending' if note in left else 'ended'}: {note.shown_title()}")
+    failed = []
+    for note in notes.cut_short():
+        failed += [reason] if (reason := clear_up(note, notes)) else []
+        print(f"{'not put back' if failed else 'put back'}: {note.shown_title()}, which was cut short")
+    if everywhere is not None:
+        everywhere.join()
+        failed += everywhere.failed
+        print(everywhere.text)
+    if not running and not every:
+        print("No experiment runs here.")
+    for reason in failed:
+        _notify(reason)
+    raise typer.Exit(1 if failed else 0)
+
+
+def resume(
+    config: ConfigPath = None,
+    shop: Annotated[Path | None, typer.Option("--shop", help="Data directory of a running shop.")] = None,
+) -> None:
+    """Let the targets take faults again after `watchkeeper chaos stop --all`."""
+    asked = _on_targets("resume", Surroundings(shop=shop, config_path=config))
+    asked.join()
+    print(asked.text)
+    for reason in asked.failed:
+        _notify(reason)
+    raise typer.Exit(1 if asked.failed else 0)
+
+
+class _on_targets(threading.Thread):  # noqa: N801 - reads as what it does
+    """Asks the targets, while experiments are being ended."""
+
+    def __init__(self, verb: str, surroundings: Surroundings) -> None:
+        super().__init__(name=f"{verb} targets", daemon=True)
+        surroundings.require_target()
+        self._verb = verb
+        self._target = surroundings.target()
+        self.failed: list[str] = []
+        self.text = ""
+        self.start()
+
+    def run(self) -> None:
+        from watchkeeper.errors import WatchkeeperError
+
+        ask = getattr(self._target, self._verb, None)
+        try:
+            if ask is None:
+                self.text = f"{self._target.name} holds no faults by itself"
+                return
+            ask()
+            words = "every fault is ended, and new ones are refused" if self._verb == "stop" else "takes faults again"
+            self.text = f"{self._target.name}: {words}"
+        except WatchkeeperError as error:
+            self.failed.append(error.message)
+            self.text = f"{self._target.name}: not every target answered"
+
+
+def _experiment(
+    what: str, service: str | None, seconds: float, values: dict[str, Any], *, sealed: bool
+) -> ExperimentFile:
+    """The experiment that the command's words name."""
+    from chaos.registry import faults
+    from chaos.toolkit.document import read_experiment
+    from chaos.toolkit.short_form import experiment_for
+    from watchkeeper.errors import ChaosError
+
+    if service is not None:
+        return experiment_for(what, service, seconds, sealed=sealed)
+    if what in faults() and not Path(what).exists():
+        raise ChaosError(f"name the service to break too: watchkeeper chaos run {what} SERVICE")
+    return read_experiment(Path(what), values)
+
+
+def _variables(var: list[str], files: list[Path]) -> tuple[dict[str, Any], dict[str, Any]]:
+    from chaoslib import convert_vars, merge_vars
+
+    from watchkeeper.errors import ChaosError
+
+    try:
+        values, secrets = merge_vars(convert_vars(var), [str(path) for path in files])
+    except (ValueError, OSError) as error:
+        raise ChaosError(f"--var and --var-file: {error}") from error
+    return dict(values or {}), dict(secrets or {})
+
+
+def _known(value: str | None, option: str, known: tuple[str, ...]) -> str | None:
+    from watchkeeper.errors import ChaosError
+
+    if value is not None and value not in known:
+        raise ChaosError(f"{option} is one of {', '.join(known)}, not {value!r}")
+    return value
+
+
+def _end_of_file(outcome: Outcome, *, as_json: bool) -> NoReturn:
+    """Print how an experiment from a file ended, and leave."""
+    summary = outcome.summary
+    if as_json:
+        print(json.dumps(outcome.journal, indent=2))
+    else:
+        why = f": {summary.stopped}" if summary.stopped else ""
+        print(f"{summary.status}{why}")
+        if not outcome.was_steady:
+            _notify("the steady state did not hold before, so nothing was done")
+    _leave(0 if summary.status == "completed" and outcome.was_steady else 1)
+
+
+def _end_of_fault(outcome: Outcome, surroundings: Surroundings, *, as_json: bool) -> NoReturn:
+    """Print what a fault did, and leave."""
+    from watchkeeper.errors import ChaosError
+
+    began = outcome.summary.start
+    rows = [journal for journal in surroundings.records().history() if journal.start >= began]
+    if not rows:
+        if not outcome.was_steady:
+            raise ChaosError("the target is not steady, so nothing was broken")
+        errors = [str(run["exception"][-1]).strip() for run in outcome.journal["run"] if run.get("exception")]
+        raise ChaosError(errors[0].partition("ChaosError: ")[2] if errors else outcome.summary.stopped or "interrupted")
+    journal = rows[-1]
+    if as_json:
+        print(json.dumps(asdict(journal), indent=2))
+    else:
+        print(f"{journal.status}; steady again: {'yes' if journal.steady_again else 'no'}")
+    _leave(0 if journal.status == "completed" and outcome.summary.status == "completed" else 1)
+
+
+def _leave(status: int) -> NoReturn:
+    """End the process, also where an activity in the background would keep it."""
+    if any(not thread.daemon and thread is not threading.main_thread() for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    raise typer.Exit(status)
+
+
+def _notify(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,46 @@
+"""What is left of error budgets, for experiments that must not use them up."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from watchkeeper.errors import ChaosError
+from watchkeeper.vocabulary import Window
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from watchkeeper.config import Config
+    from watchkeeper.store.telemetry import Telemetry
+
+
+def budgets_left(
+    config: Config, telemetry: Telemetry, now: datetime, names: Collection[str] = ()
+) -> dict[str, float | None]:
+    """The share of each objective's error budget that is left: 1 untouched, below 0 overdrawn, None not measured.
+
+    `names` chooses some of the objectives under `slo` in the configuration.
+
+    Raises:
+        ChaosError: an objective of `names` is not configured, or none is.
+        StoreError: the store cannot be read.
+    """
+    # The one thing that experiments borrow from detection: what an objective is, and how its budget is counted.
+    from detectors.slo.openslo import read
+
+    objectives = {slo.name: slo for slo in read(config.slo)}
+    if unknown := sorted(set(names) - set(objectives)):
+        raise ChaosError(f"no objective {unknown[0]!r} under `slo`; there are: {', '.join(objectives) or 'none'}")
+    if not objectives:
+        raise ChaosError("no objective is configured: name OpenSLO files under `slo`")
+    left: dict[str, float | None] = {}
+    for name, slo in objectives.items():
+        if names and name not in names:
+            continue
+        window = Window(start=now - timedelta(seconds=slo.window_s), end=now + timedelta(seconds=1))
+        served = telemetry.served(slo.service, slo.operation, window)
+        total, bad = (float(sum(served[column].to_pylist())) for column in ("total", "bad"))
+        left[name] = min(1.0, 1.0 - bad / (total * (1 - slo.target))) if total else None
+    return left

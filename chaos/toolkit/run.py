@@ -1,0 +1,294 @@
+"""Run an experiment with Chaos Toolkit's library, under watch, and end it early where it must not go on.
+
+The library checks the hypothesis, plays the method and the rollbacks and writes the journal; its status is the same as
+under `chaos`. Around it: a note that it runs, guards that look once a second, a stop that reverts at once, and
+rollbacks also after an interruption, which the library leaves out by default.
+
+    checking ──► method ──► rollbacks ──► journal
+        │          │ a guard, a signal: the method ends; a fault of our own is reverted by its own action
+        └──────────┴──► rollbacks
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import FrameType
+from typing import Any, Final
+
+from chaoslib.caching import cache_activities, clear_cache
+from chaoslib.exceptions import ChaosException
+from chaoslib.experiment import run_experiment
+from chaoslib.run import EventHandlerRegistry, RunEventHandler, initialize_run_journal, run_rollback
+from chaoslib.types import Dry, Schedule, Strategy
+
+from chaos.running import Note, Notes, Phase, entered
+from chaos.toolkit import stopping
+from chaos.toolkit.document import ExperimentFile
+from chaos.toolkit.guards import Guard
+from watchkeeper.errors import ChaosError, WatchkeeperError
+from watchkeeper.text import one_line
+
+LOGGER: Final = logging.getLogger("chaostoolkit.watchkeeper")
+LOOK_EVERY_S: Final = 1.0
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+LEAVE_WITH_ROLLBACKS: Final = 20  # the library's own code for an end in which rollbacks are played: chaoslib.exit
+# A guard that cannot look does not know that all is well; so many looks may fail in a row.
+BLIND_LOOKS: Final = 3
+STRATEGIES: Final = {
+    "default": Strategy.DEFAULT,
+    "before-method-only": Strategy.BEFORE_METHOD,
+    "after-method-only": Strategy.AFTER_METHOD,
+    "during-method-only": Strategy.DURING_METHOD,
+    "continuously": Strategy.CONTINUOUS,
+    "continously": Strategy.CONTINUOUS,
+    "skip": Strategy.SKIP,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How to run it; as the options of `chaos run`. None: what the file, else the settings, ask for."""
+
+    hypothesis_strategy: str | None = None
+    rollback_strategy: str | None = None
+    frequency_s: float = 1.0
+    fail_fast: bool = False
+    dry: str | None = None
+    variables: tuple[Mapping[str, Any], Mapping[str, Any]] = field(default_factory=lambda: ({}, {}))
+
+
+def run(
+    experiment: ExperimentFile,
+    *,
+    note: Note,
+    notes: Notes,
+    settings: dict[str, Any],
+    options: Options,
+    guards: Iterable[Guard] = (),
+) -> dict[str, Any]:
+    """Run it once, in the main thread. Returns the library's journal; `watchkeeper.stopped` is why it ended early.
+
+    Raises:
+        ChaosError: it cannot be run at all: its configuration or a secret cannot be read.
+    """
+    content = experiment.copied()
+    content["dry"] = Dry.from_string(options.dry) if options.dry else None
+    hypothesis, rollbacks = _strategies(experiment, settings, options)
+    settings = {
+        **settings,
+        "runtime": {**(settings.get("runtime") or {}), "rollbacks": {"strategy": rollbacks or "default"}},
+    }
+    course = _Course(note, notes, tuple(guards), watches_hypothesis=experiment.extension.abort.hypothesis)
+    stopping.reset()
+    notes.write(note)
+    own = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        journal = _run(content, settings, options, STRATEGIES[hypothesis], course)
+        _play_rollbacks_left_out(content, journal, course, rollbacks)
+    finally:
+        for number, handler in own.items():
+            signal.signal(number, handler)
+        course.over()
+        notes.remove(note.id)
+    journal["experiment"]["dry"] = options.dry
+    journal["watchkeeper"] = {"id": note.id, "stopped": course.stopped}
+    return journal
+
+
+def play_rollbacks(experiment: Mapping[str, Any]) -> dict[str, Any]:
+    """Play the rollbacks of an experiment whose process is gone. Returns a journal that has only them."""
+    from chaoslib.configuration import load_configuration, load_dynamic_configuration
+    from chaoslib.secret import load_secrets
+
+    content = dict(experiment)
+    journal: dict[str, Any] = initialize_run_journal(content)
+    journal["status"] = "interrupted"
+    configuration = load_configuration(content.get("configuration", {}))
+    secrets = load_secrets(content.get("secrets", {}), configuration)
+    configuration = load_dynamic_configuration(configuration, secrets)
+    _rollbacks(content, journal, configuration, secrets, EventHandlerRegistry())
+    return journal
+
+
+def _strategies(experiment: ExperimentFile, settings: Mapping[str, Any], options: Options) -> tuple[str, str | None]:
+    """The hypothesis' strategy, and that of the rollbacks where anybody asks for one; precedence as under `chaos`."""
+
+    def asked(kind: str) -> str | None:
+        runtime = (settings.get("runtime") or {}).get(kind) or {}
+        # A file with a `runtime` of its own replaces the settings' as a whole.
+        return experiment.strategy(kind) if experiment.content.get("runtime") else runtime.get("strategy")
+
+    watched = "continuously" if experiment.extension.abort.hypothesis else "default"
+    hypothesis = options.hypothesis_strategy or asked("hypothesis") or watched
+    if hypothesis not in STRATEGIES:
+        raise ChaosError(f"there is no hypothesis strategy {hypothesis!r}; choose one of {', '.join(STRATEGIES)}")
+    return hypothesis, options.rollback_strategy or asked("rollbacks")
+
+
+def _run(
+    content: dict[str, Any], settings: dict[str, Any], options: Options, strategy: Strategy, course: _Course
+) -> dict[str, Any]:
+    schedule = Schedule(continuous_hypothesis_frequency=options.frequency_s, fail_fast=options.fail_fast)
+    try:
+        journal: dict[str, Any] = run_experiment(
+            content,
+            settings=settings,
+            experiment_vars=options.variables,
+            strategy=strategy,
+            schedule=schedule,
+            event_handlers=[course],
+        )
+    except SystemExit:
+        # Between two parts of the experiment, where the library does not expect it.
+        journal = course.journal
+        journal["status"] = "interrupted"
+        journal.setdefault("end", datetime.now(UTC).isoformat())
+    except ChaosException as error:
+        raise ChaosError(f"{content.get('title', '')}: {one_line(error)}") from error
+    return journal
+
+
+def _play_rollbacks_left_out(
+    content: dict[str, Any], journal: dict[str, Any], course: _Course, strategy: str | None
+) -> None:
+    """After an interruption or a failure the library plays none unless asked to: but what was broken must be put back.
+
+    Not where a strategy was asked for in so many words, nor where nothing was done yet.
+    """
+    if strategy or journal["rollbacks"] or journal["status"] not in ("interrupted", "failed", "aborted"):
+        return
+    if not journal["run"] or not content.get("rollbacks"):
+        return
+    course.enter("rollbacks")
+    _rollbacks(content, journal, course.configuration, course.secrets, course.registry)
+
+
+def _rollbacks(
+    content: dict[str, Any],
+    journal: dict[str, Any],
+    configuration: Mapping[str, Any],
+    secrets: Mapping[str, Any],
+    registry: EventHandlerRegistry,
+) -> None:
+    background = sum(bool(activity.get("background")) for activity in content.get("rollbacks", []))
+    pool = ThreadPoolExecutor(background) if background else None
+    cache_activities(content)
+    try:
+        run_rollback("always", pool, content, journal, configuration, secrets, registry, content.get("dry"))
+    finally:
+        clear_cache()
+
+
+class _Course(RunEventHandler):  # type: ignore[misc] # the library ships no types
+    """Follows one run: its phase, what it was given, and the guards that may end it."""
+
+    def __init__(self, note: Note, notes: Notes, guards: tuple[Guard, ...], *, watches_hypothesis: bool) -> None:
+        self._note = note
+        self._notes = notes
+        self._guards = guards
+        self._watches_hypothesis = watches_hypothesis
+        self._ended = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="guards", daemon=True)
+        self._interrupted = False
+        self.phase: Phase = "checking"
+        self.stopped = ""
+        self.journal: dict[str, Any] = {}
+        self.configuration: Mapping[str, Any] = {}
+        self.secrets: Mapping[str, Any] = {}
+        self.registry = EventHandlerRegistry()
+
+    def enter(self, phase: Phase) -> None:
+        """Note the phase, on the disk before anything of it happens."""
+        self.phase = phase
+        self._note = entered(self._note, phase)
+        self._notes.write(self._note)
+
+    def over(self) -> None:
+        """No guard looks any more."""
+        self._ended.set()
+
+    # What the library calls.
+
+    def started(self, experiment: Any, journal: dict[str, Any]) -> None:  # noqa: ARG002
+        self.journal = journal
+
+    def running(
+        self,
+        experiment: Any,  # noqa: ARG002
+        journal: Any,  # noqa: ARG002
+        configuration: Mapping[str, Any],
+        secrets: Mapping[str, Any],
+        schedule: Any,  # noqa: ARG002
+        settings: Any,  # noqa: ARG002
+    ) -> None:
+        self.configuration, self.secrets = configuration, secrets
+        # In place of the library's own handler, which would interrupt rollbacks too; it puts the old one back.
+        for number in SIGNALS:
+            signal.signal(number, self._on_signal)
+
+    def start_method(self, experiment: Any) -> None:  # noqa: ARG002
+        self.enter("method")
+        self._watcher.start()
+
+    def method_completed(self, experiment: Any, state: Any = None) -> None:  # noqa: ARG002
+        self._ended.set()
+
+    def start_rollbacks(self, experiment: Any) -> None:  # noqa: ARG002
+        self.enter("rollbacks")
+
+    def continuous_hypothesis_iteration(self, iteration_index: int, state: Any) -> None:  # noqa: ARG002
+        if self._watches_hypothesis and state is not None and not state["steady_state_met"]:
+            probe = state["probes"][-1]["activity"]["name"]
+            self._end_early(f"the probe {probe!r} left its tolerance")
+
+    # What ends it early.
+
+    def _watch(self) -> None:
+        blind: dict[str, int] = {}
+        while not self._ended.wait(LOOK_EVERY_S):
+            for guard in self._guards:
+                try:
+                    reason = guard.look()
+                    blind.pop(guard.name, None)
+                except (WatchkeeperError, OSError) as error:
+                    looks = blind[guard.name] = blind.get(guard.name, 0) + 1
+                    reason = f"{guard.name} cannot be read: {one_line(error)}" if looks >= BLIND_LOOKS else ""
+                if reason:
+                    self._end_early(reason)
+                    return
+
+    def _end_early(self, reason: str) -> None:
+        if not self.stopped and self.phase == "method":
+            self.stopped = reason
+            stopping.request()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def _on_signal(self, _number: int, frame: FrameType | None) -> None:
+        """End the method; a second time, only the wait for what runs in the background."""
+        if self.phase == "rollbacks":
+            LOGGER.warning("it is ending: its rollbacks are being played")
+            return
+        if self._interrupted and not _waits_for_background(frame):
+            return  # something is being reverted: let it
+        self._interrupted = True
+        stopping.request()
+        self.stopped = self.stopped or "somebody stopped it"
+        LOGGER.warning("ended early: %s", self.stopped)
+        # No Exception: what a Python activity raises, the library takes for a failed activity, and goes on.
+        raise SystemExit(LEAVE_WITH_ROLLBACKS)
+
+
+def _waits_for_background(frame: FrameType | None) -> bool:
+    """Whether the main thread waits for activities in the background to end by themselves."""
+    while frame is not None:
+        if frame.f_code.co_name == "shutdown" and frame.f_globals.get("__name__") == "concurrent.futures.thread":
+            return True
+        frame = frame.f_back
+    return False
