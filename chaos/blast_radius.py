@@ -35,12 +35,14 @@ class BlastRadius:
         broken: the services that it breaks itself.
         callers: the services that call those, directly or not.
         is_known: whether that is all; otherwise it may reach anything.
+        system: within which these names mean these services: an installation, or a target.
     """
 
     targets: frozenset[str] = frozenset()
     broken: frozenset[str] = frozenset()
     callers: frozenset[str] = frozenset()
     is_known: bool = True
+    system: str = ""
 
     @property
     def services(self) -> frozenset[str]:
@@ -86,7 +88,7 @@ def reserved(radius: BlastRadius) -> Iterator[None]:
         ChaosError: another experiment reaches some of it; says which part.
     """
     names = [f"target {name}" for name in sorted(radius.targets)] + [
-        f"service {name}" for name in sorted(radius.services)
+        f"service {name} of {radius.system}" for name in sorted(radius.services)
     ]
     with ExitStack() as stack:
         if EVERYTHING not in _reserved:

@@ -27,6 +27,7 @@ from watchkeeper.target import PROBE, Experience, Target
 
 # The longest that anybody has to wait for the end of a fault whose injector was killed.
 LONGEST_BOUND_S = 300.0
+PROOF_AND_REVERT_S = 30.0  # added to the bound of a fault: the proof takes as long on a busy machine
 STEADY_WITHIN_S = 15.0  # how long the target may take to be steady, before and after
 # A span counts as without harm when probes leave their tolerance for so many seconds: one slow page is no incident.
 HARMED_SECONDS_AT_MOST = 3
@@ -244,7 +245,7 @@ def break_and_revert(
 
 def alone(target: Target, *services: str) -> AbstractContextManager[None]:
     """One experiment at a time for each target and service: two faults at once prove nothing about either."""
-    return reserved(BlastRadius(targets=frozenset({target.name}), broken=frozenset(services)))
+    return reserved(BlastRadius(targets=frozenset({target.name}), broken=frozenset(services), system=target.name))
 
 
 @contextmanager

@@ -14,11 +14,10 @@ from contextlib import closing
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from chaos.experiment import Experiment, alone, break_and_revert, validate
+from chaos.experiment import PROOF_AND_REVERT_S, Experiment, alone, break_and_revert, validate
 from chaos.registry import fault_named
 from chaos.surroundings import Surroundings
 from chaos.toolkit import stopping
-from chaos.toolkit.plan import PROOF_AND_REVERT_S
 from watchkeeper.errors import ChaosError
 
 if TYPE_CHECKING:

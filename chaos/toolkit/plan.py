@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from chaos.blast_radius import BlastRadius, callers_of
-from chaos.experiment import Experiment, validate
+from chaos.experiment import PROOF_AND_REVERT_S, Experiment, validate
 from chaos.registry import fault_named
 from chaos.toolkit.document import INJECT, ExperimentFile, shown
 from watchkeeper.clock import SystemClock
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from chaos.surroundings import Surroundings
     from watchkeeper.target import Target
 
-PROOF_AND_REVERT_S: Final = 30.0  # added to the bound of a fault: the proof takes as long on a busy machine
 CALLS_OF_S: Final = 600  # who calls whom is read from the last ten minutes
 PLACES: Final = {"steady-state-hypothesis": "Hypothesis", "method": "Method", "rollbacks": "Rollbacks"}
 
@@ -76,6 +75,7 @@ def plan(experiment: ExperimentFile, surroundings: Surroundings) -> Plan:
         broken=frozenset(broken),
         callers=callers_of(broken, calls),
         is_known=_is_known(experiment),
+        system=str(surroundings.config.data_dir) if surroundings.config_path else " ".join(targets),
     )
     callees = callers_of(radius.services, ((callee, caller) for caller, callee in calls))
     return Plan(

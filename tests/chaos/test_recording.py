@@ -14,8 +14,7 @@ import yaml
 from sqlalchemy import select
 
 from alerting.incidents.commands import Incidents
-from chaos.commands.experiment import PROOF_AND_REVERT_S
-from chaos.experiment import Experiment, run
+from chaos.experiment import PROOF_AND_REVERT_S, Experiment, run
 from chaos.fault import Truth
 from chaos.journal import ExperimentTruth, outcomes
 from chaos.record import Records

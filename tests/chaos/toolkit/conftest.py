@@ -16,5 +16,5 @@ def config_file(tmp_path: Path, shop: RunningShop, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("SHOP_TOKEN", shop.token)
     target = {"url": shop.control_url, "token_env": "SHOP_TOKEN"}
     path = tmp_path / "watchkeeper.yaml"
-    path.write_text(yaml.safe_dump({"data_dir": str(tmp_path / "data"), "runbooks": {"target": target}}))
+    path.write_text(yaml.safe_dump({"data_dir": str(tmp_path / "data"), "targets": {"shop": target}}))
     return path
