@@ -57,6 +57,7 @@ def truth_of(row: Truth, target: str, services: Collection[str]) -> ExperimentTr
         effect_at=utc(row.effect_at) if row.took_effect else None,
         detail=row.detail,
         release=__version__,
+        sealed=row.sealed,
     )
 
 

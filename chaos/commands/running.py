@@ -160,12 +160,8 @@ class _on_targets(threading.Thread):  # noqa: N801 - reads as what it does
     def run(self) -> None:
         from watchkeeper.errors import WatchkeeperError
 
-        ask = getattr(self._target, self._verb, None)
         try:
-            if ask is None:
-                self.text = f"{self._target.name} holds no faults by itself"
-                return
-            ask()
+            (self._target.stop if self._verb == "stop" else self._target.resume)()
             words = "every fault is ended, and new ones are refused" if self._verb == "stop" else "takes faults again"
             self.text = f"{self._target.name}: {words}"
         except WatchkeeperError as error:
