@@ -1,0 +1,63 @@
+"""One fault tried by hand: planned, begun, ended from its record, and looked for afterwards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from agent.fault import HostFault
+from agent.instance import Instance
+from agent.processes import born
+from tests.waiting import until
+
+
+class JsonRecord:
+    """A record whose facts survive as JSON, as on the disk."""
+
+    def __init__(self, facts: dict[str, Any]) -> None:
+        self.text = json.dumps(facts)
+
+    def __getitem__(self, key: str) -> Any:
+        return json.loads(self.text)[key]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return json.loads(self.text).get(key, default)
+
+    def note(self, **facts: Any) -> None:
+        self.text = json.dumps({**json.loads(self.text), **facts})
+
+
+def instance_of(service: str, pid: int = 0, **facts: Any) -> Instance:
+    """What the agent would have found."""
+    return Instance(service=service, pids=(pid,) if pid else (), born=born(pid) if pid else "", **facts)
+
+
+def plan(fault: HostFault, instance: Instance, seconds: float = 60.0, **arguments: float | str) -> JsonRecord:
+    """The record of a fault that can be done."""
+    assert fault.lacks(instance) == ""
+    assert set(arguments) <= set(fault.arguments)
+    return JsonRecord(fault.plan(instance, seconds, {**fault.arguments, **arguments}))
+
+
+@contextmanager
+def trial(
+    fault: HostFault, instance: Instance, seconds: float = 60.0, **arguments: float | str
+) -> Iterator[JsonRecord]:
+    """Hold a fault, end it by another object that has the record alone, and see that nothing remains."""
+    record = plan(fault, instance, seconds, **arguments)
+    try:
+        fault.begin(record)
+        yield record
+    finally:
+        again = type(fault)()
+        again.end(JsonRecord(json.loads(record.text)))
+    assert again.remains(record) == ()
+    again.end(record)  # nothing is there any more, which is no error
+    assert again.remains(record) == ()
+
+
+def effect_of(fault: HostFault, record: JsonRecord) -> str:
+    """What shows that it works, once something does."""
+    return until(lambda: fault.effect(record), what=f"the effect of {fault.name}")
