@@ -76,7 +76,7 @@ def command_line(pid: int) -> str:
 
 def is_of_an_agent(line: str) -> bool:
     """Whether a command line is that of an agent or a keeper, which no fault may touch."""
-    return bool(re.search(r" -m agent(\.keeper)?( |$)|watchkeeper agent( |$)", line))
+    return bool(re.search(r" -m agent(\.[\w.]+)?( |$)|watchkeeper agent( |$)", line))
 
 
 def act(verb: str, commands: Commands, find: Callable[[], tuple[Found, ...]], note: Note) -> str:

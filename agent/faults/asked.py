@@ -14,7 +14,7 @@ def number(arguments: Mapping[str, float | str], name: str, least: float, most: 
         AgentError: it is none.
     """
     value = arguments[name]
-    if isinstance(value, str) or isinstance(value, bool) or not least <= value <= most:
+    if isinstance(value, str | bool) or not least <= value <= most:
         raise AgentError(f"{name} must be a number from {least:g} to {most:g}, not {value!r}")
     return float(value)
 

@@ -27,4 +27,5 @@ class Bandwidth:
     remains = staticmethod(routed.remains)
 
     def plan(self, instance: Instance, seconds: float, arguments: Mapping[str, float | str]) -> dict[str, Any]:
-        return routed.plan(instance, seconds, {"kind": "bandwidth", "bytes_per_s": number(arguments, "kilobytes_per_second", 0.1, 1e6) * 1000.0})
+        bytes_per_s = number(arguments, "kilobytes_per_second", 0.1, 1e6) * 1000.0
+        return routed.plan(instance, seconds, {"kind": "bandwidth", "bytes_per_s": bytes_per_s})

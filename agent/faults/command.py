@@ -24,10 +24,10 @@ CHECK_WITHIN_S: Final = 5.0
 
 
 class Command:
-    """A command of the agent's file breaks, another one puts back: a bad deploy, a feature flag, whatever the user has.
+    """A command of the agent's file breaks, another one puts back: a bad deploy, a feature flag, whatever there is.
 
-    Of each pair the file has `command.NAME.do` and `command.NAME.undo`, and perhaps `command.NAME.check`, which ends with
-    status 0 while the fault holds. `undo` may be run again, also where `do` was killed half way.
+    Of each pair the file has `command.NAME.do` and `command.NAME.undo`, and perhaps `command.NAME.check`, which ends
+    with status 0 while the fault holds. `undo` may be run again, also where `do` was killed half way.
     """
 
     name = "command"
@@ -73,7 +73,8 @@ class Command:
 
 def _pairs(settings: Mapping[str, str]) -> tuple[str, ...]:
     """The names that have both commands."""
-    names = [key[len("command.") : -len(".do")] for key in settings if key.startswith("command.") and key.endswith(".do")]
+    keys = (key.removeprefix("command.") for key in settings if key.startswith("command."))
+    names = (key.removesuffix(".do") for key in keys if key.endswith(".do"))
     return tuple(name for name in names if settings.get(f"command.{name}.undo"))
 
 

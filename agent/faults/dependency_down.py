@@ -25,8 +25,8 @@ _VERDICT: Final = {"drop": "drop", "reject": "reject with tcp reset"}
 class DependencyDown:
     """The service does not reach something that it needs, which itself goes on.
 
-    `dependencies` of the agent's file names what may be cut off: `redis=127.0.0.1:6380, mail=10.0.0.5:25`. Where that is
-    a port of the agent's proxy, the proxy cuts all its callers off; else the packet filter stops the service's user.
+    `dependencies` of the agent's file names what may be cut off: `redis=127.0.0.1:6380, mail=10.0.0.5:25`. Where that
+    is a port of the agent's proxy, the proxy cuts all its callers off; else the packet filter stops the service's user.
     """
 
     name = "dependency_down"

@@ -27,4 +27,5 @@ class Jitter:
     remains = staticmethod(routed.remains)
 
     def plan(self, instance: Instance, seconds: float, arguments: Mapping[str, float | str]) -> dict[str, Any]:
-        return routed.plan(instance, seconds, {"kind": "delay", "delay_s": 0.0, "jitter_s": number(arguments, "jitter_ms", 1.0, 60000.0) / 1000.0})
+        jitter_ms = number(arguments, "jitter_ms", 1.0, 60000.0)
+        return routed.plan(instance, seconds, {"kind": "delay", "delay_s": 0.0, "jitter_s": jitter_ms / 1000.0})

@@ -27,4 +27,5 @@ class Latency:
     remains = staticmethod(routed.remains)
 
     def plan(self, instance: Instance, seconds: float, arguments: Mapping[str, float | str]) -> dict[str, Any]:
-        return routed.plan(instance, seconds, {"kind": "delay", "delay_s": number(arguments, "delay_ms", 1.0, 60000.0) / 1000.0, "jitter_s": 0.0})
+        delay_ms = number(arguments, "delay_ms", 1.0, 60000.0)
+        return routed.plan(instance, seconds, {"kind": "delay", "delay_s": delay_ms / 1000.0, "jitter_s": 0.0})

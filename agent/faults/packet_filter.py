@@ -83,9 +83,10 @@ def add(mark: str, port: int, seconds: float, hook: str, rules: Sequence[str]) -
         AgentError: the kernel refuses it.
     """
     lines = "\n".join(f"    {rule}" for rule in rules)
+    until = f"timeout {max(1, round(seconds))}s"
     _nft(
         f"table inet {table_name(mark)} {{\n"
-        f"  set ports {{ type inet_service; flags timeout; elements = {{ {port} timeout {max(1, round(seconds))}s }} }}\n"
+        f"  set ports {{ type inet_service; flags timeout; elements = {{ {port} {until} }} }}\n"
         f"  chain disturb {{ type filter hook {hook} priority -150;\n{lines}\n  }}\n}}\n"
     )
 

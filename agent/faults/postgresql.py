@@ -45,7 +45,7 @@ def begin(record: Record, *, hold_s: float, pause_s: float) -> None:
         "postgresql_session",
         record["mark"],
         seconds=record["until"] - time.time(),
-        name=record["mark"],
+        application=record["mark"],
         url=record["url"],
         table=record["table"],
         hold_s=hold_s,
@@ -89,9 +89,10 @@ def _sessions(record: Record, select: str) -> list[int]:
     """What the server says of our sessions; nothing where it does not run: then it has none."""
     import psycopg
 
-    with suppress(psycopg.OperationalError), psycopg.connect(
-        record["url"], connect_timeout=CONNECT_WITHIN_S, autocommit=True
-    ) as connection:
+    with (
+        suppress(psycopg.OperationalError),
+        psycopg.connect(record["url"], connect_timeout=CONNECT_WITHIN_S, autocommit=True) as connection,
+    ):
         rows = connection.execute(f"{select} FROM pg_stat_activity WHERE application_name = %s", (record["mark"],))
         return [int(row[0]) for row in rows]
     return []

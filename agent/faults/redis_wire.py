@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from io import BufferedReader
-from typing import Final
+from typing import Final, Self
 from urllib.parse import unquote, urlsplit
 
 from watchkeeper.errors import AgentError
@@ -44,7 +44,7 @@ class Redis:
             user = [unquote(parts.username)] if parts.username else []
             self.ask("AUTH", *user, unquote(parts.password))
 
-    def __enter__(self) -> Redis:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

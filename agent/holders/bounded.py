@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 LOOK_EVERY_S: Final = 0.2
@@ -47,10 +48,8 @@ def ready() -> None:
 
 def say(line: str) -> None:
     """The one line that the starter reads: `ready`, or why not."""
-    try:
+    with suppress(BrokenPipeError):  # the starter is gone, which `left_s` says too
         os.write(1, line.replace("\n", " ").encode() + b"\n")
-    except BrokenPipeError:
-        pass  # the starter is gone, which `left_s` says too
 
 
 def hold(work: Callable[[Bounds], None]) -> None:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from agent.processes import all_seen
 from watchkeeper.errors import AgentError
 
 _PREFIX: Final = "watchkeeper-fault-"
@@ -67,7 +68,7 @@ def start(name: str, mark: str, *, detached: bool = False, **asked: Any) -> int:
 def marked(mark: str) -> tuple[int, ...]:
     """The processes with this mark."""
     own, word = os.getpid(), b"\0" + mark.encode() + b"\0"
-    pids = (int(entry) for entry in os.listdir("/proc") if entry.isdecimal())
+    pids = (process.pid for process in all_seen())
     return tuple(sorted(pid for pid in pids if pid != own and word in _command(pid)))
 
 

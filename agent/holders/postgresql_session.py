@@ -27,7 +27,7 @@ def work(bounds: Bounds) -> None:
         connection = psycopg.connect(
             str(bounds.asked["url"]),
             connect_timeout=CONNECT_WITHIN_S,
-            application_name=str(bounds.asked["name"]),
+            application_name=str(bounds.asked["application"]),
             options=(
                 f"-c lock_timeout={int(WAIT_FOR_LOCK_S * 1000)} -c statement_timeout={int(WAIT_FOR_LOCK_S * 2000)}"
                 f" -c idle_in_transaction_session_timeout={int((hold_s + 2.0) * 1000)}"

@@ -1,7 +1,7 @@
 """Ends a fault whose keeper, agent and work are all gone: for faults that the kernel does not end by itself.
 
-It sleeps until the fault's time is over, and some more, then ends the fault from the facts it was given, again and again
-until that works. Whoever ends the fault before ends this process.
+It sleeps until the fault's time is over, and some more, then ends the fault from the facts it was given, again and
+again until that works. Whoever ends the fault before ends this process.
 """
 
 from __future__ import annotations

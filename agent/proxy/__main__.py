@@ -99,7 +99,7 @@ def _user_of(writer: asyncio.StreamWriter) -> int:
 
 
 async def run(routes: list[Route], report: Callable[[dict[int, str]], None]) -> None:
-    """Serve until every route is closed, or the process is asked to end. `report` takes what cannot be served, and why."""
+    """Serve until every route is closed, or the process is asked to end. `report` takes what cannot be served."""
     proxy = Proxy()
     problems = {}
     for route in routes:

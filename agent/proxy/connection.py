@@ -66,7 +66,7 @@ class End(asyncio.Protocol):
         self._is_slow = False
         self.other.read_on(self._size < MOST_PENDING)
 
-    def read_on(self, may: bool) -> None:  # noqa: FBT001 - there is nothing else to say
+    def read_on(self, may: bool) -> None:
         """Read from the peer, or let it wait."""
         if self.transport is None or self.transport.is_closing():
             return

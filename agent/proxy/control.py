@@ -1,10 +1,10 @@
 """The proxy's control socket: one a route, one JSON object a line, asked and answered.
 
-    {"do": "state"}                         the route and its rule
-    {"do": "set", "rule": {"id", "kind", "seconds", …}}
-    {"do": "clear", "id": "…"}              end this rule; nothing where another one or none holds
-    {"do": "open", "route": {…}}            a further route of the same process, or this one leads elsewhere now
-    {"do": "close"}                         the route ends
+{"do": "state"}                         the route and its rule
+{"do": "set", "rule": {"id", "kind", "seconds", …}}
+{"do": "clear", "id": "…"}              end this rule; nothing where another one or none holds
+{"do": "open", "route": {…}}            a further route of the same process, or this one leads elsewhere now
+{"do": "close"}                         the route ends
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class Rule:
 
     def chosen(self) -> bool:
         """Whether this one is among `percent` of all."""
-        return random.random() * 100.0 < self.percent
+        return random.random() * 100.0 < self.percent  # noqa: S311 - chance, no secret
 
     def due(self, now: float, size: int, *, to_service: bool) -> float:
         """When `size` bytes that came now are passed on; infinite: not before the rule ends."""
@@ -51,7 +51,7 @@ class Rule:
         if self.kind == "drop":
             due = math.inf
         elif self.kind == "delay" and to_service:  # requests are late, answers are not: one delay a round trip
-            due = now + self.delay_s + random.random() * self.jitter_s
+            due = now + self.delay_s + random.random() * self.jitter_s  # noqa: S311
         elif self.kind == "loss":
             due = now + self._retransmissions()
         elif self.kind == "bandwidth":

@@ -69,7 +69,13 @@ def _start(routes: Sequence[Route]) -> dict[int, str]:
     command = [sys.executable, "-I", "-m", "agent.proxy", "--detach", json.dumps([asdict(route) for route in routes])]
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=START_WITHIN_S, check=False, cwd="/"
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=START_WITHIN_S,
+            check=False,
+            cwd="/",
         )
         return {int(port): str(problem) for port, problem in json.loads(done.stdout).items()}
     except subprocess.TimeoutExpired:

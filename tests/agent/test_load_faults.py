@@ -41,9 +41,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir()
     with image.open("wb") as file:
         file.truncate(200 * MB)
-    made = subprocess.run(["mkfs.ext4", "-q", "-m", "0", image], capture_output=True, check=False)
-    if made.returncode or subprocess.run(["mount", "-o", "loop", image, folder], capture_output=True, check=False).returncode:
-        pytest.skip("no file system can be mounted here")
+    for command in (["mkfs.ext4", "-q", "-m", "0", image], ["mount", "-o", "loop", image, folder]):
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("no file system can be mounted here")
     yield folder
     subprocess.run(["umount", folder], check=True)
 
@@ -131,7 +131,7 @@ def test_a_disk_is_filled_but_for_what_must_stay(small_disk: Path) -> None:
     with trial(fault, instance, leave_mb=0.0) as record:
         assert "MB free" in effect_of(fault, record)
         assert 19 * MB < free_bytes(str(small_disk)) < 22 * MB
-        assert os.listdir(small_disk) == ["lost+found"]
+        assert [path.name for path in small_disk.iterdir()] == ["lost+found"]
         with pytest.raises(OSError, match="No space left"):
             (small_disk / "written").write_bytes(b"w" * 40 * MB)
         (small_disk / "written").unlink()

@@ -165,15 +165,18 @@ def test_a_failing_request_with_a_body_leaves_the_connection_usable(instance: In
 
 def test_what_is_no_http_passes_untouched() -> None:
     """Bytes of another protocol come through a rule about requests as they are."""
-    with echo_service() as port, proxy_to(port) as (listen,):
-        with trial(HttpErrors(), instance_of("store", proxy_port=listen), percent=100.0):
-            with socket.create_connection(("127.0.0.1", listen), 30.0) as connection:
-                for part in (b"*1\r\n$4\r\nPING\r\n", bytes(range(256)) * 300):
-                    connection.sendall(part)
-                    back = b""
-                    while len(back) < len(part):
-                        back += connection.recv(65536)
-                    assert back == part
+    with (
+        echo_service() as port,
+        proxy_to(port) as (listen,),
+        trial(HttpErrors(), instance_of("store", proxy_port=listen), percent=100.0),
+        socket.create_connection(("127.0.0.1", listen), 30.0) as connection,
+    ):
+        for part in (b"*1\r\n$4\r\nPING\r\n", bytes(range(256)) * 300):
+            connection.sendall(part)
+            back = b""
+            while len(back) < len(part):
+                back += connection.recv(65536)
+            assert back == part
 
 
 def test_an_expired_certificate_is_refused_by_who_looks(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -183,10 +186,12 @@ def test_an_expired_certificate_is_refused_by_who_looks(tmp_path_factory: pytest
 
         def seen(context: ssl.SSLContext) -> str:
             try:
-                with socket.create_connection(("127.0.0.1", listen), 30.0) as plain:
-                    with context.wrap_socket(plain, server_hostname="localhost") as tls:
-                        tls.sendall(b"GET /balance HTTP/1.1\r\nHost: localhost\r\n\r\n")
-                        return tls.recv(15).decode()
+                with (
+                    socket.create_connection(("127.0.0.1", listen), 30.0) as plain,
+                    context.wrap_socket(plain, server_hostname="localhost") as tls,
+                ):
+                    tls.sendall(b"GET /balance HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                    return tls.recv(15).decode()
             except ssl.SSLCertVerificationError as error:
                 return error.verify_message
 
