@@ -18,7 +18,6 @@ PACKAGES = ("watchkeeper", "collectors", "detectors", "rca", "alerting", "dashbo
 # Needed at run time though no module imports them by name.
 LOADED_BY_OTHERS = {
     "python-multipart": "Starlette's Request.form",
-    "psycopg": "SQLAlchemy's driver of postgresql:// addresses",
     "pandas": "parts of other packages, which docs/extending.md lets count on it",
     "scikit-learn": "the same",
     "statsmodels": "the same",
