@@ -109,3 +109,23 @@ def foreign(
     import_module("bench.foreign").run(
         rounds=rounds, quiet_minutes=quiet_minutes, hold_s=hold, kinds=fault or [], as_json=as_json, keep=keep
     )
+
+
+@app.command(epilog="Example: watchkeeper bench campaign --experiments 60 --keep watchkeeper-data/campaign")
+def campaign(
+    experiments: Annotated[int, typer.Option(help="How many experiments to run.", min=1)] = 60,
+    control_every: Annotated[int, typer.Option(help="Experiments between two control windows.", min=1)] = 6,
+    control_minutes: Annotated[float, typer.Option(help="How long a control window lasts.", min=0.1)] = 2.0,
+    seed: Annotated[int, typer.Option(help="Of the shop's customers.")] = 1,
+    keep: Annotated[Path, typer.Option(help="Folder for data and logs.")] = Path("watchkeeper-data/campaign"),
+    as_json: AsJson = False,
+) -> None:
+    """The experiments that the coverage map proposes, on the shop, with control windows: a scorecard."""
+    import_module("bench.campaign").run(
+        root=keep.absolute(),
+        seed=seed,
+        experiments=experiments,
+        control_every=control_every,
+        control_s=60 * control_minutes,
+        as_json=as_json,
+    )

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from types import MappingProxyType
 from typing import Final
 
+from chaos.calls import Observed, observe
 from chaos.coverage import Cell, Proposed, Reach, coverage, propose, reach_of
 from chaos.fault import Fault
+from chaos.journal import ExperimentTruth
 from chaos.registry import faults
 from chaos.scored import ScoredExperiment, scored_experiments
 from watchkeeper.errors import StoreError, TargetError
@@ -24,6 +26,7 @@ from watchkeeper.target import Target
 from watchkeeper.vocabulary import Window
 
 GRAPH_S: Final = 3600  # of telemetry that says who calls whom
+RETRY_AFTER: Final = timedelta(days=1)
 Edges = tuple[tuple[str, str], ...]
 NO_BUDGETS: Final[Mapping[str, float]] = MappingProxyType({})
 
@@ -58,9 +61,20 @@ class Assessment:
         return {cell.service: reach_of(cell.service, self.edges, services, self.budgets) for cell in self.cells}
 
     def next_experiments(self, count: int = 3) -> tuple[Proposed, ...]:
-        """What to run next; only what the target offers, where it could be asked."""
-        open_cells = [cell for cell in self.cells if not self.possible or (cell.service, cell.fault) in self.possible]
-        return propose(open_cells, self.known, self.reaches, self.now, count)
+        """What to run next: only what the target offers, where it could be asked.
+
+        Not what runs or waits for its outcome, and not what had no effect lately: it would have none again.
+        """
+        newest = {one.cell: one for one in self.known}
+        waits = {
+            cell
+            for cell, one in newest.items()
+            if one.outcome is None
+            or (one.outcome in ("no effect", "unknown") and self.now - one.truth.began < RETRY_AFTER)
+        }
+        offered = self.possible or {(cell.service, cell.fault) for cell in self.cells}
+        cells = [cell for cell in self.cells if (cell.service, cell.fault) in offered - waits]
+        return propose(cells, self.known, self.reaches, self.now, count)
 
 
 def assess(
@@ -78,9 +92,25 @@ def assess(
         edges = call_graph(telemetry, now)
     except StoreError as error:
         gaps.append(f"who depends on whom is not known: {error.message}")
-    return Assessment(
-        known=scored_experiments(db), possible=possible, edges=edges, now=now, budgets=budgets, gaps=tuple(gaps)
-    )
+    known = tuple(one for one in scored_experiments(db) if not is_sealed(one.truth, now))
+    return Assessment(known=known, possible=possible, edges=edges, now=now, budgets=budgets, gaps=tuple(gaps))
+
+
+def is_sealed(truth: ExperimentTruth, now: datetime) -> bool:
+    """Whether nobody may see yet which fault it is."""
+    return truth.sealed and now < truth.ended
+
+
+def observe_experiments(telemetry: Telemetry, known: Iterable[ScoredExperiment]) -> tuple[tuple[Observed, ...], str]:
+    """The traffic around each experiment that took effect, and why some could not be read."""
+    observed: list[Observed] = []
+    for one in known:
+        if one.truth.took_effect and one.truth.fault:
+            try:
+                observed.append(observe(telemetry, one.truth))
+            except StoreError as error:
+                return tuple(observed), f"what callers did is not known: {error.message}"
+    return tuple(observed), ""
 
 
 def possible_cells(target: Target, known: Iterable[Fault]) -> frozenset[tuple[str, str]]:

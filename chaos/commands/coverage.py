@@ -86,11 +86,12 @@ def read_assessment(config: Path | None, shop: Path | None) -> Assessment:
     from watchkeeper.store.telemetry import Telemetry
 
     settings = load(config)
-    with closing(_target(settings, shop)) as target, closing(Database.open(settings)) as db:
+    with closing(chosen_target(settings, shop)) as target, closing(Database.open(settings)) as db:
         return assess(db, Telemetry.connect(settings), target, SystemClock().now())
 
 
-def _target(config: Config, shop: Path | None) -> Target:
+def chosen_target(config: Config, shop: Path | None) -> Target:
+    """The shop of a directory, else all configured targets as one."""
     from chaos.shop.running import running_shop
     from watchkeeper.target import configured_target
 

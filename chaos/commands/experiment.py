@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from chaos.commands.coverage import coverage
+from chaos.commands.report import report
 from chaos.commands.running import resume, run, stop
 from chaos.surroundings import Surroundings
 from watchkeeper.command_options import AsJson, ConfigPath
@@ -35,6 +36,7 @@ app.command(
 )(run)
 app.command(epilog="Examples: watchkeeper chaos stop    watchkeeper chaos stop --all --config watchkeeper.yaml")(stop)
 app.command(epilog="Example: watchkeeper chaos coverage --config watchkeeper.yaml")(coverage)
+app.command(epilog="Example: watchkeeper chaos report --config watchkeeper.yaml --html report.html")(report)
 app.command(epilog="Example: watchkeeper chaos resume --config watchkeeper.yaml")(resume)
 
 

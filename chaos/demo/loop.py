@@ -22,6 +22,7 @@ from watchkeeper.problems import Problems
 from watchkeeper.state.database import Database
 from watchkeeper.state.labels import labels
 from watchkeeper.state.schema import models, postmortems, shadow_verdicts
+from watchkeeper.store.telemetry import Telemetry
 from watchkeeper.vocabulary import Diagnosis, LabelSource, utc
 
 
@@ -30,6 +31,7 @@ class Loop:
 
     def __init__(self, config: Config) -> None:
         self.db = Database.open(config)
+        self.telemetry = Telemetry.connect(config)
         self.gate = config.learning.gate
         self.incidents = Incidents.configured(config, self.db, SystemClock())
 
