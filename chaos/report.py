@@ -71,9 +71,13 @@ def count_text(measured: Share | Rate | Median) -> str:
         case Share():
             return f"{measured.right} of {measured.count}" if measured.count else NONE
         case Rate():
-            return f"{measured.events} in {measured.hours:.1f} h" if measured.hours else NONE
+            return f"{measured.events} in {_hours(measured.hours)}" if measured.hours else NONE
         case Median():
             return str(measured.count) if measured.count else NONE
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.0f} min"
 
 
 def document(known: Assessment, shown: Resilience, missing: str = "") -> tuple[Section, ...]:
@@ -113,8 +117,9 @@ def document(known: Assessment, shown: Resilience, missing: str = "") -> tuple[S
 def _summary(known: Assessment, card: Scorecard) -> str:
     controls = [one for one in known.known if one.is_control]
     return (
-        f"{card.experiments} experiments, {card.without_effect} of them without effect, and {len(controls)} control "
-        f"windows of {card.false_pages.hours:.1f} hours together, until {known.now:%Y-%m-%d %H:%M} UTC."
+        f"Experiments: {card.experiments}, {card.without_effect} of them without effect. "
+        f"Control windows: {len(controls)}, {_hours(card.false_pages.hours)} together. "
+        f"Until {known.now:%Y-%m-%d %H:%M} UTC."
     )
 
 
@@ -166,11 +171,11 @@ def _cell(cell: Cell | None) -> str:
 
 
 def _resilience(shown: Resilience) -> tuple[Section, ...]:
-    seen = f"From the traffic around {shown.seen} experiments."
+    seen = f"Experiments with traffic in the store: {shown.seen}."
     return (
         Section(
             title="Resilience: what to change",
-            sentences=(seen,) if shown.weaknesses else (seen, "No weakness was shown."),
+            sentences=(seen,),
             heads=("Weakness", "Service", "Shown by", "Proposal", "Experiment"),
             rows=tuple(
                 (one.kind, one.service, one.shown, one.proposal, ", ".join(name[:8] for name in one.experiments[:3]))
@@ -249,7 +254,8 @@ def _plain(text: str) -> str:
 STYLE: Final = """
 :root{color-scheme:light dark;--line:#e2e7ec;--muted:#55636f;--text:#17212b;--back:#fff}
 @media(prefers-color-scheme:dark){:root{--line:#2a343d;--muted:#96a5b1;--text:#e4eaef;--back:#161d23}}
-body{font:15px/1.5 system-ui,sans-serif;color:var(--text);background:var(--back);max-width:76rem;margin:2rem auto;padding:0 1rem}
+body{font:15px/1.5 system-ui,sans-serif;color:var(--text);background:var(--back)}
+body{max-width:76rem;margin:2rem auto;padding:0 1rem}
 h2{margin:2rem 0 .5rem;font-size:1.15rem}table{border-collapse:collapse;width:100%;font-size:.9rem}
 th,td{text-align:left;vertical-align:top;padding:.35rem .6rem;border-bottom:1px solid var(--line)}
 th{color:var(--muted);font-weight:600}div{overflow-x:auto}

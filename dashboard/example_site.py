@@ -23,6 +23,7 @@ from sqlalchemy import event
 from alerting.incidents.commands import Incidents
 from alerting.incidents.findings import record_findings
 from alerting.incidents.human_labels import Judgement
+from chaos.journal import ExperimentTruth, record_experiment
 from dashboard.reads.own_state import Role
 from dashboard.reads.sources import Sources
 from watchkeeper.clock import FrozenClock
@@ -249,7 +250,7 @@ def _logs(now: datetime) -> list[dict[str, Any]]:
 
 
 def _fill_state(db: Database, config: Config, now: datetime) -> None:
-    """Incidents in every state, labels of both sources, changes and a suppressed finding."""
+    """Incidents in every state, labels of both sources, changes, experiments and a suppressed finding."""
     clock = FrozenClock(now - timedelta(minutes=6))
     incidents = Incidents(db, clock, config.oncall)
     ana = Actor(name=HOSTILE[0], via="dashboard")
@@ -268,6 +269,8 @@ def _fill_state(db: Database, config: Config, now: datetime) -> None:
             )
         if number % 5 == 0:
             record_label(db, _label(incident_id, name, number, at))
+        if number % 2 == 0:
+            record_experiment(db, _experiment(incident_id, name, number, at))
     at = clock.now()
     for number, name in enumerate(HOSTILE):
         record_change(db, ChangeEvent(id=f"c-{number}", at=at, kind="deploy", service=name, title=name, version="1.2"))
@@ -288,6 +291,25 @@ def _finding(name: str, at: datetime, number: int) -> Finding:
         expected=0.01,
         unit="ratio",
         key=f"red.errors:{number}",
+    )
+
+
+def _experiment(incident_id: str, name: str, number: int, at: datetime) -> ExperimentTruth:
+    """What caused an incident, under the incident's own id; every other one still runs."""
+    began = at - timedelta(seconds=0.3)
+    return ExperimentTruth(
+        id=incident_id,
+        target=name,
+        fault=HOSTILE[number % len(HOSTILE)],
+        service=name,
+        mechanism="errors",
+        services=(name,),
+        began=began,
+        ended=at + timedelta(minutes=20 if number % 4 else 1),
+        took_effect=True,
+        effect_at=began,
+        detail=name,
+        release="0.1.0",
     )
 
 

@@ -135,6 +135,10 @@ def incident_path(incident_id: str) -> str:
     return f"/incidents/{quote(incident_id, safe='', errors='replace')}"
 
 
+def experiment_path(experiment_id: str) -> str:
+    return f"/chaos/{quote(experiment_id, safe='', errors='replace')}"
+
+
 def trace_path(trace_id: str) -> str:
     return f"/traces/{quote(trace_id, safe='', errors='replace')}"
 

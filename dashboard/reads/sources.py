@@ -7,6 +7,7 @@ from datetime import datetime
 
 from alerting.incidents.commands import Incidents
 from dashboard.reads.cache import Cache
+from dashboard.reads.experiments import ExperimentReads
 from dashboard.reads.own_state import OwnState, Roles
 from dashboard.reads.records import RecordReads
 from dashboard.reads.traffic import TrafficReads
@@ -48,6 +49,7 @@ class Sources:
         self._cache = Cache(CACHE_S)
         self.traffic = TrafficReads(telemetry, clock, self._cache)
         self.records = RecordReads(db, incidents, self._cache)
+        self.experiments = ExperimentReads(telemetry, db, config, clock)
         self.itself = OwnState(
             roles=roles, run_dir=config.data_dir / "run", traffic=self.traffic, clock=clock, cache=self._cache
         )
@@ -58,6 +60,7 @@ class Sources:
     def forget(self) -> None:
         """Read everything again: a command has just changed something."""
         self._cache.clear()
+        self.experiments.forget()
 
     @property
     def people(self) -> Mapping[str, str]:

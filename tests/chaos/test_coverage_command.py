@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from chaos.fault import services_for
 from chaos.registry import faults
 from chaos.shop.topology import PLANS
 from tests.front_door import front_door
@@ -28,8 +29,10 @@ def test_everything_that_the_target_offers_is_on_the_map(
     status, said, _ = command("chaos", "coverage", "--config", str(path), "--json")
     tree = json.loads(said)
     own = {plan.name for plan in PLANS if plan.may_break}
+    offered = {(service, name) for name, fault in faults().items() for service in services_for(fault, shop.target)}
     assert status == 0
-    assert {(cell["service"], cell["fault"]) for cell in tree["cells"]} == {(s, f) for s in own for f in faults()}
+    assert {(cell["service"], cell["fault"]) for cell in tree["cells"]} == offered
+    assert {service for service, _ in offered} == own
     assert {cell["state"] for cell in tree["cells"]} == {"untested"}
     assert len({one["cell"]["fault"] for one in tree["next"]}) == len(tree["next"]) == 3
     (gap,) = tree["gaps"]
@@ -38,6 +41,23 @@ def test_everything_that_the_target_offers_is_on_the_map(
     assert status == 0
     assert said.count("watchkeeper chaos run ") == 1
     assert {line.split()[0] for line in said.splitlines() if "·  " in line} >= own
+
+
+def test_the_report_is_written_where_it_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As Markdown, as a page, as JSON; a folder that is not there is one clear sentence."""
+    path, page, text = tmp_path / "watchkeeper.yaml", tmp_path / "r.html", tmp_path / "r.md"
+    path.write_text(yaml.safe_dump({"data_dir": str(tmp_path / "data")}))
+    command = front_door(monkeypatch, capsys)
+    own = ("chaos", "report", "--config", str(path))
+    assert command(*own, "--html", str(page), "--markdown", str(text))[0] == 0
+    assert page.read_text().startswith("<!doctype html>")
+    assert text.read_text() == command(*own)[1].removesuffix("\n")
+    assert json.loads(command(*own, "--json")[1])["scorecard"]["experiments"] == 0
+    status, _, error = command(*own, "--html", str(tmp_path / "none" / "r.html"))
+    assert status == 1
+    assert error.startswith(f"watchkeeper: the report cannot be written to {tmp_path / 'none' / 'r.html'}: ")
 
 
 def test_without_a_target_the_map_says_so(
