@@ -20,6 +20,7 @@ from typing import Any, Final, Self
 
 from chaos.foreign.paths import Path, Paths
 from chaos.foreign.programs import DATABASE_USER, SERVICES, Programs
+from chaos.foreign.remote import served
 from watchkeeper.child_process import end_with_parent
 from watchkeeper.errors import ChaosError
 
@@ -85,9 +86,13 @@ class Library:
         programs: where the programs are.
         otlp_url: where telemetry goes, `http://127.0.0.1:4318`.
         free_port: gives a port that nothing listens on.
+        restarts: whether it starts again what ended by itself, as a container platform does. Without, it is for an
+            agent to do that; see `remote`.
     """
 
-    def __init__(self, programs: Programs, otlp_url: str, free_port: Callable[[], int]) -> None:
+    def __init__(
+        self, programs: Programs, otlp_url: str, free_port: Callable[[], int], *, restarts: bool = True
+    ) -> None:
         self._programs = programs
         self._otlp_url = otlp_url
         self.folder = FilePath(tempfile.mkdtemp(prefix="watchkeeper-foreign-"))
@@ -101,16 +106,24 @@ class Library:
         self._free_port = free_port
         self._stopping = threading.Event()
         self._lock = threading.RLock()
+        self._restarts = restarts
         self._keeper = threading.Thread(target=self._keep, name="foreign", daemon=True)
+        self._open = contextlib.ExitStack()
 
     @property
     def url(self) -> str:
         """Where its users come in."""
         return f"http://127.0.0.1:{self.ports['nginx']}"
 
+    @property
+    def remote(self) -> FilePath:
+        """The socket by which others start, stop and replace its programs; see chaos/foreign/remote.py."""
+        return self.folder / "remote.sock"
+
     def __enter__(self) -> Self:
         try:
             self._start_all()
+            self._open.enter_context(served(self.remote, self._asked))
         except BaseException:
             self.close()
             raise
@@ -131,6 +144,7 @@ class Library:
         for program in reversed(list(self._running.values())):
             if program.process:
                 _end(program.process, until - time.monotonic())
+        self._open.close()
         self._paths.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -172,6 +186,14 @@ class Library:
             self._running[name].wanted = True
             self._launch(name)
 
+    def stop(self, name: str) -> None:
+        """Ask a program to end, and wait for it; it stays down until `start`."""
+        with self._lock:
+            self._running[name].wanted = False
+            self._ask_to_end(name)
+            if process := self._running[name].process:
+                _end(process)
+
     def deploy(self, service: str, version: str, **environment: str) -> None:
         """Replace a Node program by another version of itself, as a rolling update does: the new one first listens.
 
@@ -190,6 +212,16 @@ class Library:
             time.sleep(DRAIN_S)  # what the old one is still asked
         if old:
             _end(old)
+
+    def replace(self, service: str, version: str, **environment: str) -> None:
+        """Stop a Node program, and start another version of it where it listened."""
+        with self._lock:
+            self.stop(service)
+            self._versions[service] = version
+            self._running[service] = self._node(service, environment)
+            self._launch(service)
+        if self.paths_to(service):
+            self._await_port(service)
 
     def trouble(self, service: str, **state: float) -> None:
         """Set what is wrong inside a Node program; see services/trouble.js. Raises OSError if it does not listen."""
@@ -250,6 +282,7 @@ class Library:
         command = [
             *(self._programs.node, f"--max-old-space-size={HEAP_MB}", "--require", str(SERVICES / "trouble.js")),
             *("--require", "@opentelemetry/auto-instrumentations-node/register", str(SERVICES / f"{service}.js")),
+            str(self.folder),  # by which others distinguish it from another library's
         ]
         settings = {
             "PORT": str(self.ports[service]),
@@ -325,12 +358,32 @@ class Library:
             process.send_signal(signal.SIGINT if name == "postgresql" else signal.SIGTERM)
 
     def _keep(self) -> None:
-        """Start again what ended by itself, as a container platform does."""
+        """Collect what ended by itself, and start it again, as a container platform does."""
         while not self._stopping.wait(RESTART_AFTER_S):
             with self._lock:
                 for name, program in self._running.items():
-                    if program.wanted and program.process and program.process.poll() is not None:
+                    has_ended = program.process is not None and program.process.poll() is not None
+                    if has_ended and program.wanted and self._restarts:
                         self._launch(name)
+
+    def _asked(self, words: list[str]) -> None:
+        """What somebody asked on the socket."""
+        verb, name, *more = words
+        if self._stopping.is_set():
+            raise ChaosError("the library ends")
+        if name not in self._running:
+            raise ChaosError(f"no program {name!r}; there are {', '.join(self._running)}")
+        if verb == "deploy" and more and name in NODE_SERVICES:
+            self.replace(name, more[0], **dict(word.split("=", 1) for word in more[1:]))
+            return
+        if verb not in ("start", "stop", "restart"):
+            raise ChaosError(f"{name} takes start, stop, restart, or deploy with a version, not {' '.join(words)}")
+        with self._lock:
+            if verb != "start":
+                self.stop(name)
+            process = self._running[name].process
+            if verb != "stop" and (process is None or process.poll() is not None):
+                self.start(name)
 
     def _await_port(self, name: str) -> None:
         until = time.monotonic() + READY_WITHIN_S
