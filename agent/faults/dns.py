@@ -36,7 +36,7 @@ class Dns:
     def lacks(self, instance: Instance) -> str:
         if not instance.pids:
             return "it does not run"
-        if not instance.settings.get("dns_names"):
+        if not listed(instance.settings.get("dns_names", "")):
             return "the agent's file lists no names that may stop resolving; set `dns_names`"
         if not packet_filter.is_in_our_network(instance.pid):
             return "it is in a network namespace of its own, where the agent's packet filter does not count"

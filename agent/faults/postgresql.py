@@ -22,7 +22,7 @@ PROBE_MS: Final = 100
 
 def lacks(instance: Instance) -> str:
     """Why nothing can be locked, in words; empty: it can."""
-    missing = [key for key in ("postgresql_url", "postgresql_tables") if not instance.settings.get(key)]
+    missing = [key for key in ("postgresql_url", "postgresql_tables") if not listed(instance.settings.get(key, ""))]
     if missing:
         return f"the agent's file names no database and tables that may be locked; set {' and '.join(missing)}"
     return ""

@@ -42,12 +42,20 @@ class Redis:
         self._lines: BufferedReader = self._socket.makefile("rb")
         if parts.password:
             user = [unquote(parts.username)] if parts.username else []
-            self.ask("AUTH", *user, unquote(parts.password))
+            try:
+                self.ask("AUTH", *user, unquote(parts.password))
+            except AgentError:
+                self.close()
+                raise
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
         self._lines.close()
         self._socket.close()
 

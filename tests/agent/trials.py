@@ -51,11 +51,12 @@ def trial(
         fault.begin(record)
         yield record
     finally:
+        left = JsonRecord(json.loads(record.text))
         again = type(fault)()
-        again.end(JsonRecord(json.loads(record.text)))
-    assert again.remains(record) == ()
-    again.end(record)  # nothing is there any more, which is no error
-    assert again.remains(record) == ()
+        again.end(left)
+    assert again.remains(left) == ()
+    again.end(left)  # nothing is there any more, which is no error
+    assert again.remains(left) == ()
 
 
 def effect_of(fault: HostFault, record: JsonRecord) -> str:
