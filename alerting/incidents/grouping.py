@@ -28,7 +28,7 @@ FLAP: Final = timedelta(minutes=2)
 UNANSWERED: Final = timedelta(minutes=10)
 # Neighbours' findings that begin this soon after the recovery are its backlog being worked off.
 BACKLOG: Final = timedelta(seconds=45)
-# An onset is an estimate: it may lie this much after the resolve and still be the old trouble's.
+# An onset is an estimate: it may lie this much after a resolve while it fired, and still be the old trouble's.
 ONSET_ERROR: Final = timedelta(seconds=15)
 # Whatever still fires this long after a resolve was not over: it opens a new incident.
 AFTERMATH: Final = timedelta(minutes=5)
@@ -196,4 +196,6 @@ def _is_aftermath(finding: Finding, incident: Incident, now: datetime) -> bool:
         return False
     if incident.severity == "ticket" and finding.severity == "page":
         return False
-    return finding.onset <= incident.resolved_at + ONSET_ERROR
+    # Where nothing fired any more when it was resolved, nothing was left: what began since is new.
+    was_over = incident.recovered_at is not None and incident.recovered_at <= incident.resolved_at
+    return finding.onset <= (incident.resolved_at if was_over else incident.resolved_at + ONSET_ERROR)

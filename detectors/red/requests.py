@@ -289,14 +289,20 @@ class RedDetector:
         self._tainted_until = newest
 
     def _taint(self, rows: Rows, starts: npt.NDArray[np.int64]) -> None:
-        """Broken is not normal: what a finding covers never teaches the baseline of its service."""
+        """Broken is not normal: what a finding covers never teaches the baseline of its service.
+
+        Of a finding that lasts, what is older than FROZEN does; what ended before it began stays left out.
+        """
         owners = np.array(rows.services)[rows.code]
-        for (service, _), finding in self._firing.items():
-            of_service = owners == service
-            since = starts >= int(finding.onset.timestamp()) - STEP_S
+        firing = ((name, int(one.onset.timestamp())) for (name, _), one in self._firing.items())
+        covered = [(owners == name, starts >= onset - STEP_S) for name, onset in firing]
+        for of_service, since in covered:
+            lasts = since.copy()
+            lasts[-FROZEN:] = False
+            self._tainted &= ~(of_service[:, None] & lasts[None, :])
+        for of_service, since in covered:
             since[:-FROZEN] = False
             self._tainted |= of_service[:, None] & since[None, :]
-            self._tainted[of_service, :-FROZEN] = False
 
 
 def _severity(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 from protocol import EDGES, finding
 
 from alerting.incidents.commands import Incidents
@@ -70,6 +71,22 @@ def test_the_next_trouble_a_minute_after_a_resolve_opens_its_own(incidents: Inci
     (second,) = incidents.observe([old, late, finding(clock.now(), "cart", signal="timeouts")], edges=EDGES)
     assert second != first
     assert incidents.get(first).human_state == "resolved"
+
+
+@pytest.mark.parametrize(("recovers", "seconds", "pages"), [(True, 10, True), (False, 10, False), (False, 25, True)])
+def test_what_begins_after_the_resolve_of_a_recovered_incident_is_new(
+    incidents: Incidents, clock: FrozenClock, recovers: bool, seconds: int, pages: bool
+) -> None:
+    """Where all was well, nothing was left behind; where it still fired, an onset says less."""
+    old = finding(clock.now(), "payments")
+    (first,) = incidents.observe([old], edges=EDGES)
+    clock.advance(60)
+    if recovers:
+        incidents.observe([], edges=EDGES)
+    incidents.resolve(first, ANA, "r")
+    clock.advance(seconds)
+    fires = [finding(clock.now(), "payments")] if recovers else [old, finding(clock.now(), "cart")]
+    assert bool(incidents.observe(fires, edges=EDGES)) is pages
 
 
 def test_what_still_fires_long_after_a_resolve_was_not_over(incidents: Incidents, clock: FrozenClock) -> None:

@@ -42,3 +42,20 @@ def test_thirty_times_as_long_is_no_noise() -> None:
 def test_the_noise_itself_is_usual(slower: tuple[float, float, float]) -> None:
     """Also where an outage of the past made it seem larger."""
     assert pages(noisy(slower), 1200, 1790) == []
+
+
+def test_earlier_outages_stay_left_out_when_another_one_fires() -> None:
+    """With one request in five seconds, minutes show an outage: those of earlier ones must not be usual."""
+    outages = (650, 1210, 2000, 2400)
+
+    def search(t: float) -> Requests:
+        return Requests(per_s=0.2, mean_ms=600.0 if any(since <= t < since + 200 for since in outages) else 150.0)
+
+    requests = {("desk", "GET /find"): search, ("front", "GET /"): lambda _: Requests(per_s=9)}
+    live, found = Live(history_s=1800, setup=Setup(clear_s=20)), []
+    for outage in outages:
+        for at in range(outage - 30, outage + 230, 10):
+            every = live.tick(Simulated(seconds=2700, requests=requests), utc(START + at + ARRIVES_S))
+            if any(one.kind == "latency" and one.service == "desk" for one in every) and outage not in found:
+                found.append(outage)
+    assert found == list(outages)
