@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Final
 
 from runbooks.library import Library, load_runbooks
+from runbooks.playbook import Playbook, matching, read_playbooks
 from runbooks.policy import Policy
 from watchkeeper.config import ReadConfig
 from watchkeeper.errors import RunbookError
 from watchkeeper.problems import Problems
 from watchkeeper.target import target_registry
+from watchkeeper.vocabulary import Diagnosis
 
 LOOP: Final = "configuration"
 
@@ -20,6 +22,7 @@ def runbook_mistakes(file: ReadConfig) -> Iterator[str]:
     """What is wrong with the folder `runbooks.dir`, its policy and the kinds of `targets`, a line a mistake."""
     try:
         load_runbooks(file.config.runbooks.dir)
+        read_playbooks(file.config.runbooks.dir)
     except RunbookError as error:
         for line in error.message.splitlines():
             yield f"{file.where('runbooks', 'dir')}: {line}"
@@ -30,6 +33,14 @@ def runbook_mistakes(file: ReadConfig) -> Iterator[str]:
                 f"{file.where('targets', name, 'kind')}: no target kind {section.kind!r} is installed. "
                 f"Choose one of {', '.join(kinds)}, or install the package that brings it."
             )
+
+
+def playbooks_for(folder: Path | None, diagnosis: Diagnosis | None, service: str) -> tuple[Playbook, ...]:
+    """The playbooks that match an incident; none where the folder cannot be read."""
+    try:
+        return matching(read_playbooks(folder), diagnosis, service)
+    except RunbookError:
+        return ()
 
 
 def readable_runbooks(folder: Path | None, problems: Problems) -> Library:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -80,26 +80,17 @@ def program_text(program: Program) -> str:
     """A program as text; empty where the names of its steps say everything."""
     if program.timeout_s == RUN_TIMEOUT_S and all(step.is_plain for step in program.steps):
         return ""
+    return json.dumps(program_tree(program), sort_keys=True)
+
+
+def program_tree(program: Program) -> dict[str, Any]:
+    """A program as JSON values, without what has its default."""
     steps = []
     for step in program.steps:
         known = asdict(StepSpec(kind=step.kind, inputs={}))
-        given = asdict(replace_inputs(step))
+        given = asdict(replace(step, inputs=json.loads(json.dumps(dict(step.inputs)))))
         steps.append({"kind": step.kind} | {key: value for key, value in given.items() if value != known[key]})
-    return json.dumps({"timeout_s": program.timeout_s, "steps": steps}, sort_keys=True)
-
-
-def replace_inputs(step: StepSpec) -> StepSpec:
-    """The step with inputs as plain JSON values."""
-    plain = json.loads(json.dumps(dict(step.inputs)))
-    return StepSpec(
-        kind=step.kind,
-        inputs=plain,
-        id=step.id,
-        when=step.when,
-        service=step.service,
-        timeout_s=step.timeout_s,
-        retries=step.retries,
-    )
+    return {"timeout_s": program.timeout_s, "steps": steps}
 
 
 def program_of(proposal: Proposal) -> Program:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from runbooks.library import Library
@@ -36,7 +37,9 @@ def propose(diagnosis: Diagnosis, changes: Sequence[ChangeEvent], library: Libra
     arguments = {"service": suspect.service, "mechanism": suspect.mechanism}
     if change and book.after_change:
         arguments["change"] = change.id
-    return proposal_of(book, suspect.service, arguments)
+    rule = library.policy.rule_for(book.id)
+    proposal = proposal_of(book, suspect.service, arguments)
+    return replace(proposal, approvals=rule.count, approvers=(*rule.people, *rule.schedules))
 
 
 def proposal_of(book: Runbook, service: str, arguments: Mapping[str, str]) -> Proposal:

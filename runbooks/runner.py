@@ -7,6 +7,7 @@ claim (a lease) ─► may it still run? ─► the incident records the start �
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final, Protocol
@@ -61,6 +62,7 @@ class Runner:
         steps: Mapping[str, AnyStep] | None = None,
         around: Surroundings | None = None,
         may_begin: Callable[[Run], str] = lambda _: "",
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """`around` is what steps reach beside the target; `may_begin` has a reason against an approved run, or none."""
         self._queue = queue
@@ -71,6 +73,7 @@ class Runner:
         self._steps = registered_steps() if steps is None else steps
         self._around = around or Surroundings()
         self._may_begin = may_begin
+        self._sleep = sleep
         self._logger = structlog.get_logger()
 
     def turn(self, only: str = "") -> int:
@@ -127,7 +130,7 @@ class Runner:
             return True
         journal = self._queue.journal(run)
         with self._queue.renewed(journal), trace.get_tracer("watchkeeper").start_as_current_span("runbook"):
-            result = Executor(self._target, journal, self._steps, around=self._surroundings(run)).carry_out()
+            result = Executor(self._target, journal, self._steps, self._sleep, self._surroundings(run)).carry_out()
         if isinstance(result, Parked):
             self._queue.park(run, result.seconds)
             return False

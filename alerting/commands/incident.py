@@ -155,6 +155,11 @@ def print_proposal(proposal: Proposal) -> None:
         print(f"  - {prose(step)}")
     print(f"  acts on: {seen_name(proposal.service)}")
     print(f"  blast radius: {prose(proposal.blast_radius)}; undo: {prose(proposal.undo)}")
+    if proposal.proof:
+        print(f"  proof: {prose(proposal.proof)}")
+    if proposal.approvals > 1 or proposal.approvers:
+        who = f" of {', '.join(map(seen_name, proposal.approvers))}" if proposal.approvers else ""
+        print(f"  needs {proposal.approvals} approval{'s'[: proposal.approvals != 1]}{who}")
     if proposal.blocked:
         print(f"  cannot be run from here: {prose(proposal.blocked)}")
 

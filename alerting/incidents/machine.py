@@ -133,6 +133,7 @@ class Incident:
     delivered: bool = False
     acknowledged_at: datetime | None = None
     acknowledged_by: Actor | None = None
+    approvals: tuple[Actor, ...] = ()
     approved_by: Actor | None = None
     declined_by: Actor | None = None
     recovered_at: datetime | None = None
@@ -274,7 +275,7 @@ def _refuse_runbook(incident: Incident, command: Command) -> str:
     state = incident.proposal_state
     match command.type:
         case "proposed":
-            if incident.proposal is not None and command.proposal == incident.proposal:
+            if incident.proposal and command.proposal and _same(incident.proposal, command.proposal):
                 return f"the same runbook is {state}"
             return f"the runbook is {state}" if state in ("approved", "running", "done") else ""
         case "withdrawn":
@@ -306,7 +307,20 @@ def _refuse_unseen(incident: Incident, command: Command) -> str:
         return f"the answer names no runbook: look at {incident.id} again, and answer what stands there now"
     if command.seen != proposal.id:
         return f"the proposal changed at {_clock(incident.proposed_at)} to “{proposal.title}”; look again"
+    approved = [approver.name.casefold() for approver in incident.approvals]
+    if command.type == "approved" and command.actor.name.casefold() in approved:
+        return f"{command.actor.name} approved already; {_approvals(incident, proposal)}"
     return ""
+
+
+def _same(proposal: Proposal, other: Proposal) -> bool:
+    """Whether two proposals differ in nothing but how old their proof is."""
+    return replace(proposal, proof="") == replace(other, proof="")
+
+
+def _approvals(incident: Incident, proposal: Proposal, more: int = 0) -> str:
+    """`1 of 2 approvals`."""
+    return f"{len(incident.approvals) + more} of {proposal.approvals} approvals"
 
 
 def _taken_by(incident: Incident, how: str) -> str:
@@ -342,7 +356,7 @@ def _describe(incident: Incident, command: Command) -> str:
         "acknowledged": f"{who} acknowledged",
         "ack_timed_out": f"no news since the acknowledgement; paged {command.person} again",
         "expired": "nobody answered, and nobody is left to page",
-        "approved": f"{who} approved: {title}",
+        "approved": _approval_line(incident, command, title),
         "declined": f"{who} declined: {title}",
         "run_started": f"runs: {title}",
         "run_finished": "the runbook is done" if command.succeeded else "the runbook failed",
@@ -353,6 +367,15 @@ def _describe(incident: Incident, command: Command) -> str:
         "noted": "",
     }
     return lines[command.type]
+
+
+def _approval_line(incident: Incident, command: Command, title: str) -> str:
+    proposal = incident.proposal
+    if command.actor.via == "system":
+        return f"the policy lets it run without a human: {title}"
+    if proposal is None or proposal.approvals == 1:
+        return f"{command.actor.name} approved: {title}"
+    return f"{command.actor.name} approved ({_approvals(incident, proposal, 1)}): {title}"
 
 
 def _label_line(label: Label) -> str:
@@ -392,9 +415,9 @@ def _changes(incident: Incident, event: Event) -> dict[str, Any]:  # noqa: C901 
             return {"diagnosis": event.diagnosis}
         case "proposed":
             asked = {"proposal": event.proposal, "proposal_state": "proposed", "proposed_at": event.at}
-            return asked | {"approved_by": None, "declined_by": None}
+            return asked | {"approvals": (), "approved_by": None, "declined_by": None}
         case "withdrawn":
-            return {"proposal": None, "proposal_state": "none"}
+            return {"proposal": None, "proposal_state": "none", "approvals": ()}
         case "paged" | "escalated" | "ack_timed_out":
             first = incident.paged_at or event.at
             return {
@@ -409,8 +432,8 @@ def _changes(incident: Incident, event: Event) -> dict[str, Any]:  # noqa: C901 
             return {"human_state": "acknowledged", "acknowledged_at": event.at, "acknowledged_by": event.actor}
         case "expired":
             return {"human_state": "expired"}
-        case "approved":
-            return {"proposal_state": "approved", "approved_by": event.actor}
+        case "approved" if incident.proposal:
+            return _approved(incident, event, incident.proposal)
         case "declined":
             return {"proposal_state": "declined", "declined_by": event.actor}
         case "run_started":
@@ -425,6 +448,14 @@ def _changes(incident: Incident, event: Event) -> dict[str, Any]:  # noqa: C901 
             others = tuple(label for label in incident.labels if not supersedes(event.label, label))
             return {"labels": (*others, event.label)}
     return {}
+
+
+def _approved(incident: Incident, event: Event, proposal: Proposal) -> dict[str, Any]:
+    """One more approval; the last that is needed lets the runbook run. The policy's own stands for all of them."""
+    approvals = (*incident.approvals, event.actor)
+    if len(approvals) < proposal.approvals and event.actor.via != "system":
+        return {"approvals": approvals}
+    return {"approvals": approvals, "proposal_state": "approved", "approved_by": event.actor}
 
 
 def _joined(incident: Incident, finding: Finding) -> dict[str, Any]:

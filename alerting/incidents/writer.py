@@ -19,6 +19,7 @@ from alerting.incidents import journal
 from alerting.incidents.findings import keys_of_incident
 from alerting.incidents.machine import Command, Event, Incident, Outcome, Refusal, begin, decide, fold
 from alerting.oncall import escalation
+from alerting.oncall.approvers import refused_approver
 from alerting.oncall.escalation import MACHINE
 from alerting.oncall.schedule import Override
 from alerting.postmortems import postmortem
@@ -82,7 +83,7 @@ class Writer:
         repeated = journal.event_by_key(connection, incident_id, command.key)
         if repeated:
             return Outcome(changed=False, message=repeated.text, incident=incident)
-        decision = decide(incident, command)
+        decision = self._refused_approval(incident, command) or decide(incident, command)
         if isinstance(decision, Refusal):
             REFUSED.labels(command.type).inc()
             return Outcome(changed=False, message=decision.message, incident=incident)
@@ -98,6 +99,19 @@ class Writer:
             never = Command(type="run_cancelled", at=decision.at, actor=MACHINE, key=key, text=text)
             after = self.apply(connection, incident_id, never).incident
         return Outcome(changed=True, message=decision.text, incident=after, events=(decision,))
+
+    def _refused_approval(self, incident: Incident, command: Command) -> Refusal | None:
+        """Why whoever approves may not: the rota says who is on call, and one person counts once by any name."""
+        proposal = incident.proposal
+        if command.type != "approved" or command.actor.via == "system" or proposal is None:
+            return None
+        overrides = self.overrides() if proposal.approvers else ()
+        if why := refused_approver(self.oncall, proposal.approvers, command.actor, command.at, overrides):
+            return Refusal(why)
+        person = escalation.known_person(self.oncall, command.actor)
+        if person and person in [escalation.known_person(self.oncall, approver) for approver in incident.approvals]:
+            return Refusal(f"{person.name} approved already; somebody else must, too")
+        return None
 
     def page_command(self, at: datetime, key: str) -> Command:
         """The command that pages whoever is first in the escalation."""
@@ -141,8 +155,16 @@ class Writer:
 def _keep_run(connection: Connection, incident: Incident, event: Event) -> None:
     """What an event means for the run of a runbook, in the event's own transaction."""
     match event.type:
-        case "approved" if incident.proposal:
-            runs.add_run(connection, f"{incident.id}-run-{incident.version}", incident.id, incident.proposal, event.at)
+        case "approved" if incident.proposal and incident.proposal_state == "approved":
+            runs.add_run(
+                connection,
+                f"{incident.id}-run-{incident.version}",
+                incident.id,
+                incident.proposal,
+                event.at,
+                approved_by=", ".join(approver.name for approver in incident.approvals),
+                autonomous=event.actor.via == "system",
+            )
         case "run_started" if event.run:
             runs.begin_run(connection, event.run, event.at)
         case "run_finished" if event.run:

@@ -12,6 +12,7 @@ from alerting.incidents.machine import Incident
 from dashboard.commands import NOT_SIGNED_IN, Command, give, seen_proposal
 from dashboard.components.elements import facts
 from dashboard.components.escaping import inert
+from dashboard.components.proposal import proposal_facts
 from dashboard.dialogs.pressed import buttons, closing, is_for, notices, pressed, refresh
 from dashboard.wiring import Wiring
 
@@ -32,9 +33,9 @@ def plan(incident: Incident) -> Any:
         return html.P("No runbook is proposed now.")
     return html.Div(
         [
-            html.P([html.Strong(proposal.title), f" on {proposal.service}"]),
+            html.P(html.Strong(proposal.title)),
             html.Ol([html.Li(step) for step in proposal.steps]),
-            facts(("Blast radius", proposal.blast_radius), ("Undo", proposal.undo)),
+            facts(*proposal_facts(incident)),
         ]
     )
 

@@ -16,6 +16,8 @@ from dashboard.components.incident_plots import evidence_plots, requests_plot
 from dashboard.components.incident_words import is_unanswered, lasted, may_be_taken, owner, state_pills, why_notified
 from dashboard.components.judgements import labels_card, postmortem_card
 from dashboard.components.notable_requests import notable_requests
+from dashboard.components.playbooks import playbooks_card
+from dashboard.components.proposal import proposal_facts
 from dashboard.components.suppression import is_reopened, suppression_note
 from dashboard.components.wording import amount, count, percent
 from dashboard.page import Page, PageRequest
@@ -92,6 +94,7 @@ def _narrow(request: PageRequest, incident: Incident, changes: Sequence[ChangeEv
     return [
         *_facts(incident, request.viewer, request.sources.people),
         _proposal(incident),
+        attempt("The playbooks", lambda: playbooks_card(request.sources.config.runbooks.dir, incident)),
         _timeline(incident, request.viewer),
         _changes(incident, changes, request.viewer),
         labels_card(incident),
@@ -226,7 +229,7 @@ def _proposal(incident: Incident) -> Part:
         "Runbook to run by hand" if blocked else "Proposed runbook",
         html.P(html.Strong(proposal.title)),
         html.Ol([html.Li(step) for step in proposal.steps], className="steps"),
-        facts(("Acts on", proposal.service), ("Blast radius", proposal.blast_radius), ("Undo", proposal.undo)),
+        facts(*proposal_facts(incident)),
         html.Div(
             [command_button("approve", incident), command_button("decline", incident, quiet=True)], className="actions"
         )

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from watchkeeper.command_options import AsJson, ConfigPath, user_name
-from watchkeeper.errors import ConfigError, NotFound, RunbookError
-from watchkeeper.text import prose, seen_name
+from watchkeeper.errors import ConfigError, Conflict, NotFound, RunbookError
+from watchkeeper.text import one_line, prose, seen_name
 
 if TYPE_CHECKING:
     from runbooks.library import Library
@@ -58,13 +58,17 @@ def validate(
 ) -> None:
     """Check every runbook of a folder, its policy and its playbooks. Exit status 2 and a line for each mistake."""
     from runbooks.library import load_runbooks
+    from runbooks.playbook import read_playbooks
+    from watchkeeper.config import load
 
     try:
         library = load_runbooks(folder) if folder else load_library(config)
+        playbooks = read_playbooks(folder or load(config).runbooks.dir)
     except RunbookError as error:
         raise ConfigError(error.message) from error
     services = ", ".join(library.policy.services) or "no service"
-    print(f"{len(library.books)} runbooks are valid; the policy allows them to touch {services}")
+    playbook = f" and {len(playbooks)} playbooks" if playbooks else ""
+    print(f"{len(library.books)} runbooks{playbook} are valid; the policy allows them to touch {services}")
 
 
 @app.command(epilog="Example: watchkeeper runbook plan restart-service payments --config watchkeeper.yaml")
@@ -146,6 +150,53 @@ def answer(
     print(f"{step.name}: {choice}; the run goes on")
 
 
+@app.command(epilog="Example: watchkeeper runbook export restart-service --bpmn > restart-service.bpmn")
+def export(
+    runbook: BookId,
+    bpmn: Annotated[bool, typer.Option("--bpmn", help="BPMN 2.0 XML with its diagram, for modelling tools.")] = False,
+    config: ConfigPath = None,
+) -> None:
+    """Print a runbook's flow: as BPMN 2.0 XML, or its complete program as JSON."""
+    from runbooks.bpmn import bpmn as as_bpmn
+    from runbooks.program import program_tree
+
+    book = book_of(load_library(config), runbook)
+    print(as_bpmn(book) if bpmn else json.dumps({"id": book.id, **program_tree(book.program)}, indent=2))
+
+
+@app.command(epilog='Example: watchkeeper runbook stop --reason "the database is being moved"')
+def stop(
+    reason: Annotated[str, typer.Option("--reason", help="Why, for whoever reads it later.")] = "no reason given",
+    config: ConfigPath = None,
+    who: Who = None,
+) -> None:
+    """Stop everything that runs without a human. Runs that a human approved go on."""
+    from watchkeeper.clock import SystemClock
+    from watchkeeper.config import load
+    from watchkeeper.state.database import Database
+    from watchkeeper.state.stops import stop_everything
+    from watchkeeper.vocabulary import Actor
+
+    actor = Actor(name=who or user_name(), via="cli")
+    stop_everything(Database.open(load(config)), actor, one_line(reason), SystemClock().now())
+    print("stopped: no runbook begins without a human until `watchkeeper runbook resume`")
+
+
+@app.command(epilog="Example: watchkeeper runbook resume")
+def resume(config: ConfigPath = None, who: Who = None) -> None:
+    """End the global stop. Exit status 4 if there is none."""
+    from watchkeeper.clock import SystemClock
+    from watchkeeper.config import load
+    from watchkeeper.state.database import Database
+    from watchkeeper.state.stops import lift_stop
+    from watchkeeper.vocabulary import Actor
+
+    actor = Actor(name=who or user_name(), via="cli")
+    if not lift_stop(Database.open(load(config)), actor, SystemClock().now()):
+        raise Conflict("nothing is stopped")
+    print("resumed")
+
+
 def load_library(config: Path | None) -> Library:
     """The runbooks that a configuration names. Raises RunbookError."""
     from runbooks.library import load_runbooks
@@ -186,11 +237,16 @@ def print_run(run: Run) -> None:
     """A run and its steps."""
     by = f", approved by {seen_name(run.approved_by)}" if run.approved_by else ""
     print(f"{run.id}  {run.state}{by}\n{prose(run.proposal.title)}")
+    print_steps(run)
+    if run.text:
+        print(f"ended: {prose(run.text, 2000)}")
+
+
+def print_steps(run: Run) -> None:
+    """Each step of a run, and how to answer what one asks."""
     for step in run.steps:
         details = "; ".join(prose(text) for text in (step.detail, step.undone) if text)
         print(f"  {step.state:8}  {step.name}  {details}".rstrip())
         if step.state == "asking":
             for choice in step.notes.choices:
                 print(f"            `watchkeeper runbook answer {run.id} {choice}`")
-    if run.text:
-        print(f"ended: {prose(run.text, 2000)}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from alerting.commands.incident import IncidentId, app, human, open_incidents, print_proposal
 from watchkeeper.clock import SystemClock
 from watchkeeper.command_options import AsJson, ConfigPath
-from watchkeeper.text import prose, seen_name
+from watchkeeper.text import page_text, prose, seen_name
 
 if TYPE_CHECKING:
     from alerting.incidents.machine import Incident
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 @app.command(epilog="Example: watchkeeper incident show inc-7f3a01 --json")
 def show(incident: IncidentId, config: ConfigPath = None, as_json: AsJson = False) -> None:
     """One incident: findings, suspects, the proposed runbook and the timeline."""
+    from runbooks.preflight import playbooks_for
     from watchkeeper.config import load
     from watchkeeper.state.codec import dump
     from watchkeeper.state.database import Database
@@ -37,6 +38,8 @@ def show(incident: IncidentId, config: ConfigPath = None, as_json: AsJson = Fals
             for evidence in suspect.evidence:
                 print(f"       {evidence.weight:+.1f}  {prose(evidence.sentence)}")
     _print_runbook(shown, db)
+    for playbook in playbooks_for(load(config).runbooks.dir, shown.diagnosis, shown.service):
+        print(f"\nPlaybook {playbook.path}\n{page_text(playbook.text, 20_000)}")
     print("\nTimeline (UTC)")
     for entry in shown.timeline:
         print(f"  {entry.at:%H:%M:%S}  {prose(entry.text, 2400)}  [{seen_name(entry.who)}, {entry.via}]")
@@ -64,6 +67,7 @@ def _print_findings(incident: Incident, db: Database) -> None:
 
 
 def _print_runbook(incident: Incident, db: Database) -> None:
+    from runbooks.commands.runbook import print_steps
     from runbooks.run_rows import runs_of
 
     if incident.proposal is None:
@@ -73,6 +77,4 @@ def _print_runbook(incident: Incident, db: Database) -> None:
     if incident.proposal_state == "proposed" and not incident.proposal.blocked:
         print(f"  `watchkeeper incident approve {incident.id} --proposal {incident.proposal.id}` runs it")
     for run in runs_of(db, incident.id):
-        for step in run.steps:
-            details = "; ".join(prose(text) for text in (step.detail, step.undone) if text)
-            print(f"  {step.state:8}  {step.name}  {details}".rstrip())
+        print_steps(run)

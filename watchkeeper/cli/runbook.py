@@ -59,6 +59,7 @@ def run(
     from watchkeeper.state.audit import record_audit
     from watchkeeper.state.database import Database
     from watchkeeper.state.runs import add_run
+    from watchkeeper.state.stops import stopped
     from watchkeeper.store.telemetry import Telemetry
     from watchkeeper.target import configured_target
     from watchkeeper.vocabulary import Actor
@@ -81,6 +82,10 @@ def run(
         raise RunbookError(
             f"{runbook} needs {rule.count} people's approval (policy.yaml): it runs from an incident only"
         )
+    if stop := stopped(db):
+        raise RunbookError(
+            f"everything is stopped by {stop.actor} ({stop.reason}): `watchkeeper runbook resume` ends that"
+        )
     if why_not := why_not_approver(db, settings.oncall, approvers, actor, clock.now()):
         raise RunbookError(why_not)
     if not yes:
@@ -99,6 +104,21 @@ def run(
     print_run(ended)
     if ended.state != "done":
         raise RunbookError(f"the run {ended.state}: {ended.text}")
+
+
+@app.command(epilog="Example: watchkeeper runbook states > states.md")
+def states() -> None:
+    """Print the states of incidents, runbooks and steps as Mermaid diagrams, drawn from the code."""
+    print(state_diagrams())
+
+
+def state_diagrams() -> str:
+    """One section a diagram, in Markdown; docs/state-machine.md holds it word for word."""
+    from alerting.incidents.drawing import diagrams
+    from runbooks.drawing import step_diagram
+
+    drawn = diagrams() | {"A step of a run": step_diagram()}
+    return "\n\n".join(f"## {title}\n\n```mermaid\n{diagram}\n```" for title, diagram in drawn.items())
 
 
 def _follow(db: Database, worker: Runner, run_id: str) -> Run:

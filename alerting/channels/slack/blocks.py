@@ -271,11 +271,15 @@ def _proposal(incident: Incident) -> str:
         steps += f"\nand {len(proposal.steps) - STEPS} more: see {incident.id}"
     by = f" by {_name(incident.approved_by.name)}" if incident.approved_by else ""
     state = "" if incident.proposal_state == "proposed" else f" — {incident.proposal_state}{by}"
+    if incident.proposal_state == "proposed" and proposal.approvals > 1:
+        names = "".join(f", {_name(approver.name)}" for approver in incident.approvals)
+        state = f" — {len(incident.approvals)} of {proposal.approvals} approvals{names}"
     if proposal.blocked and incident.proposal_state == "proposed":
         steps += f"\nIt cannot be run from here: {slack_text(proposal.blocked, 300)}"
     return (
         f"*Runbook: {slack_text(proposal.title, 200)}*{state}\n{steps}\n"
         f"_Touches:_ {slack_text(proposal.blast_radius, 300)} · _Undo:_ {slack_text(proposal.undo, 300)}"
+        + (f"\n_Proof:_ {slack_text(proposal.proof, 300)}" if proposal.proof else "")
     )
 
 
