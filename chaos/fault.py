@@ -111,6 +111,8 @@ def is_held(fault: Fault, status: ServiceStatus) -> bool:
 def why_not(fault: Fault, status: ServiceStatus) -> str:
     """Why the fault cannot be done to a service, in words; empty: it can."""
     if not is_held(fault, status) and (lacking := sorted(fault.needs - status.capabilities)):
+        if reason := status.lacks.get(held_name(fault)):
+            return f"its target cannot do it now: {reason}"
         ways = dict.fromkeys((FAULT + held_name(fault), ", ".join(lacking)))
         return f"its target does not offer {' or '.join(ways)}"
     return "" if status.may_break else "its owner has not opted in to experiments (may_break)"

@@ -86,6 +86,7 @@ class EitherWay:
 
     from_here: Fault
     on_host: OnHost
+    given: Mapping[str, float | str] = field(default_factory=lambda: MappingProxyType({}))
     _held: set[str] = field(default_factory=set, repr=False, compare=False)
 
     @property
@@ -111,6 +112,9 @@ class EitherWay:
     @contextmanager
     def inject(self, target: Target, service: str, bound_s: float) -> Iterator[None]:
         if not is_held(self.from_here, target.status(service)):
+            if self.given:
+                words = f"{self.name} takes no arguments for {service}: its target does not hold the fault"
+                raise ChaosError(f"{words}, so {', '.join(self.given)} cannot be set")
             with self.from_here.inject(target, service, bound_s):
                 yield
             return
@@ -127,11 +131,7 @@ class EitherWay:
 
 
 def either_way(fault: Fault, arguments: Mapping[str, float | str] | None = None) -> Fault:
-    """A fault that also works where the target holds it. `arguments` are for such a target.
-
-    Raises:
-        ChaosError: there are arguments, and the target does not hold it: raised when it is injected.
-    """
+    """A fault that also works where the target holds it. `arguments` are for such a target: others refuse them."""
     given = MappingProxyType(dict(arguments or {}))
     if isinstance(fault, OnHost):
         return OnHost(
@@ -150,7 +150,7 @@ def either_way(fault: Fault, arguments: Mapping[str, float | str] | None = None)
         is_felt=fault.mechanism in ("killed", "hung"),
         arguments=MappingProxyType({**getattr(fault, "held_arguments", {}), **given}),
     )
-    return EitherWay(from_here=fault, on_host=on_host)
+    return EitherWay(from_here=fault, on_host=on_host, given=given)
 
 
 def end_held(target: Target, fault_id: str) -> HeldFault:

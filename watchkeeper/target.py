@@ -59,6 +59,7 @@ class ServiceStatus:
             fault that `begin_fault` takes for it.
         may_break: the service's owner has opted in to experiments.
         longest_fault_s: the longest that the target lets a fault hold, in seconds; 0: it names no bound.
+        lacks: faults that the target allows and cannot hold for this service now, each with the reason.
     """
 
     service: str
@@ -69,6 +70,7 @@ class ServiceStatus:
     capabilities: frozenset[str] = frozenset()
     may_break: bool = False
     longest_fault_s: float = 0.0
+    lacks: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     host: HostAccess | None = None
 
     @property

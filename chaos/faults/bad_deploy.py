@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -15,13 +15,19 @@ from watchkeeper.vocabulary import Mechanism
 class BadDeploy:
     """Deploys a version that fails most requests.
 
-    Its change event goes out as usual.
+    Its change event goes out as usual. An agent runs the pair of commands that its file calls `bad_deploy`.
     """
 
     name: str = "bad_deploy"
+    held_as: str = "command"
     mechanism: Mechanism = "deploy"
     description: str = "a new version goes out, and most of its requests fail"
     needs: frozenset[str] = frozenset({"deploy", "rollback", LEASE})
+
+    @property
+    def held_arguments(self) -> Mapping[str, float | str]:
+        """What an agent is asked for."""
+        return {"command": "bad_deploy"}
 
     @contextmanager
     def inject(self, target: Target, service: str, bound_s: float) -> Iterator[None]:

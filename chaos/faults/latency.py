@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,11 @@ class Latency:
     mechanism: Mechanism = "latency"
     description: str = "every request to it takes over half a second longer"
     needs: frozenset[str] = frozenset({"detour", "reroute", LEASE, HOST})
+
+    @property
+    def held_arguments(self) -> Mapping[str, float | str]:
+        """What an agent is asked for."""
+        return {"delay_ms": self.delay_ms}
 
     @contextmanager
     def inject(self, target: Target, service: str, bound_s: float) -> Iterator[None]:

@@ -14,6 +14,7 @@ CERTIFICATE_EXPIRED: Final = OnHost(
     name="certificate_expired", mechanism="network", description="callers are shown an expired certificate"
 )
 CLOCK_SKEW: Final = OnHost(name="clock_skew", mechanism="unknown", description="its clock is wrong")
+COMMAND: Final = OnHost(name="command", mechanism="deploy", description="a command of its owner breaks it")
 CRASH_LOOP: Final = OnHost(name="crash_loop", mechanism="killed", description="its process dies again and again")
 DEPENDENCY_DOWN: Final = OnHost(
     name="dependency_down", mechanism="network", description="something that it depends on is gone"

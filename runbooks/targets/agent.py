@@ -13,6 +13,7 @@ Nothing here touches the host: even where the agent runs on this machine, its fi
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -122,12 +123,13 @@ class Agent:
 
 
 def _status(row: Mapping[str, Any]) -> ServiceStatus:
-    """`can` lists verbs, `lease` and `fault:NAME`; `bounds` has the longest `seconds` of a fault."""
+    """`can` lists verbs, `lease` and `fault:NAME`; `bounds` has the longest `seconds` of a fault, `lacks` reasons."""
     return status_of(
         row,
         capabilities=frozenset(map(str, row["can"])) | ({PROBE} if row.get("probe") else set()),
         may_break=row.get("may_break") is True,
         longest_fault_s=float((row.get("bounds") or {}).get("seconds") or 0.0),
+        lacks=MappingProxyType({str(fault): _words(why) for fault, why in (row.get("lacks") or {}).items()}),
     )
 
 

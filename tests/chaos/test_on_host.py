@@ -73,6 +73,18 @@ def test_a_name_of_the_shop_works_on_a_host(server: AgentServer, target: Target)
         assert (server.faults["f0"]["fault"], server.faults["f0"]["arguments"]) == ("cpu", {"percent": 50.0})
 
 
+def test_a_bad_deploy_is_a_pair_of_commands_of_the_hosts_owner(server: AgentServer, target: Target) -> None:
+    """Its name is asked for, unless another is given."""
+    server.services["web"]["can"] = ["fault:command"]
+    with fault_named("bad_deploy").inject(target, "web", 30):
+        assert (server.faults["f0"]["fault"], server.faults["f0"]["arguments"]) == (
+            "command",
+            {"command": "bad_deploy"},
+        )
+    with fault_named("command", {"command": "flag"}).inject(target, "web", 30):
+        assert server.faults["f1"]["arguments"] == {"command": "flag"}
+
+
 def test_a_worker_without_requests_is_judged_by_its_process(server: AgentServer, target: Target) -> None:
     """Nothing can be asked, so that it runs counts: before, while it is stopped, and after."""
     del server.services["web"]
@@ -96,6 +108,8 @@ def test_without_the_capability_the_fault_is_done_from_here(target: Target) -> N
     assert why_not(fault, web) == ""
     bare = type(web)(service="bare", state="running", may_break=True, capabilities=frozenset({"resume"}))
     assert why_not(fault, bare) == "its target does not offer fault:hang or host"
+    with pytest.raises(ChaosError, match="bad_deploy takes no arguments for web: its target does not hold the fault"):
+        fault_named("bad_deploy", {"command": "flag"}).inject(target, "web", 30).__enter__()
     closed = type(web)(service="closed", state="running", capabilities=web.capabilities)
     assert why_not(fault, closed) == "its owner has not opted in to experiments (may_break)"
 
@@ -160,6 +174,7 @@ def test_the_command_breaks_a_configured_host(
 ) -> None:
     """`chaos list` shows which service takes which fault and why the others do not."""
     monkeypatch.setenv("T_TOKEN", "t")
+    server.services["worker"]["lacks"] = {"memory": "the host has less than a fifth of its memory free"}
     server.services["closed"] = service_row("closed", may_break=False, can=["fault:memory"])
     path = tmp_path / "w.yaml"
     path.write_text(f'data_dir: data\ntargets:\n  host: {{kind: agent, url: "{server.url}", token_env: T_TOKEN}}\n')
@@ -171,7 +186,7 @@ def test_the_command_breaks_a_configured_host(
     assert lines[memory + 1 : memory + 4] == [
         "services: web",
         "not closed: its owner has not opted in to experiments (may_break)",
-        "not worker: its target does not offer fault:memory",
+        "not worker: its target cannot do it now: the host has less than a fifth of its memory free",
     ]
 
 
