@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from agent.finder import Found, Note, WrongSetting, command, text
 from agent.launch import launch, run
+from agent.listening import ports_of
 from agent.processes import PROC, all_seen, born, is_alive, send, with_children
 from watchkeeper.errors import AgentError
 
@@ -79,19 +80,19 @@ def is_of_an_agent(line: str) -> bool:
     return bool(re.search(r" -m agent(\.[\w.]+)?( |$)|watchkeeper agent( |$)", line))
 
 
-def act(verb: str, commands: Commands, find: Callable[[], tuple[Found, ...]], note: Note) -> str:
-    """Start, stop or restart. Raises AgentError."""
+def act(verb: str, commands: Commands, find: Callable[[], tuple[Found, ...]], note: Note, port: int) -> str:
+    """Start, stop or restart; a start waits until the service listens on `port`, unless 0. Raises AgentError."""
     if verb == "start":
-        return _start(commands, find, note)
+        return _start(commands, find, note, port)
     if verb == "stop":
         return _stop(commands, find)
     if verb == "restart":
         stopped = _stop(commands, find)
-        return f"{stopped}; {_start(commands, find, note)}"
+        return f"{stopped}; {_start(commands, find, note, port)}"
     raise AgentError(f"a process without a supervisor does not take {verb!r}")
 
 
-def _start(commands: Commands, find: Callable[[], tuple[Found, ...]], note: Note) -> str:
+def _start(commands: Commands, find: Callable[[], tuple[Found, ...]], note: Note, port: int) -> str:
     if find():
         return "nothing: it runs"
     if not commands.start:
@@ -105,21 +106,25 @@ def _start(commands: Commands, find: Callable[[], tuple[Found, ...]], note: Note
         environment=commands.environment,
     )
     identity, deadline = born(pid), time.monotonic() + SHOWS_WITHIN_S
-    while not find():
+    was_found = False
+    while True:
+        found = find()
+        if found and (not port or any(port in ports_of(each.pids) for each in found)):
+            return f"started as process {found[0].pids[0]}"
         # A command may start the service and end, as many start scripts do: then the wait goes on.
+        if was_found and not found:
+            raise AgentError(f"{commands.start[0]} was started as process {pid}, and has ended again")
         if time.monotonic() > deadline:
-            state = "runs" if is_alive(pid, identity) else "has ended"
-            raise AgentError(
-                f"{commands.start[0]} was started as process {pid}, which {state}, "
-                f"but the service is not found after {SHOWS_WITHIN_S:g} s"
-            )
+            break
+        was_found = bool(found)
         time.sleep(LOOK_EVERY_S)
-    return f"started as process {find_pid(find) or pid}"
-
-
-def find_pid(find: Callable[[], tuple[Found, ...]]) -> int:
-    found = find()
-    return found[0].pids[0] if found else 0
+    if found:
+        return f"started as process {found[0].pids[0]}, which does not listen on port {port} yet"
+    state = "runs" if is_alive(pid, identity) else "has ended"
+    raise AgentError(
+        f"{commands.start[0]} was started as process {pid}, which {state}, "
+        f"but the service is not found after {SHOWS_WITHIN_S:g} s"
+    )
 
 
 def _stop(commands: Commands, find: Callable[[], tuple[Found, ...]]) -> str:

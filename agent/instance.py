@@ -41,3 +41,8 @@ class Instance:
     def pid(self) -> int:
         """The main process. Raises IndexError where nothing runs."""
         return self.pids[0]
+
+    @property
+    def name(self) -> str:
+        """Changes with every start; empty where nothing runs."""
+        return f"{self.pids[0]}-{self.born.rpartition(':')[2]}" if self.pids else ""

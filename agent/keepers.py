@@ -14,7 +14,7 @@ from agent.audit import audit
 from agent.finder import place_of
 from agent.keeper import command
 from agent.launch import clean_environment
-from agent.records import FaultFolder, FaultState, ended_state, fault_folder, open_folders
+from agent.records import FaultFolder, FaultState, ended_state, ended_states, fault_folder, open_folders
 from watchkeeper.errors import AgentError
 
 if TYPE_CHECKING:
@@ -89,6 +89,10 @@ class Keepers:
             self.end(fault_id, reason)
         return ids
 
+    def ended(self) -> tuple[FaultState, ...]:
+        """The newest faults that have ended, the newest first."""
+        return ended_states(self._root)
+
     def states(self) -> tuple[FaultState, ...]:
         """Every fault that has not ended."""
         states = []
@@ -113,6 +117,12 @@ class Keepers:
                 if keeper.stdin:
                     with suppress(OSError):
                         keeper.stdin.close()
+
+    def wait(self, within_s: float) -> None:
+        """After `close`: until what was held has ended, for as long at most."""
+        deadline = time.monotonic() + within_s
+        while open_folders(self._root) and time.monotonic() < deadline:
+            time.sleep(0.02)
 
     def _watch(self, folder: FaultFolder, *, only_end: bool) -> None:
         """Keep a keeper on a fault until the fault has ended. The thread sleeps in `waitpid` meanwhile."""

@@ -33,7 +33,8 @@ class Seen:
 
 
 @cache
-def _boot() -> str:
+def boot() -> str:
+    """What tells this boot of the host from every other."""
     return (PROC / "sys/kernel/random/boot_id").read_text().strip()
 
 
@@ -58,7 +59,7 @@ def seen(pid: int) -> Seen | None:
         parent=int(fields[1]),
         group=int(fields[2]),
         session=int(fields[3]),
-        born=f"{_boot()}:{fields[19]}",
+        born=f"{boot()}:{fields[19]}",
     )
 
 
@@ -75,8 +76,8 @@ def is_alive(pid: int, identity: str) -> bool:
 
 def started_at(identity: str) -> float:
     """When a process began (Unix seconds), by the clock as it is set now; 0 for an empty identity, or another boot."""
-    boot, _, ticks = identity.partition(":")
-    if boot != _boot():
+    its_boot, _, ticks = identity.partition(":")
+    if its_boot != boot():
         return 0.0
     for line in (PROC / "stat").read_text().splitlines():
         if line.startswith("btime "):

@@ -34,6 +34,7 @@ class FaultState:
     """How far a fault is. Times are Unix seconds; 0: not yet.
 
     Attributes:
+        instance: which instance of the service it breaks (`Instance.name`).
         effect: what shows that it works, in words; empty: nothing did yet.
         reason: why it ended, or ends.
         remains: what is still there although it should have ended.
@@ -43,6 +44,7 @@ class FaultState:
     id: str
     service: str
     fault: str
+    instance: str = ""
     state: State = "starting"
     began_at: float
     ends_at: float

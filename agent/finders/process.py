@@ -58,4 +58,4 @@ class Process:
         return Found(pids=pids, port=self._port or next(iter(ports_of(pids)), 0))
 
     def act(self, verb: str, note: Note, arguments: Mapping[str, Any], key: str) -> str:  # noqa: ARG002
-        return bare.act(verb, self._commands, self.find, note)
+        return bare.act(verb, self._commands, self.find, note, self._port)

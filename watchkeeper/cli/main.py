@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "restore": ("watchkeeper.cli.restore", "Put a copy of the state database back."),
     "postmortem": ("alerting.commands.postmortem", "Draft and show postmortems."),
     "model": ("detectors.learning.commands.model", "List, promote and roll back detector models."),
+    "agent": ("agent.commands.agent", "Run the agent of this host, which breaks and repairs what its file lists."),
     "chaos": ("chaos.commands.experiment", "Break the target on purpose, and score the loop."),
     "token": ("collectors.commands.token", "Make a credential for a writer."),
     "rca": ("watchkeeper.cli.rca", "Rank suspects for recorded incidents, and train the weights on labels."),

@@ -1,0 +1,277 @@
+"""What an agent may do on its host: one YAML file, read strictly. What it does not name is refused.
+
+Every mistake is one line: file, line, key, and what to do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from datetime import datetime, time
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, get_args
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, ValidationError, model_validator
+
+from agent.finder import WrongSetting, described_finder, finder_of, finder_registry
+from agent.registry import fault_registry, host_faults
+from watchkeeper.config_messages import follows, key_of, plain
+from watchkeeper.config_sections import Section
+from watchkeeper.config_values import FilePath, Host, HttpUrl, Id, Port, Sha256, Share, Text, Variable, Zone
+from watchkeeper.errors import AgentError, ConfigError
+from watchkeeper.yaml_file import Document, Location, read_document
+
+RESUME: Final = "resume"  # the one verb that needs no finder: SIGCONT
+COMMAND: Final = "command"  # the verb of what `commands` lists
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+DAYS: Final[tuple[Day, ...]] = get_args(Day)
+SHORTEST_TOKEN: Final = 20
+LARGEST_TOKEN_BYTES: Final = 4096
+_CLOCK: Final = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
+Mistake = tuple[Location, str]
+
+
+class TokenSection(Section):
+    """Who may ask: a token by its SHA-256, by the variable or the file that holds it."""
+
+    name: Text
+    sha256: Sha256 | None = None
+    token_env: Variable | None = None
+    token_file: FilePath | None = None
+
+    @model_validator(mode="after")
+    def _one_of_three(self) -> TokenSection:
+        if sum(each is not None for each in (self.sha256, self.token_env, self.token_file)) != 1:
+            raise ValueError("needs one of `sha256`, `token_env` and `token_file`")
+        return self
+
+
+class TlsSection(Section):
+    """The agent's own certificate; with `client_ca`, whoever asks must show one that it signed."""
+
+    certificate: FilePath
+    key: FilePath
+    client_ca: FilePath | None = None
+
+
+class HoursSection(Section):
+    """When something may be broken: from `start` until before `end`, by the clock of `zone`."""
+
+    zone: Zone = "UTC"
+    days: Annotated[tuple[Day, ...], Field(min_length=1)] = DAYS
+    start: str = "00:00"
+    end: str = "24:00"
+
+    @model_validator(mode="after")
+    def _is_a_span(self) -> HoursSection:
+        for name, value in (("start", self.start), ("end", self.end)):
+            if not (_CLOCK.fullmatch(value) or (name, value) == ("end", "24:00")):
+                raise ValueError(f"{name} must be a time such as 09:00")
+        if self.start >= self.end:
+            raise ValueError("start must be before end, within one day")
+        return self
+
+    def hold(self, at: datetime) -> bool:
+        """Whether an aware time is inside."""
+        local = at.astimezone(ZoneInfo(self.zone))
+        clock = time(local.hour, local.minute).isoformat("minutes")
+        return DAYS[local.weekday()] in self.days and self.start <= clock < self.end
+
+    def __str__(self) -> str:
+        return f"{self.start}-{self.end} {self.zone} on {', '.join(self.days)}"
+
+
+class BoundsSection(Section):
+    """How far anything may go."""
+
+    seconds: Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False)] = 600.0
+    share: Share = 1.0
+    concurrent: Annotated[int, Field(ge=1, le=100)] = 1
+    hours: HoursSection | None = None
+
+
+class ServiceBounds(Section):
+    """The bounds of one service, where they are narrower than those of the agent."""
+
+    seconds: Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False)] | None = None
+    share: Share | None = None
+    hours: HoursSection | None = None
+
+
+class ProbeSection(Section):
+    """One real request, as the service's callers send it."""
+
+    url: HttpUrl
+    method: Literal["GET", "HEAD", "POST"] = "GET"
+    path: Annotated[str, Field(pattern=r"^/\S*$", max_length=2000)] = "/"
+    body: dict[str, Any] | None = None
+
+
+class ProxySection(Section):
+    """The agent's TCP proxy in front of a service: callers are led to `listen`, and the service listens on `to`."""
+
+    listen: Annotated[Port, Field(ge=1)]
+    to: Annotated[Port, Field(ge=1)]
+
+
+class CommandSection(Section):
+    """A command of the user's that may be run by its name. No shell, and no argument from outside."""
+
+    run: Annotated[tuple[str, ...], Field(min_length=1)]
+    seconds: Annotated[float, Field(ge=0.1, le=3600, allow_inf_nan=False)] = 60.0
+    folder: FilePath | None = None
+    user: Text | None = None
+
+
+class ServiceSection(Section):
+    """One service: how it is found, and what may be done to it."""
+
+    find: dict[Id, dict[str, Any]]
+    verbs: tuple[Id, ...] = ()
+    faults: tuple[Id, ...] = ()
+    commands: dict[Id, CommandSection] = {}  # noqa: RUF012 - pydantic copies it
+    probe: ProbeSection | None = None
+    proxy: ProxySection | None = None
+    settings: dict[Id, str] = {}  # noqa: RUF012 - pydantic copies it
+    bounds: ServiceBounds = ServiceBounds()
+
+
+class AgentFile(Section):
+    """The whole file."""
+
+    name: Text
+    host: Host = "127.0.0.1"
+    port: Port = 9411
+    state_dir: FilePath = Path("agent-state")
+    tokens: Annotated[tuple[TokenSection, ...], Field(min_length=1)]
+    tls: TlsSection | None = None
+    bounds: BoundsSection = BoundsSection()
+    services: dict[Id, ServiceSection] = {}  # noqa: RUF012 - pydantic copies it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowed:
+    """The file as it was read, with the digest of each token, and each service's finder as JSON values."""
+
+    path: Path
+    file: AgentFile
+    tokens: dict[str, str]  # name → SHA-256, in hexadecimal digits
+    finders: dict[str, dict[str, Any]]
+
+    def service(self, name: str) -> ServiceSection | None:
+        return self.file.services.get(name)
+
+    def longest_s(self, service: str) -> float:
+        own = self.file.services[service].bounds.seconds
+        return min(own, self.file.bounds.seconds) if own else self.file.bounds.seconds
+
+    def share(self, service: str) -> float:
+        own = self.file.services[service].bounds.share
+        return min(own, self.file.bounds.share) if own else self.file.bounds.share
+
+    def closed(self, service: str, at: datetime) -> str:
+        """Which key closes a service to faults at a time, with its hours; empty: it is open."""
+        for key, hours in (
+            ("bounds.hours", self.file.bounds.hours),
+            (f"services.{service}.bounds.hours", self.file.services[service].bounds.hours),
+        ):
+            if hours and not hours.hold(at):
+                return f"{key} ({hours})"
+        return ""
+
+
+def read_allowed(path: Path) -> Allowed:
+    """Read and check an agent's file.
+
+    Raises:
+        ConfigError: one line a mistake, with file, line, key and what to do.
+    """
+    document = read_document(path)
+    data = {} if document.data is None else document.data
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}:1: the file must hold keys and values; `watchkeeper agent init` writes one.")
+    try:
+        file = AgentFile.model_validate(data, context={"folder": path.absolute().parent})
+    except ValidationError as error:
+        mistakes = [each for each in error.errors() if not follows(each, error.errors())]
+        raise _refused(document, [(key_of(each), plain(each)) for each in mistakes]) from error
+    mistakes_of_parts = [mistake for name in file.services for mistake in _part_mistakes(file, name)]
+    tokens: dict[str, str] = {}
+    for number, token in enumerate(file.tokens):
+        if token.name in tokens:
+            mistakes_of_parts.append((("tokens", number, "name"), "another token has this name; choose another"))
+        try:
+            tokens[token.name] = _digest(token)
+        except ValueError as error:
+            mistakes_of_parts.append((("tokens", number), str(error)))
+    if mistakes_of_parts:
+        raise _refused(document, mistakes_of_parts)
+    finders = {name: described_finder(*_finder(service)) for name, service in file.services.items()}
+    return Allowed(path=path, file=file, tokens=tokens, finders=finders)
+
+
+def _refused(document: Document, mistakes: list[tuple[Location, str]]) -> ConfigError:
+    lines = sorted((document.line(key), f"{document.where(key)}: {what}") for key, what in mistakes)
+    return ConfigError("\n".join(line for _, line in lines))
+
+
+def _finder(service: ServiceSection) -> tuple[str, dict[str, Any]]:
+    ((kind, settings),) = service.find.items()
+    return kind, settings
+
+
+def _part_mistakes(file: AgentFile, name: str) -> list[Mistake]:
+    """Finders, verbs, faults and addresses that are not there."""
+    service, here = file.services[name], ("services", name)
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        return [(here, "a service's name may hold letters, digits, `.`, `_` and `-` only")]
+    if len(service.find) != 1:
+        return [((*here, "find"), f"needs one way to find it: {', '.join(finder_registry().parts)}")]
+    kind, settings = _finder(service)
+    try:
+        finder = finder_of(described_finder(kind, settings))
+    except WrongSetting as error:
+        return [((*here, "find", kind, *([error.key] if error.key else [])), error.what)]
+    except AgentError as error:
+        return [((*here, "find", kind), error.message)]
+    mistakes: list[Mistake] = []
+    if COMMAND in service.verbs:
+        mistakes.append(((*here, "verbs"), f"`{COMMAND}` is allowed by what `commands` lists; remove it"))
+    for number, verb in enumerate(service.verbs):
+        if verb not in (RESUME, COMMAND) and verb not in finder.verbs and "*" not in finder.verbs:
+            offered = ", ".join(sorted({*finder.verbs, RESUME}))
+            mistakes.append(((*here, "verbs", number), f"{kind} can't {verb}; there are {offered}"))
+    for number, fault in enumerate(service.faults):
+        if fault not in host_faults():
+            broken = fault_registry().broken_named(fault)
+            why = (
+                f"cannot be loaded: {broken.reason}"
+                if broken
+                else f"no such fault; there are {', '.join(host_faults())}"
+            )
+            mistakes.append(((*here, "faults", number), why))
+    if service.proxy and service.proxy.listen == service.proxy.to:
+        mistakes.append(((*here, "proxy", "to"), "the proxy would lead to itself; it listens on this port"))
+    return mistakes
+
+
+def _digest(token: TokenSection) -> str:
+    """The SHA-256 of a token. Raises ValueError where the variable or the file holds none."""
+    if token.sha256:
+        return token.sha256
+    if token.token_env:
+        where, text = f"the environment variable {token.token_env}", os.environ.get(token.token_env, "").strip()
+    else:
+        where = f"the file {token.token_file}"
+        try:
+            with open(str(token.token_file), "rb") as file:  # noqa: PTH123 - as bytes, and not more than a token has
+                text = file.read(LARGEST_TOKEN_BYTES).decode("ascii", "replace").strip()
+        except OSError as error:
+            raise ValueError(f"{where} cannot be read: {error.strerror}") from error
+    if len(text) < SHORTEST_TOKEN:
+        state = "is not set or empty" if not text else f"holds fewer than {SHORTEST_TOKEN} characters"
+        raise ValueError(f"{where} {state}; `watchkeeper agent init` makes a token")
+    return hashlib.sha256(text.encode()).hexdigest()
