@@ -201,7 +201,7 @@ class Actions:
         if seconds > (longest := self._allowed.longest_s(service)):
             raise Refused(
                 403,
-                f"{seconds:g} s is longer than bounds.seconds of the agent's file allows for {service}: {longest:g}",
+                f"{seconds:g} s is longer than bounds.seconds of the agent's file, {longest:g} for {service}",
             )
         _check_arguments(fault, arguments)
         if closed := self._allowed.closed(service, datetime.now(UTC)):

@@ -142,24 +142,24 @@ def check_finder(finder: Finder) -> None:
     assert _comes(finder.find), "it does not find the service that runs"
     assert all(seen(pid) for found in finder.find() for pid in found.pids), "it finds a process that does not run"
     with pytest.raises(AgentError):
-        finder.act("no-such-verb", no_note, {}, "key")
+        finder.act("no-such-verb", no_note, {}, uuid.uuid4().hex)
 
     def mains() -> list[tuple[int, str]]:
         return [(found.pids[0], born(found.pids[0])) for found in finder.find()]
 
     if "start" in finder.verbs:
         before = mains()
-        assert finder.act("start", no_note, {}, "key")
+        assert finder.act("start", no_note, {}, uuid.uuid4().hex)
         assert mains() == before, "`start` replaces what runs"
     if "restart" in finder.verbs:
         before = mains()
-        assert finder.act("restart", no_note, {}, "key")
+        assert finder.act("restart", no_note, {}, uuid.uuid4().hex)
         assert _comes(lambda: mains() and not set(mains()) & set(before)), "`restart` leaves the old process"
     if "stop" in finder.verbs:
-        assert finder.act("stop", no_note, {}, "key")
+        assert finder.act("stop", no_note, {}, uuid.uuid4().hex)
         assert _comes(lambda: not finder.find()), "it runs after `stop`"
         if "start" in finder.verbs:
-            assert finder.act("start", no_note, {}, "key")
+            assert finder.act("start", no_note, {}, uuid.uuid4().hex)
             assert _comes(finder.find), "it does not run after `start`"
 
 

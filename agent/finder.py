@@ -9,10 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from watchkeeper.errors import AgentError
-from watchkeeper.parts import Registry, read_registry
+
+if TYPE_CHECKING:
+    from watchkeeper.parts import Registry
 
 # Keeps the identity of a process before it does anything: `agent.launch`.
 Note = Callable[[int, str], None]
@@ -34,7 +36,7 @@ class Finder(Protocol):
 
     @property
     def verbs(self) -> frozenset[str]:
-        """Which verbs it can do: `start`, `stop`, `restart`, and others that its supervisor offers."""
+        """Which verbs it can do: `start`, `stop`, `restart`; `*`: and others, which it passes on."""
         ...
 
     @property
@@ -79,6 +81,8 @@ def no_note(_pid: int, _identity: str) -> None:
 @cache
 def finder_registry() -> Registry[type[Finder]]:
     """Every finder, and those that could not be loaded."""
+    from watchkeeper.parts import read_registry  # a keeper needs none of it, and starts for each fault
+
     return read_registry("agent_finder", accept_finder)
 
 

@@ -37,11 +37,12 @@ from agent.keeper import STOP_FILE
 from agent.keepers import Keepers
 from agent.launch import reap
 from agent.leases import KeptLease
+from agent.proxied import Proxied
 from watchkeeper import __version__
 from watchkeeper.errors import AgentError
 from watchkeeper.text import one_line
 
-LOOK_EVERY_S: Final = 0.5  # at the stop file
+LOOK_EVERY_S: Final = 0.5  # at the stop file and the proxies
 LARGEST_BODY: Final = 64 * 1024
 SAME_REFUSAL_EVERY_S: Final = 1.0  # a guesser must not fill the audit log
 LEASE_TRIES_S: Final = (1.0, 5.0, 15.0, 60.0)
@@ -58,6 +59,7 @@ class Server:
         self._root = root
         self._keepers = keepers
         self._actions = Actions(allowed, root, keepers)
+        self._proxied = Proxied(allowed, root)
         self._under_way: dict[str, asyncio.Task[Any]] = {}
         self._timers: dict[str, asyncio.Task[None]] = {}
         self._refused: dict[tuple[str, str], tuple[float, int]] = {}
@@ -114,7 +116,7 @@ class Server:
     def _refuse(self, request: web.Request, status: int, message: str) -> web.Response:
         peer, now = request.remote or "", time.monotonic()
         at, unwritten = self._refused.get((peer, message), (0.0, 0))
-        if not at or now - at >= SAME_REFUSAL_EVERY_S:
+        if request.get(WHO) or not at or now - at >= SAME_REFUSAL_EVERY_S:
             if len(self._refused) > 1000:
                 self._refused.clear()
             self._refused[peer, message] = (now, 0)
@@ -291,6 +293,7 @@ class Server:
                 audit(self._root, "stop.seen", faults=ids)
             was_stopped = is_stopped
             reap()
+            await asyncio.to_thread(self._proxied.look)
             await asyncio.sleep(LOOK_EVERY_S)
 
 

@@ -32,7 +32,8 @@ class Kill:
     def lacks(self, instance: Instance) -> str:
         if not instance.pids:
             return "it does not run"
-        lacking = {"start", "stop"} - finder_of(instance.finder).verbs
+        finder = finder_of(instance.finder)
+        lacking = {"start", *(["stop"] if finder.restarts else [])} - finder.verbs
         return f"the way it is found has no {' and no '.join(sorted(lacking))}" if lacking else ""
 
     def plan(self, instance: Instance, seconds: float, arguments: Mapping[str, float | str]) -> dict[str, Any]:  # noqa: ARG002

@@ -24,7 +24,7 @@ class ControlUrl:
     """
 
     restarts = False
-    verbs = frozenset({"start", "stop", "restart", "*"})
+    verbs = frozenset({"start", "restart", "*"})  # `*`: and others, which the API lists
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         only(settings, "url", "service", "token_file")

@@ -107,5 +107,7 @@ class _Transport(xmlrpc.client.Transport):
         super().__init__()
         self._path = path
 
-    def make_connection(self, host: Any) -> UnixConnection:  # noqa: ARG002
-        return UnixConnection(self._path, ANSWERS_WITHIN_S)
+    def make_connection(self, host: Any) -> UnixConnection:
+        connection = UnixConnection(self._path, ANSWERS_WITHIN_S)
+        self._connection = host, connection  # where `close` looks for it
+        return connection
