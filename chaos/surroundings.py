@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 
 CONFIG_ENV: Final = "WATCHKEEPER_CONFIG"
 SHOP_ENV: Final = "WATCHKEEPER_SHOP"
+GAME_DAY_ENV: Final = "WATCHKEEPER_GAME_DAY"
 FOLDER: Final = "chaos"  # in `data_dir`: the records of experiments against the configured target
+
+
+def is_game_day() -> bool:
+    """Whether nobody is to be shown which fault it is."""
+    return bool(os.environ.get(GAME_DAY_ENV))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +47,14 @@ class Surroundings:
         }
         return cls(**{key: Path(value) for key, value in named.items() if value})
 
-    def into_environment(self) -> None:
+    def into_environment(self, *, sealed: bool = False) -> None:
         """Name them in the environment, for activities of experiments and the processes that these start."""
-        for name, value in ((SHOP_ENV, self.shop), (CONFIG_ENV, self.config_path)):
-            if value is None:
-                os.environ.pop(name, None)
+        shop, config = (path and str(path.absolute()) for path in (self.shop, self.config_path))
+        for name, value in ((SHOP_ENV, shop), (CONFIG_ENV, config), (GAME_DAY_ENV, "1" if sealed else "")):
+            if value:
+                os.environ[name] = value
             else:
-                os.environ[name] = str(value.absolute())
+                os.environ.pop(name, None)
 
     @property
     def names_target(self) -> bool:

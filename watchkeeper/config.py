@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from pydantic import Field, ValidationError, model_validator
 
+from watchkeeper.config_chaos import ApprovalConfig, ChaosConfig, ScheduledExperimentConfig, ScheduleRule
 from watchkeeper.config_checks import file_mistakes, placeholders, refuse
 from watchkeeper.config_messages import follows, key_of, plain
 from watchkeeper.config_sections import (
@@ -51,6 +52,8 @@ from watchkeeper.private_files import secret
 from watchkeeper.yaml_file import Document, read_document
 
 __all__ = [
+    "ApprovalConfig",
+    "ChaosConfig",
     "Config",
     "DigestConfig",
     "EscalationStep",
@@ -65,6 +68,8 @@ __all__ = [
     "RolesConfig",
     "RunbookConfig",
     "ScheduleConfig",
+    "ScheduleRule",
+    "ScheduledExperimentConfig",
     "ScrapeConfig",
     "SlackConfig",
     "SlackStandInConfig",
@@ -98,6 +103,7 @@ class Config(Section):
     oncall: OnCallConfig = OnCallConfig()
     targets: dict[TargetName, TargetConfig] = {}  # noqa: RUF012 - pydantic copies it
     runbooks: RunbookConfig = RunbookConfig()
+    chaos: ChaosConfig = ChaosConfig()
     slo: tuple[FilePath, ...] = ()
     tokens: tuple[TokenConfig, ...] = ()
 

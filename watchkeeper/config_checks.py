@@ -134,10 +134,21 @@ def file_mistakes(config: Config) -> list[Mistake]:
     wrong += repeated([token.name for token in config.tokens], ("tokens",), "name", "the name")
     wrong += repeated([token.sha256 for token in config.tokens], ("tokens",), "sha256", "the sha256")
     wrong += repeated([str(path) for path in config.slo], ("slo",), None, "the path")
+    wrong += _approvers(config)
     if config.ingest.max_request_mib > config.ingest.max_backlog_mib:
         words = f"is more than max_backlog_mib ({config.ingest.max_backlog_mib}): such a request could never be taken"
         wrong.append((("ingest", "max_request_mib"), words))
     return [*wrong, *_ports(config)]
+
+
+def _approvers(config: Config) -> Iterator[Mistake]:
+    """Experiments are approved by people who exist."""
+    people = [person.id for person in config.oncall.people]
+    for number, experiment in enumerate(config.chaos.experiments):
+        for place, person in enumerate(experiment.approval.by if experiment.approval else ()):
+            if person not in people:
+                key: Key = ("chaos", "experiments", number, "approval", "by", place)
+                yield key, f"nobody among oncall.people has the id {person!r}; there are: {', '.join(people)}"
 
 
 def _addresses(config: Config) -> Iterator[Mistake]:

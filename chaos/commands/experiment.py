@@ -16,6 +16,7 @@ import typer
 from chaos.commands.coverage import coverage
 from chaos.commands.report import report
 from chaos.commands.running import resume, run, stop
+from chaos.commands.schedule import approve, schedule
 from chaos.surroundings import Surroundings
 from watchkeeper.command_options import AsJson, ConfigPath
 
@@ -37,6 +38,8 @@ app.command(
 app.command(epilog="Examples: watchkeeper chaos stop    watchkeeper chaos stop --all --config watchkeeper.yaml")(stop)
 app.command(epilog="Example: watchkeeper chaos coverage --config watchkeeper.yaml")(coverage)
 app.command(epilog="Example: watchkeeper chaos report --config watchkeeper.yaml --html report.html")(report)
+app.command(epilog="Example: watchkeeper chaos schedule --config watchkeeper.yaml")(schedule)
+app.command(epilog="Example: watchkeeper chaos approve payments-slow --as ana --config watchkeeper.yaml")(approve)
 app.command(epilog="Example: watchkeeper chaos resume --config watchkeeper.yaml")(resume)
 
 

@@ -6,6 +6,8 @@ import json
 import os
 import sys
 import threading
+import uuid
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -16,6 +18,8 @@ from chaos.surroundings import Surroundings
 from watchkeeper.command_options import AsJson, ConfigPath
 
 if TYPE_CHECKING:
+    from chaos.running import Note, Notes
+    from chaos.schedules.claims import Ending
     from chaos.toolkit.document import ExperimentFile
     from chaos.toolkit.session import Outcome
 
@@ -45,6 +49,7 @@ def run(
     rollback_strategy: Annotated[str | None, typer.Option(help="default, always, never or deviated.")] = None,
     var: Annotated[list[str] | None, typer.Option(help="key=value or key:type=value, for its configuration.")] = None,
     var_file: Annotated[list[Path] | None, typer.Option(help="A file of values or of environment variables.")] = None,
+    claim: Annotated[str, typer.Option(hidden=True, help="The due time of a schedule that this run is for.")] = "",
     control_file: Annotated[list[Path] | None, typer.Option(help="A file of controls.")] = None,
 ) -> None:
     """Run one experiment: check the steady state, play the method, roll back, check again.
@@ -58,11 +63,12 @@ def run(
     from chaoslib.control import load_global_controls
     from chaoslib.settings import load_settings
 
+    from chaos.toolkit.document import STRATEGIES
     from chaos.toolkit.run import Options
     from chaos.toolkit.session import conduct
 
     variables = _variables(var or [], var_file or [])
-    experiment = _experiment(what, service, seconds, variables[0], sealed=game_day)
+    experiment = _experiment(what, service, seconds, variables[0])
     if write:
         write.write_text(json.dumps(experiment.content, indent=2) + "\n", encoding="utf-8")
         _notify(f"written to {write}")
@@ -72,34 +78,39 @@ def run(
     settings = load_settings() or {}
     load_global_controls(settings, [str(path) for path in control_file or []])
     _notify("game day" if game_day else experiment.title)
-    outcome = conduct(
-        experiment,
-        Surroundings(shop=shop, config_path=config),
-        Options(
-            hypothesis_strategy=hypothesis_strategy,
-            rollback_strategy=_known(
-                rollback_strategy, "--rollback-strategy", ("default", "always", "never", "deviated")
-            ),
-            frequency_s=hypothesis_frequency,
-            fail_fast=fail_fast,
-            dry=_known(dry, "--dry", ("probes", "actions", "activities", "pause")),
-            variables=variables,
-        ),
-        settings=settings,
-        journal_path=journal_path,
-        sealed=game_day,
-        verbose=service is None and not game_day,
+    options = Options(
+        hypothesis_strategy=hypothesis_strategy,
+        rollback_strategy=_known(rollback_strategy, "--rollback-strategy", STRATEGIES["rollbacks"]),
+        frequency_s=hypothesis_frequency,
+        fail_fast=fail_fast,
+        dry=_known(dry, "--dry", ("probes", "actions", "activities", "pause")),
+        variables=variables,
     )
+    surroundings, run_id = Surroundings(shop=shop, config_path=config), uuid.uuid4().hex
+    with _taken(claim, surroundings, run_id) as ending:
+        outcome = conduct(
+            experiment,
+            surroundings,
+            options,
+            settings=settings,
+            journal_path=journal_path,
+            sealed=game_day,
+            run_id=run_id,
+            verbose=service is None and not game_day,
+        )
+        stopped = outcome.summary.stopped
+        ending.detail = f"{outcome.summary.status}{f': {stopped}' if stopped else ''}"
     if service is None:
         _end_of_file(outcome, as_json=as_json)
     else:
-        _end_of_fault(outcome, Surroundings(shop=shop, config_path=config), as_json=as_json)
+        _end_of_fault(outcome, surroundings, as_json=as_json)
 
 
 def stop(
     every: Annotated[
         bool, typer.Option("--all", help="Also end every fault on every target, and let no target take a new one.")
     ] = False,
+    only_cut_short: Annotated[bool, typer.Option(hidden=True, help="Only clear up; end nothing.")] = False,
     config: ConfigPath = None,
     shop: Annotated[Path | None, typer.Option("--shop", help="Data directory of a running shop.")] = None,
 ) -> None:
@@ -109,18 +120,18 @@ def stop(
     faults, whoever began them, and refuses new ones until `watchkeeper chaos resume`.
     """
     from chaos.running import Notes, ask_to_stop
-    from chaos.toolkit.session import clear_up
 
     notes = Notes()
     everywhere = _on_targets("stop", Surroundings(shop=shop, config_path=config)) if every else None
-    running = notes.alive()
+    running = () if only_cut_short else notes.alive()
     left = ask_to_stop(notes, running)
     for note in running:
         print(f"{'still ending' if note in left else 'ended'}: {note.shown_title()}")
     failed = []
     for note in notes.cut_short():
-        failed += [reason] if (reason := clear_up(note, notes)) else []
-        print(f"{'not put back' if failed else 'put back'}: {note.shown_title()}, which was cut short")
+        reason = _clear_up(note, notes)
+        failed += [reason] if reason else []
+        print(f"{'not put back' if reason else 'put back'}: {note.shown_title()}, which was cut short")
     if everywhere is not None:
         everywhere.join()
         failed += everywhere.failed
@@ -143,6 +154,27 @@ def resume(
     for reason in asked.failed:
         _notify(reason)
     raise typer.Exit(1 if asked.failed else 0)
+
+
+def _taken(claim: str, surroundings: Surroundings, run_id: str) -> AbstractContextManager[Ending]:
+    """Where the run is for a schedule's due time: hold it."""
+    from chaos.schedules.claims import Ending, taken
+
+    if not claim:
+        return nullcontext(Ending())
+    from watchkeeper.state.database import Database
+
+    return taken(Database.open(surroundings.config), claim, run_id)
+
+
+def _clear_up(note: Note, notes: Notes) -> str:
+    """Play what rollbacks it left; without any, its faults have ended by themselves."""
+    if not note.content.get("rollbacks"):
+        notes.remove(note.id)
+        return ""
+    from chaos.toolkit.session import clear_up
+
+    return clear_up(note, notes)
 
 
 class _on_targets(threading.Thread):  # noqa: N801 - reads as what it does
@@ -169,9 +201,7 @@ class _on_targets(threading.Thread):  # noqa: N801 - reads as what it does
             self.text = f"{self._target.name}: not every target answered"
 
 
-def _experiment(
-    what: str, service: str | None, seconds: float, values: dict[str, Any], *, sealed: bool
-) -> ExperimentFile:
+def _experiment(what: str, service: str | None, seconds: float, values: dict[str, Any]) -> ExperimentFile:
     """The experiment that the command's words name."""
     from chaos.registry import faults
     from chaos.toolkit.document import read_experiment
@@ -179,7 +209,7 @@ def _experiment(
     from watchkeeper.errors import ChaosError
 
     if service is not None:
-        return experiment_for(what, service, seconds, sealed=sealed)
+        return experiment_for(what, service, seconds)
     if what in faults() and not Path(what).exists():
         raise ChaosError(f"name the service to break too: watchkeeper chaos run {what} SERVICE")
     return read_experiment(Path(what), values)

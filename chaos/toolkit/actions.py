@@ -14,9 +14,9 @@ from contextlib import closing
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from chaos.experiment import PROOF_AND_REVERT_S, Experiment, alone, break_and_revert, validate
+from chaos.experiment import LOOK_EVERY_S, PROOF_AND_REVERT_S, Experiment, alone, break_and_revert, validate
 from chaos.registry import fault_named
-from chaos.surroundings import Surroundings
+from chaos.surroundings import Surroundings, is_game_day
 from chaos.toolkit import stopping
 from watchkeeper.errors import ChaosError
 
@@ -27,9 +27,7 @@ LOGGER: Final = logging.getLogger("chaostoolkit.watchkeeper")
 T = TypeVar("T")
 
 
-def inject(
-    fault: str, service: str, seconds: float = 20.0, shop: str = "", config: str = "", *, sealed: bool = False
-) -> dict[str, Any]:
+def inject(fault: str, service: str, seconds: float = 20.0, shop: str = "", config: str = "") -> dict[str, Any]:
     """Break a service, prove that it is broken, hold it so for `seconds`, and put it back.
 
     The fault ends by its lease whatever becomes of this process. What was true is recorded for the installation that
@@ -41,11 +39,11 @@ def inject(
         seconds: how long the fault holds after its effect is proved.
         shop: the data directory of a running shop; default: WATCHKEEPER_SHOP, else the configuration's target.
         config: the configuration file; default: WATCHKEEPER_CONFIG.
-        sealed: nobody is shown which fault it is before its end.
 
     Raises:
         ChaosError: refused, or the fault had no effect, or the target is not steady again.
     """
+    sealed = is_game_day()
     surroundings = Surroundings.from_environment(shop, config)
     experiment = Experiment(fault=fault_named(fault), service=service, bound_s=float(seconds) + PROOF_AND_REVERT_S)
 
@@ -76,31 +74,33 @@ def undisturbed(work: Callable[[], T]) -> T:
     """
     results: list[T] = []
     errors: list[BaseException] = []
+    done = threading.Event()  # not `Thread.join`: one that is interrupted takes the thread for ended (bpo-45274)
 
     def attempt() -> None:
         try:
             results.append(work())
         except BaseException as error:  # noqa: BLE001 - raised again where it was asked for
             errors.append(error)
+        finally:
+            done.set()
 
-    thread = threading.Thread(target=attempt, name="inject", daemon=True)
-    thread.start()
+    threading.Thread(target=attempt, name="inject", daemon=True).start()
     try:
-        while thread.is_alive():
-            thread.join(0.5)
+        while not done.wait(LOOK_EVERY_S):
+            pass
     except BaseException:
         stopping.request()
-        _await(thread)
+        _await(done)
         raise
     if errors:
         raise errors[0]
     return results[0]
 
 
-def _await(thread: threading.Thread) -> None:
+def _await(done: threading.Event) -> None:
     """Until it has ended, whatever else is raised here: all its waits are bounded."""
-    while thread.is_alive():
+    while not done.is_set():
         try:
-            thread.join(0.5)
+            done.wait(LOOK_EVERY_S)
         except BaseException:  # noqa: BLE001, S112 - another signal; the work is ending already
             continue

@@ -26,6 +26,7 @@ from chaoslib.experiment import ensure_experiment_is_valid
 from chaoslib.hypothesis import ensure_hypothesis_tolerance_is_valid
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from watchkeeper.config import ScheduleRule
 from watchkeeper.errors import ChaosError, ConfigError
 from watchkeeper.text import one_line
 from watchkeeper.yaml_file import Document, Location, read_document
@@ -83,11 +84,13 @@ class Extension(_Strict):
     Attributes:
         services: the services that its actions break, where they are not Watchkeeper's own.
         abort: what ends it early.
+        schedule: when it runs by itself, in the folder that `chaos.folder` names in the configuration.
     """
 
     name: str = EXTENSION
     services: tuple[str, ...] | None = None
     abort: AbortConditions = AbortConditions()
+    schedule: ScheduleRule | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,7 +58,7 @@ def conduct(
     Raises:
         ChaosError: refused, with every reason; nothing was touched.
     """
-    surroundings.into_environment()
+    surroundings.into_environment(sealed=sealed)
     redactor = Redactor(_secrets(experiment, options))
     outline = plan(experiment, surroundings)
     guards = _guards(experiment, surroundings, outline)
@@ -119,7 +119,7 @@ def clear_up(note: Note, notes: Notes) -> str:
     ).into_environment()
     try:
         redactor = Redactor(_secrets(ExperimentFile(source=note.source, content=note.content), Options()))
-        with _logging(redactor, logging.WARNING):
+        with _logging(redactor, logging.ERROR):
             journal = play_rollbacks(note.content)
     except (WatchkeeperError, ChaosException) as error:
         return f"{note.shown_title()}: {error}; its rollbacks were not played"

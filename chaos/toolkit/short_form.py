@@ -8,7 +8,7 @@ from chaos.registry import fault_named
 from chaos.toolkit.document import INJECT, ExperimentFile
 
 
-def experiment_for(fault: str, service: str, seconds: float, *, sealed: bool = False) -> ExperimentFile:
+def experiment_for(fault: str, service: str, seconds: float) -> ExperimentFile:
     """The experiment: customers are served well before and after, and the fault in between.
 
     Raises:
@@ -17,8 +17,6 @@ def experiment_for(fault: str, service: str, seconds: float, *, sealed: bool = F
     description = fault_named(fault).description
     module, function = INJECT
     arguments: dict[str, Any] = {"fault": fault, "service": service, "seconds": seconds}
-    if sealed:
-        arguments["sealed"] = True
     content = {
         "version": "1.0.0",
         "title": f"{fault} in {service}: {description}",

@@ -15,4 +15,4 @@ def watch(config: ConfigPath = None) -> None:
     from watchkeeper.roles.preflight import load_for, supervised
     from watchkeeper.roles.watch import run
 
-    run(load_for(config, "watch", optional=not supervised()))
+    run(load_for(config, "watch", optional=not supervised()), config)

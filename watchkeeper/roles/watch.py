@@ -1,6 +1,6 @@
 """The watch role: detect, diagnose, page, act, learn. The one place where those packages meet.
 
-Nine jobs, each alone with itself and none waiting for another:
+Ten jobs, each alone with itself and none waiting for another:
 
     alerts   alerts from outside: open and clear incidents  every second or two, without the store
     tick     read, judge, open and clear incidents          every watch.tick_s
@@ -10,6 +10,7 @@ Nine jobs, each alone with itself and none waiting for another:
     act      runbooks that a human approved                 twice a second
     changes  deploys that nobody announced                  every 15 seconds
     learn    labels into the next model version             every few seconds
+    experiments  scheduled experiments that are due         every few seconds, where there are any
     backup   the state database's daily copy                when a day has passed
 
 All that must survive is in the state database. A kill at any instruction is repaired by the next start.
@@ -23,6 +24,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
@@ -50,6 +52,7 @@ from watchkeeper.problems import Problems
 from watchkeeper.roles import ready
 from watchkeeper.roles.acting import Acting
 from watchkeeper.roles.diagnosing import Diagnosing
+from watchkeeper.roles.experimenting import experiment_jobs
 from watchkeeper.roles.lifecycle import Life, alive
 from watchkeeper.roles.loops import Job, Loops
 from watchkeeper.roles.paging import Paging, open_configured
@@ -88,6 +91,7 @@ TIMES: Final = {
     "act": 60.0,
     "changes": 6.0,
     "learn": 60.0,
+    "experiments": 60.0,
 }
 
 
@@ -300,13 +304,13 @@ def _is_outside(finding: Finding) -> bool:
     return finding.kind == "alert" or finding.detector == WATCHER
 
 
-def run(config: Config) -> None:
-    """Watch until SIGTERM or SIGINT."""
+def run(config: Config, config_path: Path | None) -> None:
+    """Watch until SIGTERM or SIGINT. Processes that it starts read the configuration from `config_path`."""
     with alive(config, "watch") as life:
-        _watch(life)
+        _watch(life, config_path)
 
 
-def _watch(life: Life) -> None:
+def _watch(life: Life, config_path: Path | None) -> None:
     config, heart = life.config, life.heart
     logger = structlog.get_logger()
     trace_role(config, "watch")
@@ -331,6 +335,7 @@ def _watch(life: Life) -> None:
         Job(name="act", work=watch.act, every_s=0.5),
         Job(name="changes", work=watch.changes, every_s=CHANGES_EVERY_S, core=False),
         Job(name="learn", work=watch.learn, every_s=5.0, core=False),
+        *experiment_jobs(config, config_path, db, life.problems),
     )
     for job in jobs:
         heart.expect(job.name, job.every_s + max(SHORTEST_S, TIMES[job.name.split()[0]] * config.roles.hung_after_s))

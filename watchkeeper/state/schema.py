@@ -285,6 +285,28 @@ stops = Table(
     Column("actor", String(200), nullable=False),
     Column("reason", Text, nullable=False),
 )
+chaos_runs = Table(
+    "chaos_runs",
+    metadata,
+    Column("schedule", String(64), primary_key=True),
+    Column("due_at", BigInteger, primary_key=True, autoincrement=False),
+    Column("state", String(16), nullable=False),
+    Column("claim", String(64), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("asked_at", BigInteger),
+    Column("run_id", String(64), nullable=False),
+    Column("host", String(255), nullable=False),
+    Column("detail", Text, nullable=False),
+    Index("chaos_runs_by_state", "state"),
+)
+chaos_approvals = Table(
+    "chaos_approvals",
+    metadata,
+    Column("schedule", String(64), primary_key=True),
+    Column("person", String(64), primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("digest", String(64), nullable=False),
+)
 audit = Table(
     "audit",
     metadata,

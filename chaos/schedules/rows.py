@@ -1,0 +1,168 @@
+"""Due times of scheduled experiments in the state database, and who approved.
+
+    waiting ──► claimed ──► running ──► done, refused
+       │ ▲         │ never started          │ its process is gone
+       │ └─────────┘                        ▼
+       ▼                                 cut short
+    skipped, expired, missed
+
+Each step is a compare-and-set on the state and the claim, in one transaction: two watch roles, or a watch role and a
+late child, never both win. A due time whose claim was never taken up goes back to waiting; its old claim is void.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import Row, delete, func, select, update
+
+from watchkeeper.state.audit import record_audit
+from watchkeeper.state.database import Database, from_micros, to_micros
+from watchkeeper.state.insert import insert_new, upsert
+from watchkeeper.state.schema import chaos_approvals, chaos_runs
+from watchkeeper.vocabulary import Actor
+
+State = Literal[
+    "added", "waiting", "claimed", "running", "done", "refused", "cut short", "skipped", "expired", "missed"
+]
+OPEN: tuple[State, ...] = ("waiting", "claimed", "running")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueRun:
+    """One due time of a schedule and what became of it; `at` is of its last change."""
+
+    schedule: str
+    due_at: datetime
+    state: State
+    at: datetime
+    claim: str = ""
+    asked_at: datetime | None = None
+    run_id: str = ""
+    host: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """That a person approves the next run of a schedule, as its experiment was then."""
+
+    person: str
+    at: datetime
+    digest: str
+
+
+class DueRuns:
+    """The due times of every schedule."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def newest(self, schedule: str) -> datetime | None:
+        """The last time that is known; None for a schedule that was never seen."""
+        with self._db.read() as connection:
+            at = connection.scalar(select(func.max(chaos_runs.c.due_at)).where(chaos_runs.c.schedule == schedule))
+        return None if at is None else from_micros(at)
+
+    def add(self, schedule: str, due_at: datetime, state: State, now: datetime, detail: str = "") -> None:
+        """A time that came; nothing changes where it is known."""
+        row = {"schedule": schedule, "due_at": to_micros(due_at), "state": state, "claim": "", "at": to_micros(now)}
+        with self._db.write() as connection:
+            insert_new(connection, chaos_runs, {**row, "asked_at": None, "run_id": "", "host": "", "detail": detail})
+
+    def open(self) -> tuple[DueRun, ...]:
+        """What waits, begins or runs, oldest first."""
+        query = select(chaos_runs).where(chaos_runs.c.state.in_(OPEN)).order_by(chaos_runs.c.due_at)
+        with self._db.read() as connection:
+            return tuple(map(_due_run, connection.execute(query)))
+
+    def history(self, limit: int = 50) -> tuple[DueRun, ...]:
+        """The newest due times, newest first."""
+        query = select(chaos_runs).where(chaos_runs.c.state != "added").order_by(chaos_runs.c.due_at.desc())
+        with self._db.read() as connection:
+            return tuple(map(_due_run, connection.execute(query.limit(limit))))
+
+    def get(self, schedule: str, due_at: datetime) -> DueRun | None:
+        own = (chaos_runs.c.schedule == schedule) & (chaos_runs.c.due_at == to_micros(due_at))
+        with self._db.read() as connection:
+            row = connection.execute(select(chaos_runs).where(own)).one_or_none()
+        return None if row is None else _due_run(row)
+
+    def claim(self, run: DueRun, now: datetime) -> str:
+        """Take a waiting run: nobody else begins it. Returns the claim; empty where somebody else was first.
+
+        The approvals that allowed it are used up in the same transaction.
+        """
+        claim = secrets.token_hex(8)
+        with self._db.write() as connection:
+            if not self._change(connection, run, "claimed", now, claim=claim):
+                return ""
+            connection.execute(delete(chaos_approvals).where(chaos_approvals.c.schedule == run.schedule))
+        return claim
+
+    def began(self, run: DueRun, run_id: str, host: str, now: datetime) -> bool:
+        """The process that holds the claim begins. Says whether it may: its claim may be void by now."""
+        with self._db.write() as connection:
+            return self._change(connection, run, "running", now, run_id=run_id, host=host)
+
+    def settle(self, run: DueRun, state: State, now: datetime, detail: str = "") -> bool:
+        """What became of it. Says whether it was still as `run` has it."""
+        with self._db.write() as connection:
+            return self._change(connection, run, state, now, detail=detail)
+
+    def asked(self, run: DueRun, now: datetime) -> None:
+        """The people who approve were asked."""
+        own = (chaos_runs.c.schedule == run.schedule) & (chaos_runs.c.due_at == to_micros(run.due_at))
+        with self._db.write() as connection:
+            connection.execute(update(chaos_runs).where(own).values(asked_at=to_micros(now)))
+
+    def approve(self, schedule: str, approval: Approval, actor: Actor) -> None:
+        """Keep an approval, and who gave it from where."""
+        row = {"schedule": schedule, "person": approval.person, "digest": approval.digest}
+        with self._db.write() as connection:
+            upsert(connection, chaos_approvals, {**row, "at": to_micros(approval.at)})
+            record_audit(connection, approval.at, actor, "experiment.approve", schedule, f"as {approval.person}")
+
+    def approvals(self, schedule: str) -> tuple[Approval, ...]:
+        query = select(chaos_approvals).where(chaos_approvals.c.schedule == schedule)
+        with self._db.read() as connection:
+            rows = connection.execute(query.order_by(chaos_approvals.c.at)).all()
+        return tuple(Approval(person=row.person, at=from_micros(row.at), digest=row.digest) for row in rows)
+
+    @staticmethod
+    def _change(connection: object, run: DueRun, state: State, now: datetime, **values: str) -> bool:
+        own = (chaos_runs.c.schedule == run.schedule) & (chaos_runs.c.due_at == to_micros(run.due_at))
+        as_known = own & (chaos_runs.c.state == run.state) & (chaos_runs.c.claim == run.claim)
+        statement = update(chaos_runs).where(as_known).values(state=state, at=to_micros(now), **values)
+        return bool(connection.execute(statement).rowcount)  # type: ignore[attr-defined]
+
+
+def standing(
+    approvals: Collection[Approval], by: Collection[str], digest: str, hours: float, now: datetime
+) -> set[str]:
+    """Who approves the experiment as it is now, within the time that an approval stands. Pure."""
+    return {
+        approval.person
+        for approval in approvals
+        if approval.person in by
+        and approval.digest == digest
+        and 0 <= (now - approval.at).total_seconds() <= 3600 * hours
+    }
+
+
+def _due_run(row: Row[tuple[object, ...]]) -> DueRun:
+    return DueRun(
+        schedule=row.schedule,
+        due_at=from_micros(row.due_at),
+        state=row.state,
+        at=from_micros(row.at),
+        claim=row.claim,
+        asked_at=None if row.asked_at is None else from_micros(row.asked_at),
+        run_id=row.run_id,
+        host=row.host,
+        detail=row.detail,
+    )

@@ -1,0 +1,160 @@
+"""What the configuration says of experiments: which run by themselves, when, and who approves."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, timedelta
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from watchkeeper.config_checks import refuse, repeated
+from watchkeeper.config_sections import Section
+from watchkeeper.config_values import FilePath, Id, Zone
+
+DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+_OF_CRON: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")  # by cron's numbers, 7 included
+_PART: Final = re.compile(r"(\*|\d|[a-z]{3})(?:-(\d|[a-z]{3}))?(?:/(\d))?")
+LONGEST_BLACKOUT: Final = timedelta(days=400)
+
+
+def cron_trigger(cron: str, timezone: str) -> Any:
+    """The times of a cron expression: minute, hour, day of the month, month, day of the week (0 and 7 are Sunday).
+
+    Raises:
+        ValueError: it is none.
+    """
+    from apscheduler.triggers.cron import CronTrigger
+
+    fields = cron.split()
+    if len(fields) != 5:
+        raise ValueError("a cron expression has five fields: minute, hour, day, month and day of the week")
+    # The library counts weekdays from Monday; cron does from Sunday. Names mean the same to both.
+    return CronTrigger.from_crontab(" ".join((*fields[:4], _weekdays(fields[4].lower()))), timezone=timezone)
+
+
+def _weekdays(field: str) -> str:
+    """The field of weekdays as a list of names."""
+    if field == "*":
+        return field
+    numbers: set[int] = set()
+    for part in field.split(","):
+        match = _PART.fullmatch(part)
+        if match is None:
+            raise ValueError(f"{part!r} is no day of the week; write 1-5, or mon-fri")
+        first, last, step = match.groups()
+        low, high = (0, 6) if first == "*" else (_weekday(first), _weekday(last or first))
+        if last in ("0", "sun") and low > 0:
+            high = 7
+        if low > high:
+            raise ValueError(f"{part!r} begins after its end; write it as two, such as fri-sat,sun")
+        if first != "*" and last is None and step:
+            high = 6
+        numbers.update(range(low, high + 1, int(step or 1)))
+    return ",".join(dict.fromkeys(_OF_CRON[number] for number in sorted(numbers)))
+
+
+def _weekday(text: str) -> int:
+    if text.isdigit() and int(text) < len(_OF_CRON):
+        return int(text)
+    if text in _OF_CRON:
+        return _OF_CRON.index(text)
+    raise ValueError(f"{text!r} is no day of the week; write mon to sun, or 0 to 7")
+
+
+def _cron(text: str) -> str:
+    cron_trigger(text, "UTC")
+    return text
+
+
+def office_hours(text: str) -> tuple[int, int]:
+    """The minutes of the day between which something may begin. Raises ValueError for anything but `09:00-17:00`."""
+    match = re.fullmatch(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)", text)
+    if not match:
+        raise ValueError("write hours like 09:00-17:00")
+    first, last = (60 * int(match[i]) + int(match[i + 1]) for i in (1, 3))
+    if not first < last <= 24 * 60:
+        raise ValueError("must end after it begins, and on the same day")
+    return first, last
+
+
+def blackout_days(text: str) -> tuple[date, date]:
+    """The first and the last day. Raises ValueError for anything but `2026-12-24` or `2026-12-24..2027-01-02`."""
+    first, _, last = text.partition("..")
+    try:
+        span = date.fromisoformat(first), date.fromisoformat(last or first)
+    except ValueError as error:
+        raise ValueError("write a day like 2026-12-24, or days like 2026-12-24..2027-01-02") from error
+    if not timedelta(0) <= span[1] - span[0] <= LONGEST_BLACKOUT:
+        raise ValueError("must end on its first day or later, within 400 days")
+    return span
+
+
+def _hours(text: str) -> str:
+    office_hours(text)
+    return text
+
+
+def _blackout(text: str) -> str:
+    blackout_days(text)
+    return text
+
+
+class ApprovalConfig(Section):
+    """How many of which people approve a run; an approval stands for `stands_hours`."""
+
+    by: Annotated[tuple[Id, ...], Field(min_length=1)]
+    count: Annotated[int, Field(ge=1, le=20)] = 1
+    stands_hours: Annotated[float, Field(gt=0, le=720, allow_inf_nan=False)] = 24
+
+    @model_validator(mode="after")
+    def _can_be_given(self) -> ApprovalConfig:
+        if self.count > len(set(self.by)):
+            raise ValueError(
+                f"asks for {self.count} approvals by {len(set(self.by))} people; name more, or ask for fewer"
+            )
+        return self
+
+
+class ScheduleRule(Section):
+    """When an experiment runs by itself.
+
+    At the times of `cron` in `timezone`, within `hours` on `days` and on no day of `blackout`; at most `late_minutes`
+    after its time.
+    """
+
+    cron: Annotated[str, AfterValidator(_cron)]
+    timezone: Zone = "UTC"
+    hours: Annotated[str, AfterValidator(_hours)] = "00:00-24:00"
+    days: Annotated[tuple[Day, ...], Field(min_length=1)] = DAYS
+    blackout: tuple[Annotated[str, AfterValidator(_blackout)], ...] = ()
+    late_minutes: Annotated[float, Field(ge=1, le=1440, allow_inf_nan=False)] = 30
+    approval: ApprovalConfig | None = None
+    game_day: bool = False
+
+    @field_validator("blackout", mode="before")
+    @classmethod
+    def _days_as_text(cls, given: Any) -> Any:
+        return (
+            [str(day) if isinstance(day, date) else day for day in given] if isinstance(given, (list, tuple)) else given
+        )
+
+
+class ScheduledExperimentConfig(ScheduleRule):
+    """An experiment that runs by itself: a file, and when."""
+
+    id: Id
+    file: FilePath
+
+
+class ChaosConfig(Section):
+    """Experiments: those that run by themselves, and a folder of files that may have a schedule of their own."""
+
+    folder: FilePath | None = None
+    experiments: tuple[ScheduledExperimentConfig, ...] = ()
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> ChaosConfig:
+        refuse("chaos", repeated([each.id for each in self.experiments], ("experiments",), "id", "the id"))
+        return self
