@@ -15,7 +15,7 @@ from typing import Final
 
 from chaos.calls import Observed, observe
 from chaos.coverage import Cell, Proposed, Reach, coverage, propose, reach_of
-from chaos.fault import Fault
+from chaos.fault import Fault, why_not
 from chaos.journal import ExperimentTruth
 from chaos.registry import faults
 from chaos.scored import ScoredExperiment, scored_experiments
@@ -117,10 +117,7 @@ def possible_cells(target: Target, known: Iterable[Fault]) -> frozenset[tuple[st
     """Every service that has opted in, with each fault that it has the capabilities for. Raises TargetError."""
     services = target.services()
     return frozenset(
-        (name, fault.name)
-        for fault in known
-        for name, status in services.items()
-        if status.may_break and fault.needs <= status.capabilities
+        (name, fault.name) for fault in known for name, status in services.items() if not why_not(fault, status)
     )
 
 

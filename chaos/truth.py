@@ -32,7 +32,7 @@ from watchkeeper.problems import Problems
 from watchkeeper.state.database import Database, to_micros
 from watchkeeper.state.labels import store_label
 from watchkeeper.state.schema import findings, incidents, labels
-from watchkeeper.target import Target
+from watchkeeper.target import Target, own_name
 from watchkeeper.text import one_line
 from watchkeeper.vocabulary import Label, content_key, utc
 
@@ -48,7 +48,7 @@ def truth_of(row: Truth, target: str, services: Collection[str]) -> ExperimentTr
         id=row.id,
         target=target,
         fault=row.fault,
-        service=row.target,
+        service=own_name(row.target),
         mechanism=row.mechanism,
         services=tuple(sorted(services)),
         began=utc(row.injected_at),
@@ -172,7 +172,7 @@ class Recorder:
         self._db = db
         self._target = target.name
         self._notify = notify
-        self._services = tuple(target.services())
+        self._services = tuple({own_name(service): None for service in target.services()})
         self._began: set[str] = set()
 
     def __call__(self, row: Truth) -> None:

@@ -289,6 +289,11 @@ class NoTarget:
         """Nothing is open."""
 
 
+def own_name(service: str) -> str:
+    """A service's name as its telemetry has it: without the target's before it, where two have that name."""
+    return service.rpartition("/")[2]
+
+
 @cache
 def target_registry() -> Registry[TargetKind]:
     """Every kind of target that is installed."""

@@ -23,6 +23,7 @@ from watchkeeper.target import (
     TargetSettings,
     configured_target,
     open_target,
+    own_name,
 )
 
 
@@ -281,3 +282,8 @@ targets:
         assert any(line.startswith(f"{tmp_path}/w.yaml:5: targets.two: GET /services: 401 the token") for line in lines)
         assert any("targets: web is a service of several targets" in line for line in lines)
         assert not any("targets" in line for line in notes(file, environment=False))
+
+
+def test_the_own_name_of_a_service_is_what_telemetry_has() -> None:
+    """What an experiment is recorded about must be found among incidents."""
+    assert [own_name(name) for name in ("web", "hosts/web")] == ["web", "web"]
