@@ -10,7 +10,10 @@ from dataclasses import replace
 import pytest
 
 from runbooks import conformance
+from runbooks.targets.agent import Agent
 from runbooks.targets.control_api import ControlApi
+from tests.bare_host import BareService
+from tests.running_agent import TOKEN, RunningAgent, allowed
 from tests.running_shop import start_shop
 from watchkeeper.conformance import target_suite
 from watchkeeper.errors import TargetError
@@ -35,6 +38,22 @@ class TestTargets(target_suite({"control-api": ControlApi})):  # type: ignore[mi
         """A real shop."""
         with start_shop(tmp_path_factory.mktemp("shop")) as shop:
             yield TargetSettings(url=shop.control_url, token=shop.token)
+
+
+class TestAgents(target_suite({"agent": Agent})):  # type: ignore[misc]
+    @pytest.fixture(scope="class")
+    @classmethod
+    def settings(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TargetSettings]:
+        """A real agent beside a process that no supervisor looks after."""
+        service = BareService()
+        service.start()
+        agent = RunningAgent(tmp_path_factory.mktemp("agent"), allowed(service))
+        agent.start()
+        try:
+            yield TargetSettings(url=agent.url, token=TOKEN)
+        finally:
+            agent.stop()
+            service.end()
 
 
 class Memory(NoTarget):
