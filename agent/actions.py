@@ -40,9 +40,11 @@ Answer = tuple[int, dict[str, Any]]
 class Refused(AgentError):
     """The agent does not do what was asked; `status` is HTTP's."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, *, unsure: bool = False) -> None:
+        """`unsure`: what was asked before with the same key may have been done."""
         super().__init__(message)
         self.status = status
+        self.unsure = unsure
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,7 @@ class Actions:
             409,
             f"the agent ended while it did {verb} to {service}, and whether that was done is not known: "
             "look at the service, then ask with another key",
+            unsure=True,
         )
 
     def _once(

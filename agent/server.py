@@ -89,7 +89,7 @@ class Server:
             request[WHO] = self._who(request)
             return await handler(request)
         except Refused as error:
-            return self._refuse(request, error.status, error.message)
+            return self._refuse(request, error.status, error.message, unsure=error.unsure)
         except AgentError as error:
             return self._refuse(request, 500, error.message)
         except web.HTTPRequestEntityTooLarge:
@@ -113,7 +113,7 @@ class Server:
             raise Refused(401, "the token is missing or wrong")
         return matches[0]
 
-    def _refuse(self, request: web.Request, status: int, message: str) -> web.Response:
+    def _refuse(self, request: web.Request, status: int, message: str, *, unsure: bool = False) -> web.Response:
         peer, now = request.remote or "", time.monotonic()
         at, unwritten = self._refused.get((peer, message), (0.0, 0))
         if request.get(WHO) or not at or now - at >= SAME_REFUSAL_EVERY_S:
@@ -133,7 +133,8 @@ class Server:
             )
         else:
             self._refused[peer, message] = (at, unwritten + 1)
-        return web.json_response({"error": message}, status=status)
+        more = {"unsure": True} if unsure else {}
+        return web.json_response({"error": message, **more}, status=status)
 
     async def _about(self, _: web.Request) -> web.Response:
         held = self._keepers.states()

@@ -31,7 +31,7 @@ from runbooks.registry import steps
 from runbooks.run_rows import Reply, Run, RunStep
 from runbooks.step import AnyStep, Ask, Call, Done, Surroundings, Wait
 from runbooks.wording import plan_sentences
-from watchkeeper.errors import RunbookError, StoreError, TargetError, WatchkeeperError
+from watchkeeper.errors import RunbookError, StoreError, TargetError, UnsureError, WatchkeeperError
 from watchkeeper.target import Target
 from watchkeeper.vocabulary import Proposal
 
@@ -332,6 +332,8 @@ class Executor:
         for pause_s in (*AGAIN_AFTER_S, None):
             try:
                 return ask()
+            except UnsureError as error:
+                raise _MayHaveHappenedError(error.message) from error
             except (RunbookError, TargetError, StoreError) as error:
                 if error.retry and not again:
                     raise _MayHaveHappenedError(error.message) from error

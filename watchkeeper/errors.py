@@ -13,7 +13,8 @@ WatchkeeperError
 ├── DiagnosisError       a case or a window cannot be diagnosed
 ├── DeliveryError        a channel could not deliver; `retry` says whether trying again can help
 ├── TargetError          a target refused, or does not answer; `retry` says whether asking again can help
-│   └── OutOfReachError  there is no target, or it has no such service
+│   ├── OutOfReachError  there is no target, or it has no such service
+│   └── UnsureError      it may have been done, and asking again with the same key tells nothing
 ├── AgentError           the agent on a host refuses, or could not do or undo something
 ├── RunbookError         a runbook or a step is refused, or failed
 └── ChaosError           an experiment is refused, or failed
@@ -100,6 +101,10 @@ class TargetError(WatchkeeperError):
 
 class OutOfReachError(TargetError):
     """There is no target, or it has no such service."""
+
+
+class UnsureError(TargetError):
+    """A target may have done what it was asked, and will not find out: a human must look."""
 
 
 class AgentError(WatchkeeperError):

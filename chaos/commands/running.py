@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import uuid
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from chaos.surroundings import Surroundings
-from watchkeeper.command_options import AsJson, ConfigPath
+from watchkeeper.command_options import AsJson, ConfigPath, user_name
 
 if TYPE_CHECKING:
     from chaos.running import Note, Notes
@@ -117,12 +117,15 @@ def stop(
     """End the experiments that run on this machine, and what an experiment that was cut short left behind.
 
     Each reverts its faults and plays its rollbacks. With --all, every target of the configuration is told to end its
-    faults, whoever began them, and refuses new ones until `watchkeeper chaos resume`.
+    faults, whoever began them, and refuses new ones until `watchkeeper chaos resume`. Until then no runbook
+    of --config runs without a human either.
     """
     from chaos.running import Notes, ask_to_stop
 
     notes = Notes()
     everywhere = _on_targets("stop", Surroundings(shop=shop, config_path=config)) if every else None
+    if every and config:
+        _runbooks_too("stop", config)
     running = () if only_cut_short else notes.alive()
     left = ask_to_stop(notes, running)
     for note in running:
@@ -151,6 +154,8 @@ def resume(
     asked = _on_targets("resume", Surroundings(shop=shop, config_path=config))
     asked.join()
     print(asked.text)
+    if config:
+        _runbooks_too("resume", config)
     for reason in asked.failed:
         _notify(reason)
     raise typer.Exit(1 if asked.failed else 0)
@@ -175,6 +180,26 @@ def _clear_up(note: Note, notes: Notes) -> str:
     from chaos.toolkit.session import clear_up
 
     return clear_up(note, notes)
+
+
+def _runbooks_too(verb: str, config: Path) -> None:
+    """The global stop holds for runbooks without a human, too."""
+    from watchkeeper.clock import SystemClock
+    from watchkeeper.config import load
+    from watchkeeper.errors import WatchkeeperError
+    from watchkeeper.state.database import Database
+    from watchkeeper.state.stops import lift_stop, stop_everything
+    from watchkeeper.vocabulary import Actor
+
+    actor, now = Actor(name=user_name(), via="cli"), SystemClock().now()
+    try:
+        with closing(Database.open(load(config))) as db:
+            if verb == "stop":
+                stop_everything(db, actor, "watchkeeper chaos stop --all", now)
+            else:
+                lift_stop(db, actor, now)
+    except WatchkeeperError as error:  # faults are ended all the same
+        _notify(f"runbooks without a human were not told to {verb}: {error.message}")
 
 
 class _on_targets(threading.Thread):  # noqa: N801 - reads as what it does

@@ -8,12 +8,13 @@ from typing import Any, Final
 
 import httpx
 
-from watchkeeper.errors import OutOfReachError, TargetError
+from watchkeeper.errors import OutOfReachError, TargetError, UnsureError
 from watchkeeper.target import ServiceStatus, TargetSettings
 from watchkeeper.text import one_line
 
 # A deploy or a restart may take as long until the target answers.
 TIMEOUT_S: Final = 30.0
+CONFLICT: Final = 409
 
 
 class HttpClient:
@@ -39,8 +40,10 @@ class HttpClient:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise TargetError(f"the target at {self.url} does not answer: {error!r}", retry=True) from error
         if response.is_error:
-            retry = response.status_code >= 500
-            raise TargetError(f"{method} {path}: {response.status_code} {_reason(response)}", retry=retry)
+            message = f"{method} {path}: {response.status_code} {_reason(response)}"
+            if response.status_code == CONFLICT and _is_unsure(response):
+                raise UnsureError(message)
+            raise TargetError(message, retry=response.status_code >= 500)
         try:
             return response.json()
         except ValueError as error:
@@ -89,6 +92,15 @@ def _reason(response: httpx.Response) -> str:
     except ValueError:
         answer = None
     return one_line(str(answer["error"]) if isinstance(answer, dict) and "error" in answer else response.text)
+
+
+def _is_unsure(response: httpx.Response) -> bool:
+    """Whether the server says {"unsure": true}: what was asked before with this key may have been done."""
+    try:
+        answer = response.json()
+    except ValueError:
+        return False
+    return isinstance(answer, dict) and answer.get("unsure") is True
 
 
 def _verified_by(settings: TargetSettings) -> ssl.SSLContext | bool:

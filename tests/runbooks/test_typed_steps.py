@@ -25,11 +25,13 @@ from runbooks.run_rows import Run, answer_question, read_run
 from runbooks.runbook import Runbook
 from runbooks.runner import Runner
 from runbooks.step import Call, DatabaseAccess, Done, Level, Surroundings, Wait
+from runbooks.targets.control_api import ControlApi
 from watchkeeper.clock import FrozenClock
 from watchkeeper.errors import Conflict, NotFound, RunbookError, TargetError
 from watchkeeper.state.audit import audit_trail
 from watchkeeper.state.database import Database
 from watchkeeper.state.runs import add_run
+from watchkeeper.target import TargetSettings
 from watchkeeper.vocabulary import Proposal
 
 LEASE = timedelta(seconds=10)
@@ -41,6 +43,7 @@ class Server:
     def __init__(self) -> None:
         self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
         self.answers: list[Any] = []
+        self.bodies: dict[int, bytes] = {}  # of answers, by status
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -56,9 +59,10 @@ class Server:
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
-                self.send_header("Content-Length", "2")
+                content = outer.bodies.get(status, b"ok")
+                self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
-                self.wfile.write(b"ok" if self.command != "HEAD" else b"")
+                self.wfile.write(content)
 
             do_GET = do_POST = do_PUT = do_DELETE = _answer  # noqa: N815 - the server's own names
 
@@ -387,3 +391,22 @@ def test_sql_reaches_no_database_that_the_policy_does_not_name(clock: FrozenCloc
     with pytest.raises(RunbookError) as failed:
         sql("hidden nonsense", clock, statement="SELECT 1")
     assert "hidden" not in failed.value.message
+
+
+def test_a_target_that_does_not_know_whether_it_happened_asks_a_human(
+    db: Database, clock: FrozenClock, server: Server
+) -> None:
+    """An agent that died in the middle of a command says so; the command is not given again by itself."""
+    server.bodies = {409: b'{"error": "whether that was done is not known", "unsure": true}'}
+    server.answers = [409, 404, 404]
+    target = ControlApi(TargetSettings(url=f"http://{server.host}"))
+    spec = StepSpec(kind="command", inputs={"name": "flush"}, retries=Retries(times=3))
+    turn = run_it(db, clock, [spec], target, Surroundings())
+    run = turn()
+    assert run.steps[0].state == "asking"
+    assert "whether that was done is not known" in run.steps[0].notes.question
+    answer_question(db, "run-1", "happened", ANA, clock.now())
+    clock.advance(60)
+    run = turn()
+    assert (run.state, len(server.requests)) == ("done", 1)
+    assert run.steps[0].detail == "run the command flush on the host of cart: it happened, says Ana"
