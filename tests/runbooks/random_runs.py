@@ -46,9 +46,11 @@ class Fickle(NoTarget):
 
     def ask(self, number: int, what: str, key: str, *, keeps_keys: bool) -> str:
         self.count()
-        if keeps_keys and key in self.answered:
-            return self.answered[key]
         fate = self.fates.pop(0) if self.fates else "done"
+        if keeps_keys and key in self.answered:
+            if fate.startswith("lost"):
+                raise TargetError("no answer", retry=True)
+            return self.answered[key]
         if fate == "refused":
             raise TargetError(f"{what} of {number} is refused")
         if fate == "lost before":

@@ -132,7 +132,7 @@ def check_is_whole(run: Run, program: Program, target: Fickle) -> None:
         )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     drawn=st.lists(STEPS, min_size=1, max_size=5),
     fates=st.lists(st.sampled_from(FATES), max_size=12),
@@ -157,11 +157,14 @@ def test_no_effect_happens_twice_and_every_run_ends(
     check_is_whole(run, program, target)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("state_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("kind", ["acts", "once", "for-good"])
-@pytest.mark.parametrize("fate", FATES)
-def test_a_kill_at_every_effect_of_a_step(db: Database, clock: FrozenClock, kind: str, fate: Any) -> None:
-    """Before and after each commit and each act of two steps, the first of which has a fate."""
-    for kill_at in range(1, 22):
-        program, target = program_from([(kind, 1, None), ("acts", 0, None)]), Fickle(fates=[fate])
+@pytest.mark.parametrize("fates", [[fate] for fate in FATES] + [["lost after"] * 6, ["done", "done", "refused"]])
+def test_a_kill_at_every_effect_of_a_step(db: Database, clock: FrozenClock, kind: str, fates: list[Any]) -> None:
+    """Before and after each commit and each act of three steps, with what becomes of their requests."""
+    for kill_at in range(1, 26, 2 if len(fates) > 1 else 1):
+        drawn: list[tuple[str, int, Any]] = [(kind, 1, None), ("acts", 0, None), ("acts", 0, None)]
+        program, target = program_from(drawn), Fickle(fates=list(fates))
         run = carry_to_its_end(db, clock, program, target, [kill_at], lambda what: "yes")
         check_is_whole(run, program, target)

@@ -315,6 +315,7 @@ def orders(db: Database, tmp_path: Path) -> str:
     url = f"sqlite:///{tmp_path / 'orders.db'}" if db.is_sqlite else db.engine.url.render_as_string(hide_password=False)
     with db.write() as connection:
         if not db.is_sqlite:
+            connection.execute(text("DROP TABLE IF EXISTS jobs"))
             connection.execute(text("CREATE TABLE jobs (id integer primary key, note text)"))
             connection.execute(text("INSERT INTO jobs VALUES (1, 'a'), (2, 'b')"))
     if db.is_sqlite:
