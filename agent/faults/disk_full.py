@@ -19,13 +19,15 @@ if TYPE_CHECKING:
     from agent.instance import Instance
 
 _MB: Final = 1_000_000
+_NO_BOUND_MB: Final = 1e12
 
 
 class DiskFull:
     """A file takes the space of the file system that holds `fill_folder` of the agent's file.
 
-    Up to `mb` (0: all there is), but for `leave_mb`, and never less than `fill_leave_mb` of the agent's file (64). The
-    file has no name: the kernel frees it when the process that holds it ends, however it ends.
+    Up to `mb` (0: all there is), but for `leave_mb`. In the agent's file, `fill_most_mb` is the most that may be taken,
+    and `fill_leave_mb` (64) the least that stays. The file has no name: the kernel frees it when the process that holds
+    it ends, however it ends.
     """
 
     name = "disk_full"
@@ -41,18 +43,14 @@ class DiskFull:
         return "" if os.access(folder, os.W_OK) else f"the agent may not write into {folder}"
 
     def plan(self, instance: Instance, seconds: float, arguments: Mapping[str, float | str]) -> dict[str, Any]:
-        least = instance.settings.get("fill_leave_mb", "64")
-        try:
-            least_mb = float(least)
-        except ValueError:
-            raise AgentError(f"fill_leave_mb of the agent's file must be a number, not {least!r}") from None
         folder = instance.settings["fill_folder"]
-        leave = max(number(arguments, "leave_mb", 0.0, 1e9), least_mb)
-        most = number(arguments, "mb", 0.0, 1e9)
+        leave = max(number(arguments, "leave_mb", 0.0, 1e9), _setting(instance, "fill_leave_mb", "64"))
+        most = number(arguments, "mb", 0.0, 1e9) or _NO_BOUND_MB
+        most = min(most, _setting(instance, "fill_most_mb", "0") or _NO_BOUND_MB)
         return {
             "mark": marked.new_mark(),
             "folder": folder,
-            "bytes": int(most * _MB) or 1 << 62,
+            "bytes": int(most * _MB),
             "leave": int(leave * _MB),
             "free_before": free_bytes(folder),
             "until": time.time() + seconds,
@@ -74,3 +72,15 @@ class DiskFull:
 
     def remains(self, record: Record) -> tuple[str, ...]:
         return marked.remaining(record["mark"])
+
+
+def _setting(instance: Instance, name: str, default: str) -> float:
+    """Megabytes from the agent's file. Raises AgentError."""
+    text = instance.settings.get(name, default)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < _NO_BOUND_MB:
+        raise AgentError(f"{name} of the agent's file must be a number of megabytes, not {text!r}")
+    return value

@@ -93,6 +93,7 @@ def _service(library: Library, name: str, faults: list[str], proxies: Mapping[st
     find |= {"start": [*command, "start", name], "stop": [*command, "stop", name]}
     settings = {
         "fill_folder": str(library.folder / "filled"),
+        "fill_most_mb": "200",  # it is the disk of this machine
         "dependencies": ", ".join(
             f"{callee}=127.0.0.1:{proxies[callee]}" for callee in CALLS.get(name, ()) if callee in proxies
         ),
