@@ -1,0 +1,113 @@
+"""Faults of an agent on a system of stock programs: nginx, PostgreSQL, Redis and Node services.
+
+Nothing was written for the agent in them: it finds the programs by their command lines, and callers are led through its
+proxies.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from typing import Any, Final
+
+import pytest
+
+from agent.proxy.running import end, ports
+from chaos.demo.ports import free_port
+from chaos.foreign.agent_file import PROBES, agent_file
+from chaos.foreign.programs import find
+from chaos.foreign.system import Library
+from chaos.foreign.users import Users
+from tests.running_agent import RunningAgent
+from tests.waiting import until
+from watchkeeper.errors import ChaosError
+
+RATE: Final = 15.0  # requests a second, through every program
+HELD_S: Final = 15.0
+# Fault, service, arguments: eighteen kinds, each where it means something.
+TRIED: Final[tuple[tuple[str, str, dict[str, float | str]], ...]] = (
+    ("kill", "readers", {}),
+    ("hang", "catalogue", {}),
+    ("crash_loop", "recommend", {"every_s": 0.5}),
+    ("cpu", "desk", {"percent": 30.0}),
+    ("memory", "lending", {"mb": 64.0}),
+    ("disk_full", "postgresql", {"mb": 50.0}),
+    ("latency", "catalogue", {"delay_ms": 400.0}),
+    ("jitter", "readers", {"jitter_ms": 400.0}),
+    ("loss", "postgresql", {"percent": 50.0}),
+    ("reset", "lending", {"percent": 50.0}),
+    ("bandwidth", "catalogue", {"kilobytes_per_second": 2.0}),
+    ("partition", "redis", {"how": "drop"}),
+    ("http_errors", "recommend", {"percent": 100.0}),
+    ("dependency_down", "lending", {"dependency": "postgresql"}),
+    ("redis_full", "redis", {}),
+    ("postgresql_lock", "postgresql", {"table": "titles"}),
+    ("postgresql_slow", "catalogue", {"table": "titles"}),
+    ("command", "catalogue", {"command": "bad_deploy"}),
+)
+
+
+@pytest.fixture(scope="module")
+def library() -> Iterator[Library]:
+    try:
+        programs = find()
+    except ChaosError as error:
+        pytest.skip(error.message)
+    with Library(programs, "http://127.0.0.1:9", free_port) as running, Users(running.url, RATE, seed=4):
+        yield running
+
+
+@pytest.fixture(scope="module")
+def agent(library: Library, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAgent]:
+    folder = tmp_path_factory.mktemp("agent")
+    written = agent_file(library, folder, port=0, token_sha256="0" * 64, free_port=free_port)
+    services: dict[str, Any] = dict(written.content["services"])
+    for service in services.values():
+        service["settings"]["supervised"] = "yes"  # the library starts again what crashed
+    running = RunningAgent(folder, services)
+    running.start()
+    until(lambda: set(written.proxies.values()) <= set(ports()), what="the proxies")
+    written.lead_callers(library)
+    yield running
+    written.lead_callers_straight(library)
+    running.stop()
+    end(list(written.proxies.values()))
+
+
+def left_behind() -> list[str]:
+    """Processes and rules of any fault on this host that carry a mark."""
+    lines = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout.splitlines()
+    return [line for line in lines if "watchkeeper-fault-" in line or "agent.keeper" in line]
+
+
+def is_well(agent: RunningAgent, service: str) -> bool:
+    """Whether it runs, and answers the request that its callers send, where it takes one."""
+    rows = agent.good("GET", "/services")
+    (row,) = [each for each in rows if each["service"] == service]
+    if row["state"] != "running":
+        return False
+    return service not in PROBES or agent.good("POST", f"/services/{service}/probe", {})["status"] == 200
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(len(TRIED)), ids=[each[0] for each in TRIED])
+def test_it_takes_effect_and_leaves_nothing(agent: RunningAgent, number: int) -> None:
+    """Its effect shows; it ends; no process, no rule and no file is left, and the service is well again.
+
+    Every other one is told to end, the rest end by themselves.
+    """
+    fault, service, arguments = TRIED[number]
+    ends_by_itself = number % 2 == 1
+    until(lambda: is_well(agent, service), what=f"{service} before the fault")
+    fault_id = agent.begin(fault, HELD_S if ends_by_itself else 300.0, service=service, **arguments)
+    try:
+        assert agent.with_effect(fault_id)["effect"]
+    finally:
+        if not ends_by_itself:
+            agent.good("DELETE", f"/faults/{fault_id}")
+        state = agent.ended(fault_id)
+    assert (state["remains"], state["error"]) == ([], "")
+    assert state["reason"] == ("its time is over" if ends_by_itself else "platform asked")
+    until(lambda: is_well(agent, service), what=f"{service} after the fault")
+    assert until(lambda: left_behind() == [], what="the end of every process")
+    assert list((agent.root / "faults").iterdir()) == []
