@@ -45,6 +45,8 @@ class RedisFull:
         url = instance.settings["redis_url"]
         with Redis(url) as redis:
             limit, policy = redis.setting("maxmemory"), redis.setting("maxmemory-policy")
+        if limit == FULL:  # the agent remembers for some seconds what a fault lacks
+            raise AgentError("its Redis is full already, and what it was before is not known")
         return {
             "mark": marked.new_mark(),
             "url": url,

@@ -63,6 +63,15 @@ def test_a_full_redis_rejects_writes_and_loses_nothing(redis_url: str) -> None:
         store.ask("FLUSHALL")
 
 
+def test_a_full_redis_is_not_filled_again(redis_url: str) -> None:
+    """What it was before would be forgotten."""
+    instance = instance_of("readers", settings={"redis_url": redis_url})
+    with trial(RedisFull(), instance):
+        assert "full already" in RedisFull().lacks(instance)
+        with pytest.raises(AgentError, match="full already"):
+            RedisFull().plan(instance, 60.0, {})
+
+
 def test_what_somebody_else_set_meanwhile_stays(redis_url: str) -> None:
     with Redis(redis_url) as store:
         with trial(RedisFull(), instance_of("readers", settings={"redis_url": redis_url})):

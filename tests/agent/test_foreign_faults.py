@@ -6,8 +6,7 @@ proxies.
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import pytest
@@ -18,6 +17,7 @@ from chaos.foreign.agent_file import PROBES, agent_file
 from chaos.foreign.programs import find
 from chaos.foreign.system import Library
 from chaos.foreign.users import Users
+from tests.agent.trials import of_our_faults
 from tests.running_agent import RunningAgent
 from tests.waiting import until
 from watchkeeper.errors import ChaosError
@@ -58,26 +58,24 @@ def library() -> Iterator[Library]:
 
 
 @pytest.fixture(scope="module")
-def agent(library: Library, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAgent]:
+def agent_and_processes(
+    library: Library, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[RunningAgent, Callable[[], list[str]]]]:
+    """The agent, and what lists the processes of its faults."""
     folder = tmp_path_factory.mktemp("agent")
     written = agent_file(library, folder, port=0, token_sha256="0" * 64, free_port=free_port)
     services: dict[str, Any] = dict(written.content["services"])
     for service in services.values():
         service["settings"]["supervised"] = "yes"  # the library starts again what crashed
     running = RunningAgent(folder, services)
-    running.start()
-    until(lambda: set(written.proxies.values()) <= set(ports()), what="the proxies")
-    written.lead_callers(library)
-    yield running
-    written.lead_callers_straight(library)
-    running.stop()
+    with of_our_faults() as listed:
+        running.start()
+        until(lambda: set(written.proxies.values()) <= set(ports()), what="the proxies")
+        written.lead_callers(library)
+        yield running, listed
+        written.lead_callers_straight(library)
+        running.stop()
     end(list(written.proxies.values()))
-
-
-def left_behind() -> list[str]:
-    """Processes and rules of any fault on this host that carry a mark."""
-    lines = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout.splitlines()
-    return [line for line in lines if "watchkeeper-fault-" in line or "agent.keeper" in line]
 
 
 def is_well(agent: RunningAgent, service: str) -> bool:
@@ -91,11 +89,14 @@ def is_well(agent: RunningAgent, service: str) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(TRIED)), ids=[each[0] for each in TRIED])
-def test_it_takes_effect_and_leaves_nothing(agent: RunningAgent, number: int) -> None:
+def test_it_takes_effect_and_leaves_nothing(
+    agent_and_processes: tuple[RunningAgent, Callable[[], list[str]]], number: int
+) -> None:
     """Its effect shows; it ends; no process, no rule and no file is left, and the service is well again.
 
     Every other one is told to end, the rest end by themselves.
     """
+    agent, processes = agent_and_processes
     fault, service, arguments = TRIED[number]
     ends_by_itself = number % 2 == 1
     until(lambda: is_well(agent, service), what=f"{service} before the fault")
@@ -109,5 +110,5 @@ def test_it_takes_effect_and_leaves_nothing(agent: RunningAgent, number: int) ->
     assert (state["remains"], state["error"]) == ([], "")
     assert state["reason"] == ("its time is over" if ends_by_itself else "platform asked")
     until(lambda: is_well(agent, service), what=f"{service} after the fault")
-    assert until(lambda: left_behind() == [], what="the end of every process")
+    assert until(lambda: processes() == [], what="the end of every process")
     assert list((agent.root / "faults").iterdir()) == []

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from agent.fault import HostFault
 from agent.instance import Instance
-from agent.processes import born
+from agent.processes import all_seen, born
 from tests.waiting import until
 
 
@@ -62,3 +65,26 @@ def trial(
 def effect_of(fault: HostFault, record: JsonRecord) -> str:
     """What shows that it works, once something does."""
     return until(lambda: fault.effect(record), what=f"the effect of {fault.name}")
+
+
+@contextmanager
+def of_our_faults() -> Iterator[Callable[[], list[str]]]:
+    """What lists the processes of faults, and keepers, of the agents that are started inside: others run here, too."""
+    name, value = "WATCHKEEPER_TEST_RUN", uuid.uuid4().hex
+    os.environ[name] = value
+
+    def listed() -> list[str]:
+        found = []
+        for process in all_seen():
+            folder = Path(f"/proc/{process.pid}")
+            with suppress(OSError):
+                line = (folder / "cmdline").read_bytes()
+                is_of_a_fault = b"watchkeeper-fault-" in line or b"agent.keeper" in line
+                if is_of_a_fault and value.encode() in (folder / "environ").read_bytes():
+                    found.append(line.replace(b"\0", b" ").decode())
+        return found
+
+    try:
+        yield listed
+    finally:
+        os.environ.pop(name)
