@@ -115,6 +115,13 @@ class ProxySection(Section):
 
     listen: Annotated[Port, Field(ge=1)]
     to: Annotated[Port, Field(ge=1)]
+    listen_host: Host = "127.0.0.1"
+    to_host: Host = "127.0.0.1"
+
+    @property
+    def leads_to_itself(self) -> bool:
+        hosts = {self.listen_host, self.to_host}
+        return self.listen == self.to and (len(hosts) == 1 or "0.0.0.0" in hosts)  # noqa: S104 - every address
 
 
 class CommandSection(Section):
@@ -253,7 +260,7 @@ def _part_mistakes(file: AgentFile, name: str) -> list[Mistake]:
                 else f"no such fault; there are {', '.join(host_faults())}"
             )
             mistakes.append(((*here, "faults", number), why))
-    if service.proxy and service.proxy.listen == service.proxy.to:
+    if service.proxy and service.proxy.leads_to_itself:
         mistakes.append(((*here, "proxy", "to"), "the proxy would lead to itself; it listens on this port"))
     return mistakes
 

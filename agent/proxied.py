@@ -16,9 +16,7 @@ class Proxied:
     def __init__(self, allowed: Allowed, root: Path) -> None:
         self._root = root
         self._routes = tuple(
-            Route(listen=section.proxy.listen, to=section.proxy.to)
-            for section in allowed.file.services.values()
-            if section.proxy
+            Route(**section.proxy.model_dump()) for section in allowed.file.services.values() if section.proxy
         )
         self._problems: dict[int, str] = {}
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from agent.faults import routed
 from agent.proxy.certificate import expired
+from agent.proxy.control import reached_at
 
 if TYPE_CHECKING:
     from agent.fault import Record
@@ -53,10 +54,11 @@ class CertificateExpired:
     def effect(self, record: Record) -> str:
         """What a caller sees who trusts whoever signed the certificate, and looks at its dates."""
         try:
-            signed_by = ssl.get_server_certificate(("127.0.0.1", record["port"]), timeout=WITHIN_S)
+            address = (reached_at(record["port"]), record["port"])
+            signed_by = ssl.get_server_certificate(address, timeout=WITHIN_S)
             context = ssl.create_default_context(cadata=signed_by)
             context.check_hostname = False
-            with socket.create_connection(("127.0.0.1", record["port"]), WITHIN_S) as plain:
+            with socket.create_connection(address, WITHIN_S) as plain:
                 context.wrap_socket(plain).close()
         except ssl.SSLCertVerificationError as error:
             return f"a caller of {record['service']} is told: {error.verify_message}" if routed.holds(record) else ""

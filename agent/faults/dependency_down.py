@@ -112,4 +112,5 @@ def _places(settings: Mapping[str, str]) -> dict[str, tuple[str, int]]:
 
 def _is_proxied(host: str, port: int) -> bool:
     """Whether the agent's proxy listens there."""
-    return host in {"127.0.0.1", "localhost", "::1"} and ask(port, {"do": "state"}, within_s=1.0) is not None
+    state = ask(port, {"do": "state"}, within_s=1.0)
+    return state is not None and host in {"127.0.0.1", "localhost", state["listen_host"]}

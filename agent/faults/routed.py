@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from agent.faults import packet_filter
 from agent.holders.marked import new_mark
-from agent.proxy.control import ask
+from agent.proxy.control import ask, reached_at
 from watchkeeper.errors import AgentError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def effect(record: Record) -> str:
     """How often the proxy has acted; nothing while no caller came through it."""
     rule = _rule(record)
     if rule and not rule["touched"] and rule["kind"] in _SEEN_BY_CONNECTING:
-        packet_filter.knock("127.0.0.1", record["port"])
+        packet_filter.knock(reached_at(record["port"]), record["port"])
         rule = _rule(record)
     if rule is None or not rule["touched"]:
         return ""

@@ -28,7 +28,7 @@ class Proxy:
     async def open(self, route: Route) -> None:
         """Begin a route, or lead one that is there elsewhere. Raises OSError where a port is taken."""
         if route.listen in self._listeners:
-            self._listeners[route.listen][0].route = route
+            await self._listeners[route.listen][0].lead(route)
             return
         listener = Listener(route)
 

@@ -27,6 +27,13 @@ def address(port: int) -> str:
     return f"\0watchkeeper-proxy-{port}"
 
 
+def reached_at(port: int) -> str:
+    """The address at which this host reaches the proxy of a port. Raises AgentError."""
+    state = ask(port, {"do": "state"})
+    host = str(state["listen_host"]) if state else ""
+    return host if host not in {"", "0.0.0.0", "::"} else "127.0.0.1"  # noqa: S104 - which means every address
+
+
 def ask(port: int, question: Mapping[str, Any], *, within_s: float = ANSWER_WITHIN_S) -> dict[str, Any] | None:
     """What the proxy of this port answers; None where none runs.
 

@@ -52,6 +52,15 @@ class Listener:
             lambda: Connection(self).client, self.route.listen_host, self.route.listen, backlog=BACKLOG
         )
 
+    async def lead(self, route: Route) -> None:
+        """Lead new connections elsewhere, or listen at another address. Raises OSError where that is taken."""
+        moved = route.listen_host != self.route.listen_host
+        self.route = route
+        if moved:
+            if self._server:
+                self._server.close()
+            await self.open()
+
     def close(self) -> None:
         """Listen no more; open connections stay."""
         self.clear()

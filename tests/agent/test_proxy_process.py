@@ -14,7 +14,7 @@ from contextlib import suppress
 import pytest
 
 from agent.faults.packet_filter import as_user
-from agent.proxy.control import ask
+from agent.proxy.control import ask, reached_at
 from agent.proxy.listener import Route
 from agent.proxy.running import end, ensure, ports
 from tests.agent.proxied import echo_service, free_port, http_service, proxy_to
@@ -84,6 +84,15 @@ def test_a_proxy_that_runs_goes_on_with_its_connections() -> None:
         assert connection.recv(10) == b"still here"
         end([further.listen])
         assert not answers(further.listen)
+
+
+def test_it_moves_to_another_address() -> None:
+    """Without a restart: for callers of other hosts, and back."""
+    with http_service() as port, proxy_to(port) as (listen,):
+        for host, is_there in (("127.0.0.2", False), ("0.0.0.0", True), ("127.0.0.1", True)):
+            assert ensure([Route(listen=listen, to=port, listen_host=host)]) == {}
+            assert answers(listen) == is_there
+            assert reached_at(listen) == ("127.0.0.2" if host == "127.0.0.2" else "127.0.0.1")
 
 
 def test_a_port_that_is_taken_is_named_and_the_others_are_served() -> None:
