@@ -212,6 +212,8 @@ class Actions:
         if self.is_stopped:
             raise Refused(409, "everything was stopped: nothing is broken until somebody sends POST /resume")
         held = self._keepers.states()
+        if stuck := next((state for state in held if state.state == "stuck"), None):
+            raise Refused(409, f"{stuck.fault} of {stuck.service} is stuck, and nothing else is broken: {stuck.error}")
         if len(held) >= self._allowed.file.bounds.concurrent:
             busy = ", ".join(f"{state.fault} of {state.service} ({state.state})" for state in held)
             raise Refused(409, f"busy with {busy}; bounds.concurrent of the agent's file allows no more at once")
@@ -280,6 +282,8 @@ class Actions:
         """Do what a lease says, unless its terms say not to. Raises AgentError."""
         if lease.if_instance and self._instance_name(lease.service) != lease.if_instance:
             return {"did": "nothing: another instance runs"}
+        if lease.unless_version and self.services.describe(lease.service)["version"] == lease.unless_version:
+            return {"did": "nothing: that version runs"}
         return self.act(lease.service, lease.verb, {}, Asked(f"lease-{lease.id}", "lease"))[1]
 
     def _known(self, key: str, request: str) -> Any:

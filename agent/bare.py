@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from agent.finder import Found, Note, WrongSetting, command, text
-from agent.launch import launch, run
+from agent.launch import failure, launch, run
 from agent.listening import ports_of
 from agent.processes import PROC, all_seen, born, is_alive, send, with_children
 from watchkeeper.errors import AgentError
@@ -111,6 +111,9 @@ def _start(commands: Commands, find: Callable[[], tuple[Found, ...]], note: Note
         found = find()
         if found and (not port or any(port in ports_of(each.pids) for each in found)):
             return f"started as process {found[0].pids[0]}"
+        if not found and (status := failure(pid)):
+            where = f"; its output is in {commands.log}" if commands.log else "; set `log` to see its output"
+            raise AgentError(f"{commands.start[0]} failed with status {status}{where}")
         # A command may start the service and end, as many start scripts do: then the wait goes on.
         if was_found and not found:
             raise AgentError(f"{commands.start[0]} was started as process {pid}, and has ended again")

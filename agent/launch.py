@@ -19,7 +19,7 @@ _WAIT: Final = 'read -r word && exec "$@" </dev/null'
 # What a service may inherit of the agent's own environment, which holds its token.
 _INHERITED: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "SHELL")
 
-_launched: list[subprocess.Popen[bytes]] = []
+_launched: dict[int, subprocess.Popen[bytes]] = {}
 
 
 def launch(
@@ -63,14 +63,21 @@ def launch(
         os.close(word)
         if output:
             output.close()
-    _launched.append(process)
     reap()
+    _launched[process.pid] = process
     return process.pid
 
 
 def reap() -> None:
     """Collect what was launched here and has ended, so that no zombies stay. Cheap; called now and then."""
-    _launched[:] = [process for process in _launched if process.poll() is None]
+    for process in [process for process in _launched.values() if process.poll() is not None]:
+        del _launched[process.pid]
+
+
+def failure(pid: int) -> int:
+    """The exit status with which a launched process failed; 0: it runs, or ended well."""
+    process = _launched.get(pid)
+    return (process.poll() or 0) if process else 0
 
 
 def clean_environment() -> dict[str, str]:

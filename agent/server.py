@@ -38,6 +38,7 @@ from agent.keepers import Keepers
 from agent.launch import reap
 from agent.leases import KeptLease
 from agent.proxied import Proxied
+from agent.records import FaultState
 from watchkeeper import __version__
 from watchkeeper.errors import AgentError
 from watchkeeper.text import one_line
@@ -153,7 +154,11 @@ class Server:
         return web.json_response(await asyncio.to_thread(self._describe_all))
 
     def _describe_all(self) -> list[dict[str, Any]]:
-        return [self._actions.services.describe(name) for name in self._allowed.file.services]
+        rows = [self._actions.services.describe(name) for name in self._allowed.file.services]
+        for state in self._keepers.states():
+            if state.state == "stuck":
+                _show_stuck(rows, state)
+        return rows
 
     async def _act(self, request: web.Request) -> web.Response:
         service, verb = request.match_info["service"], request.match_info["verb"]
@@ -296,6 +301,16 @@ class Server:
             reap()
             await asyncio.to_thread(self._proxied.look)
             await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _show_stuck(rows: list[dict[str, Any]], state: FaultState) -> None:
+    """A fault that could not be put back stands at its service, and keeps others from every service."""
+    words = f"the fault {state.fault} of {state.service} is stuck: {state.error}"
+    for row in rows:
+        row["stuck"] = words if row["service"] == state.service else row["stuck"]
+        faults = [each.removeprefix("fault:") for each in row["can"] if each.startswith("fault:")]
+        row["can"] = [each for each in row["can"] if not each.startswith("fault:")]
+        row["lacks"] |= dict.fromkeys(faults, words)
 
 
 async def _body(request: web.Request) -> dict[str, Any]:

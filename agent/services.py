@@ -99,6 +99,7 @@ class Services:
             "started_at": instance.started,
             "can": [*can, *(f"fault:{fault}" for fault, why in lacks.items() if not why)],
             "lacks": {fault: why for fault, why in lacks.items() if why},
+            "stuck": "",
             "may_break": bool(section.faults),
             "bounds": {"seconds": self._allowed.longest_s(service), "share": self._allowed.share(service)},
             "probe": section.probe.model_dump() if section.probe else None,

@@ -58,6 +58,7 @@ class ServiceStatus:
         capabilities: the verbs that `act` takes for this service; `lease`, `probe`, `host`; and `fault:NAME` for each
             fault that `begin_fault` takes for it.
         may_break: the service's owner has opted in to experiments.
+        stuck: a fault that the target could not put back, in words; empty: none.
         longest_fault_s: the longest that the target lets a fault hold, in seconds; 0: it names no bound.
         lacks: faults that the target allows and cannot hold for this service now, each with the reason.
     """
@@ -71,6 +72,7 @@ class ServiceStatus:
     may_break: bool = False
     longest_fault_s: float = 0.0
     lacks: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    stuck: str = ""
     host: HostAccess | None = None
 
     @property

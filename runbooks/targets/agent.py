@@ -128,6 +128,7 @@ def _status(row: Mapping[str, Any]) -> ServiceStatus:
         row,
         capabilities=frozenset(map(str, row["can"])) | ({PROBE} if row.get("probe") else set()),
         may_break=row.get("may_break") is True,
+        stuck=_words(row.get("stuck")),
         longest_fault_s=float((row.get("bounds") or {}).get("seconds") or 0.0),
         lacks=MappingProxyType({str(fault): _words(why) for fault, why in (row.get("lacks") or {}).items()}),
     )

@@ -305,3 +305,34 @@ def test_mutual_tls_lets_in_who_shows_a_certificate(service: BareService, tmp_pa
             httpx.get(agent.url + "/target", headers=headers)
     finally:
         agent.stop()
+
+
+def test_a_fault_that_cannot_be_put_back_is_said_and_tried_again(tmp_path: Path) -> None:
+    """Its service and the others show why, no other fault begins, and the repair on the host ends it."""
+    service, hindrance = BareService(), tmp_path / "hindrance"
+    start = ["/bin/sh", "-c", f'test ! -e {hindrance} && exec "$@"', "sh", *service.settings["start"]]
+    agent = RunningAgent(
+        tmp_path, allowed(service, find={"process": {**service.settings, "start": start}}), bounds={"concurrent": 2}
+    )
+    try:
+        service.start()
+        agent.start()
+        fault_id = agent.begin("kill")
+        agent.with_effect(fault_id)
+        hindrance.touch()
+        agent.good("DELETE", f"/faults/{fault_id}")
+        stuck = until(lambda: agent.good("GET", "/target")["stuck"], what="a stuck fault")
+        assert "/bin/sh failed with status 1" in stuck[0]["error"]
+        assert stuck[0]["remains"] == ["orders, which does not run"]
+        (row,) = agent.good("GET", "/services")
+        assert row["stuck"].startswith("the fault kill of orders is stuck: /bin/sh failed")
+        assert "fault.stuck" in {each["what"] for each in agent.audited()}
+        refused = agent.ask("POST", "/faults", fault())
+        assert (refused.status_code, "stuck" in refused.json()["error"]) == (409, True), refused.text
+        hindrance.unlink()
+        assert agent.ended(fault_id)["remains"] == []
+        assert service.answers(timeout_s=30)
+    finally:
+        hindrance.unlink(missing_ok=True)
+        agent.stop()
+        service.end()

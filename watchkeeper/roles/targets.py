@@ -46,7 +46,17 @@ def seen_targets(config: Config) -> list[SeenTarget]:
         if services and not doubles:
             words = f"{len(services)} services in all; {breakable} may be broken by experiments"
             doubles = [SeenTarget(name="", reached=True, seen=words)]
-    return seen + doubles
+    stuck = [
+        SeenTarget(
+            name=name.partition("/")[0] if "/" in name else "",
+            reached=False,
+            seen=status.stuck,
+            advice="Repair on the host what it names: the agent tries again, and breaks nothing else meanwhile.",
+        )
+        for name, status in services.items()
+        if status.stuck
+    ]
+    return seen + doubles + stuck
 
 
 def _seen(config: Config, composite: CompositeTarget, name: str) -> SeenTarget:
