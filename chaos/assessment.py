@@ -10,25 +10,26 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
-from types import MappingProxyType
 from typing import Final
 
 from chaos.calls import Observed, observe
 from chaos.coverage import Cell, Proposed, Reach, coverage, propose, reach_of
 from chaos.fault import Fault, why_not
 from chaos.journal import ExperimentTruth
+from chaos.objectives import budgets_by_service
 from chaos.registry import faults
 from chaos.scored import ScoredExperiment, scored_experiments
-from watchkeeper.errors import StoreError, TargetError
+from watchkeeper.config import Config
+from watchkeeper.errors import ConfigError, StoreError, TargetError
 from watchkeeper.state.database import Database
 from watchkeeper.store.telemetry import Telemetry
 from watchkeeper.target import Target
+from watchkeeper.text import one_line
 from watchkeeper.vocabulary import Window
 
 GRAPH_S: Final = 3600  # of telemetry that says who calls whom
 RETRY_AFTER: Final = timedelta(days=1)
 Edges = tuple[tuple[str, str], ...]
-NO_BUDGETS: Final[Mapping[str, float]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,20 +79,28 @@ class Assessment:
 
 
 def assess(
-    db: Database, telemetry: Telemetry, target: Target, now: datetime, budgets: Mapping[str, float] = NO_BUDGETS
+    db: Database, telemetry: Telemetry, target: Target, now: datetime, config: Config | None = None
 ) -> Assessment:
-    """Read everything that is known. Raises StateError where the state database cannot be read."""
+    """Read everything that is known; the objectives of `config` say which error budgets there are.
+
+    Raises:
+        StateError: the state database cannot be read.
+    """
     gaps: list[str] = []
     possible: frozenset[tuple[str, str]] = frozenset()
     edges: Edges = ()
+    budgets: Mapping[str, float] = {}
     try:
         possible = possible_cells(target, faults().values())
     except TargetError as error:
-        gaps.append(f"only what was tested is on the map: {error.message}")
+        gaps.append(f"only what was tested is on the map: {one_line(error, 200)}")
     try:
         edges = call_graph(telemetry, now)
+        budgets = budgets_by_service(config, telemetry, now) if config and config.slo else {}
     except StoreError as error:
-        gaps.append(f"who depends on whom is not known: {error.message}")
+        gaps.append(f"who depends on whom is not known: {one_line(error, 200)}")
+    except ConfigError as error:
+        gaps.append(f"error budgets are not known: {error.message}")
     known = tuple(one for one in scored_experiments(db) if not is_sealed(one.truth, now))
     return Assessment(known=known, possible=possible, edges=edges, now=now, budgets=budgets, gaps=tuple(gaps))
 

@@ -50,11 +50,13 @@ class Reach:
         services: it and whatever calls it, directly or not: those that may fail with it.
         share: of all services.
         budget: the smallest error budget that is left of their objectives, from 0 to 1; 1 where none is set.
+        is_known: whether there is a call graph; without one everything may depend on it.
     """
 
     services: tuple[str, ...]
     share: float
     budget: float = 1.0
+    is_known: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +87,11 @@ class Proposed:
             "detected": f"found {cell.found} of {cell.tested}",
         }[cell.state]
         others = len(self.reach.services) - 1
-        touches = f"{others} service{'s' if others != 1 else ''} depend{'' if others != 1 else 's'} on {cell.service}"
+        touches = "who depends on it is not known"
+        if self.reach.is_known:
+            touches = (
+                f"{others} service{'s' if others != 1 else ''} depend{'' if others != 1 else 's'} on {cell.service}"
+            )
         budget = f"; {self.reach.budget:.0%} of the error budget is left" if self.reach.budget < 1 else ""
         return f"{known}; similar tests: {self.expected:.0%} right; {touches}{budget}"
 
@@ -150,7 +156,8 @@ def reach_of(
     everything = set(services) | reached
     return Reach(
         services=tuple(sorted(reached)),
-        share=len(reached) / len(everything),
+        share=len(reached) / len(everything) if callers else 1.0,
+        is_known=bool(callers),
         budget=min((budgets[name] for name in reached if name in budgets), default=1.0),
     )
 

@@ -12,6 +12,7 @@ from watchkeeper.vocabulary import Window
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from detectors.slo.openslo import Slo
     from watchkeeper.config import Config
     from watchkeeper.store.telemetry import Telemetry
 
@@ -35,12 +36,27 @@ def budgets_left(
         raise ChaosError(f"no objective {unknown[0]!r} under `slo`; there are: {', '.join(objectives) or 'none'}")
     if not objectives:
         raise ChaosError("no objective is configured: name OpenSLO files under `slo`")
-    left: dict[str, float | None] = {}
-    for name, slo in objectives.items():
-        if names and name not in names:
-            continue
-        window = Window(start=now - timedelta(seconds=slo.window_s), end=now + timedelta(seconds=1))
-        served = telemetry.served(slo.service, slo.operation, window)
-        total, bad = (float(sum(served[column].to_pylist())) for column in ("total", "bad"))
-        left[name] = min(1.0, 1.0 - bad / (total * (1 - slo.target))) if total else None
+    return {name: _left(slo, telemetry, now) for name, slo in objectives.items() if not names or name in names}
+
+
+def budgets_by_service(config: Config, telemetry: Telemetry, now: datetime) -> dict[str, float]:
+    """The smallest share that is left of each service's budgets, from 0 to 1; what is not measured is left out.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    from detectors.slo.openslo import read
+
+    left: dict[str, float] = {}
+    for slo in read(config.slo):
+        share = _left(slo, telemetry, now)
+        if share is not None:
+            left[slo.service] = min(left.get(slo.service, 1.0), max(0.0, share))
     return left
+
+
+def _left(slo: Slo, telemetry: Telemetry, now: datetime) -> float | None:
+    window = Window(start=now - timedelta(seconds=slo.window_s), end=now + timedelta(seconds=1))
+    served = telemetry.served(slo.service, slo.operation, window)
+    total, bad = (float(sum(served[column].to_pylist())) for column in ("total", "bad"))
+    return min(1.0, 1.0 - bad / (total * (1 - slo.target))) if total else None

@@ -21,7 +21,8 @@ KINDS: Final[tuple[Kind, ...]] = (
 FEWEST_CALLS: Final = 20  # before, for any statement about a caller
 FAILS: Final = 0.2  # a share of calls that fail: a dependency that fails
 MOSTLY: Final = 0.5
-TOLERATED: Final = 0.1  # more failures of one's own than that are passed on
+TOLERATED: Final = 0.1  # a service with more failures than that, beside those of before, suffers
+NOTICED: Final = 0.05  # of a caller's own requests, for a statement about what it did with failed calls
 PATIENT_S: Final = 5.0  # a call that waits longer has no time-out that a user would live to see
 SLOW_S: Final = 0.5  # and at least four times as long as usual: a dependency that hangs or is slow
 SLOWER: Final = 4.0
@@ -116,6 +117,11 @@ class _Caller:
         return self.own["during"].error_share - self.own["before"].error_share
 
     @property
+    def at_stake(self) -> float:
+        """The share of its own requests that would fail if each failed call failed one."""
+        return self.calls["during"].error_share * min(1.0, _per_request(self.calls["before"], self.own["before"]))
+
+    @property
     def longest_s(self) -> float:
         """The longest that its calls took, also those that ended just after the fault."""
         return max(self.calls["during"].longest_s, self.calls["after"].longest_s)
@@ -179,9 +185,7 @@ def _of_caller(one: Observed, caller: _Caller) -> Iterator[Weakness]:
             f"Retry at most once from {name} to {broken}, after a growing, random delay, and only a few of the calls.",
             caller.ratio,
         )
-    if fails >= FAILS and caller.passed_on >= max(
-        TOLERATED, MOSTLY * fails * min(1.0, _per_request(before, caller.own["before"]))
-    ):
+    if fails >= FAILS and caller.at_stake >= NOTICED and caller.passed_on >= MOSTLY * caller.at_stake:
         yield weakness(
             "no fallback",
             f"{fails:.0%} of its calls to {broken} failed, and {caller.passed_on:.0%} more of its own requests",
@@ -259,7 +263,7 @@ def _held(one: Observed) -> Iterator[Held]:
         if caller.waits and not caller.stalled and during.error_share >= MOSTLY and caller.longest_s < PATIENT_S:
             shown = f"gives up after about {caller.longest_s:.1f} s"
             yield Held(service=caller.name, dependency=broken, shown=shown, experiment=one.truth.id)
-        if during.error_share >= FAILS and caller.passed_on < TOLERATED:
+        if during.error_share >= FAILS and caller.at_stake >= NOTICED and caller.passed_on < FAILS * caller.at_stake:
             more = max(0.0, caller.passed_on)
             shown = f"answers without it: {during.error_share:.0%} of its calls failed, {more:.0%} more of its own"
             yield Held(service=caller.name, dependency=broken, shown=shown, experiment=one.truth.id)

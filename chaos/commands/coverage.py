@@ -87,7 +87,7 @@ def read_assessment(config: Path | None, shop: Path | None) -> Assessment:
 
     settings = load(config)
     with closing(chosen_target(settings, shop)) as target, closing(Database.open(settings)) as db:
-        return assess(db, Telemetry.connect(settings), target, SystemClock().now())
+        return assess(db, Telemetry.connect(settings), target, SystemClock().now(), settings)
 
 
 def chosen_target(config: Config, shop: Path | None) -> Target:

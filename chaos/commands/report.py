@@ -37,7 +37,7 @@ def report(
     settings = load(config)
     telemetry = Telemetry.connect(settings)
     with closing(chosen_target(settings, shop)) as target, closing(Database.open(settings)) as db:
-        known = assess(db, telemetry, target, SystemClock().now())
+        known = assess(db, telemetry, target, SystemClock().now(), settings)
     observed, missing = observe_experiments(telemetry, known.known)
     shown = resilience(observed)
     if as_json:

@@ -14,8 +14,10 @@ from dashboard.components.attempts import attempt
 from dashboard.components.coverage_map import coverage_card, proposals_card
 from dashboard.components.elements import Part, card, empty, moment, pill, plot, table
 from dashboard.components.experiment_record import OUTCOMES, timeline_card
+from dashboard.components.launches import launches_card
 from dashboard.components.scorecard import groups_card, scorecard_card
 from dashboard.components.wording import count
+from dashboard.dialogs.experiment import start_button, stop_button
 from dashboard.figures.trend import trend_figure
 from dashboard.page import Page, PageRequest
 from dashboard.urls import experiment_path
@@ -27,13 +29,24 @@ MOST_RUNNING = 4
 
 def render(request: PageRequest) -> Part:
     """Chaos: running experiments, the scorecard, the coverage map, what to test next, and every experiment."""
-    return [html.H1("Chaos"), attempt("What experiments have shown", lambda: _page(request))]
+    return [
+        html.Div([html.H1("Chaos"), _actions(request)], className="page-head"),
+        attempt("What experiments have shown", lambda: _page(request)),
+    ]
+
+
+def _actions(request: PageRequest) -> Part:
+    """Buttons where they can act; elsewhere, what to do instead."""
+    if request.sources.launches is None:
+        return html.P([html.Code("watchkeeper chaos run"), " starts an experiment"], className="muted")
+    return html.Div([start_button("", "", "Start an experiment", quiet=False), stop_button()], className="actions")
 
 
 def _page(request: PageRequest) -> Part:
     known, viewer = request.sources.experiments.assessment(), request.viewer
     return [
         *(html.Div(f"Not complete: {gap}.", className="note", role="status") for gap in known.gaps),
+        attempt("What was started here", lambda: launches_card(request, known)),
         *(attempt("What runs now", partial(timeline_card, request, one)) for one in _running(known, viewer)),
         html.Div(
             [
@@ -46,11 +59,19 @@ def _page(request: PageRequest) -> Part:
                     ],
                     className="wide",
                 ),
-                html.Div([proposals_card(known.next_experiments(), {}), _trend(known, viewer)], className="narrow"),
+                html.Div([_next(request, known), _trend(known, viewer)], className="narrow"),
             ],
             className="columns",
         ),
     ]
+
+
+def _next(request: PageRequest, known: Assessment) -> Part:
+    proposed = known.next_experiments()
+    cells = [
+        (one.cell.service, one.cell.fault) for one in proposed if (one.cell.service, one.cell.fault) in known.possible
+    ]
+    return proposals_card(proposed, {cell: start_button(*cell) for cell in cells} if request.sources.launches else {})
 
 
 def _running(known: Assessment, viewer: Viewer) -> list[ScoredExperiment]:

@@ -46,7 +46,7 @@ class ExperimentReads:
         return self._soon.get("assessment", self._assess)
 
     def _assess(self) -> Assessment:
-        return assess(self._db, self._telemetry, self.target, self._clock.now())
+        return assess(self._db, self._telemetry, self.target, self._clock.now(), self._config)
 
     def record(self, experiment_id: str) -> ScoredExperiment | None:
         """One experiment by the beginning of its id; None where there is none, or several."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
 
 from alerting.incidents.commands import Incidents
+from chaos.launches import Launches
 from dashboard.reads.cache import Cache
 from dashboard.reads.experiments import ExperimentReads
 from dashboard.reads.own_state import OwnState, Roles
@@ -28,6 +30,8 @@ class Sources:
         itself: Watchkeeper's roles and their problems.
         telemetry: the store's reader, for a page with queries of its own.
         incidents: the commands; pages give them through buttons only.
+        experiments: what experiments have shown.
+        launches: starts and stops them; None where the web role reads no file.
     """
 
     def __init__(
@@ -39,8 +43,9 @@ class Sources:
         config: Config,
         clock: Clock,
         roles: Roles = lambda: (),
+        config_path: Path | None = None,
     ) -> None:
-        """`roles` looks at Watchkeeper's processes on this machine."""
+        """`roles` looks at Watchkeeper's processes on this machine. Experiments read the file at `config_path`."""
         self.telemetry = telemetry
         self.incidents = incidents
         self.db = db
@@ -49,6 +54,7 @@ class Sources:
         self._cache = Cache(CACHE_S)
         self.traffic = TrafficReads(telemetry, clock, self._cache)
         self.records = RecordReads(db, incidents, self._cache)
+        self.launches = Launches(config_path, config.data_dir) if config_path else None
         self.experiments = ExperimentReads(telemetry, db, config, clock)
         self.itself = OwnState(
             roles=roles, run_dir=config.data_dir / "run", traffic=self.traffic, clock=clock, cache=self._cache

@@ -79,7 +79,11 @@ def test_failures_that_are_passed_on_show_that_there_is_no_fallback() -> None:
 def test_a_service_that_seldom_calls_is_not_asked_for_more_than_it_passes_on() -> None:
     """One request in five needs the dependency: a fifth of them fails, and nothing hides it."""
     calls: Phases = {"before": traffic(2), "during": traffic(2, errors=1), "after": traffic(2)}
-    assert "no fallback" in kinds(resilience([seen(calls, phases(traffic(10, errors=0.2)))]))
+    passed_on = resilience([seen(calls, phases(traffic(10, errors=0.2)))])
+    assert "no fallback" in kinds(passed_on)
+    few = resilience([seen({**calls, "during": traffic(2, errors=0.3)}, phases(traffic(10, errors=0.06)))])
+    assert "no fallback" in kinds(few)
+    assert not any("answers without it" in good.shown for good in (*passed_on.held, *few.held))
 
 
 def test_going_on_at_full_rate_shows_that_there_is_no_breaker() -> None:

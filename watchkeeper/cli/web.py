@@ -15,4 +15,4 @@ def web(config: ConfigPath = None) -> None:
     from watchkeeper.roles.preflight import load_for
     from watchkeeper.roles.web import run
 
-    run(load_for(config, "web"))
+    run(load_for(config, "web"), config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -42,8 +43,13 @@ LIMITS: Final = Limits(
 )
 
 
-def build(config: Config, telemetry: Telemetry, db: Database, life: Life | None = None) -> FastAPI:
-    """The application; with `life`, `/readyz` reports the other roles and the items that were set aside."""
+def build(
+    config: Config, telemetry: Telemetry, db: Database, life: Life | None = None, config_path: Path | None = None
+) -> FastAPI:
+    """The application; with `life`, `/readyz` reports the other roles and the items that were set aside.
+
+    Experiments that are started from a page read the configuration from `config_path`.
+    """
     clock = SystemClock()
     incidents = Incidents.configured(config, db, clock)
 
@@ -81,7 +87,13 @@ def build(config: Config, telemetry: Telemetry, db: Database, life: Life | None 
 
     api.add_unknown_paths(app)
     sources = Sources(
-        telemetry=telemetry, incidents=incidents, db=db, config=config, clock=clock, roles=lambda: _roles(config)
+        telemetry=telemetry,
+        incidents=incidents,
+        db=db,
+        config=config,
+        clock=clock,
+        roles=lambda: _roles(config),
+        config_path=config_path,
     )
     pages = read_pages()
     if life:
@@ -107,18 +119,18 @@ def _roles(config: Config) -> tuple[Role, ...]:
     )
 
 
-def run(config: Config) -> None:
-    """Serve until stopped."""
+def run(config: Config, config_path: Path | None = None) -> None:
+    """Serve until stopped. Processes that it starts read the configuration from `config_path`."""
     config.require_safe_binding("web")
     with alive(config, "web") as life:
-        _serve(life)
+        _serve(life, config_path)
 
 
-def _serve(life: Life) -> None:
+def _serve(life: Life, config_path: Path | None) -> None:
     config = life.config
     listener = bind(config.web.host, config.web.port, "web.port")
     look_after_as(life)
     db = Database.open(config)
     life.heart.enter_phase("building the pages")
-    application: Any = build(config, Telemetry.connect(config), db, life)
+    application: Any = build(config, Telemetry.connect(config), db, life, config_path)
     serve(life, application, listener)
