@@ -26,7 +26,8 @@ from watchkeeper.vocabulary import Label
 
 AT_ONCE: Final = 400  # incidents in one query
 _TYPES: Final = (
-    "opened", "raised", "paged", "delivered", "diagnosed", "acknowledged", "run_finished", "recovered", "resolved",
+    "opened", "raised", "paged", "delivered", "diagnosed", "acknowledged", "run_started", "run_finished", "recovered",
+    "resolved",
 )  # fmt: skip
 _READ: Final = ("opened", "raised", "diagnosed", "run_finished")  # of these the body is needed, too
 
@@ -62,7 +63,8 @@ class ScoredExperiment:
         detector: with its version, of the finding that opened the incident; empty where none did.
         incidents: that pages announced, oldest first; more than one are pages too many.
         repaired_s: to the recovery, where a runbook had run before.
-        at_page: the diagnosis that went out with the page; `answer`: the last one made while the fault held.
+        at_page: the diagnosis that went out with the page; `answer`: the last one before the fault ended, or
+            a runbook began to repair it.
         run: whether the runbook succeeded; None where none was run.
         human: of each human label of its incidents, whether it agrees with the truth.
     """
@@ -165,7 +167,7 @@ def score(
         repaired_s=_seconds(effect_at, _first(own, "recovered", repaired_at)) if repaired_at else None,
         cleared_s=_seconds(truth.ended, _first(own, "recovered", truth.ended)),
         at_page=_answer(_stood(diagnoses, paged_at), truth),
-        answer=_answer(_stood(diagnoses, truth.ended), truth),
+        answer=_answer(_stood(diagnoses, min(truth.ended, _first(own, "run_started") or truth.ended)), truth),
         run=bool(repaired_at) if ran else None,
     )
 

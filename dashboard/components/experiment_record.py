@@ -69,7 +69,10 @@ def _steps(one: ScoredExperiment, viewer: Viewer) -> Part:
     effect_at = one.truth.effect_at or one.truth.began
     items = [
         html.Li(
-            [moment(m.at, viewer), html.Span([html.Strong(m.text), f" {(m.at - effect_at).total_seconds():+.0f} s"])]
+            [
+                moment(m.at, viewer),
+                html.Span([html.Strong(m.text), f" {round((m.at - effect_at).total_seconds()):+d} s"]),
+            ]
         )
         for m in moments_of(one, viewer.now)
     ]
@@ -113,28 +116,23 @@ def borne_card(shown: Resilience) -> Part:
     """How the system bore it: weaknesses with a proposal each, and what held."""
     if not shown.seen:
         return card("How the system bore it", empty("The traffic around it is not in the store any more"))
+    weak = [(pill(one.kind, "degraded", "▲"), one.service, one.shown, one.proposal) for one in shown.weaknesses]
+    held = [
+        (pill("held", "ok", "●"), one.service, f"while {one.dependency} was broken, it {one.shown}", "")
+        for one in shown.held
+    ]
     rows = [
         html.Tr(
             [
-                html.Th(pill(one.kind, "degraded", "▲"), scope="row"),
-                html.Td(one.service),
-                html.Td(one.shown),
-                html.Td(one.proposal),
+                html.Th(kind, scope="row"),
+                html.Td(service),
+                html.Td([words, html.Div(proposal, className="reason") if proposal else None]),
             ]
         )
-        for one in shown.weaknesses
-    ]
-    rows += [
-        html.Tr(
-            [
-                html.Th(pill("held", "ok", "●"), scope="row"),
-                html.Td(one.service),
-                html.Td(f"while {one.dependency} was broken, it {one.shown}"),
-                html.Td("–"),
-            ]
-        )
-        for one in shown.held
+        for kind, service, words, proposal in (*weak, *held)
     ]
     if not rows:
         return card("How the system bore it", empty("Neither a weakness nor a strength was shown", TOO_LITTLE))
-    return card("How the system bore it", table(["", "Service", "What it did", "Proposal"], rows, caption="Resilience"))
+    return card(
+        "How the system bore it", table(["", "Service", "What it did, and what to change"], rows, caption="Resilience")
+    )

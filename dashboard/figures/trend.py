@@ -14,7 +14,7 @@ from watchkeeper.intervals import Median, Share
 def trend_figure(steps: Mapping[datetime, Scorecard], viewer: Viewer) -> Figure:
     """Two plots with a shared x axis: recall, and the median seconds to the page."""
     p = viewer.palette
-    figure: Figure = {"data": [], "layout": layout(viewer, height=240)}
+    figure: Figure = {"data": [], "layout": layout(viewer, height=250)}
     for name, axis, colour, hover in (("recall", "y", p.ok, "%{y:.0%}"), ("page_s", "y2", p.latency, "%{y:.0f} s")):
         known = [(at, getattr(card, name)) for at, card in steps.items() if getattr(card, name).value is not None]
         figure["data"].append(
@@ -30,6 +30,7 @@ def trend_figure(steps: Mapping[datetime, Scorecard], viewer: Viewer) -> Figure:
         )  # fmt: skip
     dates = {"type": "date", "gridcolor": p.line, "linecolor": p.line, "showgrid": False, "anchor": "y2", "nticks": 6}
     figure["layout"] |= {
+        "margin": {"l": 48, "r": 12, "t": 10, "b": 40},
         "xaxis": dates,
         "yaxis": value_axis(p, title="recall", form=".0%")
         | {"domain": [0.58, 1.0], "range": [0, 1.05], "rangemode": "normal"},

@@ -153,10 +153,13 @@ def test_a_runbook_that_ran_dates_the_repair(here: Installation) -> None:
     here.incidents.approve(own, ADA, "y", seen.id)
     here.incidents.run_started(own, "s")
     here.at(40)
+    here.diagnoses(own, "cart", mechanism="cpu")  # of a system that is being repaired: it scores nothing
     here.incidents.run_finished(own, "f", succeeded=True, text="restarted")
     here.recovers(own, 50)
     (one,) = here.scored()
     assert (one.run, one.repaired_s, one.cleared_s) == (True, 50 - EFFECT_S, None)
+    assert one.answer is not None
+    assert one.answer.right
     assert scorecard([one]).runbooks == Share(right=1, count=1)
 
 
