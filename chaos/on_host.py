@@ -132,7 +132,12 @@ class EitherWay:
 
 def either_way(fault: Fault, arguments: Mapping[str, float | str] | None = None) -> Fault:
     """A fault that also works where the target holds it. `arguments` are for such a target: others refuse them."""
+    if not isinstance(arguments or {}, Mapping):
+        raise ChaosError(f"the arguments of {fault.name} must be names and values, such as {{delay_ms: 300}}")
     given = MappingProxyType(dict(arguments or {}))
+    for name, value in given.items():
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise ChaosError(f"the argument {name} of {fault.name} must be a number or a text, not {value!r}")
     if isinstance(fault, OnHost):
         return OnHost(
             name=fault.name,

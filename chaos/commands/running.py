@@ -37,6 +37,10 @@ def run(
     write: Annotated[
         Path | None, typer.Option(help="Write the experiment of a fault and a service to this file; run nothing.")
     ] = None,
+    given: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="NAME=VALUE for a fault that an agent holds, such as delay_ms=300; more than once."),
+    ] = None,
     game_day: Annotated[bool, typer.Option("--game-day", help="Show nobody which fault it is before its end.")] = False,
     journal_path: Annotated[Path | None, typer.Option(help="Also write the journal here.")] = None,
     dry: Annotated[str | None, typer.Option(help="Leave out: probes, actions, activities or pause.")] = None,
@@ -68,7 +72,7 @@ def run(
     from chaos.toolkit.session import conduct
 
     variables = _variables(var or [], var_file or [])
-    experiment = _experiment(what, service, seconds, variables[0])
+    experiment = _experiment(what, service, seconds, variables[0], given or [])
     if write:
         write.write_text(json.dumps(experiment.content, indent=2) + "\n", encoding="utf-8")
         _notify(f"written to {write}")
@@ -226,7 +230,9 @@ class _on_targets(threading.Thread):  # noqa: N801 - reads as what it does
             self.text = f"{self._target.name}: not every target answered"
 
 
-def _experiment(what: str, service: str | None, seconds: float, values: dict[str, Any]) -> ExperimentFile:
+def _experiment(
+    what: str, service: str | None, seconds: float, values: dict[str, Any], given: list[str]
+) -> ExperimentFile:
     """The experiment that the command's words name."""
     from chaos.registry import faults
     from chaos.toolkit.document import read_experiment
@@ -234,10 +240,28 @@ def _experiment(what: str, service: str | None, seconds: float, values: dict[str
     from watchkeeper.errors import ChaosError
 
     if service is not None:
-        return experiment_for(what, service, seconds)
+        return experiment_for(what, service, seconds, _given(given))
+    if given:
+        raise ChaosError("--set is for a fault and a service; a file has `arguments` in its own action")
     if what in faults() and not Path(what).exists():
         raise ChaosError(f"name the service to break too: watchkeeper chaos run {what} SERVICE")
     return read_experiment(Path(what), values)
+
+
+def _given(words: list[str]) -> dict[str, float | str]:
+    """NAME=VALUE, with numbers as numbers."""
+    from watchkeeper.errors import ChaosError
+
+    given: dict[str, float | str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not name or not equals:
+            raise ChaosError(f"--set takes NAME=VALUE, such as delay_ms=300, not {word!r}")
+        try:
+            given[name] = float(value)
+        except ValueError:
+            given[name] = value
+    return given
 
 
 def _variables(var: list[str], files: list[Path]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -27,7 +27,14 @@ LOGGER: Final = logging.getLogger("chaostoolkit.watchkeeper")
 T = TypeVar("T")
 
 
-def inject(fault: str, service: str, seconds: float = 20.0, shop: str = "", config: str = "") -> dict[str, Any]:
+def inject(
+    fault: str,
+    service: str,
+    seconds: float = 20.0,
+    shop: str = "",
+    config: str = "",
+    arguments: dict[str, float | str] | None = None,
+) -> dict[str, Any]:
     """Break a service, prove that it is broken, hold it so for `seconds`, and put it back.
 
     The fault ends by its lease whatever becomes of this process. What was true is recorded for the installation that
@@ -39,13 +46,15 @@ def inject(fault: str, service: str, seconds: float = 20.0, shop: str = "", conf
         seconds: how long the fault holds after its effect is proved.
         shop: the data directory of a running shop; default: WATCHKEEPER_SHOP, else the configuration's target.
         config: the configuration file; default: WATCHKEEPER_CONFIG.
+        arguments: what a fault that an agent holds is asked for, such as {"delay_ms": 300}; its own defaults otherwise.
 
     Raises:
         ChaosError: refused, or the fault had no effect, or the target is not steady again.
     """
     sealed = is_game_day()
     surroundings = Surroundings.from_environment(shop, config)
-    experiment = Experiment(fault=fault_named(fault), service=service, bound_s=float(seconds) + PROOF_AND_REVERT_S)
+    chosen = fault_named(fault, arguments)
+    experiment = Experiment(fault=chosen, service=service, bound_s=float(seconds) + PROOF_AND_REVERT_S)
 
     def hold(effect: Effect) -> None:
         if not sealed:

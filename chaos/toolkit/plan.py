@@ -94,7 +94,7 @@ def bound_s(arguments: Mapping[str, Any]) -> float:
 
 def _refusal(arguments: Mapping[str, Any], target: Target | None) -> Iterator[str]:
     try:
-        fault = fault_named(str(arguments.get("fault", "")))
+        fault = fault_named(str(arguments.get("fault", "")), arguments.get("arguments"))
         experiment = Experiment(fault=fault, service=str(arguments.get("service", "")), bound_s=bound_s(arguments))
         if target is not None:
             validate(experiment, target)

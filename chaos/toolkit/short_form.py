@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from chaos.registry import fault_named
 from chaos.toolkit.document import INJECT, ExperimentFile
 
 
-def experiment_for(fault: str, service: str, seconds: float) -> ExperimentFile:
-    """The experiment: customers are served well before and after, and the fault in between.
+def experiment_for(
+    fault: str, service: str, seconds: float, given: Mapping[str, float | str] | None = None
+) -> ExperimentFile:
+    """The experiment: customers are served well before and after, and the fault in between. `given` are its arguments.
 
     Raises:
         ChaosError: there is no such fault.
@@ -17,6 +20,8 @@ def experiment_for(fault: str, service: str, seconds: float) -> ExperimentFile:
     description = fault_named(fault).description
     module, function = INJECT
     arguments: dict[str, Any] = {"fault": fault, "service": service, "seconds": seconds}
+    if given:
+        arguments["arguments"] = dict(given)
     content = {
         "version": "1.0.0",
         "title": f"{fault} in {service}: {description}",

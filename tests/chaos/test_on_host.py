@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -188,6 +189,30 @@ def test_the_command_breaks_a_configured_host(
         "not closed: its owner has not opted in to experiments (may_break)",
         "not worker: its target cannot do it now: the host has less than a fifth of its memory free",
     ]
+
+
+@pytest.mark.parametrize("arguments", ["delay", [1], {"delay_ms": None}, {"delay_ms": True}])
+def test_arguments_are_names_with_numbers_or_texts(arguments: object) -> None:
+    """What a file has instead is refused before anything is asked."""
+    with pytest.raises(ChaosError, match="of memory must be"):
+        fault_named("memory", arguments)  # type: ignore[arg-type]
+
+
+def test_the_command_passes_arguments_on(
+    server: AgentServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Numbers as numbers; what is no NAME=VALUE is refused; the file that it writes has them, too."""
+    command = front_door(monkeypatch, capsys)
+    file = tmp_path / "memory.json"
+    words = ("chaos", "run", "memory", "web", "--write", str(file))
+    assert command(*words, "--set", "mb=64", "--set", "where=here")[0] == 0
+    (action,) = json.loads(file.read_text())["method"]
+    assert action["provider"]["arguments"]["arguments"] == {"mb": 64.0, "where": "here"}
+    status, _, err = command("chaos", "run", "memory", "web", "--set", "mb", "--write", str(tmp_path / "other.json"))
+    assert status == 1
+    assert "--set takes NAME=VALUE, such as delay_ms=300, not 'mb'" in err
+    status, _, err = command("chaos", "run", str(file), "--set", "mb=1")
+    assert (status, "a file has `arguments` in its own action" in err) == (1, True)
 
 
 def _at_once(server: AgentServer, change: Callable[[dict[str, object]], None]) -> _Changed:
