@@ -135,7 +135,8 @@ def stop(
     for note in running:
         print(f"{'still ending' if note in left else 'ended'}: {note.shown_title()}")
     failed = []
-    for note in notes.cut_short():
+    left_behind = notes.cut_short()
+    for note in left_behind:
         reason = _clear_up(note, notes)
         failed += [reason] if reason else []
         print(f"{'not put back' if reason else 'put back'}: {note.shown_title()}, which was cut short")
@@ -143,7 +144,7 @@ def stop(
         everywhere.join()
         failed += everywhere.failed
         print(everywhere.text)
-    if not running and not every:
+    if not running and not left_behind and not every:
         print("No experiment runs here.")
     for reason in failed:
         _notify(reason)

@@ -63,7 +63,7 @@ def inject(
             raise ChaosError("ended early")
 
     def whole() -> dict[str, Any]:
-        with closing(surroundings.target()) as target, alone(target, service):
+        with stopping.held(), closing(surroundings.target()) as target, alone(target, service):
             validate(experiment, target)
             records = surroundings.records(surroundings.recorder(target, LOGGER.warning))
             journal = break_and_revert(

@@ -183,7 +183,10 @@ def check(document: Document, variables: Mapping[str, Any] | None = None) -> Exp
             # Whatever the library asks for and is not asked for here.
             ensure_experiment_is_valid(copy.deepcopy(_with_variables(data, variables)))
         except ChaosException as error:
-            raise ChaosError(f"{document.path}:1: {error}") from error
+            raise ChaosError(f"{document.path}:1: {one_line(error)}") from error
+        except Exception as error:  # a part of a type that the library does not expect
+            where = f"{document.path}:1: is no experiment as Chaos Toolkit has it"
+            raise ChaosError(f"{where}: {type(error).__name__}: {one_line(error)}") from error
     return ExperimentFile(source=str(document.path), content=data, extension=_extension(data))
 
 

@@ -15,6 +15,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ from watchkeeper.text import one_line
 
 LOGGER: Final = logging.getLogger("chaostoolkit.watchkeeper")
 LOOK_EVERY_S: Final = 1.0
+INSIST_EVERY_S: Final = 0.5
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 LEAVE_WITH_ROLLBACKS: Final = 20  # the library's own code for an end in which rollbacks are played: chaoslib.exit
 # A guard that cannot look does not know that all is well; so many looks may fail in a row.
@@ -93,9 +95,9 @@ def run(
         journal = _run(content, settings, options, STRATEGIES[hypothesis], course)
         _play_rollbacks_left_out(content, journal, course, rollbacks)
     finally:
+        course.over()
         for number, handler in own.items():
             signal.signal(number, handler)
-        course.over()
         notes.remove(note.id)
     journal["experiment"]["dry"] = options.dry
     journal["watchkeeper"] = {"id": note.id, "stopped": course.stopped}
@@ -197,6 +199,8 @@ class _Course(RunEventHandler):  # type: ignore[misc] # the library ships no typ
         self._ended = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="guards", daemon=True)
         self._interrupted = False
+        self._signalling = threading.Lock()
+        self._over = False
         self.phase: Phase = "checking"
         self.stopped = ""
         self.journal: dict[str, Any] = {}
@@ -211,8 +215,10 @@ class _Course(RunEventHandler):  # type: ignore[misc] # the library ships no typ
         self._notes.write(self._note)
 
     def over(self) -> None:
-        """No guard looks any more."""
-        self._ended.set()
+        """No guard looks any more, and nobody signals."""
+        with self._signalling:
+            self._ended.set()
+            self._over = True
 
     # What the library calls.
 
@@ -268,15 +274,27 @@ class _Course(RunEventHandler):  # type: ignore[misc] # the library ships no typ
         if not self.stopped and self.phase == "method":
             self.stopped = reason
             stopping.request()
-            os.kill(os.getpid(), signal.SIGTERM)
+            self._signal()
+
+    def _signal(self) -> None:
+        with self._signalling:
+            if not self._over:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    def _insist(self) -> None:
+        """Activities in the background are waited for: not for ever, once an end is asked for."""
+        while self.phase != "rollbacks" and not self._over:
+            time.sleep(INSIST_EVERY_S)
+            self._signal()
 
     def _on_signal(self, _number: int, frame: FrameType | None) -> None:
         """End the method; a second time, only the wait for what runs in the background."""
         if self.phase == "rollbacks":
-            LOGGER.warning("it is ending: its rollbacks are being played")
-            return
-        if self._interrupted and not _waits_for_background(frame):
+            return  # it is ending already
+        if self._interrupted and (stopping.is_held() or not _waits_for_background(frame)):
             return  # something is being reverted: let it
+        if not self._interrupted:
+            threading.Thread(target=self._insist, name="insist", daemon=True).start()
         self._interrupted = True
         stopping.request()
         self.stopped = self.stopped or "somebody stopped it"

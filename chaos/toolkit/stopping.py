@@ -3,9 +3,28 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 _REQUESTED: Final = threading.Event()
+_HELD: Final[set[object]] = set()
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """While something is broken that is put back by whoever broke it: nobody must leave without waiting for it."""
+    token = object()
+    _HELD.add(token)
+    try:
+        yield
+    finally:
+        _HELD.discard(token)
+
+
+def is_held() -> bool:
+    """Whether something is broken, or being put back."""
+    return bool(_HELD)
 
 
 def request() -> None:

@@ -1,0 +1,199 @@
+"""Experiment files: every mistake has its place, secrets stay inside, and a plan says what would be done."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chaos.blast_radius import BlastRadius, callers_of, reserved
+from chaos.objectives import budgets_left
+from chaos.surroundings import Surroundings
+from chaos.toolkit.document import read_experiment
+from chaos.toolkit.plan import plan
+from chaos.toolkit.redaction import HIDDEN, Redactor
+from watchkeeper.clock import SystemClock
+from watchkeeper.config import Config
+from watchkeeper.errors import ChaosError
+
+ACTION = {"type": "action", "name": "wait", "provider": {"type": "process", "path": "sleep", "arguments": ["0"]}}
+GOOD: dict[str, Any] = {"title": "T", "description": "D", "method": [ACTION]}
+LOST = {"type": "python", "module": "no_such", "func": "f"}
+UNBALANCED = {"type": "regex", "pattern": "("}
+PROBE = {"type": "probe", "name": "look", "tolerance": True, "provider": ACTION["provider"]}
+
+
+def written(folder: Path, content: dict[str, Any]) -> Path:
+    path = folder / "experiment.json"
+    path.write_text(json.dumps(content, indent=1))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "place", "words"),
+    [
+        ({"title": " "}, "title", "needs a title"),
+        ({"description": None}, "description", "needs a description"),
+        ({"method": None}, "method", "needs a method"),
+        ({"method": ["wait"]}, "method.0", "has a type (probe or action)"),
+        ({"method": [{"ref": "nobody"}]}, "method.0.ref", "is named 'nobody'; there are: none"),
+        ({"method": [ACTION, ACTION | {"provider": {"type": "smoke"}}]}, "method.1", "unknown provider type 'smoke'"),
+        ({"method": [ACTION | {"provider": {"type": "process", "path": "/no/such"}}]}, "method.0", "cannot be found"),
+        ({"method": [ACTION | {"provider": LOST}]}, "method.0", "could not find Python module 'no_such'"),
+        ({"rollbacks": [ACTION | {"background": "yes"}]}, "rollbacks.0", "background must be a boolean"),
+        ({"steady-state-hypothesis": {"probes": []}}, "steady-state-hypothesis", "needs a title"),
+        (
+            {"steady-state-hypothesis": {"title": "H", "probes": [PROBE | {"tolerance": UNBALANCED}]}},
+            "steady-state-hypothesis.probes.0.tolerance",
+            "seems invalid",
+        ),
+        (
+            {"steady-state-hypothesis": {"title": "H", "probes": [ACTION]}},
+            "steady-state-hypothesis.probes.0",
+            "needs a tolerance",
+        ),
+        ({"configuration": {"a": {"type": "env", "key": "NO_SUCH_VARIABLE"}}}, "configuration.a", "NO_SUCH_VARIABLE"),
+        ({"secrets": {"s": {"t": {"type": "env", "key": "NO_SUCH_VARIABLE"}}}}, "secrets.s.t", "is not set; set it"),
+        ({"secrets": {"s": {"t": {"type": "vault", "path": "x"}}}}, "secrets.s.t", "use {type: env, key: VARIABLE}"),
+        ({"runtime": {"rollbacks": {"strategy": "perhaps"}}}, "runtime.rollbacks.strategy", "default, always, never"),
+        ({"controls": [{"provider": {}}]}, "controls.0", "name"),
+        (
+            {"extensions": [{"name": "watchkeeper", "abort": {"budget_below": 2}}]},
+            "extensions.0.abort.budget_below",
+            "less than or equal to 1",
+        ),
+        ({"extensions": [{"name": "watchkeeper", "service": "a"}]}, "extensions.0.service", "docs/experiments.md"),
+    ],
+)  # fmt: skip
+def test_each_mistake_names_file_line_and_place(change: dict[str, Any], place: str, words: str, tmp_path: Path) -> None:
+    """And what to do; the others are named in the same run."""
+    path = written(tmp_path, {**GOOD, **change, "tags": 3})
+    with pytest.raises(ChaosError) as refused:
+        read_experiment(path)
+    first = refused.value.message.splitlines()[0]
+    file, line, rest = first.split(":", 2)
+    assert file == str(path)
+    assert rest.startswith(f" {place}: ")
+    assert words in first
+    assert place.split(".")[-1] in path.read_text().splitlines()[int(line) - 1] or place[-1].isdigit()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("a.txt", "{}", "ends in .json, .yaml, .yml"),
+        ("a.yaml", "title: [", "a.yaml:1: is not YAML"),
+        ("a.json", '{"title": \n\t"T",,}', "a.json:2: is not JSON"),
+        ("a.json", json.dumps(GOOD | {"tags": 3}), "is no experiment as Chaos Toolkit has it"),
+        ("a.json", "[]", "has a title, a description and a method"),
+        ("missing.json", None, "cannot be read"),
+    ],
+)
+def test_a_file_that_is_none_is_one_sentence(name: str, text: str | None, words: str, tmp_path: Path) -> None:
+    """Whatever it holds, or does not."""
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(ChaosError) as refused:
+        read_experiment(tmp_path / name)
+    assert words in refused.value.message
+    assert len(refused.value.message.splitlines()) == 1
+
+
+def test_json_with_tabs_is_an_experiment(tmp_path: Path) -> None:
+    """It is no YAML, and other tools take it."""
+    (tmp_path / "a.json").write_text(json.dumps(GOOD, indent="\t"))
+    assert read_experiment(tmp_path / "a.json").title == "T"
+
+
+@given(secret=st.text(min_size=6, max_size=40).filter(lambda text: text.strip() == text), user=st.text(max_size=8))
+def test_a_secret_is_hidden_in_every_spelling(secret: str, user: str) -> None:
+    """Plain, in JSON, in an address, and in a header of basic authentication after any user's name."""
+    redactor = Redactor({"scope": {"token": secret}})
+    header = base64.b64encode(f"{user}:{secret}".encode("utf-8", "surrogatepass")).decode()
+    shown = redactor.anything(
+        {secret: [secret, json.dumps(secret), {"header": header}, secret.encode("utf-8", "replace")]}
+    )
+    text = json.dumps(shown)
+    assert secret not in json.loads(text)
+    assert HIDDEN in text
+    middle = base64.b64encode(secret.encode()).decode()[4:-4]
+    assert len(middle) < 6 or middle not in text
+
+
+def test_a_plan_lists_everything_and_touches_nothing(tmp_path: Path) -> None:
+    """Names of variables stand for their values; an unknown radius is said to be one."""
+    action = {"type": "action", "name": "call", "background": True, "pauses": {"after": 5},
+              "provider": {"type": "http", "url": "http://127.0.0.1:1/${path}", "method": "delete"}}  # fmt: skip
+    content = {**GOOD, "method": [action, {"ref": "call"}], "rollbacks": [ACTION]}
+    outline = plan(read_experiment(written(tmp_path, content)), Surroundings())
+    text = outline.text()
+    assert text.count("DELETE http://127.0.0.1:1/${path}; in the background; pause after 5 s") == 2
+    assert "run sleep 0" in text
+    assert "whatever its actions reach" in text
+    assert not outline.radius.is_known
+    named = {**content, "extensions": [{"name": "watchkeeper", "services": ["cart"]}]}
+    assert plan(read_experiment(written(tmp_path, named)), Surroundings()).radius.describe() == "cart"
+
+
+def test_the_radius_holds_whoever_calls(tmp_path: Path) -> None:
+    """Directly and through others; callees are not harmed by it."""
+    calls = [("web", "orders"), ("orders", "payments"), ("payments", "bank"), ("jobs", "stock"), ("orders", "web")]
+    assert callers_of({"payments"}, calls) == {"orders", "web"}
+    assert callers_of({"stock", "bank"}, calls) == {"jobs", "payments", "orders", "web"}
+
+
+class Served:
+    """A store in which each service had so many requests and failures."""
+
+    def __init__(self, **counts: tuple[float, float]) -> None:
+        self._counts = counts
+
+    def served(self, service: str, operation: str, window: object) -> pa.Table:
+        total, bad = self._counts[service]
+        return (
+            pa.table({"minute": [0], "total": [total], "bad": [bad]}) if total else pa.table({"total": [], "bad": []})
+        )
+
+
+def test_budgets_left_are_counted_as_detection_counts_them(tmp_path: Path) -> None:
+    """1 % may fail: half of that leaves half; none measured without requests; unknown names are refused."""
+    path = tmp_path / "slo.yaml"
+    path.write_text("\n---\n".join(SLO.replace("NAME", name) for name in ("orders", "idle")))
+    config = Config.model_validate({"slo": [str(path)]})
+    store: Any = Served(orders=(1000, 5), idle=(0, 0))
+    left = budgets_left(config, store, SystemClock().now())
+    assert left == {"orders": pytest.approx(0.5), "idle": None}
+    with pytest.raises(ChaosError, match="no objective 'other' under `slo`; there are: orders, idle"):
+        budgets_left(config, store, SystemClock().now(), ("other",))
+
+
+def test_a_reservation_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also by an error; within one experiment nothing is reserved twice."""
+    radius = BlastRadius(broken=frozenset({"a service of this test"}), system=str(tmp_path))
+    for _ in range(2):
+        with pytest.raises(ChaosError, match="failed"), reserved(radius), reserved(radius):
+            raise ChaosError("failed")
+
+
+SLO = """
+apiVersion: openslo/v1
+kind: SLO
+metadata: {name: NAME}
+spec:
+  service: NAME
+  budgetingMethod: Occurrences
+  timeWindow: [{duration: 4w, isRolling: true}]
+  indicator:
+    metadata: {name: NAME-that-succeed}
+    spec:
+      ratioMetric:
+        good: {metricSource: {type: watchkeeper, spec: {service: NAME, signal: successes}}}
+        total: {metricSource: {type: watchkeeper, spec: {service: NAME, signal: calls}}}
+  objectives: [{target: 0.99}]
+"""

@@ -1,0 +1,201 @@
+"""Experiments end when they must, put back what they broke, and do not run beside each other."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from alerting.incidents.commands import Incidents
+from chaos.record import Records
+from tests.running_shop import RunningShop
+from tests.waiting import until
+from watchkeeper.clock import SystemClock
+from watchkeeper.config import OnCallConfig, load
+from watchkeeper.state.database import Database
+from watchkeeper.vocabulary import Finding
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """Where experiments run that wait for a minute, and what they leave: `broken`, then `put-back`."""
+
+    folder: Path
+
+    def file(self, name: str = "long", **more: Any) -> Path:
+        def touch(mark: str) -> dict[str, Any]:
+            return {"type": "process", "path": "touch", "arguments": [str(self.folder / mark)]}
+
+        wait = {"type": "process", "path": "sleep", "arguments": ["60"]}
+        content = {
+            "title": f"A {name} one", "description": "Waits for a minute.",
+            "method": [{"type": "action", "name": "break", "provider": touch("broken")},
+                       {"type": "action", "name": "in the background", "background": True, "provider": wait},
+                       {"type": "action", "name": "wait", "provider": wait}],
+            "rollbacks": [{"type": "action", "name": "put back", "provider": touch("put-back")}],
+            **more,
+        }  # fmt: skip
+        path = self.folder / f"{name}.json"
+        path.write_text(json.dumps(content))
+        return path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("WATCHKEEPER")}
+        return {**kept, "TMPDIR": str(self.folder), "HOME": str(self.folder)}
+
+    def chaos(self, *words: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "watchkeeper.cli.main", "chaos", *map(str, words)]
+        return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=300)
+
+    def start(self, *words: object) -> subprocess.Popen[str]:
+        """A run that has broken something and waits."""
+        command = [sys.executable, "-m", "watchkeeper.cli.main", "chaos", "run", *map(str, words)]
+        process = subprocess.Popen(command, env=self.environment, stderr=subprocess.PIPE, text=True)
+        assert process.stderr is not None
+        assert any("Action: wait" in line for line in process.stderr)
+        return process
+
+    def marks(self) -> set[str]:
+        return {name for name in ("broken", "put-back") if (self.folder / name).exists()}
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(folder=tmp_path)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """An installation without a target."""
+    path = tmp_path / "watchkeeper.yaml"
+    path.write_text(yaml.safe_dump({"data_dir": str(tmp_path / "data")}))
+    return path
+
+
+def incident(db: Database, service: str) -> str:
+    now = SystemClock().now()
+    seen = Finding(
+        detector="test", detector_version="1", kind="latency", service=service, summary=f"{service} is slow", onset=now,
+        seen_at=now, score=0.99, severity="page",
+    )  # fmt: skip
+    (incident_id,) = Incidents(db, SystemClock(), OnCallConfig()).observe([seen])
+    return incident_id
+
+
+def test_stop_ends_it_and_rolls_back(bench: Bench) -> None:
+    """Also while an activity in the background would go on for a minute; another one is refused until then."""
+    with bench.start(bench.file(), "--journal-path", bench.folder / "journal.json") as process:
+        second = bench.chaos("run", bench.file("second"))
+        assert second.returncode == 1
+        assert "another experiment runs" in second.stderr
+        stopped = bench.chaos("stop")
+        assert (stopped.returncode, stopped.stdout) == (0, "ended: A long one\n")
+        assert process.wait(120) == 1
+    assert bench.marks() == {"broken", "put-back"}
+    journal = json.loads((bench.folder / "journal.json").read_text())
+    assert (journal["status"], journal["watchkeeper"]["stopped"]) == ("interrupted", "somebody stopped it")
+    assert bench.chaos("stop").stdout == "No experiment runs here.\n"
+
+
+def test_what_a_killed_one_left_is_put_back(bench: Bench, config: Path) -> None:
+    """kill -9: nothing else begins until its rollbacks were played, once."""
+    with bench.start(bench.file(), "--config", config) as process:
+        process.kill()
+    refused = bench.chaos("run", bench.file("second"))
+    assert "'A long one' was cut short and its rollbacks were not played" in refused.stderr
+    assert bench.marks() == {"broken"}
+    assert bench.chaos("history", "--config", config).stdout.split("  ")[1].strip() == "cut short"
+    assert bench.chaos("stop").stdout == "put back: A long one, which was cut short\n"
+    assert bench.marks() == {"broken", "put-back"}
+    (bench.folder / "put-back").unlink()
+    bench.chaos("stop")
+    assert bench.marks() == {"broken"}
+
+
+def test_an_incident_that_is_not_its_own_ends_it(bench: Bench, config: Path) -> None:
+    """One about a service that it breaks does not; one that is open before keeps it from beginning."""
+    db = Database.open(load(config))
+    extensions = [{"name": "watchkeeper", "services": ["cart"]}]
+    with bench.start(bench.file(extensions=extensions), "--config", config) as process:
+        incident(db, "cart")
+        other = incident(db, "billing")
+        assert process.stderr is not None
+        log = process.stderr.read()
+        assert process.wait(120) == 1
+    assert f"incident {other} is open: billing is slow" in log
+    assert bench.marks() == {"broken", "put-back"}
+    for name in bench.marks():
+        (bench.folder / name).unlink()
+    refused = bench.chaos("run", bench.file(extensions=extensions), "--config", config)
+    assert refused.stderr.count("refused: incident") == 1
+    planned = bench.chaos("plan", bench.file(extensions=extensions), "--config", config)
+    assert (planned.returncode, "Refused: incident" in planned.stdout) == (1, True)
+    assert bench.marks() == set()
+    db.close()
+
+
+def test_a_hypothesis_that_breaks_ends_it(bench: Bench) -> None:
+    """Where the file asks for it: the probe is named."""
+    look = {"type": "process", "path": "test", "arguments": ["!", "-e", str(bench.folder / "broken")]}
+    hypothesis = {"title": "Whole", "probes": [{"type": "probe", "name": "whole", "tolerance": 0, "provider": look}]}
+    extensions = [{"name": "watchkeeper", "services": [], "abort": {"hypothesis": True}}]
+    more = {"steady-state-hypothesis": hypothesis, "extensions": extensions}
+    ended = bench.chaos("run", bench.file(**more))
+    assert (ended.returncode, ended.stdout) == (1, "interrupted: the probe 'whole' left its tolerance\n")
+    assert bench.marks() == {"broken", "put-back"}
+
+
+def test_a_condition_that_needs_an_installation_is_refused_without_one(bench: Bench) -> None:
+    """Before anything is done."""
+    extensions = [{"name": "watchkeeper", "services": [], "abort": {"budget_below": 0.5}}]
+    refused = bench.chaos("run", bench.file(extensions=extensions))
+    assert "name it by --config FILE" in refused.stderr
+    assert bench.marks() == set()
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("shop")
+def test_a_fault_is_an_action_under_both_tools(shop: RunningShop, config_file: Path, tmp_path: Path) -> None:
+    """The short form's own file, under `chaos`; stopped under ours on a game day: put back, recorded, and sealed."""
+    environment = {**os.environ, "WATCHKEEPER_CONFIG": str(config_file), "TMPDIR": str(tmp_path)}
+    ours = [sys.executable, "-m", "watchkeeper.cli.main", "chaos"]
+    file = tmp_path / "latency.json"
+    short = ["run", "latency", "orders", "--seconds", "1", "--write", str(file)]
+    subprocess.run([*ours, *short], env=environment, check=True)
+    theirs = [str(Path(sys.executable).with_name("chaos")), "--no-version-check", "--no-log-file", "run"]
+    journal = tmp_path / "journal.json"
+    subprocess.run([*theirs, "--journal-path", str(journal), str(file)], env=environment, check=True)
+    (done,) = json.loads(journal.read_text())["run"]
+    assert (done["status"], done["output"]["status"], done["output"]["effect"]["proved"]) == (
+        "succeeded",
+        "completed",
+        True,
+    )
+    long = [*ours, "run", "kill", "shipping", "--seconds", "60", "--game-day"]
+    with subprocess.Popen(long, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        records = Records(tmp_path / "data" / "chaos")
+        until(
+            lambda: [each.effect.proved for each in records.history()] == [True, True],
+            moving=records.history,
+            what="the effect",
+        )
+        shown = subprocess.run([*ours, "history"], env=environment, capture_output=True, text=True, check=True).stdout
+        assert "a game day" in shown
+        assert "shipping" not in shown
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr is not None
+        assert "shipping" not in process.stderr.read()
+        assert process.wait(120) == 1
+    newest = records.history()[-1]
+    assert (newest.status, newest.target, newest.sealed) == ("interrupted", "shipping", True)
+    assert records.truths()[-1].sealed
+    assert shop.target.status("shipping").state == "running"
