@@ -15,10 +15,9 @@ from typing import Final
 from chaos.calls import Observed, observe
 from chaos.coverage import Cell, Proposed, Reach, coverage, propose, reach_of
 from chaos.fault import Fault, why_not
-from chaos.journal import ExperimentTruth
 from chaos.objectives import budgets_by_service
 from chaos.registry import faults
-from chaos.scored import ScoredExperiment, scored_experiments
+from chaos.scored import ScoredExperiment, scored_experiments, unsealed
 from watchkeeper.config import Config
 from watchkeeper.errors import ConfigError, StoreError, TargetError
 from watchkeeper.state.database import Database
@@ -101,13 +100,8 @@ def assess(
         gaps.append(f"who depends on whom is not known: {one_line(error, 200)}")
     except ConfigError as error:
         gaps.append(f"error budgets are not known: {error.message}")
-    known = tuple(one for one in scored_experiments(db) if not is_sealed(one.truth, now))
+    known = unsealed(scored_experiments(db), now)
     return Assessment(known=known, possible=possible, edges=edges, now=now, budgets=budgets, gaps=tuple(gaps))
-
-
-def is_sealed(truth: ExperimentTruth, now: datetime) -> bool:
-    """Whether nobody may see yet which fault it is."""
-    return truth.sealed and now < truth.ended
 
 
 def observe_experiments(telemetry: Telemetry, known: Iterable[ScoredExperiment]) -> tuple[tuple[Observed, ...], str]:

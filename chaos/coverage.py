@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
+from chaos.blast_radius import callers_of
 from chaos.scored import ScoredExperiment
 
 State = Literal["untested", "detected", "late", "wrong cause", "missed", "outdated"]
@@ -146,18 +147,13 @@ def reach_of(
     service: str, edges: Iterable[tuple[str, str]], services: Collection[str], budgets: Mapping[str, float]
 ) -> Reach:
     """What depends on a service, by the call graph (caller, callee), of these services."""
-    callers: dict[str, set[str]] = {}
-    for caller, callee in edges:
-        callers.setdefault(callee, set()).add(caller)
-    reached, waiting = {service}, [service]
-    while waiting:
-        waiting.extend(new := callers.get(waiting.pop(), set()) - reached)
-        reached |= new
+    pairs = tuple(edges)
+    reached = {service} | callers_of([service], pairs)
     everything = set(services) | reached
     return Reach(
         services=tuple(sorted(reached)),
-        share=len(reached) / len(everything) if callers else 1.0,
-        is_known=bool(callers),
+        share=len(reached) / len(everything) if pairs else 1.0,
+        is_known=bool(pairs),
         budget=min((budgets[name] for name in reached if name in budgets), default=1.0),
     )
 

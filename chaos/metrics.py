@@ -11,7 +11,7 @@ from prometheus_client import Gauge
 from chaos.coverage import STATES, coverage
 from chaos.scorecard import Scorecard, scorecards
 from chaos.scorecard import false_pages as false_pages_of
-from chaos.scored import scored_experiments
+from chaos.scored import scored_experiments, unsealed
 from watchkeeper.intervals import Median, Rate, Share
 from watchkeeper.state.database import Database
 
@@ -38,7 +38,7 @@ _SECONDS: Final = ("detect_s", "page_s", "repair_s", "clear_s")
 
 def export(db: Database, now: datetime) -> None:
     """Set every metric from what is recorded. What was never measured has no sample."""
-    known = scored_experiments(db)
+    known = unsealed(scored_experiments(db), now)
     for outcome in OUTCOMES:
         EXPERIMENTS.labels(outcome).set(sum(one.outcome == outcome for one in known))
     for gauge in (SHARE, SECONDS, FALSE_PAGES):

@@ -36,6 +36,7 @@ MEASURES: Final[Mapping[str, str]] = {
     "clear_s": "Seconds to clear",
     "acknowledge_s": "Seconds to acknowledge",
     "label_errors": "Label errors",
+    "game_day_label_errors": "Label errors on game days",
 }
 BRIEF: Final = ("recall", "page_s", "first", "in_three", "mechanism")
 

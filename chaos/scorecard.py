@@ -34,7 +34,8 @@ class Scorecard:
         mechanism: the first suspect's mechanism is the true one, where the first suspect is the true service.
         abstained_when_wrong: no cause was named, where the first suspect was not the service at fault.
         runbooks: succeeded, of those that were run.
-        label_errors: human labels that the truth contradicts.
+        label_errors: human labels that the truth contradicts; `game_day_label_errors`: of those on game days, when the
+            human did not know which fault it was.
         pages: a fault that was found; one is right.
         false_pages: an hour of control windows.
     """
@@ -49,6 +50,7 @@ class Scorecard:
     abstained_when_wrong: Share
     runbooks: Share
     label_errors: Share
+    game_day_label_errors: Share
     detect_s: Median
     page_s: Median
     acknowledge_s: Median
@@ -77,7 +79,8 @@ def scorecard(known: Iterable[ScoredExperiment]) -> Scorecard:
         ),
         abstained_when_wrong=Share.of(one.answer.abstained for one in wrong if one.answer),
         runbooks=Share.of(one.run for one in found),
-        label_errors=Share.of(not agrees for one in every for agrees in one.human),
+        label_errors=_label_errors(every),
+        game_day_label_errors=_label_errors(one for one in every if one.truth.sealed),
         detect_s=Median.of(one.detected_s for one in found),
         page_s=Median.of(one.paged_s for one in found),
         acknowledge_s=Median.of(one.acknowledged_s for one in found),
@@ -93,6 +96,10 @@ def false_pages(known: Iterable[ScoredExperiment]) -> Rate:
     windows = [one for one in known if one.is_control and one.outcome]
     hours = sum((one.truth.ended - one.truth.began).total_seconds() for one in windows) / 3600
     return Rate(events=sum(len(one.incidents) for one in windows), hours=hours)
+
+
+def _label_errors(known: Iterable[ScoredExperiment]) -> Share:
+    return Share.of(not agrees for one in known for agrees in one.human)
 
 
 def _right(answer: Answer | None) -> bool:

@@ -137,6 +137,11 @@ def scored_experiments(db: Database) -> tuple[ScoredExperiment, ...]:
         )
 
 
+def unsealed(known: Iterable[ScoredExperiment], now: datetime) -> tuple[ScoredExperiment, ...]:
+    """Those that may be shown: which fault a game day is, nobody sees before its end."""
+    return tuple(one for one in known if not one.truth.sealed or one.truth.ended <= now)
+
+
 def score(
     truth: ExperimentTruth,
     outcome: Outcome | None,

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
+import pytest
+import yaml
 from prometheus_client import REGISTRY
 
+from alerting.incidents.human_labels import Judgement
 from chaos.evidence import evidence_about, evidence_line
+from chaos.journal import record_experiment
 from chaos.metrics import export
-from chaos.scored import ScoredExperiment
+from chaos.scorecard import scorecard
+from chaos.scored import ScoredExperiment, scored_experiments, unsealed
 from tests.chaos.test_coverage import NOW, tried
-from tests.chaos.test_scorecard import Installation
+from tests.chaos.test_scorecard import ADA, Installation
+from tests.front_door import front_door
+from watchkeeper.config import load
+from watchkeeper.intervals import Share
+from watchkeeper.problems import Problems
+from watchkeeper.roles.paging import _track_record
 from watchkeeper.state.database import Database
 from watchkeeper.vocabulary import Diagnosis, Mechanism, Suspect
 
@@ -59,6 +70,50 @@ def test_it_gives_no_experiment_away() -> None:
     without_effect = known("orders", "killed", "no effect")
     assert evidence_about([running, own, without_effect], "inc-1", "orders", named("orders", "killed"), NOW) == ""
     assert "found 1 of 1" in evidence_about([running, own], "inc-2", "orders", named("orders", "killed"), NOW)
+
+
+def test_a_page_and_the_command_line_carry_the_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Beside the detector's own record; the experiment that is paged for is not mentioned."""
+    path = tmp_path / "watchkeeper.yaml"
+    path.write_text(yaml.safe_dump({"data_dir": str(tmp_path / "data")}))
+    db = Database.open(load(path))
+    here = Installation(db)
+    here.breaks("kill", "orders", "killed")
+    first = here.pages("orders", "orders", mechanism="killed")
+    here.scored()
+    assert "Faults" not in _track_record(db, Problems(None), here.incidents.get(first))
+    here.calm(5000)
+    second = here.pages("orders", "orders", mechanism="killed")
+    line = _track_record(db, Problems(None), here.incidents.get(second))
+    assert "Faults like this here: found 1 of 1, last tested " in line
+    assert line.startswith("This detector (red.errors)")
+    db.close()
+    shown = front_door(monkeypatch, capsys)("incident", "show", second, "--config", str(path))
+    assert "Faults like this here: found 1 of 1" in shown[1]
+
+
+def test_a_game_day_is_not_given_away(db: Database) -> None:
+    """Nothing of it is counted before its end; then it is, and the human's labels on it are counted apart."""
+    here = Installation(db)
+    here.breaks("kill", "orders", "killed")
+    own = here.pages("orders", "orders", mechanism="killed")
+    (truth,) = [one.truth for one in scored_experiments(db)]
+    record_experiment(db, replace(truth, sealed=True))
+    before, after = truth.ended - timedelta(seconds=1), truth.ended
+    assert unsealed(scored_experiments(db), before) == ()
+    export(db, before)
+    assert (
+        REGISTRY.get_sample_value(
+            "watchkeeper_scorecard_share", {"fault": "kill", "measure": "recall", "bound": "value"}
+        )
+        is None
+    )
+    here.incidents.judge(own, ADA, "j", Judgement(warranted=True, cause="web"))
+    here.scored()
+    card = scorecard(unsealed(scored_experiments(db), after))
+    assert (card.game_day_label_errors, card.recall.right) == (Share(right=1, count=1), 1)
 
 
 def test_the_metrics_are_the_scorecard(db: Database) -> None:

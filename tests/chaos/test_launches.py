@@ -35,6 +35,7 @@ def test_a_refused_start_leaves_its_reason(here: Launches) -> None:
     launched = here.start("kill", "--all", 20, by="Ana", now=NOW)
     assert launched.pid
     last = until(lambda: ended(here), what="the end of the command")
+    assert last is not None
     assert (last.id, last.fault, last.service, last.by, last.began) == (launched.id, "kill", "--all", "Ana", NOW)
     assert last.status == 1
     assert "no target is configured" in last.said
