@@ -23,7 +23,7 @@ from chaos.blast_radius import BlastRadius, reserved
 from chaos.fault import Effect, Fault, is_held, measure_baseline, prove, services_for, take_sample, why_not
 from chaos.record import Journal, Records, Status
 from watchkeeper.errors import ChaosError, OutOfReachError, TargetError
-from watchkeeper.target import PROBE, Experience, Target
+from watchkeeper.target import PROBE, Experience, Target, own_name
 
 # The longest that anybody has to wait for the end of a fault whose injector was killed.
 LONGEST_BOUND_S = 300.0
@@ -245,7 +245,9 @@ def break_and_revert(
 
 def alone(target: Target, *services: str) -> AbstractContextManager[None]:
     """One experiment at a time for each target and service: two faults at once prove nothing about either."""
-    return reserved(BlastRadius(targets=frozenset({target.name}), broken=frozenset(services), system=target.name))
+    return reserved(
+        BlastRadius(targets=frozenset({target.name}), broken=frozenset(map(own_name, services)), system=target.name)
+    )
 
 
 @contextmanager

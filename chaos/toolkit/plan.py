@@ -13,6 +13,7 @@ from chaos.registry import fault_named
 from chaos.toolkit.document import INJECT, ExperimentFile, shown
 from watchkeeper.clock import SystemClock
 from watchkeeper.errors import ChaosError, StoreError, TargetError, WatchkeeperError
+from watchkeeper.target import own_name
 from watchkeeper.text import one_line
 from watchkeeper.vocabulary import Window
 
@@ -65,7 +66,7 @@ def plan(experiment: ExperimentFile, surroundings: Surroundings) -> Plan:
         except WatchkeeperError as error:
             refusals.append(error.message)
     for arguments in injections:
-        broken.add(str(arguments.get("service", "")))
+        broken.add(own_name(str(arguments.get("service", ""))))
         refusals += _refusal(arguments, target)
     if target is not None:
         target.close()
