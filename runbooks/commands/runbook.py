@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -89,7 +90,8 @@ def plan(
     library = load_library(config)
     book = book_of(library, runbook)
     proposal = proposal_for(book, service, mechanism, change)
-    seen = weighed(proposal, library, configured_target(load(config)))
+    with closing(configured_target(load(config))) as target:
+        seen = weighed(proposal, library, target)
     why_not = seen.blocked if seen else f"no target is configured, or it has no service {seen_name(service)}"
     undo = undo_sentences(book.program, service, proposal.arguments)
     if as_json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Final
 from uuid import uuid4
 
@@ -67,43 +68,45 @@ def run(
     settings, library, clock = load(config), load_library(config), SystemClock()
     book = book_of(library, runbook)
     proposal = proposal_for(book, service, mechanism, change)
-    target = configured_target(settings)
-    seen = weighed(proposal, library, target)
-    if seen is None:
-        raise RunbookError(
-            f"no target is configured, or it has no service {service}: see `targets` in the configuration"
-        )
-    if seen.blocked:
-        raise RunbookError(seen.blocked)
-    db, actor = Database.open(settings), Actor(name=who or user_name(), via="cli")
-    rule = library.policy.rule_for(runbook)
-    approvers = (*rule.people, *rule.schedules)
-    if rule.count > 1:
-        raise RunbookError(
-            f"{runbook} needs {rule.count} people's approval (policy.yaml): it runs from an incident only"
-        )
-    if stop := stopped(db):
-        raise RunbookError(
-            f"everything is stopped by {stop.actor} ({stop.reason}): `watchkeeper runbook resume` ends that"
-        )
-    if why_not := why_not_approver(db, settings.oncall, approvers, actor, clock.now()):
-        raise RunbookError(why_not)
-    if not yes:
-        if not sys.stdin.isatty():
-            raise ConfigError("--yes is missing: nobody can be asked here. `watchkeeper runbook plan` shows the steps")
-        print_plan(proposal, undo_sentences(book.program, service, proposal.arguments))
-        typer.confirm("Run this?", abort=True)
-    run_id = f"run-{uuid4().hex[:10]}"
-    with db.write() as connection:
-        add_run(connection, run_id, "", proposal, clock.now(), approved_by=actor.name)
-        record_audit(connection, clock.now(), actor, "runbook.run", run_id, f"{proposal.title}: {proposal.program}")
-    around = surroundings(library.policy, Telemetry.connect(settings), lambda text, _key: print(f"  {text}"))
-    worker = Runner(RunQueue(db), target, library, Incidents.configured(settings, db, clock), around=around)
-    print(f"{run_id}: {proposal.title}")
-    ended = _follow(db, worker, run_id)
-    print_run(ended)
-    if ended.state != "done":
-        raise RunbookError(f"the run {ended.state}: {ended.text}")
+    with closing(configured_target(settings)) as target, closing(Database.open(settings)) as db:
+        seen = weighed(proposal, library, target)
+        if seen is None:
+            raise RunbookError(
+                f"no target is configured, or it has no service {service}: see `targets` in the configuration"
+            )
+        if seen.blocked:
+            raise RunbookError(seen.blocked)
+        actor = Actor(name=who or user_name(), via="cli")
+        rule = library.policy.rule_for(runbook)
+        approvers = (*rule.people, *rule.schedules)
+        if rule.count > 1:
+            raise RunbookError(
+                f"{runbook} needs {rule.count} people's approval (policy.yaml): it runs from an incident only"
+            )
+        if stop := stopped(db):
+            raise RunbookError(
+                f"everything is stopped by {stop.actor} ({stop.reason}): `watchkeeper runbook resume` ends that"
+            )
+        if why_not := why_not_approver(db, settings.oncall, approvers, actor, clock.now()):
+            raise RunbookError(why_not)
+        if not yes:
+            if not sys.stdin.isatty():
+                raise ConfigError(
+                    "--yes is missing: nobody can be asked here. `watchkeeper runbook plan` shows the steps"
+                )
+            print_plan(proposal, undo_sentences(book.program, service, proposal.arguments))
+            typer.confirm("Run this?", abort=True)
+        run_id = f"run-{uuid4().hex[:10]}"
+        with db.write() as connection:
+            add_run(connection, run_id, "", proposal, clock.now(), approved_by=actor.name)
+            record_audit(connection, clock.now(), actor, "runbook.run", run_id, f"{proposal.title}: {proposal.program}")
+        around = surroundings(library.policy, Telemetry.connect(settings), lambda text, _key: print(f"  {text}"))
+        worker = Runner(RunQueue(db), target, library, Incidents.configured(settings, db, clock), around=around)
+        print(f"{run_id}: {proposal.title}")
+        ended = _follow(db, worker, run_id)
+        print_run(ended)
+        if ended.state != "done":
+            raise RunbookError(f"the run {ended.state}: {ended.text}")
 
 
 @app.command(epilog="Example: watchkeeper runbook states > states.md")
