@@ -10,14 +10,24 @@ them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from detectors.evidence import DRIFT, Bools, Floats, by_group, robust_level
-from detectors.red.rows import JUDGED, SAMPLED, WARM, Rows, Verdict, clear_spans, parts_of, window_sums
+from detectors.evidence import DRIFT, RAISE, Bools, Floats, by_group, cumulative, robust_level
+from detectors.red.rows import (
+    JUDGED,
+    REACH,
+    SAMPLED,
+    WARM,
+    Rows,
+    Verdict,
+    clear_spans,
+    parts_of,
+    window_sums,
+)
 
 # The usual spread of log latency within one operation: of so many requests a mean is that uncertain, over their root.
 LOG_SPREAD: Final = 0.6
@@ -25,6 +35,7 @@ LEAST_SPREAD: Final = 0.1  # of log latency: a level that never moved may still 
 WINDOWS: Final = (12, 24, 60)  # buckets: what is rare, or slow to show, needs longer
 CLEAR: Final = 5.0  # spreads of such a window's mean: thousands of rows are looked at all day
 RARE_MORE_MS: Final = 100.0  # and at least so much longer there: a delay that one feels by itself
+FULL: Final = 0.5  # of a part's buckets must hold requests before it says which sums are usual
 MOST_LOG: Final = 3.0  # times e that one bucket counts in a window: a single outlier must not raise
 LEAST_BUCKETS: Final = 3  # with requests, in a window
 TAIL: Final = 0.9  # of the past's minutes: where more than a tenth of them is slow by itself, that is usual
@@ -127,6 +138,36 @@ def judge_latency(
         ratios, np.where(fresh, counted, 0.0), levels, baseline, np.log(ratio), max(more_ms, RARE_MORE_MS)
     )
     return Verdict(scores, values, shown, lasting, clear_spans(counted, clear))
+
+
+def usual_sums(rows: Rows, baseline: LatencyBaseline, ratio: float, more_ms: float) -> Floats:
+    """The highest sum of a minute's scores that most parts of the past reach by themselves, (n + s,).
+
+    Where slow requests come among many quick ones, buckets alternate between two levels, and runs of slow ones are
+    usual. An outage lies in one part. A part of which little is known says nothing.
+    """
+    past = replace(rows, recent_calls=np.concatenate([rows.calls, by_group(rows.code, rows.calls)]))
+    everything = np.ones(past.recent_calls.shape, np.bool_)
+    verdict = judge_latency(past, baseline, ratio, more_ms, 1, everything)
+    calm = np.concatenate([rows.calm, rows.calm_services()])
+    # What is older than the longest window, so that a slowdown is not compared with itself.
+    scores = np.where(calm & (past.recent_calls > 0), verdict.scores, np.nan)[:, :-REACH]
+    parts = [scores[:, part] for part in parts_of(scores)]
+    peaks = np.stack([_minute_sums(part) for part in parts], axis=1)
+    known = np.stack([np.isfinite(part).mean(axis=1) >= FULL for part in parts], axis=1)
+    return np.asarray(np.nan_to_num(robust_level(peaks, known)[0]))
+
+
+def _minute_sums(scores: Floats) -> Floats:
+    """The highest sum of any minute's scores, (rows,); exact where one can raise, else 0."""
+    highest = np.zeros(len(scores))
+    if scores.shape[1] < JUDGED:
+        return highest
+    can_raise = np.flatnonzero(cumulative(scores).max(axis=1) >= RAISE)
+    minutes = np.lib.stride_tricks.sliding_window_view(scores[can_raise], JUDGED, axis=1)
+    sums = cumulative(minutes.reshape(-1, JUDGED))[:, -1]
+    highest[can_raise] = sums.reshape(minutes.shape[:2]).max(axis=1, initial=0.0)
+    return highest
 
 
 def _sampled(buckets: int, stride: int) -> npt.NDArray[np.int64]:

@@ -46,6 +46,8 @@ BAD: Final = re.compile(
 )
 BAD_GRPC: Final = frozenset({"2", "4", "13", "14", "15"})
 PLACE: Final = re.compile(r"route|method|path|uri|handler|endpoint|operation|verb", re.IGNORECASE)
+# Operations of messaging, as OpenTelemetry names them, before or after what they are for.
+MESSAGE: Final = re.compile(r"^(process|receive|consume|settle)\b|\s(process|receive|consume|settle)$", re.IGNORECASE)
 IN_MS: Final = re.compile(r"milli|_ms\b|\.ms\b|^(http|rpc)\.server\.duration$", re.IGNORECASE)
 SECONDS_BELOW: Final = 5.0  # a usual duration above it is in milliseconds, whatever the name does not say
 Role = Literal["calls", "errors", "duration"]
@@ -117,9 +119,16 @@ class MeteredRequests:
         self._until = newest
         self._firing = [
             replace(finding, detector=f"metered.{finding.kind}", key=finding.key.replace("red:", "metered:", 1))
-            for finding in self._judge.judge(inner)
+            for finding in self._felt(self._judge.judge(inner), requests)
         ]
         return self._firing
+
+    def _felt(self, findings: list[Finding], requests: History) -> list[Finding]:
+        """Nobody waits for messages: trouble of who handles them pages beside trouble of requests alone."""
+        handlers = _handlers(requests)
+        if any(finding.severity == "page" and finding.service not in handlers for finding in findings):
+            return findings
+        return [replace(one, severity="ticket") if one.severity == "page" else one for one in findings]
 
     def _place(self, metrics: History, series: list[_Series], complete: int, newest: int) -> History:
         """The requests that the metrics tell of, up to the newest complete bucket."""
@@ -137,6 +146,17 @@ class MeteredRequests:
         table = _table(series, metrics["value"][:, columns], metrics.starts()[columns], step)
         requests.place(table)
         return requests
+
+
+def _handlers(requests: History) -> set[str]:
+    """Services most of whose requests are messages."""
+    totals: dict[str, list[float]] = {}
+    served = requests["calls"].sum(axis=1).tolist()
+    for (service, operation), calls in zip(requests.names(), served, strict=True):
+        total = totals.setdefault(service, [0.0, 0.0])
+        total[0] += calls
+        total[1] += calls if MESSAGE.search(operation) else 0.0
+    return {service for service, (calls, messages) in totals.items() if messages > 0.5 * calls}
 
 
 def _read(metrics: History) -> list[_Series]:

@@ -24,7 +24,7 @@ from detectors.history import History
 from detectors.red.entries import Entries
 from detectors.red.errors import ErrorBaseline, judge_errors
 from detectors.red.felt import Felt
-from detectors.red.latency import LatencyBaseline, judge_latency
+from detectors.red.latency import LatencyBaseline, judge_latency, usual_sums
 from detectors.red.noise import shared_slowdown
 from detectors.red.raising import UNITS, Raising, summary, worst
 from detectors.red.rows import JUDGED, REACH, STEP_S, Rows, Verdict
@@ -45,6 +45,7 @@ NOTICED_MS: Final = (
 NOTICED_TIMES: Final = 2.5  # and as long as usual at least, for what takes long anyway
 NEWEST_BAD: Final = 2  # bad buckets whose mean a human notices
 AFTERMATH_S: Final = 30  # after a slowdown ended, in which requests may still begin that wait for what it left
+BEYOND: Final = 1.3  # times the sum of scores that most parts of the past reach by themselves
 KINDS: Final[tuple[FindingKind, ...]] = ("latency", "errors", "silence")
 
 
@@ -75,6 +76,7 @@ class _Baselines:
     silence: SilenceBaseline
     entries: Entries
     traffic: Floats  # usual requests a bucket, by service
+    slow: Floats  # the sum of latency's scores that most parts of the past reach by themselves, by row
     learned_at: int
     lasts_s: int
     size: int
@@ -152,13 +154,15 @@ class RedDetector:
         known = self._baselines
         if known is not None and known.size == len(rows.operations) and 0 <= newest - known.learned_at < known.lasts_s:
             return known
-        silence = SilenceBaseline.of(rows)
+        silence, latency = SilenceBaseline.of(rows), LatencyBaseline.of(rows)
+        limits = self.thresholds
         self._baselines = _Baselines(
-            latency=LatencyBaseline.of(rows),
+            latency=latency,
             errors=ErrorBaseline.of(rows),
             silence=silence,
             entries=Entries(seen["red"], seen.histories.get("edges")),
             traffic=silence.usual[len(rows.operations) :],
+            slow=usual_sums(rows, latency, limits.latency_ratio, limits.latency_more_ms),
             learned_at=newest,
             lasts_s=LEARN_EVERY_S if rows.calls[:, :-LITTLE].any() else STEP_S,
             size=len(rows.operations),
@@ -182,6 +186,7 @@ class RedDetector:
             "silence": judge_silence(rows, learned.silence, empty, lag, seen, clear),
         }
         _leave_out_begun_before(verdicts["latency"], rows, ended["latency"], starts)
+        verdicts["latency"].usual_sums = learned.slow
         judged = {kind: _weighed(verdict, fresh[kind]) for kind, verdict in verdicts.items()}
         for kind in ("latency", "errors"):
             _end_with_service(judged[kind], rows, clear)
@@ -327,7 +332,8 @@ def _weighed(verdict: Verdict, fresh: Bools) -> _Judged:
     began = first_bad(judged)
     if verdict.cumulates:
         short = judged[:, -JUDGED:]
-        sums = cumulative(short)[:, -1] / RAISE
+        least = RAISE if verdict.usual_sums is None else np.maximum(RAISE, BEYOND * verdict.usual_sums)
+        sums = cumulative(short)[:, -1] / least
         began = np.where(sums >= 1.0, first_bad(short) + scores.shape[1] - short.shape[1], began)
         evidence = np.maximum(evidence, sums)
     columns = np.arange(scores.shape[1])[None, :]

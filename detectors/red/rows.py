@@ -101,6 +101,7 @@ class Verdict:
         span: how many newest buckets must be normal before a finding ends, (rows,).
         cumulates: whether scores add up to evidence, too.
         hints: evidence that is too little to raise anything by itself, (rows,); None where there is no such thing.
+        usual_sums: the sum of scores that the past reaches by itself, (rows,); None where nobody knows.
     """
 
     scores: Floats
@@ -110,6 +111,7 @@ class Verdict:
     span: npt.NDArray[np.int64]
     cumulates: bool = True
     hints: Floats | None = None
+    usual_sums: Floats | None = None
 
 
 def parts_of(values: Floats) -> list[slice]:

@@ -94,3 +94,14 @@ def test_requests_whose_duration_was_not_reported_say_nothing_of_it() -> None:
         ("http.server.requests", others): [9.0] * 120,
     }
     assert judged(series) == []
+
+
+@pytest.mark.parametrize(("operation", "severity"), [("process orders", "ticket"), ("GET orders", "page")])
+def test_who_handles_messages_alone_wakes_nobody(operation: str, severity: str) -> None:
+    """Nobody waits for messages; of requests, nobody knows who waits."""
+    verb, _, route = operation.partition(" ")
+    attributes = f'{{"http.request.method":"{verb}","http.route":"{route}"'
+    served = ("http.server.requests", f'{attributes},"http.response.status_code":"200"}}')
+    failed = ("http.server.requests", f'{attributes},"http.response.status_code":"500"}}')
+    findings = judged({served: [9.0] * 100 + [4.0] * 12, failed: [0.0] * 100 + [5.0] * 12})
+    assert {finding.severity for finding in findings if finding.kind == "errors"} == {severity}

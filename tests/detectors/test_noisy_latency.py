@@ -44,6 +44,29 @@ def test_the_noise_itself_is_usual(slower: tuple[float, float, float]) -> None:
     assert pages(noisy(slower), 1200, 1790) == []
 
 
+SLOW_ONE = np.random.default_rng(0).random(400) < 0.4  # buckets in which one request of many waits for an event
+
+
+def polled(fault_s: float) -> Simulated:
+    """Buckets that alternate by chance between two levels, as where long polls share a name with quick requests."""
+
+    def hub(t: float) -> Requests:
+        return Requests(per_s=5, mean_ms=1400.0 if SLOW_ONE[int(t) // 5] or t >= fault_s else 40.0)
+
+    return Simulated(seconds=1800, requests={("hub", "GET"): hub})
+
+
+def test_runs_of_slow_buckets_that_the_past_has_are_usual() -> None:
+    """Their median says that they are quick, and chance puts several slow ones in a row."""
+    assert pages(polled(1800), 1500, 1790) == []
+
+
+def test_a_longer_run_than_any_of_the_past_is_not_usual() -> None:
+    """From then on every bucket is slow."""
+    at, *_ = pages(polled(FAULT_S), FAULT_S, FAULT_S + 120)
+    assert at - FAULT_S <= 90
+
+
 def test_earlier_outages_stay_left_out_when_another_one_fires() -> None:
     """With one request in five seconds, minutes show an outage: those of earlier ones must not be usual."""
     outages = (650, 1210, 2000, 2400)
