@@ -106,7 +106,7 @@ class Library:
         self._free_port = free_port
         self._stopping = threading.Event()
         self._lock = threading.RLock()
-        self._restarts = restarts
+        self.restarts = restarts
         self._keeper = threading.Thread(target=self._keep, name="foreign", daemon=True)
         self._open = contextlib.ExitStack()
 
@@ -363,7 +363,7 @@ class Library:
             with self._lock:
                 for name, program in self._running.items():
                     has_ended = program.process is not None and program.process.poll() is not None
-                    if has_ended and program.wanted and self._restarts:
+                    if has_ended and program.wanted and self.restarts:
                         self._launch(name)
 
     def _asked(self, words: list[str]) -> None:
