@@ -98,12 +98,13 @@ class Library:
         self.folder = FilePath(tempfile.mkdtemp(prefix="watchkeeper-foreign-"))
         self.folder.chmod(0o755)  # the database's user must reach its folder below
         names = ("nginx", "postgresql", "redis", *NODE_SERVICES)
-        self.ports = {name: free_port() for name in names}
+        self._given: set[int] = set()
+        self._any_free_port = free_port
+        self.ports = {name: self._free_port() for name in names}
         self._paths = Paths()
         self._seen_through: dict[tuple[str, str], Path] = {}
         self._running: dict[str, _Program] = {}
         self._versions = dict.fromkeys(NODE_SERVICES, "1.4.0")
-        self._free_port = free_port
         self._stopping = threading.Event()
         self._lock = threading.RLock()
         self.restarts = restarts
@@ -302,6 +303,13 @@ class Library:
             "OTEL_NODE_DISABLED_INSTRUMENTATIONS": "fs,dns,net",
         }
         return _Program(command, {**settings, **environment})
+
+    def _free_port(self) -> int:
+        """Another one each time: a program that does not run yet, or not now, does not listen on its own."""
+        while (port := self._any_free_port()) in self._given:
+            pass
+        self._given.add(port)
+        return port
 
     def _prepare_database(self) -> None:
         data = self.folder / "database"
