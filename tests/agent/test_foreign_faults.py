@@ -22,7 +22,7 @@ from tests.running_agent import RunningAgent
 from tests.waiting import until
 from watchkeeper.errors import ChaosError
 
-RATE: Final = 15.0  # requests a second, through every program
+RATE: Final = 4.0  # requests a second, through every program
 HELD_S: Final = (6.0, 25.0, 100.0)
 # Fault, service, arguments: eighteen kinds, each where it means something.
 TRIED: Final[tuple[tuple[str, str, dict[str, float | str]], ...]] = (

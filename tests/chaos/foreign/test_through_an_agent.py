@@ -14,6 +14,7 @@ import httpx
 import pytest
 import yaml
 
+from agent.proxy.running import end as end_proxies
 from chaos.demo.ports import free_port
 from chaos.fault import measure_baseline, prove, why_not
 from chaos.foreign.agent_file import agent_file
@@ -79,6 +80,8 @@ def reached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reached]:
             finally:
                 target.close()
                 process.terminate()
+                process.wait()
+                end_proxies(list(file.proxies.values()))  # they outlive the agent
 
 
 @pytest.mark.slow
