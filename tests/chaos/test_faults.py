@@ -92,15 +92,19 @@ def test_it_refuses_before_touching_anything(
 
 
 def test_one_experiment_at_a_time(shop: RunningShop) -> None:
-    """A second experiment against the same target is refused while one runs."""
-
-    other = Experiment(fault=faults()["hang"], service="cart", bound_s=20)
+    """A second experiment against the same target, in a process of its own, is refused while one runs."""
+    refusals: list[tuple[int, str]] = []
 
     def second(_: Effect) -> None:
-        with pytest.raises(ChaosError, match="another experiment"):
-            run(other, shop.target, shop.records, lambda _: None)
+        command = [sys.executable, "-m", "watchkeeper.cli.main", "chaos", "run", "hang", "cart"]
+        done = subprocess.run([*command, "--shop", str(shop.data_dir)], capture_output=True, text=True, env=environment)
+        refusals.append((done.returncode, done.stderr))
 
-    run(Experiment(fault=faults()["kill"], service="shipping", bound_s=30), shop.target, shop.records, second)
+    environment = {name: value for name, value in os.environ.items() if name != "WATCHKEEPER_CONFIG"}
+    run(Experiment(fault=faults()["kill"], service="shipping", bound_s=90), shop.target, shop.records, second)
+    ((status, said),) = refusals
+    assert status == 1
+    assert "another experiment runs" in said
 
 
 def test_nothing_outlives_the_supervisor(tmp_path: Path) -> None:
