@@ -123,7 +123,7 @@ class Executor:
             Conflict: the lease was lost, and somebody else goes on with the run.
         """
         run = self._journal.read()
-        program = program_of(run.proposal)
+        program = program_of(run.proposal, tuple(step.name for step in run.steps))
         if run.state != "undoing":
             for number in range(len(run.steps)):
                 move = self._forward(self._journal.read(), program, number)

@@ -93,14 +93,16 @@ def program_tree(program: Program) -> dict[str, Any]:
     return {"timeout_s": program.timeout_s, "steps": steps}
 
 
-def program_of(proposal: Proposal) -> Program:
+def program_of(proposal: Proposal, planned: tuple[str, ...] = ()) -> Program:
     """What a proposal would do; one without a program takes the steps that `actions` names.
+
+    `planned` are those of its run, for a proposal of an earlier version, which named none.
 
     Raises:
         RunbookError: its text was written by another version, or by hand.
     """
     if not proposal.program:
-        return Program(steps=tuple(StepSpec(kind=name) for name in proposal.actions))
+        return Program(steps=tuple(StepSpec(kind=name) for name in proposal.actions or planned))
     try:
         tree = json.loads(proposal.program)
         steps = tuple(

@@ -17,7 +17,7 @@ from opentelemetry import trace
 
 from runbooks.execute import Executor, Parked, Result, describe
 from runbooks.library import Library
-from runbooks.program import Program, StepSpec, program_of
+from runbooks.program import program_of
 from runbooks.registry import steps as registered_steps
 from runbooks.run_queue import RunQueue
 from runbooks.run_rows import Run
@@ -148,12 +148,12 @@ class Runner:
         if unknown:
             return f"{book.id} has a step {unknown[0]!r} that this version does not know"
         try:
-            program = program_of(run.proposal)
+            program = program_of(run.proposal, names)
         except RunbookError as error:
             return error.message
         if program.kinds != names and run.proposal.program:
             return f"the steps of run {run.id} are not those that were approved"
-        if run.state == "approved" and book.program != _or_named(program, names):
+        if run.state == "approved" and book.program != program:
             return f"{book.id} was changed since it was approved: it has other steps now"
         return ""
 
@@ -195,8 +195,3 @@ class Runner:
             self._queue.end(run, "done" if result.succeeded else "failed", result.text)
         facts = {"run": run.id, "incident": run.incident_id, "succeeded": result.succeeded}
         self._logger.info("runbook.finished", **facts, text=result.text)
-
-
-def _or_named(program: Program, names: tuple[str, ...]) -> Program:
-    """A program, or for a proposal of an earlier version the steps that were planned for it."""
-    return program if program.steps else Program(steps=tuple(StepSpec(kind=name) for name in names))

@@ -18,6 +18,9 @@ from run_parts import (
     Killed,
     World,
     approved,
+    diagnosis,
+    opened,
+    proposal_for,
     proposed,
     run_of,
     runner,
@@ -289,3 +292,17 @@ def test_a_run_that_cannot_be_read_holds_up_no_other(
     (problem,) = problems.current()
     assert problem.loop == "runbooks"
     assert "cannot be read" in problem.reason
+
+
+def test_a_run_that_an_earlier_version_approved_still_runs(
+    incidents: Incidents, clock: FrozenClock, db: Database
+) -> None:
+    """Its proposal names no steps: it takes the runbook's where they read as they were approved, else none."""
+    old, other = (proposal_for(service, actions=()) for service in ("cart", "web"))
+    for proposal in (old, replace(other, steps=("something else",))):
+        incident_id = opened(incidents, proposal.service, clock.now())
+        incidents.diagnosed(incident_id, diagnosis(proposal.service, clock.now()), proposal, "d")
+        assert incidents.approve(incident_id, ANA, "a", proposal.id).changed
+    world = World()
+    assert runner(db, world, incidents, clock).turn() == 2
+    assert (world.verbs("cart"), world.verbs("web")) == (list(VERBS), [])
