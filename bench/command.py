@@ -129,3 +129,14 @@ def campaign(
         control_s=60 * control_minutes,
         as_json=as_json,
     )
+
+
+@app.command(epilog="Examples: watchkeeper bench cures --system shop    watchkeeper bench cures --runs 3 --fault kill")
+def cures(
+    system: Annotated[list[str] | None, typer.Option(help="shop or foreign; both by default.")] = None,
+    runs: Annotated[int, typer.Option(help="How often each fault happens and is repaired.", min=1)] = 10,
+    fault: Annotated[list[str] | None, typer.Option(help="Only this fault; may be repeated.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Runbooks against faults that an agent still holds: how often they repair the service, and in which time."""
+    import_module("bench.cures").run(systems=system or [], runs=runs, faults=fault or [], as_json=as_json)

@@ -20,28 +20,38 @@ from watchkeeper.vocabulary import Proposal
 
 # A proposal is weighed before a page goes out, which must not wait for a target that hangs.
 LOOK_TIMEOUT_S: Final = 2.0
+# Who gives a command waits for a busy host.
+COMMAND_TIMEOUT_S: Final = 30.0
 
 
 def weighed(
-    proposal: Proposal, library: Library, target: Target, known: Mapping[str, AnyStep] | None = None
+    proposal: Proposal,
+    library: Library,
+    target: Target,
+    known: Mapping[str, AnyStep] | None = None,
+    *,
+    timeout_s: float = LOOK_TIMEOUT_S,
 ) -> Proposal | None:
     """The proposal with the reason why it cannot be run, if there is one: the policy, or the target.
 
     None where there is no target, or it has no such service. `known` are the steps by name; by default those that are
-    installed.
+    installed. `timeout_s` is how long the target may take for each answer.
     """
     try:
-        return replace(proposal, blocked=_why_not(proposal, library, target, steps() if known is None else known))
+        why_not = _why_not(proposal, library, target, steps() if known is None else known, timeout_s)
+        return replace(proposal, blocked=why_not)
     except OutOfReachError:
         return None
 
 
-def _why_not(proposal: Proposal, library: Library, target: Target, known: Mapping[str, AnyStep]) -> str:
+def _why_not(
+    proposal: Proposal, library: Library, target: Target, known: Mapping[str, AnyStep], timeout_s: float
+) -> str:
     try:
-        target.status(proposal.service, timeout_s=LOOK_TIMEOUT_S)
+        target.status(proposal.service, timeout_s=timeout_s)
         book = library.book_for(proposal)
         for service, needed in _needed(book.program, proposal, known).items():
-            lacking = sorted(needed - target.status(service, timeout_s=LOOK_TIMEOUT_S).capabilities)
+            lacking = sorted(needed - target.status(service, timeout_s=timeout_s).capabilities)
             if lacking:
                 return f"the target cannot do this to {service}: {', '.join(lacking)}"
     except OutOfReachError:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from chaos.foreign import remote
 from chaos.foreign.programs import SERVICES
-from chaos.foreign.system import CALLS, NODE_SERVICES, Library
+from chaos.foreign.system import CALLS, FIRST_VERSION, NODE_SERVICES, Library
 
 # A request that each program answers, as its callers send it; the others take none over HTTP.
 PROBES: Final[Mapping[str, str]] = MappingProxyType(
@@ -105,13 +105,15 @@ def _service(library: Library, name: str, faults: list[str], proxies: Mapping[st
         settings["redis_url"] = f"redis://127.0.0.1:{library.ports['redis']}"
     if name in NODE_SERVICES:
         settings["command.bad_deploy.do"] = shlex.join([*command, "deploy", name, "1.5.0", "BROKEN_SHARE=0.7"])
-        settings["command.bad_deploy.undo"] = shlex.join([*command, "deploy", name, "1.5.1"])
+        settings["command.bad_deploy.undo"] = shlex.join([*command, "deploy", name, FIRST_VERSION])
     service: dict[str, Any] = {
         "find": {"process": find},
         "verbs": list(VERBS),
         "faults": faults,
         "settings": {key: value for key, value in settings.items() if value},
     }
+    if name in NODE_SERVICES:
+        service["commands"] = {"roll-back": {"run": [*command, "deploy", name, FIRST_VERSION]}}
     if name in proxies:
         service["proxy"] = {"listen": proxies[name], "to": own_port}
     if name in PROBES:

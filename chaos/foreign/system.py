@@ -34,6 +34,7 @@ CALLS: Final[Mapping[str, tuple[str, ...]]] = {
     "readers": ("redis",),
     "notices": ("postgresql", "redis"),
 }
+FIRST_VERSION: Final = "1.4.0"
 READY_WITHIN_S: Final = 60.0
 RESTART_AFTER_S: Final = 1.0
 DRAIN_S: Final = 0.5
@@ -104,7 +105,7 @@ class Library:
         self._paths = Paths()
         self._seen_through: dict[tuple[str, str], Path] = {}
         self._running: dict[str, _Program] = {}
-        self._versions = dict.fromkeys(NODE_SERVICES, "1.4.0")
+        self._versions = dict.fromkeys(NODE_SERVICES, FIRST_VERSION)
         self._stopping = threading.Event()
         self._lock = threading.RLock()
         self.restarts = restarts
@@ -215,11 +216,16 @@ class Library:
             _end(old)
 
     def replace(self, service: str, version: str, **environment: str) -> None:
-        """Stop a Node program, and start another version of it where it listened."""
+        """Stop a Node program, and start another version of it where it listened; nothing if that runs already."""
         with self._lock:
-            self.stop(service)
+            old = self._running[service]
             self._versions[service] = version
-            self._running[service] = self._node(service, environment)
+            new = self._node(service, environment)
+            is_same = (new.command, new.environment) == (old.command, old.environment)
+            if is_same and old.process and old.process.poll() is None:
+                return
+            self.stop(service)
+            self._running[service] = new
             self._launch(service)
         if self.paths_to(service):
             self._await_port(service)

@@ -82,7 +82,7 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Print each step of a run and its undo, and whether it could run now. Touches nothing."""
-    from runbooks.feasible import weighed
+    from runbooks.feasible import COMMAND_TIMEOUT_S, weighed
     from runbooks.wording import undo_sentences
     from watchkeeper.config import load
     from watchkeeper.target import configured_target
@@ -91,7 +91,7 @@ def plan(
     book = book_of(library, runbook)
     proposal = proposal_for(book, service, mechanism, change)
     with closing(configured_target(load(config))) as target:
-        seen = weighed(proposal, library, target)
+        seen = weighed(proposal, library, target, timeout_s=COMMAND_TIMEOUT_S)
     why_not = seen.blocked if seen else f"no target is configured, or it has no service {seen_name(service)}"
     undo = undo_sentences(book.program, service, proposal.arguments)
     if as_json:

@@ -57,7 +57,7 @@ class Agent:
         return {status.service: status for status in self._statuses(TIMEOUT_S)}
 
     def status(self, service: str, *, timeout_s: float = TIMEOUT_S) -> ServiceStatus:
-        for status in self._statuses(timeout_s):
+        for status in self._statuses(timeout_s, service):
             if status.service == service:
                 return status
         raise self._client.unknown(service)
@@ -115,9 +115,9 @@ class Agent:
     def resume(self) -> None:
         self._client.ask("POST", "/resume")
 
-    def _statuses(self, timeout_s: float) -> list[ServiceStatus]:
+    def _statuses(self, timeout_s: float, only: str = "") -> list[ServiceStatus]:
         try:
-            return [_status(row) for row in self._client.rows(timeout_s)]
+            return [_status(row) for row in self._client.rows(timeout_s, only)]
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise self._client.other_form("/services", error) from error
 

@@ -59,9 +59,10 @@ class HttpClient:
             return {}
         return about if isinstance(about, dict) else {}
 
-    def rows(self, timeout_s: float) -> list[dict[str, Any]]:
-        """GET /services: a row for each."""
-        rows = self.ask("GET", "/services", timeout=timeout_s)
+    def rows(self, timeout_s: float, only: str = "") -> list[dict[str, Any]]:
+        """GET /services: a row for each. `only` asks for that one; a server that does not know how sends all."""
+        options = {"params": {"service": only}} if only else {}
+        rows = self.ask("GET", "/services", timeout=timeout_s, **options)
         if not isinstance(rows, list) or not all(isinstance(row, dict) and "service" in row for row in rows):
             raise self.other_form("/services", "a list of objects with `service` is expected")
         return rows

@@ -125,6 +125,8 @@ def test_it_lists_what_can_be_done(agent: RunningAgent, service: BareService) ->
         *("start", "stop", "restart", "resume", "command", "lease", "probe", "fault:hang", "fault:kill")
     }
     assert (row["may_break"], row["bounds"]["seconds"], row["lacks"]) == (True, 600.0, {})
+    assert agent.good("GET", "/services?service=orders") == [row]
+    assert agent.good("GET", "/services?service=nobody") == []
     agent.good("POST", "/services/orders/stop")
     (row,) = agent.good("GET", "/services")
     assert (row["state"], row["instance"]) == ("exited", "")

@@ -50,7 +50,7 @@ def run(
     """
     from alerting.incidents.commands import Incidents
     from alerting.oncall.approvers import why_not_approver
-    from runbooks.feasible import weighed
+    from runbooks.feasible import COMMAND_TIMEOUT_S, weighed
     from runbooks.run_queue import RunQueue
     from runbooks.runner import Runner
     from runbooks.surroundings import surroundings
@@ -69,7 +69,7 @@ def run(
     book = book_of(library, runbook)
     proposal = proposal_for(book, service, mechanism, change)
     with closing(configured_target(settings)) as target, closing(Database.open(settings)) as db:
-        seen = weighed(proposal, library, target)
+        seen = weighed(proposal, library, target, timeout_s=COMMAND_TIMEOUT_S)
         if seen is None:
             raise RunbookError(
                 f"no target is configured, or it has no service {service}: see `targets` in the configuration"

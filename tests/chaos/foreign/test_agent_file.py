@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,7 +76,7 @@ def test_its_commands_stop_and_start_it(library: Library, file: AgentFile, name:
 
 @pytest.mark.slow
 def test_a_bad_deploy_is_a_pair_of_commands(library: Library, file: AgentFile) -> None:
-    """Another version where the old one listened, and one more that is well."""
+    """Another version where the old one listened, and the first one again; what runs already is left alone."""
     settings = file.content["services"]["catalogue"]["settings"]
     port, first = library.ports["catalogue"], library.pid("catalogue")
     for what in ("do", "undo"):
@@ -83,6 +84,16 @@ def test_a_bad_deploy_is_a_pair_of_commands(library: Library, file: AgentFile) -
         assert library.pid("catalogue") != first
         assert library.ports["catalogue"] == port
         assert matching(file.content["services"]["catalogue"]["find"]["process"]) == [library.pid("catalogue")]
+    again = library.pid("catalogue")
+    for repair in (settings["command.bad_deploy.undo"], shlex.join(_roll_back(file, "catalogue"))):
+        subprocess.run(repair, shell=True, check=True)
+        assert library.pid("catalogue") == again
+
+
+def _roll_back(file: AgentFile, service: str) -> list[str]:
+    """What a runbook may have the agent run."""
+    command: list[str] = file.content["services"][service]["commands"]["roll-back"]["run"]
+    return command
 
 
 @pytest.mark.slow
