@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.processes import seen
 from agent.records import FaultFolder, open_folders
 from tests.bare_host import BareService, keepers_of
 from tests.running_agent import TOKEN, RunningAgent, allowed, kill_all
@@ -109,7 +110,7 @@ def play(agent: RunningAgent, services: list[BareService], dice: random.Random, 
     for injector in injectors:
         injector.kill()
         injector.wait()
-    time.sleep(0.1)  # until what is dead looks dead
+    until(lambda: not any(seen(pid) for _, pid in victims), what="the death of the victims")
     return [name for name, _ in victims]
 
 
