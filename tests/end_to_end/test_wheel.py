@@ -10,7 +10,7 @@ import pytest
 
 from tests.installed import ROOT, Installation, build_wheel
 
-PACKAGES = ("watchkeeper", "collectors", "detectors", "rca", "alerting", "dashboard", "runbooks", "chaos")
+PACKAGES = ("watchkeeper", "collectors", "detectors", "rca", "alerting", "dashboard", "runbooks", "chaos", "agent")
 
 pytestmark = [pytest.mark.slow]
 
@@ -27,8 +27,8 @@ def installation(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Insta
     return Installation.of(tmp_path_factory.mktemp("installed"), wheel)
 
 
-def test_the_wheel_holds_exactly_the_spine_and_the_seven_rooms(wheel: Path) -> None:
-    """ADR 1: these eight names, and no other, at the top level."""
+def test_the_wheel_holds_exactly_the_spine_and_the_rooms(wheel: Path) -> None:
+    """These names, and no other, at the top level."""
     names = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
     assert {name for name in names if not name.endswith(".dist-info")} == set(PACKAGES)
 
