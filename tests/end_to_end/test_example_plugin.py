@@ -112,7 +112,8 @@ def scene(installation: Installation) -> Iterator[Scene]:
         },
         "slack": {"stand_in": {"port": free_port()}},
         "sources": {"queue-status": {"url": queues, "interval_s": 1}},
-        "runbooks": {"dir": "books", "target": {"kind": "workers", "settings": {"url": queues}}},
+        "runbooks": {"dir": "books"},
+        "targets": {"workers": {"kind": "workers", "settings": {"url": queues}}},
     }
     file = folder / "watchkeeper.yaml"
     file.write_text(yaml.safe_dump(tree))
