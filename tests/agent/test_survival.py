@@ -111,6 +111,8 @@ def play(agent: RunningAgent, services: list[BareService], dice: random.Random, 
         injector.kill()
         injector.wait()
     until(lambda: not any(seen(pid) for _, pid in victims), what="the death of the victims")
+    if ("agent", agent.process.pid) in victims:
+        agent.process.wait()  # its main thread is gone before its others are, and only then it counts as ended
     return [name for name, _ in victims]
 
 
