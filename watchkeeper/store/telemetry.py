@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -15,6 +16,9 @@ from watchkeeper.config import Config
 from watchkeeper.errors import StoreError
 from watchkeeper.store.schema import BUCKET_S, SEVERITY_SQL
 from watchkeeper.vocabulary import Window
+
+# Its failures are raised as well, with where and why: a bare line of its own on a user's terminal says neither.
+logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 
 _BETWEEN = "bucket >= toDateTime({start:Float64}, 'UTC') AND bucket < toDateTime({end:Float64}, 'UTC')"
 # DateTime64 so that Arrow gets a timestamp with its zone, not a bare number.
