@@ -19,6 +19,15 @@ _WAIT: Final = 'read -r word && exec "$@" </dev/null'
 # What a service may inherit of the agent's own environment, which holds its token.
 _INHERITED: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "SHELL")
 
+
+class CommandFailed(AgentError):
+    """A command ran, and ended with a status other than 0."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 _launched: dict[int, subprocess.Popen[bytes]] = {}
 
 
@@ -89,7 +98,8 @@ def run(command: Sequence[str], *, within_s: float, folder: str | None = None, u
     """Run a command to its end, and return what it wrote, shortened.
 
     Raises:
-        AgentError: it failed, took too long, or cannot be started.
+        CommandFailed: it ended with another status than 0.
+        AgentError: it took too long, or cannot be started.
     """
     try:
         done = subprocess.run(
@@ -109,5 +119,6 @@ def run(command: Sequence[str], *, within_s: float, folder: str | None = None, u
         raise AgentError(f"{command[0]} cannot be started: {error}") from error
     output = done.stdout.decode(errors="replace").strip()
     if done.returncode:
-        raise AgentError(f"{command[0]} failed with status {done.returncode}: {output[-300:]}")
+        words = f"{command[0]} failed with status {done.returncode}: {output[-300:]}"
+        raise CommandFailed(words, done.returncode)
     return output

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.cured_systems import FAILING_BOOK, SYSTEMS, Case, System
+from chaos.fault import is_held
 from chaos.registry import fault_named
 from watchkeeper.errors import ChaosError, WatchkeeperError
 from watchkeeper.target import ServiceStatus
@@ -138,8 +139,8 @@ def _repair(system: System, case: Case, outcome: Cure, ends_at: float) -> Cure:
         return replace(outcome, why=wrong or "requests still fail")
     well_at = time.time()
     sent, failed = system.customers(CUSTOMERS_FOR_S)
-    if time.time() >= ends_at:
-        return replace(outcome, why="the fault's bound was over before")
+    if time.time() >= ends_at or not _is_still_held(system, case):
+        return replace(outcome, why="the fault ended before")
     if failed > CUSTOMERS_FAIL * sent or not sent:
         return replace(outcome, why=f"{failed} of {sent} requests of customers fail")
     return replace(
@@ -150,6 +151,14 @@ def _repair(system: System, case: Case, outcome: Cure, ends_at: float) -> Cure:
         customers_failed=failed,
         why=wrong,
     )
+
+
+def _is_still_held(system: System, case: Case) -> bool:
+    """Whether the agent still holds the fault; one that is done from here is held by a lease, until it is ended."""
+    if not is_held(fault_named(case.fault), system.agent.target.status(case.service)):
+        return True
+    _, rows = system.agent.ask("GET", "/faults")
+    return any(row["service"] == case.service and row["state"] == "holding" for row in rows)
 
 
 def _after_the_end(system: System, case: Case, outcome: Cure, repaired: ServiceStatus) -> dict[str, Any]:

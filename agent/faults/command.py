@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from agent.faults.asked import choice
 from agent.holders import marked
 from agent.holders.put_back import stand_by
-from agent.launch import run
+from agent.launch import CommandFailed, run
 from watchkeeper.errors import AgentError
 
 if TYPE_CHECKING:
@@ -27,7 +27,9 @@ class Command:
     """A command of the agent's file breaks, another one puts back: a bad deploy, a feature flag, whatever there is.
 
     Of each pair the file has `command.NAME.do` and `command.NAME.undo`, and perhaps `command.NAME.check`, which ends
-    with status 0 while the fault holds. `undo` may be run again, also where `do` was killed half way.
+    with status 0 while the fault holds and with 1 while it does not. `undo` may be run again, also where `do` was
+    killed half way. It is not run where somebody repaired the service meanwhile: where the check saw the fault hold,
+    and now ends with 1.
     """
 
     name = "command"
@@ -55,12 +57,17 @@ class Command:
 
     def effect(self, record: Record) -> str:
         if record["check"]:
-            return f"the check of {record['command']} says that it holds" if _holds(record) else ""
+            if not _holds(record):
+                return ""
+            if not record.get("seen"):
+                record.note(seen=True)
+            return f"the check of {record['command']} says that it holds"
         return f"the command {record['command']} was run" if record.get("done") else ""
 
     def end(self, record: Record) -> None:
         if record.get("begun"):
-            run(_words(record["undo"]), within_s=UNDO_WITHIN_S)
+            if not (record.get("seen") and _is_repaired(record)):
+                run(_words(record["undo"]), within_s=UNDO_WITHIN_S)
             record.note(begun=False, done=False)
         marked.end(record["mark"])
 
@@ -92,3 +99,14 @@ def _holds(record: Record) -> bool:
     except AgentError:
         return False
     return True
+
+
+def _is_repaired(record: Record) -> bool:
+    """Whether the check says so; one that cannot be run says nothing."""
+    try:
+        run(_words(record["check"]), within_s=CHECK_WITHIN_S)
+    except CommandFailed as error:
+        return error.status == 1
+    except AgentError:
+        return False
+    return False

@@ -10,6 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,37 @@ def test_a_command_does_and_another_undoes(flag: tuple[Path, Instance]) -> None:
         assert "says that it holds" in effect_of(fault, record)
     assert not path.exists()
     assert (path.parent / "log").read_text().split() == ["on", "off"]  # a second end does nothing
+
+
+@pytest.mark.parametrize(("status", "undone"), [(1, []), (2, ["off"]), (127, ["off"])])
+def test_what_was_repaired_meanwhile_is_not_undone(
+    status: int, undone: list[str], flag: tuple[Path, Instance], tmp_path: Path
+) -> None:
+    """Only where the check saw the fault hold, and now says that it does not; any other status says nothing."""
+    path, instance = flag
+    check = tmp_path / "check"
+    check.write_text(f'#!/bin/sh\n[ -e "{path}" ] || exit {status}\n')
+    check.chmod(0o755)
+    fault = Command()
+    settings = {**instance.settings, "command.flag.check": str(check)}
+    record = plan(fault, replace(instance, settings=settings), command="flag")
+    fault.begin(record)
+    assert effect_of(fault, record)
+    path.unlink()
+    fault.end(record)
+    assert (path.parent / "log").read_text().split() == ["on", *undone]
+    assert fault.remains(record) == ()
+
+
+def test_an_undo_is_run_where_the_check_never_saw_the_fault(flag: tuple[Path, Instance]) -> None:
+    """A `do` that was killed half way may have done more than the check looks at."""
+    path, instance = flag
+    fault = Command()
+    record = plan(fault, instance, command="flag")
+    fault.begin(record)
+    path.unlink()
+    fault.end(record)
+    assert (path.parent / "log").read_text().split() == ["on", "off"]
 
 
 def test_a_command_that_fails_is_undone_all_the_same(flag: tuple[Path, Instance]) -> None:

@@ -29,8 +29,8 @@ def test_a_runbook_repairs_while_the_fault_holds(system: System) -> None:
 
 
 @pytest.mark.slow
-def test_a_runbook_that_fails_is_no_repair(system: System) -> None:
-    """Its step is undone, the service stays broken for the fault's time, and the count says so."""
+def test_a_run_that_never_began_is_no_repair(system: System) -> None:
+    """The reason is in the outcome, and the fault is ended at once: the next one finds the service well."""
     case = Case(fault="kill", service="shipping", runbook="no-such-runbook")
     outcome = cure("shop", system, case)
     assert not outcome.repaired
