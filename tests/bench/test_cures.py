@@ -33,7 +33,7 @@ def test_a_run_that_never_began_is_no_repair(system: System) -> None:
     """The reason is in the outcome, and the fault is ended at once: the next one finds the service well."""
     case = Case(fault="kill", service="shipping", runbook="no-such-runbook")
     outcome = cure("shop", system, case)
-    assert not outcome.repaired
+    assert (outcome.broken, outcome.repaired) == (True, False)
     assert "no-such-runbook" in outcome.why
     assert summary([outcome, replace(outcome, repaired=True, seconds=3.0)])[0]["repaired"] == 1
 
@@ -48,8 +48,10 @@ def test_what_must_be_refused_is_refused_and_recorded(system: System) -> None:
 
 def test_the_summary_counts_by_system_and_fault() -> None:
     """The median is of those that were repaired alone."""
-    one = Cure(system="shop", fault="hang", service="cart", runbook="r", repaired=True, seconds=4.0, undisturbed=True)
-    missed = replace(one, repaired=False, seconds=None, failed_steps=1, undone=1, undisturbed=False)
-    (row, other) = summary([one, replace(one, seconds=6.0), missed, replace(one, system="foreign")])
+    one = Cure(system="shop", fault="hang", service="cart", runbook="r", broken=True)
+    well = replace(one, repaired=True, seconds=4.0, undisturbed=True)
+    missed = replace(one, failed_steps=1, undone=1)
+    nothing = replace(one, broken=False)
+    (row, other) = summary([well, replace(well, seconds=6.0), missed, nothing, replace(well, system="foreign")])
     assert (row["runs"], row["repaired"], row["median_s"], row["failed_steps"]) == (3, 2, 5.0, 1)
-    assert (row["undone"], row["undisturbed"], other["runs"]) == (1, 2, 1)
+    assert (row["undone"], row["undisturbed"], row["without_effect"], other["runs"]) == (1, 2, 1, 1)
