@@ -1,72 +1,184 @@
-"""`watchkeeper bench campaign`: the experiments that the coverage map proposes, one after the other, on the shop.
+"""`watchkeeper bench campaign`: the experiments that the coverage map proposes, one after the other.
 
-1. Starts the shop and every role, as the demo does, with the scripted human who presses the Slack buttons.
-2. Again and again: asks what to test next, runs it, waits until all is calm. Now and then a control window.
-3. Prints what the experiments have shown: the same scorecard, map and report as `watchkeeper chaos report`.
+1. Starts the shop or the foreign system, and every role, with the scripted human who presses the Slack buttons.
+2. Again and again: asks what to test next, runs that, each until all is calm, and then a control window.
+3. Writes the report, and prints the scorecard, the map, and whether the labels would let a model version decide.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final
 
-from chaos.assessment import Assessment, assess
+from bench.campaign_abroad import perform_abroad
+from bench.gate_reached import GateReached, gate_reached
+from chaos.assessment import Assessment, assess, observe_experiments
 from chaos.commands.coverage import coverage_table
 from chaos.demo.stage import perform
-from chaos.demo.story import Plan, Story
+from chaos.demo.story import WARM_UP_S, Plan, Story
 from chaos.registry import fault_named
+from chaos.report import as_html, as_markdown, document
+from chaos.resilience import Resilience, resilience
 from chaos.scorecard import described, scorecard
 from watchkeeper.errors import ChaosError, TargetError
 
 TAKES_S: Final = 150.0  # one experiment with all that comes before and after it, at most
+ABROAD_WARM_UP_S: Final = 240.0  # as in `bench foreign`
+Notify = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What a campaign has shown. `took_s` are the seconds that each experiment took, until the next could begin."""
+
+    known: Assessment
+    resilience: Resilience
+    missing: str
+    gate: GateReached
+    took_s: tuple[float, ...]
+    refused: tuple[str, ...]
 
 
 class Campaign:
-    """A course of proposed experiments and control windows."""
+    """A course of proposed experiments; a control window before the first, and after every `control_every`.
 
-    def __init__(self, experiments: int, control_every: int, control_s: float) -> None:
+    Attributes:
+        refused: what could not be run, by service and fault, and why.
+    """
+
+    def __init__(self, experiments: int, control_every: int, control_s: float, warm_up_s: float) -> None:
         self._experiments = experiments
         self._control_every = control_every
         self._control_s = control_s
+        self._warm_up_s = warm_up_s
+        self._took_s: list[float] = []
+        self.refused: dict[tuple[str, str], str] = {}
 
-    def play(self, story: Story) -> Assessment:
-        """Run them; what is refused is reported, and counts as one of them."""
-        story.whole_run_s = self._experiments * TAKES_S
-        story.warm_up()
+    def play(self, story: Story) -> Shown:
+        """Run them; what is refused is reported, counts as one of them, and is not proposed again."""
+        story.whole_run_s = self._warm_up_s + self._experiments * TAKES_S
+        story.warm_up(self._warm_up_s)
         story.control_window(self._control_s)
-        for number in range(1, self._experiments + 1):
-            proposed = _assess(story).next_experiments(1)
-            if not proposed:
+        while (left := self._experiments - len(self._took_s)) > 0:
+            # Several at a time: the map then spreads them over faults and services.
+            plans = self.next_plans(_assess(story), min(left, self._control_every))
+            if not plans:
                 story.notify("nothing is left to test")
                 break
-            cell = proposed[0].cell
-            story.notify(f"{number} of {self._experiments}: {cell.fault} in {cell.service}: {proposed[0].reason}")
-            try:
-                story.break_one(Plan(fault=fault_named(cell.fault), service=cell.service))
-            except (ChaosError, TargetError) as error:
-                story.notify(f"  refused: {error.message}")
-            story.settle()
-            if number % self._control_every == 0:
-                story.control_window(self._control_s)
-        return _assess(story)
+            for plan, reason in plans:
+                self._break_one(story, plan, reason)
+            story.control_window(self._control_s)
+        return self._shown(story)
+
+    def next_plans(self, known: Assessment, count: int) -> list[tuple[Plan, str]]:
+        """At most `count` that the map proposes, each with its reason, without those that were refused."""
+        proposed = known.next_experiments(count + len(self.refused))
+        new = [one for one in proposed if (one.cell.service, one.cell.fault) not in self.refused]
+        return [(Plan(fault=fault_named(one.cell.fault), service=one.cell.service), one.reason) for one in new[:count]]
+
+    def _break_one(self, story: Story, plan: Plan, reason: str) -> None:
+        began = time.monotonic()
+        number = len(self._took_s) + 1
+        story.notify(f"{number} of {self._experiments}: {plan.fault.name} in {plan.service}: {reason}")
+        try:
+            story.break_one(plan)
+        except (ChaosError, TargetError) as error:
+            self.refused[plan.service, plan.fault.name] = error.message
+            story.notify(f"  refused: {error.message}")
+        story.settle()
+        self._took_s.append(time.monotonic() - began)
+
+    def _shown(self, story: Story) -> Shown:
+        known = _assess(story)
+        observed, missing = observe_experiments(story.loop.telemetry, known.known)
+        return Shown(
+            known=known,
+            resilience=resilience(observed),
+            missing=missing,
+            gate=gate_reached(story.loop.db, known.now),
+            took_s=tuple(self._took_s),
+            refused=tuple(f"{fault} in {service}: {why}" for (service, fault), why in self.refused.items()),
+        )
 
 
 def _assess(story: Story) -> Assessment:
     return assess(story.loop.db, story.loop.telemetry, story.target, datetime.now(UTC))
 
 
-def run(*, root: Path, seed: int, experiments: int, control_every: int, control_s: float, as_json: bool) -> None:
-    """Play the campaign and print what it has shown; its data stay under `root`."""
-    campaign = Campaign(experiments, control_every, control_s)
-    known, measured = perform(root, seed, lambda text: print(text, file=sys.stderr, flush=True), campaign.play)
-    card = described(scorecard(known.known))
-    if as_json:
-        print(json.dumps({"scorecard": card, "data_dir": measured.data_dir, "seconds": measured.seconds}, default=str))
-        return
-    for name, number in card.items():
-        print(f"{name:<22} {number}")
-    print("\n".join(coverage_table(known.cells)))
-    print(f"\nwatchkeeper chaos report --config {measured.data_dir}/watchkeeper.yaml shows the rest")
+def run(
+    *, system: str, root: Path, seed: int, experiments: int, control_every: int, control_s: float, as_json: bool
+) -> None:
+    """Play the campaign and print what it has shown; its data and the report stay under `root`.
+
+    Raises:
+        ChaosError: there is no such system, or a program of the foreign system is missing.
+    """
+    if system not in SYSTEMS:
+        raise ChaosError(f"there is no system {system!r}; known are: {', '.join(SYSTEMS)}")
+    root.mkdir(parents=True, exist_ok=True)
+    warm_up_s, performed = SYSTEMS[system]
+    shown, data_dir = performed(root, seed, Campaign(experiments, control_every, control_s, warm_up_s))
+    tree = _tree(shown) | {"system": system, "data_dir": data_dir}
+    sections = document(shown.known, shown.resilience, shown.missing)
+    (root / f"{system}.md").write_text(as_markdown(sections), encoding="utf-8")
+    (root / f"{system}.html").write_text(as_html(sections), encoding="utf-8")
+    (root / f"{system}.json").write_text(json.dumps(tree, indent=2, default=str), encoding="utf-8")
+    print(json.dumps(tree, indent=2, default=str) if as_json else _text(shown))
+    _notify(f"report: {root}/{system}.md, .html and .json; data: {data_dir}")
+
+
+def _shop(root: Path, seed: int, campaign: Campaign) -> tuple[Shown, str]:
+    shown, measured = perform(root, seed, _notify, campaign.play)
+    return shown, measured.data_dir
+
+
+def _foreign(root: Path, seed: int, campaign: Campaign) -> tuple[Shown, str]:
+    return perform_abroad(root, seed, _notify, campaign.play)
+
+
+# How long each is watched before anything breaks, in seconds, and what plays a campaign there.
+SYSTEMS: Final[Mapping[str, tuple[float, Callable[[Path, int, Campaign], tuple[Shown, str]]]]] = MappingProxyType(
+    {"shop": (WARM_UP_S, _shop), "foreign": (ABROAD_WARM_UP_S, _foreign)}
+)
+
+
+def _tree(shown: Shown) -> dict[str, Any]:
+    known = shown.known
+    return {
+        "scorecard": described(scorecard(known.known)),
+        "kinds": _kinds(shown),
+        "cells": [asdict(cell) for cell in known.cells],
+        "next": [asdict(one) | {"reason": one.reason} for one in known.next_experiments()],
+        "resilience": asdict(shown.resilience),
+        "gaps": [*known.gaps, *([shown.missing] if shown.missing else [])],
+        "refused": shown.refused,
+        "seconds an experiment": round(sum(shown.took_s) / max(len(shown.took_s), 1), 1),
+        "gate": asdict(shown.gate) | {"text": shown.gate.lines},
+    }
+
+
+def _text(shown: Shown) -> str:
+    tree = _tree(shown)
+    lines = [f"{name:<22} {number}" for name, number in tree["scorecard"].items()]
+    lines += [f"kinds of fault that took effect: {len(tree['kinds'])}: {', '.join(tree['kinds'])}"]
+    lines += [f"an experiment took {tree['seconds an experiment']} s, with the calm after it"]
+    lines += ["", *coverage_table(shown.known.cells), ""]
+    lines += [f"next: {one['cell']['fault']} in {one['cell']['service']}: {one['reason']}" for one in tree["next"]]
+    lines += [f"refused: {why}" for why in shown.refused]
+    lines += [f"not known: {gap}" for gap in tree["gaps"]]
+    return "\n".join([*lines, "", *shown.gate.lines])
+
+
+def _kinds(shown: Shown) -> list[str]:
+    return sorted({one.truth.fault for one in shown.known.known if one.truth.fault and one.truth.took_effect})
+
+
+def _notify(text: str) -> None:
+    print(time.strftime("%H:%M:%S"), text, file=sys.stderr, flush=True)

@@ -111,17 +111,22 @@ def foreign(
     )
 
 
-@app.command(epilog="Example: watchkeeper bench campaign --experiments 60 --keep watchkeeper-data/campaign")
+@app.command(
+    epilog="Examples: watchkeeper bench campaign --experiments 60 --keep watchkeeper-data/campaign    "
+    "watchkeeper bench campaign --system foreign --experiments 30"
+)
 def campaign(
+    system: Annotated[str, typer.Option(help="shop or foreign.")] = "shop",
     experiments: Annotated[int, typer.Option(help="How many experiments to run.", min=1)] = 60,
     control_every: Annotated[int, typer.Option(help="Experiments between two control windows.", min=1)] = 6,
     control_minutes: Annotated[float, typer.Option(help="How long a control window lasts.", min=0.1)] = 2.0,
-    seed: Annotated[int, typer.Option(help="Of the shop's customers.")] = 1,
-    keep: Annotated[Path, typer.Option(help="Folder for data and logs.")] = Path("watchkeeper-data/campaign"),
+    seed: Annotated[int, typer.Option(help="Of the customers.")] = 1,
+    keep: Annotated[Path, typer.Option(help="Folder for report, data and logs.")] = Path("watchkeeper-data/campaign"),
     as_json: AsJson = False,
 ) -> None:
-    """The experiments that the coverage map proposes, on the shop, with control windows: a scorecard."""
+    """The experiments that the coverage map proposes, with control windows: a scorecard, and what the gate says."""
     import_module("bench.campaign").run(
+        system=system,
         root=keep.absolute(),
         seed=seed,
         experiments=experiments,

@@ -5,38 +5,19 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from agent.proxy.running import end, ports
 from bench.own_agent import OwnAgent
-from chaos.demo.ports import free_port
-from chaos.foreign import agent_file as foreign_file
-from chaos.foreign.programs import find
-from chaos.foreign.system import Library
-from chaos.foreign.users import Users
+from bench.own_library import started_library
 from chaos.shop import agent_file as shop_file
 from chaos.shop.running import started_shop
-from watchkeeper.errors import ChaosError
 from watchkeeper.target import ProbeSample
 
 RATE_PER_S: Final = 8.0
-PROXIES_WITHIN_S: Final = 120.0
-ROLL_BACK: Final = "roll-back"
-ROLL_BACK_BOOK: Final[Mapping[str, Any]] = MappingProxyType(
-    {
-        "id": "roll-back-by-command",
-        "title": "Roll back {service}",
-        "why": "{service} was changed shortly before the trouble began.",
-        "mechanisms": ["deploy", "errors"],
-        "steps": [{"command": {"name": ROLL_BACK}}, "verify"],
-        "blast_radius": "{service} alone.",
-        "undo": "Deploy the later version again.",
-    }
-)
 # Its second step fails: what the first one did must be undone.
 MARK, UNMARK, FAIL = "close-desk", "open-desk", "fail"
 FAILING_BOOK: Final[Mapping[str, Any]] = MappingProxyType(
@@ -112,35 +93,14 @@ def shop(folder: Path) -> Iterator[System]:
 @contextmanager
 def foreign(folder: Path) -> Iterator[System]:
     """The library of stock programs. Its agent finds them by their command lines; callers go through its proxies."""
-    with ExitStack() as stack:
-        library = stack.enter_context(Library(find(), "http://127.0.0.1:9", free_port, restarts=False))
-        users = stack.enter_context(Users(library.url, RATE_PER_S, seed=1))
-        proxies: list[foreign_file.AgentFile] = []
-        mark = folder / "closed"
-
-        def file(state_dir: Path, digest: str) -> Mapping[str, Any]:
-            written = foreign_file.agent_file(library, state_dir, port=0, token_sha256=digest, free_port=free_port)
-            written.content["services"]["catalogue"].setdefault("commands", {}).update(_failing_commands(mark))
-            proxies.append(written)
-            return written.content
-
-        own = OwnAgent(folder, file, (ROLL_BACK_BOOK, FAILING_BOOK))
-        (written,) = proxies
-        listened = list(written.proxies.values())
-        stack.callback(end, listened)  # proxies outlive their agent
-        agent = stack.enter_context(own)
-        deadline = time.monotonic() + PROXIES_WITHIN_S
-        while not set(listened) <= set(ports()):
-            if time.monotonic() > deadline:
-                raise ChaosError("the agent's proxies do not listen; see agent.log")
-            time.sleep(0.1)
-        written.lead_callers(library)
-        stack.callback(written.lead_callers_straight, library)
+    mark = folder / "closed"
+    commands = {"catalogue": _failing_commands(mark)}
+    with started_library(folder, RATE_PER_S, books=(FAILING_BOOK,), commands=commands) as own:
 
         def customers(seconds: float) -> tuple[int, int]:
             since = time.time()
             time.sleep(seconds)
-            seen = users.since(since)
+            seen = own.users.since(since)
             return len(seen), sum(one.failed for one in seen)
 
         cases = (
@@ -148,7 +108,7 @@ def foreign(folder: Path) -> Iterator[System]:
             Case(fault="kill", service="readers", runbook="start-service"),
             Case(fault="bad_deploy", service="lending", runbook="roll-back-by-command"),
         )
-        yield System(agent=agent, cases=cases, request=agent.target.probe, customers=customers, mark=mark)
+        yield System(agent=own.agent, cases=cases, request=own.agent.target.probe, customers=customers, mark=mark)
 
 
 SYSTEMS: Final[Mapping[str, Callable[[Path], AbstractContextManager[System]]]] = MappingProxyType(

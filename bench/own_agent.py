@@ -43,15 +43,16 @@ class OwnAgent:
         self, folder: Path, file: Callable[[Path, str], Mapping[str, Any]], books: tuple[Mapping[str, Any], ...] = ()
     ) -> None:
         self._folder = folder
-        self._token = secrets.token_urlsafe(32)
-        digest = hashlib.sha256(self._token.encode()).hexdigest()
+        self.token = secrets.token_urlsafe(32)
+        digest = hashlib.sha256(self.token.encode()).hexdigest()
         self._path = folder / "agent.yaml"
         self._path.write_text(yaml.safe_dump(dict(file(private_folder(folder / "agent"), digest))))
         self._config = folder / "watchkeeper.yaml"
+        self.runbooks = folder / "runbooks"
         self._write_books(books)
 
     def _write_books(self, books: tuple[Mapping[str, Any], ...]) -> None:
-        place = self._folder / "runbooks"
+        place = self.runbooks
         shutil.copytree(BUILT_IN, place, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
         (place / "policy.yaml").write_text(yaml.safe_dump({"services": ["*"]}))
         for book in books:
@@ -69,11 +70,11 @@ class OwnAgent:
         tree = {
             "data_dir": str(self._folder / "data"),
             "targets": {"bench": {"kind": "agent", "url": self.url, "token_env": TOKEN_ENV}},
-            "runbooks": {"dir": str(self._folder / "runbooks")},
+            "runbooks": {"dir": str(self.runbooks)},
         }
         self._config.write_text(yaml.safe_dump(tree))
         self._db = Database.open(load(self._config))
-        self.target = open_target("agent", TargetSettings(url=self.url, token=self._token))
+        self.target = open_target("agent", TargetSettings(url=self.url, token=self.token))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -91,7 +92,7 @@ class OwnAgent:
 
     def ask(self, method: str, path: str, body: object = None, *, token: str | None = None) -> tuple[int, Any]:
         """One request of ours to the agent: status and answer. With `token`, as somebody else."""
-        headers = {"Authorization": f"Bearer {self._token if token is None else token}"}
+        headers = {"Authorization": f"Bearer {self.token if token is None else token}"}
         answer = httpx.request(method, self.url + path, json=body, headers=headers, timeout=ANSWERS_WITHIN_S)
         return answer.status_code, json.loads(answer.content or b"null")
 
@@ -105,7 +106,7 @@ class OwnAgent:
                 capture_output=True,
                 text=True,
                 timeout=RUN_WITHIN_S,
-                env={**os.environ, TOKEN_ENV: self._token},
+                env={**os.environ, TOKEN_ENV: self.token},
                 check=False,
             )
         except subprocess.TimeoutExpired:

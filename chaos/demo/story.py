@@ -74,12 +74,19 @@ def choose(seed: int) -> tuple[Plan, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """Where a course is played: the loop's state, the target and the folder of its records, and how to wait."""
+    """Where a course is played: the loop's state, the target and the folder of its records, and how to wait.
+
+    Attributes:
+        longest_hold_s: how long a fault may hold after its effect is proved.
+        await_calm: what else must be well before the next fault; returns in bounded time.
+    """
 
     loop: Loop
     target: Target
     records_dir: Path
     patience: Patience
+    longest_hold_s: float = FAULT_HOLDS_S
+    await_calm: Callable[[], None] = lambda: None
 
 
 class Story:
@@ -91,6 +98,8 @@ class Story:
         self.target = stage.target
         self.patience = stage.patience
         self._records_dir = stage.records_dir
+        self._longest_hold_s = stage.longest_hold_s
+        self._await_calm = stage.await_calm
         self.notify = notify
         self._truths: list[tuple[float, float | None, Plan]] = []
         self.control_pages = 0
@@ -197,6 +206,7 @@ class Story:
         newest = self.loop.incidents.list(limit=20)
         resolved = [incident.resolved_at.timestamp() for incident in newest if incident.resolved_at]
         self.patience.sleep(max(resolved, default=0.0) + QUIET_BETWEEN_S - time.time())
+        self._await_calm()
 
     def learn(self, before: list[dict[str, object]]) -> list[dict[str, object]]:
         """Wait a little for a model version that the labels made."""
@@ -226,7 +236,7 @@ class Story:
     def _hold_s(self) -> float:
         """How long this fault may hold, so that the faults after it find time too."""
         left = self._began + self.whole_run_s - time.time() - self.still_to_come * FAULT_TAKES_S
-        return min(max(left, LEAST_HOLD_S), FAULT_HOLDS_S)
+        return min(max(left, LEAST_HOLD_S), self._longest_hold_s)
 
     def _report_progress(self, incident: Incident, reported: set[str], since: float) -> None:
         steps = {
