@@ -24,13 +24,14 @@ from chaos.commands.coverage import coverage_table
 from chaos.demo.stage import perform
 from chaos.demo.story import WARM_UP_S, Plan, Story
 from chaos.registry import fault_named
-from chaos.report import as_html, as_markdown, document
+from chaos.report import MEASURES, as_html, as_markdown, count_text, document, number_text
 from chaos.resilience import Resilience, resilience
 from chaos.scorecard import described, scorecard
 from watchkeeper.errors import ChaosError, TargetError
 
 TAKES_S: Final = 150.0  # one experiment with all that comes before and after it, at most
 ABROAD_WARM_UP_S: Final = 240.0  # as in `bench foreign`
+REFUSED_AT_MOST: Final = 2  # once may be the moment: the target was not steady
 Notify = Callable[[str], None]
 
 
@@ -50,7 +51,7 @@ class Campaign:
     """A course of proposed experiments; a control window before the first, and after every `control_every`.
 
     Attributes:
-        refused: what could not be run, by service and fault, and why.
+        refused: why what could not be run was refused, each time, by service and fault.
     """
 
     def __init__(self, experiments: int, control_every: int, control_s: float, warm_up_s: float) -> None:
@@ -59,10 +60,10 @@ class Campaign:
         self._control_s = control_s
         self._warm_up_s = warm_up_s
         self._took_s: list[float] = []
-        self.refused: dict[tuple[str, str], str] = {}
+        self.refused: dict[tuple[str, str], list[str]] = {}
 
     def play(self, story: Story) -> Shown:
-        """Run them; what is refused is reported, counts as one of them, and is not proposed again."""
+        """Run them; what is refused is reported, and counts as one of them."""
         story.whole_run_s = self._warm_up_s + self._experiments * TAKES_S
         story.warm_up(self._warm_up_s)
         story.control_window(self._control_s)
@@ -78,9 +79,10 @@ class Campaign:
         return self._shown(story)
 
     def next_plans(self, known: Assessment, count: int) -> list[tuple[Plan, str]]:
-        """At most `count` that the map proposes, each with its reason, without those that were refused."""
-        proposed = known.next_experiments(count + len(self.refused))
-        new = [one for one in proposed if (one.cell.service, one.cell.fault) not in self.refused]
+        """At most `count` that the map proposes, each with its reason, without those that were refused twice."""
+        hopeless = {cell for cell, reasons in self.refused.items() if len(reasons) >= REFUSED_AT_MOST}
+        proposed = known.next_experiments(count + len(hopeless))
+        new = [one for one in proposed if (one.cell.service, one.cell.fault) not in hopeless]
         return [(Plan(fault=fault_named(one.cell.fault), service=one.cell.service), one.reason) for one in new[:count]]
 
     def _break_one(self, story: Story, plan: Plan, reason: str) -> None:
@@ -90,7 +92,7 @@ class Campaign:
         try:
             story.break_one(plan)
         except (ChaosError, TargetError) as error:
-            self.refused[plan.service, plan.fault.name] = error.message
+            self.refused.setdefault((plan.service, plan.fault.name), []).append(error.message)
             story.notify(f"  refused: {error.message}")
         story.settle()
         self._took_s.append(time.monotonic() - began)
@@ -104,7 +106,9 @@ class Campaign:
             missing=missing,
             gate=gate_reached(story.loop.db, known.now),
             took_s=tuple(self._took_s),
-            refused=tuple(f"{fault} in {service}: {why}" for (service, fault), why in self.refused.items()),
+            refused=tuple(
+                f"{fault} in {service}: {why}" for (service, fault), reasons in self.refused.items() for why in reasons
+            ),
         )
 
 
@@ -166,7 +170,11 @@ def _tree(shown: Shown) -> dict[str, Any]:
 
 def _text(shown: Shown) -> str:
     tree = _tree(shown)
-    lines = [f"{name:<22} {number}" for name, number in tree["scorecard"].items()]
+    card = scorecard(shown.known.known)
+    lines = [f"{card.experiments} experiments, {card.without_effect} of them without effect"]
+    for name, title in MEASURES.items():
+        measured = getattr(card, name)
+        lines.append(f"{title:<34} {number_text(measured):<22} {count_text(measured)}")
     lines += [f"kinds of fault that took effect: {len(tree['kinds'])}: {', '.join(tree['kinds'])}"]
     lines += [f"an experiment took {tree['seconds an experiment']} s, with the calm after it"]
     lines += ["", *coverage_table(shown.known.cells), ""]

@@ -49,8 +49,10 @@ class GateReached:
     @property
     def lines(self) -> tuple[str, ...]:
         """In words, with the numbers."""
-        counts = [f"{self.labelled[source]} incidents with a {source} label ({needed})" for source, needed in _needed()]
-        counts.append(f"{max(self.warranted.values())} of them with a warranted page ({DEFAULT.warranted})")
+        counts = [
+            f"{self.labelled[source]} of {needed} incidents with a {source} label" for source, needed in _needed()
+        ]
+        counts.append(f"{max(self.warranted.values())} of {DEFAULT.warranted} with a warranted page")
         reached = "reached" if self.has_labels else "NOT reached"
         lines = [f"The labels that the gate of a default installation needs: {reached}: {', '.join(counts)}"]
         if not self.candidates:

@@ -185,6 +185,21 @@ def test_an_abstention_is_no_right_answer_and_no_wrong_one(here: Installation) -
     assert (card.first, card.in_three) == (Share(right=0, count=3), Share(right=2, count=3))
 
 
+@pytest.mark.parametrize(
+    ("named", "rank"), [("payments (10.0.0.7:6379)", 1), ("payments:main", 1), ("payments-v2", None)]
+)
+def test_what_has_no_telemetry_of_its_own_is_right_by_its_callers_name(
+    here: Installation, named: str, rank: int | None
+) -> None:
+    """Callers name a database with its address or its database; another service is not it."""
+    here.breaks("latency", "payments")
+    here.pages("web", named, "cart")
+    here.calm(APART_S)
+    (one,) = scored_experiments(here.db)
+    assert one.answer is not None
+    assert one.answer.rank == rank
+
+
 def test_false_pages_are_counted_by_the_control_hour(here: Installation) -> None:
     """Two windows of half an hour, one page in one of them; pages outside belong to nobody."""
     for number in range(2):
