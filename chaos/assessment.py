@@ -17,7 +17,7 @@ from chaos.coverage import Cell, Proposed, Reach, coverage, propose, reach_of
 from chaos.fault import Fault, why_not
 from chaos.objectives import budgets_by_service
 from chaos.registry import faults
-from chaos.scored import ScoredExperiment, scored_experiments, unsealed
+from chaos.scored import ScoredExperiment, is_name_of, scored_experiments, unsealed
 from watchkeeper.config import Config
 from watchkeeper.errors import ConfigError, StoreError, TargetError
 from watchkeeper.state.database import Database
@@ -57,8 +57,9 @@ class Assessment:
     @cached_property
     def reaches(self) -> Mapping[str, Reach]:
         """What each service that can be broken would put at risk."""
-        services = {name for pair in self.edges for name in pair} | {cell.service for cell in self.cells}
-        return {cell.service: reach_of(cell.service, self.edges, services, self.budgets) for cell in self.cells}
+        edges = by_service(self.edges, {cell.service for cell in self.cells})
+        services = {name for pair in edges for name in pair} | {cell.service for cell in self.cells}
+        return {cell.service: reach_of(cell.service, edges, services, self.budgets) for cell in self.cells}
 
     def next_experiments(self, count: int = 3) -> tuple[Proposed, ...]:
         """What to run next: only what the target offers, where it could be asked.
@@ -122,6 +123,20 @@ def possible_cells(target: Target, known: Iterable[Fault]) -> frozenset[tuple[st
     return frozenset(
         (name, fault.name) for fault in known for name, status in services.items() if not why_not(fault, status)
     )
+
+
+def by_service(edges: Edges, services: Iterable[str]) -> Edges:
+    """The call graph by the services' own names, where telemetry has those that callers give.
+
+    >>> by_service((("cart", "redis (10.0.0.7:6379)"), ("cart", "till")), ["redis"])
+    (('cart', 'redis'), ('cart', 'till'))
+    """
+    known = tuple(services)
+
+    def named(seen: str) -> str:
+        return next((service for service in known if is_name_of(service, seen)), seen)
+
+    return tuple(sorted({(named(caller), named(callee)) for caller, callee in edges}))
 
 
 def call_graph(telemetry: Telemetry, now: datetime) -> Edges:

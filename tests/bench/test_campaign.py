@@ -53,6 +53,15 @@ def test_what_was_refused_twice_is_not_proposed_again() -> None:
     assert set(later) == CELLS - {(first.service, first.fault.name)}
 
 
+def test_a_database_puts_at_risk_whoever_calls_it_by_its_address() -> None:
+    """Two callers know it by two addresses; both depend on it."""
+    edges = (("desk", "redis (10.0.0.7:6379)"), ("till", "redis (10.0.0.8:6379)"))
+    cells = frozenset({("redis", "latency"), ("till", "kill")})
+    reaches = Assessment(known=(), possible=cells, edges=edges, now=datetime(2026, 3, 2, tzinfo=UTC)).reaches
+    assert reaches["redis"].services == ("desk", "redis", "till")
+    assert (reaches["redis"].share, reaches["till"].services) == (1.0, ("till",))
+
+
 def test_few_labels_do_not_reach_the_gate(scene: Scene) -> None:
     """It says how many there are of how many."""
     scene.incident(scene.finding("cart", 0.9), warranted=True, sources=("human", "chaos"))
