@@ -45,8 +45,9 @@ def _ticks_a_second() -> int:
 
 def seen(pid: int) -> Seen | None:
     """The process with this pid; None where there is none, or only what its parent has not collected yet."""
-    try:
-        text = (PROC / str(pid) / "stat").read_text(errors="replace")
+    try:  # no `Path`: hundreds of processes several times a second, and it keeps every name that it has seen
+        with open(f"{PROC}/{pid}/stat", "rb") as file:  # noqa: PTH123
+            text = file.read().decode(errors="replace")
     except (OSError, ValueError):
         return None
     # The command in brackets may hold anything, brackets too.
