@@ -88,4 +88,7 @@ def started_library(
             time.sleep(0.1)
         written.lead_callers(library)
         stack.callback(written.lead_callers_straight, library)
+        for path in (path for name in written.proxies for path in library.paths_to(name)):
+            library.cut(path)  # a connection that was open already would pass the proxy by: Redis' stay open for good
+            library.repair(path)
         yield OwnLibrary(library=library, users=users, agent=agent)
