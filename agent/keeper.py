@@ -151,6 +151,9 @@ class Keeper:
             failure, remains = self._try_to_end()
             if not failure and not remains:
                 break
+            if not self._folder.path.exists():  # somebody deleted what would have to be put back
+                os.write(2, f"fault.lost {self._folder.id} {self._state.service}: its record was deleted\n".encode())
+                return
             said = failure or f"after its end there is still {', '.join(remains)}"
             if tries == 0 or tries % 20 == 0:
                 audit(self._root, "fault.stuck", id=self._folder.id, service=self._state.service, error=said)
@@ -176,6 +179,7 @@ class Keeper:
             if select.select([messages], [], [], max(0.0, deadline - time.monotonic()))[0]:
                 for message in lines.read():
                     answer = message
+        lines.close()
         self._kill_work()
         if "remains" in answer:
             return "", tuple(map(str, answer["remains"]))
@@ -257,14 +261,21 @@ class _Lines:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._rest = b""
+        self._is_open = True
         self.ended = False
+
+    def close(self) -> None:
+        """Once is enough; again does nothing."""
+        if self._is_open:
+            self._is_open = False
+            os.close(self._descriptor)
 
     def read(self) -> list[dict[str, Any]]:
         data = os.read(self._descriptor, 65_536)
         self.ended = not data
         *complete, self._rest = (self._rest + data).split(b"\n")
         if self.ended:
-            os.close(self._descriptor)
+            self.close()
         return [json.loads(line) for line in complete]
 
 

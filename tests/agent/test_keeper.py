@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from agent.audit import newest
+from agent.finder import described_finder
 from agent.keeper import STOP_FILE
 from agent.keepers import Keepers
 from agent.records import FaultState, fault_folder
@@ -153,3 +154,33 @@ def kill(root: Path, fault_id: str, victims: tuple[str, ...], *others: int) -> N
         os.kill(pid, signal.SIGSTOP)
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
+
+
+def test_trying_to_end_again_and_again_takes_nothing_more_each_time(
+    keepers: Keepers, service: BareService, tmp_path: Path
+) -> None:
+    """A service that can't be started for days must not cost its keeper all descriptors before it can be."""
+    tries, may_start = tmp_path / "tries", tmp_path / "may-start"
+    command = 'echo >> "$0"; test -e "$1" && shift && exec "$@"'
+    start = ["sh", "-c", command, str(tries), str(may_start), *service.settings["start"]]
+    service.described = described_finder("process", {**service.settings, "start": start})
+    keepers.begin("kill1", host_faults()["kill"], service.instance(), 1.0, {})
+    (keeper,) = until(lambda: len(found := keepers_of(tmp_path)) == 1 and found, what="the keeper at rest")
+
+    def fewest_open_after(count: int) -> int:
+        """Between tries a keeper holds the fewest."""
+        seen = []
+
+        def tried() -> bool:
+            seen.append(sum(1 for _ in Path(f"/proc/{keeper}/fd").iterdir()))
+            return tries.exists() and len(tries.read_text()) >= count
+
+        until(tried, moving=lambda: tries.exists() and tries.read_text(), what=f"{count} tries")
+        return min(seen[1:])
+
+    fewest_open_after(1)
+    first, later = fewest_open_after(2), fewest_open_after(4)
+    assert later <= first
+    may_start.touch()
+    assert ended(keepers, "kill1").remains == ()
+    assert service.answers()
