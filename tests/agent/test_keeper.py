@@ -167,20 +167,17 @@ def test_trying_to_end_again_and_again_takes_nothing_more_each_time(
     keepers.begin("kill1", host_faults()["kill"], service.instance(), 1.0, {})
     (keeper,) = until(lambda: len(found := keepers_of(tmp_path)) == 1 and found, what="the keeper at rest")
 
-    def fewest_open_after(count: int) -> int:
-        """Between tries a keeper holds the fewest."""
-        seen = []
+    opened: dict[int, list[int]] = {}
 
-        def tried() -> bool:
-            seen.append(sum(1 for _ in Path(f"/proc/{keeper}/fd").iterdir()))
-            return tries.exists() and len(tries.read_text()) >= count
+    def tried_often() -> bool:
+        """Between tries a keeper holds the fewest descriptors."""
+        count = len(tries.read_text()) if tries.exists() else 0
+        opened.setdefault(count, []).append(sum(1 for _ in Path(f"/proc/{keeper}/fd").iterdir()))
+        return count >= 6
 
-        until(tried, moving=lambda: tries.exists() and tries.read_text(), what=f"{count} tries")
-        return min(seen[1:])
-
-    fewest_open_after(1)
-    first, later = fewest_open_after(2), fewest_open_after(4)
-    assert later <= first
+    until(tried_often, moving=lambda: tuple(opened), what="six tries")
+    at_first = min(min(seen) for count, seen in opened.items() if count < 4)
+    assert min(min(seen) for count, seen in opened.items() if count >= 4) <= at_first
     may_start.touch()
     assert ended(keepers, "kill1").remains == ()
     assert service.answers()
