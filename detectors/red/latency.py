@@ -154,7 +154,7 @@ def usual_sums(rows: Rows, baseline: LatencyBaseline, ratio: float, more_ms: flo
     scores = np.where(calm & (past.recent_calls > 0), verdict.scores, np.nan)[:, :-REACH]
     parts = [scores[:, part] for part in parts_of(scores)]
     peaks = np.stack([_minute_sums(part) for part in parts], axis=1)
-    known = np.stack([np.isfinite(part).mean(axis=1) >= FULL for part in parts], axis=1)
+    known = np.stack([np.isfinite(part).sum(axis=1) >= FULL * max(part.shape[1], 1) for part in parts], axis=1)
     return np.asarray(np.nan_to_num(robust_level(peaks, known)[0]))
 
 
