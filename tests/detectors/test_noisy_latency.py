@@ -67,16 +67,6 @@ def test_a_longer_run_than_any_of_the_past_is_not_usual() -> None:
     assert at - FAULT_S <= 90
 
 
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("history_s", [120, 300, 420])
-def test_a_short_history_has_no_usual_runs(history_s: int) -> None:
-    """Nothing is older than what is judged: then a slowdown is judged as it stands."""
-    telemetry = Simulated(seconds=900, requests={("hub", "GET"): lambda _: Requests(per_s=5, mean_ms=40.0)})
-    live = Live(history_s=history_s, setup=Setup(clear_s=20))
-    for at in range(600, 900, 30):
-        assert not [one for one in live.tick(telemetry, utc(START + at + ARRIVES_S)) if one.kind == "latency"]
-
-
 def test_earlier_outages_stay_left_out_when_another_one_fires() -> None:
     """With one request in five seconds, minutes show an outage: those of earlier ones must not be usual."""
     outages = (650, 1210, 2000, 2400)
