@@ -166,7 +166,12 @@ def check_finder(finder: Finder) -> None:
 def check_breaks_and_puts_back(fault: HostFault, scene: Scene, root: Path) -> None:
     """Its effect shows, it ends when told to, and then nothing remains. AssertionError says which is not so."""
     with _Trial(fault, scene, root) as trial:
-        state = trial.until(lambda state: bool(state.effect) or state.state == "ended", "shows no effect")
+
+        def shows(state: FaultState) -> bool:
+            scene.is_well()  # what is lost or late shows in requests alone
+            return bool(state.effect) or state.state == "ended"
+
+        state = trial.until(shows, "shows no effect")
         assert state.effect, f"{fault.name} shows no effect: {state.error or state.reason}"
         trial.keepers.end(trial.id, "the test is over")
         trial.check_end()
