@@ -175,8 +175,11 @@ class Deadly:
     def __init__(self, world: World, kill_at: int) -> None:
         self.world = world
         self.left = kill_at
+        self._worker = threading.current_thread()
 
     def count(self) -> None:
+        if threading.current_thread() is not self._worker:
+            return  # how often the lease is renewed depends on the machine
         self.left -= 1
         if self.left == 0:
             raise Killed

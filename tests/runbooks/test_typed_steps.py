@@ -310,7 +310,7 @@ def test_it_waits_for_a_query_and_for_time(clock: FrozenClock) -> None:
 
 
 @pytest.fixture
-def orders(db: Database, tmp_path: Path) -> str:
+def orders(db: Database, tmp_path: Path) -> Iterator[str]:
     """A database with a table: beside the state's on PostgreSQL, a file of its own on SQLite."""
     url = f"sqlite:///{tmp_path / 'orders.db'}" if db.is_sqlite else db.engine.url.render_as_string(hide_password=False)
     with db.write() as connection:
@@ -326,7 +326,10 @@ def orders(db: Database, tmp_path: Path) -> str:
                 "CREATE TABLE jobs (id integer, note text); INSERT INTO jobs VALUES (1,'a'),(2,'b')"
             )
         connection.close()
-    return url
+    yield url
+    if not db.is_sqlite:  # the next test may look at all tables that there are
+        with db.write() as connection:
+            connection.execute(text("DROP TABLE jobs"))
 
 
 def sql(url: str, clock: FrozenClock, *, allowed: bool = False, **inputs: Any) -> Any:
