@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol, cast, get_args
 
 from watchkeeper.errors import OutOfReachError, TargetError, WatchkeeperError
 from watchkeeper.parts import Registry, read_registry
+from watchkeeper.text import one_line
 
 if TYPE_CHECKING:
     from watchkeeper.config import Config
@@ -233,6 +234,44 @@ class TargetSettings:
 
 
 TargetKind = Callable[[TargetSettings], Target]
+
+
+class HoldsNoFaults:
+    """The part of `Target` that is about faults, for a kind that holds none.
+
+    Attributes:
+        called: what it is called within a sentence.
+        agents_place: where an agent would have to run to hold faults.
+    """
+
+    called: str
+    agents_place: str
+
+    def begin_fault(
+        self,
+        service: str,
+        fault: str,
+        *,
+        seconds: float,  # noqa: ARG002
+        key: str,  # noqa: ARG002
+        arguments: Mapping[str, float | str] | None = None,  # noqa: ARG002
+    ) -> str:
+        raise TargetError(
+            f"{self.called} holds no faults, such as {fault} for {service}. "
+            f"Run an agent {self.agents_place}, and name it under `targets:` with kind: agent."
+        )
+
+    def fault(self, fault_id: str) -> HeldFault:
+        raise TargetError(f"{self.called} has no fault {one_line(fault_id, 100)!r}")
+
+    def end_fault(self, fault_id: str) -> None:
+        raise TargetError(f"{self.called} has no fault {one_line(fault_id, 100)!r}")
+
+    def stop(self) -> None:
+        """It holds no faults: there is nothing to stop."""
+
+    def resume(self) -> None:
+        """Nothing was stopped."""
 
 
 class NoTarget:

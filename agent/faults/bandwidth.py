@@ -13,18 +13,12 @@ if TYPE_CHECKING:
     from agent.instance import Instance
 
 
-class Bandwidth:
+class Bandwidth(routed.Routed):
     """The proxy passes bytes on at this rate in each direction, for all connections together."""
 
     name = "bandwidth"
     description = "the network path to it is narrow"
     arguments: Mapping[str, float | str] = MappingProxyType({"kilobytes_per_second": 64.0})
-
-    lacks = staticmethod(routed.lacks)
-    begin = staticmethod(routed.begin)
-    effect = staticmethod(routed.effect)
-    end = staticmethod(routed.end)
-    remains = staticmethod(routed.remains)
 
     def plan(self, instance: Instance, seconds: float, arguments: Mapping[str, float | str]) -> dict[str, Any]:
         bytes_per_s = number(arguments, "kilobytes_per_second", 0.1, 1e6) * 1000.0

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 WITHIN_S: Final = 2.0
 
 
-class CertificateExpired:
+class CertificateExpired(routed.Routed):
     """The proxy answers TLS handshakes with a certificate that expired long ago, and passes on what comes all the same.
 
     New connections see it; those that are open are closed once they are idle. The service's own certificate and key are
@@ -30,9 +30,6 @@ class CertificateExpired:
     name = "certificate_expired"
     description = "its TLS certificate has expired"
     arguments: Mapping[str, float | str] = MappingProxyType({"server_name": "localhost"})
-
-    end = staticmethod(routed.end)
-    remains = staticmethod(routed.remains)
 
     def lacks(self, instance: Instance) -> str:
         if instance.settings.get("tls", "").lower() not in {"yes", "true"}:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from agent.instance import Instance
 
 
-class HttpErrors:
+class HttpErrors(routed.Routed):
     """The proxy answers a share of the requests in the service's place; the service never sees those.
 
     For HTTP/1 without TLS. Other bytes pass untouched. `path` is how the paths begin that are meant.
@@ -23,12 +23,6 @@ class HttpErrors:
     name = "http_errors"
     description = "a share of the requests to it is answered with an error"
     arguments: Mapping[str, float | str] = MappingProxyType({"percent": 50.0, "status": 503.0, "path": "/"})
-
-    lacks = staticmethod(routed.lacks)
-    begin = staticmethod(routed.begin)
-    effect = staticmethod(routed.effect)
-    end = staticmethod(routed.end)
-    remains = staticmethod(routed.remains)
 
     def plan(self, instance: Instance, seconds: float, arguments: Mapping[str, float | str]) -> dict[str, Any]:
         percent = number(arguments, "percent", 1.0, 100.0)

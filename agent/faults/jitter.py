@@ -13,18 +13,12 @@ if TYPE_CHECKING:
     from agent.instance import Instance
 
 
-class Jitter:
+class Jitter(routed.Routed):
     """The proxy delays each request by another time, evenly between nothing and the bound."""
 
     name = "jitter"
     description = "requests to it take longer, each by another time"
     arguments: Mapping[str, float | str] = MappingProxyType({"jitter_ms": 500.0})
-
-    lacks = staticmethod(routed.lacks)
-    begin = staticmethod(routed.begin)
-    effect = staticmethod(routed.effect)
-    end = staticmethod(routed.end)
-    remains = staticmethod(routed.remains)
 
     def plan(self, instance: Instance, seconds: float, arguments: Mapping[str, float | str]) -> dict[str, Any]:
         jitter_ms = number(arguments, "jitter_ms", 1.0, 60000.0)

@@ -13,18 +13,12 @@ if TYPE_CHECKING:
     from agent.instance import Instance
 
 
-class Latency:
+class Latency(routed.Routed):
     """The proxy passes every request on later; answers are not delayed, so it is one delay a round trip."""
 
     name = "latency"
     description = "every request to it takes longer"
     arguments: Mapping[str, float | str] = MappingProxyType({"delay_ms": 300.0})
-
-    lacks = staticmethod(routed.lacks)
-    begin = staticmethod(routed.begin)
-    effect = staticmethod(routed.effect)
-    end = staticmethod(routed.end)
-    remains = staticmethod(routed.remains)
 
     def plan(self, instance: Instance, seconds: float, arguments: Mapping[str, float | str]) -> dict[str, Any]:
         delay_ms = number(arguments, "delay_ms", 1.0, 60000.0)

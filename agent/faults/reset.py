@@ -13,18 +13,12 @@ if TYPE_CHECKING:
     from agent.instance import Instance
 
 
-class Reset:
+class Reset(routed.Routed):
     """The proxy resets the connections of a share of the requests, when their first bytes come."""
 
     name = "reset"
     description = "connections to it are reset"
     arguments: Mapping[str, float | str] = MappingProxyType({"percent": 50.0})
-
-    lacks = staticmethod(routed.lacks)
-    begin = staticmethod(routed.begin)
-    effect = staticmethod(routed.effect)
-    end = staticmethod(routed.end)
-    remains = staticmethod(routed.remains)
 
     def plan(self, instance: Instance, seconds: float, arguments: Mapping[str, float | str]) -> dict[str, Any]:
         return routed.plan(instance, seconds, {"kind": "reset", "percent": number(arguments, "percent", 1.0, 100.0)})

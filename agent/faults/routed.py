@@ -91,6 +91,16 @@ def remains(record: Record) -> tuple[str, ...]:
     return (f"a rule of the proxy of port {record['port']}",) if _rule(record) else ()
 
 
+class Routed:
+    """A fault that is a rule of the proxy and nothing else: what is left to it is its name and `plan`."""
+
+    lacks = staticmethod(lacks)
+    begin = staticmethod(begin)
+    effect = staticmethod(effect)
+    end = staticmethod(end)
+    remains = staticmethod(remains)
+
+
 def _rule(record: Record) -> dict[str, Any] | None:
     state = ask(record["port"], {"do": "state"})
     rule: dict[str, Any] | None = state["rule"] if state else None

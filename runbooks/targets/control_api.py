@@ -27,7 +27,7 @@ from watchkeeper.target import (
     LEASE,
     PROBE,
     Experience,
-    HeldFault,
+    HoldsNoFaults,
     HostAccess,
     Lease,
     ProbeSample,
@@ -40,13 +40,16 @@ from watchkeeper.text import one_line
 VERBS: Final = frozenset({"start", "restart", "resume", "deploy", "rollback", "detour", "reroute", "release-database"})
 
 
-class ControlApi:
+class ControlApi(HoldsNoFaults):
     """The control API of a process supervisor. Settings: `url`, and `token_env` for its bearer token."""
+
+    agents_place = "beside the service"
 
     def __init__(self, settings: TargetSettings, client: HttpClient | None = None) -> None:
         if settings.values:
             raise TargetError(f"settings: the control API takes none, not {', '.join(settings.values)}")
         self._client = client or HttpClient(settings, "the target's control API")
+        self.called = f"the control API at {self._client.url}"
         self._is_local = _is_loopback(self._client.url)
         self._name = ""
 
@@ -107,32 +110,6 @@ class ControlApi:
             return Experience(**{name: float(row[name]) for name in Experience.__slots__}) if row else None
         except (KeyError, TypeError, ValueError) as error:
             raise self._client.other_form("/target", error) from error
-
-    def begin_fault(
-        self,
-        service: str,
-        fault: str,
-        *,
-        seconds: float,  # noqa: ARG002
-        key: str,  # noqa: ARG002
-        arguments: Mapping[str, float | str] | None = None,  # noqa: ARG002
-    ) -> str:
-        raise TargetError(
-            f"the control API at {self._client.url} holds no faults, such as {fault} for {service}. "
-            "Run an agent beside the service, and name it under `targets:` with kind: agent."
-        )
-
-    def fault(self, fault_id: str) -> HeldFault:
-        raise TargetError(f"the control API at {self._client.url} has no fault {one_line(fault_id, 100)!r}")
-
-    def end_fault(self, fault_id: str) -> None:
-        raise TargetError(f"the control API at {self._client.url} has no fault {one_line(fault_id, 100)!r}")
-
-    def stop(self) -> None:
-        """It holds no faults: there is nothing to stop."""
-
-    def resume(self) -> None:
-        """Nothing was stopped."""
 
     def _statuses(self, timeout_s: float) -> list[ServiceStatus]:
         try:

@@ -28,7 +28,7 @@ from runbooks.targets.workloads import (
     services_of,
 )
 from watchkeeper.errors import OutOfReachError, TargetError
-from watchkeeper.target import Experience, HeldFault, Lease, ProbeSample, ServiceStatus, TargetSettings
+from watchkeeper.target import Experience, HoldsNoFaults, Lease, ProbeSample, ServiceStatus, TargetSettings
 from watchkeeper.text import one_line
 
 SETTINGS: Final = ("namespace", "context", "kubeconfig", "in_cluster", "selector", "nodes")
@@ -39,8 +39,11 @@ CONFLICT: Final = 409
 Look = tuple[Object, Callable[[], Change]]
 
 
-class Kubernetes:
+class Kubernetes(HoldsNoFaults):
     """A namespace of a Kubernetes cluster. Settings: namespace, selector, nodes; context, kubeconfig or in_cluster."""
+
+    called = "kubernetes"
+    agents_place = "as a sidecar of it"
 
     def __init__(self, settings: TargetSettings) -> None:
         if unknown := sorted(set(settings.values) - set(SETTINGS)):
@@ -90,32 +93,6 @@ class Kubernetes:
 
     def experience(self) -> Experience | None:
         return None
-
-    def begin_fault(
-        self,
-        service: str,
-        fault: str,
-        *,
-        seconds: float,  # noqa: ARG002
-        key: str,  # noqa: ARG002
-        arguments: Mapping[str, float | str] | None = None,  # noqa: ARG002
-    ) -> str:
-        raise TargetError(
-            f"kubernetes holds no faults, such as {fault} for {service}. "
-            "Run an agent as a sidecar of it, and name it under `targets:` with kind: agent."
-        )
-
-    def fault(self, fault_id: str) -> HeldFault:
-        raise TargetError(f"kubernetes has no fault {one_line(fault_id, 100)!r}")
-
-    def end_fault(self, fault_id: str) -> None:
-        raise TargetError(f"kubernetes has no fault {one_line(fault_id, 100)!r}")
-
-    def stop(self) -> None:
-        """It holds no faults: there is nothing to stop."""
-
-    def resume(self) -> None:
-        """Nothing was stopped."""
 
     def _workloads(self, timeout_s: float) -> dict[str, Workload]:
         try:
