@@ -7,10 +7,11 @@ import socket
 import time
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from agent.faults import packet_filter, routed
+from agent.faults import packet_filter
 from agent.faults.asked import choice, listed
+from agent.faults.on_path import VERDICTS, OnPath
 from agent.holders.marked import new_mark
 from agent.proxy.control import ask
 from watchkeeper.errors import AgentError
@@ -19,10 +20,8 @@ if TYPE_CHECKING:
     from agent.fault import Record
     from agent.instance import Instance
 
-_VERDICT: Final = {"drop": "drop", "reject": "reject with tcp reset"}
 
-
-class DependencyDown:
+class DependencyDown(OnPath):
     """The service does not reach something that it needs, which itself goes on.
 
     `dependencies` of the agent's file names what may be cut off: `redis=127.0.0.1:6380, mail=10.0.0.5:25`. Where that
@@ -52,7 +51,7 @@ class DependencyDown:
     def plan(self, instance: Instance, seconds: float, arguments: Mapping[str, float | str]) -> dict[str, Any]:
         places = _places(instance.settings)
         name = choice(arguments, "dependency", *places) if arguments["dependency"] else next(iter(places))
-        how = choice(arguments, "how", *_VERDICT)
+        how = choice(arguments, "how", *VERDICTS)
         host, port = places[name]
         record = {"dependency": name, "until": time.time() + seconds, "port": port, "service": name}
         if _is_proxied(host, port):
@@ -64,34 +63,20 @@ class DependencyDown:
         user = packet_filter.user_of(instance.pid)
         return {**record, "by": "filter", "mark": new_mark(), "addresses": sorted(found), "how": how, "user": user}
 
-    def begin(self, record: Record) -> None:
-        if record["by"] == "proxy":
-            routed.begin(record)
-            return
+    def begin_filtering(self, record: Record) -> None:
         rules = [
             f"{'ip6' if ipaddress.ip_address(address).version == 6 else 'ip'} daddr {address} tcp dport @ports"
-            f" meta skuid {record['user']} counter {_VERDICT[record['how']]}"
+            f" meta skuid {record['user']} counter {VERDICTS[record['how']]}"
             for address in record["addresses"]
         ]
         packet_filter.add(record["mark"], record["port"], record["until"] - time.time(), "output", rules)
 
-    def effect(self, record: Record) -> str:
-        if record["by"] == "proxy":
-            return routed.effect(record)
+    def filtered(self, record: Record) -> str:
         if not packet_filter.packets(record["mark"]):
             with packet_filter.as_user(record["user"]):
                 packet_filter.knock(record["addresses"][0], record["port"])
         packets = packet_filter.packets(record["mark"])
         return f"{packets} packets to {record['dependency']} were stopped" if packets else ""
-
-    def end(self, record: Record) -> None:
-        if record["by"] == "proxy":
-            routed.end(record)
-        else:
-            packet_filter.remove(record["mark"])
-
-    def remains(self, record: Record) -> tuple[str, ...]:
-        return routed.remains(record) if record["by"] == "proxy" else packet_filter.remaining(record["mark"])
 
 
 def _places(settings: Mapping[str, str]) -> dict[str, tuple[str, int]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.faults import packet_filter, routed
 from agent.faults.asked import number
-from agent.faults.partition import why_unfiltered
+from agent.faults.on_path import OnPath, why_neither, why_unfiltered
 from agent.holders.marked import new_mark
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from agent.instance import Instance
 
 
-class Loss:
+class Loss(OnPath):
     """A share of the packets to the service's port is lost, and connections stall until they are sent again.
 
     By the packet filter where the agent has one and the service is in its network namespace. Else the proxy lets bytes
@@ -28,10 +28,7 @@ class Loss:
     description = "packets to it are lost, and connections stall"
     arguments: Mapping[str, float | str] = MappingProxyType({"percent": 20.0})
 
-    def lacks(self, instance: Instance) -> str:
-        filtered = why_unfiltered(instance)
-        through = routed.lacks(instance)
-        return f"{filtered}; and {through}" if filtered and through else ""
+    lacks = staticmethod(why_neither)
 
     def plan(self, instance: Instance, seconds: float, arguments: Mapping[str, float | str]) -> dict[str, Any]:
         percent = number(arguments, "percent", 1.0, 100.0)
@@ -40,25 +37,11 @@ class Loss:
         record = {"by": "filter", "mark": new_mark(), "port": instance.port, "service": instance.service}
         return {**record, "until": time.time() + seconds, "percent": percent}
 
-    def begin(self, record: Record) -> None:
-        if record["by"] == "proxy":
-            routed.begin(record)
-            return
+    def begin_filtering(self, record: Record) -> None:
         share = round(record["percent"] * 10)
         rule = f"tcp dport @ports numgen random mod 1000 < {share} counter drop"
         packet_filter.add(record["mark"], record["port"], record["until"] - time.time(), "input", [rule])
 
-    def effect(self, record: Record) -> str:
-        if record["by"] == "proxy":
-            return routed.effect(record)
+    def filtered(self, record: Record) -> str:
         packets = packet_filter.packets(record["mark"])
         return f"{packets} packets to port {record['port']} of {record['service']} were lost" if packets else ""
-
-    def end(self, record: Record) -> None:
-        if record["by"] == "proxy":
-            routed.end(record)
-        else:
-            packet_filter.remove(record["mark"])
-
-    def remains(self, record: Record) -> tuple[str, ...]:
-        return routed.remains(record) if record["by"] == "proxy" else packet_filter.remaining(record["mark"])
