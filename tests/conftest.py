@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 import warnings
@@ -12,6 +13,7 @@ import psycopg
 import pytest
 from hypothesis import settings
 
+from chaos.demo import ports
 from watchkeeper.state.database import Database
 from watchkeeper.state.schema import metadata
 
@@ -64,6 +66,16 @@ class LongFirst:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(LongFirst())
+    have_ports_of_our_own()
+
+
+def have_ports_of_our_own() -> None:
+    """For each worker: a port that is free for one test may be another's a moment later."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    share = (ports.HIGHEST - ports.LOWEST) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    lowest = ports.LOWEST + worker * share
+    for name, value in {"LOWEST": lowest, "HIGHEST": lowest + share}.items():
+        setattr(ports, name, value)
 
 
 @pytest.fixture(scope="session")

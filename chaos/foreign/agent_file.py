@@ -71,7 +71,11 @@ def agent_file(
     installed = tuple(sorted({point.name for point in entry_points(group="watchkeeper.agent_faults")}))
     allowed = list(installed if faults is None else faults)
     called = sorted({callee for callees in CALLS.values() for callee in callees})
-    proxies = {name: free_port() for name in called}
+    proxies: dict[str, int] = {}
+    for name in called:
+        while (listen := free_port()) in {*library.ports.values(), *proxies.values()}:
+            pass  # free now, but not once everything runs
+        proxies[name] = listen
     (library.folder / "filled").mkdir(exist_ok=True)
     services = {name: _service(library, name, allowed, proxies) for name in library.ports}
     content = {

@@ -90,7 +90,8 @@ def run(
     course = _Course(note, notes, tuple(guards), watches_hypothesis=experiment.extension.abort.hypothesis)
     stopping.reset()
     notes.write(note)
-    own = {number: signal.getsignal(number) for number in SIGNALS}
+    # Ours before the library's too: it puts back what it found, and guards may insist until the rollbacks begin.
+    own = {number: signal.signal(number, course.on_signal) for number in SIGNALS}
     try:
         journal = _run(content, settings, options, STRATEGIES[hypothesis], course)
         _play_rollbacks_left_out(content, journal, course, rollbacks)
@@ -147,9 +148,11 @@ def _run(
             schedule=schedule,
             event_handlers=[course],
         )
+        course.leave()
     except SystemExit:
-        # Between two parts of the experiment, where the library does not expect it.
-        journal = course.journal
+        # Between two parts of the experiment, where the library does not expect it; also before its first.
+        course.leave()
+        journal = course.journal or initialize_run_journal(content)
         journal["status"] = "interrupted"
         journal.setdefault("end", datetime.now(UTC).isoformat())
     except ChaosException as error:
@@ -200,6 +203,7 @@ class _Course(RunEventHandler):  # type: ignore[misc] # the library ships no typ
         self._watcher = threading.Thread(target=self._watch, name="guards", daemon=True)
         self._interrupted = False
         self._signalling = threading.Lock()
+        self._left = False
         self._over = False
         self.phase: Phase = "checking"
         self.stopped = ""
@@ -213,6 +217,10 @@ class _Course(RunEventHandler):  # type: ignore[misc] # the library ships no typ
         self.phase = phase
         self._note = entered(self._note, phase)
         self._notes.write(self._note)
+
+    def leave(self) -> None:
+        """The library is done: what comes now is put back, whoever signals."""
+        self._left = True
 
     def over(self) -> None:
         """No guard looks any more, and nobody signals."""
@@ -237,7 +245,7 @@ class _Course(RunEventHandler):  # type: ignore[misc] # the library ships no typ
         self.configuration, self.secrets = configuration, secrets
         # In place of the library's own handler, which would interrupt rollbacks too; it puts the old one back.
         for number in SIGNALS:
-            signal.signal(number, self._on_signal)
+            signal.signal(number, self.on_signal)
 
     def start_method(self, experiment: Any) -> None:  # noqa: ARG002
         self.enter("method")
@@ -283,13 +291,13 @@ class _Course(RunEventHandler):  # type: ignore[misc] # the library ships no typ
 
     def _insist(self) -> None:
         """Activities in the background are waited for: not for ever, once an end is asked for."""
-        while self.phase != "rollbacks" and not self._over:
+        while self.phase != "rollbacks" and not self._left:
             time.sleep(INSIST_EVERY_S)
             self._signal()
 
-    def _on_signal(self, _number: int, frame: FrameType | None) -> None:
+    def on_signal(self, _number: int, frame: FrameType | None) -> None:
         """End the method; a second time, only the wait for what runs in the background."""
-        if self.phase == "rollbacks":
+        if self.phase == "rollbacks" or self._left:
             return  # it is ending already
         if self._interrupted and (stopping.is_held() or not _waits_for_background(frame)):
             return  # something is being reverted: let it

@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.agent.proxied import free_port
+from chaos.demo.ports import free_port
 from tests.waiting import until
 
 

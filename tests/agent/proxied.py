@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import socketserver
 import ssl
 import subprocess
@@ -17,13 +16,8 @@ from pathlib import Path
 from agent.proxy.control import ask
 from agent.proxy.listener import Route
 from agent.proxy.running import ensure
+from chaos.demo.ports import free_port
 from tests.waiting import until
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 class Answers(BaseHTTPRequestHandler):

@@ -22,8 +22,8 @@ from agent.faults.redis_wire import Redis
 from agent.proxy.control import ask
 from agent.proxy.running import end, ports
 from agent.records import open_folders
+from chaos.demo.ports import free_port
 from tests.agent.databases import postgresql, redis
-from tests.agent.proxied import free_port
 from tests.agent.trials import of_our_faults
 from tests.bare_host import BareService, keepers_of
 from tests.running_agent import RunningAgent, allowed, kill_all

@@ -143,14 +143,36 @@ def test_an_incident_that_is_not_its_own_ends_it(bench: Bench, config: Path) -> 
     db.close()
 
 
-def test_a_hypothesis_that_breaks_ends_it(bench: Bench) -> None:
-    """Where the file asks for it: the probe is named."""
+def broken_hypothesis(bench: Bench) -> Path:
+    """An experiment that ends as soon as its probe `whole` sees what it broke."""
     look = {"type": "process", "path": "test", "arguments": ["!", "-e", str(bench.folder / "broken")]}
     hypothesis = {"title": "Whole", "probes": [{"type": "probe", "name": "whole", "tolerance": 0, "provider": look}]}
     extensions = [{"name": "watchkeeper", "services": [], "abort": {"hypothesis": True}}]
-    more = {"steady-state-hypothesis": hypothesis, "extensions": extensions}
-    ended = bench.chaos("run", bench.file(**more))
+    return bench.file(**{"steady-state-hypothesis": hypothesis, "extensions": extensions})
+
+
+def test_a_hypothesis_that_breaks_ends_it(bench: Bench) -> None:
+    """Where the file asks for it: the probe is named."""
+    ended = bench.chaos("run", broken_hypothesis(bench))
     assert (ended.returncode, ended.stdout) == (1, "interrupted: the probe 'whole' left its tolerance\n")
+    assert bench.marks() == {"broken", "put-back"}
+
+
+SLOW_BETWEEN = """
+import time
+from chaos.toolkit import run
+from watchkeeper.cli.main import main
+play = run._play_rollbacks_left_out
+run._play_rollbacks_left_out = lambda *given: (time.sleep(3 * run.INSIST_EVERY_S), play(*given))
+main()
+"""
+
+
+def test_it_insists_and_lives(bench: Bench) -> None:
+    """The library puts signal handlers back before the rollbacks that it left out begin: a slow machine stays there."""
+    command = [sys.executable, "-c", SLOW_BETWEEN, "chaos", "run", str(broken_hypothesis(bench))]
+    ended = subprocess.run(command, env=bench.environment, capture_output=True, text=True, timeout=300)
+    assert (ended.returncode, ended.stdout) == (1, "interrupted: the probe 'whole' left its tolerance\n"), ended.stderr
     assert bench.marks() == {"broken", "put-back"}
 
 

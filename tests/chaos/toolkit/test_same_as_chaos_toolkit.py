@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.waiting import until
@@ -178,6 +179,8 @@ def test_a_terminated_experiment_ends_the_same(tmp_path: Path) -> None:
             with subprocess.Popen(command, env=lab.environment, stderr=subprocess.PIPE, text=True) as process:
                 assert process.stderr is not None
                 assert any("wait" in line for line in process.stderr)
+                # `chaos` loses a signal that comes while it still logs that the activity begins.
+                until(lambda at=process.pid: psutil.Process(at).children(), what="the activity's process")
                 process.send_signal(signal.SIGTERM)
                 process.stderr.read()
                 assert process.wait(120) == 1
