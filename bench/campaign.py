@@ -1,8 +1,9 @@
 """`watchkeeper bench campaign`: the experiments that the coverage map proposes, one after the other.
 
 1. Starts the shop or the foreign system, and every role, with the scripted human who presses the Slack buttons.
-2. Again and again: asks what to test next, runs that, each until all is calm, and then a control window.
-3. Writes the report, and prints the scorecard, the map, and whether the labels would let a model version decide.
+2. Where asked to, lets the first of them run by schedules in the installation's own folder of experiments.
+3. Again and again: asks what to test next, runs that, each until all is calm, and then a control window.
+4. Writes the report, and prints the scorecard, the map, and whether the labels would let a model version decide.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any, Final
 
 from bench.campaign_abroad import perform_abroad
 from bench.gate_reached import GateReached, gate_reached
+from bench.scheduled import play_scheduled
 from chaos.assessment import Assessment, assess, observe_experiments
 from chaos.commands.coverage import coverage_table
 from chaos.demo.stage import perform
@@ -54,8 +56,12 @@ class Campaign:
         refused: why what could not be run was refused, each time, by service and fault.
     """
 
-    def __init__(self, experiments: int, control_every: int, control_s: float, warm_up_s: float) -> None:
+    def __init__(
+        self, experiments: int, control_every: int, control_s: float, warm_up_s: float, scheduled: int = 0
+    ) -> None:
+        """`scheduled` of the experiments, the first ones, run by their schedules."""
         self._experiments = experiments
+        self._scheduled = min(scheduled, experiments)
         self._control_every = control_every
         self._control_s = control_s
         self._warm_up_s = warm_up_s
@@ -67,6 +73,9 @@ class Campaign:
         story.whole_run_s = self._warm_up_s + self._experiments * TAKES_S
         story.warm_up(self._warm_up_s)
         story.control_window(self._control_s)
+        if self._scheduled:
+            self._by_schedule(story)
+            story.control_window(self._control_s)
         while (left := self._experiments - len(self._took_s)) > 0:
             # Several at a time: the map then spreads them over faults and services.
             plans = self.next_plans(_assess(story), min(left, self._control_every))
@@ -84,6 +93,17 @@ class Campaign:
         proposed = known.next_experiments(count + len(hopeless))
         new = [one for one in proposed if (one.cell.service, one.cell.fault) not in hopeless]
         return [(Plan(fault=fault_named(one.cell.fault), service=one.cell.service), one.reason) for one in new[:count]]
+
+    def _by_schedule(self, story: Story) -> None:
+        story.notify(f"{self._scheduled} of {self._experiments} run by their schedules:")
+        plans = [plan for plan, _ in self.next_plans(_assess(story), self._scheduled)]
+        for run in play_scheduled(story, plans):
+            if run.state != "done":
+                self.refused.setdefault((run.plan.service, run.plan.fault.name), []).append(
+                    f"{run.state}: {run.detail}"
+                )
+            self._took_s.append(run.took_s)
+        story.settle()
 
     def _break_one(self, story: Story, plan: Plan, reason: str) -> None:
         began = time.monotonic()
@@ -117,7 +137,15 @@ def _assess(story: Story) -> Assessment:
 
 
 def run(
-    *, system: str, root: Path, seed: int, experiments: int, control_every: int, control_s: float, as_json: bool
+    *,
+    system: str,
+    root: Path,
+    seed: int,
+    experiments: int,
+    scheduled: int,
+    control_every: int,
+    control_s: float,
+    as_json: bool,
 ) -> None:
     """Play the campaign and print what it has shown; its data and the report stay under `root`.
 
@@ -128,7 +156,7 @@ def run(
         raise ChaosError(f"there is no system {system!r}; known are: {', '.join(SYSTEMS)}")
     root.mkdir(parents=True, exist_ok=True)
     warm_up_s, performed = SYSTEMS[system]
-    shown, data_dir = performed(root, seed, Campaign(experiments, control_every, control_s, warm_up_s))
+    shown, data_dir = performed(root, seed, Campaign(experiments, control_every, control_s, warm_up_s, scheduled))
     tree = _tree(shown) | {"system": system, "data_dir": data_dir}
     sections = document(shown.known, shown.resilience, shown.missing)
     (root / f"{system}.md").write_text(as_markdown(sections), encoding="utf-8")

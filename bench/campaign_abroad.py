@@ -42,12 +42,14 @@ def perform_abroad(root: Path, seed: int, notify: Notify, play: Callable[[Story]
     folder = root / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
     hands = folder / "library"
     hands.mkdir(parents=True)
+    experiments = folder / "experiments"
+    experiments.mkdir()
     ports = {"otlp_http_port": free_port(), "otlp_grpc_port": free_port()}
     with ExitStack() as stack:
         otlp_url = f"http://127.0.0.1:{ports['otlp_http_port']}"
         own = stack.enter_context(started_library(hands, RATE_PER_S, seed=seed, otlp_url=otlp_url))
         os.environ[TOKEN_ENV] = own.agent.token  # the roles find it there; it is written nowhere
-        roles = stack.enter_context(OwnRoles(folder, _changes(own, ports)))
+        roles = stack.enter_context(OwnRoles(folder, _changes(own, ports, experiments)))
         notify(f"data and logs: {folder}")
         roles.start(*ROLES)
         loop = Loop(roles.config)
@@ -74,7 +76,7 @@ def perform_abroad(root: Path, seed: int, notify: Notify, play: Callable[[Story]
     return played, str(folder)
 
 
-def _changes(own: OwnLibrary, ports: dict[str, int]) -> dict[str, dict[str, Any]]:
+def _changes(own: OwnLibrary, ports: dict[str, int], experiments: Path) -> dict[str, dict[str, Any]]:
     """What differs from a default installation: ports, one person, the agent, and a shorter wait for recovery."""
     return {
         **role_changes(),
@@ -82,6 +84,7 @@ def _changes(own: OwnLibrary, ports: dict[str, int]) -> dict[str, dict[str, Any]
         "watch": {"clear_s": 10.0},
         "targets": {"library": {"kind": "agent", "url": own.agent.url, "token_env": TOKEN_ENV}},
         "runbooks": {"dir": str(own.agent.runbooks)},
+        "chaos": {"folder": str(experiments)},
     }
 
 

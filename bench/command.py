@@ -118,6 +118,7 @@ def foreign(
 def campaign(
     system: Annotated[str, typer.Option(help="shop or foreign.")] = "shop",
     experiments: Annotated[int, typer.Option(help="How many experiments to run.", min=1)] = 60,
+    scheduled: Annotated[int, typer.Option(help="How many of them, the first, run by their schedules.", min=0)] = 0,
     control_every: Annotated[int, typer.Option(help="Experiments between two control windows.", min=1)] = 6,
     control_minutes: Annotated[float, typer.Option(help="How long a control window lasts.", min=0.1)] = 2.0,
     seed: Annotated[int, typer.Option(help="Of the customers.")] = 1,
@@ -130,6 +131,7 @@ def campaign(
         root=keep.absolute(),
         seed=seed,
         experiments=experiments,
+        scheduled=scheduled,
         control_every=control_every,
         control_s=60 * control_minutes,
         as_json=as_json,

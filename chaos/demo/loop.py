@@ -33,6 +33,7 @@ class Loop:
         self.db = Database.open(config)
         self.telemetry = Telemetry.connect(config)
         self.gate = config.learning.gate
+        self.experiments = config.chaos.folder
         self.incidents = Incidents.configured(config, self.db, SystemClock())
 
     def close(self) -> None:

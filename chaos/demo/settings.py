@@ -19,6 +19,7 @@ from watchkeeper.config import Config, load
 
 KEPT_RUNS = 5  # older ones are deleted
 TARGET_TOKEN_ENV = "WATCHKEEPER_DEMO_TARGET_TOKEN"  # noqa: S105 - the name of a variable, not a secret
+EXPERIMENTS = "experiments"  # in the run's directory: those with a schedule run by themselves
 SCRAPED = ("web", "orders", "payments")  # their Prometheus pages; all services export OTLP besides
 
 
@@ -61,6 +62,7 @@ def prepare(root: Path) -> Settings:
     _write_runbooks(folder / "runbooks")
     shop_dir = folder / "shop"
     shop_dir.mkdir()
+    (folder / EXPERIMENTS).mkdir()
     return Settings(config=load(path), config_path=path, shop_dir=shop_dir, shop_port=ports["shop"], shop_token=token)
 
 
@@ -95,6 +97,7 @@ def _tree(folder: Path, ports: dict[str, int]) -> dict[str, Any]:
         },
         "targets": {"shop": {"url": f"http://127.0.0.1:{ports['shop']}", "token_env": TARGET_TOKEN_ENV}},
         "runbooks": {"dir": "runbooks"},
+        "chaos": {"folder": str(folder / EXPERIMENTS)},
     }
 
 

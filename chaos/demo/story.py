@@ -120,6 +120,10 @@ class Story:
         """From `since` (Unix seconds) on, this is what is wrong."""
         self._truths.append((since, None, plan))
 
+    def forget(self, since: float) -> None:
+        """What was wrong since then is so no more."""
+        self._truths = [(at, time.time() if at == since else until, plan) for at, until, plan in self._truths]
+
     def warm_up(self, seconds: float = WARM_UP_S) -> None:
         """Let the detectors see the shop while it is well."""
         self.notify(f"warming up for {seconds:g} s: the detectors learn what is normal")
@@ -187,7 +191,7 @@ class Story:
                 lambda effect: self._follow(effect, since, seen),
             )
         finally:
-            self._truths[-1] = (since, time.time(), plan)
+            self.forget(since)
         incident = self._await_resolved(since)
         opened = self.loop.opened_since(since)
         self.loop.settle()
