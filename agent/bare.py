@@ -16,7 +16,7 @@ from agent.listening import ports_of
 from agent.processes import PROC, all_seen, born, is_alive, send, with_children
 from watchkeeper.errors import AgentError
 
-KEYS: Final = ("start", "stop", "folder", "user", "log", "environment", "stop_within_seconds")
+KEYS: Final = ("start", "stop", "folder", "user", "log", "environment", "stop_within_seconds", "supervised")
 SHOWS_WITHIN_S: Final = 15.0
 STOP_WITHIN_S: Final = 10.0
 LOOK_EVERY_S: Final = 0.05
@@ -24,7 +24,10 @@ LOOK_EVERY_S: Final = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Commands:
-    """How a bare process is started and stopped. Without `stop`: SIGTERM, and SIGKILL after a while."""
+    """How a bare process is started and stopped. Without `stop`: SIGTERM, and SIGKILL after a while.
+
+    `supervised`: something that the agent does not know starts it again when it dies, unless `stop` was run.
+    """
 
     start: tuple[str, ...] = ()
     stop: tuple[str, ...] = ()
@@ -33,6 +36,7 @@ class Commands:
     log: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     stop_within_s: float = STOP_WITHIN_S
+    supervised: bool = False
 
     @property
     def verbs(self) -> frozenset[str]:
@@ -47,12 +51,18 @@ def commands_in(settings: Mapping[str, Any]) -> Commands:
     within = settings.get("stop_within_seconds", STOP_WITHIN_S)
     if isinstance(within, bool) or not isinstance(within, int | float) or not 0 < within <= 600:
         raise WrongSetting("stop_within_seconds", "must be a number of seconds up to 600")
+    supervised = settings.get("supervised", False)
+    if not isinstance(supervised, bool):
+        raise WrongSetting("supervised", "must be yes or no")
+    if supervised and not {"start", "stop"} <= set(settings):
+        raise WrongSetting("supervised", "needs `stop`, after which nobody starts it again, and `start`")
     texts = {key: text(settings, key) for key in ("folder", "user", "log") if key in settings}
     return Commands(
         start=command(settings, "start"),
         stop=command(settings, "stop"),
         environment=dict(environment),
         stop_within_s=float(within),
+        supervised=supervised,
         **texts,
     )
 
@@ -132,14 +142,14 @@ def _start(commands: Commands, find: Callable[[], tuple[Found, ...]], note: Note
 
 def _stop(commands: Commands, find: Callable[[], tuple[Found, ...]]) -> str:
     instances = find()
-    if not instances:
+    if not instances and not commands.supervised:  # whoever starts it again has perhaps not done so yet
         return "nothing: it does not run"
     if commands.stop:
         run(commands.stop, within_s=commands.stop_within_s, folder=commands.folder, user=commands.user)
     processes = [(pid, born(pid)) for each in instances for pid in with_children(each.pids[0]) or each.pids]
     mains = [each.pids[0] for each in instances]
     end(processes, mains if not commands.stop else [], commands.stop_within_s)
-    return f"stopped process {', '.join(map(str, mains))}"
+    return f"stopped process {', '.join(map(str, mains))}" if mains else "stopped"
 
 
 def end(processes: Sequence[tuple[int, str]], asked: Sequence[int], within_s: float) -> None:

@@ -45,18 +45,23 @@ PATIENCE_S: Final = 120.0  # for what must come, on a machine that is busy with 
 LOOK_EVERY_S: Final = 0.03
 # When it is killed, counted from its start: before, in and after `begin`.
 KILLED_AFTER_S: Final = (0.0, 0.05, 0.15, 0.3, 0.6)
+# An HTTP service: its port, a mark, and how many workers it forks. Without the modules of an HTTP server, which take
+# longer to load than all that a test does.
 SERVER: Final = """
-import socket, sys
-with socket.create_server(("127.0.0.1", int(sys.argv[1]))) as listener:
-    while True:
-        connection, _ = listener.accept()
-        try:
-            connection.settimeout(2)
-            connection.recv(65536)
-            connection.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 3\\r\\nConnection: close\\r\\n\\r\\nok\\n")
-        except OSError:
-            pass
-        connection.close()
+import os, socket, sys
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+for _ in range(int(sys.argv[3])):
+    if os.fork() == 0:
+        break
+while True:
+    connection, _ = listener.accept()
+    try:
+        connection.settimeout(2)
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 3\\r\\nConnection: close\\r\\n\\r\\nok\\n")
+    except OSError:
+        pass
+    connection.close()
 """
 
 
@@ -263,7 +268,7 @@ def _arguments(fault: HostFault, scene: Scene) -> dict[str, float | str]:
 def bare_scene(settings: Mapping[str, str] | None = None) -> Iterator[Scene]:
     """A process that answers HTTP on loopback; it ends with the iterator."""
     port, mark = free_port(), f"bare-{uuid.uuid4().hex}"
-    command = [sys.executable, "-I", "-S", "-c", SERVER, str(port), mark]
+    command = [sys.executable, "-I", "-S", "-c", SERVER, str(port), mark, "0"]
     described = described_finder("process", {"pattern": mark, "port": port, "start": command})
     finder = finder_of(described)
 

@@ -59,14 +59,18 @@ class Services:
         return (*section.verbs, *([COMMAND] if section.commands else []))
 
     def lacks(self, instance: Instance, fault: str) -> str:
-        """Why a fault can't be done to an instance, as its class says; remembered for a few seconds."""
+        """Why a fault can't be done to an instance, as its class says."""
+        try:
+            return host_faults()[fault].lacks(instance)
+        except Exception as error:  # noqa: BLE001 - a part of another package
+            return f"it cannot say whether it can be done: {type(error).__name__}: {error}"
+
+    def _known_lacks(self, instance: Instance, fault: str) -> str:
+        """The same for a list of all faults, remembered for a few seconds."""
         key, now = (instance.service, fault, instance.name), time.monotonic()
         at, answer = self._lacks.get(key, (0.0, ""))
         if not at or now - at > LACKS_KEPT_S:
-            try:
-                answer = host_faults()[fault].lacks(instance)
-            except Exception as error:  # noqa: BLE001 - a part of another package
-                answer = f"it cannot say whether it can be done: {type(error).__name__}: {error}"
+            answer = self.lacks(instance, fault)
             if len(self._lacks) > 1000:
                 self._lacks.clear()
             self._lacks[key] = (now, answer)
@@ -83,7 +87,7 @@ class Services:
             except AgentError as error:
                 trouble = error.message
         instance = self._instance(service, found[0] if found else None)
-        lacks = {fault: trouble or self.lacks(instance, fault) for fault in section.faults}
+        lacks = {fault: trouble or self._known_lacks(instance, fault) for fault in section.faults}
         can = [*self.verbs(service), "lease", *(["probe"] if section.probe else [])]
         return {
             "service": service,

@@ -89,15 +89,11 @@ def _changes(own: OwnLibrary, ports: dict[str, int], experiments: Path) -> dict[
 
 
 def _await_calm(own: OwnLibrary, notify: Notify) -> None:
-    """Wait until users are served again; what ended by itself is started meanwhile, as a platform would."""
-    own.library.restarts = True
-    try:
-        until = time.monotonic() + CALM_WITHIN_S
-        while time.monotonic() < until:
-            seen = own.users.since(time.time() - CALM_S)
-            if seen and sum(one.failed for one in seen) <= CALM_FAILED * len(seen):
-                return
-            time.sleep(0.5)
-        notify("  users' requests still fail")
-    finally:
-        own.library.restarts = False
+    """Wait until users are served again."""
+    until = time.monotonic() + CALM_WITHIN_S
+    while time.monotonic() < until:
+        seen = own.users.since(time.time() - CALM_S)
+        if seen and sum(one.failed for one in seen) <= CALM_FAILED * len(seen):
+            return
+        time.sleep(0.5)
+    notify("  users' requests still fail")

@@ -51,7 +51,7 @@ def started_library(
     books: tuple[Mapping[str, Any], ...] = (),
     commands: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Iterator[OwnLibrary]:
-    """Start all of it, and lead callers through the agent's proxies. What ends by itself is the agent's to start again.
+    """Start all of it, and lead callers through the agent's proxies.
 
     Args:
         folder: where the agent's file, state and logs go.
@@ -65,7 +65,7 @@ def started_library(
         ChaosError: a program is missing, or the agent's proxies do not listen.
     """
     with ExitStack() as stack:
-        library = stack.enter_context(Library(find(), otlp_url, free_port, restarts=False))
+        library = stack.enter_context(Library(find(), otlp_url, free_port))
         users = stack.enter_context(Users(library.url, rate_per_s, seed))
         proxies: list[AgentFile] = []
 

@@ -8,30 +8,12 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from agent.conformance import SERVER
 from agent.finder import Finder, described_finder, finder_of
 from agent.instance import Instance
 from agent.listening import free_port
 from agent.processes import PROC, born, send, started_at
 from tests.waiting import until
-
-# Without the modules of an HTTP server, which take longer to load than all that a test does.
-SERVER = """
-import os, socket, sys
-port = int(sys.argv[1])
-listener = socket.create_server(("127.0.0.1", port))
-for _ in range(int(sys.argv[3])):
-    if os.fork() == 0:
-        break
-while True:
-    connection, _ = listener.accept()
-    try:
-        connection.settimeout(2)
-        connection.recv(65536)
-        connection.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 3\\r\\nConnection: close\\r\\n\\r\\nok\\n")
-    except OSError:
-        pass
-    connection.close()
-"""
 
 
 class BareService:

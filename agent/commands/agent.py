@@ -32,6 +32,7 @@ HEADS = ("Service", "State", "Process", "Port", "May", "Can't now")
 def run(context: typer.Context, config: FilePath = DEFAULT) -> None:
     """Run the agent of this host: break and repair the services that its file lists, and nothing else."""
     if context.invoked_subcommand is None:
+        _require(config)
         # A process of its own, without the libraries of this command: it runs for months.
         os.execv(sys.executable, [sys.executable, "-I", "-m", "agent", str(config.absolute())])  # noqa: S606
 
@@ -41,6 +42,7 @@ def check(config: FilePath = DEFAULT, as_json: AsJson = False) -> None:
     """Print what the agent finds, and what it could do. Touches nothing, and needs no running agent."""
     from agent.preflight import look
 
+    _require(config)
     seen = look(config)
     if as_json:
         print(json.dumps(seen.as_json(), indent=2))
@@ -77,3 +79,11 @@ def init(config: FilePath = DEFAULT) -> None:
     print("4. Where Watchkeeper runs, put the token into the environment, and name the agent under `targets:`:\n")
     print("targets:")
     print("  this-host: {kind: agent, url: http://127.0.0.1:9411, token_env: AGENT_TOKEN}")
+
+
+def _require(config: Path) -> None:
+    if not config.exists():
+        raise AgentError(
+            f"there is no file {config}; `watchkeeper agent init --config {config}` writes one, "
+            "and --config names another"
+        )

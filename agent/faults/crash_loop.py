@@ -36,7 +36,7 @@ class CrashLoop:
             return "it does not run"
         if finder_of(instance.finder).restarts or instance.settings.get("supervised", "").lower() in {"yes", "true"}:
             return ""
-        return "nobody starts it again when it crashes; set `supervised: yes` where somebody does"
+        return "nobody starts it again when it crashes; set `supervised: true` of its finder where somebody does"
 
     def plan(self, instance: Instance, seconds: float, arguments: Mapping[str, float | str]) -> dict[str, Any]:
         return {

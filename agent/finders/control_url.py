@@ -60,7 +60,7 @@ class ControlUrl:
         return str(answer.get("did", verb)) if isinstance(answer, dict) else verb
 
     def _row(self) -> dict[str, Any]:
-        rows = self._ask("GET", "/services", None, {})
+        rows = self._ask("GET", f"/services?service={quote(self._service, safe='')}", None, {})
         for row in rows if isinstance(rows, list) else ():
             if isinstance(row, dict) and row.get("service") == self._service:
                 return row

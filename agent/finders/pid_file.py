@@ -20,14 +20,16 @@ class PidFile:
     `pattern` must be in the command line: so another process that got the id later is not taken for it.
     """
 
-    restarts = False
-
     def __init__(self, settings: Mapping[str, Any]) -> None:
         only(settings, "path", "pattern", "port", *bare.KEYS)
         self._commands = bare.commands_in(settings)
         self._path = Path(text(settings, "path"))
         self._pattern = text(settings, "pattern", "") if "pattern" in settings else ""
         self._port = port(settings)
+
+    @property
+    def restarts(self) -> bool:
+        return self._commands.supervised
 
     @property
     def verbs(self) -> frozenset[str]:

@@ -18,8 +18,6 @@ class Process:
     With both, a process that matches counts if it listens on the port, or on nothing yet.
     """
 
-    restarts = False
-
     def __init__(self, settings: Mapping[str, Any]) -> None:
         only(settings, "pattern", "port", *bare.KEYS)
         self._commands = bare.commands_in(settings)
@@ -32,6 +30,10 @@ class Process:
                 raise WrongSetting("pattern", f"is no regular expression: {error}") from error
         if self._pattern is None and not self._port:
             raise WrongSetting("", "needs a `pattern` of the command line, a `port`, or both")
+
+    @property
+    def restarts(self) -> bool:
+        return self._commands.supervised
 
     @property
     def verbs(self) -> frozenset[str]:

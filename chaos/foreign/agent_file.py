@@ -95,6 +95,8 @@ def _service(library: Library, name: str, faults: list[str], proxies: Mapping[st
     # A deploy gives the library's programs the port that they had: it is part of how they are found.
     find: dict[str, Any] = {"pattern": _pattern(library, name)}
     find |= {"start": [*command, "start", name], "stop": [*command, "stop", name]}
+    if library.restarts:
+        find["supervised"] = True
     settings = {
         "fill_folder": str(library.folder / "filled"),
         "fill_most_mb": "200",  # it is the disk of this machine

@@ -1,7 +1,8 @@
 """The shop supervisor's control API: what an operator, or a runbook, may do to a service.
 
     GET  /target                           the shop's name, and what its customers saw within the last second
-    GET  /services                         who runs, where, which version, what it can do, how to probe it
+    GET  /services                         who runs, where, which version, what it can do, how to probe it; with
+                                           ?service=NAME that one alone
     GET  /metrics/{service}                that service's Prometheus page, at a stable address
     POST /services/{service}/{verb}        start restart resume deploy rollback detour reroute release-database
                                            burn traffic
@@ -85,8 +86,10 @@ class Control:
         except (json.JSONDecodeError, KeyError, ValueError) as error:
             return web.json_response({"error": f"the request's body is wrong: {error!r}"}, status=400)
 
-    async def _services(self, _: web.Request) -> web.Response:
-        return web.json_response([self._describe(slot) for slot in self._processes.slots.values()])
+    async def _services(self, request: web.Request) -> web.Response:
+        only = request.query.get("service", "")
+        slots = [slot for name, slot in self._processes.slots.items() if only in ("", name)]
+        return web.json_response([self._describe(slot) for slot in slots])
 
     async def _about(self, _: web.Request) -> web.Response:
         try:

@@ -1,7 +1,8 @@
 """A target that speaks the control API: HTTP with a bearer token, as a process supervisor offers it.
 
 GET  /services                      a list of objects with `service`, `state`, `version`, `previous_version` and
-                                    `instance`; what experiments need is optional (see `_status`)
+                                    `instance`; what experiments need is optional (see `_status`). Asked with
+                                    `?service=NAME` where one is meant; a server may list all the same
 POST /services/{service}/{verb}     does a verb once for each `Idempotency-Key`, and answers {"did": "..."}
 POST /leases, DELETE /leases/{id}   optional: a verb after a time, whatever becomes of who asked
 GET  /target                        optional: {"name", "experience"}
@@ -67,7 +68,7 @@ class ControlApi(HoldsNoFaults):
         return {status.service: status for status in self._statuses(TIMEOUT_S)}
 
     def status(self, service: str, *, timeout_s: float = TIMEOUT_S) -> ServiceStatus:
-        for status in self._statuses(timeout_s):
+        for status in self._statuses(timeout_s, service):
             if status.service == service:
                 return status
         raise self._client.unknown(service)
@@ -88,7 +89,7 @@ class ControlApi(HoldsNoFaults):
         self._client.ask("DELETE", f"/leases/{quote(lease_id, safe='')}")
 
     def probe(self, service: str, *, timeout_s: float = 1.5) -> ProbeSample:
-        row = next((row for row in self._client.rows(TIMEOUT_S) if row["service"] == service), None)
+        row = next((row for row in self._client.rows(TIMEOUT_S, service) if row["service"] == service), None)
         if row is None:
             raise self._client.unknown(service)
         if not row.get("probe"):
@@ -111,9 +112,9 @@ class ControlApi(HoldsNoFaults):
         except (KeyError, TypeError, ValueError) as error:
             raise self._client.other_form("/target", error) from error
 
-    def _statuses(self, timeout_s: float) -> list[ServiceStatus]:
+    def _statuses(self, timeout_s: float, only: str = "") -> list[ServiceStatus]:
         try:
-            return [self._status(row) for row in self._client.rows(timeout_s)]
+            return [self._status(row) for row in self._client.rows(timeout_s, only)]
         except (KeyError, TypeError, ValueError) as error:
             raise self._client.other_form("/services", error) from error
 

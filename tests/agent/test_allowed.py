@@ -114,6 +114,14 @@ def test_hours_go_by_the_clock_of_their_zone(at: str, is_open: bool) -> None:
     assert hours.hold(datetime.fromisoformat(at).astimezone(ZoneInfo("Asia/Tokyo"))) is is_open
 
 
+@pytest.mark.parametrize("words", [[], ["check"]])
+def test_without_a_file_it_says_how_to_get_one(tmp_path: Path, words: list[str]) -> None:
+    done = subprocess.run([*WATCHKEEPER, *words], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode
+    assert "`watchkeeper agent init --config agent.yaml` writes one" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_a_first_file_allows_nothing_and_its_token_is_shown_once(tmp_path: Path) -> None:
     """It is the owner's alone, it can be checked as it is, and it is never overwritten."""
     path = tmp_path / "agent.yaml"

@@ -65,8 +65,6 @@ def agent_and_processes(
     folder = tmp_path_factory.mktemp("agent")
     written = agent_file(library, folder, port=0, token_sha256="0" * 64, free_port=free_port)
     services: dict[str, Any] = dict(written.content["services"])
-    for service in services.values():
-        service["settings"]["supervised"] = "yes"  # the library starts again what crashed
     running = RunningAgent(folder, services)
     with of_our_faults() as listed:
         running.start()
@@ -107,7 +105,6 @@ def test_it_takes_effect_and_leaves_nothing(
     """
     agent, processes = agent_and_processes
     fault, service, arguments = TRIED[number]
-    library.restarts = fault == "crash_loop"  # for all others, that is the agent's
     until(lambda: is_well(agent, service), what=f"{service} before the fault")
     if number % 2:
         state = held_to_its_end(agent, service, fault, arguments)

@@ -18,6 +18,7 @@ import pytest
 from agent.faults.clock_skew import ClockSkew
 from agent.faults.command import Command
 from agent.faults.crash_loop import CrashLoop
+from agent.faults.kill import Kill
 from agent.finder import described_finder, finder_of
 from agent.holders.put_back import stand_by
 from agent.instance import Instance
@@ -28,19 +29,24 @@ from watchkeeper.errors import AgentError
 
 
 class Supervised:
-    """A process that is started again whenever it ends."""
+    """A process that is started again whenever it ends, unless the file `down` is there."""
 
-    def __init__(self) -> None:
+    def __init__(self, down: Path) -> None:
         self.starts = 0
         self.mark = f"supervised-{uuid.uuid4().hex}"
         self.finder = described_finder("process", {"pattern": self.mark})
+        commands = {"start": ["rm", "-f", str(down)], "stop": ["touch", str(down)]}
+        self.known = described_finder("process", {"pattern": self.mark, "supervised": True, **commands})
+        self._down = down
         self._over = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._keep, daemon=True)
         self._thread.start()
 
     def _keep(self) -> None:
-        while not self._over.is_set():
+        while not self._over.wait(0.05):
+            if self._down.exists():
+                continue
             command = [sys.executable, "-I", "-S", "-c", "import time; time.sleep(600)", self.mark]
             # The finder leaves out what is in the session of whoever asks.
             self._process = subprocess.Popen(command, start_new_session=True)
@@ -61,8 +67,8 @@ class Supervised:
 
 
 @pytest.fixture
-def supervised() -> Iterator[Supervised]:
-    service = Supervised()
+def supervised(tmp_path: Path) -> Iterator[Supervised]:
+    service = Supervised(tmp_path / "down")
     yield service
     service.close()
 
@@ -81,6 +87,18 @@ def test_it_crashes_again_after_every_start(supervised: Supervised) -> None:
 
 def test_without_a_supervisor_it_is_refused(supervised: Supervised) -> None:
     assert "nobody starts it again" in CrashLoop().lacks(supervised.instance())
+    assert CrashLoop().lacks(replace(supervised.instance(), finder=supervised.known)) == ""
+
+
+def test_what_its_supervisor_would_start_again_stays_killed(supervised: Supervised) -> None:
+    """The finder knows that there is one, and how to tell it; in the end it starts the process."""
+    instance = replace(supervised.instance(), finder=supervised.known)
+    with trial(Kill(), instance) as record:
+        assert "nothing runs in its place" in effect_of(Kill(), record)
+        starts = supervised.starts
+        time.sleep(0.3)  # six looks of its supervisor
+        assert supervised.starts == starts
+    until(lambda: finder_of(supervised.finder).find(), what="the process")
 
 
 @pytest.fixture
