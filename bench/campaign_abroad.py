@@ -7,11 +7,13 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
+
+import yaml
 
 from bench.foreign import role_changes
 from bench.own_agent import TOKEN_ENV
@@ -31,8 +33,17 @@ Notify = Callable[[str], None]
 Played = TypeVar("Played")
 
 
-def perform_abroad(root: Path, seed: int, notify: Notify, play: Callable[[Story], Played]) -> tuple[Played, str]:
+def perform_abroad(
+    root: Path,
+    seed: int,
+    notify: Notify,
+    play: Callable[[Story], Played],
+    *,
+    autonomous: Mapping[str, Any] | None = None,
+) -> tuple[Played, str]:
     """Start everything, play the course, stop everything. Returns what was played, and the folder of its data.
+
+    `autonomous` is that section of the runbooks' policy: what may run without a human.
 
     Raises:
         ChaosError: a program of the foreign system is missing.
@@ -49,6 +60,10 @@ def perform_abroad(root: Path, seed: int, notify: Notify, play: Callable[[Story]
         otlp_url = f"http://127.0.0.1:{ports['otlp_http_port']}"
         own = stack.enter_context(started_library(hands, RATE_PER_S, seed=seed, otlp_url=otlp_url))
         os.environ[TOKEN_ENV] = own.agent.token  # the roles find it there; it is written nowhere
+        if autonomous:
+            (own.agent.runbooks / "policy.yaml").write_text(
+                yaml.safe_dump({"services": ["*"], "autonomous": dict(autonomous)})
+            )
         roles = stack.enter_context(OwnRoles(folder, _changes(own, ports, experiments)))
         notify(f"data and logs: {folder}")
         roles.start(*ROLES)

@@ -138,6 +138,37 @@ def campaign(
     )
 
 
+@app.command(
+    epilog="Examples: watchkeeper bench unattended    "
+    "watchkeeper bench unattended --system foreign --service readers --runs 5"
+)
+def unattended(
+    system: Annotated[str, typer.Option(help="shop or foreign.")] = "shop",
+    fault: Annotated[str, typer.Option(help="What happens, again and again.")] = "kill",
+    service: Annotated[str, typer.Option(help="To which service.")] = "payments",
+    runbook: Annotated[str, typer.Option(help="Which runbook may run without a human, once it is proved.")] = (
+        "restart-service"
+    ),
+    proof: Annotated[int, typer.Option(help="Runs that a human approves before.", min=3)] = 3,
+    runs: Annotated[int, typer.Option(help="Faults after that.", min=1)] = 3,
+    seed: Annotated[int, typer.Option(help="Of the customers.")] = 1,
+    keep: Annotated[Path, typer.Option(help="Folder for data and logs.")] = Path("watchkeeper-data/unattended"),
+    as_json: AsJson = False,
+) -> None:
+    """A runbook earns that it may run without a human, and then repairs without one, in the whole loop."""
+    import_module("bench.unattended").run(
+        system=system,
+        root=keep.absolute(),
+        seed=seed,
+        fault=fault,
+        service=service,
+        runbook=runbook,
+        proof=proof,
+        runs=runs,
+        as_json=as_json,
+    )
+
+
 @app.command(epilog="Examples: watchkeeper bench cures --system shop    watchkeeper bench cures --runs 3 --fault kill")
 def cures(
     system: Annotated[list[str] | None, typer.Option(help="shop or foreign; both by default.")] = None,

@@ -24,11 +24,15 @@ GIVES_UP_AFTER_S = 90.0  # waiting for recovery; then they resolve
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """The human's judgement of an incident at its end: `cause` is None for a false page."""
+    """The human's judgement of an incident at its end: `cause` is None for a false page.
+
+    With `leaves_runbook`, the human neither approves nor declines: the policy may.
+    """
 
     cause: str | None
     mechanism: str
     note: str
+    leaves_runbook: bool = False
 
 
 @dataclass(slots=True)
@@ -84,12 +88,13 @@ class ScriptedHuman:
             return
         if not page.acknowledged_at or "resolve" in page.done:
             return
-        if "approve" in buttons and not page.done & {"approve", "decline"}:
+        tired = now - page.acknowledged_at > GIVES_UP_AFTER_S
+        if "approve" in buttons and not page.done & {"approve", "decline"} and not tired:
             if now - page.acknowledged_at >= READS_FOR_S:
                 looked = self._verdict(float(message["ts"]))
-                self._press(page, channel, message, "approve" if looked.cause else "decline")
+                if not looked.leaves_runbook:
+                    self._press(page, channel, message, "approve" if looked.cause else "decline")
             return
-        tired = now - page.acknowledged_at > GIVES_UP_AFTER_S
         if "resolve" in buttons and (_has_recovered(message) or tired):
             self._resolve(page, channel, message)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,9 +47,10 @@ class Settings:
         return f"http://127.0.0.1:{self.config.web.port}/?token={self.config.secret('commands')}"
 
 
-def prepare(root: Path) -> Settings:
+def prepare(root: Path, autonomous: Mapping[str, Any] | None = None) -> Settings:
     """Make a fresh directory under `root` for this run, with a configuration that needs nothing else.
 
+    `autonomous` is that section of the runbooks' policy: what may run without a human.
     The default ports are used where they are free, others where they are not.
     """
     folder = root / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
@@ -59,7 +61,7 @@ def prepare(root: Path) -> Settings:
     os.environ[TARGET_TOKEN_ENV] = token  # the roles, our children, find it there; it is written nowhere
     path = folder / "watchkeeper.yaml"
     path.write_text(yaml.safe_dump(_tree(folder, ports), sort_keys=False))
-    _write_runbooks(folder / "runbooks")
+    _write_runbooks(folder / "runbooks", autonomous)
     shop_dir = folder / "shop"
     shop_dir.mkdir()
     (folder / EXPERIMENTS).mkdir()
@@ -101,11 +103,13 @@ def _tree(folder: Path, ports: dict[str, int]) -> dict[str, Any]:
     }
 
 
-def _write_runbooks(folder: Path) -> None:
+def _write_runbooks(folder: Path, autonomous: Mapping[str, Any] | None) -> None:
     """The built-in runbooks, allowed to touch the shop's services and nothing else."""
     shutil.copytree(BUILT_IN, folder)
     policy = yaml.safe_load((folder / "policy.yaml").read_text())
     policy["services"] = [plan.name for plan in PLANS]
+    if autonomous:
+        policy["autonomous"] = dict(autonomous)
     (folder / "policy.yaml").write_text(yaml.safe_dump(policy, sort_keys=False))
 
 

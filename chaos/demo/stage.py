@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from chaos.demo.human import ScriptedHuman
 from chaos.demo.loop import Loop
@@ -23,10 +23,21 @@ Notify = Callable[[str], None]
 Played = TypeVar("Played")
 
 
-def perform(root: Path, seed: int, notify: Notify, play: Callable[[Story], Played]) -> tuple[Played, Measured]:
-    """Start everything, play the course, stop everything. Raises Stopped on Ctrl-C."""
+def perform(
+    root: Path,
+    seed: int,
+    notify: Notify,
+    play: Callable[[Story], Played],
+    *,
+    autonomous: Mapping[str, Any] | None = None,
+) -> tuple[Played, Measured]:
+    """Start everything, play the course, stop everything. `autonomous`: what the policy lets run without a human.
+
+    Raises:
+        Stopped: on Ctrl-C.
+    """
     started = time.time()
-    settings = prepare(root)
+    settings = prepare(root, autonomous)
     notify(f"data and logs: {settings.config.data_dir.parent}")
     shop = Shop(settings, seed=seed, rate_per_s=RATE_PER_S)
     memory = PeakMemory()

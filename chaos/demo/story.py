@@ -105,6 +105,7 @@ class Story:
         self.control_pages = 0
         self.control_minutes = 0.0
         self.still_to_come = 0
+        self.leaves_runbooks = False
         self.whole_run_s = WHOLE_RUN_S
         self._began = began
 
@@ -113,7 +114,12 @@ class Story:
         for since, until, plan in self._truths:
             if since <= posted_at and (until is None or posted_at <= until + LATE_RESOLVE_S):
                 note = f"{plan.fault.description}; found by looking at {plan.service}"
-                return Verdict(cause=plan.service, mechanism=plan.fault.mechanism, note=note)
+                return Verdict(
+                    cause=plan.service,
+                    mechanism=plan.fault.mechanism,
+                    note=note,
+                    leaves_runbook=self.leaves_runbooks,
+                )
         return Verdict(cause=None, mechanism="unknown", note="nothing was wrong")
 
     def remember(self, plan: Plan, since: float) -> None:
