@@ -12,6 +12,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -238,13 +239,22 @@ class Actions:
     def stop(self, who: str) -> dict[str, Any]:
         """End every fault, and refuse new ones until `resume`. Waits for their ends, for two seconds at most."""
         path = self._root / STOP_FILE
-        path.touch(mode=0o600)
-        sync_folder(self._root)
+        with suppress(OSError):  # a full disk, which one of the faults may be
+            path.touch(mode=0o600)
         ids = self._keepers.end_all("everything was stopped")
         audit(self._root, "stopped", who=who, faults=ids)
         deadline = time.monotonic() + STOPPED_WITHIN_S
         while (left := self._keepers.states()) and time.monotonic() < deadline:
             time.sleep(0.02)
+        try:
+            path.touch(mode=0o600)
+            sync_folder(self._root)
+        except OSError as error:
+            raise AgentError(
+                f"every fault was told to end, but {path} cannot be written ({error.strerror or error}): "
+                "new faults are not refused",
+                retry=True,
+            ) from error
         return {"stopped": True, "faults": ids, "ending": [state.as_json() for state in left]}
 
     def resume(self, who: str) -> dict[str, Any]:

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotInTime
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from watchkeeper.errors import OutOfReachError, TargetError
 from watchkeeper.target import Experience, HeldFault, Lease, ProbeSample, ServiceStatus, Target
@@ -121,19 +120,29 @@ class CompositeTarget:
 
     def stop(self) -> None:
         """Stop every target, whatever the others answer. Raises TargetError that names those that did not."""
-        self._of_all_that_hold_faults("stop")
+        self.ask_each("stop")
 
     def resume(self) -> None:
-        self._of_all_that_hold_faults("resume")
+        self.ask_each("resume")
 
     def close(self) -> None:
         for target in self._targets.values():
             target.close()
 
-    def _of_all_that_hold_faults(self, method: str) -> None:
-        _, failures = self._ask_all(lambda target: getattr(target, method, lambda: None)(), PATIENCE_S)
+    def ask_each(
+        self, method: Literal["stop", "resume"], heard: Callable[[str, str], None] = lambda _name, _reason: None
+    ) -> None:
+        """Stop or resume every target at once: none waits for another.
+
+        Args:
+            heard: called as soon as a target answered, with its name, and why it did not do it (empty: it did).
+
+        Raises:
+            TargetError: names those that did not do it.
+        """
+        _, failures = self._ask_all(lambda target: getattr(target, method, lambda: None)(), PATIENCE_S, heard)
         if failures:
-            raise _as_one(failures)
+            raise _as_one(failures, named=True)
 
     def _look(self, within_s: float) -> Mapping[str, Mapping[str, ServiceStatus]]:
         """Ask every target for its services, and remember who has which."""
@@ -180,25 +189,42 @@ class CompositeTarget:
             raise TargetError(f"{own_id!r} is of none of the targets {', '.join(self._targets)}")
         return self._targets[name], given
 
-    def _ask_all(self, question: Callable[[Target], T], within_s: float) -> tuple[dict[str, T], dict[str, TargetError]]:
+    def _ask_all(
+        self,
+        question: Callable[[Target], T],
+        within_s: float,
+        heard: Callable[[str, str], None] = lambda _name, _reason: None,
+    ) -> tuple[dict[str, T], dict[str, TargetError]]:
         """Ask all at once; what they answered, and why the others did not."""
         answers: dict[str, T] = {}
         failures: dict[str, TargetError] = {}
         pool = ThreadPoolExecutor(max_workers=len(self._targets), thread_name_prefix="target")
-        asked = {name: pool.submit(question, target) for name, target in self._targets.items()}
+        waiting = {pool.submit(question, target): name for name, target in self._targets.items()}
         deadline = time.monotonic() + within_s
-        for name, future in asked.items():
-            try:
-                answers[name] = future.result(max(0.0, deadline - time.monotonic()))
-            except TargetError as error:
-                failures[name] = TargetError(error.message, retry=error.retry)
-            except NotInTime:
-                failures[name] = TargetError(f"the target {name} does not answer within {within_s:g} s", retry=True)
-            except Exception as error:  # noqa: BLE001 - another package's target must not hide the others
-                words = f"the target {name} cannot be asked: {type(error).__name__}: {error}"
-                failures[name] = TargetError(words)
+        while waiting and (left_s := deadline - time.monotonic()) > 0:
+            for future in wait(waiting, left_s, FIRST_COMPLETED).done:
+                name = waiting.pop(future)
+                if error := _failure(name, future):
+                    failures[name] = error
+                else:
+                    answers[name] = future.result()
+                heard(name, error.message if error else "")
+        for name in waiting.values():
+            failures[name] = TargetError(f"the target {name} does not answer within {within_s:g} s", retry=True)
+            heard(name, failures[name].message)
         pool.shutdown(wait=False, cancel_futures=True)
-        return answers, failures
+        return {name: answers[name] for name in self._targets if name in answers}, {
+            name: failures[name] for name in self._targets if name in failures
+        }
+
+
+def _failure(name: str, future: Future[T]) -> TargetError | None:
+    """Why a target that was asked did not answer; None where it did."""
+    error = future.exception()
+    if isinstance(error, TargetError):
+        return TargetError(error.message, retry=error.retry)
+    # Another package's target must not hide the others.
+    return TargetError(f"the target {name} cannot be asked: {type(error).__name__}: {error}") if error else None
 
 
 def _written_out(service: str, names: list[str]) -> tuple[str, ...]:
@@ -213,8 +239,8 @@ def _offered(target: Target, method: str, otherwise: str) -> Callable[..., Any]:
     return found
 
 
-def _as_one(failures: Mapping[str, TargetError]) -> TargetError:
+def _as_one(failures: Mapping[str, TargetError], *, named: bool = False) -> TargetError:
     words = "; ".join(
-        f"{name}: {error.message}" if len(failures) > 1 else error.message for name, error in failures.items()
+        f"{name}: {error.message}" if named or len(failures) > 1 else error.message for name, error in failures.items()
     )
     return TargetError(words, retry=any(error.retry for error in failures.values()))

@@ -7,10 +7,10 @@ import os
 import sys
 import threading
 import uuid
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -143,12 +143,11 @@ def stop(
     if everywhere is not None:
         everywhere.join()
         failed += everywhere.failed
-        print(everywhere.text)
     if not running and not left_behind and not every:
         print("No experiment runs here.")
     for reason in failed:
         _notify(reason)
-    raise typer.Exit(1 if failed else 0)
+    _leave(1 if failed else 0)
 
 
 def resume(
@@ -158,12 +157,11 @@ def resume(
     """Let the targets take faults again after `watchkeeper chaos stop --all`."""
     asked = _on_targets("resume", Surroundings(shop=shop, config_path=config))
     asked.join()
-    print(asked.text)
     if config:
         _runbooks_too("resume", config)
     for reason in asked.failed:
         _notify(reason)
-    raise typer.Exit(1 if asked.failed else 0)
+    _leave(1 if asked.failed else 0)
 
 
 def _taken(claim: str, surroundings: Surroundings, run_id: str) -> AbstractContextManager[Ending]:
@@ -208,27 +206,34 @@ def _runbooks_too(verb: str, config: Path) -> None:
 
 
 class _on_targets(threading.Thread):  # noqa: N801 - reads as what it does
-    """Asks the targets, while experiments are being ended."""
+    """Asks all targets at once, while experiments are being ended, and prints what became of each when it answers."""
 
-    def __init__(self, verb: str, surroundings: Surroundings) -> None:
+    def __init__(self, verb: Literal["stop", "resume"], surroundings: Surroundings) -> None:
+        from watchkeeper.composite_target import CompositeTarget
+
         super().__init__(name=f"{verb} targets", daemon=True)
         surroundings.require_target()
-        self._verb = verb
-        self._target = surroundings.target()
+        self._verb: Literal["stop", "resume"] = verb
+        target = surroundings.target()
+        if not isinstance(target, CompositeTarget):
+            target = CompositeTarget({"shop" if surroundings.shop else "targets": target}, name="")
+        self._target = target
         self.failed: list[str] = []
-        self.text = ""
         self.start()
 
     def run(self) -> None:
-        from watchkeeper.errors import WatchkeeperError
+        from watchkeeper.errors import TargetError
 
-        try:
-            (self._target.stop if self._verb == "stop" else self._target.resume)()
-            words = "every fault is ended, and new ones are refused" if self._verb == "stop" else "takes faults again"
-            self.text = f"{self._target.name}: {words}"
-        except WatchkeeperError as error:
-            self.failed.append(error.message)
-            self.text = f"{self._target.name}: not every target answered"
+        with suppress(TargetError):
+            self._target.ask_each(self._verb, self._heard)
+
+    def _heard(self, name: str, reason: str) -> None:
+        if reason:
+            self.failed.append(f"{name}: {reason}")
+        elif self._verb == "stop":
+            print(f"{name}: every fault is ended, and new ones are refused", flush=True)
+        else:
+            print(f"{name}: takes faults again", flush=True)
 
 
 def _experiment(

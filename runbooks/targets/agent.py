@@ -110,7 +110,11 @@ class Agent:
         self._client.ask("DELETE", f"/faults/{quote(fault_id, safe='')}")
 
     def stop(self) -> None:
-        self._client.ask("POST", "/stop", timeout=STOP_TIMEOUT_S)
+        answer = self._client.ask("POST", "/stop", timeout=STOP_TIMEOUT_S)
+        ending = answer.get("ending") if isinstance(answer, dict) else None
+        if ending:
+            faults = ", ".join(_words(f"{each.get('fault')} of {each.get('service')}") for each in ending)
+            raise TargetError(f"{faults} is still ending; the agent goes on, and takes no new faults")
 
     def resume(self) -> None:
         self._client.ask("POST", "/resume")

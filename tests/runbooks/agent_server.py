@@ -32,6 +32,7 @@ class AgentServer:
     effect: str = "pid 7 is stopped"
     silent: bool = False
     stopped: bool = False
+    ending: list[dict[str, Any]] = field(default_factory=list)
     faults: dict[str, dict[str, Any]] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
@@ -117,7 +118,7 @@ class AgentServer:
         self.stopped = True
         for row in self.faults.values():
             row |= {"state": "ended", "ended_at": row["ended_at"] or time.time()}
-        return web.json_response({})
+        return web.json_response({"stopped": True, "ending": self.ending})
 
     async def _resume(self, _: web.Request) -> web.Response:
         self.stopped = False
