@@ -21,7 +21,7 @@ from watchkeeper.text import page_text
 from watchkeeper.vocabulary import Actor
 
 Who = Callable[[], Actor | None]
-Name = Literal["acknowledge", "resolve", "approve", "decline", "label"]
+Name = Literal["acknowledge", "resolve", "approve", "decline", "answer", "label"]
 BUTTONS: dict[Name, str] = {
     "acknowledge": "Acknowledge",
     "resolve": "Resolve",
@@ -38,7 +38,8 @@ class Command:
     Attributes:
         key: the idempotency key: the same key again changes nothing.
         judgement: the human label that `resolve` may carry and `label` must.
-        seen: the id of the proposal that the reader saw, for `approve` and `decline`.
+        seen: the id of the proposal that the reader saw, for `approve` and `decline`; of the question, for `answer`.
+        answer: one of the choices of that question.
     """
 
     name: Name
@@ -46,6 +47,7 @@ class Command:
     key: str
     judgement: Judgement | None = None
     seen: str = ""
+    answer: str = ""
 
     def run(self, incidents: Incidents, actor: Actor) -> Outcome:
         """Give the command.
@@ -62,6 +64,8 @@ class Command:
                 return incidents.approve(self.incident_id, actor, self.key, self.seen)
             case "decline":
                 return incidents.decline(self.incident_id, actor, self.key, self.seen)
+            case "answer":
+                return incidents.answer(self.incident_id, actor, self.key, self.seen, self.answer)
             case "label":
                 if self.judgement is None:
                     raise ValueError("the command label needs a judgement")
@@ -107,7 +111,9 @@ def give(incidents: Incidents, actor: Actor | None, command: Command) -> Notice:
         actor=actor.name,
         changed=outcome.changed,
     )
-    return Notice(title=outcome.incident.title, message=outcome.message, good=True)
+    # What was refused changed nothing; a repeated press is no refusal.
+    refused = not outcome.changed and command.name == "answer"
+    return Notice(title=outcome.incident.title, message=outcome.message, good=not refused)
 
 
 def failed(error: WatchkeeperError) -> Notice:

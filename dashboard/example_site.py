@@ -43,6 +43,7 @@ from watchkeeper.vocabulary import (
     Label,
     LabelSource,
     Proposal,
+    Question,
     Suppression,
     Suspect,
     utc,
@@ -262,6 +263,10 @@ def _fill_state(db: Database, config: Config, now: datetime) -> None:
         incidents.page(incident_id)
         if number % 3 == 0:
             incidents.acknowledge(incident_id, ana, f"acknowledge:{number}")
+            incidents.approve(incident_id, ana, f"approve:{number}", _proposal(name).id)
+            incidents.run_started(incident_id, f"run:{number}", run=f"run-{number}")
+            question = Question(run=f"run-{number}", step=0, asked=1, text=name, choices=("yes", "no"), until=now)
+            incidents.run_asked(incident_id, f"asked:{number}", question=question)
         if number % 3 == 1:
             incidents.observe([], now=at)
             incidents.resolve(

@@ -27,9 +27,10 @@ from runbooks.journal import Journal
 from runbooks.library import Library
 from runbooks.placeholders import fill
 from runbooks.program import Program, StepSpec, program_of
+from runbooks.questions import Questions, RunQuestions, question_of
 from runbooks.registry import steps
 from runbooks.run_rows import Reply, Run, RunStep
-from runbooks.step import AnyStep, Ask, Call, Done, Surroundings, Wait
+from runbooks.step import NOBODY, AnyStep, Ask, Call, Done, Surroundings, Wait
 from runbooks.wording import plan_sentences
 from watchkeeper.errors import RunbookError, StoreError, TargetError, UnsureError, WatchkeeperError
 from watchkeeper.target import Target
@@ -107,12 +108,15 @@ class Executor:
         known: Mapping[str, AnyStep] | None = None,
         sleep: Callable[[float], None] = time.sleep,
         around: Surroundings | None = None,
+        questions: Questions | None = None,
     ) -> None:
+        """`questions` is where those to humans go; by default, to whoever the surroundings notify."""
         self._target = target
         self._journal = journal
         self._steps = steps() if known is None else known
         self._sleep = sleep
         self._around = replace(around or Surroundings(), now=journal.now)
+        self._questions = questions or RunQuestions(journal, self._around.notify)
 
     def carry_out(self) -> Result | Parked:
         """Do what is left of a run that has begun, or of its undoing, until it ends or must wait.
@@ -149,6 +153,8 @@ class Executor:
             return "on"
         now = self._journal.now()
         if step.state != "running" and (why := self._why_turn(run, program)):
+            if step.state == "asking":
+                self._questions.close(question_of(run, step, program), f"{why}: nobody needs to answer any more")
             return self._fail(run, step, why)
         if step.state == "planned" and not holds(spec.when, run_facts(run, program)):
             self._journal.write(step, "skipped", f"not needed: not so that {read_condition(spec.when)}")
@@ -160,10 +166,11 @@ class Executor:
         if step.notes.began is None:
             step = replace(step, notes=replace(step.notes, began=now))
         left = self._seconds_left(spec, step)
-        step, answer, move = self._answered(run, spec, step, bound, left)
+        step, answer, move = self._answered(run, program, step, bound, left)
         if move is not None:
             return move
-        if left is not None and left <= 0:
+        # An answer that was given in time counts, however late the run looks.
+        if answer is None and left is not None and left <= 0:
             return self._fail(run, step, f"it did not succeed within {spec.timeout_s:g} s: {step.detail or 'no news'}")
         step = self._journal.write(step, "running", step.detail, notes=step.notes)
         call = Call(
@@ -174,19 +181,20 @@ class Executor:
             around=self._around,
             began=step.notes.began or now,
             answer=answer.answer if answer else "",
-            answered_by=answer.actor.name if answer else "",
+            answered_by=_answerer(answer),
             seconds_left=left,
         )
-        return self._run(run, spec, step, bound, call)
+        return self._run(run, program, step, bound, call)
 
     def _answered(
-        self, run: Run, spec: StepSpec, step: RunStep, bound: BoundStep, left: float | None
+        self, run: Run, program: Program, step: RunStep, bound: BoundStep, left: float | None
     ) -> tuple[RunStep, Reply | None, Move | None]:
         """The step with the answer to its own question, or what follows from a question that is open or was ours."""
+        spec = program.steps[step.number]
         asked = step.notes.asked and step.state in ("asking", "running")
         answer = self._journal.reply(step) if asked else None
         if step.state == "running":
-            lost = None if bound.repeats else self._ask_whether(run, step, "it was interrupted")
+            lost = None if bound.repeats else self._ask_whether(run, program, step, "it was interrupted")
             return step, answer, lost
         if step.state != "asking":
             return step, None, None
@@ -194,7 +202,12 @@ class Executor:
             if left is None or left > 0:
                 return step, None, Parked(seconds=LOOK_EVERY_S)
             why = f"nobody answered “{step.notes.question}” within {spec.timeout_s:g} s"
-            return step, None, self._fail(run, step, why)
+            instead = step.notes.unanswered
+            then = f"it goes on as if the answer were {instead}" if instead else "the run turns back"
+            self._questions.close(question_of(run, step, program), f"{why}: {then}")
+            answer = self._journal.reply(step)  # somebody's after all, or what counts in its place
+            if answer is None or not answer.answer:
+                return step, None, self._fail(run, step, why)
         if not step.notes.uncertain:
             return step, answer, None
         if answer.answer == HAPPENED:
@@ -207,17 +220,17 @@ class Executor:
         again = replace(step, notes=replace(step.notes, key=step.notes.key + 1, uncertain=False))
         return again, None, None
 
-    def _run(self, run: Run, spec: StepSpec, step: RunStep, bound: BoundStep, call: Call[Any]) -> Move:
+    def _run(self, run: Run, program: Program, step: RunStep, bound: BoundStep, call: Call[Any]) -> Move:
         """Ask the step itself, and record what became of it."""
         facts = {"run": run.id, "runbook": run.proposal.runbook, "step": step.name, "service": call.service}
         try:
             did = self._ask(lambda: bound.run(call), again=bound.repeats)
         except _MayHaveHappenedError as error:
             log.warning("runbook.step.uncertain", **facts, error=error.message)
-            return self._ask_whether(run, step, error.message)
+            return self._ask_whether(run, program, step, error.message)
         except (RunbookError, TargetError, StoreError) as error:
             log.warning("runbook.step.failed", **facts, error=error.message)
-            return self._failed(spec, step, error)
+            return self._failed(program.steps[step.number], step, error)
         match did:
             case Done():
                 notes = replace(step.notes, outputs=dict(did.outputs))
@@ -228,7 +241,7 @@ class Executor:
                 self._journal.write(step, "waiting", did.why)
                 return Parked(seconds=did.again_s)
             case Ask():
-                return self._put(run, step, did, uncertain=False)
+                return self._put(run, program, step, did, uncertain=False)
 
     def _failed(self, spec: StepSpec, step: RunStep, error: WatchkeeperError) -> Move:
         """An attempt failed: the next one follows after a pause, or the run turns back."""
@@ -248,18 +261,25 @@ class Executor:
         self._journal.write(step, "unsure" if unsure else "failed", why, back=True)
         return "back"
 
-    def _ask_whether(self, run: Run, step: RunStep, why: str) -> Move:
+    def _ask_whether(self, run: Run, program: Program, step: RunStep, why: str) -> Move:
         """A human looks whether something happened that can't be asked again."""
-        question = f"Did {step.name} happen? {why}, and doing it twice could do harm"
-        return self._put(run, step, Ask(question=question, choices=UNCERTAIN_CHOICES), uncertain=True)
+        question = f"Did {step.name} happen? {why}, and doing it twice could do harm."
+        ask = Ask(question=question, choices=UNCERTAIN_CHOICES, confirm=(AGAIN,))
+        return self._put(run, program, step, ask, uncertain=True)
 
-    def _put(self, run: Run, step: RunStep, ask: Ask, *, uncertain: bool) -> Move:
-        """Put a question to humans, and wait."""
-        asked = step.notes.asked + 1
-        notes = replace(step.notes, question=ask.question, choices=tuple(ask.choices), asked=asked, uncertain=uncertain)
+    def _put(self, run: Run, program: Program, step: RunStep, ask: Ask, *, uncertain: bool) -> Move:
+        """Put a question to humans, and wait. They have it before the step waits: a kill in between asks it again."""
+        notes = replace(
+            step.notes,
+            question=ask.question,
+            choices=tuple(ask.choices),
+            confirm=tuple(ask.confirm),
+            unanswered=ask.unanswered,
+            asked=step.notes.asked + 1,
+            uncertain=uncertain,
+        )
+        self._questions.ask(question_of(run, replace(step, notes=notes), program))
         self._journal.write(step, "asking", ask.question, notes=notes)
-        how = " or ".join(f"`watchkeeper runbook answer {run.id} {choice}`" for choice in ask.choices)
-        self._around.notify(f"The runbook asks: {ask.question}. Answer with {how}", f"{_key(run, step)}:asked:{asked}")
         return Parked(seconds=LOOK_EVERY_S)
 
     def _why_turn(self, run: Run, program: Program) -> str:
@@ -348,6 +368,12 @@ class Executor:
             self._sleep(pause_s)
             self._journal.hold()  # somebody else may have gone on with the run meanwhile
         raise AssertionError("unreachable")
+
+
+def _answerer(answer: Reply | None) -> str:
+    if answer is None:
+        return ""
+    return NOBODY.name if answer.actor.via == NOBODY.via else answer.actor.name
 
 
 def _service(run: Run, spec: StepSpec) -> str:

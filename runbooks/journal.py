@@ -21,10 +21,13 @@ from runbooks.run_rows import (
     turn_back,
     write_step,
 )
+from runbooks.step import NOBODY
 from runbooks.step_states import MOVES
 from watchkeeper.clock import Clock
 from watchkeeper.state.database import Database
+from watchkeeper.state.runs import keep_answer
 from watchkeeper.state.stops import stopped
+from watchkeeper.vocabulary import Question
 
 
 class Journal:
@@ -77,6 +80,11 @@ class Journal:
     def reply(self, step: RunStep) -> Reply | None:
         """What a human answered to a step's question."""
         return reply_of(self._db, self._id, step)
+
+    def close(self, question: Question) -> None:
+        """Nobody may answer any more: what counts if nobody did is the answer. One that is there stays."""
+        with self._db.write() as connection:
+            keep_answer(connection, question, question.unanswered, NOBODY, self._clock.now())
 
     def is_stopped(self) -> bool:
         """Whether somebody set the global stop."""

@@ -14,15 +14,12 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, or_, select, update
 
-from watchkeeper.errors import Conflict, NotFound
-from watchkeeper.state.audit import record_audit
+from watchkeeper.errors import Conflict
 from watchkeeper.state.codec import dump, parse
 from watchkeeper.state.database import Database, from_micros, to_micros
-from watchkeeper.state.insert import insert_new
 from watchkeeper.state.runs import UNFINISHED, RunState
 from watchkeeper.state.schema import run_answers as answers
 from watchkeeper.state.schema import run_steps, runs
-from watchkeeper.text import one_line
 from watchkeeper.vocabulary import Actor, Proposal
 
 # `kept` is a step that has no undo by machine; `stuck` is one whose undo failed. `waiting` is for what a step waits for
@@ -52,7 +49,8 @@ class StepNotes:
         tries: attempts that failed.
         key: number of the idempotency key in use; a new one for each attempt after a certain failure.
         began: when its first attempt began.
-        question: what a human is asked, the `asked`th time, with the choices that they have.
+        question: what a human is asked, the `asked`th time, with the choices that they have; `confirm` and `unanswered`
+            as in `runbooks.step.Ask`.
         uncertain: the question is ours: whether the step happened.
     """
 
@@ -63,6 +61,8 @@ class StepNotes:
     began: datetime | None = None
     question: str = ""
     choices: tuple[str, ...] = ()
+    confirm: tuple[str, ...] = ()
+    unanswered: str = ""
     asked: int = 0
     uncertain: bool = False
 
@@ -250,32 +250,3 @@ def reply_of(db: Database, run_id: str, step: RunStep) -> Reply | None:
     with db.read() as connection:
         row = connection.execute(select(answers).where(own)).first()
     return Reply(answer=row.answer, actor=Actor(name=row.actor, via=row.via), at=from_micros(row.at)) if row else None
-
-
-def answer_question(db: Database, run_id: str, answer: str, actor: Actor, at: datetime) -> RunStep:
-    """Keep a human's answer to the question that a run asks now, and let the run go on at once.
-
-    Raises:
-        NotFound: there is no such run.
-        Conflict: it asks nothing, offers another choice, or was answered already.
-    """
-    with db.write() as connection:
-        known = _read(connection, runs.c.id == run_id)
-        if not known:
-            raise NotFound(f"there is no run {one_line(run_id, 100)!r}; `watchkeeper runbook history` lists them")
-        step = next((step for step in known[0].steps if step.state == "asking"), None)
-        if step is None or known[0].is_over:
-            raise Conflict(f"run {run_id} asks nothing now: it is {known[0].state}")
-        if answer not in step.notes.choices:
-            raise Conflict(
-                f"{one_line(answer, 50)!r} is no answer to “{step.notes.question}”: "
-                f"choose one of {', '.join(step.notes.choices)}"
-            )
-        row = {"run_id": run_id, "number": step.number, "asked": step.notes.asked, "answer": answer}
-        if not insert_new(connection, answers, row | {"actor": actor.name, "via": actor.via, "at": to_micros(at)}):
-            raise Conflict(f"run {run_id} was answered already")
-        record_audit(connection, at, actor, "runbook.answer", run_id, f"{step.notes.question}: {answer}")
-        # Whoever parked it waits for this: it is free at once, unless somebody works on it this moment.
-        parked = (runs.c.id == run_id) & (runs.c.owner == "")
-        connection.execute(update(runs).where(parked).values(leased_until=0))
-    return step

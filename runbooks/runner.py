@@ -18,6 +18,7 @@ from opentelemetry import trace
 from runbooks.execute import Executor, Parked, Result, describe
 from runbooks.library import Library
 from runbooks.program import program_of
+from runbooks.questions import Follower, IncidentQuestions
 from runbooks.registry import steps as registered_steps
 from runbooks.run_queue import RunQueue
 from runbooks.run_rows import Run
@@ -39,7 +40,7 @@ class Answer(Protocol):
     def message(self) -> str: ...
 
 
-class Reports(Protocol):
+class Reports(Follower, Protocol):
     """Receives a run's beginning and end: the one writer of incidents."""
 
     def run_started(self, incident_id: str, key: str, *, run: str, seen: str) -> Answer: ...
@@ -130,7 +131,9 @@ class Runner:
             return True
         journal = self._queue.journal(run)
         with self._queue.renewed(journal), trace.get_tracer("watchkeeper").start_as_current_span("runbook"):
-            result = Executor(self._target, journal, self._steps, self._sleep, self._surroundings(run)).carry_out()
+            around = self._surroundings(run)
+            questions = IncidentQuestions(self._reports, run.incident_id, journal) if run.incident_id else None
+            result = Executor(self._target, journal, self._steps, self._sleep, around, questions).carry_out()
         if isinstance(result, Parked):
             self._queue.park(run, result.seconds)
             return False

@@ -18,9 +18,12 @@ from pydantic import BaseModel, ConfigDict
 
 from watchkeeper.errors import RunbookError
 from watchkeeper.target import ServiceStatus, Target
+from watchkeeper.vocabulary import Actor
 
 YES: Final = "yes"
 NO: Final = "no"
+# Stands for whoever did not answer in time, where the runbook says which answer that counts as.
+NOBODY: Final = Actor(name="nobody", via="system")
 
 
 class Step(Protocol):
@@ -76,10 +79,16 @@ class Wait:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """A human must answer before the step can go on; their answer, one of `choices`, is in the next `Call`."""
+    """A human must answer before the step can go on; their answer, one of `choices`, is in the next `Call`.
+
+    Choices in `confirm` are asked about once more before they count. If the step's time is over without an answer,
+    `unanswered` counts as one; where that is empty, the step has failed.
+    """
 
     question: str
     choices: tuple[str, ...] = (YES, NO)
+    confirm: tuple[str, ...] = ()
+    unanswered: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

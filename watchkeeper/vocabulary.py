@@ -445,6 +445,32 @@ class Proposal:
         object.__setattr__(self, "id", content_key("proposal", content))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What the run of a runbook asks a human; it waits for one of `choices`.
+
+    `step` is the number of the step, and `asked` how often it has asked by now. Choices in `confirm` are asked about
+    once more before they count. The time to answer ends at `until`; then `unanswered` counts as the answer, and where
+    that is empty the run turns back. `answerers` may answer (as `Proposal.approvers`). `id` names the content: whoever
+    answers names the question that they saw.
+    """
+
+    run: str
+    step: int
+    asked: int
+    text: str
+    choices: tuple[str, ...]
+    confirm: tuple[str, ...] = ()
+    until: datetime | None = None
+    unanswered: str = ""
+    answerers: tuple[str, ...] = ()
+    id: str = ""
+
+    def __post_init__(self) -> None:
+        seen = json.dumps([self.run, self.step, self.asked, self.text, self.choices])
+        object.__setattr__(self, "id", content_key("question", seen))
+
+
 def utc(epoch_seconds: float) -> datetime:
     """The aware UTC time of a Unix time in seconds."""
     return datetime.fromtimestamp(epoch_seconds, UTC)

@@ -30,7 +30,7 @@ from watchkeeper.errors import Conflict
 from watchkeeper.problems import Problems
 from watchkeeper.state.database import Database
 from watchkeeper.state.models import deciding_version
-from watchkeeper.vocabulary import Actor, Diagnosis, Finding, Proposal
+from watchkeeper.vocabulary import Actor, Diagnosis, Finding, Proposal, Question
 
 ACK_TIMEOUT_S: Final = 1800.0  # the default of `watch.ack_timeout_s`
 TOGETHER: Final = 100  # commands of the machine's that share a transaction: a tenth of a second for others to wait
@@ -212,6 +212,10 @@ class Incidents:
         """Don't run the proposed runbook; `seen` as in `approve`."""
         return self._apply_all(incident_id, self._new("declined", actor, key, seen=seen))
 
+    def answer(self, incident_id: str, actor: Actor, key: str, seen: str, answer: str) -> Outcome:
+        """Answer a question of the running runbook; `seen` is the id of the question that the human looked at."""
+        return self._apply_all(incident_id, self._new("run_answered", actor, key, seen=seen, answer=answer))
+
     def note(self, incident_id: str, actor: Actor, text: str, key: str) -> Outcome:
         """Add a line to the timeline."""
         return self._apply_all(incident_id, self._new("noted", actor, key, text=text))
@@ -232,6 +236,15 @@ class Incidents:
     def run_noted(self, incident_id: str, key: str, *, text: str) -> Outcome:
         """Something that a runbook tells or asks whoever follows the incident; shown in every channel."""
         return self._apply_all(incident_id, self._new("run_noted", MACHINE, key, text=text))
+
+    def run_asked(self, incident_id: str, key: str, *, question: Question) -> Outcome:
+        """The runbook asks whoever follows the incident, and waits; the same question again changes nothing."""
+        return self._apply_all(incident_id, self._new("run_asked", MACHINE, key, question=question, run=question.run))
+
+    def run_unanswered(self, incident_id: str, key: str, *, question: Question, text: str) -> Outcome:
+        """The time to answer is over. A question that has its answer keeps it: then nothing changes."""
+        values = {"seen": question.id, "answer": question.unanswered, "text": text, "run": question.run}
+        return self._apply_all(incident_id, self._new("run_unanswered", MACHINE, key, **values))
 
     # How
 

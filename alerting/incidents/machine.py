@@ -29,7 +29,8 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any, Literal, get_args
 
-from watchkeeper.vocabulary import Actor, Diagnosis, Finding, Label, Proposal, Severity, is_news, supersedes
+from alerting.incidents.questions import Asked, ended, is_known, named, refused_answer, with_question
+from watchkeeper.vocabulary import Actor, Diagnosis, Finding, Label, Proposal, Question, Severity, is_news, supersedes
 
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
@@ -61,6 +62,9 @@ EventType = Literal[
     "run_finished",
     "run_cancelled",
     "run_noted",
+    "run_asked",
+    "run_answered",
+    "run_unanswered",
     "resolved",
     "labelled",
     "noted",
@@ -71,8 +75,8 @@ EventType = Literal[
 class Command:
     """Something that somebody, or the machine, wants to happen to an incident. The same `key` again changes nothing.
 
-    `seen` is the id of the proposal that whoever approves or declines had before them; `run` is the run that an event
-    is about.
+    `seen` is the id of the proposal that whoever approves or declines had before them, or of the question that somebody
+    answers; `run` is the run that an event is about.
     """
 
     type: EventType
@@ -89,6 +93,8 @@ class Command:
     succeeded: bool = True
     seen: str = ""
     run: str = ""
+    question: Question | None = None
+    answer: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +142,7 @@ class Incident:
     approvals: tuple[Actor, ...] = ()
     approved_by: Actor | None = None
     declined_by: Actor | None = None
+    questions: tuple[Asked, ...] = ()
     recovered_at: datetime | None = None
     resolved_at: datetime | None = None
     resolved_by: Actor | None = None
@@ -197,6 +204,9 @@ AFTER_RESOLVE = frozenset(
         "labelled",
         "noted",
         "run_noted",
+        "run_asked",
+        "run_answered",
+        "run_unanswered",
         "run_finished",
         "run_cancelled",
         "cleared",
@@ -224,6 +234,8 @@ def _refuse(incident: Incident, command: Command) -> str:
             return "" if is_news(command.diagnosis, incident.diagnosis) else "nothing new"
         case "proposed" | "withdrawn" | "approved" | "declined" | "run_started" | "run_finished" | "run_cancelled":
             return _refuse_runbook(incident, command)
+        case "run_asked" | "run_answered" | "run_unanswered":
+            return _refuse_question(incident, command)
         case "acknowledged" if incident.human_state == "acknowledged":
             return _taken_by(incident, "already acknowledged")
         case "labelled" if command.label and any(label.id == command.label.id for label in incident.labels):
@@ -296,6 +308,17 @@ def _refuse_runbook(incident: Incident, command: Command) -> str:
     return f"the runbook is already {state}" + (f" by {by.name}" if by else "")
 
 
+def _refuse_question(incident: Incident, command: Command) -> str:
+    if command.type == "run_answered":
+        return refused_answer(incident.questions, command.seen, command.answer, command.at)
+    if incident.proposal_state != "running":
+        return f"the runbook is {incident.proposal_state}, not running"
+    if command.type == "run_asked":
+        return "asked already" if command.question is None or is_known(incident.questions, command.question) else ""
+    asked = named(incident.questions, command.seen)
+    return "" if asked and asked.is_open else "that question is over"
+
+
 def _refuse_unseen(incident: Incident, command: Command) -> str:
     """What a human saw is what runs: an answer to another proposal than the current one is no answer to this one."""
     proposal = incident.proposal
@@ -362,6 +385,9 @@ def _describe(incident: Incident, command: Command) -> str:
         "run_finished": "the runbook is done" if command.succeeded else "the runbook failed",
         "run_cancelled": "the runbook did not run",
         "run_noted": "the runbook has news",
+        "run_asked": Asked(question=command.question).asks if command.question else "the runbook asks",
+        "run_answered": _answer_line(incident, command),
+        "run_unanswered": "nobody answered",
         "resolved": f"{who} resolved",
         "labelled": _label_line(command.label) if command.label else f"{who} labelled",
         "noted": "",
@@ -376,6 +402,11 @@ def _approval_line(incident: Incident, command: Command, title: str) -> str:
     if proposal is None or proposal.approvals == 1:
         return f"{command.actor.name} approved: {title}"
     return f"{command.actor.name} approved ({_approvals(incident, proposal, 1)}): {title}"
+
+
+def _answer_line(incident: Incident, command: Command) -> str:
+    asked = named(incident.questions, command.seen)
+    return f"{command.actor.name} answered {command.answer}" + (f" to: {asked.question.text}" if asked else "")
 
 
 def _label_line(label: Label) -> str:
@@ -439,7 +470,13 @@ def _changes(incident: Incident, event: Event) -> dict[str, Any]:  # noqa: C901 
         case "run_started":
             return {"proposal_state": "running"}
         case "run_finished":
-            return {"proposal_state": "done" if event.succeeded else "failed"}
+            over = ended(incident.questions, "", "", event.actor, event.at, "the run ended")
+            return {"proposal_state": "done" if event.succeeded else "failed", "questions": over}
+        case "run_asked" if event.question:
+            return {"questions": with_question(incident.questions, event.question, event.actor, event.at)}
+        case "run_answered" | "run_unanswered":
+            over = ended(incident.questions, event.seen, event.answer, event.actor, event.at, event.text)
+            return {"questions": over}
         case "run_cancelled":
             return {"proposal_state": "cancelled"}
         case "resolved":

@@ -18,6 +18,7 @@ from alerting.channels.routing import Routing
 from alerting.incidents import journal
 from alerting.incidents.findings import keys_of_incident
 from alerting.incidents.machine import Command, Event, Incident, Outcome, Refusal, begin, decide, fold
+from alerting.incidents.questions import named
 from alerting.oncall import escalation
 from alerting.oncall.approvers import refused_approver
 from alerting.oncall.escalation import MACHINE
@@ -44,6 +45,9 @@ SHOWN: Final = frozenset(
         "run_finished",
         "run_cancelled",
         "run_noted",
+        "run_asked",
+        "run_answered",
+        "run_unanswered",
         "recovered",
         "refired",
         "resolved",
@@ -52,7 +56,9 @@ SHOWN: Final = frozenset(
     }
 )
 # Events that a postmortem contains; after the resolve, each writes the draft anew.
-IN_POSTMORTEM: Final = frozenset({"resolved", "labelled", "noted", "run_finished", "run_cancelled", "recovered"})
+IN_POSTMORTEM: Final = frozenset(
+    {"resolved", "labelled", "noted", "run_answered", "run_unanswered", "run_finished", "run_cancelled", "recovered"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +89,11 @@ class Writer:
         repeated = journal.event_by_key(connection, incident_id, command.key)
         if repeated:
             return Outcome(changed=False, message=repeated.text, incident=incident)
-        decision = self._refused_approval(incident, command) or decide(incident, command)
+        decision = (
+            self._refused_approval(incident, command)
+            or self._refused_answer(incident, command)
+            or decide(incident, command)
+        )
         if isinstance(decision, Refusal):
             REFUSED.labels(command.type).inc()
             return Outcome(changed=False, message=decision.message, incident=incident)
@@ -112,6 +122,16 @@ class Writer:
         if person and person in [escalation.known_person(self.oncall, approver) for approver in incident.approvals]:
             return Refusal(f"{person.name} approved already; somebody else must, too")
         return None
+
+    def _refused_answer(self, incident: Incident, command: Command) -> Refusal | None:
+        """Who may approve a runbook may answer it."""
+        asked = named(incident.questions, command.seen) if command.type == "run_answered" else None
+        if asked is None or command.actor.via == "system":
+            return None
+        answerers = asked.question.answerers
+        overrides = self.overrides() if answerers else ()
+        why = refused_approver(self.oncall, answerers, command.actor, command.at, overrides, to="answer this runbook")
+        return Refusal(why) if why else None
 
     def page_command(self, at: datetime, key: str) -> Command:
         """The command that pages whoever is first in the escalation."""
@@ -148,7 +168,8 @@ class Writer:
                 outbox.put_page(connection, incident, event, self.routing, also=acker.id)
         if incident.severity == "page" and incident.human_state == "resolved" and event.type in IN_POSTMORTEM:
             postmortem.store_draft(connection, incident, event.at)
-        if event.type in SHOWN and incident.paged_at:
+        # A question is for a human, whether or not anybody was paged.
+        if event.type in SHOWN and (incident.paged_at or incident.questions):
             outbox.put_update(connection, incident, event, self.routing)
 
 
@@ -169,5 +190,7 @@ def _keep_run(connection: Connection, incident: Incident, event: Event) -> None:
             runs.begin_run(connection, event.run, event.at)
         case "run_finished" if event.run:
             runs.end_run(connection, event.run, "done" if event.succeeded else "failed", event.text, event.at)
+        case "run_answered" | "run_unanswered" if asked := named(incident.questions, event.seen):
+            runs.keep_answer(connection, asked.question, event.answer, event.actor, event.at)
         case "run_cancelled":
             runs.cancel_waiting(connection, incident.id, event.text, event.at)

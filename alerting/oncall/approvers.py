@@ -18,7 +18,13 @@ def why_not_approver(db: Database, oncall: OnCallConfig, approvers: Sequence[str
 
 
 def refused_approver(
-    oncall: OnCallConfig, approvers: Sequence[str], actor: Actor, at: datetime, overrides: Sequence[Override]
+    oncall: OnCallConfig,
+    approvers: Sequence[str],
+    actor: Actor,
+    at: datetime,
+    overrides: Sequence[Override],
+    *,
+    to: str = "approve this runbook",
 ) -> str:
     """As `why_not_approver`, with the overrides of the rota given. Without approvers, everybody may."""
     if not approvers:
@@ -31,4 +37,4 @@ def refused_approver(
     if person and person.id in allowed:
         return ""
     names = ", ".join(sorted(allowed))
-    return f"{actor.name} may not approve this runbook; now {names} may (`approval` in the runbooks' policy.yaml)"
+    return f"{actor.name} may not {to}; now {names} may (`approval` in the runbooks' policy.yaml)"

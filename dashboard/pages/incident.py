@@ -18,6 +18,7 @@ from dashboard.components.judgements import labels_card, postmortem_card
 from dashboard.components.notable_requests import notable_requests
 from dashboard.components.playbooks import playbooks_card
 from dashboard.components.proposal import proposal_facts
+from dashboard.components.questions import question_cards
 from dashboard.components.suppression import is_reopened, suppression_note
 from dashboard.components.wording import amount, count, percent
 from dashboard.page import Page, PageRequest
@@ -43,6 +44,9 @@ KINDS = {
     "expired": ("failing", "✕"),
     "undelivered": ("failing", "✕"),
     "approved": ("accent", "✓"),
+    "run_asked": ("degraded", "?"),
+    "run_answered": ("accent", "✓"),
+    "run_unanswered": ("failing", "✕"),
     "labelled": ("ok", "✎"),
 }
 
@@ -92,6 +96,7 @@ def _wide(request: PageRequest, incident: Incident, changes: Sequence[ChangeEven
 
 def _narrow(request: PageRequest, incident: Incident, changes: Sequence[ChangeEvent]) -> list[Part]:
     return [
+        *question_cards(incident, request.viewer),
         *_facts(incident, request.viewer, request.sources.people),
         _proposal(incident),
         attempt("The playbooks", lambda: playbooks_card(request.sources.config.runbooks.dir, incident)),

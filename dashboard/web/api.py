@@ -46,13 +46,18 @@ class LabelBody(BaseModel):
 
 
 class CommandBody(BaseModel):
-    """A command's body. The same `key` again changes nothing; `proposal` is the id of the one to approve or decline."""
+    """A command's body. The same `key` again changes nothing.
+
+    `proposal` is the id of the one to approve or decline; `question` is the id of the one to `answer`.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     key: Annotated[str, Field(max_length=100), WITHOUT_NUL] | None = None
     label: LabelBody | None = None
     proposal: Annotated[str, Field(max_length=100)] = ""
+    question: Annotated[str, Field(max_length=100)] = ""
+    answer: Annotated[str, Field(max_length=100)] = ""
 
 
 def shown(incident: Incident) -> dict[str, Any]:
@@ -85,10 +90,11 @@ def router(incidents: Incidents) -> APIRouter:
         command: Name,
         body: CommandBody | None = None,
     ) -> Response:
-        """Acknowledge, resolve, label, approve or decline. 401 without a session or token.
+        """Acknowledge, resolve, label, approve, decline or answer. 401 without a session or token.
 
         Approve and decline need `proposal`, the `proposal.id` of the incident as it was read; if another runbook is
-        proposed by now, the response is 409 with the reason.
+        proposed by now, the response is 409 with the reason. Answer needs `question`, the `question.id` of one of the
+        incident's `questions`, and `answer`, one of its choices.
         """
         actor = who()
         if actor is None:
@@ -98,7 +104,10 @@ def router(incidents: Incidents) -> APIRouter:
         judgement = Judgement(**body.label.model_dump()) if body.label else None
         if command == "label" and judgement is None:
             return JSONResponse({"error": "label: is required; add it"}, 422)
-        order = Command(name=command, incident_id=incident_id, key=key, judgement=judgement, seen=body.proposal)
+        seen = body.question if command == "answer" else body.proposal
+        order = Command(
+            name=command, incident_id=incident_id, key=key, judgement=judgement, seen=seen, answer=body.answer
+        )
         outcome = order.run(incidents, actor)
         answer = {"changed": outcome.changed, "message": outcome.message, "incident": shown(outcome.incident)}
         return JSONResponse(answer, 200 if outcome.changed else 409)

@@ -133,25 +133,6 @@ def history(
         print("no runbook has run yet")
 
 
-@app.command(epilog="Example: watchkeeper runbook answer inc-7f3a01-run-9 yes")
-def answer(
-    run: RunId,
-    choice: Annotated[str, typer.Argument(help="One of the choices of the question.")],
-    config: ConfigPath = None,
-    who: Who = None,
-) -> None:
-    """Answer what a run asks: the question of a step, or whether a step happened. Exit status 4 if it asks none."""
-    from runbooks.run_rows import answer_question
-    from watchkeeper.clock import SystemClock
-    from watchkeeper.config import load
-    from watchkeeper.state.database import Database
-    from watchkeeper.vocabulary import Actor
-
-    actor = Actor(name=who or user_name(), via="cli")
-    step = answer_question(Database.open(load(config)), run, choice, actor, SystemClock().now())
-    print(f"{step.name}: {choice}; the run goes on")
-
-
 @app.command(epilog="Example: watchkeeper runbook export restart-service --bpmn > restart-service.bpmn")
 def export(
     runbook: BookId,
@@ -246,9 +227,11 @@ def print_run(run: Run) -> None:
 
 def print_steps(run: Run) -> None:
     """Each step of a run, and how to answer what one asks."""
+    from runbooks.questions import answer_command, open_question
+
     for step in run.steps:
         details = "; ".join(prose(text) for text in (step.detail, step.undone) if text)
         print(f"  {step.state:8}  {step.name}  {details}".rstrip())
-        if step.state == "asking":
-            for choice in step.notes.choices:
-                print(f"            `watchkeeper runbook answer {run.id} {choice}`")
+        if step.state == "asking" and (question := open_question(run)):
+            for choice in question.choices:
+                print(f"            `{answer_command(question, choice)}`")

@@ -17,8 +17,9 @@ from run_parts import ANA, DeadlyDatabase, Killed
 from runbooks.library import Library
 from runbooks.policy import Policy
 from runbooks.program import Program, Retries, StepSpec, program_text
+from runbooks.questions import answer_question
 from runbooks.run_queue import RunQueue
-from runbooks.run_rows import Run, RunStep, answer_question, read_run, reply_of
+from runbooks.run_rows import Run, RunStep, read_run, reply_of
 from runbooks.runbook import Runbook
 from runbooks.runner import Runner
 from watchkeeper.clock import FrozenClock

@@ -18,10 +18,11 @@ from runbooks.bound import bind
 from runbooks.library import Library
 from runbooks.policy import Policy
 from runbooks.program import Program, Retries, StepSpec, program_text
+from runbooks.questions import answer_question
 from runbooks.recorded_target import Act, RecordedTarget
 from runbooks.registry import steps
 from runbooks.run_queue import RunQueue
-from runbooks.run_rows import Run, answer_question, read_run
+from runbooks.run_rows import Run, read_run
 from runbooks.runbook import Runbook
 from runbooks.runner import Runner
 from runbooks.step import Call, DatabaseAccess, Done, Level, Surroundings, Wait

@@ -14,6 +14,7 @@ from runbooks.commands.runbook import (
     BookId,
     Change,
     MechanismOption,
+    RunId,
     Service,
     Who,
     app,
@@ -24,7 +25,7 @@ from runbooks.commands.runbook import (
     proposal_for,
 )
 from watchkeeper.command_options import ConfigPath, user_name
-from watchkeeper.errors import ConfigError, RunbookError
+from watchkeeper.errors import ConfigError, Conflict, RunbookError
 
 if TYPE_CHECKING:
     from runbooks.run_rows import Run
@@ -107,6 +108,40 @@ def run(
         print_run(ended)
         if ended.state != "done":
             raise RunbookError(f"the run {ended.state}: {ended.text}")
+
+
+@app.command(epilog="Example: watchkeeper runbook answer inc-7f3a01-run-9 yes")
+def answer(
+    run: RunId,
+    choice: Annotated[str, typer.Argument(help="One of the choices of the question.")],
+    question: Annotated[str, typer.Option("--question", help="The question's id. Default: what is asked now.")] = "",
+    config: ConfigPath = None,
+    who: Who = None,
+) -> None:
+    """Answer what a run asks: the question of a step, or whether a step happened. Exit status 4 if it asks none."""
+    from alerting.incidents.commands import Incidents
+    from alerting.incidents.questions import open_questions
+    from runbooks.questions import answer_question
+    from runbooks.run_rows import read_run
+    from watchkeeper.clock import SystemClock
+    from watchkeeper.config import load
+    from watchkeeper.state.database import Database
+    from watchkeeper.vocabulary import Actor
+
+    settings, clock, actor = load(config), SystemClock(), Actor(name=who or user_name(), via="cli")
+    with closing(Database.open(settings)) as db:
+        known, incidents = read_run(db, run), Incidents.configured(settings, db, clock)
+        incident = incidents.get(known.incident_id) if known and known.incident_id else None
+        asked = [each.question for each in open_questions(incident.questions)] if incident else []
+        if incident is None or not (asked or question):
+            text = answer_question(db, run, choice, actor, clock.now(), seen=question).text
+        else:
+            seen = question or asked[-1].id
+            outcome = incidents.answer(incident.id, actor, f"cli:{uuid4().hex}", seen, choice)
+            if not outcome.changed:
+                raise Conflict(outcome.message)
+            text = next((each.text for each in asked if each.id == seen), "the question")
+    print(f"{text} {choice}; the run goes on")
 
 
 @app.command(epilog="Example: watchkeeper runbook states > states.md")

@@ -12,11 +12,12 @@ from typing import Final, Literal
 
 from sqlalchemy import Connection, insert, update
 
+from watchkeeper.state.audit import record_audit
 from watchkeeper.state.codec import dump
 from watchkeeper.state.database import to_micros
 from watchkeeper.state.insert import insert_new
-from watchkeeper.state.schema import run_steps, runs
-from watchkeeper.vocabulary import Proposal
+from watchkeeper.state.schema import run_answers, run_steps, runs
+from watchkeeper.vocabulary import Actor, Proposal, Question
 
 RunState = Literal["approved", "running", "undoing", "done", "failed", "cancelled"]
 UNFINISHED: Final = ("approved", "running", "undoing")
@@ -69,6 +70,22 @@ def end_run(connection: Connection, run_id: str, state: RunState, text: str, at:
     """A run is over; one that is over already keeps its end."""
     own = (runs.c.id == run_id) & runs.c.state.in_(UNFINISHED)
     connection.execute(update(runs).where(own).values(state=state, text=text, ended_at=to_micros(at), leased_until=0))
+
+
+def keep_answer(connection: Connection, question: Question, answer: str, actor: Actor, at: datetime) -> bool:
+    """Keep the one answer to a question, and let its run go on at once. False: it has its answer already.
+
+    An empty answer ends the question without one.
+    """
+    row = {"run_id": question.run, "number": question.step, "asked": question.asked, "answer": answer}
+    if not insert_new(connection, run_answers, row | {"actor": actor.name, "via": actor.via, "at": to_micros(at)}):
+        return False
+    if actor.via != "system":
+        record_audit(connection, at, actor, "runbook.answer", question.run, f"{question.text}: {answer}")
+    # Whoever parked it waits for this: it is free at once, unless somebody works on it this moment.
+    parked = (runs.c.id == question.run) & (runs.c.owner == "")
+    connection.execute(update(runs).where(parked).values(leased_until=0))
+    return True
 
 
 def cancel_waiting(connection: Connection, incident_id: str, text: str, at: datetime) -> None:

@@ -88,7 +88,7 @@ def digest(incidents: Sequence[Incident], *, key: str, url: str, mention: str = 
     kinds = _kinds(incidents)
     lines = [
         f"{_mark(incident)} <{url}/{incident.id}|{incident.id}> {slack_text(incident.title, 140)}"
-        f" · since {_time(incident.onset)}"
+        f" · since {slack_time(incident.onset)}"
         + ("" if _state(incident) == "firing" else f" · {slack_text(_state(incident), 150)}")
         + (f" · and {similar} similar" if similar else "")
         for incident, similar in kinds[:LISTED]
@@ -99,13 +99,13 @@ def digest(incidents: Sequence[Incident], *, key: str, url: str, mention: str = 
     blocks: list[Block] = [HeaderBlock(text=plain(f"{len(incidents)} incidents: {one_line(counts, 120)}"))]
     if mention:
         reason = f"{mention_of(mention)} {len(incidents)} pages were due at once; this message gathers them."
-        blocks.append(_section(reason + (f"\nWhy you: {slack_text(why)}" if why else "")))
-    blocks.append(_section(f"*Services:* {_services_of(incidents, NAMED)}"))
+        blocks.append(section(reason + (f"\nWhy you: {slack_text(why)}" if why else "")))
+    blocks.append(section(f"*Services:* {_services_of(incidents, NAMED)}"))
     blocks += _listed(lines)
     if open_incidents and key:
         every = _button("acknowledge_all", f"Acknowledge all {len(open_incidents)}", key, style="primary")
         blocks.append(ActionsBlock(block_id=f"actions:{key}", elements=[every]))
-    return _rendered(blocks)
+    return rendered(blocks)
 
 
 def tickets(incidents: Sequence[Incident], *, at: datetime, url: str) -> tuple[str, Blocks]:
@@ -121,7 +121,7 @@ def tickets(incidents: Sequence[Incident], *, at: datetime, url: str) -> tuple[s
     if len(firing) > LISTED:
         lines.append(f"and {len(firing) - LISTED} more")
     lines.append(f"<{url}?severity=ticket&state=open|All open tickets> · nobody was paged for them")
-    return count, _rendered([HeaderBlock(text=plain(count)), *_listed(lines)])
+    return count, rendered([HeaderBlock(text=plain(count)), *_listed(lines)])
 
 
 def _kinds(incidents: Sequence[Incident]) -> list[tuple[Incident, int]]:
@@ -161,7 +161,7 @@ def message(
     """
     blocks: list[Block] = [
         HeaderBlock(text=plain(f"{seen_name(incident.service)}: {_state(incident)}", HEADER_LIMIT)),
-        _section(
+        section(
             f"{_mark(incident)} *{slack_text(incident.title, TITLE_LIMIT)}*"
             + (f"\n{mention_of(mention)}" if mention else "")
         ),
@@ -169,9 +169,9 @@ def message(
     ]
     cause = _cause(incident)
     if cause:
-        blocks.append(_section(cause))
+        blocks.append(section(cause))
     if incident.proposal and incident.proposal_state != "none":
-        blocks.append(_section(_proposal(incident)))
+        blocks.append(section(_proposal(incident)))
     buttons = _buttons(incident, url)
     if buttons:
         blocks.append(ActionsBlock(block_id=f"actions:{incident.id}", elements=buttons))
@@ -181,25 +181,25 @@ def message(
     ]
     if record:
         notes.append(slack_text(record))
-    blocks.append(ContextBlock(elements=[_marked(" · ".join(notes), SECTION_LIMIT)]))
-    return _rendered(blocks)
+    blocks.append(ContextBlock(elements=[marked(" · ".join(notes), SECTION_LIMIT)]))
+    return rendered(blocks)
 
 
 def details(incident: Incident) -> Blocks:
     """The diagnosis and the evidence, for the thread below the message."""
     blocks: list[Block] = []
     if incident.diagnosis:
-        blocks.append(_section(f"*Diagnosis*\n{slack_text(incident.diagnosis.reason, TITLE_LIMIT)}"))
+        blocks.append(section(f"*Diagnosis*\n{slack_text(incident.diagnosis.reason, TITLE_LIMIT)}"))
         for number, suspect in enumerate(incident.diagnosis.suspects[:5], 1):
             lines = [f"*{number}. {_name(suspect.service)}* · {suspect.mechanism} · {_percent(suspect)}"]
             lines += [f"{_sign(reason)} {slack_text(reason.sentence, LINE_LIMIT)}" for reason in suspect.evidence[:6]]
-            blocks.append(_section("\n".join(lines)))
+            blocks.append(section("\n".join(lines)))
     if incident.findings:
         shown = incident.first_findings
         lines = [f"• {slack_text(finding.summary, FINDING_LIMIT)}" for finding in shown]
         more = len(incident.findings) - len(shown)
-        blocks.append(_section("*What was noticed*\n" + "\n".join(lines) + (f"\nand {more} more" if more > 0 else "")))
-    return _rendered(blocks)
+        blocks.append(section("*What was noticed*\n" + "\n".join(lines) + (f"\nand {more} more" if more > 0 else "")))
+    return rendered(blocks)
 
 
 def _percent(suspect: Suspect) -> str:
@@ -226,14 +226,14 @@ def _state(incident: Incident) -> str:
 
 
 def _facts(incident: Incident, names: Mapping[str, str]) -> list[tuple[str, str]]:
-    facts = [("Since", _time(incident.onset))]
+    facts = [("Since", slack_time(incident.onset))]
     if incident.human_state == "resolved" and incident.resolved_by:
-        facts.append(("Resolved", f"{_name(incident.resolved_by.name)}, {_time(incident.resolved_at)}"))
+        facts.append(("Resolved", f"{_name(incident.resolved_by.name)}, {slack_time(incident.resolved_at)}"))
     elif incident.acknowledged_by:
-        facts.append(("Has it", f"{_name(incident.acknowledged_by.name)}, {_time(incident.acknowledged_at)}"))
+        facts.append(("Has it", f"{_name(incident.acknowledged_by.name)}, {slack_time(incident.acknowledged_at)}"))
     elif incident.paged_person:
         who = _name(names.get(incident.paged_person, incident.paged_person))
-        facts.append(("Paged", f"{who}, {_time(incident.paged_at)}"))
+        facts.append(("Paged", f"{who}, {slack_time(incident.paged_at)}"))
     others = sorted({finding.service for finding in incident.findings} - {incident.service})
     if others:
         facts.append(("Also affected", ", ".join(_name(other) for other in others[:6])))
@@ -300,7 +300,7 @@ def _buttons(incident: Incident, url: str) -> list[InteractiveElement]:
     return buttons
 
 
-def _time(at: datetime | None) -> str:
+def slack_time(at: datetime | None) -> str:
     """A time in the reader's own zone, with UTC where Slack cannot show it."""
     return f"<!date^{int(at.timestamp())}^{{time_secs}}|{at:%H:%M:%S} UTC>" if at else "unknown"
 
@@ -320,29 +320,29 @@ def plain(text: str, longest: int = 150) -> PlainTextObject:
     return PlainTextObject(text=slack_plain(text, longest), emoji=False)
 
 
-def _marked(text: str, longest: int) -> MarkdownTextObject:
+def marked(text: str, longest: int) -> MarkdownTextObject:
     """Slack's markup, as it is: nothing else becomes a link or a mention."""
     return MarkdownTextObject(text=_cut(text, longest), verbatim=True)
 
 
-def _section(text: str) -> SectionBlock:
-    return SectionBlock(text=_marked(text, SECTION_LIMIT))
+def section(text: str) -> SectionBlock:
+    return SectionBlock(text=marked(text, SECTION_LIMIT))
 
 
 def _listed(lines: Sequence[str]) -> list[SectionBlock]:
     """Lines of a list, few enough in each section for its limit."""
-    return [_section("\n".join(lines[start : start + 5])) for start in range(0, len(lines), 5)]
+    return [section("\n".join(lines[start : start + 5])) for start in range(0, len(lines), 5)]
 
 
 def _field(head: str, text: str) -> MarkdownTextObject:
-    return _marked(f"*{head}*\n{text}", FIELD_LIMIT)
+    return marked(f"*{head}*\n{text}", FIELD_LIMIT)
 
 
 def _button(action: str, text: str, value: str, *, style: str | None = None) -> ButtonElement:
     return ButtonElement(action_id=action, text=plain(text), value=value, style=style)
 
 
-def _rendered(blocks: Sequence[Block]) -> Blocks:
+def rendered(blocks: Sequence[Block]) -> Blocks:
     """As Slack's API takes them. Nothing where the models refuse a block: the message then goes out as text."""
     try:
         return [block.to_dict() for block in blocks]

@@ -22,16 +22,16 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from alerting.channels.channel import Digest, Message, Thread
 from alerting.channels.slack import blocks as slack_blocks
 from alerting.channels.slack.drill import post_test
-from alerting.channels.slack.refusals import NO_CHANNEL, delivery_error, reason_of
+from alerting.channels.slack.questions import question_blocks, question_text
+from alerting.channels.slack.refusals import GONE, NO_CHANNEL, delivery_error, reason_of
+from alerting.channels.slack.replies import EVENT_TYPE, HISTORY, Replies, metadata, payload
 from alerting.incidents.machine import Incident
+from alerting.oncall.escalation import known_person
 from watchkeeper.config import Config
 from watchkeeper.errors import DeliveryError
 from watchkeeper.problems import Problems
-from watchkeeper.vocabulary import content_key
 
-EVENT_TYPE: Final = "watchkeeper_incident"
 LOOP: Final = "slack"
-HISTORY: Final = 100  # posts a page, as Slack recommends for histories
 LISTED: Final = 500  # channels a page; Slack takes up to 1000, and recommends no more than 200 to 500
 # A page must fail well within the outbox's lease.
 TIMEOUT_S: Final = 6
@@ -49,14 +49,11 @@ TOO_MUCH: Final = frozenset(
         "invalid_arguments",
     }
 )
-# The incident's message is no longer there to be edited.
-GONE: Final = frozenset({"message_not_found", "thread_not_found", "cant_update_message", "edit_window_closed"})
 NOBODY: Final = frozenset({"user_not_found", "users_not_found", "user_not_visible"})
 # How long an answer of `users.info` is used.
 KNOWN_FOR_S: Final = 600.0
 LATEST_REPEAT_S: Final = 86_400.0  # a digest that could not be sent for a day is overtaken by the next
 CHANNEL_ID: Final = re.compile(r"[CGD][A-Z0-9]{7,}")
-Posts = list[dict[str, Any]]
 T = TypeVar("T")
 
 
@@ -75,8 +72,8 @@ class SlackChannel:
         self._names = {person.id: person.name for person in config.oncall.people}
         self._ids = {person.id: person.address("slack") for person in config.oncall.people}
         self._users: dict[str, tuple[float, str | None]] = {}
-        self._details: dict[tuple[str, str], tuple[str, str]] = {}
         self._client: WebClient | None = None
+        self._replies = Replies(self._api, self._post_to, self._best_effort)
 
     def send(self, message: Message) -> Thread:
         """Post, reply or edit; see alerting.channels.channel.Channel."""
@@ -121,7 +118,7 @@ class SlackChannel:
         thread = message.thread
         if not message.first_try:
             thread = thread or self._find("incident", message.incident.id, message.incident.opened_at.timestamp())
-            if thread and message.key in self._keys_in(thread):
+            if thread and message.key in self._replies.keys(thread):
                 return thread
         if thread:
             try:
@@ -154,6 +151,8 @@ class SlackChannel:
                 if reason_of(error) not in GONE:
                     raise
             else:
+                for incident in digest.incidents:
+                    self._show_questions(incident, digest.thread)
                 return digest.thread
         elif not digest.first_try:
             opened = min(incident.opened_at.timestamp() for incident in digest.incidents)
@@ -183,8 +182,10 @@ class SlackChannel:
         # The message itself shows what its first key is about; only later keys get a line in the thread.
         fresh = thread is None
         thread = thread or self._post_root(message)
-        self._show_details(message, thread)
-        if not fresh and message.text and (message.first_try or message.key not in self._keys_in(thread)):
+        self._show_details(message.incident, thread)
+        self._show_questions(message.incident, thread)
+        is_line = message.text and not _is_of_question(message)
+        if not fresh and is_line and (message.first_try or message.key not in self._replies.keys(thread)):
             self._reply(message, thread)
         return thread
 
@@ -194,41 +195,38 @@ class SlackChannel:
         text = text if blocks else self._without_blocks(mention, text)
         self._api().chat_update(channel=thread.conversation, ts=thread.ts, text=text, blocks=blocks)
 
-    def _show_details(self, message: Message, thread: Thread) -> None:
+    def _show_details(self, incident: Incident, thread: Thread) -> None:
         """Diagnosis and evidence: one reply, edited when they change."""
-        blocks = slack_blocks.details(message.incident)
-        if not blocks:
-            return
-        version = content_key(repr(blocks))
-        place = (thread.conversation, thread.ts)
-        shown = self._details.get(place) or self._best_effort(
-            "conversations.replies", lambda: self._shown_details(thread)
-        )
-        content: dict[str, Any] = {
-            "text": "Diagnosis and evidence",
-            "blocks": blocks,
-            "metadata": self._metadata(message, "details", version),
-        }
-        if shown is None:
-            answer = self._post_to(thread.conversation, "", thread_ts=thread.ts, **content)
-            self._details[place] = str(answer["ts"]), version
-        elif shown[1] != version:
-            self._api().chat_update(channel=thread.conversation, ts=shown[0], **content)
-            self._details[place] = shown[0], version
+        blocks = slack_blocks.details(incident)
+        if blocks:
+            self._replies.show(incident.id, thread, "details", "Diagnosis and evidence", blocks)
 
-    def _shown_details(self, thread: Thread) -> tuple[str, str] | None:
-        """The reply with the details that an earlier process posted, and what it stands for."""
-        for post in self._replies(thread):
-            if _payload(post).get("part") == "details":
-                return str(post["ts"]), str(_payload(post).get("first"))
-        return None
+    def _show_questions(self, incident: Incident, thread: Thread) -> None:
+        """What the runbook asks: a reply for each question, edited when it has its answer."""
+        mention = self._id_on(incident) if incident.questions else ""
+        for asked in incident.questions:
+            blocks = question_blocks(asked, incident.id, mention if asked.is_open else "")
+            # Where nobody is on the incident, the whole channel sees it.
+            broadcast = asked.is_open and not mention
+            part = f"question:{asked.question.id}"
+            self._replies.show(incident.id, thread, part, question_text(asked), blocks, reply_broadcast=broadcast)
+
+    def _id_on(self, incident: Incident) -> str:
+        """The Slack id of whoever is on an incident: who acknowledged it, else who was paged; empty for nobody."""
+        person = known_person(self._config.oncall, incident.acknowledged_by)
+        return self._ids.get(person.id if person else incident.paged_person, "")
 
     # Posts
 
     def _post_root(self, message: Message) -> Thread:
         text = slack_blocks.fallback(message.incident)
         blocks = self._blocks(message, message.mention)
-        return self._post(message.mention, text, blocks=blocks, metadata=self._metadata(message, "root", message.key))
+        return self._post(
+            message.mention,
+            text,
+            blocks=blocks,
+            metadata=metadata(message.incident.id, message.key, "root", message.key),
+        )
 
     def _post(self, mention: str, text: str, **content: Any) -> Thread:
         """A new message in the channel; where the channel refuses it, directly to the person it mentions."""
@@ -273,7 +271,7 @@ class SlackChannel:
                 "",
                 text,
                 thread_ts=thread.ts,
-                metadata=self._metadata(message, "line", message.key),
+                metadata=metadata(message.incident.id, message.key, "line", message.key),
                 reply_broadcast=bool(mentions),
             )
 
@@ -305,22 +303,10 @@ class SlackChannel:
         )
         for page in pages:  # the response asks for the pages that follow
             for post in page["messages"]:
-                payload = _payload(post)
-                if payload.get(name) == value and payload.get("part") in ("root", "digest"):
+                known = payload(post)
+                if known.get(name) == value and known.get("part") in ("root", "digest"):
                     return Thread(conversation=channel, ts=str(post["ts"]))
         return None
-
-    def _keys_in(self, thread: Thread) -> set[str]:
-        """The keys of what is in a thread already, as far as it can be read."""
-        posts = self._best_effort("conversations.replies", lambda: self._replies(thread))
-        return {str(_payload(post).get("first")) for post in posts or ()}
-
-    def _replies(self, thread: Thread) -> Posts:
-        """The message and everything in its thread, oldest first."""
-        pages = self._api().conversations_replies(
-            channel=thread.conversation, ts=thread.ts, limit=HISTORY, include_all_metadata=True
-        )
-        return [post for page in pages for post in page["messages"]]
 
     def _look_up_channel(self) -> str | None:
         """The channel's id: configured, known from a post, or looked up."""
@@ -371,18 +357,13 @@ class SlackChannel:
     def _url(self, message: Message) -> str:
         return f"{self._config.web_url}/incidents/{message.incident.id}"
 
-    @staticmethod
-    def _metadata(message: Message, part: str, first: str) -> dict[str, Any]:
-        """What a post is known by: its part (root, details, line), its key, and what its content stands for."""
-        payload = {"key": message.key, "incident": message.incident.id, "part": part, "first": first}
-        return {"event_type": EVENT_TYPE, "event_payload": payload}
+
+def _is_of_question(message: Message) -> bool:
+    """Whether the news is a question or its end, which a reply of its own shows."""
+    lines = (line for asked in message.incident.questions for line in (asked.asks, asked.ended))
+    return message.text in lines
 
 
 def _digest_metadata(digest: Digest) -> dict[str, Any]:
     payload = {"key": digest.part, "part": "digest", "first": digest.part}
     return {"event_type": EVENT_TYPE, "event_payload": payload}
-
-
-def _payload(post: dict[str, Any]) -> dict[str, Any]:
-    metadata = post.get("metadata") or {}
-    return metadata.get("event_payload") or {} if metadata.get("event_type") == EVENT_TYPE else {}

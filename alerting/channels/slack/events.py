@@ -1,7 +1,7 @@
 """What Slack sends back: presses and forms, each one command on an incident.
 
 The signature is checked on the raw body before anything is parsed; Bolt routes; a repeat of a request carries the
-same key and changes nothing. Slack is answered at once, and a refusal is shown to whoever pressed, alone.
+same key and changes nothing. A press is recorded and then answered; a refusal is shown to whoever pressed, alone.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import asyncio
 import hashlib
 import hmac
 import json
+import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -28,6 +29,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from alerting.channels.slack.form import causes, resolve_view
 from alerting.channels.slack.markup import slack_text
 from alerting.channels.slack.payloads import IGNORED, NotUnderstoodError, challenge, read_payload
+from alerting.channels.slack.questions import ACTION as ANSWER
 from alerting.incidents.commands import Incidents
 from alerting.incidents.human_labels import Judgement, read_form
 from alerting.incidents.machine import Outcome
@@ -43,6 +45,9 @@ UNKNOWN = Counter("watchkeeper_slack_unknown_users_total", "Presses by users who
 LARGEST_BODY: Final = 1 << 20  # bytes; Slack's largest payload holds a whole message, some 200 KiB
 WINDOW_S: Final = 300.0  # age of a signature, as Slack recommends (docs.slack.dev, Verifying requests from Slack)
 NONE_OF_THESE: Final = "-"
+# A press is recorded before Slack has its answer, so that a kill in between shows the human that it failed. Slack waits
+# for three seconds; where recording takes longer, it is answered meanwhile.
+RECORDED_WITHIN_S: Final = 2.0
 
 
 def sign(secret: str, stamp: str, body: bytes) -> str:
@@ -69,7 +74,7 @@ class SlackEvents:
             signing_secret=config.slack_signing_secret(),
             request_verification_enabled=False,  # done here, on the raw body, before Bolt parses it
         )
-        for action in ("acknowledge", "approve", "decline"):
+        for action in ("acknowledge", "approve", "decline", re.compile(rf"{ANSWER}:\d+")):
             self._app.action(action)(self._press)
         self._app.action("acknowledge_all")(self._acknowledge_all)
         self._app.action("resolve")(self._ask)
@@ -108,18 +113,27 @@ class SlackEvents:
         return to_starlette_response(answer)
 
     async def _press(self, ack: Any, body: dict[str, Any], action: dict[str, Any], client: AsyncWebClient) -> None:
-        await ack()
-        actor = await self._actor(client, body)
+        actor = self._known(body)
         if actor is None:
+            await ack()
+            await self._actor(client, body)
             return
+        name, _, _ = action["action_id"].partition(":")
         key = f"slack:{action['action_id']}:{body['user']['id']}:{action['action_ts']}"
-        incident_id, _, seen = _value_of(action).partition(" ")
+        incident_id, _, rest = _value_of(action).partition(" ")
+        seen, _, answer = rest.partition(" ")
         commands: dict[str, Callable[[], Outcome]] = {
             "acknowledge": lambda: self._incidents.acknowledge(incident_id, actor, key),
             "approve": lambda: self._incidents.approve(incident_id, actor, key, seen),
             "decline": lambda: self._incidents.decline(incident_id, actor, key, seen),
+            ANSWER: lambda: self._incidents.answer(incident_id, actor, key, seen, answer),
         }
-        await self._run(client, body, commands[action["action_id"]], action["action_id"])
+        recording = asyncio.ensure_future(asyncio.to_thread(commands[name]))
+        try:
+            await asyncio.wait({recording}, timeout=RECORDED_WITHIN_S)
+        finally:
+            await ack()
+        await self._run(client, body, recording, name)
 
     async def _ask(self, ack: Any, body: dict[str, Any], action: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
@@ -152,14 +166,12 @@ class SlackEvents:
             judgement = _judgement(values, causes(self._incidents.get(incident_id)))
             return self._incidents.resolve(incident_id, actor, key, judgement)
 
-        await self._run(client, body, resolve, "resolve")
+        await self._run(client, body, asyncio.to_thread(resolve), "resolve")
 
-    async def _run(
-        self, client: AsyncWebClient, body: dict[str, Any], command: Callable[[], Outcome], name: str
-    ) -> None:
+    async def _run(self, client: AsyncWebClient, body: dict[str, Any], command: Awaitable[Outcome], name: str) -> None:
         """Give a command; where it changed nothing, notify whoever pressed, with the reason."""
         try:
-            outcome = await asyncio.to_thread(command)
+            outcome = await command
         except WatchkeeperError as error:
             await self._notify(client, body, error.message)
             return
@@ -174,8 +186,11 @@ class SlackEvents:
     async def _notify(self, client: AsyncWebClient, body: dict[str, Any], text: str, channel: str = "") -> None:
         """A message that only whoever pressed can see."""
         channel = (body.get("channel") or {}).get("id") or channel or self._config.slack.channel
+        where = (body.get("message") or {}).get("thread_ts")  # in a thread, it is shown there
         try:
-            await client.chat_postEphemeral(channel=channel, user=body["user"]["id"], text=slack_text(text, 2900))
+            await client.chat_postEphemeral(
+                channel=channel, user=body["user"]["id"], text=slack_text(text, 2900), thread_ts=where
+            )
         except (SlackClientError, OSError) as error:
             structlog.get_logger().warning("slack.reply_failed", error=str(error))
 
@@ -194,12 +209,17 @@ class SlackEvents:
             refused = f"; {len(others)} were taken or resolved before" if others else "; there was nothing left to take"
             await self._notify(client, body, f"You acknowledged {len(taken)} incidents{refused}.")
 
+    def _known(self, body: dict[str, Any]) -> Actor | None:
+        """Who presses; None where the configuration knows nobody or several by that id."""
+        names = self._people.get(body["user"]["id"], [])
+        return Actor(name=names[0], via="slack") if len(names) == 1 else None
+
     async def _actor(self, client: AsyncWebClient, body: dict[str, Any]) -> Actor | None:
         """Who presses. None, and they are notified, where the configuration knows nobody or several by that id."""
         user = body["user"]["id"]
         names = self._people.get(user, [])
-        if len(names) == 1:
-            return Actor(name=names[0], via="slack")
+        if actor := self._known(body):
+            return actor
         if names:
             text = (
                 f"Nothing was changed: {' and '.join(names)} have the same Slack id {user} in oncall.people, so nobody "

@@ -12,6 +12,8 @@ from watchkeeper.errors import DeliveryError
 NO_CHANNEL: Final = frozenset(
     {"channel_not_found", "not_in_channel", "is_archived", "restricted_action", "ekm_access_denied"}
 )
+# A message is no longer there to be edited.
+GONE: Final = frozenset({"message_not_found", "thread_not_found", "cant_update_message", "edit_window_closed"})
 HOPELESS: Final = NO_CHANNEL | {"invalid_auth", "not_authed", "account_inactive", "token_revoked", "missing_scope"}
 
 

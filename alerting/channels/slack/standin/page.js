@@ -28,7 +28,7 @@ function block(b, message) {
     (b.fields ? `<div class="fields">${b.fields.map(f => `<div>${text(f)}</div>`).join("")}</div>` : "");
   if (b.type === "context") return `<p class="context">${b.elements.map(text).join(" ")}</p>`;
   if (b.type === "actions") return `<div class="actions">${b.elements.map(e => e.type === "button"
-    ? `<button class="${e.style ?? ""}" data-ts="${message.ts}" data-action="${escape(e.action_id)}">${text(e.text)}</button>`
+    ? `<button class="${e.style ?? ""}" data-ts="${message.ts}" data-action="${escape(e.action_id)}"${e.confirm ? ` data-confirm="${escape(JSON.stringify(e.confirm))}"` : ""}>${text(e.text)}</button>`
     : (e.options ?? []).filter(o => o.url).map(o => `<a class="more" href="${escape(o.url)}" target="_blank" rel="noopener">${text(o.text)}</a>`).join("")).join("")}</div>`;
   return "";
 }
@@ -66,13 +66,20 @@ async function call(path, body) {
 }
 $("messages").addEventListener("click", async event => {
   const button = event.target.closest("button[data-action]");
-  if (!button) return;
+  if (!button || (button.dataset.confirm && !await confirmed(JSON.parse(button.dataset.confirm)))) return;
   button.disabled = true;
   const answer = await call("/standin/press", { channel: "C0INCIDENTS", ts: button.dataset.ts, action_id: button.dataset.action, user: $("me").value });
   button.disabled = false;
   if (answer.view) show(answer.view);
   refresh();
 });
+// Slack's confirmation dialog: the press is sent only after it.
+function confirmed(c) {
+  $("modal").innerHTML = `<form method="dialog"><h2 id="modal-title">${text(c.title)}</h2><p>${text(c.text)}</p>
+    <footer><button value="cancel">${text(c.deny)}</button><button class="${c.style ?? "primary"}" value="submit">${text(c.confirm)}</button></footer></form>`;
+  $("modal").showModal();
+  return new Promise(done => $("modal").addEventListener("close", () => done($("modal").returnValue === "submit"), { once: true }));
+}
 function show(view) {
   const input = b => b.element.type === "static_select"
     ? `<select id="f-${b.block_id}" name="${b.block_id}"${b.optional ? "" : " required"}>${b.element.initial_option ? "" : '<option value="">Choose…</option>'}${b.element.options.map(o => `<option value="${escape(o.value)}"${o.value === b.element.initial_option?.value ? " selected" : ""}>${text(o.text)}</option>`).join("")}</select>`

@@ -109,11 +109,26 @@ def _check_texts(block: dict[str, Any], where: str) -> None:
             elements = block.get("elements") or []
             if not 0 < len(elements) <= 25:
                 raise RuleError("invalid_blocks", f"actions takes 1 to 25 elements {where}")
-            texts += [(element["text"], 75, True) for element in elements if element.get("type") == "button"]
+            for button in (element for element in elements if element.get("type") == "button"):
+                texts += _button(button, where)
         case "input":
             texts.append((block.get("label"), 2000, True))
     for text, limit, plain_only in texts:
         _check_text(text, limit, where, plain_only=plain_only)
+
+
+def _button(button: dict[str, Any], where: str) -> list[tuple[Any, int, bool]]:
+    """A button's texts and those of its confirmation dialog, with their limits (Block Kit reference)."""
+    if len(button.get("value") or "") > 2000 or len(button.get("action_id") or "") > 255:
+        raise RuleError("invalid_blocks", f"value or action_id is too long {where}")
+    texts = [(button["text"], 75, True)]
+    given = button.get("confirm")
+    if given is None:
+        return texts
+    limits = {"title": 100, "text": 300, "confirm": 30, "deny": 30}
+    if not isinstance(given, dict) or not limits.keys() <= given.keys() <= limits.keys() | {"style"}:
+        raise RuleError("invalid_blocks", f"confirm takes {', '.join(limits)} {where}")
+    return texts + [(given[name], limit, True) for name, limit in limits.items()]
 
 
 def _check_text(text: Any, limit: int, where: str, *, plain_only: bool) -> None:

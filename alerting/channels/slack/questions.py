@@ -1,0 +1,58 @@
+"""A runbook's question in the incident's thread: a button for each answer, and afterwards who answered what."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, ConfirmObject, ContextBlock
+
+from alerting.channels.slack.blocks import Blocks, marked, mention_of, plain, rendered, section, slack_time
+from alerting.channels.slack.markup import slack_text
+from alerting.incidents.questions import Asked
+
+ACTION: Final = "answer"  # `answer:0` is the first choice: an action id stands once in a message
+QUESTION_LIMIT: Final = 2000
+# What Slack takes in a dialog that confirms (Block Kit reference, confirmation dialog object).
+CONFIRM_TEXT: Final = 300
+CONFIRM_BUTTON: Final = 30
+
+
+def question_text(asked: Asked) -> str:
+    """The line of a notification."""
+    return f"The runbook asks: {slack_text(asked.question.text, 300)}"
+
+
+def question_blocks(asked: Asked, incident_id: str, mention: str = "") -> Blocks:
+    """A question as it stands now. `mention` is the Slack id of whoever is on the incident."""
+    question = asked.question
+    text = slack_text(question.text, QUESTION_LIMIT)
+    if not asked.is_open:
+        at = f", {slack_time(asked.ended_at)}" if asked.ended_at else ""
+        return rendered([section(f"*The runbook asked:* {text}\n{slack_text(asked.ended, 500)}{at}")])
+    who = f"{mention_of(mention)} " if mention else ""
+    buttons = [
+        ButtonElement(
+            action_id=f"{ACTION}:{number}",
+            text=plain(choice, 75),
+            value=f"{incident_id} {question.id} {choice}",
+            confirm=_confirm(question.text, choice) if choice in question.confirm else None,
+        )
+        for number, choice in enumerate(question.choices)
+    ]
+    blocks: list[Block] = [
+        section(f"{who}*The runbook asks:* {text}"),
+        ActionsBlock(block_id=f"question:{question.id}", elements=buttons),
+    ]
+    if question.until:
+        note = f"The run waits until {slack_time(question.until)}; then {slack_text(asked.otherwise, 200)}."
+        blocks.append(ContextBlock(elements=[marked(note, QUESTION_LIMIT)]))
+    return rendered(blocks)
+
+
+def _confirm(question: str, choice: str) -> ConfirmObject:
+    return ConfirmObject(
+        title=plain(f"Answer “{choice}”?", 100),
+        text=plain(question, CONFIRM_TEXT),
+        confirm=plain(f"Answer {choice}", CONFIRM_BUTTON),
+        deny=plain("Cancel", CONFIRM_BUTTON),
+    )
