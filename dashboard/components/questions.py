@@ -29,8 +29,8 @@ def _card(incident: Incident, asked: Asked, viewer: Viewer) -> Part:
     return card(
         "The runbook asks",
         html.P(html.Strong(question.text)),
-        html.Div([_button(incident, asked, choice) for choice in question.choices], className="actions answers"),
         facts(*rows),
+        html.Div([_button(incident, asked, choice) for choice in question.choices], className="actions"),
         aside=pill("waits for you", "degraded"),
         kind="proposal",
     )
