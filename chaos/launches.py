@@ -17,11 +17,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-import psutil
-
 from chaos.surroundings import FOLDER
 from watchkeeper.errors import ChaosError
 from watchkeeper.private_files import private_folder
+from watchkeeper.process_identity import identity, is_alive
 from watchkeeper.text import one_line
 from watchkeeper.vocabulary import utc
 
@@ -42,7 +41,7 @@ class Launch:
     by: str
     at: float
     pid: int = 0
-    born: float = 0.0
+    born: str = ""
     status: int | None = None
     said: str = ""
 
@@ -53,11 +52,7 @@ class Launch:
     @property
     def runs(self) -> bool:
         """Whether its process is there."""
-        try:
-            process = psutil.Process(self.pid)
-            return abs(process.create_time() - self.born) < 1 and process.status() != psutil.STATUS_ZOMBIE
-        except (psutil.Error, ValueError):
-            return False
+        return is_alive(self.pid, self.born)
 
 
 class Launches:
@@ -83,10 +78,7 @@ class Launches:
                 )
         except OSError as error:
             raise ChaosError(f"the experiment cannot be started: {error.strerror}") from error
-        try:
-            launch = replace(launch, pid=process.pid, born=psutil.Process(process.pid).create_time())
-        except psutil.Error:
-            launch = replace(launch, pid=process.pid)  # it has ended already
+        launch = replace(launch, pid=process.pid, born=identity(process.pid))
         self._write(launch)
         threading.Thread(
             target=self._await, args=(launch, process), name=f"experiment {launch.id}", daemon=True

@@ -7,18 +7,19 @@ the experiment's rollbacks were not played. The note has what is needed to play 
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import psutil
-
 from chaos.blast_radius import own_folder
+from watchkeeper.process_identity import identity, is_alive
 
 # `method` began: something may be broken. `rollbacks` are being played, and must not be interrupted.
 Phase = Literal["checking", "method", "rollbacks"]
@@ -29,29 +30,30 @@ PRIVATE: Final = 0o600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """One running experiment. `born` is when its process began: a process id alone may be somebody else's by now."""
+    """One running experiment.
+
+    `born` is its process' identity: a process id alone may be somebody else's by now. `content` is what is needed to
+    play its rollbacks: values in place of names of variables. `folder` is where it was started.
+    """
 
     id: str
     title: str
     source: str
     pid: int
-    born: float
+    born: str
     began: float
     phase: Phase
     radius: str
     content: Mapping[str, Any]
     config: str = ""
     shop: str = ""
+    folder: str = ""
     sealed: bool = False
 
     @property
     def is_alive(self) -> bool:
         """Whether its process is still there."""
-        try:
-            process = psutil.Process(self.pid)
-            return abs(process.create_time() - self.born) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.Error:
-            return False
+        return is_alive(self.pid, self.born)
 
     def shown_title(self) -> str:
         return "a game day" if self.sealed else self.title
@@ -75,6 +77,18 @@ class Notes:
 
     def remove(self, note_id: str) -> None:
         (self._folder / f"{note_id}.json").unlink(missing_ok=True)
+
+    @contextmanager
+    def claimed(self, note_id: str) -> Iterator[bool]:
+        """Whether this process alone clears up after an experiment; not where another one does it, or has done it."""
+        path = self._folder / f"{note_id}.json"
+        with ExitStack() as stack:
+            try:
+                fcntl.flock(stack.enter_context(path.open()), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (FileNotFoundError, BlockingIOError):
+                yield False
+            else:
+                yield path.exists()
 
     def all(self) -> tuple[Note, ...]:
         """Every note that can be read, oldest first."""
@@ -100,8 +114,8 @@ class Notes:
 
 def own_note(note_id: str, **facts: Any) -> Note:
     """A note about this process."""
-    process = psutil.Process()
-    return Note(id=note_id, pid=process.pid, born=process.create_time(), began=time.time(), phase="checking", **facts)
+    pid = os.getpid()
+    return Note(id=note_id, pid=pid, born=identity(pid), began=time.time(), phase="checking", **facts)
 
 
 def entered(note: Note, phase: Phase) -> Note:

@@ -109,6 +109,11 @@ class DueRuns:
         with self._db.write() as connection:
             return self._change(connection, run, "running", now, run_id=run_id, host=host)
 
+    def take_back(self, run: DueRun, now: datetime, detail: str) -> None:
+        """Void a claim that nobody took up. The approvals that allowed it were used up: people are asked again."""
+        with self._db.write() as connection:
+            self._change(connection, run, "waiting", now, detail=detail, asked_at=None)
+
     def settle(self, run: DueRun, state: State, now: datetime, detail: str = "") -> bool:
         """What became of it. Says whether it was still as `run` has it."""
         with self._db.write() as connection:
@@ -134,7 +139,7 @@ class DueRuns:
         return tuple(Approval(person=row.person, at=from_micros(row.at), digest=row.digest) for row in rows)
 
     @staticmethod
-    def _change(connection: object, run: DueRun, state: State, now: datetime, **values: str) -> bool:
+    def _change(connection: object, run: DueRun, state: State, now: datetime, **values: str | None) -> bool:
         own = (chaos_runs.c.schedule == run.schedule) & (chaos_runs.c.due_at == to_micros(run.due_at))
         as_known = own & (chaos_runs.c.state == run.state) & (chaos_runs.c.claim == run.claim)
         statement = update(chaos_runs).where(as_known).values(state=state, at=to_micros(now), **values)

@@ -15,7 +15,7 @@ from typing import Final
 from chaos.running import Notes
 from chaos.schedules.rows import DueRun, DueRuns, State, standing
 from chaos.schedules.schedule import Schedule, closed, due_times, schedules
-from chaos.toolkit.guards import open_incidents
+from chaos.toolkit.guards import open_incidents, why_stopped
 from watchkeeper.config import Config, ScheduleRule
 from watchkeeper.errors import ChaosError
 from watchkeeper.problems import Problems
@@ -98,7 +98,7 @@ class Scheduler:
         elif run.state == "claimed":
             if now - run.at > TAKEN_UP_WITHIN:
                 # Its process never came so far as to take the row; with the claim void, it never will.
-                self._settle(run, "waiting", now, "its process never began")
+                self._runs.take_back(run, now, "its process never began")
         elif schedule is None:
             self._settle(run, "skipped", now, "its schedule was removed")
         else:
@@ -133,6 +133,8 @@ class Scheduler:
     def _obstacle(self, run: DueRun, schedule: Schedule, now: datetime) -> tuple[str, State]:
         """Why a run may not begin now, and what it becomes if that lasts; empty: it may."""
         if reason := closed(schedule.rule, now):
+            return reason, "skipped"
+        if reason := why_stopped(self._db):
             return reason, "skipped"
         if incidents := open_incidents(self._db):
             return f"incident {incidents[0][0]} is open: {incidents[0][2]}", "skipped"

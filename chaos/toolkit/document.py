@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from chaoslib.activity import ensure_activity_is_valid
 from chaoslib.configuration import load_configuration
@@ -24,7 +24,7 @@ from chaoslib.control import validate_controls
 from chaoslib.exceptions import ChaosException
 from chaoslib.experiment import ensure_experiment_is_valid
 from chaoslib.hypothesis import ensure_hypothesis_tolerance_is_valid
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from watchkeeper.config import ScheduleRule
 from watchkeeper.errors import ChaosError, ConfigError
@@ -45,6 +45,7 @@ STRATEGIES: Final = {
     ),
     "rollbacks": ("default", "always", "never", "deviated"),
 }
+LONGEST_PAUSE_S: Final = 7 * 86_400
 INJECT: Final = ("chaos.toolkit.actions", "inject")
 
 
@@ -56,8 +57,14 @@ class QueryLimit(_Strict):
     """A query of the telemetry store with one number as its answer, and the range in which that is well."""
 
     sql: str = Field(min_length=1)
-    lowest: float | None = None
-    highest: float | None = None
+    lowest: float | None = Field(default=None, allow_inf_nan=False)
+    highest: float | None = Field(default=None, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _has_a_bound(self) -> Self:
+        if self.lowest is None and self.highest is None:
+            raise ValueError("name lowest, highest or both: without a bound nothing ends the experiment")
+        return self
 
 
 class AbortConditions(_Strict):
@@ -131,7 +138,7 @@ class ExperimentFile:
         for place, activity in self.activities():
             provider = activity.get("provider", {})
             if place == "method" and (provider.get("module"), provider.get("func")) == INJECT:
-                yield provider.get("arguments", {})
+                yield provider.get("arguments") or {}
 
     def strategy(self, kind: str) -> str | None:
         """The strategy of `hypothesis` or `rollbacks` that the file itself asks for."""
@@ -175,7 +182,8 @@ def check(document: Document, variables: Mapping[str, Any] | None = None) -> Exp
     data = document.data
     if not isinstance(data, dict):
         raise ChaosError(f"{document.path}:1: an experiment has a title, a description and a method; this has none")
-    mistakes = sorted((document.line(at), f"{document.where(at)}: {what}") for at, what in _mistakes(data, variables))
+    found = list(_of_names(data)) or _mistakes(data, variables)
+    mistakes = sorted((document.line(at), f"{document.where(at)}: {what}") for at, what in found)
     if mistakes:
         raise ChaosError("\n".join(text for _, text in mistakes))
     with quiet():
@@ -202,6 +210,19 @@ def quiet() -> Iterator[None]:
 
 
 Mistakes = Iterator[tuple[Location, str]]
+
+
+def _of_names(part: Any, at: Location = ()) -> Mistakes:
+    """Keys that are no text, such as `on:`, which YAML reads as true: JSON has no others."""
+    if isinstance(part, dict):
+        for key, inner in part.items():
+            if isinstance(key, str):
+                yield from _of_names(inner, (*at, key))
+            else:
+                yield at, f"{key!r} is no name; put it in quotes"
+    elif isinstance(part, list):
+        for number, inner in enumerate(part):
+            yield from _of_names(inner, (*at, number))
 
 
 def _mistakes(data: dict[str, Any], variables: Mapping[str, Any] | None) -> Mistakes:
@@ -258,13 +279,23 @@ def _of_activity(at: Location, part: Any, names: set[str]) -> Mistakes:
         yield at, "an activity has a type (probe or action), a name and a provider"
         return
     if "ref" in part:
-        if part["ref"] not in names:
+        if not isinstance(part["ref"], str) or part["ref"] not in names:
             known = ", ".join(sorted(names)) or "none"
             yield (*at, "ref"), f"no activity of this experiment is named {part['ref']!r}; there are: {known}"
         return
-    if not isinstance(part.get("provider"), dict):
+    provider = part.get("provider")
+    if not isinstance(provider, dict):
         yield at, "an activity needs a provider: type http, process or python, and what belongs to it"
         return
+    kinds = (dict, list, str) if provider.get("type") == "process" else (dict,)
+    if not isinstance(provider.get("arguments") or {}, kinds):
+        yield (*at, "provider", "arguments"), "arguments are names and values; leave the key out where there are none"
+        return
+    pauses = part.get("pauses", {})
+    for when, seconds in pauses.items() if isinstance(pauses, dict) else ():
+        if isinstance(seconds, (int, float)) and not 0 <= seconds <= LONGEST_PAUSE_S:
+            yield (*at, "pauses", when), f"a pause lasts from 0 to {LONGEST_PAUSE_S} seconds"
+            return
     yield from _refused(at, ensure_activity_is_valid, part)
 
 
@@ -289,7 +320,7 @@ def _of_secrets(at: Location, value: Any) -> Mistakes:
     kind = value.get("type")
     if kind == "env":
         name = value.get("key")
-        if not name:
+        if not name or not isinstance(name, str):
             yield at, "name the environment variable: {type: env, key: VARIABLE}"
         elif name not in os.environ:
             yield at, f"the environment variable {name} is not set; set it and start again"
@@ -311,9 +342,15 @@ def _of_controls(data: dict[str, Any]) -> Mistakes:
 
 def _of_strategies(data: dict[str, Any]) -> Mistakes:
     runtime = data.get("runtime") or {}
+    if not isinstance(runtime, dict):
+        yield ("runtime",), "runtime has hypothesis and rollbacks, each with a strategy"
+        return
     for kind, known in STRATEGIES.items():
-        part = runtime.get(kind) if isinstance(runtime, dict) else None
-        asked = part.get("strategy") if isinstance(part, dict) else None
+        part = runtime.get(kind, {})
+        if not isinstance(part, dict):
+            yield ("runtime", kind), f"write {{strategy: NAME}}, with one of {', '.join(known)}"
+            continue
+        asked = part.get("strategy")
         if asked is not None and asked not in known:
             yield ("runtime", kind, "strategy"), f"there is no strategy {asked!r}; choose one of {', '.join(known)}"
 
@@ -346,7 +383,8 @@ def _refused(at: Location, check_part: Callable[[Any], object], part: Any) -> Mi
             check_part(copy.deepcopy(part))
         except ChaosException as error:
             yield at, one_line(error)
-        except Exception as error:  # noqa: BLE001 - a module of somebody else that cannot be imported, or a wrong type
+        # A module of somebody else that cannot be imported, or that is a program and ends; or a wrong type.
+        except (Exception, SystemExit) as error:  # noqa: BLE001
             yield at, f"cannot be checked: {type(error).__name__}: {one_line(error)}"
 
 

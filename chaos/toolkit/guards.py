@@ -7,6 +7,7 @@ not to be well.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,6 +19,7 @@ from watchkeeper.clock import Clock, SystemClock
 from watchkeeper.errors import ChaosError
 from watchkeeper.state.database import Database, to_micros
 from watchkeeper.state.schema import incidents
+from watchkeeper.state.stops import stopped
 from watchkeeper.store.telemetry import Telemetry
 from watchkeeper.text import one_line, seen_name
 
@@ -64,6 +66,24 @@ class ForeignIncidents:
         return ""
 
 
+@dataclass(kw_only=True)
+class GlobalStop:
+    """That somebody stopped everything, here or on another machine."""
+
+    db: Database
+    name: str = "the global stop"
+
+    def look(self) -> str:
+        return why_stopped(self.db)
+
+
+def why_stopped(db: Database) -> str:
+    """Who stopped everything, and how to go on; empty: nobody did."""
+    stop = stopped(db)
+    how = "`watchkeeper chaos resume` with --config ends that"
+    return f"everything is stopped: {seen_name(stop.actor)} did it ({one_line(stop.reason)}); {how}" if stop else ""
+
+
 def open_incidents(db: Database) -> list[tuple[str, int, str, set[str]]]:
     """Incidents that page and whose trouble goes on: id, when opened (Unix microseconds), title and services."""
     fires = (incidents.c.system_state == "firing") & (incidents.c.human_state != "resolved")
@@ -80,7 +100,10 @@ def open_incidents(db: Database) -> list[tuple[str, int, str, set[str]]]:
 
 @dataclass(kw_only=True)
 class BudgetGuard:
-    """Error budgets: too little is left of one. Read every `EVERY` looks: it takes a query over weeks."""
+    """Error budgets: too little is left of one. Read every `EVERY` looks, since it takes a query over weeks.
+
+    If it cannot be read, the next look tries again.
+    """
 
     config: Config
     telemetry: Telemetry
@@ -93,12 +116,12 @@ class BudgetGuard:
     EVERY = 5
 
     def look(self) -> str:
+        if self._looks % self.EVERY == 0:
+            known = budgets_left(self.config, self.telemetry, self.clock.now(), self.objectives)
+            for name, left in known.items():
+                if left is not None and left < self.below:
+                    return f"{left:.1%} is left of the error budget of {seen_name(name)}, less than {self.below:.1%}"
         self._looks += 1
-        if self._looks % self.EVERY != 1:
-            return ""
-        for objective, left in budgets_left(self.config, self.telemetry, self.clock.now(), self.objectives).items():
-            if left is not None and left < self.below:
-                return f"{left:.1%} is left of the error budget of {seen_name(objective)}, less than {self.below:.1%}"
         return ""
 
 
@@ -130,7 +153,8 @@ def single_number(telemetry: Telemetry, sql: str) -> float:
     if not table.num_rows:
         raise ChaosError("the query gives no row; let it give one number")
     value = table.column(0)[0].as_py()
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    # The mean of no rows is NaN, which lies in every range and in none.
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value):
         raise ChaosError(f"the query gives {value!r}; let it give one number")
     return float(value)
 
@@ -138,7 +162,7 @@ def single_number(telemetry: Telemetry, sql: str) -> float:
 def guards_for(
     conditions: AbortConditions, config: Config | None, services: Collection[str], began: datetime
 ) -> tuple[Guard, ...]:
-    """The guards that an experiment asks for, and the one on incidents wherever an installation is named.
+    """The guards that an experiment asks for; wherever an installation is named, those on its stop and its incidents.
 
     Raises:
         ChaosError: it asks for what only an installation has, and none is named.
@@ -148,9 +172,10 @@ def guards_for(
         if wants:
             raise ChaosError("the experiment is to be ended by what an installation knows: name it by --config FILE")
         return ()
-    guards: list[Guard] = []
+    db = Database.open(config)
+    guards: list[Guard] = [GlobalStop(db=db)]
     if conditions.incidents is not False:
-        guards.append(ForeignIncidents(db=Database.open(config), services=services, began=began))
+        guards.append(ForeignIncidents(db=db, services=services, began=began))
     if conditions.budget_below is not None:
         telemetry = Telemetry.connect(config)
         below, named = conditions.budget_below, conditions.budgets

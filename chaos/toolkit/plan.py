@@ -101,7 +101,7 @@ def _refusal(arguments: Mapping[str, Any], target: Target | None) -> Iterator[st
             validate(experiment, target)
     except (ChaosError, TargetError) as error:
         yield error.message
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):
         yield f"seconds must be a number, not {shown(arguments.get('seconds'))}"
 
 
@@ -150,7 +150,7 @@ def _does(activity: Mapping[str, Any]) -> str:
         case "http":
             what = f"{str(provider.get('method', 'GET')).upper()} {shown(provider.get('url', ''))}"
         case "process":
-            arguments = provider.get("arguments", [])
+            arguments = provider.get("arguments") or []
             words = arguments if isinstance(arguments, str) else " ".join(map(str, _flat(arguments)))
             what = f"run {shown(provider.get('path', ''))} {words}".rstrip()
         case _:

@@ -37,13 +37,17 @@ class Redactor:
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, Mapping):
-            return {self.anything(key): self.anything(inner) for key, inner in value.items()}
+            return {self._key(key): self.anything(inner) for key, inner in value.items()}
         if isinstance(value, (list, tuple, set, frozenset)):
             return [self.anything(inner) for inner in value]
         if value is None or isinstance(value, (bool, int, float)):
             return HIDDEN if str(value) in self._hidden else value
         text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
         return self.text(text)
+
+    def _key(self, key: Any) -> Any:
+        known = self.anything(key)
+        return self.text(str(key)) if isinstance(known, (dict, list)) else known
 
 
 class RedactingFormatter(logging.Formatter):

@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import FrameType
@@ -33,7 +34,7 @@ from chaos.running import Note, Notes, Phase, entered
 from chaos.toolkit import stopping
 from chaos.toolkit.document import ExperimentFile
 from chaos.toolkit.guards import Guard
-from watchkeeper.errors import ChaosError, WatchkeeperError
+from watchkeeper.errors import ChaosError
 from watchkeeper.text import one_line
 
 LOGGER: Final = logging.getLogger("chaostoolkit.watchkeeper")
@@ -152,11 +153,24 @@ def _run(
     except SystemExit:
         # Between two parts of the experiment, where the library does not expect it; also before its first.
         course.leave()
-        journal = course.journal or initialize_run_journal(content)
-        journal["status"] = "interrupted"
-        journal.setdefault("end", datetime.now(UTC).isoformat())
-    except ChaosException as error:
-        raise ChaosError(f"{content.get('title', '')}: {one_line(error)}") from error
+        journal = _left(course, content, "interrupted")
+    except Exception as error:
+        # The library stops where it is when a look at the hypothesis raises, such as by a value of another type.
+        course.leave()
+        why = one_line(error) if isinstance(error, ChaosException) else f"{type(error).__name__}: {one_line(error)}"
+        if not course.journal.get("run"):
+            raise ChaosError(f"{content.get('title', '')}: {why}") from error
+        LOGGER.warning("ended early: %s", why)
+        course.stopped = course.stopped or why
+        journal = _left(course, content, "aborted")
+    return journal
+
+
+def _left(course: _Course, content: dict[str, Any], status: str) -> dict[str, Any]:
+    """The journal as the library left it."""
+    journal = course.journal or initialize_run_journal(content)
+    journal["status"] = status
+    journal.setdefault("end", datetime.now(UTC).isoformat())
     return journal
 
 
@@ -165,13 +179,15 @@ def _play_rollbacks_left_out(
 ) -> None:
     """After an interruption or a failure the library plays none unless asked to: but what was broken must be put back.
 
-    Not where a strategy was asked for in so many words, nor where nothing was done yet.
+    Where a strategy was asked for in so many words, what that leaves open; none where nothing was done yet.
     """
-    if strategy or journal["rollbacks"] or journal["status"] not in ("interrupted", "failed", "aborted"):
+    if journal["rollbacks"] or not journal["run"] or not content.get("rollbacks"):
         return
-    if not journal["run"] or not content.get("rollbacks"):
+    status = journal["status"]
+    by_strategy = {None: status in ("interrupted", "failed", "aborted"), "default": status == "aborted", "always": True}
+    if not by_strategy.get(strategy, False):
         return
-    course.enter("rollbacks")
+    course.enter_rollbacks()
     _rollbacks(content, journal, course.configuration, course.secrets, course.registry)
 
 
@@ -218,6 +234,11 @@ class _Course(RunEventHandler):  # type: ignore[misc] # the library ships no typ
         self._note = entered(self._note, phase)
         self._notes.write(self._note)
 
+    def enter_rollbacks(self) -> None:
+        """Note it if that can be done: a disk that is full must not keep anything from being put back."""
+        with suppress(OSError):
+            self.enter("rollbacks")
+
     def leave(self) -> None:
         """The library is done: what comes now is put back, whoever signals."""
         self._left = True
@@ -248,14 +269,18 @@ class _Course(RunEventHandler):  # type: ignore[misc] # the library ships no typ
             signal.signal(number, self.on_signal)
 
     def start_method(self, experiment: Any) -> None:  # noqa: ARG002
-        self.enter("method")
+        try:
+            self.enter("method")
+        except OSError as error:
+            self.stopped = f"it could not be noted that it runs: {one_line(error)}"
+            raise SystemExit(LEAVE_WITH_ROLLBACKS) from error  # the library drops every Exception of a handler
         self._watcher.start()
 
     def method_completed(self, experiment: Any, state: Any = None) -> None:  # noqa: ARG002
         self._ended.set()
 
     def start_rollbacks(self, experiment: Any) -> None:  # noqa: ARG002
-        self.enter("rollbacks")
+        self.enter_rollbacks()
 
     def continuous_hypothesis_iteration(self, iteration_index: int, state: Any) -> None:  # noqa: ARG002
         if self._watches_hypothesis and state is not None and not state["steady_state_met"]:
@@ -271,7 +296,7 @@ class _Course(RunEventHandler):  # type: ignore[misc] # the library ships no typ
                 try:
                     reason = guard.look()
                     blind.pop(guard.name, None)
-                except (WatchkeeperError, OSError) as error:
+                except Exception as error:  # noqa: BLE001 - a guard that raises whatever must not end the watch
                     looks = blind[guard.name] = blind.get(guard.name, 0) + 1
                     reason = f"{guard.name} cannot be read: {one_line(error)}" if looks >= BLIND_LOOKS else ""
                 if reason:

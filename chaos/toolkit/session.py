@@ -6,7 +6,7 @@ import logging
 import sys
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, chdir, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -71,9 +71,10 @@ def conduct(
             title=experiment.title,
             source=experiment.source,
             radius=outline.radius.describe(),
-            content=experiment.content,
+            content=_resolved(experiment, options),
             config=str(surroundings.config_path.absolute()) if surroundings.config_path else "",
             shop=str(surroundings.shop.absolute()) if surroundings.shop else "",
+            folder=str(Path.cwd()),
             sealed=sealed,
         )
         facts = journals.Summary(
@@ -114,14 +115,22 @@ def planned(experiment: ExperimentFile, surroundings: Surroundings) -> Plan:
 
 def clear_up(note: Note, notes: Notes) -> str:
     """Play the rollbacks of an experiment that was cut short. Returns why that failed; empty: it is cleared up."""
+    with notes.claimed(note.id) as is_ours:
+        if is_ours:
+            return _clear_up(note, notes)
+    is_left = any(each.id == note.id for each in notes.all())
+    return f"{note.shown_title()}: another process plays its rollbacks now" if is_left else ""
+
+
+def _clear_up(note: Note, notes: Notes) -> str:
     Surroundings(
         shop=Path(note.shop) if note.shop else None, config_path=Path(note.config) if note.config else None
     ).into_environment()
     try:
         redactor = Redactor(_secrets(ExperimentFile(source=note.source, content=note.content), Options()))
-        with _logging(redactor, logging.ERROR):
+        with _logging(redactor, logging.ERROR), chdir(note.folder or Path.cwd()):
             journal = play_rollbacks(note.content)
-    except (WatchkeeperError, ChaosException) as error:
+    except (WatchkeeperError, ChaosException, OSError) as error:
         return f"{note.shown_title()}: {error}; its rollbacks were not played"
     failed = [run["activity"]["name"] for run in journal["rollbacks"] if run["status"] != "succeeded"]
     if failed:
@@ -148,6 +157,12 @@ def _why_not_now(guards: Iterable[Guard]) -> list[str]:
         for note in Notes().cut_short()
         if note.content.get("rollbacks")
     ]
+
+
+def _resolved(experiment: ExperimentFile, options: Options) -> dict[str, Any]:
+    """The content with values in its configuration: whoever clears up may have another environment and no variables."""
+    values = load_configuration(experiment.content.get("configuration") or {}, dict(options.variables[0]))
+    return {**experiment.content, "configuration": values}
 
 
 def _secrets(experiment: ExperimentFile, options: Options) -> list[Any]:

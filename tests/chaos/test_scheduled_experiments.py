@@ -28,6 +28,7 @@ from watchkeeper.config import Config, OnCallConfig, ScheduleRule, load
 from watchkeeper.errors import ChaosError, ConfigError
 from watchkeeper.problems import Problems
 from watchkeeper.state.database import Database
+from watchkeeper.state.stops import lift_stop, stop_everything
 from watchkeeper.vocabulary import Actor, Finding
 
 MONDAY = datetime(2026, 11, 30, 9, 0, tzinfo=UTC)
@@ -222,12 +223,41 @@ def test_a_run_whose_process_is_gone_was_cut_short(world: Callable[..., World]) 
     with subprocess.Popen(["sleep", "60"]) as process:
         process.kill()
     here.notes.write(
-        type(note)(**{**facts, "id": "run", "pid": process.pid, "born": 1.0, "began": 1.0, "phase": "method"})
+        type(note)(**{**facts, "id": "run", "pid": process.pid, "born": "another", "began": 1.0, "phase": "method"})
     )
     here.turn(later)
     assert here.states() == [("cut short", "its process was killed")]
     assert here.cleared == ["now"]
     assert "cut short" in here.reported()
+
+
+def test_people_are_asked_again_where_what_they_approved_never_began(world: Callable[..., World]) -> None:
+    """Their approvals were used up by the claim; nobody must wait for those who think that they approved."""
+    here = world(approval={"by": ["ana"]})
+    here.turn(MONDAY)
+    due = at(2026, 11, 30, 10)
+    here.turn(due)
+    (schedule,), _ = schedules(here.config)
+    approval = Approval(person="ana", at=due, digest=schedule.read().digest)
+    DueRuns(here.db).approve("mark", approval, Actor(name="ana", via="cli"))
+    here.turn(due)
+    assert len(here.launched) == 1
+    here.turn(due + TAKEN_UP_WITHIN + timedelta(seconds=1))
+    here.turn(due + TAKEN_UP_WITHIN + timedelta(seconds=2))
+    assert here.asked == [("ana",), ("ana",)]
+
+
+def test_nothing_begins_while_everything_is_stopped(world: Callable[..., World]) -> None:
+    """It waits, and begins when the stop is over."""
+    here = world()
+    here.turn(MONDAY)
+    due, ana = at(2026, 11, 30, 10), Actor(name="ana", via="cli")
+    stop_everything(here.db, ana, "a fire", due)
+    here.turn(due)
+    assert here.launched == []
+    lift_stop(here.db, ana, due)
+    here.turn(due)
+    assert len(here.launched) == 1
 
 
 def test_nothing_begins_while_an_incident_is_open(world: Callable[..., World]) -> None:

@@ -18,7 +18,7 @@ from typing import Final
 
 from watchkeeper.config import Config
 from watchkeeper.private_files import private_folder, unusable
-from watchkeeper.roles.ready import began
+from watchkeeper.process_identity import began
 
 SIZE: Final = 4096  # bytes: one page, written at once
 WRITE_EVERY_S: Final = 1.0

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from watchkeeper.config import Config
 from watchkeeper.private_files import private_folder, unusable
+from watchkeeper.process_identity import began
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,16 +62,3 @@ def read(config: Config, role: str) -> Ready | None:
     if ready.pid <= 0 or any(not 0 <= port <= 65535 for port in ready.ports.values()):
         return None
     return ready if began(ready.pid) == process_began else None
-
-
-def began(pid: int) -> int | None:
-    """When a process began, in ticks since the machine did; None where it is gone, or waits to be buried.
-
-    Unlike a time of day, this does not move when somebody sets the clock.
-    """
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    state, *fields = text.rpartition(")")[2].split()  # a program's name may hold blanks and brackets
-    return None if state in ("Z", "X") else int(fields[18])

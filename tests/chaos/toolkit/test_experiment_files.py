@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import base64
+import copy
+import itertools
 import json
+import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +18,15 @@ from hypothesis import strategies as st
 
 from chaos.blast_radius import BlastRadius, callers_of, reserved
 from chaos.objectives import budgets_left
+from chaos.running import Notes, own_note
 from chaos.surroundings import Surroundings
-from chaos.toolkit.document import read_experiment
+from chaos.toolkit.document import check, read_experiment
 from chaos.toolkit.plan import plan
 from chaos.toolkit.redaction import HIDDEN, Redactor
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config
 from watchkeeper.errors import ChaosError
+from watchkeeper.yaml_file import Document
 
 ACTION = {"type": "action", "name": "wait", "provider": {"type": "process", "path": "sleep", "arguments": ["0"]}}
 GOOD: dict[str, Any] = {"title": "T", "description": "D", "method": [ACTION]}
@@ -69,6 +75,16 @@ def written(folder: Path, content: dict[str, Any]) -> Path:
             "less than or equal to 1",
         ),
         ({"extensions": [{"name": "watchkeeper", "service": "a"}]}, "extensions.0.service", "docs/experiments.md"),
+        (
+            {"extensions": [{"name": "watchkeeper", "abort": {"query": {"sql": "SELECT 1"}}}]},
+            "extensions.0.abort.query",
+            "name lowest, highest or both",
+        ),
+        ({"method": [{"ref": ["wait"]}]}, "method.0.ref", "is named ['wait']; there are: none"),
+        ({"method": [ACTION | {"pauses": {"after": 1e9}}]}, "method.0.pauses.after", "from 0 to 604800 seconds"),
+        ({"secrets": {"s": {"type": "env", "key": 3}}}, "secrets.s", "name the environment variable"),
+        ({"runtime": ["always"]}, "runtime", "has hypothesis and rollbacks"),
+        ({"runtime": {"rollbacks": "always"}}, "runtime.rollbacks", "write {strategy: NAME}"),
     ],
 )  # fmt: skip
 def test_each_mistake_names_file_line_and_place(change: dict[str, Any], place: str, words: str, tmp_path: Path) -> None:
@@ -124,6 +140,51 @@ def test_a_secret_is_hidden_in_every_spelling(secret: str, user: str) -> None:
     assert HIDDEN in text
     middle = base64.b64encode(secret.encode()).decode()[4:-4]
     assert len(middle) < 6 or middle not in text
+
+
+ODD: list[Any] = [None, True, -1, 1.5, math.nan, math.inf, 10**400, "", "a", [], {}, [None], {"a": [{}]}, {1: 2}, [[1]]]
+
+
+def places(part: Any, before: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where something stands in an experiment."""
+    pairs = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
+    for key, inner in pairs:
+        yield (*before, key)
+        yield from places(inner, (*before, key))
+
+
+def test_whatever_stands_in_a_file_is_an_experiment_or_one_that_is_refused(tmp_path: Path) -> None:
+    """Each part replaced by each odd value: no other error, neither in the check nor in what is made of it."""
+    inject = {"type": "python", "module": "chaos.toolkit.actions", "func": "inject",
+              "arguments": {"fault": "kill", "service": "a", "seconds": 3, "arguments": {"a": 1}}}  # fmt: skip
+    content = {
+        **GOOD,
+        "configuration": {"a": {"type": "env", "key": "HOME"}},
+        "secrets": {"s": {"t": {"type": "env", "key": "HOME"}}},
+        "runtime": {"hypothesis": {"strategy": "default"}},
+        "steady-state-hypothesis": {"title": "H", "probes": [PROBE]},
+        "method": [ACTION | {"pauses": {"before": 1}}, ACTION | {"name": "i", "provider": inject}, {"ref": "i"}],
+        "rollbacks": [ACTION],
+        "extensions": [{"name": "watchkeeper", "services": ["a"], "abort": {"hypothesis": True}}],
+    }
+    for place, odd in itertools.product(places(content), ODD):
+        tree = copy.deepcopy(content)
+        holder: Any = tree
+        for key in place[:-1]:
+            holder = holder[key]
+        holder[place[-1]] = odd
+        try:
+            experiment = check(Document(path=tmp_path / "a.yaml", data=tree))
+        except ChaosError:
+            continue
+        plan(experiment, Surroundings(shop=tmp_path / "no shop"))
+        Notes(tmp_path).write(own_note("a", title="", source="", radius="", content=experiment.content))
+        assert (experiment.digest, experiment.strategy("rollbacks")) == (experiment.digest, None), (place, odd)
+
+
+def test_a_result_with_keys_of_any_kind_is_kept() -> None:
+    """What an action returns goes into the journal, whatever it is."""
+    assert Redactor().anything({("a", 1): 2, None: 3, b"b": 4}) == {"('a', 1)": 2, None: 3, "b": 4}
 
 
 def test_a_plan_lists_everything_and_touches_nothing(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import yaml
 
 from alerting.incidents.commands import Incidents
 from chaos.record import Records
+from chaos.running import own_note
 from tests.running_shop import RunningShop
 from tests.waiting import until
 from watchkeeper.clock import SystemClock
@@ -174,6 +175,112 @@ def test_it_insists_and_lives(bench: Bench) -> None:
     ended = subprocess.run(command, env=bench.environment, capture_output=True, text=True, timeout=300)
     assert (ended.returncode, ended.stdout) == (1, "interrupted: the probe 'whole' left its tolerance\n"), ended.stderr
     assert bench.marks() == {"broken", "put-back"}
+
+
+def patched(bench: Bench, patch: str, *words: object) -> subprocess.CompletedProcess[str]:
+    """`chaos run` where something fails that can't be made to fail from outside."""
+    code = f"{patch}\nfrom watchkeeper.cli.main import main\nmain()"
+    command = [sys.executable, "-c", code, "chaos", "run", *map(str, words)]
+    return subprocess.run(command, env=bench.environment, capture_output=True, text=True, timeout=300)
+
+
+RAISING_GUARD = """
+from chaos.toolkit import session
+class Guard:
+    name, looks = "the guard", 0
+    def look(self):
+        self.looks += 1
+        if self.looks > 1:
+            raise KeyError("seen")
+        return ""
+session.guards_for = lambda *_: (Guard(),)
+"""
+FULL_DISK = """
+from chaos.running import Notes
+write = Notes.write
+def full(notes, note):
+    if note.phase == "PHASE":
+        raise OSError(28, "No space left on device")
+    write(notes, note)
+Notes.write = full
+"""
+
+
+def test_a_guard_that_raises_whatever_ends_it(bench: Bench) -> None:
+    """Its thread must not end, and leave the experiment without a guard."""
+    ended = patched(bench, RAISING_GUARD, bench.file())
+    assert (ended.returncode, ended.stdout) == (1, "interrupted: the guard cannot be read: 'seen'\n"), ended.stderr
+    assert bench.marks() == {"broken", "put-back"}
+
+
+def test_nothing_is_done_that_could_not_be_noted(bench: Bench) -> None:
+    """Whoever is killed then would leave nothing by which it can be put back."""
+    ended = patched(bench, FULL_DISK.replace("PHASE", "method"), bench.file())
+    words = "interrupted: it could not be noted that it runs: [Errno 28] No space left on device\n"
+    assert (ended.returncode, ended.stdout) == (1, words), ended.stderr
+    assert bench.marks() == set()
+
+
+def test_a_full_disk_keeps_nothing_from_being_put_back(bench: Bench) -> None:
+    """Rollbacks are played whether they can be noted or not."""
+    ended = patched(bench, FULL_DISK.replace("PHASE", "rollbacks"), broken_hypothesis(bench))
+    assert (ended.returncode, ended.stdout) == (1, "interrupted: the probe 'whole' left its tolerance\n"), ended.stderr
+    assert bench.marks() == {"broken", "put-back"}
+
+
+@pytest.mark.parametrize("strategy", [None, "always", "never"])
+def test_a_probe_of_another_type_afterwards_keeps_nothing_broken(bench: Bench, strategy: str | None) -> None:
+    """The library raises where it compares what a broken service returns with a range, and plays no rollbacks."""
+    (bench.folder / "level.py").write_text(
+        f"import os\ndef level():\n    return None if os.path.exists({str(bench.folder / 'broken')!r}) else 0.5\n"
+    )
+    provider = {"type": "python", "module": "level", "func": "level"}
+    hypothesis = {"title": "H", "probes": [{"type": "probe", "name": "p", "tolerance": [0, 1], "provider": provider}]}
+    file = bench.file(**{"steady-state-hypothesis": hypothesis})
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps({**content, "method": content["method"][:1]}))
+    patch = f"import sys\nsys.path.insert(0, {str(bench.folder)!r})"
+    words = () if strategy is None else ("--rollback-strategy", strategy)
+    ended = patched(bench, patch, file, "--journal-path", bench.folder / "journal.json", *words)
+    assert ended.returncode == 1
+    assert ended.stdout.startswith("aborted: TypeError: "), ended.stderr
+    assert bench.marks() == {"broken", "put-back"} - ({"put-back"} if strategy == "never" else set())
+    journal = json.loads((bench.folder / "journal.json").read_text())
+    assert (journal["status"], len(journal["rollbacks"])) == ("aborted", int(strategy != "never"))
+
+
+def test_what_a_killed_one_left_is_put_back_as_it_was_begun(bench: Bench) -> None:
+    """With its variables and from its folder, by whoever has neither, and once also where two do it."""
+    script = bench.folder / "put-back.sh"
+    script.write_text(f"#!/bin/sh\necho $1 >> {bench.folder}/put-back\nsleep 1\n")
+    script.chmod(0o700)
+    file = bench.file(configuration={"where": {"type": "env", "key": "NO_SUCH_VARIABLE", "default": "elsewhere"}})
+    content = json.loads(file.read_text())
+    back = {"type": "process", "path": "./put-back.sh", "arguments": ["${where}"]}
+    file.write_text(json.dumps({**content, "rollbacks": [{"type": "action", "name": "put back", "provider": back}]}))
+    command = [sys.executable, "-m", "watchkeeper.cli.main", "chaos"]
+    run = [*command, "run", str(file), "--var", "where=east"]
+    surroundings: dict[str, Any] = {"env": bench.environment, "text": True, "stderr": subprocess.PIPE}
+    with subprocess.Popen(run, cwd=bench.folder, **surroundings) as process:
+        assert process.stderr is not None
+        assert any("Action: wait" in line for line in process.stderr)
+        process.kill()
+    surroundings |= {"cwd": "/", "stdout": subprocess.PIPE}
+    both = [subprocess.Popen([*command, "stop"], **surroundings) for _ in range(2)]
+    for each in both:
+        each.communicate(timeout=300)
+    assert 0 in [each.returncode for each in both]
+    assert (bench.folder / "put-back").read_text() == "east\n"
+    assert bench.chaos("stop").stdout == "No experiment runs here.\n"
+
+
+def test_a_note_is_of_one_process(tmp_path: Path) -> None:
+    """Not of another that got its number, nor of one before the machine was started anew; whatever the clock says."""
+    note = own_note("a", title="", source="", radius="", content={})
+    boot, _, ticks = note.born.rpartition(":")
+    assert note.is_alive
+    assert not replace(note, born=f"{boot}:{int(ticks) - 1}").is_alive
+    assert not replace(note, born=f"another:{ticks}").is_alive
 
 
 def test_a_condition_that_needs_an_installation_is_refused_without_one(bench: Bench) -> None:

@@ -15,6 +15,7 @@ import pytest
 from watchkeeper.config import Config
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.problems import SUFFIX, Problems
+from watchkeeper.process_identity import began
 from watchkeeper.roles import heartbeat as heart
 from watchkeeper.roles import ready
 from watchkeeper.roles.doctor import roles as roles_check
@@ -97,7 +98,7 @@ def test_a_process_that_is_dead_and_not_yet_buried_is_no_role(config: Config) ->
     """A zombie holds its number and answers nothing."""
     process = subprocess.Popen(["true"])
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    assert ready.began(process.pid) is None
+    assert began(process.pid) is None
     process.wait()
 
 
