@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from agent.allowed import COMMAND, RESUME, Allowed
+from agent.allowed import RESUME, Allowed
 from agent.audit import audit
 from agent.instance import Instance
 from agent.keeper import STOP_FILE
@@ -26,8 +26,10 @@ from agent.keepers import Keepers
 from agent.keys import Keys
 from agent.leases import MOST, KeptLease, Leases
 from agent.records import FaultState, sync_folder
+from agent.refused import Refused
 from agent.registry import host_faults
 from agent.services import Services
+from agent.verbs.own import OWN_VERBS
 from watchkeeper.errors import AgentError
 from watchkeeper.text import one_line
 
@@ -36,16 +38,6 @@ STOPPED_WITHIN_S: Final = 2.0
 REPEATABLE: Final = ("start", "stop", RESUME)
 LONGEST_KEY: Final = 300
 Answer = tuple[int, dict[str, Any]]
-
-
-class Refused(AgentError):
-    """The agent does not do what was asked; `status` is HTTP's."""
-
-    def __init__(self, status: int, message: str, *, unsure: bool = False) -> None:
-        """`unsure`: what was asked before with the same key may have been done."""
-        super().__init__(message)
-        self.status = status
-        self.unsure = unsure
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,33 +77,32 @@ class Actions:
         def was_done(before: str) -> dict[str, Any] | None:
             return self._was_done(service, verb, before)
 
-        return self._once(asked.key, request, before, do, was_done, is_final=verb == COMMAND)
+        return self._once(asked.key, request, before, do, was_done, is_final=not self._own_repeats(service, verb))
 
     def _check_verb(self, service: str, verb: str, arguments: Mapping[str, Any]) -> None:
         self._check_service(service)
         allowed, finder = self.services.verbs(service), self.services.finder(service)
-        key = f"services.{service}.verbs"
         if verb not in allowed:
-            known = {*finder.verbs, RESUME, COMMAND}
+            key = f"services.{service}.{OWN_VERBS[verb].allowed_by if verb in OWN_VERBS else 'verbs'}"
+            known = {*finder.verbs, RESUME, *OWN_VERBS}
             if verb in known or "*" in known:
-                raise Refused(403, f"{verb} of {service} is not allowed: {key} of the agent's file does not list it")
+                raise Refused(403, f"{verb} of {service} is not allowed: {key} of the agent's file lacks it")
             raise Refused(404, f"there is no verb {one_line(verb, 60)}; the file allows {', '.join(allowed) or 'none'}")
-        if verb == COMMAND:
-            commands = self.services.section(service).commands
-            if set(arguments) != {"name"} or not isinstance(arguments["name"], str):
-                raise Refused(422, f'{COMMAND} takes {{"name": "…"}} and nothing else')
-            if arguments["name"] not in commands:
-                raise Refused(
-                    403,
-                    f"the command {one_line(arguments['name'], 60)} is not allowed: services.{service}.commands of the "
-                    f"agent's file has {', '.join(commands)}",
-                )
+        if own := self.services.own_verb(service, verb):
+            own.check(service, self.services.section(service), arguments)
         elif arguments and "*" not in finder.verbs:
             raise Refused(422, f"{verb} takes no arguments, not {one_line(', '.join(arguments), 100)}")
 
+    def _own_repeats(self, service: str, verb: str) -> bool:
+        own = self.services.own_verb(service, verb)
+        return own is None or own.repeats
+
     def _was_done(self, service: str, verb: str, before: str) -> dict[str, Any] | None:
         """What to answer for a verb that was begun when the agent died; None: do it again. Raises Refused."""
-        if verb in REPEATABLE or "*" in self.services.finder(service).verbs:  # its supervisor knows the key
+        own = self.services.own_verb(service, verb)
+        if verb in REPEATABLE or (own and own.repeats):
+            return None
+        if own is None and "*" in self.services.finder(service).verbs:  # its supervisor knows the key
             return None
         if verb == "restart":
             now = self._instance_name(service)

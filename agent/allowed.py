@@ -16,8 +16,10 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, ValidationError, model_validator
 
-from agent.finder import WrongSetting, described_finder, finder_of, finder_registry
+from agent.finder import SCALE, WrongSetting, described_finder, finder_of, finder_registry
 from agent.registry import fault_registry, host_faults
+from agent.verb_sections import ClearDiskSection, CommandSection, DrainSection, FlagSection, ScaleSection
+from agent.verbs.own import OWN_VERBS
 from watchkeeper.config_messages import follows, key_of, plain
 from watchkeeper.config_sections import Section
 from watchkeeper.config_values import FilePath, Host, HttpUrl, Id, Port, Sha256, Share, Text, Variable, Zone
@@ -25,7 +27,6 @@ from watchkeeper.errors import AgentError, ConfigError
 from watchkeeper.yaml_file import Document, Location, read_document
 
 RESUME: Final = "resume"  # the one verb that needs no finder: SIGCONT
-COMMAND: Final = "command"  # the verb of what `commands` lists
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: Final[tuple[Day, ...]] = get_args(Day)
 SHORTEST_TOKEN: Final = 20
@@ -124,15 +125,6 @@ class ProxySection(Section):
         return self.listen == self.to and (len(hosts) == 1 or "0.0.0.0" in hosts)  # noqa: S104 - every address
 
 
-class CommandSection(Section):
-    """A command of the user's that may be run by its name. No shell, and no argument from outside."""
-
-    run: Annotated[tuple[str, ...], Field(min_length=1)]
-    seconds: Annotated[float, Field(ge=0.1, le=3600, allow_inf_nan=False)] = 60.0
-    folder: FilePath | None = None
-    user: Text | None = None
-
-
 class ServiceSection(Section):
     """One service: how it is found, and what may be done to it."""
 
@@ -140,6 +132,10 @@ class ServiceSection(Section):
     verbs: tuple[Id, ...] = ()
     faults: tuple[Id, ...] = ()
     commands: dict[Id, CommandSection] = {}  # noqa: RUF012 - pydantic copies it
+    flags: dict[Id, FlagSection] = {}  # noqa: RUF012 - pydantic copies it
+    drain: DrainSection | None = None
+    scale: ScaleSection | None = None
+    clear_disk: ClearDiskSection | None = None
     probe: ProbeSection | None = None
     proxy: ProxySection | None = None
     settings: dict[Id, str] = {}  # noqa: RUF012 - pydantic copies it
@@ -245,12 +241,15 @@ def _part_mistakes(file: AgentFile, name: str) -> list[Mistake]:
     except AgentError as error:
         return [((*here, "find", kind), error.message)]
     mistakes: list[Mistake] = []
-    if COMMAND in service.verbs:
-        mistakes.append(((*here, "verbs"), f"`{COMMAND}` is allowed by what `commands` lists; remove it"))
+    passes_on = "*" in finder.verbs
     for number, verb in enumerate(service.verbs):
-        if verb not in (RESUME, COMMAND) and verb not in finder.verbs and "*" not in finder.verbs:
-            offered = ", ".join(sorted({*finder.verbs, RESUME}))
+        if verb in OWN_VERBS and not passes_on:
+            words = f"`{verb}` is allowed by `{OWN_VERBS[verb].allowed_by}`; remove it here, and set that"
+            mistakes.append(((*here, "verbs", number), words))
+        elif verb != RESUME and verb not in finder.verbs and not passes_on:
+            offered = ", ".join(sorted({*finder.verbs, RESUME} - {SCALE}))
             mistakes.append(((*here, "verbs", number), f"{kind} can't {verb}; there are {offered}"))
+    mistakes += _own_verb_mistakes(file, name, kind, can_scale=SCALE in finder.verbs or passes_on)
     for number, fault in enumerate(service.faults):
         if fault not in host_faults():
             broken = fault_registry().broken_named(fault)
@@ -262,6 +261,18 @@ def _part_mistakes(file: AgentFile, name: str) -> list[Mistake]:
             mistakes.append(((*here, "faults", number), why))
     if service.proxy and service.proxy.leads_to_itself:
         mistakes.append(((*here, "proxy", "to"), "the proxy would lead to itself; it listens on this port"))
+    return mistakes
+
+
+def _own_verb_mistakes(file: AgentFile, name: str, kind: str, *, can_scale: bool) -> list[Mistake]:
+    """Sections of verbs of the agent's own that lack what they need."""
+    service, here, mistakes = file.services[name], ("services", name), list[Mistake]()
+    if service.scale and not can_scale:
+        mistakes.append(((*here, "scale"), f"{kind} can't scale {name}, as it is found here"))
+    if service.drain and not service.drain.do and not service.proxy:
+        mistakes.append(((*here, "drain"), "needs `do` and `undo`, or a `proxy` that drains it"))
+    if service.clear_disk and service.clear_disk.holds(file.state_dir):
+        mistakes.append(((*here, "clear_disk", "folders"), f"the agent's own {file.state_dir} must be outside of them"))
     return mistakes
 
 

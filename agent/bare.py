@@ -17,6 +17,7 @@ from agent.processes import PROC, all_seen, born, is_alive, send, with_children
 from watchkeeper.errors import AgentError
 
 KEYS: Final = ("start", "stop", "folder", "user", "log", "environment", "stop_within_seconds", "supervised")
+COUNT: Final = "{count}"  # in the command that scales
 SHOWS_WITHIN_S: Final = 15.0
 STOP_WITHIN_S: Final = 10.0
 LOOK_EVERY_S: Final = 0.05
@@ -138,6 +139,33 @@ def _start(commands: Commands, find: Callable[[], tuple[Found, ...]], note: Note
         f"{commands.start[0]} was started as process {pid}, which {state}, "
         f"but the service is not found after {SHOWS_WITHIN_S:g} s"
     )
+
+
+def scale(
+    words: Sequence[str], count: int, commands: Commands, find: Callable[[], tuple[Found, ...]], note: Note
+) -> str:
+    """Run the command that leads to so many instances, and wait until they are found. Raises AgentError."""
+    if len(find()) == count:
+        return f"nothing: {count} run already"
+    command_words = [word.replace(COUNT, str(count)) for word in words]
+    pid = launch(
+        command_words,
+        note=note,
+        folder=commands.folder,
+        user=commands.user,
+        log=commands.log,
+        environment=commands.environment,
+    )
+    deadline = time.monotonic() + SHOWS_WITHIN_S
+    while len(instances := find()) != count:
+        if status := failure(pid):
+            raise AgentError(f"{words[0]} failed with status {status}; {len(instances)} instances run")
+        if time.monotonic() > deadline:
+            raise AgentError(
+                f"{words[0]} was run for {count} instances, and {len(instances)} run after {SHOWS_WITHIN_S:g} s"
+            )
+        time.sleep(LOOK_EVERY_S)
+    return f"{count} instances run"
 
 
 def _stop(commands: Commands, find: Callable[[], tuple[Found, ...]]) -> str:

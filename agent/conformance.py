@@ -24,6 +24,7 @@ import pytest
 from agent.bare import end as end_processes
 from agent.fault import HostFault
 from agent.finder import (
+    SCALE,
     Finder,
     WrongSetting,
     accept_finder,
@@ -166,6 +167,12 @@ def check_finder(finder: Finder) -> None:
         if "start" in finder.verbs:
             assert finder.act("start", no_note, {}, uuid.uuid4().hex)
             assert _comes(finder.find), "it does not run after `start`"
+
+    if SCALE in finder.verbs:
+        assert finder.act(SCALE, no_note, {"count": 0}, uuid.uuid4().hex)
+        assert _comes(lambda: not finder.find()), "it runs after it was scaled to none"
+        assert finder.act(SCALE, no_note, {"count": 1}, uuid.uuid4().hex)
+        assert _comes(finder.find), "it does not run after it was scaled to one"
 
 
 def check_breaks_and_puts_back(fault: HostFault, scene: Scene, root: Path) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Keeps the identity of a process before it does anything: `agent.launch`.
 Note = Callable[[int, str], None]
-VERBS: Final = ("start", "stop", "restart")
+SCALE: Final = "scale"  # a verb with {"count": how many}; `verbs` has it where the finder can
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Finder(Protocol):
 
     @property
     def verbs(self) -> frozenset[str]:
-        """Which verbs it can do: `start`, `stop`, `restart`; `*`: and others, which it passes on."""
+        """Which verbs it can do: `start`, `stop`, `restart`, `scale`; `*`: and others, which it passes on."""
         ...
 
     @property

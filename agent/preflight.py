@@ -15,6 +15,7 @@ from agent.allowed import Allowed, read_allowed
 from agent.keeper import STOP_FILE
 from agent.records import open_folders
 from agent.services import Services
+from agent.verbs.clear_disk import clearing_lacks
 from watchkeeper.errors import AgentError
 
 
@@ -102,10 +103,18 @@ def _notes(allowed: Allowed) -> list[str]:
         for name in allowed.file.services
         if (closed := allowed.closed(name, datetime.now(UTC)))
     ]
+    for name, section in allowed.file.services.items():
+        notes += [f"{name}: {why}" for why in clearing_lacks(section)]
     if not allowed.file.tls and not _is_loopback(allowed.file.host):
         notes.append(f"host is {allowed.file.host}, and the token travels in clear: set tls, or a loopback host")
     if (allowed.file.state_dir / STOP_FILE).exists():
         notes.append("everything was stopped; faults are taken again after POST /resume")
+    services = Services(allowed)
+    notes += [
+        f"{name} is drained: its callers are refused until somebody asks for `undrain`"
+        for name in allowed.file.services
+        if services.is_drained(name)
+    ]
     for folder in open_folders(allowed.file.state_dir):
         with suppress(AgentError):
             state = folder.state()

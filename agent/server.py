@@ -30,15 +30,15 @@ from typing import Any, Final
 import aiohttp
 from aiohttp import web
 
-from agent.actions import Actions, Asked, Refused
+from agent.actions import Actions, Asked
 from agent.allowed import Allowed
 from agent.audit import audit, newest
 from agent.keeper import STOP_FILE
 from agent.keepers import Keepers
 from agent.launch import reap
 from agent.leases import KeptLease
-from agent.proxied import Proxied
 from agent.records import FaultState
+from agent.refused import Refused
 from watchkeeper import __version__
 from watchkeeper.errors import AgentError
 from watchkeeper.text import one_line
@@ -60,7 +60,6 @@ class Server:
         self._root = root
         self._keepers = keepers
         self._actions = Actions(allowed, root, keepers)
-        self._proxied = Proxied(allowed, root)
         self._under_way: dict[str, asyncio.Task[Any]] = {}
         self._timers: dict[str, asyncio.Task[None]] = {}
         self._refused: dict[tuple[str, str], tuple[float, int]] = {}
@@ -301,7 +300,7 @@ class Server:
                 audit(self._root, "stop.seen", faults=ids)
             was_stopped = is_stopped
             reap()
-            await asyncio.to_thread(self._proxied.look)
+            await asyncio.to_thread(self._actions.services.look_after)
             await asyncio.sleep(LOOK_EVERY_S)
 
 

@@ -8,14 +8,18 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from agent.allowed import COMMAND, RESUME, Allowed, ServiceSection
+from agent.allowed import RESUME, Allowed, ServiceSection
 from agent.finder import Finder, Found, Note, finder_of, no_note
 from agent.instance import Instance
-from agent.launch import run
 from agent.processes import STOPPED, born, seen, send, started_at
+from agent.proxied import Proxied
 from agent.registry import host_faults
+from agent.verbs.own import OWN_VERBS, allowed_verbs
+from agent.verbs.trash import Trash
+from agent.verbs.verb import OwnVerb, Work
 from watchkeeper.errors import AgentError
 
+EMPTY_TRASH_EVERY_S: Final = 60.0
 LACKS_KEPT_S: Final = 10.0  # some faults ask other programs what the host can do
 
 
@@ -26,6 +30,8 @@ class Services:
         self._allowed = allowed
         self._busy = {name: threading.Lock() for name in allowed.file.services}
         self._lacks: dict[tuple[str, str, str], tuple[float, str]] = {}
+        self._proxied = Proxied(allowed)
+        self._emptied_at = -EMPTY_TRASH_EVERY_S
 
     def section(self, service: str) -> ServiceSection:
         return self._allowed.file.services[service]
@@ -56,7 +62,25 @@ class Services:
     def verbs(self, service: str) -> tuple[str, ...]:
         """What the file allows to be done to a service, by name."""
         section = self.section(service)
-        return (*section.verbs, *([COMMAND] if section.commands else []))
+        return tuple(dict.fromkeys((*section.verbs, *allowed_verbs(section))))
+
+    def own_verb(self, service: str, verb: str) -> OwnVerb | None:
+        """The verb of the agent's own that a service's section allows; None: its finder does it."""
+        own = OWN_VERBS.get(verb)
+        return own if own and own.is_allowed(self.section(service)) else None
+
+    def is_drained(self, service: str) -> bool:
+        """Whether its proxy refuses new connections because somebody drained it."""
+        return self._proxied.is_drained(service)
+
+    def look_after(self) -> None:
+        """Keep proxies running, and remove what has been in the trash for long enough. Called about every second."""
+        self._proxied.look()
+        if time.monotonic() - self._emptied_at > EMPTY_TRASH_EVERY_S:
+            self._emptied_at = time.monotonic()
+            for section in self._allowed.file.services.values():
+                if trash := Trash.of(section):
+                    trash.expire()
 
     def lacks(self, instance: Instance, fault: str) -> str:
         """Why a fault can't be done to an instance, as its class says."""
@@ -108,6 +132,8 @@ class Services:
             "bounds": {"seconds": self._allowed.longest_s(service), "share": self._allowed.share(service)},
             "probe": section.probe.model_dump() if section.probe else None,
             "commands": list(section.commands),
+            "flags": list(section.flags),
+            "drained": self.is_drained(service),
         }
 
     def act(
@@ -119,17 +145,20 @@ class Services:
             AgentError: it could not be done.
         """
         with self._busy[service]:
-            if verb == COMMAND:
-                return self._run(service, arguments)
+            if own := self.own_verb(service, verb):
+                return own.do(
+                    Work(
+                        service=service,
+                        section=self.section(service),
+                        arguments=arguments,
+                        key=key,
+                        finder=self.finder(service),
+                        proxied=self._proxied,
+                    )
+                )
             if verb == RESUME:
                 return {"did": self._resume(service)}
             return {"did": self.finder(service).act(verb, note, arguments, key)}
-
-    def _run(self, service: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        command = self.section(service).commands[str(arguments["name"])]
-        folder = str(command.folder) if command.folder else None
-        output = run(command.run, within_s=command.seconds, folder=folder, user=command.user)
-        return {"did": f"ran {arguments['name']}", "output": output[-4000:]}
 
     def _resume(self, service: str) -> str:
         """Let stopped processes go on."""

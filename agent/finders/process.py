@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent import bare
-from agent.finder import Found, Note, WrongSetting, only, port, text
+from agent.bare import COUNT
+from agent.finder import SCALE, Found, Note, WrongSetting, command, only, port, text
 from agent.listening import listeners, ports_of, sockets_listening
 from agent.processes import with_children
 
@@ -19,9 +20,12 @@ class Process:
     """
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
-        only(settings, "pattern", "port", *bare.KEYS)
+        only(settings, "pattern", "port", SCALE, *bare.KEYS)
         self._commands = bare.commands_in(settings)
         self._port = port(settings)
+        self._scale = command(settings, SCALE)
+        if self._scale and not any(COUNT in word for word in self._scale):
+            raise WrongSetting(SCALE, f"must have {COUNT} in it, for the number of instances")
         self._pattern = None
         if "pattern" in settings:
             try:
@@ -37,7 +41,7 @@ class Process:
 
     @property
     def verbs(self) -> frozenset[str]:
-        return self._commands.verbs
+        return self._commands.verbs | ({SCALE} if self._scale else set())
 
     def lacks(self) -> str:
         return ""
@@ -60,4 +64,6 @@ class Process:
         return Found(pids=pids, port=self._port or next(iter(ports_of(pids)), 0))
 
     def act(self, verb: str, note: Note, arguments: Mapping[str, Any], key: str) -> str:  # noqa: ARG002
+        if verb == SCALE and self._scale:
+            return bare.scale(self._scale, int(arguments["count"]), self._commands, self.find, note)
         return bare.act(verb, self._commands, self.find, note, self._port)

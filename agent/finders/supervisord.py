@@ -8,7 +8,7 @@ import xmlrpc.client
 from collections.abc import Mapping
 from typing import Any, Final
 
-from agent.finder import Found, Note, only, port, text
+from agent.finder import SCALE, Found, Note, only, port, text
 from agent.listening import ports_of
 from agent.processes import seen, with_children
 from agent.unix_http import UnixConnection
@@ -24,9 +24,13 @@ RUNS: Final = ("RUNNING", "STARTING")
 
 
 class Supervisord:
-    """The program `program` (or `group:program`, or `group:*`) of the supervisord behind the Unix socket `socket`."""
+    """The program `program` (or `group:program`, or `group:*`) of the supervisord behind the Unix socket `socket`.
 
-    verbs = frozenset({"start", "stop", "restart"})
+    It scales within what supervisord has: the first so many processes of it run, the others are stopped. `numprocs` of
+    the program, or the programs of the group, are the most.
+    """
+
+    verbs = frozenset({"start", "stop", "restart", SCALE})
     restarts = True
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
@@ -54,6 +58,8 @@ class Supervisord:
         names = [f"{each['group']}:{each['name']}" for each in self._processes()]
         if not names:
             raise AgentError(f"supervisord has no program {self._program}")
+        if verb == SCALE:
+            return self._scale(sorted(names), int(arguments["count"]))
         did = []
         for name in names:
             if verb in ("stop", "restart"):
@@ -61,6 +67,19 @@ class Supervisord:
             if verb in ("start", "restart"):
                 did.append("started" if self._do("startProcess", name, ALREADY_STARTED) else "nothing: it runs")
         return f"restarted {self._program}" if verb == "restart" else f"{did[0]} {self._program}"
+
+    def _scale(self, names: list[str], count: int) -> str:
+        if count > len(names):
+            raise AgentError(
+                f"supervisord has {len(names)} processes of {self._program}, not {count}: raise its `numprocs`"
+            )
+        started = [name for name in names[:count] if self._do("startProcess", name, ALREADY_STARTED)]
+        stopped = [name for name in names[count:] if self._do("stopProcess", name, NOT_RUNNING)]
+        if not started and not stopped:
+            return f"nothing: {count} of {self._program} run already"
+        return (
+            f"{count} of {len(names)} processes of {self._program} run; started {len(started)}, stopped {len(stopped)}"
+        )
 
     def _do(self, method: str, name: str, already: int) -> bool:
         """Whether it was done; False where it was so already."""

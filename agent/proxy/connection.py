@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import re
 import socket
 import ssl
 import struct
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 # As much may be on its way in one direction before its sender has to wait.
 MOST_PENDING: Final = 262144
 CONNECT_WITHIN_S: Final = 10.0
+_ANSWER_HEAD: Final = re.compile(rb"HTTP/1\.[01] [2-5]\d\d[^\r\n]*\r\n")
 LOST_OPENING_S: Final = 1.0  # the first packet of a connection is sent again after a second
 
 
@@ -225,6 +227,8 @@ class Connection:
             return
         if rule and from_client and rule.kind == "http_errors" and self._filter is None and may_begin:
             self._filter = RequestFilter(self.listener.fails)
+        if self.listener.route.drained and not from_client and not may_begin:
+            data = _with_close(data)
         due = rule.due(self.quiet_since, len(data), to_service=from_client) if rule else 0.0
         if self._filter is None or not from_client:
             end.other.send(data, due)
@@ -267,6 +271,14 @@ class Connection:
         self.listener.connections.discard(self)
         self.client.abort()
         self.service.abort()
+
+
+def _with_close(data: bytes) -> bytes:
+    """The head of an HTTP/1 answer that tells the caller to make another connection for its next request."""
+    if not _ANSWER_HEAD.match(data):
+        return data
+    line, _, rest = data.partition(b"\r\n")
+    return line + b"\r\nConnection: close\r\n" + rest
 
 
 def _trusting() -> ssl.SSLContext:

@@ -18,16 +18,22 @@ if TYPE_CHECKING:
 BACKLOG: Final = 1024
 # A new certificate is seen by new connections only: those that are open are closed once they are quiet for so long.
 QUIET_S: Final = 0.2
+# Of a drained route, what was silent for so long after an answer counts as finished.
+FINISHED_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """Where callers connect, and where the service listens."""
+    """Where callers connect, and where the service listens.
+
+    `drained`: nobody connects any more, and open connections end when their requests are answered.
+    """
 
     listen: int
     to: int
     listen_host: str = "127.0.0.1"
     to_host: str = "127.0.0.1"
+    drained: bool = False
 
 
 class Listener:
@@ -43,23 +49,45 @@ class Listener:
         self._server: asyncio.Server | None = None
 
     async def open(self) -> None:
-        """Listen.
+        """Listen, unless it is drained.
 
         Raises:
             OSError: the port is taken.
         """
+        if self.route.drained:
+            return
         self._server = await self._loop.create_server(
             lambda: Connection(self).client, self.route.listen_host, self.route.listen, backlog=BACKLOG
         )
 
     async def lead(self, route: Route) -> None:
-        """Lead new connections elsewhere, or listen at another address. Raises OSError where that is taken."""
-        moved = route.listen_host != self.route.listen_host
-        self.route = route
-        if moved:
-            if self._server:
-                self._server.close()
+        """Lead new connections elsewhere, listen at another address, drain or no longer.
+
+        Raises:
+            OSError: the address is taken; then the route is as it was, and does not listen.
+        """
+        before, self.route = self.route, route
+        listens_as_before = (before.listen_host, before.drained) == (route.listen_host, route.drained)
+        if listens_as_before and (self._server or route.drained):
+            return
+        if self._server:
+            self._server.close()
+            self._server = None
+        if route.drained:
+            self._finish()
+        try:
             await self.open()
+        except OSError:
+            self.route = before
+            raise
+
+    def _finish(self) -> None:
+        """Close the connections of a drained route as they become idle."""
+        if not self.route.drained or not self.connections:
+            return
+        for connection in list(self.connections):
+            connection.close_if_idle(FINISHED_S)
+        self._loop.call_later(QUIET_S, self._finish)
 
     def close(self) -> None:
         """Listen no more; open connections stay."""
@@ -120,6 +148,7 @@ class Listener:
             "to": self.route.to,
             "listen_host": self.route.listen_host,
             "to_host": self.route.to_host,
+            "drained": self.route.drained,
             "connections": len(self.connections),
             "rule": self.rule.state(self._loop.time()) if self.rule else None,
         }
