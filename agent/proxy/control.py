@@ -52,6 +52,8 @@ def ask(port: int, question: Mapping[str, Any], *, within_s: float = ANSWER_WITH
             connection.sendall(json.dumps(question).encode() + b"\n")
             with connection.makefile("rb") as lines:
                 line = lines.readline(LONGEST_LINE)
+        except (BrokenPipeError, ConnectionResetError):
+            return None  # it was killed in this moment
         except OSError as error:
             raise AgentError(f"the proxy of port {port} does not answer: {error}", retry=True) from error
     if not line:

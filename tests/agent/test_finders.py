@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -70,36 +71,37 @@ def test_a_pid_file_that_outlived_its_process_finds_nothing(tmp_path: Path) -> N
 @pytest.fixture
 def supervised(tmp_path: Path) -> Iterator[tuple[BareService, Mapping[str, Any]]]:
     """A program of a real supervisord, which starts it again when it dies."""
-    service, path = BareService(), tmp_path / "s.sock"
+    service = BareService()
     program = tmp_path / "orders.sh"
     program.write_text(f"#!/bin/sh\nexec {shlex.join(service.settings['start'])}\n")
     program.chmod(0o755)
-    (tmp_path / "supervisord.conf").write_text(
-        f"[supervisord]\nlogfile={tmp_path}/log\npidfile={tmp_path}/pid\nchildlogdir={tmp_path}\n"
+    try:
+        with supervisord(tmp_path, f"[program:orders]\ncommand={program}\nautorestart=true\nstartsecs=0\n") as path:
+            until(service.answers, what="supervisord")
+            yield service, {"socket": str(path), "program": "orders", "port": service.port}
+    finally:
+        service.end()
+
+
+@contextmanager
+def supervisord(folder: Path, programs: str) -> Iterator[Path]:
+    """A real supervisord with these programs; its socket."""
+    path, file = folder / "s.sock", folder / "supervisord.conf"
+    file.write_text(
+        f"[supervisord]\nlogfile={folder}/log\npidfile={folder}/pid\nchildlogdir={folder}\n"
         f"[unix_http_server]\nfile={path}\n"
         "[rpcinterface:supervisor]\n"
-        "supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface\n"
-        f"[program:orders]\ncommand={program}\nautorestart=true\nstartsecs=0\n"
+        "supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface\n" + programs
     )
     # It warns of a dependency of its own that is going away.
-    command = [
-        sys.executable,
-        "-W",
-        "ignore",
-        "-m",
-        "supervisor.supervisord",
-        "-n",
-        "-c",
-        tmp_path / "supervisord.conf",
-    ]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as supervisord:
+    command = [sys.executable, "-W", "ignore", "-m", "supervisor.supervisord", "-n", "-c", file]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         try:
-            until(lambda: path.exists() and service.answers(), what="supervisord")
-            yield service, {"socket": str(path), "program": "orders", "port": service.port}
+            until(path.exists, what="supervisord")
+            yield path
         finally:
-            supervisord.terminate()
-            supervisord.wait()
-            service.end()
+            process.terminate()
+            process.wait()
 
 
 class TestSupervisord(agent_finder_suite({"supervisord": Supervisord})):  # type: ignore[misc]
@@ -124,6 +126,24 @@ def test_what_supervisord_would_start_again_stays_killed(
     until(lambda: (state := keepers.state("kill1")) and state.state == "ended", what="the end")
     assert supervisord_says(settings) == "RUNNING"
     until(service.answers, what="the service")
+
+
+def test_supervisord_scales_within_its_processes(tmp_path: Path) -> None:
+    """The first so many of `numprocs` run; more than there are is refused, and nothing is done twice."""
+    program = "[program:pool]\ncommand=sleep 600\nnumprocs=3\nprocess_name=%(program_name)s_%(process_num)d\n"
+    with supervisord(tmp_path, f"{program}startsecs=0\n") as path:
+        finder = Supervisord({"socket": str(path), "program": "pool:*"})
+        until(lambda: len(finder.find()) == 3, what="three processes")
+        first = finder.find()[0].pids[0]
+        did = finder.act("scale", lambda *_: None, {"count": 1}, "")
+        assert did == "1 of 3 processes of pool:* run; started 0, stopped 2"
+        assert [found.pids[0] for found in finder.find()] == [first]
+        assert finder.act("scale", lambda *_: None, {"count": 1}, "") == "nothing: 1 of pool:* run already"
+        finder.act("scale", lambda *_: None, {"count": 2}, "")
+        assert len(finder.find()) == 2
+        with pytest.raises(AgentError, match=r"has 3 processes of pool:\*, not 4: raise its `numprocs`"):
+            finder.act("scale", lambda *_: None, {"count": 4}, "")
+        assert len(finder.find()) == 2
 
 
 def supervisord_says(settings: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -36,34 +37,44 @@ def service() -> Iterator[BareService]:
 
 
 class Dockerd(socketserver.ThreadingUnixStreamServer):
-    """A daemon with one container, `orders`, whose process is a real one of this host."""
+    """A daemon whose containers' processes are real ones of this host; all have the label `app=orders`."""
 
     daemon_threads = True
 
-    def __init__(self, path: Path, service: BareService) -> None:
+    def __init__(self, path: Path, *services: BareService) -> None:
         super().__init__(str(path), DockerAnswers)
-        self.service = service
+        self.containers = {service.name: service for service in services}
 
 
 class DockerAnswers(http.server.BaseHTTPRequestHandler):
     server: Dockerd
 
     def do_GET(self) -> None:
-        found = self.server.service.finder.find()
+        if self.path.startswith("/v1.41/containers/json?"):
+            asked = parse_qs(urlsplit(self.path).query)
+            matches = asked["all"] == ["true"] and json.loads(asked["filters"][0]) == {"label": ["app=orders"]}
+            self.answer(200, [{"Names": [f"/{name}"]} for name in reversed(self.server.containers)] if matches else [])
+            return
+        service = self.server.containers.get(self.path.split("/")[3])
+        if service is None or self.path != f"/v1.41/containers/{service.name}/json":
+            self.unknown()
+            return
+        found = service.finder.find()
         state = {
             "Status": "running" if found else "exited",
             "Running": bool(found),
             "Pid": found[0].pids[0] if found else 0,
         }
-        container = {"Id": "4f66ad9a0b2e", "Name": "/orders", "State": state, "Config": {"Image": "orders:2.3.1"}}
-        self.answer(200, container) if self.path == "/v1.41/containers/orders/json" else self.unknown()
+        name = f"/{service.name}"
+        self.answer(200, {"Id": "4f66ad9a0b2e", "Name": name, "State": state, "Config": {"Image": "orders:2.3.1"}})
 
     def do_POST(self) -> None:
-        verb = self.path.rpartition("/")[2]
-        if self.path != f"/v1.41/containers/orders/{verb}":
+        name, verb = self.path.split("/")[3:]
+        service = self.server.containers.get(name)
+        if service is None:
             self.unknown()
             return
-        did = self.server.service.finder.act(verb, lambda *_: None, {}, "")
+        did = service.finder.act(verb, lambda *_: None, {}, "")
         self.answer(304 if did.startswith("nothing") else 204, None)
 
     def unknown(self) -> None:
@@ -103,6 +114,36 @@ class TestDocker(agent_finder_suite({"docker": Docker})):  # type: ignore[misc]
     @pytest.fixture
     def settings(self, docker: Mapping[str, Any]) -> Mapping[str, Any]:
         return docker
+
+
+class TestDockerByLabel(agent_finder_suite({"docker": Docker})):  # type: ignore[misc]
+    @pytest.fixture
+    def settings(self, docker: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"label": "app=orders", "socket": docker["socket"], "port": docker["port"]}
+
+
+def test_docker_scales_within_the_containers_of_a_label(tmp_path: Path) -> None:
+    """The first so many by name run; more than there are is refused."""
+    services = [BareService(name=f"orders-{number}") for number in range(2)]
+    with Dockerd(tmp_path / "docker.sock", *services) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            finder = Docker({"label": "app=orders", "socket": str(tmp_path / "docker.sock")})
+            did = finder.act("scale", lambda *_: None, {"count": 2}, "")
+            assert did == "2 of 2 containers run; started 2, stopped 0"
+            assert len(finder.find()) == 2
+            finder.act("scale", lambda *_: None, {"count": 1}, "")
+            assert [found.pids[0] for found in finder.find()] == [services[0].instance().pid]
+            with pytest.raises(AgentError, match="there are 2 containers with the label app=orders, not 3"):
+                finder.act("scale", lambda *_: None, {"count": 3}, "")
+            other = Docker({"label": "app=billing", "socket": str(tmp_path / "docker.sock")})
+            assert other.lacks() == "Docker has no container with the label app=billing"
+        finally:
+            server.shutdown()
+            thread.join()
+            for service in services:
+                service.end()
 
 
 def test_what_docker_does_not_have_is_said(docker: Mapping[str, Any], service: BareService) -> None:
