@@ -9,22 +9,27 @@ import signal
 import ssl
 import sys
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
 from agent.allowed import Allowed, read_allowed
 from agent.audit import audit
 from agent.keepers import Keepers
+from agent.memory import give_back, keep_small
 from agent.server import Server
 from watchkeeper import __version__
 from watchkeeper.errors import AgentError, ConfigError, WatchkeeperError
 from watchkeeper.private_files import private_folder
 
+if TYPE_CHECKING:
+    from agent.telemetry.running import Telemetry
+
 LET_GO_WITHIN_S: Final = 30.0  # for the keepers to put everything back before the agent goes
 
 
 def main(arguments: list[str]) -> int:
+    keep_small()
     try:
         asyncio.run(serve(read_allowed(Path(arguments[0]))))
     except WatchkeeperError as error:
@@ -44,9 +49,13 @@ async def serve(allowed: Allowed) -> None:
     keepers = Keepers(root)
     left = keepers.recover()
     audit(root, "agent.started", version=__version__, file=str(allowed.path), recovers=left)
+    telemetry = _telemetry(allowed, root)
     # Cancelled with the server, not waited for: a client that holds a request open must not keep the agent.
     runner = web.AppRunner(
-        Server(allowed, root, keepers).application(), access_log=None, handle_signals=False, shutdown_timeout=5.0
+        Server(allowed, root, keepers, telemetry).application(),
+        access_log=None,
+        handle_signals=False,
+        shutdown_timeout=5.0,
     )
     await runner.setup()
     try:
@@ -58,15 +67,28 @@ async def serve(allowed: Allowed) -> None:
                 f"port {allowed.file.port} of {allowed.file.host} cannot be used: {error.strerror or error}; "
                 "set host and port in the agent's file"
             ) from error
+        otlp = f" otlp={await telemetry.start()}" if telemetry else ""
         port = runner.addresses[0][1]
-        print(f"agent.ready name={allowed.file.name} address={allowed.file.host}:{port}", flush=True)  # noqa: T201
+        print(f"agent.ready name={allowed.file.name}{otlp} address={allowed.file.host}:{port}", flush=True)  # noqa: T201
+        give_back()
         await _signal()
     finally:
         keepers.close()
         await runner.cleanup()
+        if telemetry:
+            await telemetry.close()
         await asyncio.to_thread(keepers.wait, LET_GO_WITHIN_S)
         audit(root, "agent.stopped")
         os.close(alone)
+
+
+def _telemetry(allowed: Allowed, root: Path) -> Telemetry | None:
+    """What the file's key `telemetry` sets going; its libraries are loaded for nobody else. Raises WatchkeeperError."""
+    if allowed.file.telemetry is None:
+        return None
+    from agent.telemetry.running import Telemetry
+
+    return Telemetry(allowed, allowed.file.telemetry, root)
 
 
 async def _signal() -> None:

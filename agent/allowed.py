@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from agent.finder import SCALE, WrongSetting, described_finder, finder_of, finder_registry
 from agent.registry import fault_registry, host_faults
+from agent.telemetry.section import TelemetrySection
 from agent.verb_sections import ClearDiskSection, CommandSection, DrainSection, FlagSection, ScaleSection
 from agent.verbs.own import OWN_VERBS
 from watchkeeper.config_messages import follows, key_of, plain
@@ -153,6 +154,7 @@ class AgentFile(Section):
     tls: TlsSection | None = None
     bounds: BoundsSection = BoundsSection()
     services: dict[Id, ServiceSection] = {}  # noqa: RUF012 - pydantic copies it
+    telemetry: TelemetrySection | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

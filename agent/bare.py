@@ -80,8 +80,9 @@ def matching(pattern: re.Pattern[str]) -> tuple[int, ...]:
 
 def command_line(pid: int) -> str:
     """The arguments with which a process was started, with blanks between them; empty where it is gone."""
-    try:
-        return (PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    try:  # no `Path`, as in `agent.processes.seen`
+        with open(f"{PROC}/{pid}/cmdline", "rb") as file:  # noqa: PTH123
+            return file.read().replace(b"\0", b" ").decode(errors="replace").strip()
     except OSError:
         return ""
 

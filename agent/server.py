@@ -25,7 +25,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 from aiohttp import web
@@ -43,6 +43,9 @@ from watchkeeper import __version__
 from watchkeeper.errors import AgentError
 from watchkeeper.text import one_line
 
+if TYPE_CHECKING:
+    from agent.telemetry.running import Telemetry
+
 LOOK_EVERY_S: Final = 0.5  # at the stop file and the proxies
 LARGEST_BODY: Final = 64 * 1024
 SAME_REFUSAL_EVERY_S: Final = 1.0  # a guesser must not fill the audit log
@@ -55,7 +58,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Server:
     """The HTTP application around `Actions`, and the agent's clocks: leases and the stop file."""
 
-    def __init__(self, allowed: Allowed, root: Path, keepers: Keepers) -> None:
+    def __init__(self, allowed: Allowed, root: Path, keepers: Keepers, telemetry: Telemetry | None = None) -> None:
+        self._telemetry = telemetry
         self._allowed = allowed
         self._root = root
         self._keepers = keepers
@@ -146,6 +150,7 @@ class Server:
                 "stopped": self._actions.is_stopped,
                 "faults": len(held),
                 "stuck": [state.as_json() for state in held if state.state == "stuck"],
+                "telemetry": self._telemetry.describe() if self._telemetry else None,
             }
         )
 

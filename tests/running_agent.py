@@ -37,7 +37,7 @@ class RunningAgent:
         self.path = folder / "agent.yaml"
         self.path.write_text(yaml.safe_dump(file))
         self.process: subprocess.Popen[bytes] | None = None
-        self.url = ""
+        self.url = self.otlp_url = ""
 
     def start(self) -> None:
         with (self.folder / "agent.log").open("ab") as log:
@@ -46,7 +46,8 @@ class RunningAgent:
             )
         line = self._first_line()
         assert line.startswith("agent.ready"), (self.folder / "agent.log").read_text()
-        self.url = f"http://{line.split('address=')[1].strip()}"
+        said = dict(word.split("=", 1) for word in line.split() if "=" in word)
+        self.url, self.otlp_url = f"http://{said['address']}", f"http://{said.get('otlp', '')}"
 
     def _first_line(self) -> str:
         assert self.process is not None
