@@ -55,13 +55,15 @@ class ExperimentTruth:
 def record_experiment(db: Database, truth: ExperimentTruth) -> None:
     """Keep what is known of an experiment. The same again changes nothing; what is new is settled anew.
 
-    Which release watched, and which incidents came, stay as they were recorded first.
+    Which release watched, the target and its services, and which incidents came, stay as they were recorded first:
+    whoever takes up an old row knows only what they are now.
     """
     with db.write() as connection:
         known = connection.scalar(select(table.c.body).where(table.c.id == truth.id))
         before = _readable(known) if known else None
         if before:
-            truth = replace(truth, release=before.release, incidents=before.incidents)
+            first = {name: getattr(before, name) for name in ("release", "target", "services", "incidents")}
+            truth = replace(truth, **first)
             if truth == before:
                 return
         body = dump(truth)

@@ -104,7 +104,8 @@ def _settle(connection: Connection, truth: ExperimentTruth, now: datetime) -> No
     if now >= until:
         joined = _joined(connection, truth, until)
         outcome = outcome_of(truth, caused=bool(caused), joined=bool(joined))
-        settle_as(connection, truth, outcome, caused or joined)
+        # What else was going on says nothing about a window in which nothing was broken.
+        settle_as(connection, truth, outcome, joined if outcome == "joined" else caused)
 
 
 def outcome_of(truth: ExperimentTruth, *, caused: bool, joined: bool) -> Outcome:
@@ -138,7 +139,7 @@ def _joined(connection: Connection, truth: ExperimentTruth, until: datetime) -> 
     query = select(findings.c.incident_id).where(
         span, findings.c.service.in_(truth.services), findings.c.incident_id.is_not(None)
     )
-    return [str(incident_id) for incident_id in connection.scalars(query.distinct())]
+    return list(dict.fromkeys(connection.scalars(query.order_by(findings.c.onset, findings.c.incident_id))))
 
 
 def _label(connection: Connection, truth: ExperimentTruth, incident_id: str, now: datetime) -> None:

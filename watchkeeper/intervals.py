@@ -129,7 +129,8 @@ def _outermost(count: int) -> int | None:
     """How many numbers at either end lie outside the interval of the median; None where all of them are too few."""
     tail, outside = 0.0, None
     for below in range(count // 2):
-        tail += math.comb(count, below) * 0.5**count
+        ways = math.lgamma(count + 1) - math.lgamma(below + 1) - math.lgamma(count - below + 1)
+        tail += math.exp(ways - count * math.log(2))
         if tail > (1 - CONFIDENCE) / 2:
             break
         outside = below

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from alerting.incidents.commands import Incidents
 from alerting.incidents.human_labels import Judgement
-from chaos.fault import Truth
+from chaos.fault import Effect, Truth
 from chaos.journal import record_experiment
+from chaos.record import Journal, Records
 from chaos.scorecard import described, scorecard, scorecards, trend
 from chaos.scored import ScoredExperiment, scored_experiments
-from chaos.truth import OPENS_WITHIN, control_window, settle, truth_of
+from chaos.truth import OPENS_WITHIN, Recorder, control_window, settle, truth_of
 from watchkeeper.clock import FrozenClock
 from watchkeeper.config import OnCallConfig
 from watchkeeper.intervals import Median, Rate, Share, poisson, wilson
 from watchkeeper.problems import Problems
 from watchkeeper.state.database import Database
 from watchkeeper.state.models import put_model, stage
+from watchkeeper.target import NoTarget, ServiceStatus
 from watchkeeper.vocabulary import Actor, Diagnosis, Finding, Mechanism, Proposal, Suspect
 
 START = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
@@ -217,6 +220,46 @@ def test_false_pages_are_counted_by_the_control_hour(here: Installation) -> None
     assert by_version.false_pages.events == 1
 
 
+def test_what_joins_an_older_incident_in_a_control_window_is_no_false_page(here: Installation) -> None:
+    """Somebody was paged before the window, and nobody in it."""
+    here.calm(APART_S)
+    here.pages("web", at=60)
+    now = here.at(80)
+    one = Finding(
+        detector="red.latency", detector_version="4", kind="latency", service="web", summary="web is slow",
+        onset=now, seen_at=now, score=0.99,
+    )  # fmt: skip
+    here.incidents.observe([one], judged=lambda _: False)
+    start = here.began.timestamp() + 70
+    record_experiment(here.db, control_window("/shop", SERVICES, start, start + 3600, "calm"))
+    (window,) = here.scored()
+    assert (window.outcome, window.incidents) == ("quiet", ())
+    assert scorecard([window]).false_pages == Rate(events=0, hours=1.0)
+
+
+def test_what_a_target_has_today_does_not_change_what_was_found(here: Installation, tmp_path: Path) -> None:
+    """The service of a past experiment is gone, and the configuration has another name: the past is as it was."""
+    here.breaks("kill", "orders", "killed")
+    own = here.pages("orders", "orders")
+    before = here.scored()
+    truth = before[0].truth
+    journal = Journal(
+        id=truth.id, title="", fault="kill", target="orders", blast_radius="", status="completed",
+        start=truth.began.timestamp(), injected_at=truth.began.timestamp(),
+        effect=Effect(proved=True, since=truth.began.timestamp() + EFFECT_S, detail="broken"),
+        reverted_at=truth.ended.timestamp(), end=truth.ended.timestamp(), deviations=(), steady_again=True,
+    )  # fmt: skip
+    Records(tmp_path).keep(journal, "killed")
+
+    class Renamed(NoTarget):
+        def services(self) -> dict[str, ServiceStatus]:
+            return {"cart": ServiceStatus(service="cart", state="running")}
+
+    Recorder(here.db, Renamed("it is renamed"), print).catch_up(Records(tmp_path))
+    after = here.scored()
+    assert [(one.outcome, one.incidents, one.truth) for one in after] == [("found", (own,), truth)]
+
+
 def test_humans_labels_are_held_against_the_truth(here: Installation) -> None:
     """Wrong is: a warranted page called false, or another service named. "Not sure" is no error."""
     here.breaks("kill", "orders")
@@ -304,6 +347,8 @@ def test_numbers_carry_their_bounds() -> None:
     assert wilson(0, 0) == (0.0, 1.0)
     assert [round(bound, 3) for bound in wilson(5, 5)] == [0.566, 1.0]
     assert poisson(0)[0] == 0.0
+    many = Median.of(map(float, range(20_001)))
+    assert (many.value, many.low, many.high) == (10_000.0, 9_861.0, 10_139.0)
     assert Median.of([3.0, None, 1.0, 2.0]) == Median(value=2.0, low=None, high=None, count=3)
     tree = described(scorecard(()))
     assert tree["recall"] == {"right": 0, "count": 0, "value": None, "low": 0.0, "high": 1.0}
