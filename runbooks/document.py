@@ -24,8 +24,13 @@ def read_as(model: type[Model], path: Path) -> tuple[Model, Document]:
         document = read_document(path)
     except ConfigError as error:
         raise RunbookError(error.message) from error
+    return validated(model, document), document
+
+
+def validated(model: type[Model], document: Document) -> Model:
+    """A document as a model. Raises RunbookError, with a line for each mistake."""
     try:
-        return model.model_validate({} if document.data is None else document.data), document
+        return model.model_validate({} if document.data is None else document.data)
     except ValidationError as error:
         mistakes = "\n".join(f"{document.where(each['loc'])}: {plain(each)}" for each in error.errors())
         raise RunbookError(mistakes) from error

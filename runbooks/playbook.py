@@ -20,13 +20,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Final
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from watchkeeper.config_messages import plain
-from watchkeeper.errors import RunbookError
+from runbooks.document import validated
+from watchkeeper.errors import ConfigError, RunbookError
 from watchkeeper.text import one_line
 from watchkeeper.vocabulary import MECHANISMS, Diagnosis, Mechanism
+from watchkeeper.yaml_file import Document, documents_in
 
 LARGEST_BYTES: Final = 256 << 10
 MOST_SHOWN: Final = 3
@@ -120,19 +120,14 @@ def read_playbook(path: Path) -> Playbook:
 
 def _front(path: Path, text: str) -> _Front:
     try:
-        data = yaml.safe_load(text)
-        return _Front.model_validate({} if data is None else data)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 2 if mark else 1
-        raise RunbookError(
-            f"{path}:{line}: the front matter is not YAML: {getattr(error, 'problem', error)}"
-        ) from error
-    except ValidationError as error:
-        lines = [
-            f"{path}:1: {'.'.join(map(str, each['loc'])) or 'front matter'}: {plain(each)}" for each in error.errors()
-        ]
-        raise RunbookError("\n".join(lines)) from error
+        # It begins in the file's second line.
+        documents = documents_in(path, f"\n{text}")
+    except ConfigError as error:
+        raise RunbookError(error.message.replace(": is not YAML:", ": the front matter is not YAML:")) from error
+    if len(documents) > 1:
+        raise RunbookError(f"{documents[1].where()}: the front matter has a second document; keep one")
+    (document,) = documents or (Document(path=path, data={}),)
+    return validated(_Front, document)
 
 
 def matching(playbooks: Sequence[Playbook], diagnosis: Diagnosis | None, service: str) -> tuple[Playbook, ...]:

@@ -106,9 +106,7 @@ def _item(document: Document, number: int, item: Any) -> StepItem:
     location = ("steps", number)
     where = document.where(location)
     if isinstance(item, str):
-        _check_kind(item, where)
-        bind(item, {}, steps()) if item in steps() else None
-        return StepItem(spec=StepSpec(kind=item), where=where)
+        item = {item: None}
     if not isinstance(item, dict):
         raise RunbookError(f"{where}: must be a step's name, or a mapping that begins with it")
     names = [key for key in item if key not in _Options.model_fields]

@@ -79,7 +79,15 @@ def read_documents(path: Path) -> tuple[Document, ...]:
     Raises:
         ConfigError: cannot be read, or is not YAML of this kind; one line a mistake, each with file and line.
     """
-    loader = _Loader(_text(path))
+    return documents_in(path, _text(path))
+
+
+def documents_in(path: Path, text: str) -> tuple[Document, ...]:
+    """Every document of a text that stands in a file. Raises ConfigError, as `read_documents`."""
+    if found := yaml.reader.Reader.NON_PRINTABLE.search(text):
+        line = text.count("\n", 0, found.start()) + 1
+        raise ConfigError(f"{path}:{line}: holds the character U+{ord(found[0]):04X}, which nobody sees; remove it")
+    loader = _Loader(text)
     documents = []
     try:
         while loader.check_node():
@@ -117,15 +125,11 @@ def _text(path: Path) -> str:
     if len(raw) > LARGEST_BYTES:
         raise ConfigError(f"{path}: is larger than {LARGEST_BYTES >> 20} MiB; that is no such file")
     try:
-        text = raw.decode("utf-8-sig")
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         what = "is UTF-16" if raw.startswith(UTF16_MARKS) else f"is not UTF-8 text (byte {error.start})"
         raise ConfigError(f"{path}:{line}: {what}; save it as UTF-8") from error
-    if found := yaml.reader.Reader.NON_PRINTABLE.search(text):
-        line = text.count("\n", 0, found.start()) + 1
-        raise ConfigError(f"{path}:{line}: holds the character U+{ord(found[0]):04X}, which nobody sees; remove it")
-    return text
 
 
 def _not_yaml(path: Path, error: yaml.YAMLError) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from chaos.schedules.rows import DueRun, DueRuns
 from watchkeeper.clock import SystemClock
-from watchkeeper.errors import ChaosError
+from watchkeeper.errors import ChaosError, WatchkeeperError
 
 if TYPE_CHECKING:
     from watchkeeper.state.database import Database
@@ -39,7 +39,7 @@ def taken(db: Database, token: str, run_id: str) -> Iterator[Ending]:
     ending = Ending()
     try:
         yield ending
-    except ChaosError as error:
+    except WatchkeeperError as error:
         runs.settle(running, "refused", clock.now(), error.message)
         raise
     finally:
@@ -48,8 +48,8 @@ def taken(db: Database, token: str, run_id: str) -> Iterator[Ending]:
 
 
 def _claimed(runs: DueRuns, token: str) -> DueRun | None:
-    schedule, at, claim = token.rsplit("@", 2)
     try:
+        schedule, at, claim = token.rsplit("@", 2)
         run = runs.get(schedule, datetime.fromisoformat(at))
     except ValueError as error:
         raise ChaosError(f"{token!r} is no claim") from error

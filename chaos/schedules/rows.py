@@ -76,13 +76,16 @@ class DueRuns:
 
     def open(self) -> tuple[DueRun, ...]:
         """What waits, begins or runs, oldest first."""
-        query = select(chaos_runs).where(chaos_runs.c.state.in_(OPEN)).order_by(chaos_runs.c.due_at)
+        query = (
+            select(chaos_runs).where(chaos_runs.c.state.in_(OPEN)).order_by(chaos_runs.c.due_at, chaos_runs.c.schedule)
+        )
         with self._db.read() as connection:
             return tuple(map(_due_run, connection.execute(query)))
 
     def history(self, limit: int = 50) -> tuple[DueRun, ...]:
         """The newest due times, newest first."""
-        query = select(chaos_runs).where(chaos_runs.c.state != "added").order_by(chaos_runs.c.due_at.desc())
+        newest_first = (chaos_runs.c.due_at.desc(), chaos_runs.c.schedule)
+        query = select(chaos_runs).where(chaos_runs.c.state != "added").order_by(*newest_first)
         with self._db.read() as connection:
             return tuple(map(_due_run, connection.execute(query.limit(limit))))
 

@@ -171,7 +171,7 @@ def _plain_json(path: Path, not_yaml: ConfigError) -> Document:
     """JSON that is no YAML, such as JSON indented with tabs; its lines are not known."""
     try:
         return Document(path=path, data=json.loads(path.read_text(encoding="utf-8-sig")))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         if path.suffix == ".json" and isinstance(error, json.JSONDecodeError):
             raise ChaosError(f"{path}:{error.lineno}: is not JSON: {error.msg}") from error
         raise ChaosError(not_yaml.message) from error

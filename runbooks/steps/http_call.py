@@ -38,7 +38,7 @@ class Request(Inputs):
     @classmethod
     def _is_a_url(cls, url: str) -> str:
         parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
             raise ValueError("must be an address that begins with http:// or https://")
         if PLACEHOLDER.search(parts.netloc):
             raise ValueError("the host must stand as it is: a placeholder could lead anywhere")
@@ -129,8 +129,7 @@ def _send(call: Call[HttpInputs], request: Request) -> httpx.Response:
 
 def _read(client: httpx.Client, request: Request, headers: dict[str, str]) -> httpx.Response:
     """The answer with at most so many bytes of its body: a page that never ends must not fill the memory."""
-    body = None if request.json_body is None else request.json_body
-    with client.stream(request.method, request.url, headers=headers, json=body) as answer:
+    with client.stream(request.method, request.url, headers=headers, json=request.json_body) as answer:
         content = bytearray()
         for piece in answer.iter_bytes():
             content += piece[: MOST_BYTES - len(content)]

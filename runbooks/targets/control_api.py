@@ -83,7 +83,10 @@ class ControlApi(HoldsNoFaults):
         return one_line(str(answer.get("did", verb)) if isinstance(answer, dict) else verb)
 
     def lease(self, lease: Lease) -> str:
-        return str(self._client.ask("POST", "/leases", json=asdict(lease))["lease"])
+        answer = self._client.ask("POST", "/leases", json=asdict(lease))
+        if not isinstance(answer, dict) or not answer.get("lease"):
+            raise self._client.other_form("/leases", "an object with `lease` is expected")
+        return str(answer["lease"])
 
     def end_lease(self, lease_id: str) -> None:
         self._client.ask("DELETE", f"/leases/{quote(lease_id, safe='')}")
@@ -95,6 +98,8 @@ class ControlApi(HoldsNoFaults):
         if not row.get("probe"):
             raise TargetError(f"the target at {self._client.url} names no probe request for {service}")
         request = row["probe"]
+        if not isinstance(request, dict) or not {"method", "url"} <= request.keys():
+            raise self._client.other_form("/services", "`probe` is an object with `method` and `url`")
         began, clock = time.time(), time.monotonic()
         try:
             # A new connection each time: a kept one may lead past a proxy that came in between.
@@ -103,6 +108,8 @@ class ControlApi(HoldsNoFaults):
             status, reason = answer.status_code, ""
         except httpx.HTTPError as error:
             status, reason = 0, type(error).__name__
+        except (httpx.InvalidURL, TypeError, ValueError, AttributeError) as error:
+            raise self._client.other_form("/services", error) from error
         return ProbeSample(at=began, seconds=time.monotonic() - clock, status=status, reason=reason)
 
     def experience(self) -> Experience | None:

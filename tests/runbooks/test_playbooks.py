@@ -67,9 +67,14 @@ def test_without_a_diagnosis_the_service_decides(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"---\nmechanisms: [slowness]\n---\n", ":1: mechanisms.0: "),
+        (b"---\nmechanisms: [slowness]\n---\n", ":2: mechanisms.0: "),
         (b"---\na: [\n---\n", ": the front matter is not YAML: "),
-        (b"---\n- a\n---\n", ":1: front matter: "),
+        (b"---\n- a\n---\n", ":2: file: must hold keys and values"),
+        (b"---\na: 2026-13-45\nmechanisms: [killed, 3]\n---\n", ":3: mechanisms.1: "),
+        (b"---\na: !!int x\n---\n", ":2: the front matter is not YAML: this cannot be read as int"),
+        (b"---\na: " + 2000 * b"[" + b"\n---\n", ":1: is nested too deeply"),
+        (b"---\na: \x00\n---\n", ":2: holds the character U+0000"),
+        (b"---\na: &a [*a]\n---\n", ":2: an anchor holds itself"),
         (b"# \xff\n", ": is not UTF-8 text"),
         (b"#" * (300 << 10), ": is larger than 256 KiB"),
     ],

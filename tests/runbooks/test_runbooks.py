@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from runbooks.runbook import read_runbook
 from runbooks.targets.control_api import ControlApi
 from watchkeeper.config import Config, read
 from watchkeeper.errors import RunbookError, TargetError
-from watchkeeper.target import NoTarget, ServiceStatus, TargetSettings, configured_target
+from watchkeeper.target import Lease, NoTarget, ServiceStatus, TargetSettings, configured_target
 from watchkeeper.vocabulary import ChangeEvent, Diagnosis, Mechanism, Proposal, Suspect
 
 ONSET = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -189,6 +191,46 @@ def test_a_target_that_cannot_act_makes_it_advice(library: Library, answer: byte
         advice = weighed(_proposal("restart-service"), library, target)
         assert (advice is None) if reason is None else (advice is not None and reason in advice.blocked)
         target.close()
+
+
+class OddServer(BaseHTTPRequestHandler):
+    """A server that answers, and nothing of what is expected."""
+
+    probe: object = None
+
+    def do_GET(self) -> None:
+        self._answer([{"service": "cart", "state": "running", "probe": self.probe}])
+
+    def do_POST(self) -> None:
+        self._answer([])
+
+    def _answer(self, body: object) -> None:
+        content = json.dumps(body).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        """Write nothing."""
+
+
+@pytest.mark.parametrize(
+    "probe",
+    ["GET /", {"method": "GET"}, {"method": 3, "url": "http://h/"}, {"method": "GET", "url": "http://h:x/"}],
+)
+def test_probes_and_leases_of_another_form_are_an_error(probe: object) -> None:
+    """One that those who ask can catch: a fault that holds must be ended whatever the target answers."""
+    handler = type("Handler", (OddServer,), {"probe": probe})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        target = ControlApi(TargetSettings(url=f"http://127.0.0.1:{server.server_port}", token="t"))
+        with pytest.raises(TargetError, match="in another form"):
+            target.probe("cart")
+        with pytest.raises(TargetError, match="answers /leases in another form"):
+            target.lease(Lease(service="cart", verb="start", after_s=1))
+        target.close()
+        server.shutdown()
 
 
 def test_a_name_is_no_path_at_the_target() -> None:

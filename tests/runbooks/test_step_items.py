@@ -78,6 +78,8 @@ def test_every_option_is_read(tmp_path: Path) -> None:
         ("  - sql: {database: x, statement: \"select '{service}'\"}\n", 8, "must not stand in a statement"),
         ('  - http: {url: "http://{service}/x"}\n', 8, "the host must stand as it is"),
         ('  - http: {url: "http://u:p@h/x"}\n', 8, "holds a credential"),
+        ('  - http: {url: "http://h:99999/x"}\n', 8, "steps.0.http.url: Port out of range"),
+        ("  - restart\n  - scale\n", 9, "steps.1.scale.to: is required"),
         ('  - clear-disk: {pattern: "/*"}\n', 8, "is too wide"),
         ('  - clear-disk: {pattern: "/var/../etc/*.x"}\n', 8, "without `..`"),
         ('  - clear-disk: {pattern: "/var/log/*"}\n', 8, "is too wide"),
