@@ -69,7 +69,8 @@ def write_synced(path: Path, value: object) -> None:
             os.fsync(file.fileno())
         draft.replace(path)
     except OSError:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
 
@@ -163,19 +164,20 @@ class FaultFolder:
         return _read_state(self.path / "state.json")
 
     def write_state(self, **changes: Any) -> FaultState:
-        """Change what others read. A full disk must not keep a fault from ending: then the old state stays."""
+        """Change what others read. A full or read-only disk must not keep a fault from ending: the old state stays."""
         state = replace(self.state(), **changes)
         draft = self.path / f".state.json.{os.getpid()}"
         try:
             draft.write_text(json.dumps(state.as_json()), encoding="utf-8")
             draft.replace(self.path / "state.json")
         except OSError:
-            draft.unlink(missing_ok=True)
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
         return state
 
     def try_lock(self) -> int | None:
         """The lock's descriptor, or None while another keeper has it. Raises FileNotFoundError where all is over."""
-        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = os.open(self.path / "lock", os.O_RDONLY | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -31,6 +31,11 @@ def _below(mount: Path | None, path: str) -> Path | None:
     return folder if folder.is_dir() else None  # the path is another namespace's
 
 
+def hierarchy(controller: str) -> Path | None:
+    """Where the hierarchy of version 1 of a controller is mounted; None: there is none."""
+    return _mount("cgroup", controller)
+
+
 def _mount(kind: str, controller: str) -> Path | None:
     for line in Path("/proc/mounts").read_text().splitlines():
         _, place, found, options, *_ = line.split(" ")

@@ -20,6 +20,10 @@ DEPENDENCY_DOWN: Final = OnHost(
     name="dependency_down", mechanism="network", description="something that it depends on is gone"
 )
 DISK_FULL: Final = OnHost(name="disk_full", mechanism="errors", description="the disk that it writes to is full")
+DISK_READ_ONLY: Final = OnHost(
+    name="disk_read_only", mechanism="errors", description="the folder that it writes to is read-only"
+)
+DISK_SLOW: Final = OnHost(name="disk_slow", mechanism="latency", description="the disk that it writes to is slow")
 DNS: Final = OnHost(name="dns", mechanism="network", description="a name that it asks for no longer resolves")
 HTTP_ERRORS: Final = OnHost(
     name="http_errors", mechanism="errors", description="a share of its answers becomes a server error"

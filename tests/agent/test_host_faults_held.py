@@ -43,6 +43,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             "postgresql_url": stack.enter_context(postgresql(tmp_path_factory.mktemp("postgresql"))),
             "postgresql_tables": "loans",
             "fill_folder": str(folder),
+            "read_only_folder": str(tmp_path_factory.mktemp("read-only")),
+            "slow_folder": str(folder),
             "command.flag.do": f"touch {flag}",
             "command.flag.undo": f"rm -f {flag}",
             "command.flag.check": f"test -e {flag}",

@@ -17,9 +17,8 @@ from agent.faults.cpu import Cpu
 from agent.faults.disk_full import DiskFull
 from agent.faults.memory import Memory
 from agent.holders import marked
-from agent.holders.cgroup import folder_of
 from agent.holders.fill_disk import free_bytes
-from tests.agent.trials import effect_of, instance_of, plan, trial
+from tests.agent.trials import effect_of, group_for, instance_of, plan, trial
 from tests.waiting import until
 from watchkeeper.errors import AgentError
 
@@ -61,22 +60,6 @@ def test_burners_stay_on_the_cores_of_the_service(sleeper: subprocess.Popen[byte
     with trial(Cpu(), instance_of("desk", sleeper.pid)) as record:
         (burner,) = marked.marked(record["mark"])
         assert os.sched_getaffinity(burner) == {core}
-
-
-def group_for(controller: str, process: subprocess.Popen[bytes]) -> Path:
-    """A control group of the test's own with a process in it."""
-    roots = [Path("/sys/fs/cgroup") / controller, Path("/sys/fs/cgroup")]
-    for root in roots:
-        group = root / f"watchkeeper-test-{process.pid}"
-        try:
-            group.mkdir()
-            (group / "cgroup.procs").write_text(str(process.pid))
-        except OSError:
-            continue
-        if folder_of(process.pid, controller) == group:
-            return group
-        group.rmdir()
-    pytest.skip(f"no control group for {controller} can be made here")
 
 
 def test_burners_join_the_control_group_of_the_service(sleeper: subprocess.Popen[bytes]) -> None:

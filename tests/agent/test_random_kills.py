@@ -19,6 +19,7 @@ import psycopg
 import pytest
 
 from agent.faults.redis_wire import Redis
+from agent.holders.cgroup import folder_of
 from agent.proxy.control import ask
 from agent.proxy.running import end, ports
 from agent.records import open_folders
@@ -41,6 +42,8 @@ FAULTS: Final[dict[str, dict[str, Any]]] = {
     "cpu": {"percent": 10.0},
     "dependency_down": {},
     "disk_full": {"mb": 30.0},
+    "disk_read_only": {},
+    "disk_slow": {},
     "http_errors": {},
     "latency": {},
     "memory": {"mb": 32.0},
@@ -61,11 +64,13 @@ class Place:
         self.service.start()
         stack.callback(self.service.end)
         self.listen = free_port()
-        self.flag = folder / "flag"
+        self.flag, self.read_only = folder / "flag", folder / "read-only"
+        self.read_only.mkdir()
         self.redis = stack.enter_context(redis())
         self.postgresql = stack.enter_context(postgresql(folder / "postgresql"))
         with Redis(self.redis) as store:
             self.settings_of_redis = self._settings(store)
+        self.group = folder_of(self.service.instance().pid, "blkio")
 
     def section(self) -> dict[str, Any]:
         settings = {
@@ -73,6 +78,8 @@ class Place:
             "postgresql_url": self.postgresql,
             "postgresql_tables": "loans",
             "fill_folder": str(self.flag.parent),
+            "read_only_folder": str(self.read_only),
+            "slow_folder": str(self.flag.parent),
             "dependencies": f"itself=127.0.0.1:{self.listen}",
             "tls": "yes",
             "command.flag.do": f"touch {self.flag}",
@@ -83,7 +90,7 @@ class Place:
         return {**allowed(self.service)["orders"], "faults": list(FAULTS), "settings": settings, "proxy": proxy}
 
     def is_as_it_was(self) -> bool:
-        """Redis, the table, the flag, the proxy, the service, and no process of a fault."""
+        """Redis, the table, the flag, the proxy, the service, its disk, and no process of a fault."""
         with Redis(self.redis) as store:
             if self._settings(store) != self.settings_of_redis:
                 return False
@@ -94,6 +101,8 @@ class Place:
             return False
         state = ask(self.listen, {"do": "state"})
         if self.flag.exists() or (state is not None and state["rule"]) or not self.service.answers():
+            return False
+        if self.read_only.is_mount() or folder_of(self.service.instance().pid, "blkio") != self.group:
             return False
         return not self._processes()
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from agent.fault import HostFault
+from agent.holders.cgroup import folder_of
 from agent.instance import Instance
 from agent.processes import all_seen, born
 from tests.waiting import until
@@ -88,3 +92,19 @@ def of_our_faults() -> Iterator[Callable[[], list[str]]]:
         yield listed
     finally:
         os.environ.pop(name)
+
+
+def group_for(controller: str, process: subprocess.Popen[bytes]) -> Path:
+    """A control group of the test's own with a process in it."""
+    roots = [Path("/sys/fs/cgroup") / controller, Path("/sys/fs/cgroup")]
+    for root in roots:
+        group = root / f"watchkeeper-test-{process.pid}"
+        try:
+            group.mkdir()
+            (group / "cgroup.procs").write_text(str(process.pid))
+        except OSError:
+            continue
+        if folder_of(process.pid, controller) == group:
+            return group
+        group.rmdir()
+    pytest.skip(f"no control group for {controller} can be made here")
