@@ -102,17 +102,31 @@ def _blackout(text: str) -> str:
 
 
 class ApprovalConfig(Section):
-    """How many of which people approve a run; an approval stands for `stands_hours`."""
+    """How many of which people approve a run; an approval stands for `stands_hours`.
+
+    They are asked `ask_hours` before its time; by default, half as long as an approval stands.
+    """
 
     by: Annotated[tuple[Id, ...], Field(min_length=1)]
     count: Annotated[int, Field(ge=1, le=20)] = 1
     stands_hours: Annotated[float, Field(gt=0, le=720, allow_inf_nan=False)] = 24
+    ask_hours: Annotated[float, Field(ge=0, le=720, allow_inf_nan=False)] | None = None
+
+    @property
+    def asked_before(self) -> timedelta:
+        """How long before its time people are asked."""
+        return timedelta(hours=self.stands_hours / 2 if self.ask_hours is None else self.ask_hours)
 
     @model_validator(mode="after")
     def _can_be_given(self) -> ApprovalConfig:
         if self.count > len(set(self.by)):
             raise ValueError(
                 f"asks for {self.count} approvals by {len(set(self.by))} people; name more, or ask for fewer"
+            )
+        if self.ask_hours is not None and self.ask_hours > self.stands_hours:
+            raise ValueError(
+                f"asks {self.ask_hours:g} hours before a run, and an approval stands for {self.stands_hours:g}: "
+                "it could be over before; raise stands_hours, or lower ask_hours"
             )
         return self
 

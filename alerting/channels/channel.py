@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from alerting.incidents.machine import Incident
 from watchkeeper.config import Config
@@ -65,6 +65,46 @@ class Digest:
     thread: Thread | None = None
     first_try: bool = False
     tickets_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeButton:
+    """A button of a notice; a press gives `value` back. With `confirm`, a dialog asks that first."""
+
+    action: str
+    label: str
+    value: str
+    style: Literal["", "primary", "danger"] = ""
+    confirm: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """A message that is about no incident, posted once and edited in place. Its content is text, and no markup.
+
+    `key` is the message's own. `facts` are names with a text or a time, which each reader sees in their own zone.
+    `mentions` are addresses: whoever has one is notified when it is posted.
+    """
+
+    key: str
+    title: str
+    text: str = ""
+    facts: tuple[tuple[str, str | datetime], ...] = ()
+    mentions: tuple[str, ...] = ()
+    buttons: tuple[NoticeButton, ...] = ()
+
+
+@runtime_checkable
+class ShowsNotices(Protocol):
+    """A channel that can show notices. Not every one can."""
+
+    def show_notice(self, notice: Notice, thread: Thread | None, *, maybe_there: bool = False) -> Thread:
+        """Post a notice, or edit the one at `thread`. `maybe_there`: look first whether it was posted.
+
+        Raises:
+            DeliveryError: not delivered; `retry` says whether trying again can help.
+        """
+        ...
 
 
 class Channel(Protocol):

@@ -16,7 +16,7 @@ import typer
 from chaos.commands.coverage import coverage
 from chaos.commands.report import report
 from chaos.commands.running import resume, run, stop
-from chaos.commands.schedule import approve, schedule
+from chaos.commands.schedule import approve, postpone, refuse, schedule
 from chaos.surroundings import Surroundings
 from watchkeeper.command_options import AsJson, ConfigPath
 
@@ -40,6 +40,8 @@ app.command(epilog="Example: watchkeeper chaos coverage --config watchkeeper.yam
 app.command(epilog="Example: watchkeeper chaos report --config watchkeeper.yaml --html report.html")(report)
 app.command(epilog="Example: watchkeeper chaos schedule --config watchkeeper.yaml")(schedule)
 app.command(epilog="Example: watchkeeper chaos approve payments-slow --as ana --config watchkeeper.yaml")(approve)
+app.command(epilog="Example: watchkeeper chaos refuse payments-slow --as ana --config watchkeeper.yaml")(refuse)
+app.command(epilog="Example: watchkeeper chaos postpone payments-slow --to 2026-12-01T14:30+01:00 --as ana")(postpone)
 app.command(epilog="Example: watchkeeper chaos resume --config watchkeeper.yaml")(resume)
 
 

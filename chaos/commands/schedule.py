@@ -1,14 +1,23 @@
-"""`watchkeeper chaos schedule` and `approve`."""
+"""`watchkeeper chaos schedule`, `approve`, `refuse` and `postpone`."""
 
 from __future__ import annotations
 
 import json
-from datetime import datetime
-from typing import Annotated, Any
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from watchkeeper.command_options import AsJson, ConfigPath, user_name
+
+if TYPE_CHECKING:
+    from chaos.schedules.decisions import Decisions
+    from watchkeeper.vocabulary import Actor
+
+ScheduleId = Annotated[str, typer.Argument(metavar="ID", help="One of `watchkeeper chaos schedule`.")]
+Person = Annotated[str | None, typer.Option("--as", help="The id of the person who decides; default: the login name.")]
 
 
 def schedule(config: ConfigPath = None, as_json: AsJson = False) -> None:
@@ -53,11 +62,54 @@ def schedule(config: ConfigPath = None, as_json: AsJson = False) -> None:
         print("No experiment is scheduled: see chaos.experiments in docs/configuration.md.")
 
 
+def refuse(name: ScheduleId, person: Person = None, config: ConfigPath = None) -> None:
+    """Refuse the next run of a scheduled experiment: it does not run at that time. Who may approve it may refuse it."""
+    _decide(name, person, config, lambda decisions, run, seen, actor: decisions.refuse(run, seen, actor))
+
+
+def postpone(
+    name: ScheduleId,
+    to: Annotated[str, typer.Option(help="The later time, such as 2026-12-01T14:30+01:00; without a zone, UTC.")],
+    person: Person = None,
+    config: ConfigPath = None,
+) -> None:
+    """Postpone the next run of a scheduled experiment. Who may approve it may postpone it."""
+    from watchkeeper.errors import ChaosError
+
+    try:
+        wanted = datetime.fromisoformat(to)
+    except ValueError as error:
+        raise ChaosError(f"--to takes a time such as 2026-12-01T14:30+01:00, not {to!r}") from error
+    later = wanted.replace(tzinfo=UTC) if wanted.tzinfo is None else wanted.astimezone(UTC)
+    _decide(name, person, config, lambda decisions, run, _seen, actor: decisions.postpone(run, later, actor))
+
+
+def _decide(
+    name: str, person: str | None, config: Path | None, decide: Callable[[Decisions, str, str, Actor], str]
+) -> None:
+    """Decide about the first run of a schedule that waits."""
+    from chaos.schedules.decisions import Decisions
+    from chaos.schedules.rows import DueRuns
+    from chaos.schedules.schedule import schedule_named
+    from watchkeeper.clock import SystemClock
+    from watchkeeper.config import load
+    from watchkeeper.errors import ChaosError
+    from watchkeeper.state.database import Database
+    from watchkeeper.vocabulary import Actor
+
+    tree = load(config)
+    found, db = schedule_named(tree, name), Database.open(tree)
+    waiting = next((run for run in DueRuns(db).open() if run.schedule == name and run.state == "waiting"), None)
+    if waiting is None:
+        raise ChaosError(f"no run of {name} waits for a decision now: `watchkeeper chaos schedule` lists what comes")
+    actor = Actor(name=person or user_name(), via="cli")
+    text = decide(Decisions(tree, db, SystemClock()), waiting.token, found.read().digest, actor)
+    print(f"{name} of {waiting.due_at:%Y-%m-%d %H:%M} UTC: {text}")
+
+
 def approve(
-    name: Annotated[str, typer.Argument(metavar="ID", help="One of `watchkeeper chaos schedule`.")],
-    person: Annotated[
-        str | None, typer.Option("--as", help="The id of the person who approves; default: the login name.")
-    ] = None,
+    name: ScheduleId,
+    person: Person = None,
     config: ConfigPath = None,
 ) -> None:
     """Approve the next run of a scheduled experiment, as its file is now. A changed file needs a new approval."""

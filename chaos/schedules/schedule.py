@@ -74,6 +74,11 @@ def due_times(rule: ScheduleRule, after: datetime, until: datetime) -> tuple[dat
     return tuple(times)
 
 
+def is_due_at(rule: ScheduleRule, at: datetime) -> bool:
+    """Whether a time is one of the rule's. Pure."""
+    return at in due_times(rule, at - timedelta(seconds=1), at)
+
+
 def next_time(rule: ScheduleRule, after: datetime) -> datetime | None:
     """The next time at which it is due and nothing in its rule stands against it; None within a year. Pure."""
     for at in _times(rule, after):

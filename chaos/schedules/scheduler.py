@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from chaos.running import Notes
+from chaos.schedules.announcing import LOOP, Announcer
 from chaos.schedules.rows import DueRun, DueRuns, State, standing
-from chaos.schedules.schedule import Schedule, closed, due_times, schedules
+from chaos.schedules.schedule import Schedule, closed, due_times, is_due_at, next_time, schedules
 from chaos.toolkit.guards import open_incidents, why_stopped
 from watchkeeper.config import Config, ScheduleRule
 from watchkeeper.errors import ChaosError
 from watchkeeper.problems import Problems
 from watchkeeper.state.database import Database
 
-LOOP: Final = "experiments"
 # A process that was started takes its row within seconds; on a machine that is very busy, within this.
 TAKEN_UP_WITHIN: Final = timedelta(seconds=90)
 
@@ -40,7 +41,7 @@ class Scheduler:
 
     Args:
         launch: starts the process of a run, and returns at once.
-        ask: asks people to approve a schedule's run: gets the schedule, its due time, and the ids of people.
+        announcer: asks people to approve, and shows what became of it; None: nobody is asked.
         clear_up: starts a process that plays the rollbacks of experiments that were cut short.
     """
 
@@ -51,7 +52,7 @@ class Scheduler:
         problems: Problems,
         *,
         launch: Callable[[Claimed], None],
-        ask: Callable[[Schedule, datetime, tuple[str, ...]], None],
+        announcer: Announcer | None = None,
         clear_up: Callable[[], None] = lambda: None,
         notes: Notes | None = None,
     ) -> None:
@@ -60,7 +61,7 @@ class Scheduler:
         self._runs = DueRuns(db)
         self._problems = problems
         self._launch = launch
-        self._ask = ask
+        self._announcer = announcer
         self._clear_up = clear_up
         self._notes = notes
 
@@ -76,10 +77,12 @@ class Scheduler:
         for turn in self._problems.each(LOOP, self._runs.open(), lambda run: f"{run.schedule} of {run.due_at}"):
             with turn as run:
                 self._follow(run, by_id.get(run.schedule), now)
+        if self._announcer:
+            self._announcer.show(now)
 
     def _come_due(self, schedule: Schedule, now: datetime) -> None:
         """Keep the times that came; the newest may still run, the ones before it were missed."""
-        newest = self._runs.newest(schedule.id)
+        newest = self._runs.newest(schedule.id, now)
         if newest is None:  # what was due before anybody knew of the schedule is not made up for
             self._runs.add(schedule.id, now, "added", now)
             return
@@ -91,6 +94,10 @@ class Scheduler:
             self._problems.report(LOOP, f"{schedule.id} until {times[-2]:%Y-%m-%d %H:%M} UTC", missed)
         if times:
             self._runs.add(schedule.id, times[-1], "waiting", now)
+        # People are asked before the time comes.
+        approval, following = schedule.rule.approval, next_time(schedule.rule, now)
+        if approval and following and following - now <= approval.asked_before:
+            self._runs.add(schedule.id, following, "waiting", now)
 
     def _follow(self, run: DueRun, schedule: Schedule | None, now: datetime) -> None:
         if run.state == "running":
@@ -101,8 +108,14 @@ class Scheduler:
                 self._runs.take_back(run, now, "its process never began")
         elif schedule is None:
             self._settle(run, "skipped", now, "its schedule was removed")
+        elif run.due_at > now and run.postponed_from is None and not is_due_at(schedule.rule, run.due_at):
+            self._settle(run, "skipped", now, "its schedule was changed")
         else:
-            self._begin(run, schedule, now)
+            if self._announcer and (approval := schedule.rule.approval):
+                with suppress(ChaosError):  # an obstacle, too: it is told there
+                    self._announcer.ask(run, schedule, approval, now)
+            if run.due_at <= now:
+                self._begin(run, schedule, now)
 
     def _look_after(self, run: DueRun, now: datetime) -> None:
         """A run whose process is gone without a word was cut short; only its own machine can know."""
@@ -120,17 +133,17 @@ class Scheduler:
 
     def _begin(self, run: DueRun, schedule: Schedule, now: datetime) -> None:
         """Begin a run whose time has come, unless something stands against it; later it is too late."""
-        reason, state = self._obstacle(run, schedule, now)
+        reason, state = self._obstacle(schedule, now)
         if now - run.due_at > _latest(schedule.rule):
             reason, state = (reason, state) if reason else ("it was too late to begin", "missed")
             self._settle(run, state, now, reason)
             if state != "skipped":
                 self._problems.report(LOOP, schedule.id, f"not run at {run.due_at:%Y-%m-%d %H:%M} UTC: {reason}")
-        elif not reason and (claim := self._runs.claim(run, now)):
+        elif not reason and (claim := self._runs.claim(run, now, self._given(schedule, now))):
             self._launch(Claimed(schedule=schedule, due_at=run.due_at, claim=claim))
             self._problems.solved(LOOP, schedule.id)
 
-    def _obstacle(self, run: DueRun, schedule: Schedule, now: datetime) -> tuple[str, State]:
+    def _obstacle(self, schedule: Schedule, now: datetime) -> tuple[str, State]:
         """Why a run may not begin now, and what it becomes if that lasts; empty: it may."""
         if reason := closed(schedule.rule, now):
             return reason, "skipped"
@@ -147,10 +160,15 @@ class Scheduler:
         given = standing(self._runs.approvals(schedule.id), approval.by, experiment.digest, approval.stands_hours, now)
         if len(given) >= approval.count:
             return "", "skipped"
-        if run.asked_at is None:
-            self._ask(schedule, run.due_at, tuple(person for person in approval.by if person not in given))
-            self._runs.asked(run, now)
         return f"{len(given)} of {approval.count} approvals were given", "expired"
+
+    def _given(self, schedule: Schedule, now: datetime) -> set[str]:
+        """Who approves it as it is now."""
+        approval = schedule.rule.approval
+        if approval is None:
+            return set()
+        given = self._runs.approvals(schedule.id)
+        return standing(given, approval.by, schedule.read().digest, approval.stands_hours, now)
 
     def _settle(self, run: DueRun, state: State, now: datetime, detail: str) -> bool:
         return self._runs.settle(run, state, now, detail)

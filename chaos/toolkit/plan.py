@@ -137,13 +137,13 @@ def described(experiment: ExperimentFile) -> Iterator[str]:
         if place != place_before:
             yield f"{PLACES[place]}:"
             place_before = place
-        yield f"  {activity.get('type', '?'):<6}  {one_line(activity.get('name', ''))}: {_does(activity)}"
+        yield f"  {activity.get('type', '?'):<6}  {one_line(activity.get('name', ''))}: {in_words(activity)}"
     seconds = sum(_pauses(activity) for _, activity in experiment.activities())
     if seconds:
         yield f"Pauses: {timedelta(seconds=seconds)} in all"
 
 
-def _does(activity: Mapping[str, Any]) -> str:
+def in_words(activity: Mapping[str, Any]) -> str:
     """What a provider would do. Names of secrets and variables stand for their values."""
     provider = activity.get("provider", {})
     match provider.get("type"):

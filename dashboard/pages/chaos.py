@@ -10,6 +10,7 @@ from chaos.assessment import Assessment
 from chaos.report import suspect_text
 from chaos.scorecard import trend
 from chaos.scored import ScoredExperiment
+from dashboard.components.approvals import approval_cards
 from dashboard.components.attempts import attempt
 from dashboard.components.coverage_map import coverage_card, proposals_card
 from dashboard.components.elements import Part, card, empty, moment, pill, plot, table
@@ -46,6 +47,7 @@ def _page(request: PageRequest) -> Part:
     known, viewer = request.sources.experiments.assessment(), request.viewer
     return [
         *(html.Div(f"Not complete: {gap}.", className="note", role="status") for gap in known.gaps),
+        attempt("What waits for approval", lambda: html.Div(approval_cards(request))),
         attempt("What was started here", lambda: launches_card(request, known)),
         *(attempt("What runs now", partial(timeline_card, request, one)) for one in _running(known, viewer)),
         html.Div(

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from functools import cached_property
 from typing import Final
 
 from chaos.assessment import Assessment, assess
 from chaos.calls import observe
 from chaos.resilience import Resilience, resilience
+from chaos.schedules.announcing import announcements
+from chaos.schedules.requests import Announcement
+from chaos.schedules.rows import DueRuns
 from chaos.scored import ScoredExperiment
 from dashboard.reads.cache import Cache
 from watchkeeper.clock import Clock
@@ -47,6 +51,10 @@ class ExperimentReads:
 
     def _assess(self) -> Assessment:
         return assess(self._db, self._telemetry, self.target, self._clock.now(), self._config)
+
+    def announced(self, now: datetime, names: Mapping[str, str]) -> tuple[Announcement, ...]:
+        """The scheduled runs for which people were asked, those that are open or ended lately; `names` by id."""
+        return self._soon.get("announced", lambda: announcements(DueRuns(self._db), names, now))
 
     def record(self, experiment_id: str) -> ScoredExperiment | None:
         """One experiment by the beginning of its id; None where there is none, or several."""

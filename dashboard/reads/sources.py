@@ -60,6 +60,10 @@ class Sources:
             roles=roles, run_dir=config.data_dir / "run", traffic=self.traffic, clock=clock, cache=self._cache
         )
 
+    @property
+    def clock(self) -> Clock:
+        return self._clock
+
     def now(self) -> datetime:
         return self._clock.now()
 

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,6 +57,7 @@ class Site:
     incidents: Incidents
     incident_id: str
     database: Database
+    experiments: Path  # the folder of experiment files
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +68,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         {"id": "ben", "name": "Ben Okoro", "addresses": {"slack": "UBEN"}},
     ]
     schedule = {"id": "primary", "layers": [{"people": ["ana", "ben"], "turn_hours": 24}], "fallback": "ben"}
+    experiments = tmp_path_factory.mktemp("experiments")
     changes = {
+        "chaos": {"folder": str(experiments)},
         "web": {"port": free_port()},
         "slack": {"stand_in": {"enabled": False}},
         "oncall": {"people": people, "schedules": [schedule], "escalation": [{"after_s": 0, "notify": "primary"}]},
@@ -87,7 +91,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         own.start("web")
         url = f"http://127.0.0.1:{own.config.web.port}"
         token = own.config.secret("commands")
-        yield Site(url=url, token=token, incidents=incidents, incident_id=incident_id, database=database)
+        yield Site(
+            url=url,
+            token=token,
+            incidents=incidents,
+            incident_id=incident_id,
+            database=database,
+            experiments=experiments,
+        )
         database.close()
 
 

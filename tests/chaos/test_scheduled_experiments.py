@@ -16,8 +16,10 @@ import yaml
 
 from alerting.incidents.commands import Incidents
 from chaos.running import Notes, own_note
+from chaos.schedules.announcing import Announcer, Place
 from chaos.schedules.claims import taken
 from chaos.schedules.launching import Launcher
+from chaos.schedules.requests import Announcement
 from chaos.schedules.rows import Approval, DueRuns
 from chaos.schedules.schedule import closed, due_times, next_time, schedules
 from chaos.schedules.scheduler import TAKEN_UP_WITHIN, Claimed, Scheduler
@@ -47,7 +49,8 @@ class World:
     db: Database
     problems: Problems = field(default_factory=lambda: Problems(None))
     launched: list[Claimed] = field(default_factory=list)
-    asked: list[tuple[str, ...]] = field(default_factory=list)
+    posted: dict[str, Announcement] = field(default_factory=dict)  # what stands where
+    edits: int = 0
     cleared: list[str] = field(default_factory=list)
     notes: Notes | None = None
 
@@ -56,10 +59,23 @@ class World:
         Scheduler(
             self.config, self.db, self.problems,
             launch=self.launched.append,
-            ask=lambda schedule, due_at, people: self.asked.append(people),
+            announcer=self.announcer(),
             clear_up=lambda: self.cleared.append("now"),
             notes=self.notes,
         ).turn(now)  # fmt: skip
+
+    def announcer(self) -> Announcer:
+        return Announcer(
+            DueRuns(self.db), self.show, self.problems, names={"ana": "Ana", "ben": "Ben"}, radius=lambda _: "payments"
+        )
+
+    def show(self, shown: Announcement, place: Place, maybe_there: bool) -> Place:
+        """A channel that finds by its token what it has, where it is asked to look."""
+        ts = place.ts or (shown.token if maybe_there and shown.token in self.posted else f"{shown.token}")
+        assert place.ts or maybe_there or ts not in self.posted, "posted twice"
+        self.edits += 1
+        self.posted[ts] = shown
+        return Place(conversation="C", ts=ts)
 
     def states(self) -> list[tuple[str, str]]:
         return [(run.state, run.detail) for run in reversed(DueRuns(self.db).history())]
@@ -286,7 +302,10 @@ def test_people_approve_what_they_saw(world: Callable[..., World], tmp_path: Pat
     due = at(2026, 11, 30, 10)
     for minutes in (0, 1):
         here.turn(due + timedelta(minutes=minutes))
-    assert here.asked == [("ana", "ben")]
+    ((shown),) = here.posted.values()
+    assert (shown.request.by, shown.request.count, shown.status) == (
+        ("ana", "ben"), 2, "Waits for approval: 0 of 2",
+    )  # fmt: skip
     runs, actor = DueRuns(here.db), Actor(name="root", via="cli")
     ((known,), _) = schedules(here.config)
     digest = known.read().digest
@@ -309,6 +328,7 @@ def test_people_approve_what_they_saw(world: Callable[..., World], tmp_path: Pat
     assert runs.approvals("mark") == ()  # used up: the next run is asked for anew
     here.turn(at(2026, 12, 1, 10))
     here.turn(at(2026, 12, 1, 15, 1))
+    # The next one is asked for already, half as long before its time as an approval stands.
     assert here.states()[-1] == ("expired", "0 of 2 approvals were given")
     assert "not run at 2026-12-01 10:00 UTC" in here.reported()
 

@@ -13,6 +13,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from alerting.channels.slack.events import LARGEST_BODY, SlackEvents
 from alerting.incidents.commands import Incidents
+from chaos.schedules.decisions import Decisions
 from dashboard.app import mount
 from dashboard.reads.own_state import Role
 from dashboard.reads.sources import Sources
@@ -57,7 +58,17 @@ def build(
         best = best_question(db, incident_id)
         return best.text if best else ""
 
-    events = SlackEvents(config, incidents, question)
+    sources = Sources(
+        telemetry=telemetry,
+        incidents=incidents,
+        db=db,
+        config=config,
+        clock=clock,
+        roles=lambda: _roles(config),
+        config_path=config_path,
+    )
+    stop = sources.launches.stop if sources.launches else None
+    events = SlackEvents(config, incidents, question, Decisions(config, db, clock, stop))
     sessions = Sessions(config)
     app = FastAPI(title="Watchkeeper", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
 
@@ -86,15 +97,6 @@ def build(
     app.include_router(calendar_feed.router(config, db, clock))
 
     api.add_unknown_paths(app)
-    sources = Sources(
-        telemetry=telemetry,
-        incidents=incidents,
-        db=db,
-        config=config,
-        clock=clock,
-        roles=lambda: _roles(config),
-        config_path=config_path,
-    )
     pages = read_pages()
     if life:
         report_broken(life.problems, pages.broken)

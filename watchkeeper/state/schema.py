@@ -297,6 +297,13 @@ chaos_runs = Table(
     Column("run_id", String(64), nullable=False),
     Column("host", String(255), nullable=False),
     Column("detail", Text, nullable=False),
+    Column("postponed_from", BigInteger),  # its time by the schedule
+    Column("approved_by", Text, nullable=False, server_default=""),
+    Column("request", Text, nullable=False, server_default=""),  # what people were asked to approve
+    # Where they were asked, and the version of the message that stands there.
+    Column("conversation", String(64), nullable=False, server_default=""),
+    Column("ts", String(64), nullable=False, server_default=""),
+    Column("shown", String(64), nullable=False, server_default=""),
     Index("chaos_runs_by_state", "state"),
 )
 chaos_approvals = Table(

@@ -19,9 +19,10 @@ from typing import Any, Final, TypeVar
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
-from alerting.channels.channel import Digest, Message, Thread
+from alerting.channels.channel import Digest, Message, Notice, Thread
 from alerting.channels.slack import blocks as slack_blocks
 from alerting.channels.slack.drill import post_test
+from alerting.channels.slack.notices import notice_blocks, notice_text
 from alerting.channels.slack.questions import question_blocks, question_text
 from alerting.channels.slack.refusals import GONE, NO_CHANNEL, delivery_error, reason_of
 from alerting.channels.slack.replies import EVENT_TYPE, HISTORY, Replies, metadata, payload
@@ -84,6 +85,24 @@ class SlackChannel:
     def send_digest(self, digest: Digest) -> Thread:
         """Post one message about several incidents, or edit it; see alerting.channels.channel.Channel."""
         return self._as_delivery_errors(lambda: self._digest(digest))
+
+    def show_notice(self, notice: Notice, thread: Thread | None, *, maybe_there: bool = False) -> Thread:
+        """Post a notice, or edit it; see alerting.channels.channel.ShowsNotices."""
+        return self._as_delivery_errors(lambda: self._notice(notice, thread, maybe_there=maybe_there))
+
+    def _notice(self, notice: Notice, thread: Thread | None, *, maybe_there: bool) -> Thread:
+        text, blocks = notice_text(notice), notice_blocks(notice)
+        if thread is None and maybe_there:
+            thread = self._find("key", notice.key, time.time() - LATEST_REPEAT_S)
+        if thread is not None:
+            try:
+                self._api().chat_update(channel=thread.conversation, ts=thread.ts, text=text, blocks=blocks)
+            except SlackApiError as error:
+                if reason_of(error) not in GONE:
+                    raise
+            else:
+                return thread
+        return self._post("", text, blocks=blocks, metadata=metadata("", notice.key, "notice", notice.key))
 
     def send_test(self, address: str, text: str) -> Thread:
         """Post a test page to the channel, with a mention; see alerting.channels.channel.Channel."""
@@ -304,7 +323,7 @@ class SlackChannel:
         for page in pages:  # the response asks for the pages that follow
             for post in page["messages"]:
                 known = payload(post)
-                if known.get(name) == value and known.get("part") in ("root", "digest"):
+                if known.get(name) == value and known.get("part") in ("root", "digest", "notice"):
                     return Thread(conversation=channel, ts=str(post["ts"]))
         return None
 

@@ -26,6 +26,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from alerting.channels.slack.experiments import ExperimentButtons, ExperimentDecisions
 from alerting.channels.slack.form import causes, resolve_view
 from alerting.channels.slack.markup import slack_text
 from alerting.channels.slack.payloads import IGNORED, NotUnderstoodError, challenge, read_payload
@@ -61,7 +62,13 @@ def sign(secret: str, stamp: str, body: bytes) -> str:
 class SlackEvents:
     """The endpoint. `question` gives one more thing to ask when an incident is resolved, or nothing."""
 
-    def __init__(self, config: Config, incidents: Incidents, question: Callable[[str], str] = lambda _: "") -> None:
+    def __init__(
+        self,
+        config: Config,
+        incidents: Incidents,
+        question: Callable[[str], str] = lambda _: "",
+        experiments: ExperimentDecisions | None = None,
+    ) -> None:
         self._config = config
         self._incidents = incidents
         self._question = question
@@ -80,6 +87,8 @@ class SlackEvents:
         self._app.action("resolve")(self._ask)
         self._app.action("more")(_only_ack)
         self._app.view("resolve")(self._resolve)
+        if experiments is not None:
+            ExperimentButtons(experiments, self).connect(self._app)
         self._app.error(_failed)
 
     async def handle(self, request: Request) -> Response:
@@ -116,7 +125,7 @@ class SlackEvents:
         actor = self._known(body)
         if actor is None:
             await ack()
-            await self._actor(client, body)
+            await self.actor(client, body)
             return
         name, _, _ = action["action_id"].partition(":")
         key = f"slack:{action['action_id']}:{body['user']['id']}:{action['action_ts']}"
@@ -137,26 +146,26 @@ class SlackEvents:
 
     async def _ask(self, ack: Any, body: dict[str, Any], action: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
-        if await self._actor(client, body) is None:
+        if await self.actor(client, body) is None:
             return
         incident_id = _value_of(action)
         try:
             incident = await asyncio.to_thread(self._incidents.get, incident_id)
             if not incident.is_open:
                 by = incident.resolved_by.name if incident.resolved_by else "somebody"
-                await self._notify(client, body, f"Already resolved by {by} at {incident.resolved_at:%H:%M:%S} UTC.")
+                await self.notify(client, body, f"Already resolved by {by} at {incident.resolved_at:%H:%M:%S} UTC.")
                 return
             question = await asyncio.to_thread(self._question, incident_id)
             await client.views_open(trigger_id=body.get("trigger_id", ""), view=resolve_view(incident, question))
         except WatchkeeperError as error:
-            await self._notify(client, body, error.message)
+            await self.notify(client, body, error.message)
         except (SlackClientError, OSError, TimeoutError) as error:
             structlog.get_logger().warning("slack.form_failed", incident=incident_id, error=str(error))
 
     async def _resolve(self, ack: Any, body: dict[str, Any], view: dict[str, Any], client: AsyncWebClient) -> None:
         incident_id, values = view["private_metadata"], view["state"]["values"]
         await ack()
-        actor = await self._actor(client, body)
+        actor = await self.actor(client, body)
         if actor is None:
             return
         key = f"slack:resolve:{body['user']['id']}:{view['id']}"
@@ -173,7 +182,7 @@ class SlackEvents:
         try:
             outcome = await command
         except WatchkeeperError as error:
-            await self._notify(client, body, error.message)
+            await self.notify(client, body, error.message)
             return
         structlog.get_logger().info(
             "slack.command", command=name, incident=outcome.incident.id, changed=outcome.changed
@@ -181,9 +190,9 @@ class SlackEvents:
         if not outcome.changed:
             thread = await asyncio.to_thread(self._incidents.thread, outcome.incident.id, "slack")
             channel = thread.conversation if thread else ""
-            await self._notify(client, body, outcome.message[:1].upper() + outcome.message[1:] + ".", channel)
+            await self.notify(client, body, outcome.message[:1].upper() + outcome.message[1:] + ".", channel)
 
-    async def _notify(self, client: AsyncWebClient, body: dict[str, Any], text: str, channel: str = "") -> None:
+    async def notify(self, client: AsyncWebClient, body: dict[str, Any], text: str, channel: str = "") -> None:
         """A message that only whoever pressed can see."""
         channel = (body.get("channel") or {}).get("id") or channel or self._config.slack.channel
         where = (body.get("message") or {}).get("thread_ts")  # in a thread, it is shown there
@@ -199,7 +208,7 @@ class SlackEvents:
     ) -> None:
         """Take every incident of a gathered message that nobody has."""
         await ack()
-        actor = await self._actor(client, body)
+        actor = await self.actor(client, body)
         if actor is None:
             return
         key = f"slack:acknowledge_all:{body['user']['id']}:{action['action_ts']}"
@@ -207,14 +216,14 @@ class SlackEvents:
         structlog.get_logger().info("slack.command", command="acknowledge_all", changed=len(taken), refused=len(others))
         if others or not taken:
             refused = f"; {len(others)} were taken or resolved before" if others else "; there was nothing left to take"
-            await self._notify(client, body, f"You acknowledged {len(taken)} incidents{refused}.")
+            await self.notify(client, body, f"You acknowledged {len(taken)} incidents{refused}.")
 
     def _known(self, body: dict[str, Any]) -> Actor | None:
         """Who presses; None where the configuration knows nobody or several by that id."""
         names = self._people.get(body["user"]["id"], [])
         return Actor(name=names[0], via="slack") if len(names) == 1 else None
 
-    async def _actor(self, client: AsyncWebClient, body: dict[str, Any]) -> Actor | None:
+    async def actor(self, client: AsyncWebClient, body: dict[str, Any]) -> Actor | None:
         """Who presses. None, and they are notified, where the configuration knows nobody or several by that id."""
         user = body["user"]["id"]
         names = self._people.get(user, [])
@@ -231,7 +240,7 @@ class SlackEvents:
                 f"oncall.people with addresses: {{slack: {user}}} and start it again."
             )
         UNKNOWN.inc()
-        await self._notify(client, body, text)
+        await self.notify(client, body, text)
         return None
 
 

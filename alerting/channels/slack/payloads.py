@@ -24,6 +24,12 @@ RECORDS: Final[Mapping[str, tuple[str, ...]]] = {
 TEXTS: Final = ("api_app_id", "trigger_id", "response_url")
 ACTION: Final = ("action_id", "action_ts", "block_id", "type", "value")
 VIEW: Final = ("id", "type", "callback_id", "private_metadata", "hash", "team_id")
+# The forms of ours, and the fields that each has.
+FORMS: Final[Mapping[str, tuple[str, ...]]] = {
+    "resolve": ("warranted", "cause", "mechanism", "note"),
+    "experiment_postpone": ("at",),
+}
+LATEST: Final = 1 << 34  # seconds of a time: in the year 2514
 IGNORED: Final = ("view_closed", "shortcut", "message_action", "block_suggestion")  # nothing of ours listens
 
 
@@ -112,7 +118,8 @@ def _view(given: Any) -> dict[str, Any]:
     for key in ("id", "callback_id"):
         if not view.get(key):
             raise NotUnderstoodError(f"view.{key}: is missing")
-    if view["callback_id"] != "resolve":
+    asked = FORMS.get(view["callback_id"])
+    if asked is None:
         return view  # nothing of ours listens
     if "private_metadata" not in view:
         raise NotUnderstoodError("view.private_metadata: is missing")
@@ -121,7 +128,7 @@ def _view(given: Any) -> dict[str, Any]:
     if not isinstance(values, dict) or len(values) > 100:
         raise NotUnderstoodError("view.state.values: must be an object of at most 100")
     view["state"] = {"values": {name: _block(f"view.state.values.{name}", block) for name, block in values.items()}}
-    for name in ("warranted", "cause", "mechanism", "note"):
+    for name in asked:
         if name not in view["state"]["values"].get(name, {}):
             raise NotUnderstoodError(f"view.state.values.{name}: is missing")
     return view
@@ -139,4 +146,8 @@ def _block(where: str, given: Any) -> dict[str, dict[str, Any]]:
         if option is not None and "value" not in option:
             raise NotUnderstoodError(f"{where}.{name}.selected_option.value: is missing")
         fields[name]["selected_option"] = option
+        if (at := field.get("selected_date_time")) is not None:
+            if not isinstance(at, int) or isinstance(at, bool) or not 0 < at < LATEST:
+                raise NotUnderstoodError(f"{where}.{name}.selected_date_time: must be a time in seconds")
+            fields[name]["selected_date_time"] = at
     return fields

@@ -17,6 +17,7 @@ from alerting.channels.slack.standin.rules import RuleError, check_view
 from alerting.channels.slack.standin.workspace import BOT, Workspace
 
 TRIGGER_S: Final = 3.0  # how long a trigger id lives, and how long Slack waits for an answer (Slack's documentation)
+OPENS_FORM: Final = ("resolve", "experiment_postpone")
 TRIES: Final = 3  # of a request without an answer
 
 
@@ -57,7 +58,7 @@ class Interactions:
         try:
             await self._deliver(payload)
             # A handler opens its form after the answer, while the trigger lives.
-            wait_s = TRIGGER_S if action_id == "resolve" else 0.05
+            wait_s = TRIGGER_S if action_id in OPENS_FORM else 0.05
             await asyncio.wait_for(self._waiting[trigger].wait(), wait_s)
         except TimeoutError:
             pass
@@ -169,4 +170,7 @@ def _state(block: dict[str, Any], value: str | None) -> dict[str, Any]:
     if element["type"] == "static_select":
         chosen = next((option for option in element["options"] if option["value"] == value), None)
         return {element["action_id"]: {"type": "static_select", "selected_option": chosen}}
+    if element["type"] == "datetimepicker":
+        chosen_at = int(value) if value else None
+        return {element["action_id"]: {"type": "datetimepicker", "selected_date_time": chosen_at}}
     return {element["action_id"]: {"type": element["type"], "value": value or None}}

@@ -81,7 +81,10 @@ function confirmed(c) {
   return new Promise(done => $("modal").addEventListener("close", () => done($("modal").returnValue === "submit"), { once: true }));
 }
 function show(view) {
-  const input = b => b.element.type === "static_select"
+  const local = s => new Date((s - new Date(s * 1000).getTimezoneOffset() * 60) * 1000).toISOString().slice(0, 16);
+  const input = b => b.element.type === "datetimepicker"
+    ? `<input type="datetime-local" id="f-${b.block_id}" name="${b.block_id}" data-seconds required value="${b.element.initial_date_time ? local(b.element.initial_date_time) : ""}">`
+    : b.element.type === "static_select"
     ? `<select id="f-${b.block_id}" name="${b.block_id}"${b.optional ? "" : " required"}>${b.element.initial_option ? "" : '<option value="">Choose…</option>'}${b.element.options.map(o => `<option value="${escape(o.value)}"${o.value === b.element.initial_option?.value ? " selected" : ""}>${text(o.text)}</option>`).join("")}</select>`
     : `<textarea id="f-${b.block_id}" name="${b.block_id}" rows="3" maxlength="${b.element.max_length ?? 3000}"></textarea>`;
   $("modal").innerHTML = `<form method="dialog"><h2 id="modal-title">${text(view.title)}</h2>${view.blocks.map(b => b.type === "input"
@@ -90,7 +93,10 @@ function show(view) {
   $("modal").querySelector("form").addEventListener("submit", async event => {
     if (event.submitter?.value !== "submit") return;
     const values = Object.fromEntries(new FormData(event.target));
-    await call("/standin/submit", { view_id: view.id, values, user: $("me").value });
+    // Slack gives times as seconds, and shows a form's errors where it stands.
+    event.target.querySelectorAll("[data-seconds]").forEach(i => { values[i.name] = String(Math.floor(new Date(i.value).getTime() / 1000)); });
+    const answer = await call("/standin/submit", { view_id: view.id, values, user: $("me").value });
+    if (answer.errors) notify(Object.values(answer.errors).join(", "));
     refresh();
   });
   $("modal").showModal();
