@@ -49,7 +49,7 @@ async def serve(allowed: Allowed) -> None:
     keepers = Keepers(root)
     left = keepers.recover()
     audit(root, "agent.started", version=__version__, file=str(allowed.path), recovers=left)
-    telemetry = _telemetry(allowed, root)
+    telemetry = _telemetry(allowed, root, keepers)
     # Cancelled with the server, not waited for: a client that holds a request open must not keep the agent.
     runner = web.AppRunner(
         Server(allowed, root, keepers, telemetry).application(),
@@ -82,13 +82,13 @@ async def serve(allowed: Allowed) -> None:
         os.close(alone)
 
 
-def _telemetry(allowed: Allowed, root: Path) -> Telemetry | None:
+def _telemetry(allowed: Allowed, root: Path, keepers: Keepers) -> Telemetry | None:
     """What the file's key `telemetry` sets going; its libraries are loaded for nobody else. Raises WatchkeeperError."""
     if allowed.file.telemetry is None:
         return None
     from agent.telemetry.running import Telemetry
 
-    return Telemetry(allowed, allowed.file.telemetry, root)
+    return Telemetry(allowed, allowed.file.telemetry, root, keepers)
 
 
 async def _signal() -> None:

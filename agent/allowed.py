@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from agent.finder import SCALE, WrongSetting, described_finder, finder_of, finder_registry
 from agent.registry import fault_registry, host_faults
-from agent.telemetry.section import TelemetrySection
+from agent.telemetry.section import TelemetrySection, read_token
 from agent.verb_sections import ClearDiskSection, CommandSection, DrainSection, FlagSection, ScaleSection
 from agent.verbs.own import OWN_VERBS
 from watchkeeper.config_messages import follows, key_of, plain
@@ -204,6 +204,7 @@ def read_allowed(path: Path) -> Allowed:
         mistakes = [each for each in error.errors() if not follows(each, error.errors())]
         raise _refused(document, [(key_of(each), plain(each)) for each in mistakes]) from error
     mistakes_of_parts = [mistake for name in file.services for mistake in _part_mistakes(file, name)]
+    mistakes_of_parts += _telemetry_mistakes(file)
     tokens: dict[str, str] = {}
     for number, token in enumerate(file.tokens):
         if token.name in tokens:
@@ -275,6 +276,20 @@ def _own_verb_mistakes(file: AgentFile, name: str, kind: str, *, can_scale: bool
         mistakes.append(((*here, "drain"), "needs `do` and `undo`, or a `proxy` that drains it"))
     if service.clear_disk and service.clear_disk.holds(file.state_dir):
         mistakes.append(((*here, "clear_disk", "folders"), f"the agent's own {file.state_dir} must be outside of them"))
+    return mistakes
+
+
+def _telemetry_mistakes(file: AgentFile) -> list[Mistake]:
+    """A token that is not there, and a port that the agent itself has."""
+    if file.telemetry is None:
+        return []
+    mistakes: list[Mistake] = []
+    try:
+        read_token(file.telemetry)
+    except ValueError as error:
+        mistakes.append((("telemetry", "token_env" if file.telemetry.token_env else "token_file"), str(error)))
+    if file.telemetry.receive.port == file.port != 0:
+        mistakes.append((("telemetry", "receive"), f"port {file.port} is the agent's own; set another `port`"))
     return mistakes
 
 

@@ -27,6 +27,9 @@ bounds:
   concurrent: 1     # faults at once
   # hours: {{zone: Europe/Berlin, days: [mon, tue, wed, thu], start: "09:00", end: "16:00"}}
 
+# Metrics of this host, OTLP of its services and alerts, kept on the disk while the platform is away.
+# telemetry: {{to: "https://watchkeeper.internal:4318", token_env: WATCHKEEPER_TOKEN}}
+
 services: {{}}
 # services:
 #   orders:

@@ -46,6 +46,7 @@ class SeenHost:
     running: str
     services: tuple[SeenService, ...]
     notes: tuple[str, ...]
+    telemetry: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -77,8 +78,21 @@ def look(path: Path) -> SeenHost:
             )
         )
     return SeenHost(
-        name=allowed.file.name, running=_running(allowed), services=tuple(rows), notes=tuple(_notes(allowed))
+        name=allowed.file.name,
+        running=_running(allowed),
+        services=tuple(rows),
+        notes=tuple(_notes(allowed)),
+        telemetry=_telemetry(allowed),
     )
+
+
+def _telemetry(allowed: Allowed) -> tuple[str, ...]:
+    """What telemetry would be sent and where, a sentence each; nothing where the file has none."""
+    if allowed.file.telemetry is None:
+        return ()
+    from agent.telemetry.preview import describe
+
+    return tuple(describe(allowed, allowed.file.telemetry))
 
 
 def _running(allowed: Allowed) -> str:

@@ -52,6 +52,8 @@ def check(config: FilePath = DEFAULT, as_json: AsJson = False) -> None:
         print_columns(HEADS, [row.cells() for row in seen.services])
     else:
         print("The file lists no service, so nothing may be touched.")
+    for line in seen.telemetry:
+        print(f"telemetry: {line}")
     for note in seen.notes:
         print(f"note: {note}")
 

@@ -27,6 +27,7 @@ from typing import BinaryIO, Final
 from agent.records import sync_folder
 from agent.telemetry.aside import Aside
 from agent.telemetry.body import LARGEST_BYTES, Body, body_at, framed, next_whole, packed
+from agent.telemetry.section import LogSection
 from watchkeeper.errors import AgentError
 
 SEGMENT_BYTES: Final = 8 << 20
@@ -59,9 +60,19 @@ class Bounds:
     age_s: float
     keep_free_bytes: int
 
+    @classmethod
+    def of(cls, section: LogSection) -> Bounds:
+        """The bounds that the agent's file sets."""
+        return cls(bytes=section.mib << 20, age_s=section.hours * 3600, keep_free_bytes=section.keep_free_mib << 20)
+
     @property
     def segment_bytes(self) -> int:
         return max(64 << 10, min(SEGMENT_BYTES, self.bytes // 8))
+
+    @property
+    def aside_bytes(self) -> int:
+        """Of what was set aside."""
+        return max(self.bytes // 16, self.segment_bytes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +114,7 @@ class BodyLog:
     ) -> None:
         self.bounds = bounds
         self.refused_full = 0  # bodies that were not taken
-        self.aside = Aside(folder / "aside", max(bounds.bytes // 16, bounds.segment_bytes))
+        self.aside = Aside(folder / "aside", bounds.aside_bytes)
         self._folder = folder / "bodies"
         self._report = report
         self._clock = clock

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 from email.utils import parsedate_to_datetime
 from time import time
@@ -10,13 +9,12 @@ from typing import Final
 
 import aiohttp
 
-from agent.telemetry.section import TelemetrySection
+from agent.telemetry.section import TelemetrySection, read_token
 from watchkeeper.text import one_line
 
 LARGEST_ANSWER: Final = 64 << 10
 LONGEST_RETRY_AFTER_S: Final = 600.0
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=90, sock_connect=10)
-_LARGEST_TOKEN: Final = 4096
 
 
 class Answer:
@@ -88,25 +86,6 @@ def describe_failure(error: BaseException) -> str:
         return "it does not answer in time"
     text = one_line(error, 200)
     return text or type(error).__name__
-
-
-def read_token(section: TelemetrySection) -> str:
-    """The token for the platform; empty where the file names none. Raises ValueError."""
-    if section.token_env:
-        where, text = f"the environment variable {section.token_env}", os.environ.get(section.token_env, "")
-    elif section.token_file:
-        where = f"the file {section.token_file}"
-        try:
-            with open(str(section.token_file), "rb") as file:  # noqa: PTH123 - not more than a token has
-                text = file.read(_LARGEST_TOKEN).decode("ascii", "replace")
-        except OSError as error:
-            raise ValueError(f"{where} cannot be read: {error.strerror}") from error
-    else:
-        return ""
-    token = text.strip()
-    if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise ValueError(f"{where} {'holds no token' if token else 'is not set or empty'}")
-    return token
 
 
 def _context(section: TelemetrySection) -> ssl.SSLContext:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ from watchkeeper.config_values import FilePath, Host, HttpUrl, Port, Share, Vari
 
 # A day of 150 spans, 50 log lines and 100 metric points a second takes about half of it, compressed.
 DEFAULT_MIB: Final = 1024
+_LARGEST_TOKEN: Final = 4096
 
 
 class PlatformTls(Section):
@@ -77,3 +79,22 @@ class TelemetrySection(Section):
         if parts.scheme == "http" and any((self.tls.ca, self.tls.certificate)):
             raise ValueError("`to` begins with http://, and `tls` needs https://")
         return self
+
+
+def read_token(section: TelemetrySection) -> str:
+    """The token for the platform; empty where the file names none. Raises ValueError."""
+    if section.token_env:
+        where, text = f"the environment variable {section.token_env}", os.environ.get(section.token_env, "")
+    elif section.token_file:
+        where = f"the file {section.token_file}"
+        try:
+            with open(str(section.token_file), "rb") as file:  # noqa: PTH123 - not more than a token has
+                text = file.read(_LARGEST_TOKEN).decode("ascii", "replace")
+        except OSError as error:
+            raise ValueError(f"{where} cannot be read: {error.strerror}") from error
+    else:
+        return ""
+    token = text.strip()
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise ValueError(f"{where} {'holds no token' if token else 'is not set or empty'}")
+    return token

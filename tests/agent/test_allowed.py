@@ -28,7 +28,31 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
+TELEMETRY = HEAD + "telemetry:\n  to: http://10.0.0.1:4318\n"
 MISTAKES = {
+    "telemetry for nobody": (HEAD + "telemetry: {}", "agent.yaml:3: telemetry.to: is required"),
+    "telemetry to no server": (
+        HEAD + "telemetry: {to: watchkeeper}",
+        "agent.yaml:3: telemetry.to: must begin with http",
+    ),
+    "telemetry to itself": (HEAD + "telemetry: {to: 'http://localhost:4318'}", "`to` is the agent's own port 4318"),
+    "telemetry on one port": (
+        TELEMETRY + "  receive: {port: 9411}",
+        "agent.yaml:5: telemetry.receive: port 9411 is the",
+    ),
+    "telemetry without its token": (TELEMETRY + "  token_env: NO_SUCH", "agent.yaml:5: telemetry.token_env: the env"),
+    "telemetry with an empty token": (
+        TELEMETRY + "  token_file: empty",
+        "telemetry.token_file: the file {folder}/empty",
+    ),
+    "telemetry with two tokens": (TELEMETRY + "  token_env: A\n  token_file: B", "needs one of `token_env` and"),
+    "half a certificate": (TELEMETRY + "  tls: {certificate: a.pem}", "telemetry.tls: needs `certificate` and `key`"),
+    "trust without TLS": (TELEMETRY + "  tls: {ca: a.pem}", "`to` begins with http://, and `tls` needs https://"),
+    "an unknown key of telemetry": (TELEMETRY + "  log: {mb: 5}", "agent.yaml:5: telemetry.log.mb: no such key"),
+    "telemetry all the time": (TELEMETRY + "  interval_seconds: 0", "agent.yaml:5: telemetry.interval_seconds: "),
+    "a log of nothing": (TELEMETRY + "  log: {mib: 0}", "agent.yaml:5: telemetry.log.mib: "),
+    "a log for ever": (TELEMETRY + "  log: {hours: .inf}", "agent.yaml:5: telemetry.log.hours: "),
+    "a share over one": (TELEMETRY + "  alerts: {disk_used: 97}", "agent.yaml:5: telemetry.alerts.disk_used: "),
     "nothing": ("", "agent.yaml:1: name: is required"),
     "a list": ("- a", "agent.yaml:1: the file must hold keys and values; `watchkeeper agent init` writes one"),
     "an unknown key": (HEAD + "servces: {}", "agent.yaml:3: servces: no such key"),
