@@ -67,7 +67,8 @@ class Actions:
     def act(self, service: str, verb: str, arguments: Mapping[str, Any], asked: Asked) -> Answer:
         """Do a verb to a service. Raises Refused or AgentError."""
         self._check_verb(service, verb, arguments)
-        audit(self._root, "verb.asked", who=asked.who, service=service, verb=verb, key=asked.key)
+        fields = {"arguments": dict(arguments)} if self.services.own_verb(service, verb) else {}
+        audit(self._root, "verb.asked", who=asked.who, service=service, verb=verb, key=asked.key, **fields)
         before = self._instance_name(service) if verb == "restart" else ""
         request = _digest(["act", service, verb, dict(arguments)])
 

@@ -65,7 +65,7 @@ class ClearDisk:
         try:
             with opened(asked.folder) as folder:
                 if trash and (why := trash.why_not(folder.device)):
-                    raise AgentError(f"nothing was cleared: {why}")
+                    raise Refused(409, f"nothing was cleared: {why}")
                 return _Clearing(folder, asked, section, trash).run()
         except OSError as error:
             raise AgentError(f"{asked.folder} cannot be cleared: {error.strerror or error}") from error
@@ -107,7 +107,7 @@ class RestoreDisk:
         except OSError as error:
             raise AgentError(f"the trash cannot be read: {error.strerror or error}", retry=True) from error
         if left:
-            raise AgentError(f"brought back {back} files, but not {len(left)}: {'; '.join(left[:5])}")
+            raise Refused(409, f"brought back {back} files, but not {len(left)}: {'; '.join(left[:5])}")
         return {"did": f"brought back {back} files", "files": back}
 
 

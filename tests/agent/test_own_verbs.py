@@ -195,6 +195,8 @@ def test_it_scales_to_what_was_asked_for_once_a_key(host: Host) -> None:
     answers = [host.act("pool", "scale", {"replicas": number}, key=f"k{number}") for number in (3, 3, 1)]
     assert [answer["instances"] for answer in answers] == [3, 3, 1]
     assert answers[0] == answers[1]
+    asked = [row["arguments"] for row in host.agent.audited() if row["what"] == "verb.asked"]
+    assert asked == [{"replicas": 1}, {"replicas": 3}, {"replicas": 3}]
     assert host.row("pool")["instances"] == 1
     assert host.act("pool", "scale", {"replicas": 1}, key="other")["did"] == "nothing: 1 run already"
 
