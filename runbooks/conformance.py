@@ -283,7 +283,7 @@ def check_what_is_local_is_there(target: Target, verb: str) -> None:
 
 
 def check_experience_is_plausible(target: Target, verb: str) -> None:
-    """Shares and times are no negative numbers, and not more requests fail than are sent."""
+    """Numbers of requests and times are not negative."""
     del verb
     seen = target.experience()
     assert seen is None or (seen.sent >= 0 and seen.failed >= 0 and seen.p95_ms >= 0)

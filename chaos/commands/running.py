@@ -64,12 +64,10 @@ def run(
     With --config, the installation that watches the target learns from it: the watch role labels the incidents that
     the fault caused, or counts a miss. Without --shop, its target is what gets broken.
     """
-    from chaoslib.control import load_global_controls
-    from chaoslib.settings import load_settings
-
     from chaos.toolkit.document import STRATEGIES
     from chaos.toolkit.run import Options
     from chaos.toolkit.session import conduct
+    from chaos.toolkit.settings import read_settings
 
     variables = _variables(var or [], var_file or [])
     experiment = _experiment(what, service, seconds, variables[0], given or [])
@@ -79,8 +77,7 @@ def run(
         return
     if service:
         Surroundings(shop=shop, config_path=config).require_target()
-    settings = load_settings() or {}
-    load_global_controls(settings, [str(path) for path in control_file or []])
+    settings = read_settings(control_file or [])
     _notify("game day" if game_day else experiment.title)
     options = Options(
         hypothesis_strategy=hypothesis_strategy,

@@ -54,7 +54,8 @@ def inject(
     sealed = is_game_day()
     surroundings = Surroundings.from_environment(shop, config)
     chosen = fault_named(fault, arguments)
-    experiment = Experiment(fault=chosen, service=service, bound_s=float(seconds) + PROOF_AND_REVERT_S)
+    seconds = float(seconds)  # a variable's value may be a text
+    experiment = Experiment(fault=chosen, service=service, bound_s=seconds + PROOF_AND_REVERT_S)
 
     def hold(effect: Effect) -> None:
         if not sealed:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
+from chaoslib import substitute
 from chaoslib.activity import ensure_activity_is_valid
 from chaoslib.configuration import load_configuration
 from chaoslib.control import validate_controls
@@ -133,16 +134,20 @@ class ExperimentFile:
             for part in self._parts(place):
                 yield place, named.get(part["ref"], part) if "ref" in part else part
 
-    def injections(self) -> Iterator[Mapping[str, Any]]:
-        """The arguments of every action that injects a fault of Watchkeeper's."""
+    def injections(self, variables: Mapping[str, Any] | None = None) -> Iterator[Mapping[str, Any]]:
+        """The arguments of every action that injects a fault of Watchkeeper's, with the values of the configuration.
+
+        `variables` replace some of these, as in `read_experiment`.
+        """
+        values = load_configuration(self.content.get("configuration") or {}, dict(variables or {}))
         for place, activity in self.activities():
             provider = activity.get("provider", {})
             if place == "method" and (provider.get("module"), provider.get("func")) == INJECT:
-                yield provider.get("arguments") or {}
+                yield substitute(dict(provider.get("arguments") or {}), values, {})
 
     def strategy(self, kind: str) -> str | None:
         """The strategy of `hypothesis` or `rollbacks` that the file itself asks for."""
-        asked = (self.content.get("runtime") or {}).get(kind, {}).get("strategy")
+        asked = ((self.content.get("runtime") or {}).get(kind) or {}).get("strategy")
         return None if asked is None else str(asked)
 
     def _parts(self, place: str) -> list[Mapping[str, Any]]:
@@ -241,7 +246,7 @@ def _mistakes(data: dict[str, Any], variables: Mapping[str, Any] | None) -> Mist
         for number, part in enumerate(parts if isinstance(parts, list) else ()):
             yield from _of_activity((place, number), part, names)
     yield from _of_controls(data)
-    yield from _of_strategies(data)
+    yield from strategy_mistakes(data)
     yield from _of_extension(data)
 
 
@@ -340,13 +345,14 @@ def _of_controls(data: dict[str, Any]) -> Mistakes:
         yield from _refused(("controls", number), validate_controls, {"controls": [control]})
 
 
-def _of_strategies(data: dict[str, Any]) -> Mistakes:
+def strategy_mistakes(data: dict[str, Any]) -> Mistakes:
+    """Where `runtime` names no strategy that there is: of an experiment, or of the library's settings."""
     runtime = data.get("runtime") or {}
     if not isinstance(runtime, dict):
         yield ("runtime",), "runtime has hypothesis and rollbacks, each with a strategy"
         return
     for kind, known in STRATEGIES.items():
-        part = runtime.get(kind, {})
+        part = runtime.get(kind) or {}
         if not isinstance(part, dict):
             yield ("runtime", kind), f"write {{strategy: NAME}}, with one of {', '.join(known)}"
             continue

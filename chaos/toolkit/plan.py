@@ -51,13 +51,16 @@ class Plan:
         return "\n".join(parts)
 
 
-def plan(experiment: ExperimentFile, surroundings: Surroundings) -> Plan:
-    """Plan an experiment: read the target and the call graph, ask whether each fault can be injected."""
+def plan(experiment: ExperimentFile, surroundings: Surroundings, variables: Mapping[str, Any] | None = None) -> Plan:
+    """Plan an experiment: read the target and the call graph, ask whether each fault can be injected.
+
+    `variables` replace values of its configuration.
+    """
     notes: list[str] = []
     refusals: list[str] = []
     broken = set(experiment.extension.services or ())
     targets: set[str] = set()
-    injections = list(experiment.injections())
+    injections = list(experiment.injections(variables))
     target: Target | None = None
     if injections:
         try:

@@ -40,7 +40,7 @@ from watchkeeper.text import one_line
 LOGGER: Final = logging.getLogger("chaostoolkit.watchkeeper")
 LOOK_EVERY_S: Final = 1.0
 INSIST_EVERY_S: Final = 0.5
-SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # SIGHUP: the terminal was closed
 LEAVE_WITH_ROLLBACKS: Final = 20  # the library's own code for an end in which rollbacks are played: chaoslib.exit
 # A guard that cannot look does not know that all is well; so many looks may fail in a row.
 BLIND_LOOKS: Final = 3
@@ -92,7 +92,7 @@ def run(
     stopping.reset()
     notes.write(note)
     # Ours before the library's too: it puts back what it found, and guards may insist until the rollbacks begin.
-    own = {number: signal.signal(number, course.on_signal) for number in SIGNALS}
+    own = {number: signal.signal(number, course.on_signal) for number in SIGNALS if _is_heard(number)}
     try:
         journal = _run(content, settings, options, STRATEGIES[hypothesis], course)
         _play_rollbacks_left_out(content, journal, course, rollbacks)
@@ -265,7 +265,7 @@ class _Course(RunEventHandler):  # type: ignore[misc] # the library ships no typ
     ) -> None:
         self.configuration, self.secrets = configuration, secrets
         # In place of the library's own handler, which would interrupt rollbacks too; it puts the old one back.
-        for number in SIGNALS:
+        for number in filter(_is_heard, SIGNALS):
             signal.signal(number, self.on_signal)
 
     def start_method(self, experiment: Any) -> None:  # noqa: ARG002
@@ -334,6 +334,11 @@ class _Course(RunEventHandler):  # type: ignore[misc] # the library ships no typ
         LOGGER.warning("ended early: %s", self.stopped)
         # No Exception: what a Python activity raises, the library takes for a failed activity, and goes on.
         raise SystemExit(LEAVE_WITH_ROLLBACKS)
+
+
+def _is_heard(number: int) -> bool:
+    """Whether whoever started this process wants it to notice the signal: `nohup` does not."""
+    return signal.getsignal(number) is not signal.SIG_IGN
 
 
 def _waits_for_background(frame: FrameType | None) -> bool:

@@ -60,7 +60,7 @@ def conduct(
     """
     surroundings.into_environment(sealed=sealed)
     redactor = Redactor(_secrets(experiment, options))
-    outline = plan(experiment, surroundings)
+    outline = plan(experiment, surroundings, options.variables[0])
     guards = _guards(experiment, surroundings, outline)
     with ExitStack() as stack:
         stack.enter_context(reserved(outline.radius))

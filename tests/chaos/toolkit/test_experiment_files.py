@@ -23,6 +23,7 @@ from chaos.surroundings import Surroundings
 from chaos.toolkit.document import check, read_experiment
 from chaos.toolkit.plan import plan
 from chaos.toolkit.redaction import HIDDEN, Redactor
+from chaos.toolkit.settings import read_settings
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config
 from watchkeeper.errors import ChaosError
@@ -182,6 +183,31 @@ def test_whatever_stands_in_a_file_is_an_experiment_or_one_that_is_refused(tmp_p
         assert (experiment.digest, experiment.strategy("rollbacks")) == (experiment.digest, None), (place, odd)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("- a", "settings are names and values"),
+        ("runtime: x", "runtime: runtime has hypothesis and rollbacks"),
+        ("runtime: {rollbacks: {strategy: [1]}}", "runtime.rollbacks.strategy: there is no strategy [1]"),
+        ("controls: {a: 3}", "controls: each has a name"),
+        ("controls: {a: {provider: 3}}", "controls cannot be loaded"),
+        ("a: [", "cannot be read"),
+        ("a: 2026-13-45", "cannot be read"),
+    ],
+)
+def test_settings_that_are_none_are_one_sentence(text: str, words: str, tmp_path: Path) -> None:
+    """The library's own file is a human's file, too; without one, or with an empty one, nothing is set."""
+    file = tmp_path / "settings.yaml"
+    assert read_settings(file=str(file)) == {"controls": {}}
+    file.write_text(text)
+    with pytest.raises(ChaosError) as refused:
+        read_settings(file=str(file))
+    assert refused.value.message.startswith(f"{file}: ")
+    assert words in refused.value.message
+    file.write_text("controls:\nruntime: {rollbacks: }\n")
+    assert read_settings(file=str(file))["controls"] == {}
+
+
 def test_a_result_with_keys_of_any_kind_is_kept() -> None:
     """What an action returns goes into the journal, whatever it is."""
     assert Redactor().anything({("a", 1): 2, None: 3, b"b": 4}) == {"('a', 1)": 2, None: 3, "b": 4}
@@ -200,6 +226,23 @@ def test_a_plan_lists_everything_and_touches_nothing(tmp_path: Path) -> None:
     assert not outline.radius.is_known
     named = {**content, "extensions": [{"name": "watchkeeper", "services": ["cart"]}]}
     assert plan(read_experiment(written(tmp_path, named)), Surroundings()).radius.describe() == "cart"
+
+
+def test_a_plan_is_about_the_values_of_variables(tmp_path: Path) -> None:
+    """Those of the configuration, or those that a command gives: this is what is broken, and what must be free."""
+    arguments = {"fault": "kill", "service": "${service}", "seconds": "${seconds}"}
+    provider = {"type": "python", "module": "chaos.toolkit.actions", "func": "inject", "arguments": arguments}
+    content = {
+        **GOOD,
+        "configuration": {"service": "cart", "seconds": "3"},
+        "method": [ACTION | {"provider": provider}],
+    }
+    experiment = read_experiment(written(tmp_path, content))
+    here = Surroundings(shop=tmp_path / "no shop")
+    assert plan(experiment, here).radius.broken == {"cart"}
+    assert plan(experiment, here, {"service": "web"}).radius.broken == {"web"}
+    assert "seconds must be a number" not in plan(experiment, here).text()
+    assert "seconds must be a number, not many" in plan(experiment, here, {"seconds": "many"}).text()
 
 
 def test_the_radius_holds_whoever_calls(tmp_path: Path) -> None:

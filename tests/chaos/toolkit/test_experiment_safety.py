@@ -107,6 +107,21 @@ def test_stop_ends_it_and_rolls_back(bench: Bench) -> None:
     assert bench.chaos("stop").stdout == "No experiment runs here.\n"
 
 
+@pytest.mark.parametrize("is_heard", [True, False])
+def test_a_closed_terminal_ends_it(bench: Bench, is_heard: bool) -> None:
+    """It rolls back first; one that was started by `nohup` goes on."""
+    command = [*([] if is_heard else ["nohup"]), sys.executable, "-m", "watchkeeper.cli.main", "chaos", "run"]
+    wait = {"type": "process", "path": "sleep", "arguments": ["60" if is_heard else "2"]}
+    file = bench.file(method=[{"type": "action", "name": "wait", "provider": wait}])
+    with subprocess.Popen([*command, str(file)], env=bench.environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert any("Action: wait" in line for line in process.stderr)
+        process.send_signal(signal.SIGHUP)
+        process.stderr.read()
+        assert process.wait(120) == int(is_heard)
+    assert bench.marks() == {"put-back"}
+
+
 def test_what_a_killed_one_left_is_put_back(bench: Bench, config: Path) -> None:
     """kill -9: nothing else begins until its rollbacks were played, once."""
     with bench.start(bench.file(), "--config", config) as process:
