@@ -81,12 +81,23 @@ def is_due_at(rule: ScheduleRule, at: datetime) -> bool:
 
 def next_time(rule: ScheduleRule, after: datetime) -> datetime | None:
     """The next time at which it is due and nothing in its rule stands against it; None within a year. Pure."""
-    for at in _times(rule, after):
-        if at - after > LOOKS_AHEAD:
-            return None
+    looked_until = after
+    while (at := next(_times(rule, looked_until), None)) is not None and at - after <= LOOKS_AHEAD:
         if not closed(rule, at):
             return at
+        looked_until = max(at, _opens(rule, at))
     return None
+
+
+def _opens(rule: ScheduleRule, at: datetime) -> datetime:
+    """Just before the next beginning of the rule's hours, so that a closed month is not looked at minute by minute."""
+    local = at.astimezone(ZoneInfo(rule.timezone))
+    hour, minute = divmod(office_hours(rule.hours)[0], 60)
+    opens = local.replace(hour=hour, minute=minute, second=0, microsecond=0)
+    if (local.hour, local.minute) >= (hour, minute):
+        opens += timedelta(days=1)
+    # A local time that comes twice, or never, is taken for the earlier of both instants.
+    return min(opens.replace(fold=fold).astimezone(UTC) for fold in (0, 1)) - timedelta(microseconds=1)
 
 
 def _times(rule: ScheduleRule, after: datetime) -> Iterator[datetime]:

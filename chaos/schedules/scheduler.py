@@ -95,8 +95,8 @@ class Scheduler:
         if times:
             self._runs.add(schedule.id, times[-1], "waiting", now)
         # People are asked before the time comes.
-        approval, following = schedule.rule.approval, next_time(schedule.rule, now)
-        if approval and following and following - now <= approval.asked_before:
+        approval = schedule.rule.approval
+        if approval and (following := next_time(schedule.rule, now)) and following - now <= approval.asked_before:
             self._runs.add(schedule.id, following, "waiting", now)
 
     def _follow(self, run: DueRun, schedule: Schedule | None, now: datetime) -> None:

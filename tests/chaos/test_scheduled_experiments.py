@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from alerting.incidents.commands import Incidents
 from chaos.running import Notes, own_note
@@ -145,6 +147,34 @@ def test_hours_days_and_blackouts_close_in_the_zone_of_the_schedule() -> None:
     assert "blackout" in closed(rule, at(2026, 11, 30, 15))  # Tuesday there
     assert "nothing begins on wed" in closed(rule, at(2026, 12, 2, 1))
     assert next_time(rule, at(2026, 11, 30, 8)) == at(2026, 12, 7, 0)
+
+
+@given(
+    zone=st.sampled_from(("UTC", "Europe/Berlin", "Australia/Lord_Howe", "America/Havana", "Asia/Kolkata")),
+    minute=st.integers(0, 59),
+    hours=st.sampled_from(("00:00-24:00", "09:00-17:00", "02:30-02:40", "00:00-01:00", "23:00-24:00")),
+    days=st.sets(st.sampled_from(("mon", "tue", "sat", "sun")), min_size=1),
+    blackout=st.sampled_from(((), ("2026-10-24..2026-10-27",), ("2027-03-13..2027-03-15",))),
+    after=st.sampled_from((at(2026, 10, 23), at(2026, 10, 31, 9), at(2027, 3, 12), at(2027, 3, 26), at(2027, 4, 3, 1)))
+    .flatmap(lambda day: st.integers(0, 3000).map(lambda minutes: day + timedelta(minutes=minutes))),
+)  # fmt: skip
+def test_the_next_time_is_the_first_that_is_open(
+    zone: str, minute: int, hours: str, days: set[str], blackout: tuple[str, ...], after: datetime
+) -> None:
+    """Also about clock changes; what is closed is leapt over and not asked time by time."""
+    rule = ScheduleRule.model_validate(
+        {"cron": f"{minute} */3 * * *", "timezone": zone, "hours": hours, "days": sorted(days), "blackout": blackout}
+    )
+    until = after + timedelta(days=10)
+    expected = next((time for time in due_times(rule, after, until) if not closed(rule, time)), None)
+    found = next_time(rule, after)
+    assert found == expected if expected else found is None or found > until
+
+
+def test_a_year_without_an_open_time_is_no_work_for_a_day() -> None:
+    """Every minute is due, and none is open."""
+    rule = ScheduleRule(cron="* * * * *", blackout=("2026-12-01..2027-12-31",))
+    assert next_time(rule, at(2026, 12, 1)) is None
 
 
 @pytest.mark.parametrize(
