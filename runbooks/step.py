@@ -108,6 +108,18 @@ class Level:
     p95_ms: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Burn:
+    """How fast an objective's error budget burns: at a rate of 1, it lasts exactly for the objective's window."""
+
+    requests: int
+    rate: float
+
+
+def _no_burn(objective: str, window_s: float) -> Burn | None:  # noqa: ARG001
+    raise RunbookError(f"no telemetry store can be asked here about the objective {objective}")
+
+
 def _no_level(service: str, window_s: float) -> Level | None:  # noqa: ARG001
     raise RunbookError(f"no telemetry store can be asked here about {service}")
 
@@ -131,6 +143,8 @@ class Surroundings:
     Attributes:
         query: the rows of one SELECT on the telemetry store, as a list of tuples. Raises StoreError.
         level: a service's requests within the last seconds; None: there were none. Raises StoreError.
+        burn: how fast an objective's budget burned in the last seconds; None: it had no requests. Raises RunbookError
+            for an unknown objective, and StoreError.
         notify: tell whoever follows the run; once for each key.
         http_hosts: `host` or `host:port` that HTTP steps may call.
         databases: what SQL steps may use, by name.
@@ -140,6 +154,7 @@ class Surroundings:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     query: Callable[[str], list[tuple[Any, ...]]] = _no_telemetry
     level: Callable[[str, float], Level | None] = _no_level
+    burn: Callable[[str, float], Burn | None] = _no_burn
     notify: Callable[[str, str], None] = _no_notice
     http_hosts: tuple[str, ...] = ()
     databases: Mapping[str, DatabaseAccess] = field(default_factory=lambda: MappingProxyType({}))

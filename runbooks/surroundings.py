@@ -7,17 +7,21 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from runbooks.policy import Policy
-from runbooks.step import Level, Surroundings
+from runbooks.step import Burn, Level, Surroundings
 from watchkeeper.config import environment
 from watchkeeper.store.telemetry import Telemetry
 from watchkeeper.vocabulary import Window
 
 
 def surroundings(
-    policy: Policy, telemetry: Telemetry | None, notify: Callable[[str, str], None] | None = None
+    policy: Policy,
+    telemetry: Telemetry | None,
+    notify: Callable[[str, str], None] | None = None,
+    burn: Callable[[str, float], Burn | None] | None = None,
 ) -> Surroundings:
     """What a role's steps reach. Without telemetry, a step that asks for it fails and says so."""
     more: dict[str, Any] = {} if notify is None else {"notify": notify}
+    more |= {} if burn is None else {"burn": burn}
     if telemetry is not None:
         more |= {"query": lambda sql: _rows(telemetry, sql), "level": lambda *asked: _level(telemetry, *asked)}
     return Surroundings(

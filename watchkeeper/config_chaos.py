@@ -156,10 +156,17 @@ class ScheduleRule(Section):
 
 
 class ScheduledExperimentConfig(ScheduleRule):
-    """An experiment that runs by itself: a file, and when."""
+    """An experiment that runs by itself: a file, or the name of one in `chaos.folder`, and when."""
 
     id: Id
-    file: FilePath
+    file: FilePath | None = None
+    experiment: Id | None = None
+
+    @model_validator(mode="after")
+    def _names_one(self) -> ScheduledExperimentConfig:
+        if (self.file is None) == (self.experiment is None):
+            raise ValueError("name the experiment once: by its file, or by its name in chaos.folder as `experiment`")
+        return self
 
 
 class ChaosConfig(Section):
@@ -170,5 +177,8 @@ class ChaosConfig(Section):
 
     @model_validator(mode="after")
     def _holds_together(self) -> ChaosConfig:
+        named = next((each.id for each in self.experiments if each.experiment), None)
+        if named and self.folder is None:
+            raise ValueError(f"the experiment {named} is named by its name in chaos.folder, which is not set")
         refuse("chaos", repeated([each.id for each in self.experiments], ("experiments",), "id", "the id"))
         return self

@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Final
 
 LONGEST_TEXT: Final = 300
@@ -98,3 +100,16 @@ def page_text(text: str, longest: int = 4000) -> str:
         return text
     cut = text if len(text) <= longest else text[: longest - 1] + "…"
     return "".join(_coded(c) if is_unseen(c) and c not in "\n\t" else c for c in cut.replace("\r\n", "\n"))
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The names that are near a wrong one, as the end of a sentence; all where none is.
+
+    >>> did_you_mean("chekout", ["checkout", "search"])
+    '; did you mean checkout?'
+    >>> did_you_mean("x", ["checkout", "search"])
+    '; there are: checkout, search'
+    """
+    names = list(known)
+    near = get_close_matches(name, names, n=3, cutoff=0.6)
+    return f"; did you mean {' or '.join(near)}?" if near else f"; there are: {', '.join(names) or 'none'}"

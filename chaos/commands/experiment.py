@@ -47,9 +47,13 @@ app.command(epilog="Example: watchkeeper chaos resume --config watchkeeper.yaml"
 
 @app.command("list", epilog="Examples: watchkeeper chaos list --json    watchkeeper chaos list --shop /tmp/shop")
 def list_faults(shop: ShopDir = None, config: ConfigPath = None, as_json: AsJson = False) -> None:
-    """List the faults and what each does; with a target, also to which services, and why not to the others."""
+    """List the faults and what each does; with a target, also to which services, and why not to the others.
+
+    With --config also the experiments of `chaos.folder`, which `chaos run NAME` runs.
+    """
     from chaos.registry import fault_registry, faults
 
+    named = _named_experiments(config)
     reasons = _reasons(faults().values(), Surroundings(shop=shop, config_path=config))
     rows: list[dict[str, Any]] = [
         {
@@ -63,7 +67,7 @@ def list_faults(shop: ShopDir = None, config: ConfigPath = None, as_json: AsJson
         for fault in faults().values()
     ]
     if as_json:
-        print(json.dumps(rows, indent=2))
+        print(json.dumps(rows + [{"experiment": name, "title": title} for name, title in named.items()], indent=2))
     else:
         width = max(len(row["fault"]) for row in rows)
         for row in rows:
@@ -72,22 +76,39 @@ def list_faults(shop: ShopDir = None, config: ConfigPath = None, as_json: AsJson
                 print(f"{'':<{width}} services: {', '.join(row['services']) or 'none'}")
             for why, names in _by_reason(row["refused"] or {}).items():
                 print(f"{'':<{width}} not {', '.join(names)}: {why}")
+        if named:
+            print("\nExperiments:")
+        for name, title in named.items():
+            print(f"{name}: {title}")
     for broken in fault_registry().broken:
         _notify(f"{broken.name} of {broken.origin} cannot be loaded: {broken.reason}")
 
 
 @app.command(epilog="Example: watchkeeper chaos validate experiment.yaml other.json")
-def validate(files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Experiments: JSON or YAML.")]) -> None:
-    """Check experiments: each mistake with file, line, place in it and what to do. Nothing is run."""
+def validate(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Experiments: JSON or YAML.")],
+    config: ConfigPath = None,
+) -> None:
+    """Check experiments: each mistake with file, line, place in it and what to do. Nothing is run.
+
+    With --config, also whether the objectives that they name are configured.
+    """
+    from chaos.objectives import unknown_objectives
     from chaos.toolkit.document import read_experiment
+    from watchkeeper.config import load
     from watchkeeper.errors import ChaosError
 
     mistakes = []
     for path in files:
         try:
-            print(f"{path}: {read_experiment(path).title}: ok")
+            experiment = read_experiment(path)
         except ChaosError as error:
             mistakes.append(error.message)
+            continue
+        if unknown := list(unknown_objectives(load(config), experiment)) if config else []:
+            mistakes += unknown
+        else:
+            print(f"{path}: {experiment.title}: ok")
     if mistakes:
         print("\n".join(mistakes), file=sys.stderr)
         raise typer.Exit(1)
@@ -188,6 +209,22 @@ def history(shop: ShopDir = None, config: ConfigPath = None, as_json: AsJson = F
 
 def _notify(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
+
+
+def _named_experiments(config: Path | None) -> dict[str, str]:
+    """The experiments of the configuration's folder: their titles by name, or what is wrong with the file."""
+    from chaos.schedules.schedule import files_in
+    from chaos.toolkit.document import read_experiment
+    from watchkeeper.config import load
+    from watchkeeper.errors import ChaosError
+
+    named = {}
+    for path in files_in(load(config).chaos.folder) if config else ():
+        try:
+            named[path.stem] = read_experiment(path).title
+        except ChaosError as error:
+            named[path.stem] = f"cannot be read: {error.message.splitlines()[0]}"
+    return named
 
 
 def _reasons(faults: Iterable[Fault], surroundings: Surroundings) -> Mapping[str, Mapping[str, str]] | None:

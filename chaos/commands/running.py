@@ -16,6 +16,7 @@ import typer
 
 from chaos.surroundings import Surroundings
 from watchkeeper.command_options import AsJson, ConfigPath, user_name
+from watchkeeper.errors import ConfigError
 
 if TYPE_CHECKING:
     from chaos.running import Note, Notes
@@ -25,8 +26,16 @@ if TYPE_CHECKING:
 
 
 def run(
-    what: Annotated[str, typer.Argument(metavar="FILE|FAULT", help="An experiment file, or one of `chaos list`.")],
+    what: Annotated[
+        str | None,
+        typer.Argument(metavar="FILE|NAME|FAULT", help="A file, a name in `chaos.folder`, or one of `chaos list`."),
+    ] = None,
     service: Annotated[str | None, typer.Argument(help="With a fault: the service to break.")] = None,
+    following: Annotated[
+        bool,
+        typer.Option("--next", help="Run what `chaos coverage` proposes, one after the other: `--next 3`."),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --next: do not ask before they run.")] = False,
     shop: Annotated[
         Path | None,
         typer.Option("--shop", help="Data directory of a running shop; default: the target that --config names."),
@@ -58,8 +67,11 @@ def run(
 ) -> None:
     """Run one experiment: check the steady state, play the method, roll back, check again.
 
-    FILE is in Chaos Toolkit's format. FAULT and a service are a short form: the fault is injected, its effect proved,
-    held, and reverted.
+    FILE is in Chaos Toolkit's format; NAME is that of a file in the configuration's `chaos.folder`. FAULT and a service
+    are a short form: the fault is injected, its effect proved, held, and reverted.
+
+    With --next, the coverage map chooses: the plan is printed, you are asked, and it ends at the first experiment that
+    does not complete.
 
     With --config, the installation that watches the target learns from it: the watch role labels the incidents that
     the fault caused, or counts a miss. Without --shop, its target is what gets broken.
@@ -69,8 +81,13 @@ def run(
     from chaos.toolkit.session import conduct
     from chaos.toolkit.settings import read_settings
 
+    if following:
+        _next(what, service, config, shop, seconds, yes=yes)
+        return
+    if what is None:
+        raise ConfigError("name an experiment: a file, a name in `chaos.folder`, a fault and a service, or --next")
     variables = _variables(var or [], var_file or [])
-    experiment = _experiment(what, service, seconds, variables[0], given or [])
+    experiment = _experiment(what, service, seconds, variables[0], given or [], config)
     if write:
         write.write_text(json.dumps(experiment.content, indent=2) + "\n", encoding="utf-8")
         _notify(f"written to {write}")
@@ -233,22 +250,42 @@ class _on_targets(threading.Thread):  # noqa: N801 - reads as what it does
             print(f"{name}: takes faults again", flush=True)
 
 
+def _next(
+    what: str | None, service: str | None, config: Path | None, shop: Path | None, seconds: float, *, yes: bool
+) -> None:
+    """What the map proposes; `what` is how many."""
+    from chaos.commands.next_run import run_next
+
+    if service is not None or (what is not None and not what.isdigit()):
+        raise ConfigError("--next takes how many to run, such as --next 3, and nothing else")
+    run_next(int(what or 1), config, shop, seconds, yes=yes)
+
+
 def _experiment(
-    what: str, service: str | None, seconds: float, values: dict[str, Any], given: list[str]
+    what: str, service: str | None, seconds: float, values: dict[str, Any], given: list[str], config: Path | None
 ) -> ExperimentFile:
     """The experiment that the command's words name."""
     from chaos.registry import faults
+    from chaos.schedules.schedule import file_named, files_in
     from chaos.toolkit.document import read_experiment
     from chaos.toolkit.short_form import experiment_for
+    from watchkeeper.config import load
     from watchkeeper.errors import ChaosError
 
     if service is not None:
         return experiment_for(what, service, seconds, _given(given))
     if given:
         raise ChaosError("--set is for a fault and a service; a file has `arguments` in its own action")
-    if what in faults() and not Path(what).exists():
+    if Path(what).exists() or Path(what).suffix:
+        return read_experiment(Path(what), values)
+    folder = load(config).chaos.folder if config else None
+    if folder and any(path.stem == what for path in files_in(folder)):
+        return read_experiment(file_named(folder, what), values)
+    if what in faults():
         raise ChaosError(f"name the service to break too: watchkeeper chaos run {what} SERVICE")
-    return read_experiment(Path(what), values)
+    if folder is None:
+        raise ChaosError(f"there is no file {what}; a name is looked up in `chaos.folder` of --config")
+    return read_experiment(file_named(folder, what), values)
 
 
 def _given(words: list[str]) -> dict[str, float | str]:

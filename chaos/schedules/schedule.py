@@ -13,6 +13,7 @@ from chaos.toolkit.document import SUFFIXES, ExperimentFile, read_experiment
 from watchkeeper.config import Config, ScheduleRule
 from watchkeeper.config_chaos import DAYS, blackout_days, cron_trigger, office_hours
 from watchkeeper.errors import ChaosError
+from watchkeeper.text import did_you_mean
 
 # After so long without a watch role, earlier times are counted and not listed.
 MOST_MISSED: Final = 100
@@ -34,8 +35,15 @@ class Schedule:
 
 def schedules(config: Config) -> tuple[tuple[Schedule, ...], dict[str, str]]:
     """Every schedule by id, and why files of the folder cannot be read. One bad file stops no other."""
-    known = {each.id: Schedule(id=each.id, file=each.file, rule=each) for each in config.chaos.experiments}
+    known: dict[str, Schedule] = {}
     mistakes: dict[str, str] = {}
+    for each in config.chaos.experiments:
+        try:
+            file = each.file or file_named(config.chaos.folder, each.experiment or "")
+        except ChaosError as error:
+            mistakes[each.id] = error.message
+            continue
+        known[each.id] = Schedule(id=each.id, file=file, rule=each)
     for path in files_in(config.chaos.folder):
         try:
             rule = read_experiment(path).extension.schedule
@@ -62,6 +70,15 @@ def files_in(folder: Path | None) -> Iterator[Path]:
     """The experiment files of a folder, by name."""
     if folder is not None and folder.is_dir():
         yield from sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and path.is_file())
+
+
+def file_named(folder: Path | None, name: str) -> Path:
+    """The file of an experiment by its name in the folder. Raises ChaosError, with the near ones."""
+    names = {path.stem: path for path in files_in(folder)}
+    if name not in names:
+        where = f"in {folder}" if folder else "by name: `chaos.folder` names no folder"
+        raise ChaosError(f"there is no experiment {name!r} {where}{did_you_mean(name, names) if folder else ''}")
+    return names[name]
 
 
 def due_times(rule: ScheduleRule, after: datetime, until: datetime) -> tuple[datetime, ...]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from chaos.blast_radius import BlastRadius, callers_of
 from chaos.experiment import PROOF_AND_REVERT_S, Experiment, validate
+from chaos.objectives import unknown_objectives
 from chaos.registry import fault_named
 from chaos.toolkit.document import INJECT, ExperimentFile, shown
 from watchkeeper.clock import SystemClock
@@ -73,6 +74,8 @@ def plan(experiment: ExperimentFile, surroundings: Surroundings, variables: Mapp
         refusals += _refusal(arguments, target)
     if target is not None:
         target.close()
+    if surroundings.config_path:
+        refusals += unknown_objectives(surroundings.config, experiment)
     calls = _calls(surroundings, notes) if broken and surroundings.config_path else ()
     radius = BlastRadius(
         targets=frozenset(targets),

@@ -10,7 +10,7 @@ import time
 from contextlib import closing
 
 from chaos.experiment import LOOK_EVERY_S, STEADY_STATE, deviating
-from chaos.objectives import budgets_left
+from chaos.objectives import budgets_left, burn_rate
 from chaos.surroundings import Surroundings
 from chaos.toolkit import stopping
 from chaos.toolkit.guards import single_number
@@ -68,3 +68,22 @@ def slo(objective: str, config: str = "") -> float:
     if left is None:
         raise ChaosError(f"the objective {objective} had no request in its window")
     return left
+
+
+def met(objective: str, window_s: float = 60.0, within_s: float = 15.0, config: str = "") -> bool:
+    """Whether an objective of the configuration is met over the last `window_s` seconds: at once, or within `within_s`.
+
+    It is met while its error budget burns no faster than it lasts. Tolerance: `true`. An objective without requests
+    cannot be measured, which is an error.
+    """
+    settings = Surroundings.from_environment("", config).config
+    telemetry, deadline = Telemetry.connect(settings), time.monotonic() + within_s
+    while True:
+        rate = burn_rate(settings, telemetry, SystemClock().now(), objective, window_s)
+        if rate is not None and rate <= 1:
+            return True
+        if time.monotonic() > deadline or stopping.is_requested():
+            if rate is None:
+                raise ChaosError(f"the objective {objective} had no request within {window_s:g} s")
+            return False
+        stopping.wait(LOOK_EVERY_S)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from watchkeeper.command_options import AsJson, ConfigPath, user_name
-from watchkeeper.errors import ConfigError, Conflict, NotFound, RunbookError
+from watchkeeper.errors import ConfigError, Conflict, NotFound
 from watchkeeper.text import one_line, prose, seen_name
 
 if TYPE_CHECKING:
@@ -50,26 +50,6 @@ def list_books(config: ConfigPath = None, as_json: AsJson = False) -> None:
         after = " after a change" if row["after_change"] else ""
         print(f"{row['id']:<{width}}  {prose(row['title'])}")
         print(f"{'':<{width}}  for: {', '.join(row['mechanisms'])}{after}; steps: {', '.join(row['steps'])}")
-
-
-@app.command(epilog="Examples: watchkeeper runbook validate    watchkeeper runbook validate ./runbooks")
-def validate(
-    folder: Annotated[Path | None, typer.Argument(help="The folder. Default: `runbooks.dir` of --config.")] = None,
-    config: ConfigPath = None,
-) -> None:
-    """Check every runbook of a folder, its policy and its playbooks. Exit status 2 and a line for each mistake."""
-    from runbooks.library import load_runbooks
-    from runbooks.playbook import read_playbooks
-    from watchkeeper.config import load
-
-    try:
-        library = load_runbooks(folder) if folder else load_library(config)
-        playbooks = read_playbooks(folder or load(config).runbooks.dir)
-    except RunbookError as error:
-        raise ConfigError(error.message) from error
-    services = ", ".join(library.policy.services) or "no service"
-    playbook = f" and {len(playbooks)} playbooks" if playbooks else ""
-    print(f"{len(library.books)} runbooks{playbook} are valid; the policy allows them to touch {services}")
 
 
 @app.command(epilog="Example: watchkeeper runbook plan restart-service payments --config watchkeeper.yaml")

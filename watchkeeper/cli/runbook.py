@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 from uuid import uuid4
 
@@ -58,6 +59,7 @@ def run(
     from runbooks.wording import undo_sentences
     from watchkeeper.clock import SystemClock
     from watchkeeper.config import load
+    from watchkeeper.roles.objectives import burn_rates
     from watchkeeper.state.audit import record_audit
     from watchkeeper.state.database import Database
     from watchkeeper.state.runs import add_run
@@ -101,13 +103,44 @@ def run(
         with db.write() as connection:
             add_run(connection, run_id, "", proposal, clock.now(), approved_by=actor.name)
             record_audit(connection, clock.now(), actor, "runbook.run", run_id, f"{proposal.title}: {proposal.program}")
-        around = surroundings(library.policy, Telemetry.connect(settings), lambda text, _key: print(f"  {text}"))
+        telemetry = Telemetry.connect(settings)
+        burn = burn_rates(settings, telemetry)
+        around = surroundings(library.policy, telemetry, lambda text, _key: print(f"  {text}"), burn)
         worker = Runner(RunQueue(db), target, library, Incidents.configured(settings, db, clock), around=around)
         print(f"{run_id}: {proposal.title}")
         ended = _follow(db, worker, run_id)
         print_run(ended)
         if ended.state != "done":
             raise RunbookError(f"the run {ended.state}: {ended.text}")
+
+
+@app.command(epilog="Examples: watchkeeper runbook validate    watchkeeper runbook validate ./runbooks")
+def validate(
+    folder: Annotated[Path | None, typer.Argument(help="The folder. Default: `runbooks.dir` of --config.")] = None,
+    config: ConfigPath = None,
+) -> None:
+    """Check every runbook of a folder, its policy and its playbooks. Exit status 2 and a line for each mistake.
+
+    The objectives that runbooks wait for must be configured; a folder without --config is checked without them.
+    """
+    from runbooks.library import load_runbooks
+    from runbooks.objectives import objective_mistakes
+    from runbooks.playbook import read_playbooks
+    from watchkeeper.config import load
+    from watchkeeper.roles.objectives import objectives_of
+
+    try:
+        library = load_runbooks(folder) if folder else load_library(config)
+        playbooks = read_playbooks(folder or load(config).runbooks.dir)
+    except RunbookError as error:
+        raise ConfigError(error.message) from error
+    if config or not folder:
+        known = objectives_of(load(config))
+        if mistakes := list(objective_mistakes(library, known)):
+            raise ConfigError("\n".join(mistakes))
+    services = ", ".join(library.policy.services) or "no service"
+    playbook = f" and {len(playbooks)} playbooks" if playbooks else ""
+    print(f"{len(library.books)} runbooks{playbook} are valid; the policy allows them to touch {services}")
 
 
 @app.command(epilog="Example: watchkeeper runbook answer inc-7f3a01-run-9 yes")

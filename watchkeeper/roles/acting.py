@@ -18,6 +18,7 @@ from runbooks.surroundings import surroundings
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config
 from watchkeeper.problems import Problems
+from watchkeeper.roles.objectives import burn_rates
 from watchkeeper.state.backup import restored_marker
 from watchkeeper.state.database import Database
 from watchkeeper.store.telemetry import Telemetry
@@ -50,7 +51,9 @@ class Acting:
             self._library,
             incidents,
             problems,
-            around=surroundings(self._library.policy, telemetry),
+            around=surroundings(
+                self._library.policy, telemetry, burn=burn_rates(config, telemetry) if telemetry else None
+            ),
             may_begin=lambda run: self._judging.why_not_begin(run, self._clock.now()),
         )
 

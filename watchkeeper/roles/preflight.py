@@ -195,8 +195,9 @@ def _of(module: str, name: str) -> Check:
 
 OBJECTIVES: Final = _of("detectors.slo.preflight", "objective_mistakes")
 RUNBOOKS: Final = _of("runbooks.preflight", "runbook_mistakes")
+AWAITED: Final = _of("watchkeeper.roles.objectives", "runbook_objective_mistakes")
 # What a role can do without.
-OPTIONAL: Final = (OBJECTIVES, RUNBOOKS)
+OPTIONAL: Final = (OBJECTIVES, RUNBOOKS, AWAITED)
 STORE, INGEST, WATCH, WEB, STAND_IN = "store", "ingest", "watch", "web", "standin"
 # The roles that need it, whether it is about the environment, and the check. A role is kept from starting by its
 # own needs only: where the dashboard can't listen, people are paged all the same.
@@ -214,4 +215,5 @@ CHECKS: Final[tuple[tuple[frozenset[str], bool, Check], ...]] = (
     (frozenset({WATCH, WEB}), False, _of("alerting.oncall.preflight", "rota_mistakes")),
     (frozenset({WATCH}), False, OBJECTIVES),
     (frozenset({WATCH}), False, RUNBOOKS),
+    (frozenset({WATCH}), False, AWAITED),
 )

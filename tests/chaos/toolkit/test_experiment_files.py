@@ -17,13 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chaos.blast_radius import BlastRadius, callers_of, reserved
-from chaos.objectives import budgets_left
+from chaos.objectives import budgets_left, burn_rate
 from chaos.running import Notes, own_note
 from chaos.surroundings import Surroundings
 from chaos.toolkit.document import check, read_experiment
 from chaos.toolkit.plan import plan
 from chaos.toolkit.redaction import HIDDEN, Redactor
 from chaos.toolkit.settings import read_settings
+from tests.front_door import front_door
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config
 from watchkeeper.errors import ChaosError
@@ -275,6 +276,44 @@ def test_budgets_left_are_counted_as_detection_counts_them(tmp_path: Path) -> No
     assert left == {"orders": pytest.approx(0.5), "idle": None}
     with pytest.raises(ChaosError, match="no objective 'other' under `slo`; there are: orders, idle"):
         budgets_left(config, store, SystemClock().now(), ("other",))
+    # Half a per cent fails where one may: the budget lasts twice as long as it must.
+    assert burn_rate(config, store, SystemClock().now(), "orders", 60) == pytest.approx(0.5)
+    assert burn_rate(config, store, SystemClock().now(), "idle", 60) is None
+    with pytest.raises(ChaosError, match="no objective 'order' under `slo`; did you mean orders"):
+        burn_rate(config, store, SystemClock().now(), "order", 60)
+
+
+def test_unknown_objectives_are_refused_before_anything_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By `validate` with a configuration and by `plan`, wherever the experiment names one."""
+    (tmp_path / "slo.yaml").write_text(SLO.replace("NAME", "orders"))
+    config = tmp_path / "watchkeeper.yaml"
+    config.write_text(f"data_dir: {tmp_path / 'data'}\nslo: [slo.yaml]\n")
+
+    def probe(func: str, objective: str) -> dict[str, Any]:
+        provider = {"type": "python", "module": "chaos.toolkit.probes", "func": func}
+        arguments = {"arguments": {"objective": objective}}
+        return {"type": "probe", "name": func, "tolerance": True, "provider": provider | arguments}
+
+    content = {
+        "title": "t",
+        "description": "d",
+        "steady-state-hypothesis": {"title": "well", "probes": [probe("met", "order"), probe("slo", "orders")]},
+        "method": [],
+        "rollbacks": [],
+        "extensions": [{"name": "watchkeeper", "abort": {"incidents": False, "budgets": ["ordres"]}}],
+    }
+    file = tmp_path / "e.json"
+    file.write_text(json.dumps(content))
+    run = front_door(monkeypatch, capsys)
+    assert run("chaos", "validate", str(file))[0] == 0
+    status, _, err = run("chaos", "validate", str(file), "--config", str(config))
+    assert status == 1
+    assert "steady-state-hypothesis: met: no objective 'order' under `slo`; did you mean orders?" in err
+    assert "abort.budgets: no objective 'ordres' under `slo`; did you mean orders?" in err
+    status, out, _ = run("chaos", "plan", str(file), "--config", str(config))
+    assert (status, "Refused: " in out, "did you mean orders?" in out) == (1, True, True)
 
 
 def test_a_reservation_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
