@@ -25,6 +25,8 @@ LEASE: Final = timedelta(seconds=30)
 RENEWALS_PER_LEASE: Final = 5
 # A run that failed for a reason of ours (a bug, the database) is tried again after this.
 AGAIN: Final = timedelta(seconds=15)
+# A step that waits for no time at all must not keep a worker from the other runs.
+SOONEST: Final = timedelta(seconds=0.2)
 
 
 class RunQueue:
@@ -77,7 +79,8 @@ class RunQueue:
 
     def park(self, run: Run, seconds: float) -> None:
         """Let anybody take it up again after so many seconds; not later than a lease ends."""
-        release_run(self._db, run.id, self._owner, self._clock.now() + min(timedelta(seconds=seconds), self._lease))
+        pause = min(max(timedelta(seconds=seconds), SOONEST), self._lease)
+        release_run(self._db, run.id, self._owner, self._clock.now() + pause)
 
     def now(self) -> datetime:
         """The time by the clock of the leases."""

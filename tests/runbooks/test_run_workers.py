@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from run_parts import (
     LEASE,
+    LIBRARY,
+    UNDOABLE,
     VERBS,
     Deadly,
     DeadlyDatabase,
@@ -22,7 +24,10 @@ from run_parts import (
 
 from alerting.incidents.commands import Incidents
 from runbooks.journal import Journal
+from runbooks.run_queue import RunQueue
 from runbooks.run_rows import claim_run
+from runbooks.runner import Runner
+from runbooks.step import Call, Inputs, TypedStep, Wait
 from watchkeeper.clock import FrozenClock
 from watchkeeper.errors import Conflict
 from watchkeeper.state.database import Database
@@ -44,6 +49,31 @@ def test_a_lease_from_the_future_holds_nobody_up(incidents: Incidents, clock: Fr
     approved(incidents, "cart", clock.now())
     assert claim_run(db, "one", clock.now() + timedelta(minutes=30), LEASE) is not None
     assert claim_run(db, "two", clock.now(), LEASE) is not None
+
+
+def test_a_step_that_waits_for_no_time_holds_up_no_other_run(
+    incidents: Incidents, clock: FrozenClock, db: Database
+) -> None:
+    """It is asked once in a turn; the next run has its turn, too."""
+    asked: list[str] = []
+
+    class Impatient(TypedStep[Inputs]):
+        inputs = Inputs
+
+        def plan(self, given: Inputs, service: str, status: object) -> str:
+            return f"drain {service}"
+
+        def run(self, call: Call[Inputs]) -> Wait:
+            asked.append(call.service)
+            assert len(asked) < 10, "a turn that never ends"
+            return Wait(why="not yet", again_s=0.0)
+
+    for service in ("cart", "web"):
+        approved(incidents, service, clock.now())
+    queue = RunQueue(db, clock, LEASE)
+    steps: dict[str, Any] = {**UNDOABLE, "drain": Impatient()}
+    assert Runner(queue, World(), LIBRARY, incidents, steps=steps).turn() == 0
+    assert sorted(asked) == ["cart", "web"]
 
 
 def test_many_workers_do_everything_once(incidents: Incidents, clock: FrozenClock, db: Database) -> None:
