@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Final
 
 from chaos.surroundings import FOLDER
@@ -86,19 +87,30 @@ class Launches:
         self._forget()
         return launch
 
-    def stop(self) -> str:
+    def stop(self, within_s: float = STOP_WITHIN_S) -> str:
         """End every experiment that runs on this machine, as `watchkeeper chaos stop` does. Returns what it printed.
 
         Raises:
-            ChaosError: it could not be told, or something could not be put back.
+            ChaosError: it could not be told, something could not be put back, or it takes longer. Then it goes on.
         """
         command = [*COMMAND, "stop", "--config", str(self._config_path)]
-        try:
-            ended = subprocess.run(command, capture_output=True, text=True, timeout=STOP_WITHIN_S, check=False)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise ChaosError(f"the experiments could not be stopped: {one_line(error)}") from error
-        said = "; ".join(line for line in (ended.stdout + ended.stderr).splitlines() if line.strip())
-        if ended.returncode:
+        with TemporaryFile() as output:  # no pipe: what goes on must not lose whoever reads it
+            try:
+                process = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+                )
+            except OSError as error:
+                raise ChaosError(f"the experiments could not be stopped: {error.strerror}") from error
+            try:
+                status = process.wait(within_s)
+            except subprocess.TimeoutExpired as error:
+                threading.Thread(target=process.wait, name="chaos stop", daemon=True).start()
+                words = "what the experiments broke is still being put back: look again in a minute"
+                raise ChaosError(words) from error
+            output.seek(0)
+            lines = output.read().decode(errors="replace").splitlines()
+        said = "; ".join(line for line in lines if line.strip())
+        if status:
             raise ChaosError(said or "the experiments could not be stopped")
         return said
 

@@ -17,6 +17,7 @@ from chaos.running import Notes
 from chaos.schedules.announcing import LOOP, Announcer
 from chaos.schedules.rows import DueRun, DueRuns, State, standing
 from chaos.schedules.schedule import Schedule, closed, due_times, is_due_at, next_time, schedules
+from chaos.toolkit.document import LONGEST_PAUSE_S
 from chaos.toolkit.guards import open_incidents, why_stopped
 from watchkeeper.config import Config, ScheduleRule
 from watchkeeper.errors import ChaosError
@@ -25,6 +26,7 @@ from watchkeeper.state.database import Database
 
 # A process that was started takes its row within seconds; on a machine that is very busy, within this.
 TAKEN_UP_WITHIN: Final = timedelta(seconds=90)
+SILENT_AT_MOST: Final = timedelta(seconds=LONGEST_PAUSE_S)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,8 +120,14 @@ class Scheduler:
                 self._begin(run, schedule, now)
 
     def _look_after(self, run: DueRun, now: datetime) -> None:
-        """A run whose process is gone without a word was cut short; only its own machine can know."""
+        """A run whose process is gone without a word was cut short; only its own machine can know.
+
+        A machine that never comes back, such as a container with another name each time, is not waited for for ever.
+        """
         if run.host != socket.gethostname():
+            if now - run.at > SILENT_AT_MOST:
+                detail = f"nothing was heard from {run.host} for {SILENT_AT_MOST.days} days"
+                self._settle(run, "cut short", now, detail)
             return
         notes = self._notes or Notes()
         if any(note.id == run.run_id for note in notes.alive()):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +12,10 @@ import pytest
 import yaml
 
 from chaos.launches import KEPT, Launch, Launches
+from chaos.running import Notes, own_note
 from tests.waiting import until
+from watchkeeper.errors import ChaosError
+from watchkeeper.private_files import private_folder
 
 NOW = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
 
@@ -45,6 +50,19 @@ def test_a_refused_start_leaves_its_reason(here: Launches) -> None:
 def test_stopping_where_nothing_runs_says_so(here: Launches) -> None:
     """The command's own words."""
     assert here.stop() == "No experiment runs here."
+
+
+def test_what_takes_long_to_be_put_back_is_not_torn_apart(here: Launches, tmp_path: Path) -> None:
+    """The page does not wait for it; the rollbacks go on to their end."""
+    slow = {"type": "process", "path": "sh", "arguments": ["-c", f"sleep 1 && touch {tmp_path}/put-back"]}
+    content = {"title": "T", "rollbacks": [{"type": "action", "name": "slow", "provider": slow}]}
+    note = own_note("gone", title="T", source="T", radius="", content=content)
+    private_folder(folder := tmp_path / f"watchkeeper-chaos-{os.getuid()}")
+    Notes(folder).write(replace(note, born="another", phase="method"))
+    with pytest.raises(ChaosError, match="still being put back"):
+        here.stop(within_s=0.01)
+    until((tmp_path / "put-back").exists, what="the rollback")
+    until(lambda: not Notes(folder).all(), what="the end of the command")
 
 
 def test_what_cannot_be_read_hides_nothing_else_and_old_starts_go(here: Launches, tmp_path: Path) -> None:

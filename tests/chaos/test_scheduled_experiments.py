@@ -274,6 +274,20 @@ def test_a_run_whose_process_is_gone_was_cut_short(world: Callable[..., World]) 
     assert "cut short" in here.reported()
 
 
+def test_a_machine_that_never_comes_back_is_not_waited_for_for_ever(world: Callable[..., World]) -> None:
+    """A container that was replaced has another name: nobody can look whether the process is there."""
+    here = world()
+    here.turn(MONDAY)
+    due = at(2026, 11, 30, 10)
+    here.turn(due)
+    runs = DueRuns(here.db)
+    (claimed,) = runs.open()
+    runs.began(claimed, "run", "another", due)
+    for days in (7, 8):
+        Scheduler(here.config, here.db, here.problems, launch=here.launched.append).turn(due + timedelta(days=days))
+        assert (runs.get("mark", due).state == "running") == (days == 7)  # type: ignore[union-attr]
+
+
 def test_people_are_asked_again_where_what_they_approved_never_began(world: Callable[..., World]) -> None:
     """Their approvals were used up by the claim; nobody must wait for those who think that they approved."""
     here = world(approval={"by": ["ana"]})
