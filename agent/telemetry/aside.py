@@ -60,10 +60,6 @@ class Aside:
             shutil.move(path, self.folder / f"{path.name}.damaged")
             self._prune()
 
-    def count(self) -> int:
-        """How many files there are."""
-        return sum(1 for _ in self.folder.iterdir())
-
     def _prune(self) -> None:
         files = sorted((path.stat().st_mtime_ns, path.stat().st_size, path) for path in self.folder.iterdir())
         total = sum(size for _, size, _ in files)

@@ -37,9 +37,17 @@ class Forwarder:
         report: called when the platform stops taking bodies, with the reason, and when it takes them again.
     """
 
-    def __init__(self, log: BodyLog, platform: Platform, report: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        log: BodyLog,
+        platform: Platform,
+        report: Callable[[str], None],
+        *,
+        first_wait_s: float = FIRST_WAIT_S,
+        longest_wait_s: float = LONGEST_WAIT_S,
+    ) -> None:
+        self._waits_s = first_wait_s, longest_wait_s
         self.sent = 0
-        self.sent_bytes = 0
         self.set_aside = 0
         self.trouble = ""
         self._log = log
@@ -72,7 +80,6 @@ class Forwarder:
         if answer.status == 200 and not answer.kind.startswith("text/"):
             await self._in_thread(self._log.sent, queued)
             self.sent += 1
-            self.sent_bytes += len(body.data)
             if self.trouble:
                 self._report("telemetry.sent_again")
             self.trouble, self._errors = "", 0
@@ -91,7 +98,7 @@ class Forwarder:
         if trouble != self.trouble:
             self._report(f"telemetry.waits {trouble}")
         self.trouble = trouble
-        wait_s = spread_s(backoff_s(failures + 1, FIRST_WAIT_S, LONGEST_WAIT_S))
+        wait_s = spread_s(backoff_s(failures + 1, *self._waits_s))
         return max(wait_s, retry_after_s or 0.0)
 
     async def _in_thread(self, do: Callable[..., Any], *arguments: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Final
 import aiohttp
 
 from agent.telemetry.section import TelemetrySection, read_token
+from watchkeeper import __version__
 from watchkeeper.text import one_line
 
 LARGEST_ANSWER: Final = 64 << 10
@@ -56,7 +57,8 @@ class Platform:
         """
         if self._session is None:
             # No proxies of the environment, no redirects, no cookies: only the platform that the file names.
-            self._session = aiohttp.ClientSession(timeout=_TIMEOUT, cookie_jar=aiohttp.DummyCookieJar())
+            named = {"User-Agent": f"watchkeeper-agent/{__version__}"}
+            self._session = aiohttp.ClientSession(timeout=_TIMEOUT, cookie_jar=aiohttp.DummyCookieJar(), headers=named)
         if self._token:
             headers = {**headers, "Authorization": f"Bearer {self._token}"}
         async with self._session.post(

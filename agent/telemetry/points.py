@@ -1,13 +1,12 @@
-"""Readings as OTLP metrics: one request for the host and each instance of a service, in protobuf."""
+"""Readings as OTLP metrics: one request for the host and each instance of a service, in JSON."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Literal
-
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from watchkeeper import __version__
 
@@ -41,33 +40,37 @@ class Reading:
 
 
 def encoded(readings: Sequence[Reading]) -> bytes:
-    """An ExportMetricsServiceRequest with all readings."""
-    request = ExportMetricsServiceRequest()
-    for reading in readings:
-        resource = request.resource_metrics.add()
-        for key, text in reading.resource.items():
-            resource.resource.attributes.add(key=key).value.string_value = text
-        scope = resource.scope_metrics.add()
-        scope.scope.name, scope.scope.version = SCOPE, __version__
-        metrics: dict[str, Any] = {}
-        for point in reading.points:
-            if point.name not in metrics:
-                metrics[point.name] = scope.metrics.add(name=point.name, unit=point.unit)
-            data = _data(metrics[point.name], point.kind).data_points.add(time_unix_nano=reading.at_ns)
-            if point.kind == "counter":
-                data.start_time_unix_nano = reading.since_ns
-            if isinstance(point.value, int):
-                data.as_int = point.value
-            else:
-                data.as_double = point.value
-            for key, text in point.attributes.items():
-                data.attributes.add(key=key).value.string_value = text
-    return bytes(request.SerializeToString())
+    """An ExportMetricsServiceRequest with all readings, in OTLP's JSON: the library for protobuf would take 2 MB."""
+    request = {"resourceMetrics": [_resource(reading) for reading in readings]}
+    return json.dumps(request, separators=(",", ":")).encode()
 
 
-def _data(metric: Any, kind: str) -> Any:
+def _resource(reading: Reading) -> dict[str, Any]:
+    metrics: dict[str, dict[str, Any]] = {}
+    for point in reading.points:
+        metric = metrics.setdefault(point.name, {"name": point.name, "unit": point.unit})
+        _data(metric, point.kind)["dataPoints"].append(_point(point, reading))
+    return {
+        "resource": {"attributes": _attributes(reading.resource)},
+        "scopeMetrics": [{"scope": {"name": SCOPE, "version": __version__}, "metrics": list(metrics.values())}],
+    }
+
+
+def _data(metric: dict[str, Any], kind: str) -> dict[str, Any]:
     if kind == "gauge":
-        return metric.gauge
-    metric.sum.aggregation_temporality = CUMULATIVE
-    metric.sum.is_monotonic = kind == "counter"
-    return metric.sum
+        data: dict[str, Any] = metric.setdefault("gauge", {"dataPoints": []})
+    else:
+        cumulative = {"aggregationTemporality": CUMULATIVE, "isMonotonic": kind == "counter"}
+        data = metric.setdefault("sum", {**cumulative, "dataPoints": []})
+    return data
+
+
+def _point(point: Point, reading: Reading) -> dict[str, Any]:
+    """Whole numbers and times are texts there, since JSON's numbers are doubles for many."""
+    value = {"asInt": str(point.value)} if isinstance(point.value, int) else {"asDouble": point.value}
+    began = {"startTimeUnixNano": str(reading.since_ns)} if point.kind == "counter" else {}
+    return {"timeUnixNano": str(reading.at_ns), **began, **value, "attributes": _attributes(point.attributes)}
+
+
+def _attributes(texts: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [{"key": key, "value": {"stringValue": text}} for key, text in texts.items()]

@@ -16,6 +16,7 @@ KINDS: Final = {"application/x-protobuf": False, "application/json": True}
 BODY_WITHIN_S: Final = 60.0
 # Of bodies that arrive at once. A sender that finds no room is told to come back.
 MOST_IN_MEMORY: Final = 2 * LARGEST_BYTES
+UNDECLARED_BYTES: Final = 256 << 10  # for which a body counts that comes in chunks: batches are smaller
 INVALID_ARGUMENT, PERMISSION_DENIED, UNAVAILABLE = 3, 7, 14  # google.rpc.Code
 
 
@@ -45,10 +46,10 @@ class Receiver:
         if encoding not in ENCODINGS:
             text = "send Content-Encoding gzip, deflate or zstd, or none"
             return _refusal(415, INVALID_ARGUMENT, text, is_json=is_json)
-        expected = LARGEST_BYTES if request.content_length is None else request.content_length
+        expected = UNDECLARED_BYTES if request.content_length is None else request.content_length
         if expected > LARGEST_BYTES:
             return _too_large(is_json=is_json)
-        if why := self._no_room(expected if request.content_length is not None else 0):
+        if why := self._no_room(expected):
             self._log.refused_full += 1
             return _busy(why, is_json=is_json)
         self._in_memory += expected

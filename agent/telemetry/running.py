@@ -104,7 +104,7 @@ class Telemetry:
     async def _read(self) -> None:
         data = await self._in_thread(self._readings.request)
         with suppress(NotTaken):  # it is counted
-            await self.log.append(Body(signal="metrics", data=data, at=time.time()), is_own=True)
+            await self.log.append(Body(signal="metrics", data=data, at=time.time(), is_json=True), is_own=True)
 
     async def _look(self) -> None:
         if await self._in_thread(self._edges.look):

@@ -164,8 +164,11 @@ def test_bodies_wait_while_the_platform_is_away(platform: OwnRoles, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_nothing_acked_is_lost_to_kills(platform: OwnRoles, tmp_path: Path, made: list[RunningAgent]) -> None:
-    """kill -9 of the agent at random while bodies arrive: each line that was acked arrives, and arrives once."""
+@pytest.mark.parametrize("killed", ["agent", "agent and platform"])
+def test_nothing_acked_is_lost_to_kills(
+    platform: OwnRoles, tmp_path: Path, made: list[RunningAgent], killed: str
+) -> None:
+    """kill -9 at random while bodies arrive: each line that was acked arrives, and once while the platform lives."""
     agent = agent_for(platform.otlp_url, tmp_path, made)
     agent_url, service, dice = agent.otlp_url, secrets.token_hex(4), random.Random(7)
     acked: set[str] = set()
@@ -189,19 +192,26 @@ def test_nothing_acked_is_lost_to_kills(platform: OwnRoles, tmp_path: Path, made
     for worker in workers:
         worker.start()
     try:
-        for _ in range(6):
+        for round_number in range(6):
             before = len(acked)
             until(lambda: len(acked) > before + 20, moving=lambda: len(acked), what="bodies")  # noqa: B023
             time.sleep(dice.uniform(0, 0.3))
             agent.kill()
-            agent.start()
+            if killed != "agent" and round_number % 2:
+                platform.kill("ingest")
+                agent.start()
+                time.sleep(dice.uniform(0, 0.5))
+                platform.start("ingest")
+            else:
+                agent.start()
     finally:
         stop.set()
         for worker in workers:
             worker.join()
     drained(agent)
     received = lines_of(platform, service, *acked)
-    assert len(received) == len(set(received))
+    if killed == "agent":
+        assert len(received) == len(set(received))
 
 
 def test_a_bad_body_is_set_aside_and_holds_up_nothing(
