@@ -16,7 +16,7 @@ from aiohttp import web
 from agent.allowed import Allowed, read_allowed
 from agent.audit import audit
 from agent.keepers import Keepers
-from agent.memory import give_back, keep_small
+from agent.memory import keep_small
 from agent.server import Server
 from watchkeeper import __version__
 from watchkeeper.errors import AgentError, ConfigError, WatchkeeperError
@@ -70,7 +70,6 @@ async def serve(allowed: Allowed) -> None:
         otlp = f" otlp={await telemetry.start()}" if telemetry else ""
         port = runner.addresses[0][1]
         print(f"agent.ready name={allowed.file.name}{otlp} address={allowed.file.host}:{port}", flush=True)  # noqa: T201
-        give_back()
         await _signal()
     finally:
         keepers.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 from contextlib import suppress
 from typing import Final
 
@@ -19,11 +18,3 @@ def keep_small() -> None:
     """
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).mallopt(_ARENA_MAX, 1)
-
-
-def give_back() -> None:
-    """Call it when what a start needs alone is done with: half of it goes back to the kernel."""
-    gc.collect()
-    gc.freeze()  # what is left stays: no later collection looks at it again
-    with suppress(AttributeError, OSError):
-        ctypes.CDLL(None).malloc_trim(0)

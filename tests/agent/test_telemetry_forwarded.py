@@ -55,7 +55,8 @@ def made(tmp_path: Path) -> Iterator[list[RunningAgent]]:
 
 
 def agent_for(url: str, folder: Path, made: list[RunningAgent], **more: Any) -> RunningAgent:
-    telemetry = {"to": url, "receive": {"port": free_port()}, "log": {"mib": 16, "keep_free_mib": 0}, **more}
+    log = {"mib": 16, "keep_free_mib": 0}
+    telemetry = {"to": url, "receive": {"port": free_port()}, "interval_seconds": 300, "log": log, **more}
     agent = RunningAgent(folder, {}, telemetry=telemetry)
     made.append(agent)
     agent.start()
@@ -157,7 +158,7 @@ def test_bodies_wait_while_the_platform_is_away(platform: OwnRoles, tmp_path: Pa
     assert post(agent, logs(service, "line 30")).status_code == 200
     assert telemetry_of(agent)["sent"] == 0
     platform.start("ingest")
-    assert drained(agent)["sent"] == 31
+    assert drained(agent)["sent"] >= 31  # and what the agent itself has measured
     expected = sorted(f"line {number}" for number in range(31))
     assert sorted(lines_of(platform, service, *expected)) == expected
     assert telemetry_of(agent)["trouble"] == ""
@@ -192,7 +193,7 @@ def test_nothing_acked_is_lost_to_kills(
     for worker in workers:
         worker.start()
     try:
-        for round_number in range(6):
+        for round_number in range(6 if killed == "agent" else 3):
             before = len(acked)
             until(lambda: len(acked) > before + 20, moving=lambda: len(acked), what="bodies")  # noqa: B023
             time.sleep(dice.uniform(0, 0.3))
@@ -281,4 +282,4 @@ def test_what_cannot_be_sent_on_is_refused_at_once(case: str, tmp_path: Path, ma
         return
     answer = post(agent, b"x", **headers)
     assert (answer.status_code, words in answer.text) == (status, True)
-    assert telemetry_of(agent)["queued_bytes"] == 0
+    assert telemetry_of(agent)["taken"] == 0
