@@ -14,6 +14,7 @@ from alerting.incidents.commands import Incidents
 from chaos.commands.next_run import _settled
 from chaos.journal import recorded
 from chaos.schedules.schedule import schedules
+from chaos.surroundings import CONFIG_ENV, GAME_DAY_ENV, SHOP_ENV
 from tests.front_door import front_door
 from tests.running_shop import RunningShop
 from watchkeeper.clock import SystemClock
@@ -105,6 +106,9 @@ def test_experiments_have_names_in_the_folder(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # what else runs on this machine is no affair of this test
     folder = tmp_path / "experiments"
     folder.mkdir()
+    # A run names its installation in the environment: what it sets is taken back after this test.
+    for name in (CONFIG_ENV, SHOP_ENV, GAME_DAY_ENV):
+        monkeypatch.setenv(name, "")
     named(folder, "payments-slow")
     (folder / "broken.yaml").write_text("title: [")
     path = tmp_path / "watchkeeper.yaml"

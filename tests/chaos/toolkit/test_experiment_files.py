@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from chaos.blast_radius import BlastRadius, callers_of, reserved
 from chaos.objectives import budgets_left, burn_rate
 from chaos.running import Notes, own_note
-from chaos.surroundings import Surroundings
+from chaos.surroundings import CONFIG_ENV, Surroundings
 from chaos.toolkit.document import check, read_experiment
 from chaos.toolkit.plan import plan
 from chaos.toolkit.redaction import HIDDEN, Redactor
@@ -287,6 +287,7 @@ def test_unknown_objectives_are_refused_before_anything_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """By `validate` with a configuration and by `plan`, wherever the experiment names one."""
+    monkeypatch.delenv(CONFIG_ENV, raising=False)
     (tmp_path / "slo.yaml").write_text(SLO.replace("NAME", "orders"))
     config = tmp_path / "watchkeeper.yaml"
     config.write_text(f"data_dir: {tmp_path / 'data'}\nslo: [slo.yaml]\n")
