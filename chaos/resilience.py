@@ -154,6 +154,11 @@ def _callers(one: Observed) -> Iterator[_Caller]:
             yield _Caller(name, calls, own)
 
 
+def judged_callers(one: Observed) -> frozenset[str]:
+    """The callers of the broken service that this experiment says something about."""
+    return frozenset(caller.name for caller in _callers(one))
+
+
 def _weaknesses(one: Observed) -> Iterator[Weakness]:
     for caller in _callers(one):
         yield from _of_caller(one, caller)

@@ -23,6 +23,8 @@ from sqlalchemy import event
 from alerting.incidents.commands import Incidents
 from alerting.incidents.findings import record_findings
 from alerting.incidents.human_labels import Judgement
+from chaos.calls import Observed, Phase, Traffic
+from chaos.findings import STATES, decide, keep, stored_findings
 from chaos.journal import ExperimentTruth, record_experiment
 from dashboard.reads.own_state import Role
 from dashboard.reads.sources import Sources
@@ -279,7 +281,22 @@ def _fill_state(db: Database, config: Config, now: datetime) -> None:
     at = clock.now()
     for number, name in enumerate(HOSTILE):
         record_change(db, ChangeEvent(id=f"c-{number}", at=at, kind="deploy", service=name, title=name, version="1.2"))
+    _weaknesses(db, at)
     record_findings(db, [_suppressed(name, at, number) for number, name in enumerate(SERVICES)])
+
+
+def _weaknesses(db: Database, at: datetime) -> None:
+    """What experiments showed, under hostile names and in every state."""
+    calls: dict[Phase, Traffic] = {
+        "before": Traffic(calls=600, seconds=60, busy_s=12),
+        "during": Traffic(calls=400, errors=390, seconds=40, busy_s=8),
+        "after": Traffic(calls=300, seconds=30, busy_s=6),
+    }
+    for number, name in enumerate(HOSTILE):
+        truth = replace(_experiment(f"kept-{number}", name, number, at), ended=at + timedelta(seconds=40))
+        keep(db, Observed(truth=truth, calls={("web", name): calls}, served={"web": calls, name: calls}), at)
+    for number, found in enumerate(stored_findings(db)):
+        decide(db, found.id, STATES[number % len(STATES)], Actor(name=HOSTILE[0], via="cli"), HOSTILE[1], at)
 
 
 def _finding(name: str, at: datetime, number: int) -> Finding:

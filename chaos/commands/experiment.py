@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from chaos.commands.coverage import coverage
-from chaos.commands.report import report
+from chaos.commands.report import decide, report
 from chaos.commands.running import resume, run, stop
 from chaos.commands.schedule import approve, postpone, refuse, schedule
 from chaos.surroundings import Surroundings
@@ -38,6 +38,9 @@ app.command(
 app.command(epilog="Examples: watchkeeper chaos stop    watchkeeper chaos stop --all --config watchkeeper.yaml")(stop)
 app.command(epilog="Example: watchkeeper chaos coverage --config watchkeeper.yaml")(coverage)
 app.command(epilog="Example: watchkeeper chaos report --config watchkeeper.yaml --html report.html")(report)
+app.command(
+    epilog="Example: watchkeeper chaos decide 1a2b3c4d repaired --note 'time-out of 2 s' --config watchkeeper.yaml"
+)(decide)
 app.command(epilog="Example: watchkeeper chaos schedule --config watchkeeper.yaml")(schedule)
 app.command(epilog="Example: watchkeeper chaos approve payments-slow --as ana --config watchkeeper.yaml")(approve)
 app.command(epilog="Example: watchkeeper chaos refuse payments-slow --as ana --config watchkeeper.yaml")(refuse)

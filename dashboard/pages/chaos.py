@@ -16,6 +16,7 @@ from dashboard.components.coverage_map import coverage_card, proposals_card
 from dashboard.components.elements import Part, card, empty, moment, pill, plot, table
 from dashboard.components.experiment_record import OUTCOMES, timeline_card
 from dashboard.components.launches import launches_card
+from dashboard.components.resilience import resilience_card
 from dashboard.components.scorecard import groups_card, scorecard_card
 from dashboard.components.wording import count
 from dashboard.dialogs.experiment import start_button, stop_button
@@ -57,6 +58,7 @@ def _page(request: PageRequest) -> Part:
                         coverage_card(known, viewer),
                         scorecard_card(known),
                         groups_card(known),
+                        attempt("What the system bears", lambda: resilience_card(request)),
                         _experiments(known, viewer),
                     ],
                     className="wide",

@@ -9,6 +9,7 @@ from typing import Final
 
 from chaos.assessment import Assessment, assess
 from chaos.calls import observe
+from chaos.findings import ResilienceFinding, stored_findings
 from chaos.resilience import Resilience, resilience
 from chaos.schedules.announcing import announcements
 from chaos.schedules.requests import Announcement
@@ -55,6 +56,10 @@ class ExperimentReads:
     def announced(self, now: datetime, names: Mapping[str, str]) -> tuple[Announcement, ...]:
         """The scheduled runs for which people were asked, those that are open or ended lately; `names` by id."""
         return self._soon.get("announced", lambda: announcements(DueRuns(self._db), names, now))
+
+    def findings(self) -> tuple[ResilienceFinding, ...]:
+        """The weaknesses that experiments have shown, open ones first."""
+        return self._soon.get("findings", lambda: stored_findings(self._db))
 
     def record(self, experiment_id: str) -> ScoredExperiment | None:
         """One experiment by the beginning of its id; None where there is none, or several."""

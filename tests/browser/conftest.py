@@ -18,7 +18,7 @@ from chaos.demo.ports import free_port
 from detectors.learning import versions as registry
 from detectors.learning.loop import Learner
 from watchkeeper.clock import SystemClock
-from watchkeeper.config import GateConfig, LearningConfig
+from watchkeeper.config import Config, GateConfig, LearningConfig
 from watchkeeper.roles import ready
 from watchkeeper.state.changes import record_change
 from watchkeeper.state.database import Database
@@ -58,6 +58,7 @@ class Site:
     incident_id: str
     database: Database
     experiments: Path  # the folder of experiment files
+    config: Config
 
 
 @pytest.fixture(scope="session")
@@ -98,6 +99,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             incident_id=incident_id,
             database=database,
             experiments=experiments,
+            config=own.config,
         )
         database.close()
 

@@ -9,6 +9,7 @@ from typing import Final
 from alerting.channels.channel import Notice, NoticeButton, ShowsNotices, Thread
 from alerting.channels.registry import open_channels
 from alerting.channels.slack import experiments as buttons
+from chaos.findings import catch_up
 from chaos.schedules.announcing import Announcer, Place
 from chaos.schedules.launching import Launcher
 from chaos.schedules.requests import HOW_TO_STOP, Announcement
@@ -22,15 +23,25 @@ from watchkeeper.config import Config
 from watchkeeper.problems import Problems
 from watchkeeper.roles.loops import Job
 from watchkeeper.state.database import Database
+from watchkeeper.store.telemetry import Telemetry
 
 EVERY_S: Final = 5.0
 ASKED_BY: Final = "slack"
+RESILIENCE: Final = "resilience"
+READ_EVERY_S: Final = 60.0
 
 
 def experiment_jobs(config: Config, config_path: Path | None, db: Database, problems: Problems) -> tuple[Job, ...]:
-    """The job of the schedules; none where nothing can be scheduled."""
+    """The jobs of experiments: what they show of resilience, and the schedules where something can be scheduled."""
+    telemetry, wall = Telemetry.connect(config), SystemClock()
+
+    def read() -> None:
+        with next(problems.each(RESILIENCE, ["what experiments show"], str)):
+            catch_up(db, telemetry, wall.now())
+
+    resilience = Job(name="resilience", work=read, every_s=READ_EVERY_S, core=False)
     if config_path is None or not (config.chaos.experiments or config.chaos.folder):
-        return ()
+        return (resilience,)
     launcher, clock = Launcher(config, config_path), SystemClock()
     scheduler = Scheduler(
         config,
@@ -45,7 +56,7 @@ def experiment_jobs(config: Config, config_path: Path | None, db: Database, prob
         launcher.reap()
         scheduler.turn(clock.now())
 
-    return (Job(name="experiments", work=turn, every_s=EVERY_S, core=False),)
+    return resilience, Job(name="experiments", work=turn, every_s=EVERY_S, core=False)
 
 
 def announcer(config: Config, config_path: Path, db: Database, problems: Problems) -> Announcer:

@@ -314,6 +314,31 @@ chaos_approvals = Table(
     Column("at", BigInteger, nullable=False),
     Column("digest", String(64), nullable=False),
 )
+resilience_findings = Table(
+    "resilience_findings",
+    metadata,
+    Column("id", String(32), primary_key=True),  # of its kind, service and dependency
+    Column("kind", String(64), nullable=False),
+    Column("service", String(255), nullable=False),
+    Column("dependency", String(255), nullable=False),
+    Column("fault", String(100), nullable=False),  # under which it was seen last
+    Column("experiment", String(64), nullable=False),  # that showed it last
+    Column("shown", Text, nullable=False),
+    Column("proposal", Text, nullable=False),
+    Column("first_seen", BigInteger, nullable=False),
+    Column("last_seen", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("decided_by", String(200), nullable=False),
+    Column("note", Text, nullable=False),
+    Column("retested_at", BigInteger),  # by an experiment that no longer shows it
+    Column("retested_by", String(64), nullable=False),
+)
+resilience_tests = Table(
+    "resilience_tests",
+    metadata,
+    Column("experiment", String(64), primary_key=True),
+    Column("at", BigInteger, nullable=False),
+)
 audit = Table(
     "audit",
     metadata,
