@@ -59,6 +59,7 @@ class Site:
     database: Database
     experiments: Path  # the folder of experiment files
     config: Config
+    fails_since: datetime  # when payments began to fail
 
 
 @pytest.fixture(scope="session")
@@ -100,6 +101,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             database=database,
             experiments=experiments,
             config=own.config,
+            fails_since=datetime.fromtimestamp(now - 300, UTC),
         )
         database.close()
 

@@ -22,8 +22,7 @@ def test_weaknesses_are_read_once_and_listed(
     page: Page, site: Site, show: Callable[[str], None], tmp_path: Path
 ) -> None:
     """While payments failed, web failed with it: kept with its proposal, and with who decided. Both themes."""
-    now = datetime.now(UTC)
-    began = now - timedelta(minutes=5) - timedelta(seconds=(now - timedelta(minutes=5)).second % 5)
+    now, began = datetime.now(UTC), site.fails_since
     truth = ExperimentTruth(
         id="1a2b3c4d5e6f708192a3b4c5d6e7f809", target="shop", fault="hang", service="payments", mechanism="hung",
         services=("payments",), began=began, ended=began + timedelta(seconds=120), took_effect=True, effect_at=began,
