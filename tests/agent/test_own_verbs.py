@@ -11,7 +11,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,25 @@ from agent.processes import born, send
 from agent.proxy.control import ask
 from agent.proxy.running import end, ports
 from runbooks.bound import BoundStep, bind
+from runbooks.library import Library
+from runbooks.policy import Policy
+from runbooks.program import Program, StepSpec, program_text
 from runbooks.registry import steps
+from runbooks.run_queue import RunQueue
+from runbooks.run_rows import read_run
+from runbooks.runbook import Runbook
+from runbooks.runner import Runner
 from runbooks.step import Call, Done, Surroundings
 from runbooks.targets.agent import Agent
 from tests.agent.proxied import http_service
 from tests.running_agent import TOKEN, RunningAgent
 from tests.waiting import until
+from watchkeeper.clock import FrozenClock
 from watchkeeper.errors import ConfigError
+from watchkeeper.state.database import Database
+from watchkeeper.state.runs import add_run
 from watchkeeper.target import TargetSettings
+from watchkeeper.vocabulary import Proposal
 
 # Starts and ends processes with a mark until there are so many.
 SCALER = """
@@ -392,3 +403,54 @@ def what_shows(host: Host) -> tuple[object, ...]:
     """Instances, whether callers are let through, the flag, and the files."""
     files = {path.name: path.read_text() for path in host.logs.iterdir()}
     return (len(Process({"pattern": host.pool["pattern"]}).find()), is_let_through(host), host.flag.exists(), files)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_runbook_whose_last_step_fails_leaves_the_host_as_it_was(host: Host, db: Database, fails: bool) -> None:
+    """Through the runner that the platform uses: drained, flagged and cleared; and all of it taken back in reverse."""
+    if "restore-disk" not in host.row("orders")["can"]:
+        pytest.skip("there is no second file system here")
+    last = {"flag": "unheard-of", "value": True} if fails else {"flag": "new-checkout", "value": True}
+    program = Program(
+        steps=(
+            StepSpec(kind="drain"),
+            StepSpec(kind="toggle-flag", inputs={"flag": "new-checkout", "value": True, "back_to": False}),
+            StepSpec(
+                kind="clear-disk", inputs={"pattern": f"{host.logs}/app.*.log", "older_than_hours": 0, "keep": True}
+            ),
+            StepSpec(kind="toggle-flag", inputs=last, id="last"),
+        )
+    )
+    proposal = Proposal(
+        runbook="b",
+        title="t",
+        service="orders",
+        steps=(),
+        blast_radius="r",
+        undo="u",
+        actions=program.kinds,
+        program=program_text(program),
+        arguments={"mechanism": "unknown"},
+    )
+    book = Runbook(
+        id="b", title="t", why="w", mechanisms=("cpu",), after_change=False, program=program, blast_radius="r", undo="u"
+    )
+    before, clock = what_shows(host), FrozenClock(datetime(2026, 3, 1, 3, 0, tzinfo=UTC))
+    with db.write() as connection:
+        add_run(connection, "run-1", "", proposal, clock.now())
+    target = Agent(TargetSettings(url=host.agent.url, token=TOKEN))
+    library, no_incident = Library(books={"b": book}, policy=Policy(services=("*",))), None
+    queue: Any = RunQueue(db, clock, timedelta(seconds=10))
+    Runner(queue, target, library, no_incident, sleep=lambda _: None, around=Surroundings()).turn()  # type: ignore[arg-type]
+    target.close()
+    run = read_run(db, "run-1")
+    assert run is not None
+    _, is_open, flag, files = what_shows(host)
+    if fails:
+        assert (run.state, what_shows(host)) == ("failed", before)
+        assert "services.orders.flags of the agent's file has new-checkout" in run.steps[3].detail
+    else:
+        assert (run.state, is_open, flag, files) == ("done", False, True, {})
+    did = [row["verb"] for row in host.agent.audited() if row["what"] == "verb.answered"]
+    there = ["drain", "flag", "clear-disk"]
+    assert did[::-1] == ([*there, "restore-disk", "flag", "undrain"] if fails else [*there, "flag"])
