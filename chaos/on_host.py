@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeVar
 
 from chaos.fault import Baseline, Fault, held_name, is_held
 from watchkeeper.errors import ChaosError, TargetError
@@ -23,8 +23,9 @@ from watchkeeper.vocabulary import Mechanism
 
 BEGINS_WITHIN_S: Final = 30.0  # a restart under another clock takes as long on a busy host
 ENDS_WITHIN_S: Final = 30.0
-ASK_AGAIN_S: Final = 5.0  # how long an end is asked for where the target does not answer
+ASK_AGAIN_S: Final = 5.0  # how long a begin or an end is asked for again where the target does not answer
 LOOK_EVERY_S: Final = 0.1
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,15 @@ class OnHost:
             ChaosError: it could not begin, or the host is not as it was after the end.
         """
         fault, key = self.held_as or self.name, f"chaos-{uuid.uuid4().hex}"
-        fault_id = target.begin_fault(service, fault, seconds=bound_s, key=key, arguments=self.arguments)
+        try:
+            fault_id = _insist(
+                lambda: target.begin_fault(service, fault, seconds=bound_s, key=key, arguments=self.arguments)
+            )
+        except TargetError as error:
+            if not error.retry:
+                raise
+            words = f"{service} may be broken by {fault}, and is not after {bound_s:g} s at the latest"
+            raise ChaosError(f"{words}: {error.message}") from error
         try:
             _await_begin(target, fault_id)
             self._holding[service] = fault_id
@@ -164,22 +173,28 @@ def end_held(target: Target, fault_id: str) -> HeldFault:
     Raises:
         ChaosError: the target does not answer, or something of the fault remains.
     """
-    deadline = time.monotonic() + ASK_AGAIN_S
-    while True:
-        try:
-            target.end_fault(fault_id)
-            break
-        except TargetError as error:
-            if not error.retry or time.monotonic() > deadline:
-                raise ChaosError(
-                    f"the fault {fault_id} could not be ended, and ends by itself: {error.message}"
-                ) from error
-            time.sleep(LOOK_EVERY_S)
+    try:
+        _insist(lambda: target.end_fault(fault_id))
+    except TargetError as error:
+        raise ChaosError(f"the fault {fault_id} could not be ended, and ends by itself: {error.message}") from error
     held = _await_state(target, fault_id, ("ended", "stuck"), ENDS_WITHIN_S)
     if held.state != "ended" or held.remains:
         left = ", ".join(held.remains) or held.error or f"it is still {held.state}"
         raise ChaosError(f"{held.fault} in {held.service} is not undone on its host: {left}. The agent tries again.")
     return held
+
+
+def _insist(ask: Callable[[], T]) -> T:
+    """Ask a target again for a while, from its first silence on: the answer may be lost, and the work done."""
+    deadline: float | None = None
+    while True:
+        try:
+            return ask()
+        except TargetError as error:
+            deadline = deadline or time.monotonic() + ASK_AGAIN_S
+            if not error.retry or time.monotonic() > deadline:
+                raise
+            time.sleep(LOOK_EVERY_S)
 
 
 def _await_begin(target: Target, fault_id: str) -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from chaos import on_host
 from chaos.experiment import Experiment, experience, run, validate
 from chaos.fault import measure_baseline, prove, services_for, why_not
 from chaos.faults.hang import Hang
 from chaos.on_host import EitherWay, OnHost, either_way, end_held
 from chaos.record import Records
 from chaos.registry import fault_named, faults
+from runbooks.targets.agent import Agent
 from tests.front_door import front_door
 from tests.runbooks.agent_server import AgentServer, agent_server, service_row
 from watchkeeper.errors import ChaosError, TargetError
@@ -47,6 +49,45 @@ def test_an_experiment_runs_through_the_agent(server: AgentServer, target: Targe
     row = server.faults["f0"]
     assert (row["state"], row["fault"], len(server.faults)) == ("ended", "hang", 1)
     assert row["ends_at"] - row["effect_at"] == pytest.approx(60, abs=1)
+
+
+class Lossy(Agent):
+    """The agent's first answer to each of these requests is lost, after it was done."""
+
+    def __init__(self, settings: TargetSettings, *, loses: int) -> None:
+        super().__init__(settings)
+        self.left = {"begin": loses, "end": loses}
+
+    def _lose(self, what: str) -> None:
+        self.left[what] -= 1
+        if self.left[what] >= 0:
+            raise TargetError("the answer was lost", retry=True)
+
+    def begin_fault(
+        self, service: str, fault: str, *, seconds: float, key: str, arguments: Mapping[str, float | str] | None = None
+    ) -> str:
+        fault_id = super().begin_fault(service, fault, seconds=seconds, key=key, arguments=arguments)
+        self._lose("begin")
+        return fault_id
+
+    def end_fault(self, fault_id: str) -> None:
+        super().end_fault(fault_id)
+        self._lose("end")
+
+
+def test_an_answer_that_was_lost_leaves_nothing_broken(server: AgentServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked for again with the same key; where no answer ever comes, that is said with the bound."""
+    lossy = Lossy(TargetSettings(url=server.url, token="t"), loses=1)
+    hang = fault_named("hang")
+    with hang.inject(lossy, "web", 60):
+        assert [row["state"] for row in server.faults.values()] == ["holding"]
+    assert [row["state"] for row in server.faults.values()] == ["ended"]
+    monkeypatch.setattr(on_host, "ASK_AGAIN_S", 0.2)
+    lossy.left["begin"] = 1000
+    words = "web may be broken by hang, and is not after 60 s at the latest: the answer was lost"
+    with pytest.raises(ChaosError, match=words), hang.inject(lossy, "web", 60):
+        pytest.fail("a fault without an id was held")
+    lossy.close()
 
 
 def test_what_shows_on_the_host_is_proof_where_requests_need_not_fail(server: AgentServer, target: Target) -> None:
