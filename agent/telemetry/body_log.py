@@ -150,6 +150,7 @@ class BodyLog:
         self._at = segment
         if segment not in paths:
             self._at, self._offset, self._damaged = (min(paths) if paths else self._next_number), 0, False
+            self._keep_place(sync=True)  # a segment that gets this number must not be taken for one that was sent
         self.next()  # how old the oldest is decides whether the log is full
 
     def _cut_torn(self, path: Path) -> None:

@@ -32,6 +32,7 @@ from watchkeeper.text import one_line
 
 T = TypeVar("T")
 FOLDER: Final = "telemetry"
+AFTER_FAILURE_S: Final = 10.0  # what runs for ever is begun again
 LOOK_EVERY_S: Final = 5.0  # at services, memory and disks, for alerts
 SAME_REPORT_EVERY_S: Final = 60.0  # a platform that refuses each body must not fill the audit log
 
@@ -50,7 +51,9 @@ class Telemetry:
         self.log = BodyLog(root / FOLDER, Bounds.of(section.log), self._report)
         self.receiver = Receiver(self.log)
         self.forwarder = Forwarder(self.log, self._platform, self._report)
-        watched = WatchedServices(Services(allowed), tuple(allowed.file.services))
+        watched = WatchedServices(
+            Services(allowed), tuple(allowed.file.services), missing_s=min(10.0, section.alerts.gone_seconds / 3)
+        )
         self._readings = Readings(allowed.file.name, watched, self.describe)
         self.alerts = Alerts(root / FOLDER / "alerts.json", self._readings.labels)
         self.sender = AlertSender(self.alerts, self._platform, self._report)
@@ -82,8 +85,8 @@ class Telemetry:
             ) from error
         look_s = min(LOOK_EVERY_S, self._section.alerts.gone_seconds / 3)
         self._tasks = [
-            asyncio.create_task(self.forwarder.run()),
-            asyncio.create_task(self.sender.run()),
+            asyncio.create_task(self._again(AFTER_FAILURE_S, self.forwarder.run)),
+            asyncio.create_task(self._again(AFTER_FAILURE_S, self.sender.run)),
             asyncio.create_task(self._again(self._section.interval_seconds, self._read)),
             asyncio.create_task(self._again(look_s, self._look)),
         ]

@@ -35,10 +35,16 @@ class _Used:
 
 
 class WatchedServices:
-    """Threads may share it. `names` are the services of the file."""
+    """Threads may share it.
 
-    def __init__(self, services: Services, names: tuple[str, ...]) -> None:
+    Args:
+        names: the services of the file.
+        missing_s: for how long one that was not found is taken as missing before it is looked for again.
+    """
+
+    def __init__(self, services: Services, names: tuple[str, ...], missing_s: float) -> None:
         self.names = names
+        self._missing_s = missing_s
         self._services = services
         self._lock = threading.Lock()
         self._found: dict[str, tuple[float, tuple[Instance, ...]]] = {}
@@ -47,9 +53,10 @@ class WatchedServices:
     def instances(self, name: str) -> tuple[Instance, ...] | None:
         """What runs of a service; None where nobody knows now."""
         with self._lock:
-            at, found = self._found.get(name, (0.0, ()))
+            at, found = self._found.get(name, (-FIND_AGAIN_S, ()))
             now = time.monotonic()
-            if found and now - at < FIND_AGAIN_S and all(is_alive(each.pid, each.born) for each in found):
+            kept_s = FIND_AGAIN_S if found else self._missing_s
+            if now - at < kept_s and all(is_alive(each.pid, each.born) for each in found):
                 return found
             try:
                 # One that ended between being found and being looked at has no identity.

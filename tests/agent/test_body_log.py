@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.telemetry.body import Body, framed, packed
@@ -91,6 +91,7 @@ def test_a_torn_end_is_cut(tmp_path_factory: pytest.TempPathFactory, cut: int) -
     assert drain(folder) == (["a", "b", "d"], [])
 
 
+@settings(max_examples=40)
 @given(places=st.lists(st.integers(0, 2000), min_size=1, max_size=4))
 def test_damage_costs_the_bodies_that_it_hit(tmp_path_factory: pytest.TempPathFactory, places: list[int]) -> None:
     """Bytes that changed on the disk: every other body comes out, in order, and people are told and keep a copy."""
@@ -128,6 +129,17 @@ def test_a_lost_place_costs_that_something_is_sent_twice(tmp_path: Path) -> None
     drain(tmp_path, most=1)
     (tmp_path / "bodies" / "place").write_bytes(b"torn")
     assert drain(tmp_path) == (["a", "b"], [])
+
+
+def test_segments_that_somebody_removed_take_nothing_with_them(tmp_path: Path) -> None:
+    """What comes later gets a place of its own, also if the agent is killed before it sent any of it."""
+    append(tmp_path, *("x" * 150 for _ in range(20)))
+    drain(tmp_path, most=15)
+    for path in segments(tmp_path):
+        path.unlink()
+    texts = [f"{number:02} " + "y" * 150 for number in range(30)]
+    append(tmp_path, *texts)
+    assert drain(tmp_path) == (texts, [])
 
 
 def test_segments_that_were_sent_are_removed(tmp_path: Path) -> None:

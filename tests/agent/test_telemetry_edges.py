@@ -15,6 +15,7 @@ import pytest
 
 from agent.keepers import Keepers
 from agent.listening import free_port
+from agent.records import FaultState
 from agent.telemetry.alerts import Alert, Alerts
 from agent.telemetry.conditions import Filling, Held
 from agent.telemetry.edges import HostWatch, ServiceWatch
@@ -129,6 +130,20 @@ def test_what_the_agent_was_asked_to_do_is_no_alert(tmp_path: Path, verb: str, r
     if raised:
         assert found is not None
         assert raised - 35 <= found <= raised
+
+
+def test_what_a_fault_of_the_agent_broke_is_no_alert(tmp_path: Path) -> None:
+    """Until two minutes after its end. What does not come back by then is gone."""
+    watched = Watched(tmp_path)
+    watched.look(40, 1)
+    state = FaultState(
+        id="f1", service="orders", fault="kill", state="ended", began_at=NOW + 42, ends_at=NOW + 90, ended_at=NOW + 90
+    )
+    (tmp_path / "ended").mkdir()
+    (tmp_path / "ended" / "f1.json").write_text(json.dumps(state.as_json()))
+    found = next((at for at in range(45, 400, 5) if isinstance(watched.look(at), Alert)), None)
+    assert found is not None
+    assert found >= 210
 
 
 def test_processes_that_the_kernel_killed_are_an_alert(tmp_path: Path) -> None:
