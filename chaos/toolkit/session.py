@@ -92,7 +92,11 @@ def conduct(
         for path in paths:
             journals.begin(path, experiment, facts, redactor)
         stack.enter_context(_logging(redactor, logging.INFO if verbose else logging.ERROR))
-        journal = run(experiment, note=note, notes=Notes(), settings=settings, options=options, guards=guards)
+        try:
+            journal = run(experiment, note=note, notes=Notes(), settings=settings, options=options, guards=guards)
+        except ChaosError as error:
+            raise ChaosError(redactor.text(error.message)) from error
+        journal["watchkeeper"]["stopped"] = redactor.text(journal["watchkeeper"]["stopped"])
         ended = journals.summary(journal, facts)
         journal["watchkeeper"] = asdict(ended)
         for path in paths:
@@ -126,12 +130,13 @@ def _clear_up(note: Note, notes: Notes) -> str:
     Surroundings(
         shop=Path(note.shop) if note.shop else None, config_path=Path(note.config) if note.config else None
     ).into_environment()
+    redactor = Redactor()
     try:
         redactor = Redactor(_secrets(ExperimentFile(source=note.source, content=note.content), Options()))
         with _logging(redactor, logging.ERROR), chdir(note.folder or Path.cwd()):
             journal = play_rollbacks(note.content)
     except (WatchkeeperError, ChaosException, OSError) as error:
-        return f"{note.shown_title()}: {error}; its rollbacks were not played"
+        return redactor.text(f"{note.shown_title()}: {error}; its rollbacks were not played")
     failed = [run["activity"]["name"] for run in journal["rollbacks"] if run["status"] != "succeeded"]
     if failed:
         return f"{note.shown_title()}: the rollback {failed[0]!r} failed; do it by hand, or run `chaos stop` again"

@@ -107,6 +107,20 @@ def test_stop_ends_it_and_rolls_back(bench: Bench) -> None:
     assert bench.chaos("stop").stdout == "No experiment runs here.\n"
 
 
+def test_an_error_has_no_secret(bench: Bench) -> None:
+    """Not even one that the library put into the title before a look at the hypothesis raised."""
+    (bench.folder / "level.py").write_text("def level():\n    return None\n")
+    provider = {"type": "python", "module": "level", "func": "level"}
+    hypothesis = {"title": "H", "probes": [{"type": "probe", "name": "p", "tolerance": [0, 1], "provider": provider}]}
+    file = bench.file(**{"steady-state-hypothesis": hypothesis, "secrets": {"s": {"token": "hunter2222"}}})
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"title": "It is ${token}"}))
+    ended = patched(bench, f"import sys\nsys.path.insert(0, {str(bench.folder)!r})", file)
+    assert ended.returncode == 1
+    assert "It is (secret): TypeError" in ended.stderr
+    assert "hunter2222" not in ended.stderr + ended.stdout
+    assert bench.marks() == set()
+
+
 @pytest.mark.parametrize("is_heard", [True, False])
 def test_a_closed_terminal_ends_it(bench: Bench, is_heard: bool) -> None:
     """It rolls back first; one that was started by `nohup` goes on."""
