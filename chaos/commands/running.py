@@ -114,6 +114,7 @@ def run(
             journal_path=journal_path,
             sealed=game_day,
             run_id=run_id,
+            approved_by=ending.approved_by,
             verbose=service is None and not game_day,
         )
         stopped = outcome.summary.stopped

@@ -45,7 +45,11 @@ def schedule(config: ConfigPath = None, as_json: AsJson = False) -> None:
         for each in known
     ]
     if as_json:
-        tried = [{"id": run.schedule, "due_at": run.due_at, "state": run.state, "detail": run.detail} for run in past]
+        tried = [
+            {"id": run.schedule, "due_at": run.due_at, "state": run.state, "detail": run.detail}
+            | ({"approved_by": run.approved_by.split(", ")} if run.approved_by else {})
+            for run in past
+        ]
         print(json.dumps({"schedules": rows, "mistakes": mistakes, "history": tried}, indent=2, default=_as_text))
         return
     for row in rows:
@@ -57,7 +61,9 @@ def schedule(config: ConfigPath = None, as_json: AsJson = False) -> None:
     if past:
         print("\nLast times:")
     for run in past:
-        print(f"  {run.due_at:%Y-%m-%d %H:%M}  {run.state:9}  {run.schedule}{f': {run.detail}' if run.detail else ''}")
+        by = f"; approved by {run.approved_by}" if run.approved_by else ""
+        detail = f": {run.detail}" if run.detail else ""
+        print(f"  {run.due_at:%Y-%m-%d %H:%M}  {run.state:9}  {run.schedule}{detail}{by}")
     if not rows and not mistakes:
         print("No experiment is scheduled: see chaos.experiments in docs/configuration.md.")
 

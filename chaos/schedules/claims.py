@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class Ending:
-    """How the run ended, in words; set by whoever runs it."""
+    """How the run ended, in words; set by whoever runs it. `approved_by` are the ids of those who approved it."""
 
     detail: str = ""
+    approved_by: str = ""
 
 
 @contextmanager
@@ -36,7 +37,7 @@ def taken(db: Database, token: str, run_id: str) -> Iterator[Ending]:
     if claimed is None or not runs.began(claimed, run_id, socket.gethostname(), clock.now()):
         raise ChaosError("this due time was taken back: another process runs it, or it is too late")
     running = replace(claimed, state="running")
-    ending = Ending()
+    ending = Ending(approved_by=claimed.approved_by)
     try:
         yield ending
     except WatchkeeperError as error:

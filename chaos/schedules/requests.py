@@ -17,7 +17,7 @@ from watchkeeper.state.codec import dump, parse
 from watchkeeper.text import one_line
 
 MOST_LINES: Final = 12
-HOW_TO_STOP: Final = "the button Stop here or on the page Chaos, or `watchkeeper chaos stop`"
+HOW_TO_STOP: Final = "the button Stop, here or on the page Chaos, or: watchkeeper chaos stop"
 SEALED: Final = "A game day: nobody is shown which fault it is before its end"
 
 

@@ -34,6 +34,7 @@ class Summary:
     stopped: str = ""
     sealed: bool = False
     is_short_form: bool = False  # its fault's own row says all of it
+    approved_by: str = ""  # ids of people, of a scheduled experiment that needs approval
 
     def shown_title(self) -> str:
         return "a game day" if self.sealed and self.status == CUT_SHORT else self.title

@@ -51,6 +51,7 @@ def conduct(
     journal_path: Path | None = None,
     sealed: bool = False,
     run_id: str = "",
+    approved_by: str = "",
     verbose: bool = True,
 ) -> Outcome:
     """Run an experiment unless it is refused.
@@ -85,6 +86,7 @@ def conduct(
             status=journals.CUT_SHORT,
             sealed=sealed,
             is_short_form=not Path(experiment.source).suffix,
+            approved_by=approved_by,
         )
         paths = [journal_path] if journal_path else []
         if surroundings.names_target:

@@ -394,8 +394,11 @@ def test_a_claimed_run_runs_in_a_process_of_its_own(
 ) -> None:
     """Started for real: the row, the journal and the mark are there, and the same claim does nothing again."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))  # what else runs on this machine is no affair of this test
-    here = world()
+    here = world(approval={"by": ["ana"]})
     here.turn(MONDAY)
+    ((schedule,), _) = schedules(here.config)
+    approval = Approval(person="ana", at=MONDAY, digest=schedule.read().digest)
+    DueRuns(here.db).approve("mark", approval, Actor(name="ana", via="cli"))
     here.turn(at(2026, 11, 30, 10))
     (claimed,) = here.launched
     launcher = Launcher(here.config, tmp_path / "watchkeeper.yaml")
@@ -404,7 +407,8 @@ def test_a_claimed_run_runs_in_a_process_of_its_own(
     until(lambda: here.states() == [("done", "completed")], moving=log.read_text, what="the end of the run")
     assert (tmp_path / "mark").exists()
     (journal,) = (here.config.data_dir / "chaos" / "journals").glob("*.json")
-    assert json.loads(journal.read_text())["status"] == "completed"
+    written = json.loads(journal.read_text())
+    assert (written["status"], written["watchkeeper"]["approved_by"]) == ("completed", "ana")
     (tmp_path / "mark").unlink()
     launcher.launch(claimed)
     until(lambda: "taken back" in log.read_text(), moving=log.read_text, what="the refusal")

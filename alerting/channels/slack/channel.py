@@ -224,7 +224,7 @@ class SlackChannel:
         """What the runbook asks: a reply for each question, edited when it has its answer."""
         mention = self._id_on(incident) if incident.questions else ""
         for asked in incident.questions:
-            blocks = question_blocks(asked, incident.id, mention if asked.is_open else "")
+            blocks = question_blocks(asked, incident.id, incident.service, mention if asked.is_open else "")
             # Where nobody is on the incident, the whole channel sees it.
             broadcast = asked.is_open and not mention
             part = f"question:{asked.question.id}"

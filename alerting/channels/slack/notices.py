@@ -25,10 +25,10 @@ def notice_blocks(notice: Notice) -> Blocks:
     """A notice as it stands now."""
     mentions = " ".join(map(mention_of, notice.mentions))
     facts = [(name, _shown(value)) for name, value in notice.facts[:FACTS] if value]
-    short = [marked(f"*{slack_text(name)}*\n{value}", FIELD_LIMIT) for name, value in facts if len(value) <= LONG]
+    short = [marked(f"*{slack_text(name)}*\n{value}", FIELD_LIMIT) for name, value in facts if not _is_long(value)]
     blocks: list[Block] = [HeaderBlock(text=plain(notice.title))]
-    blocks.append(section("\n".join(part for part in (slack_text(notice.text), mentions) if part)))
-    blocks += [section(f"*{slack_text(name)}*\n{value}") for name, value in facts if len(value) > LONG]
+    blocks.append(section("\n".join(part for part in (_lines(notice.text), mentions) if part)))
+    blocks += [section(f"*{slack_text(name)}*\n{value}") for name, value in facts if _is_long(value)]
     if short:
         blocks.append(SectionBlock(fields=short))
     if notice.buttons:
@@ -36,10 +36,19 @@ def notice_blocks(notice: Notice) -> Blocks:
     return rendered(blocks)
 
 
+def _is_long(value: str) -> bool:
+    return "\n" in value or len(value) > LONG
+
+
+def _lines(text: str) -> str:
+    """Text as it is, with its lines."""
+    return "\n".join(slack_text(line, 400) for line in text.split("\n") if line.strip())
+
+
 def _shown(value: str | datetime) -> str:
     """A text, or a time in the reader's own zone, with UTC where Slack cannot show it."""
     if isinstance(value, str):
-        return slack_text(value, 2000)
+        return _lines(value)
     return f"<!date^{int(value.timestamp())}^{{date_short_pretty}}, {{time}}|{value:%Y-%m-%d %H:%M} UTC>"
 
 

@@ -9,6 +9,7 @@ from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, ConfirmO
 from alerting.channels.slack.blocks import Blocks, marked, mention_of, plain, rendered, section, slack_time
 from alerting.channels.slack.markup import slack_text
 from alerting.incidents.questions import Asked
+from watchkeeper.text import seen_name
 
 ACTION: Final = "answer"  # `answer:0` is the first choice: an action id stands once in a message
 QUESTION_LIMIT: Final = 2000
@@ -22,13 +23,16 @@ def question_text(asked: Asked) -> str:
     return f"The runbook asks: {slack_text(asked.question.text, 300)}"
 
 
-def question_blocks(asked: Asked, incident_id: str, mention: str = "") -> Blocks:
+def question_blocks(asked: Asked, incident_id: str, service: str, mention: str = "") -> Blocks:
     """A question as it stands now. `mention` is the Slack id of whoever is on the incident."""
+    # A gathered message has questions of several incidents in its thread.
+    about = f"{incident_id} · {slack_text(seen_name(service), 150)}"
     question = asked.question
     text = slack_text(question.text, QUESTION_LIMIT)
     if not asked.is_open:
         at = f", {slack_time(asked.ended_at)}" if asked.ended_at else ""
-        return rendered([section(f"*The runbook asked:* {text}\n{slack_text(asked.ended, 500)}{at}")])
+        over = section(f"*The runbook asked:* {text}\n{slack_text(asked.ended, 500)}{at}")
+        return rendered([over, ContextBlock(elements=[marked(about, QUESTION_LIMIT)])])
     who = f"{mention_of(mention)} " if mention else ""
     buttons = [
         ButtonElement(
@@ -43,9 +47,10 @@ def question_blocks(asked: Asked, incident_id: str, mention: str = "") -> Blocks
         section(f"{who}*The runbook asks:* {text}"),
         ActionsBlock(block_id=f"question:{question.id}", elements=buttons),
     ]
+    until = ""
     if question.until:
-        note = f"The run waits until {slack_time(question.until)}; then {slack_text(asked.otherwise, 200)}."
-        blocks.append(ContextBlock(elements=[marked(note, QUESTION_LIMIT)]))
+        until = f" · The run waits until {slack_time(question.until)}; then {slack_text(asked.otherwise, 200)}."
+    blocks.append(ContextBlock(elements=[marked(about + until, QUESTION_LIMIT)]))
     return rendered(blocks)
 
 

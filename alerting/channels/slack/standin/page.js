@@ -7,13 +7,14 @@ const $ = id => document.getElementById(id);
 const escape = text => text.replace(/[&<>"]/g, c => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[c]);
 const entities = text => text.replace(/&(?!amp;|lt;|gt;)/g, "&amp;").replace(/"/g, "&quot;");
 const clock = seconds => new Date(seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const day = seconds => new Date(seconds * 1000).toLocaleDateString([], { day: "numeric", month: "short", year: "numeric" });
 
 function mrkdwn(text) {
   const kept = [];
   const keep = html => { kept.push(html); return `\u0000${kept.length - 1}\u0000`; };
   return entities(text)
     .replace(/<@(\w+)>/g, (_, id) => keep(`<span class="mention">@${escape(people[id]?.real_name ?? id)}</span>`))
-    .replace(/<!date\^(\d+)\^[^|]*\|([^>]*)>/g, (_, s, alt) => keep(`<time title="${alt}">${clock(+s)}</time>`))
+    .replace(/<!date\^(\d+)\^([^|]*)\|([^>]*)>/g, (_, s, form, alt) => keep(`<time title="${alt}">${form.includes("{date") ? `${day(+s)}, ` : ""}${clock(+s)}</time>`))
     .replace(/<(https?:[^|>]+)\|([^>]+)>/g, (_, url, name) => keep(`<a href="${url}" target="_blank" rel="noopener">${name}</a>`))
     .replace(/</g, "&lt;").replace(/>/g, "&gt;")
     .replace(/:(\w+):/g, (all, name) => emoji[name] ?? all)

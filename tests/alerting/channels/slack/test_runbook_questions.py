@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from tests.alerting.channels.slack.running_site import PROPOSAL, Site, form, pressed
-from watchkeeper.vocabulary import Question
+from alerting.channels import outbox
+from tests.alerting.channels.slack.running_site import PROPOSAL, Site, diagnosis, finding, form, pressed
+from watchkeeper.vocabulary import Actor, Question
 
 GUARDED = replace(PROPOSAL, approvers=("oncall",))
 
@@ -40,8 +42,6 @@ def running(site: Site) -> str:
 
 
 def actor(name: str = "Ana") -> Any:
-    from watchkeeper.vocabulary import Actor
-
     return Actor(name=name, via="slack")
 
 
@@ -77,7 +77,7 @@ def test_a_press_answers_and_the_message_tells_who(site: Site) -> None:
     site.until(lambda: state(site) == [("yes", f"Ana answered yes to: {question.text}")])
     site.send(2)
     (edited,) = replies(site)
-    assert (edited["ts"], len(edited["blocks"])) == (reply["ts"], 1)
+    assert (edited["ts"], [block["type"] for block in edited["blocks"]]) == (reply["ts"], ["section", "context"])
     assert "Ana answered yes to: Is the nightly batch over?" in edited["blocks"][0]["text"]["text"]
     assert "<@UANA>" not in str(edited)
 
@@ -99,7 +99,7 @@ def test_what_does_not_count_is_told_to_the_presser_alone(site: Site) -> None:
     site.until(lambda: "now the runbook asks: Drop the cache, too?" in site.whisper("UANA", "That question is over"))
     assert other
     assert [answer for answer, _ in state(site)] == ["yes", ""]
-    assert [len(reply["blocks"]) for reply in replies(site)] == [1, 3]
+    assert [len(reply["blocks"]) for reply in replies(site)] == [2, 3]
 
 
 def test_a_press_after_the_time_is_refused(site: Site) -> None:
@@ -161,3 +161,36 @@ def test_the_api_answers_too(site: Site) -> None:
     answer = site.web.post(path, json={"question": question.id, "answer": "yes"}, headers=site.token())
     assert answer.status_code == 409
     assert "may not answer this runbook" in answer.json()["message"]
+
+
+def test_a_question_stands_in_the_thread_of_a_gathered_message(site: Site) -> None:
+    """Where many pages went out as one, the question of one incident is a reply to that message, and names it."""
+    names = [f"service-{number}" for number in range(12)]
+    opened = site.incidents.observe([finding(name) for name in names])
+    for incident_id in opened:
+        site.incidents.diagnosed(incident_id, diagnosis("orders-db"), PROPOSAL, "first")
+    site.incidents.page_all(opened)
+    site.send()
+    for later_s in (30, 60):
+        site.send(later_s)
+    with site.db.read() as connection:
+        places = {each: outbox.thread_of(connection, each, "slack") for each in opened}
+    shared = Counter(place.ts for place in places.values() if place)
+    gathered, members = shared.most_common(1)[0]
+    assert members > 1
+    incident_id = next(each for each, place in places.items() if place and place.ts == gathered)
+    assert site.incidents.approve(incident_id, actor(), "a", PROPOSAL.id).changed
+    assert site.incidents.run_started(incident_id, "s", run=f"{incident_id}-run-1").changed
+    question = Question(run=f"{incident_id}-run-1", step=1, asked=1, text="Go on?", choices=("yes", "no"))
+    assert site.incidents.run_asked(incident_id, "q", question=question).changed
+    site.send(120)
+    (message,) = [one for one in site.board()["messages"] if one["ts"] == gathered]
+    (reply,) = [one for one in message["replies"] if "Go on?" in str(one)]
+    body = {"channel": "C0INCIDENTS", "ts": reply["ts"], "action_id": "answer:0", "user": "UANA"}
+    assert site.slack.post("/standin/press", json=body).status_code == 200
+    site.until(lambda: site.incidents.get(incident_id).questions[0].answer == "yes")
+    site.send(180)
+    (message,) = [one for one in site.board()["messages"] if one["ts"] == gathered]
+    (reply,) = [one for one in message["replies"] if "Go on?" in str(one)]
+    assert "Ana answered yes to: Go on?" in str(reply)
+    assert incident_id in str(reply)
