@@ -10,7 +10,7 @@ import uuid
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NoReturn
 
 import typer
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from chaos.schedules.claims import Ending
     from chaos.toolkit.document import ExperimentFile
     from chaos.toolkit.session import Outcome
+
+ANSWERED_WITHIN_S: Final = 1.0
 
 
 def run(
@@ -143,12 +145,14 @@ def stop(
 
     notes = Notes()
     everywhere = _on_targets("stop", Surroundings(shop=shop, config_path=config)) if every else None
-    if every and config:
-        _runbooks_too("stop", config)
     running = () if only_cut_short else notes.alive()
     left = ask_to_stop(notes, running)
     for note in running:
         print(f"{'still ending' if note in left else 'ended'}: {note.shown_title()}")
+    if everywhere is not None:
+        everywhere.join(ANSWERED_WITHIN_S)  # loading the database's library would hold its requests up
+    if every and config:
+        _runbooks_too("stop", config)
     failed = []
     left_behind = notes.cut_short()
     for note in left_behind:
