@@ -91,7 +91,7 @@ class Forwarder:
             self.set_aside += 1
             self._report(f"telemetry.set_aside {body.signal}: {answer.reason}")
             return 0.0
-        return self._try_again(_words(answer), failures, answer.retry_after_s)
+        return self._try_again(why_not(answer), failures, answer.retry_after_s)
 
     def _try_again(self, why: str, failures: int, retry_after_s: float | None = None) -> float:
         trouble = f"{self._platform.url}: {why}"
@@ -119,8 +119,8 @@ def _is_error(answer: Answer) -> bool:
     return answer.status >= 500 and answer.status not in PASSING
 
 
-def _words(answer: Answer) -> str:
-    """Why a body was not taken, and what to do about it."""
+def why_not(answer: Answer) -> str:
+    """Why a body was not taken, and what to do about it where a setting is the reason."""
     if answer.status in (401, 403):
         return f"it refuses the agent's token ({answer.reason}): set token_env or token_file"
     if answer.status in SETTING or answer.status < 400:

@@ -32,7 +32,8 @@ class Answer:
         """Its words, as far as they can be read: a Status in protobuf is a text with a few bytes around it."""
         text = self.body[:2000].decode("utf-8", "replace")
         readable = "".join(c if c.isprintable() and c != "�" else " " for c in text)
-        return f"{self.status} {one_line(' '.join(readable.split()), 300)}".strip()
+        words = " ".join(readable.split())
+        return f"{self.status} {one_line(words, 300)}" if words else str(self.status)
 
 
 class Platform:

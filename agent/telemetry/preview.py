@@ -15,6 +15,7 @@ import aiohttp
 
 from agent.allowed import Allowed
 from agent.telemetry.body_log import Bounds
+from agent.telemetry.forwarder import why_not
 from agent.telemetry.host_readings import filesystems, oom_kills
 from agent.telemetry.platform import Platform, describe_failure
 from agent.telemetry.section import TelemetrySection
@@ -61,7 +62,7 @@ async def _answers(section: TelemetrySection) -> str:
         await platform.close()
     if answer.status == 200:
         return "the platform answers, and takes telemetry from this agent"
-    return f"the platform answers, and takes nothing: {answer.reason}"
+    return f"the platform answers, and takes nothing: {why_not(answer)}"
 
 
 def _disk(allowed: Allowed, section: TelemetrySection) -> str:

@@ -151,6 +151,14 @@ def test_a_body_over_which_the_platform_fails_holds_up_nothing_for_ever(
     assert '"reason": "500 broken"' in kept.read_text()
 
 
+def test_an_answer_without_words_is_its_status(platform: tuple[Scripted, str], tmp_path: Path) -> None:
+    scripted, url = platform
+    scripted.answers = [(422, {}, "")]
+    forward(tmp_path, section(url), all_sent(1), "a", "b")
+    (kept,) = (tmp_path / "aside").iterdir()
+    assert '"reason": "422"' in kept.read_text()
+
+
 def test_a_page_that_answers_for_the_platform_acks_nothing(platform: tuple[Scripted, str], tmp_path: Path) -> None:
     """A proxy's sign-in page is answered with 200, too."""
     scripted, url = platform
