@@ -9,14 +9,17 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from chaos.fault import Effect, Truth
+from watchkeeper.state.codec import parse
 from watchkeeper.vocabulary import Mechanism
 
+R = TypeVar("R")
 TRUTH_FILE = "chaos-truth.jsonl"
 JOURNAL_FILE = "chaos-journal.jsonl"
 # `cut short`: whoever injected it was killed before the end, or it still runs.
@@ -88,26 +91,17 @@ class Records:
 
     def truths(self) -> tuple[Truth, ...]:
         """What was true of every experiment, oldest first. Rows that cannot be read are left out."""
-        known = {field.name for field in fields(Truth)}
-        readable = []
-        for row in _rows(self._folder / TRUTH_FILE):
-            try:
-                readable.append(Truth(**{name: value for name, value in row.items() if name in known}))
-            except TypeError:
-                continue
-        return tuple(readable)
+        return tuple(_readable(Truth, self._folder / TRUTH_FILE))
 
     def history(self) -> tuple[Journal, ...]:
         """Every experiment, oldest first. Rows that cannot be read are left out."""
-        known = {field.name for field in fields(Journal)}
-        readable = []
-        for row in _rows(self._folder / JOURNAL_FILE):
-            try:
-                values = {name: value for name, value in row.items() if name in known}
-                readable.append(Journal(**(values | {"effect": Effect(**row["effect"])})))
-            except (KeyError, TypeError):
-                continue
-        return tuple(readable)
+        return tuple(_readable(Journal, self._folder / JOURNAL_FILE))
+
+
+def _readable(kind: type[R], path: Path) -> Iterator[R]:
+    for row in _rows(path):
+        with suppress(ValueError):  # by hand, or of another version
+            yield parse(kind, json.dumps(row))
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

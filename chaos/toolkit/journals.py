@@ -17,6 +17,7 @@ from chaoslib.run import initialize_run_journal
 
 from chaos.toolkit.document import ExperimentFile
 from chaos.toolkit.redaction import Redactor
+from watchkeeper.state.codec import parse
 
 FOLDER: Final = "journals"
 CUT_SHORT: Final = "cut short"
@@ -69,7 +70,7 @@ def kept(folder: Path) -> tuple[Summary, ...]:
     summaries = []
     for path in (folder / FOLDER).glob("*.json"):
         try:
-            summaries.append(Summary(**json.loads(path.read_text())["watchkeeper"]))
+            summaries.append(parse(Summary, json.dumps(json.loads(path.read_text())["watchkeeper"])))
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return tuple(sorted(summaries, key=lambda each: each.start))

@@ -18,9 +18,11 @@ from hypothesis import strategies as st
 
 from chaos.blast_radius import BlastRadius, callers_of, reserved
 from chaos.objectives import budgets_left, burn_rate
+from chaos.record import Records
 from chaos.running import Notes, own_note
 from chaos.surroundings import CONFIG_ENV, Surroundings
 from chaos.toolkit.document import check, read_experiment
+from chaos.toolkit.journals import kept
 from chaos.toolkit.plan import plan
 from chaos.toolkit.redaction import HIDDEN, Redactor
 from chaos.toolkit.settings import read_settings
@@ -207,6 +209,22 @@ def test_settings_that_are_none_are_one_sentence(text: str, words: str, tmp_path
     assert words in refused.value.message
     file.write_text("controls:\nruntime: {rollbacks: }\n")
     assert read_settings(file=str(file))["controls"] == {}
+
+
+def test_records_that_cannot_be_read_hide_no_others(tmp_path: Path) -> None:
+    """Somebody edited them, or another version wrote them."""
+    good = {"id": "a", "title": "t", "source": "s", "start": 1.0, "status": "completed"}
+    (tmp_path / "journals").mkdir()
+    for number, odd in enumerate((None, [], {**good, "start": "x"}, {**good, "start": None}, good)):
+        (tmp_path / "journals" / f"{number}.json").write_text(json.dumps({"watchkeeper": odd}))
+    assert [each.title for each in kept(tmp_path)] == ["t"]
+    truth = {"id": "a", "fault": "kill", "target": "web", "mechanism": "killed", "injected_at": 1.0, "effect_at": 2.0,
+             "took_effect": True, "ended_at": 3.0, "detail": "d"}  # fmt: skip
+    rows = [{**truth, "injected_at": "x"}, {**truth, "mechanism": 3}, {"fault": 3}, [1], {**truth, "of_later": 1}]
+    (tmp_path / "chaos-truth.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    (tmp_path / "chaos-journal.jsonl").write_text('{"effect": 3}\n{"effect": {"proved": 1}}\nnull\n')
+    assert [row.injected_at for row in Records(tmp_path).truths()] == [1.0]
+    assert Records(tmp_path).history() == ()
 
 
 def test_a_result_with_keys_of_any_kind_is_kept() -> None:
