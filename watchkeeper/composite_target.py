@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any, Final, Literal, TypeVar
 
 from watchkeeper.errors import OutOfReachError, TargetError
-from watchkeeper.target import Experience, HeldFault, Lease, ProbeSample, ServiceStatus, Target
+from watchkeeper.target import Experience, HeldFault, HoldsNoFaults, Lease, ProbeSample, ServiceStatus, Target
 
 T = TypeVar("T")
 # How long the others wait for a target that does not answer.
@@ -48,6 +48,11 @@ class CompositeTarget:
     def count(self, name: str) -> int:
         """How many services a target was last known to have."""
         return len(self._owned.get(name, ()))
+
+    def holds_faults(self, name: str) -> bool:
+        """Whether a target is of a kind that holds faults by itself."""
+        target = self._targets[name]
+        return hasattr(target, "begin_fault") and not isinstance(target, HoldsNoFaults)
 
     @property
     def ambiguous(self) -> Mapping[str, tuple[str, ...]]:

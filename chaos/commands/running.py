@@ -249,6 +249,8 @@ class _on_targets(threading.Thread):  # noqa: N801 - reads as what it does
     def _heard(self, name: str, reason: str) -> None:
         if reason:
             self.failed.append(f"{name}: {reason}")
+        elif not self._target.holds_faults(name):
+            print(f"{name}: holds no faults by itself", flush=True)
         elif self._verb == "stop":
             print(f"{name}: every fault is ended, and new ones are refused", flush=True)
         else:

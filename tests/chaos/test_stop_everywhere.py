@@ -106,6 +106,7 @@ def test_what_could_not_be_reached_is_named(hosts: list[RunningAgent], tmp_path:
     config, environment = tmp_path / "w.yaml", {**os.environ, "A_TOKEN": TOKEN, "TMPDIR": str(tmp_path)}
     urls = {"gone": nobody(), **{f"host{at}": host.url for at, host in enumerate(hosts)}}
     targets = {name: {"kind": "agent", "url": url, "token_env": "A_TOKEN"} for name, url in urls.items()}
+    targets["supervisor"] = {"kind": "control-api", "url": nobody(), "token_env": "A_TOKEN"}
     config.write_text(yaml.safe_dump({"data_dir": str(tmp_path / "data"), "targets": targets}))
 
     def chaos(*words: str) -> subprocess.CompletedProcess[str]:
@@ -114,12 +115,14 @@ def test_what_could_not_be_reached_is_named(hosts: list[RunningAgent], tmp_path:
 
     done = chaos("stop", "--all")
     words = "every fault is ended, and new ones are refused"
-    assert sorted(done.stdout.splitlines()) == [f"host{at}: {words}" for at in range(3)]
+    nothing = "supervisor: holds no faults by itself"
+    assert sorted(done.stdout.splitlines()) == [*(f"host{at}: {words}" for at in range(3)), nothing]
     assert done.stderr.startswith("gone: the target at http://127.0.0.1:")
     assert done.returncode == 1
     assert not any(map(has_faults, hosts))
     assert all(host.good("GET", "/target")["stopped"] for host in hosts)
-    assert sorted(chaos("resume").stdout.splitlines()) == [f"host{at}: takes faults again" for at in range(3)]
+    resumed = sorted(chaos("resume").stdout.splitlines())
+    assert resumed == [*(f"host{at}: takes faults again" for at in range(3)), nothing]
     assert not any(host.good("GET", "/target")["stopped"] for host in hosts)
 
 
