@@ -8,7 +8,7 @@ failure is tried again, ever more slowly; a page is never given up. `alerting.ch
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
@@ -22,7 +22,7 @@ from watchkeeper.durations import backoff_s
 from watchkeeper.problems import Problems
 from watchkeeper.state.codec import dump, parse
 from watchkeeper.state.database import Database, to_micros
-from watchkeeper.state.insert import insert_new
+from watchkeeper.state.insert import insert_all_new, insert_new
 from watchkeeper.state.schema import messages, outbox
 
 LOOP: Final = "outbox"
@@ -70,15 +70,24 @@ def put_page(connection: Connection, incident: Incident, event: Event, routing: 
 
     The other channels show it to whoever reads them. `also` names somebody else who is paged for the same event.
     """
+    insert_all_new(connection, outbox, list(_page_rows(incident, event, routing, also)))
+
+
+def put_pages(connection: Connection, pages: Sequence[tuple[Incident, Event]], routing: Routing) -> None:
+    """Page for many events at once."""
+    insert_all_new(connection, outbox, [row for page in pages for row in _page_rows(*page, routing)])
+
+
+def _page_rows(incident: Incident, event: Event, routing: Routing, also: str = "") -> Iterator[Mapping[str, Any]]:
     draft = Draft(kind="page", person=also or event.person, text=event.text, step=event.step)
     addresses = dict(routing.pages(draft.person))
     for channel in routing.channels:
         key = f"{incident.id}:{incident.version}:{channel}"
         if channel in addresses:
             key += f":{also}" if also else ""
-            _insert(connection, channel, key, incident.id, draft, event.at, address=addresses[channel])
+            yield _row(channel, key, incident.id, draft, event.at, address=addresses[channel])
         elif not also:
-            _insert(connection, channel, key, incident.id, Draft(kind="update", text=event.text), event.at)
+            yield _row(channel, key, incident.id, Draft(kind="update", text=event.text), event.at)
 
 
 def put_update(connection: Connection, incident: Incident, event: Event, routing: Routing) -> None:
@@ -94,10 +103,14 @@ def put_digest(connection: Connection, key: str, channels: Sequence[str], at: da
         _insert(connection, channel, f"{key}:{channel}", TICKETS, Draft(kind="digest"), at)
 
 
-def _insert(
-    connection: Connection, channel: str, key: str, incident_id: str, draft: Draft, at: datetime, *, address: str = ""
-) -> None:
-    row = {
+def _insert(connection: Connection, channel: str, key: str, incident_id: str, draft: Draft, at: datetime) -> None:
+    insert_new(connection, outbox, _row(channel, key, incident_id, draft, at))
+
+
+def _row(
+    channel: str, key: str, incident_id: str, draft: Draft, at: datetime, *, address: str = ""
+) -> Mapping[str, Any]:
+    return {
         "key": key,
         "incident_id": incident_id,
         "channel": channel,
@@ -108,7 +121,6 @@ def _insert(
         "leased_until": 0,
         "attempts": 0,
     }
-    insert_new(connection, outbox, row)
 
 
 def thread_of(connection: Connection, incident_id: str, channel: str) -> Thread | None:

@@ -6,7 +6,7 @@ together with what it causes (`alerting.incidents.writer`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
@@ -33,11 +33,25 @@ from watchkeeper.state.models import deciding_version
 from watchkeeper.vocabulary import Actor, Diagnosis, Finding, Proposal, Question
 
 ACK_TIMEOUT_S: Final = 1800.0  # the default of `watch.ack_timeout_s`
-TOGETHER: Final = 100  # commands of the machine's that share a transaction: a tenth of a second for others to wait
+TOGETHER: Final = 500  # commands of the machine's that share a transaction: a tenth of a second for others to wait
 
 
 def _everything(_: Finding) -> bool:
     return True
+
+
+def _distinct(pages: Sequence[tuple[str, str]], most: int) -> Iterator[list[tuple[str, str]]]:
+    """Parts of at most so many, in order; no incident is twice in one."""
+    part: list[tuple[str, str]] = []
+    seen: set[str] = set()
+    for page in pages:
+        if len(part) >= most or page[0] in seen:
+            yield part
+            part, seen = [], set()
+        part.append(page)
+        seen.add(page[0])
+    if part:
+        yield part
 
 
 class Incidents:
@@ -140,11 +154,8 @@ class Incidents:
 
     def page_all(self, incident_ids: Sequence[str]) -> None:
         """Page for many incidents at once."""
-        at = self._clock.now()
-        self._each(
-            [(incident_id, "first") for incident_id in incident_ids],
-            lambda key: self._writer.page_command(at, f"paged:{key}"),
-        )
+        command = self._writer.page_command(self._clock.now(), "paged:first")
+        self._each([(incident_id, "first") for incident_id in incident_ids], lambda _: command)
 
     def all_delivered(self, pages: Sequence[tuple[str, str]], channel: str) -> None:
         """Pages reached a channel: incidents, and the keys of their pages."""
@@ -157,12 +168,10 @@ class Incidents:
 
     def _each(self, pages: Sequence[tuple[str, str]], command: Callable[[str], Command]) -> None:
         """A command for each of many incidents: together, and where that fails one by one, so that one fails alone."""
-        for start in range(0, len(pages), TOGETHER):
-            together = pages[start : start + TOGETHER]
+        for together in _distinct(pages, TOGETHER):
             try:
                 with self._db.write() as connection:
-                    for incident_id, key in together:
-                        self.apply(connection, incident_id, command(key))
+                    self._writer.apply_all(connection, {incident_id: command(key) for incident_id, key in together})
             except Exception:  # noqa: BLE001 - each is reported below with its own error
                 for attempt in self._problems.each("incidents", together, lambda page: page[0]):
                     with attempt as (incident_id, key):

@@ -99,6 +99,12 @@ class Recent:
                 self._by_key.setdefault(finding.key, set()).add(incident.id)
                 self._by_service.setdefault(finding.service, set()).add(incident.id)
 
+    def forget(self, incident_id: str) -> None:
+        """One that could not be kept."""
+        self._incidents.pop(incident_id, None)
+        for names in (*self._by_key.values(), *self._by_service.values()):
+            names.discard(incident_id)
+
     def get(self, incident_id: str) -> Incident | None:
         return self._incidents.get(incident_id)
 

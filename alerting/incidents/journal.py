@@ -7,13 +7,14 @@ reading one costs the same whatever its history; `refold` folds anew, and a test
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import Connection, Select, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, insert, select, update
 
 from alerting.incidents.machine import Event, Incident, replay
 from watchkeeper.errors import Conflict, NotFound, StateError
@@ -25,6 +26,8 @@ from watchkeeper.text import one_line
 
 # So long after its end an incident may still explain findings that began before it.
 REMEMBERED: Final = timedelta(minutes=10)
+CHUNK: Final = 500  # ids in one statement: well below SQLite's limit of 32,766 variables
+NONE: Final[Mapping[str, Incident]] = MappingProxyType({})
 # Called with the id of an incident that cannot be read, and the reason.
 SetAside = Callable[[str, Exception], None]
 
@@ -39,12 +42,13 @@ def report_unreadable(problems: Problems, incident_id: str, why: Exception) -> N
     problems.report("incidents", incident_id, f"its record cannot be read: {one_line(why)}")
 
 
-def unused_id(connection: Connection) -> str:
-    """A short name for a new incident. Short names collide, once among some thousand incidents."""
-    while True:
-        name = f"inc-{secrets.token_hex(3)}"
-        if connection.execute(select(incidents.c.id).where(incidents.c.id == name)).first() is None:
-            return name
+def unused_ids(connection: Connection, count: int) -> list[str]:
+    """Short names for new incidents. Short names collide, once among some thousand incidents."""
+    names: set[str] = set()
+    while len(names) < count:
+        new = {f"inc-{secrets.token_hex(3)}" for _ in range(min(count - len(names), CHUNK))}
+        names |= new - set(connection.scalars(select(incidents.c.id).where(incidents.c.id.in_(new))))
+    return list(names)
 
 
 def load(connection: Connection, incident_id: str) -> Incident:
@@ -87,14 +91,31 @@ def newest(
     return tuple(_read(connection, query, set_aside))
 
 
-def recent(connection: Connection, now: datetime, set_aside: SetAside = log_unreadable) -> list[Incident]:
+def recent(
+    connection: Connection, now: datetime, set_aside: SetAside = log_unreadable, known: Mapping[str, Incident] = NONE
+) -> list[Incident]:
     """The incidents that a finding may belong to: not over, or over only a moment ago; oldest first.
 
-    What cannot be read is given to `set_aside` and left out.
+    What cannot be read is given to `set_aside` and left out. `known` are incidents by id, as they were read before:
+    those that have not changed are not read again.
     """
     since = to_micros(now - REMEMBERED)
-    query = _query().where(incidents.c.ended_at.is_(None) | (incidents.c.ended_at >= since))
-    return _read(connection, query.order_by(incidents.c.opened_at, incidents.c.id), set_aside)
+    query = select(incidents.c.id, incidents.c.version).order_by(incidents.c.opened_at, incidents.c.id)
+    wanted = connection.execute(query.where(incidents.c.ended_at.is_(None) | (incidents.c.ended_at >= since))).all()
+    same = {row.id: known[row.id] for row in wanted if row.id in known and known[row.id].version == row.version}
+    same |= load_many(connection, [row.id for row in wanted if row.id not in same], set_aside)
+    return [same[row.id] for row in wanted if row.id in same]
+
+
+def load_many(
+    connection: Connection, incident_ids: Sequence[str], set_aside: SetAside = log_unreadable
+) -> dict[str, Incident]:
+    """Incidents by id; those that are not there, or cannot be read, are left out."""
+    read: list[Incident] = []
+    for start in range(0, len(incident_ids), CHUNK):
+        chunk = incidents.c.id.in_(incident_ids[start : start + CHUNK])
+        read += _read(connection, _query().where(chunk), set_aside)
+    return {incident.id: incident for incident in read}
 
 
 def _query() -> Select[Any]:
@@ -105,20 +126,10 @@ def _read(connection: Connection, query: Select[Any], set_aside: SetAside) -> li
     read: list[Incident] = []
     for incident_id, body in connection.execute(query):
         try:
-            read.append(_parsed(body) if len(body) <= LONGEST_KEPT else parse(Incident, body))
+            read.append(parse(Incident, body))
         except ValueError as error:
             set_aside(incident_id, error)
     return read
-
-
-# Characters. An incident that somebody labelled a thousand times changes often, and each of its states is large.
-LONGEST_KEPT: Final = 32 << 10
-
-
-@lru_cache(maxsize=2048)
-def _parsed(body: str) -> Incident:
-    """Incidents are values, and most do not change between two rounds: what was read before is not read again."""
-    return parse(Incident, body)
 
 
 def refold(connection: Connection, incident_id: str) -> Incident:
@@ -141,11 +152,34 @@ def event_by_key(connection: Connection, incident_id: str, key: str) -> Event | 
     return parse(Event, body) if body else None
 
 
-def add_incident(connection: Connection, incident: Incident, opened: Event) -> None:
-    """Keep a new incident and its first event."""
-    row = _row(incident, opened) | {"id": incident.id, "opened_at": to_micros(opened.at)}
-    connection.execute(insert(incidents), row)
-    _add_event(connection, incident, opened)
+def given_before(connection: Connection, keys: Mapping[str, str]) -> set[str]:
+    """Of commands by incident, with their keys: the incidents that have an event of that key."""
+    ids, found = list(keys), set()
+    columns = incident_events.c
+    for start in range(0, len(ids), CHUNK):
+        chunk = ids[start : start + CHUNK]
+        query = select(columns.incident_id, columns.key).where(
+            columns.incident_id.in_(chunk), columns.key.in_({keys[one] for one in chunk})
+        )
+        found |= {row.incident_id for row in connection.execute(query) if keys[row.incident_id] == row.key}
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """An incident before and after an event."""
+
+    before: Incident
+    after: Incident
+    event: Event
+
+
+def add_incidents(connection: Connection, opened: Sequence[tuple[Incident, Event]]) -> None:
+    """Keep new incidents, each with its first event."""
+    rows = [_row(one, event) | {"id": one.id, "opened_at": to_micros(event.at)} for one, event in opened]
+    if rows:
+        connection.execute(insert(incidents), rows)
+        connection.execute(insert(incident_events), [_event_row(one, event) for one, event in opened])
 
 
 def append(connection: Connection, before: Incident, after: Incident, event: Event) -> None:
@@ -154,10 +188,30 @@ def append(connection: Connection, before: Incident, after: Incident, event: Eve
     Raises:
         Conflict: the version moved.
     """
-    unchanged = update(incidents).where(incidents.c.id == before.id, incidents.c.version == before.version)
-    if connection.execute(unchanged.values(**_row(after, event))).rowcount != 1:
-        raise Conflict(f"incident {before.id} has moved on", retry=True)
-    _add_event(connection, after, event)
+    append_all(connection, [Change(before=before, after=after, event=event)])
+
+
+def append_all(connection: Connection, changes: Sequence[Change]) -> None:
+    """Add an event to each of several incidents.
+
+    Raises:
+        Conflict: the version of one moved; then none of this may be committed.
+    """
+    if not changes:
+        return
+    rows = [_row(one.after, one.event) | {"of": one.before.id, "was": one.before.version} for one in changes]
+    if connection.execute(_UNCHANGED, rows).rowcount != len(changes):
+        names = ", ".join(one.before.id for one in changes[:3])
+        raise Conflict(f"incident {names} has moved on", retry=True)
+    connection.execute(insert(incident_events), [_event_row(one.after, one.event) for one in changes])
+
+
+_COLUMNS: Final = ("severity", "version", "system_state", "human_state", "updated_at", "ended_at", "body")
+_UNCHANGED: Final = (
+    update(incidents)
+    .where(incidents.c.id == bindparam("of"), incidents.c.version == bindparam("was"))
+    .values({name: bindparam(name) for name in _COLUMNS})
+)
 
 
 def _row(incident: Incident, event: Event) -> dict[str, object]:
@@ -175,8 +229,8 @@ def _row(incident: Incident, event: Event) -> dict[str, object]:
     }
 
 
-def _add_event(connection: Connection, after: Incident, event: Event) -> None:
-    row = {
+def _event_row(after: Incident, event: Event) -> dict[str, object]:
+    return {
         "incident_id": after.id,
         "seq": after.version,
         "at": to_micros(event.at),
@@ -186,4 +240,3 @@ def _add_event(connection: Connection, after: Incident, event: Event) -> None:
         "key": event.key,
         "body": dump(event),
     }
-    connection.execute(insert(incident_events), row)

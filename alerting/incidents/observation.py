@@ -19,8 +19,8 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from alerting.incidents import journal
 from alerting.incidents.findings import clear_findings, store_findings, ticket_resolved_by_hand
 from alerting.incidents.grouping import Neighbourhood, Placement, Recent, place
-from alerting.incidents.machine import SEVERITIES, Command, EventType, Incident, knows
-from alerting.incidents.writer import Writer
+from alerting.incidents.machine import SEVERITIES, Command, Event, EventType, Incident, knows
+from alerting.incidents.writer import Writer, opened_by
 from alerting.oncall.escalation import MACHINE
 from watchkeeper.errors import Conflict
 from watchkeeper.problems import Problems
@@ -30,9 +30,11 @@ from watchkeeper.vocabulary import Finding
 Judged = Callable[[Finding], bool]
 
 TRIES: Final = 5  # times that somebody else may be first before a command or a round is given up
-# Incidents that one transaction opens or changes, the pause after it in which others may write, and how long one round
-# may go on like this. SQLite has one writer: 50 changes take well under a second, and an acknowledgement fits between.
+# Incidents that one transaction changes (one by one) and opens (together), the pause after it in which others may
+# write, and how long one round may go on like this. SQLite has one writer: a transaction takes well under a second, and
+# an acknowledgement fits between two.
 MOST_CHANGES: Final = 50
+MOST_OPENED: Final = 500
 BREATH_S: Final = 0.11
 WITHIN_S: Final = 5.0
 # Findings that an incident lists. Of a storm on one service the others are counted to it, and fire with it.
@@ -61,15 +63,51 @@ class _Part:
     complete: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
+class _Round:
+    """One transaction of a round while it goes on.
+
+    Attributes:
+        opening: incidents that are not written yet, each with its first event.
+        placed: findings, each with the incident that it belongs to.
+        changes: incidents that were changed, not counting those opened.
+    """
+
+    connection: Connection
+    recent: Recent
+    opening: list[tuple[Incident, Event]] = field(default_factory=list)
+    opened: list[str] = field(default_factory=list)
+    placed: list[tuple[Finding, str | None]] = field(default_factory=list)
+    changes: int = 0
+    _names: list[str] = field(default_factory=list)
+
+    @property
+    def is_full(self) -> bool:
+        return self.changes >= MOST_CHANGES or len(self.opened) + len(self.opening) >= MOST_OPENED
+
+    def unused_name(self) -> str:
+        """A name for one more incident."""
+        if not self._names:
+            self._names = journal.unused_ids(self.connection, MOST_OPENED)
+        return self._names.pop()
+
+
+@dataclass(slots=True, kw_only=True)
 class Observation:
-    """Places findings. `beat` is called now and then in a round of many findings: it is long, and does not hang."""
+    """Places findings.
+
+    Attributes:
+        beat: called now and then in a round of many findings: it is long, and does not hang.
+        worst: of each finding that fires, how it was at its worst.
+        read: incidents as they were read last, by id: most do not change from round to round.
+    """
 
     db: Database
     writer: Writer
     problems: Problems
     beat: Callable[[], None]
     worst: dict[str, Finding] = field(default_factory=dict)
+    read: dict[str, Incident] = field(default_factory=dict)
 
     def observe(self, observed: Observed) -> tuple[str, ...]:
         """Open and join incidents, and clear what fires no longer; the ids of the incidents that were opened."""
@@ -111,51 +149,75 @@ class Observation:
         raise Conflict("the incidents change too fast to place findings; the next round tries again", retry=True)
 
     def _place_all(self, connection: Connection, observed: Observed, waiting: Sequence[Finding]) -> _Part:
-        recent = Recent(journal.recent(connection, observed.now, self._unreadable))
-        opened: list[str] = []
-        placed: list[tuple[Finding, str | None]] = []
-        count = changes = 0
+        known = journal.recent(connection, observed.now, self._unreadable, self.read)
+        # Only what was read: what this transaction writes may yet be rolled back.
+        self.read = {incident.id: incident for incident in known}
+        recent = Recent(known)
+        round_ = _Round(connection=connection, recent=recent)
+        count = 0
         for finding in waiting:
-            if changes >= MOST_CHANGES:
+            if round_.is_full:
                 break  # others want to write, too
             count += 1
-            with self._set_aside(connection, f"{finding.service}: {finding.summary}"):
-                incident, is_new = self._place(connection, finding, recent, observed)
-                if isinstance(incident, Incident):
-                    changes += incident is not recent.get(incident.id)
-                    recent.put(incident)
-                    opened += [incident.id] if is_new else []
-                placed.append((finding, incident.id if isinstance(incident, Incident) else incident))
-        self._store(connection, placed)
-        if count < len(waiting):
-            return _Part(placed=count, opened=tuple(opened), complete=False)
-        # What was set aside fires all the same.
-        clear_findings(connection, set(observed.firing), observed.now, observed.judged)
-        for incident in recent.all():
-            if changes >= MOST_CHANGES:
-                return _Part(placed=count, opened=tuple(opened), complete=False)
-            with self._set_aside(connection, incident.id):
-                changes += self._clear(connection, incident, observed)
-        return _Part(placed=count, opened=tuple(opened), complete=True)
+            with self._reported(f"{finding.service}: {finding.summary}"):
+                self._place(round_, finding, observed)
+        self._open_all(round_)
+        self._store(connection, round_.placed)
+        complete = count == len(waiting)
+        if complete:
+            # What was set aside fires all the same.
+            clear_findings(connection, set(observed.firing), observed.now, observed.judged)
+            for incident in recent.all():
+                if round_.is_full:
+                    complete = False
+                    break
+                with self._set_aside(connection, incident.id):
+                    round_.changes += self._clear(connection, incident, observed)
+        return _Part(placed=count, opened=tuple(round_.opened), complete=complete)
 
-    def _place(
-        self, connection: Connection, finding: Finding, recent: Recent, observed: Observed
-    ) -> tuple[Incident | str | None, bool]:
-        """The incident that a finding opened (True) or joined, or the id of the one that it is counted to."""
+    def _place(self, round_: _Round, finding: Finding, observed: Observed) -> None:
+        """Open an incident for a finding, or join one, or count it to one."""
+        connection, recent = round_.connection, round_.recent
         placement = place(finding, recent, observed.near, observed.now)
-        if placement.how == "open":
-            closed = None if finding.severity == "page" else ticket_resolved_by_hand(connection, finding.key)
-            return (closed, False) if closed else (self.writer.open(connection, finding, observed.now), True)
-        joined = recent.get(placement.incident_id or "")
-        if joined and (placement.how == "raise" or (placement.how == "join" and not _is_full(joined, finding))):
-            return self._join(connection, joined, finding, placement, observed.now), False
-        return placement.incident_id, False
+        known = placement.incident_id
+        if placement.how == "open" and finding.severity != "page":
+            with connection.begin_nested():
+                known = ticket_resolved_by_hand(connection, finding.key)
+        if placement.how == "open" and known is None:
+            incident, event = opened_by(round_.unused_name(), finding, observed.now)
+            recent.put(incident)
+            round_.opening.append((incident, event))
+            return
+        joined = recent.get(known or "")
+        joins = placement.how == "raise" or (placement.how == "join" and joined and not _is_full(joined, finding))
+        if joined and joins and not knows(joined, finding):
+            self._open_all(round_)  # it may be one of them
+            with connection.begin_nested():
+                recent.put(self._join(connection, joined, finding, placement, observed.now))
+            round_.changes += 1
+        round_.placed.append((finding, known))
+
+    def _open_all(self, round_: _Round) -> None:
+        """Keep the incidents that this part opened: all at once or, where one cannot be kept, the others."""
+        opening, round_.opening = round_.opening, []
+        try:
+            with round_.connection.begin_nested():
+                self.writer.open_all(round_.connection, opening)
+            kept = opening
+        except Exception:  # noqa: BLE001 - each is reported below with its own error
+            kept = []
+            for incident, event in opening:
+                round_.recent.forget(incident.id)
+                with self._set_aside(round_.connection, f"{incident.service}: {incident.title}"):
+                    self.writer.open_all(round_.connection, [(incident, event)])
+                    round_.recent.put(incident)
+                    kept.append((incident, event))
+        round_.opened += [incident.id for incident, _ in kept]
+        round_.placed += [(finding, incident.id) for incident, _ in kept for finding in incident.findings]
 
     def _join(
         self, connection: Connection, incident: Incident, finding: Finding, placement: Placement, now: datetime
     ) -> Incident:
-        if knows(incident, finding):
-            return incident
         if incident.system_state == "recovered" and incident.counts(finding) and incident.is_open:
             command = Command(type="refired", at=now, actor=MACHINE, key=f"refired:{incident.version}")
             incident = self.writer.apply(connection, incident.id, command).incident
@@ -195,10 +257,15 @@ class Observation:
 
     @contextmanager
     def _set_aside(self, connection: Connection, subject: str) -> Iterator[None]:
-        """One item of a round: what fails in it is undone and reported, and the round goes on with the next."""
+        """One item that writes: what fails in it is undone and reported, and the round goes on with the next."""
+        with self._reported(subject), connection.begin_nested():
+            yield
+
+    @contextmanager
+    def _reported(self, subject: str) -> Iterator[None]:
+        """One item of a round: what fails in it is reported, and the round goes on with the next."""
         try:
-            with connection.begin_nested():
-                yield
+            yield
         except Conflict:
             raise  # somebody else was first: the round is placed anew
         except DBAPIError as error:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from alerting.incidents.machine import Command, Event, EventType, Incident
 from alerting.oncall.schedule import Override, person, stored_overrides, who_has_it
-from alerting.oncall.timers import Effect, Timer, cancel_timers, pending_kinds, set_timer
+from alerting.oncall.timers import Effect, Row, Timer, cancel_timers, pending_kinds, set_timer, set_timers, timer_row
 from watchkeeper.config import OnCallConfig, PersonConfig
 from watchkeeper.durations import duration
 from watchkeeper.state.database import Database
@@ -83,23 +83,28 @@ def known_person(oncall: OnCallConfig, actor: Actor | None) -> PersonConfig | No
     return None
 
 
-def steps_follow(connection: Connection, oncall: OnCallConfig, incident: Incident, at: datetime) -> None:
-    """After a page: wait for the next step, or for the end."""
+def steps_follow(connection: Connection, oncall: OnCallConfig, incidents: Sequence[Incident], at: datetime) -> None:
+    """After pages: wait for each one's next step, or for its end."""
+    ids = [incident.id for incident in incidents]
+    cancel_timers(connection, ids, at, "page", "escalate", "expire", "ack_timeout")
+    set_timers(connection, [_next_wait(oncall, incident, at) for incident in incidents])
+
+
+def _next_wait(oncall: OnCallConfig, incident: Incident, at: datetime) -> Row:
     following = incident.escalation_step + 1
-    cancel_timers(connection, incident.id, at, "page", "escalate", "expire", "ack_timeout")
     # What has recovered pages nobody else: its page waits for an answer, or expires.
     if following < len(oncall.escalation) and incident.system_state == "firing":
         # Counted from the page that was really sent: after an outage of ours everybody still gets their time.
         gap = oncall.escalation[following].after_s - oncall.escalation[incident.escalation_step].after_s
         due = at + timedelta(seconds=max(gap, 0))
-        set_timer(connection, incident.id, "escalate", due, version=incident.version, step=following, at=at)
-    else:
-        set_timer(connection, incident.id, "expire", at + LAST_WAIT, version=incident.version, at=at)
+        return timer_row(incident.id, "escalate", due, version=incident.version, step=following, at=at)
+    return timer_row(incident.id, "expire", at + LAST_WAIT, version=incident.version, at=at)
 
 
-def await_page(connection: Connection, incident: Incident, at: datetime) -> None:
-    """Wait for the first page of an incident that was opened or raised."""
-    set_timer(connection, incident.id, "page", at + PAGE_WITHIN, version=incident.version, at=at)
+def await_pages(connection: Connection, incidents: Sequence[Incident], at: datetime) -> None:
+    """Wait for the first page of incidents that were opened or raised."""
+    due = at + PAGE_WITHIN
+    set_timers(connection, [timer_row(one.id, "page", due, version=one.version, at=at) for one in incidents])
 
 
 def consequences(
@@ -112,10 +117,10 @@ def consequences(
     """
     match event.type:
         case "paged" | "escalated" | "ack_timed_out":
-            steps_follow(connection, oncall, incident, event.at)
+            steps_follow(connection, oncall, [incident], event.at)
         case "raised":
             cancel_timers(connection, incident.id, event.at)
-            await_page(connection, incident, event.at)
+            await_pages(connection, [incident], event.at)
         case "recovered" if incident.severity == "ticket" and incident.is_open:
             set_timer(connection, incident.id, "quiet", event.at + QUIET, version=incident.version, at=event.at)
         case "refired" if incident.severity == "ticket":

@@ -6,7 +6,7 @@ workers can meet. A kill at any instruction leaves either both or neither.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -17,7 +17,7 @@ from sqlalchemy import Connection, select, update
 from watchkeeper.errors import Conflict, StateError
 from watchkeeper.problems import Problems
 from watchkeeper.state.database import Database, from_micros, to_micros
-from watchkeeper.state.insert import insert_new
+from watchkeeper.state.insert import insert_all_new, insert_new
 from watchkeeper.state.schema import timers
 
 FIRED = Counter("watchkeeper_timers_fired_total", "Timers that came due.", ["kind"])
@@ -25,6 +25,7 @@ FAILED = Counter("watchkeeper_timers_failed_total", "Timers whose effect failed;
 # A timer whose effect fails is put off this long: no crash loop, and no silence.
 PUT_OFF: Final = timedelta(seconds=30)
 LOOP: Final = "timers"
+CHUNK: Final = 500  # ids in one statement: well below SQLite's limit of 32,766 variables
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +42,34 @@ class Timer:
 Effect = Callable[[Connection, Timer, datetime], None]
 
 
+Row = Mapping[str, Any]
+
+
+def timer_row(
+    incident_id: str,
+    kind: str,
+    due_at: datetime,
+    *,
+    version: int,
+    step: int = 0,
+    at: datetime | None = None,
+) -> Row:
+    """A wait that begins at `at`; the same kind for the same version of an incident is the same timer."""
+    return {
+        "id": f"{incident_id}:{kind}:{version}",
+        "incident_id": incident_id,
+        "kind": kind,
+        "step": step,
+        "due_at": to_micros(due_at),
+        "set_at": to_micros(at) if at else None,
+    }
+
+
+def set_timers(connection: Connection, rows: Sequence[Row]) -> None:
+    """Start waits, however many."""
+    insert_all_new(connection, timers, rows)
+
+
 def set_timer(
     connection: Connection,
     incident_id: str,
@@ -51,24 +80,18 @@ def set_timer(
     step: int = 0,
     at: datetime | None = None,
 ) -> None:
-    """Start a wait at `at`; the same kind for the same version of an incident is the same timer."""
-    row = {
-        "id": f"{incident_id}:{kind}:{version}",
-        "incident_id": incident_id,
-        "kind": kind,
-        "step": step,
-        "due_at": to_micros(due_at),
-        "set_at": to_micros(at) if at else None,
-    }
-    insert_new(connection, timers, row)
+    """Start one, as `timer_row` has it."""
+    insert_new(connection, timers, timer_row(incident_id, kind, due_at, version=version, step=step, at=at))
 
 
-def cancel_timers(connection: Connection, incident_id: str, now: datetime, *kinds: str) -> None:
-    """End an incident's waits of some kinds (none named: all) without their effect."""
-    waits = update(timers).where(timers.c.incident_id == incident_id, timers.c.done_at.is_(None))
-    if kinds:
-        waits = waits.where(timers.c.kind.in_(kinds))
-    connection.execute(waits.values(done_at=to_micros(now)))
+def cancel_timers(connection: Connection, incident_ids: str | Sequence[str], now: datetime, *kinds: str) -> None:
+    """End the waits of incidents that are of some kinds (none named: all) without their effect."""
+    named = [incident_ids] if isinstance(incident_ids, str) else incident_ids
+    for start in range(0, len(named), CHUNK):
+        waits = update(timers).where(timers.c.incident_id.in_(named[start : start + CHUNK]), timers.c.done_at.is_(None))
+        if kinds:
+            waits = waits.where(timers.c.kind.in_(kinds))
+        connection.execute(waits.values(done_at=to_micros(now)))
 
 
 def pending_kinds(connection: Connection, incident_id: str) -> frozenset[str]:

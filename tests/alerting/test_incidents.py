@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from itertools import count
 
 import pytest
 
@@ -180,8 +181,10 @@ def test_an_unknown_incident_is_a_clear_error(incidents: Incidents) -> None:
 def test_a_short_name_that_is_taken_is_not_given_again(
     incidents: Incidents, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two incidents of one round never collide, however short their names."""
-    names = iter(["aaaaaa", "aaaaaa", "bbbbbb"])
-    monkeypatch.setattr(secrets, "token_hex", lambda _: next(names))
-    opened = incidents.observe([finding(clock, "payments"), finding(clock, "blog")], edges=EDGES)
-    assert opened == ("inc-aaaaaa", "inc-bbbbbb")
+    """No two incidents collide, of one round or of two, however short their names."""
+    opened: list[str] = []
+    for services in (("payments", "blog"), ("search", "mail", "cart")):
+        names = (f"{number // 2:06x}" for number in count())  # each comes twice, and from the first again
+        monkeypatch.setattr(secrets, "token_hex", lambda _, names=names: next(names))
+        opened += incidents.observe([finding(clock, service) for service in services], judged=lambda _: False)
+    assert len(set(opened)) == len(opened) == 5

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import event
+import pytest
+from sqlalchemy import Connection, event
+from structlog.testing import capture_logs
 
+from alerting.incidents import journal
 from alerting.incidents.commands import Incidents
-from alerting.incidents.observation import MOST_CHANGES, MOST_FINDINGS
+from alerting.incidents.machine import Event, Incident
+from alerting.incidents.observation import MOST_CHANGES, MOST_FINDINGS, MOST_OPENED
 from collectors.webhooks.alert_episodes import record_alerts
 from watchkeeper.clock import FrozenClock
 from watchkeeper.config import OnCallConfig
+from watchkeeper.problems import Problems
 from watchkeeper.state.alerts import read_alerts
 from watchkeeper.state.database import Database
 from watchkeeper.vocabulary import Actor, AlertNotice, Finding
@@ -33,9 +39,9 @@ def finding(number: int, service: str) -> Finding:
 
 
 def test_a_storm_is_placed_in_short_transactions(db: Database) -> None:
-    """Whoever else writes gets a turn in between; so it is when the storm clears."""
+    """Whoever else writes gets a turn in between. All are paged, in few transactions."""
     incidents = Incidents(db, FrozenClock(NOW), OnCallConfig())
-    storm = [finding(number, f"service-{number}") for number in range(3 * MOST_CHANGES)]
+    storm = [finding(number, f"service-{number}") for number in range(2 * MOST_OPENED + 1)]
     commits: list[object] = []
     event.listen(db.engine, "commit", commits.append)
     opened: list[str] = []
@@ -46,12 +52,58 @@ def test_a_storm_is_placed_in_short_transactions(db: Database) -> None:
     assert len(opened) == len(set(opened)) == len(storm)
     assert len(commits) >= 3
     commits.clear()
+    incidents.page_all(opened)
+    assert len(commits) == 3  # together, not one by one
+    assert {one.human_state for one in incidents.list(None, 2000)} == {"paged"}
+
+
+def test_a_storm_clears_in_short_transactions(db: Database) -> None:
+    """As it was opened."""
+    incidents = Incidents(db, FrozenClock(NOW), OnCallConfig())
+    incidents.observe([finding(number, f"service-{number}") for number in range(3 * MOST_CHANGES)], now=NOW)
+    commits: list[object] = []
+    event.listen(db.engine, "commit", commits.append)
     for _ in range(100):
         incidents.observe([], now=NOW)
         if all(one.system_state == "recovered" for one in incidents.list(None, 1000)):
             break
     assert {one.system_state for one in incidents.list(None, 1000)} == {"recovered"}
     assert len(commits) >= 3
+
+
+def test_one_that_cannot_be_kept_keeps_no_other_of_its_storm_from_being_opened(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is named, no finding is counted to it, and the next round opens it."""
+    problems = Problems(None)
+    incidents = Incidents(db, FrozenClock(NOW), OnCallConfig(), problems=problems)
+    storm = [finding(number, f"service-{number}") for number in range(20)]
+    kept = journal.add_incidents
+
+    def refuse(connection: Connection, opened: Sequence[tuple[Incident, Event]]) -> None:
+        if any(incident.service == "service-7" for incident, _ in opened):
+            raise ValueError("cannot be kept")
+        kept(connection, opened)
+
+    with monkeypatch.context() as patch, capture_logs():
+        patch.setattr(journal, "add_incidents", refuse)
+        opened = incidents.observe(storm, now=NOW)
+    assert {incidents.get(one).service for one in opened} == {one.service for one in storm} - {"service-7"}
+    assert [problem.subject for problem in problems.current()] == ["service-7: alert 7"]
+    (late,) = incidents.observe(storm, now=NOW)
+    assert incidents.get(late).service == "service-7"
+
+
+def test_one_that_moved_on_is_paged_with_the_others(db: Database) -> None:
+    """What somebody acknowledged meanwhile pages nobody; all others are paged once, also where they come twice."""
+    incidents = Incidents(db, FrozenClock(NOW), OnCallConfig())
+    opened = incidents.observe([finding(number, f"service-{number}") for number in range(6)], now=NOW)
+    incidents.acknowledge(opened[2], Actor(name="ana", via="cli"), "mine")
+    with capture_logs():
+        incidents.page_all([*opened, opened[0], "inc-gone"])
+    states = [incidents.get(one).human_state for one in opened]
+    assert states == ["acknowledged" if one == opened[2] else "paged" for one in opened]
+    assert all([entry.kind for entry in incidents.get(one).timeline].count("paged") <= 1 for one in opened)
 
 
 def test_a_storm_on_one_service_is_one_incident_that_a_human_ends_whole(db: Database) -> None:

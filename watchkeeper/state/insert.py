@@ -16,6 +16,12 @@ def insert_new(connection: Connection, table: Table, row: Mapping[str, Any]) -> 
     return connection.execute(_new(connection.dialect.name, table), dict(row)).first() is not None
 
 
+def insert_all_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows that have the same columns, but for those whose key is there."""
+    if rows:
+        connection.execute(_all_new(connection.dialect.name, table), [dict(row) for row in rows])
+
+
 def upsert(connection: Connection, table: Table, row: Mapping[str, Any]) -> None:
     """Insert a row, or overwrite the one with its key."""
     upsert_many(connection, table, [row])
@@ -32,6 +38,11 @@ def upsert_many(connection: Connection, table: Table, rows: Sequence[Mapping[str
 @cache
 def _new(dialect: str, table: Table) -> Any:
     return _insert(dialect, table).on_conflict_do_nothing().returning(next(iter(table.primary_key)))
+
+
+@cache
+def _all_new(dialect: str, table: Table) -> Any:
+    return _insert(dialect, table).on_conflict_do_nothing()
 
 
 @cache
