@@ -49,7 +49,14 @@ class Keepers:
         """
         facts = fault.plan(instance, seconds, arguments)
         now = time.time()
-        state = FaultState(id=fault_id, service=instance.service, fault=fault.name, began_at=now, ends_at=now + seconds)
+        state = FaultState(
+            id=fault_id,
+            service=instance.service,
+            fault=fault.name,
+            dependency=str(facts.get("dependency", "")),
+            began_at=now,
+            ends_at=now + seconds,
+        )
         folder = fault_folder(self._root, fault_id)
         try:
             folder.create(state, place_of(fault), seconds, facts)

@@ -35,6 +35,7 @@ class FaultState:
 
     Attributes:
         instance: which instance of the service it breaks (`Instance.name`).
+        dependency: what the service is cut off from; empty: it is broken itself.
         effect: what shows that it works, in words; empty: nothing did yet.
         reason: why it ended, or ends.
         remains: what is still there although it should have ended.
@@ -45,6 +46,7 @@ class FaultState:
     service: str
     fault: str
     instance: str = ""
+    dependency: str = ""
     state: State = "starting"
     began_at: float
     ends_at: float

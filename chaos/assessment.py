@@ -15,9 +15,10 @@ from typing import Final
 from chaos.calls import Observed, observe
 from chaos.coverage import Cell, Proposed, Reach, coverage, propose, reach_of
 from chaos.fault import Fault, why_not
+from chaos.journal import is_name_of
 from chaos.objectives import budgets_by_service
 from chaos.registry import faults
-from chaos.scored import ScoredExperiment, is_name_of, scored_experiments, unsealed
+from chaos.scored import ScoredExperiment, scored_experiments, unsealed
 from watchkeeper.config import Config
 from watchkeeper.errors import ConfigError, StoreError, TargetError
 from watchkeeper.state.database import Database

@@ -37,11 +37,15 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """What the probe showed: whether the harm is real, since when (Unix seconds), and in which words."""
+    """What the probe showed: whether the harm is real, since when (Unix seconds), and in which words.
+
+    `dependency` is what the service is cut off from, where the fault does that: whoever names it is right, too.
+    """
 
     proved: bool
     since: float
     detail: str
+    dependency: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,13 +66,15 @@ class Truth:
     detail: str
     cut_short: bool = False
     sealed: bool = False
+    dependency: str = ""
 
 
 class Fault(Protocol):
     """One way to break a service.
 
     Where a target holds a fault of this name by itself, as an agent does, that is used instead (see chaos.on_host). A
-    fault with another name there has it as `held_as`.
+    fault with another name there has it as `held_as`. One that cuts the service off from something that itself goes on
+    gives its name by `dependency_of`.
     """
 
     @property
@@ -101,6 +107,12 @@ class Fault(Protocol):
 def held_name(fault: Fault) -> str:
     """What a target calls the fault that holds it by itself."""
     return str(getattr(fault, "held_as", "") or fault.name)
+
+
+def cut_off_from(fault: Fault, service: str) -> str:
+    """What a fault that holds now cuts the service off from; empty: the service itself is broken."""
+    dependency_of = getattr(fault, "dependency_of", None)
+    return str(dependency_of(service)) if dependency_of else ""
 
 
 def is_held(fault: Fault, status: ServiceStatus) -> bool:
@@ -176,7 +188,9 @@ def prove(
         seen.append((sample.at, fault.harmed(target, service, before, sample)))
         recent = [(at, harm) for at, harm in seen[-needed - 1 :] if harm]
         if len(recent) >= needed:
-            return Effect(proved=True, since=recent[0][0], detail=recent[-1][1])
+            return Effect(
+                proved=True, since=recent[0][0], detail=recent[-1][1], dependency=cut_off_from(fault, service)
+            )
         time.sleep(PROBE_EVERY_S)
     words = seen[-1][1] if seen else ""
     return Effect(proved=False, since=0.0, detail=words or f"{len(seen)} probe requests showed no harm")

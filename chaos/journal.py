@@ -19,10 +19,20 @@ from watchkeeper.vocabulary import Mechanism, require_text, require_utc
 Outcome = Literal["found", "missed", "joined", "no effect", "unknown", "false page", "quiet"]
 
 
+def is_name_of(service: str, seen: str) -> bool:
+    """Whether a name in telemetry means the service: what has none of its own is named by those who call it.
+
+    >>> is_name_of("redis", "redis (10.0.0.7:6379)"), is_name_of("redis", "redis-cache")
+    (True, False)
+    """
+    return seen == service or seen.startswith((f"{service} (", f"{service}:"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentTruth:
     """What was true of a target from `began` to `ended`; a control window has no fault and no service.
 
+    `dependency` is what the fault cut the service off from: whoever names it as the cause is right, too.
     `services` are all of the target's, so that others' incidents are not taken for its own. `took_effect` None: not
     known yet, or never; `effect_at` is since when. Until the end is known, `ended` is when the fault ends by itself at
     the latest. `release` of Watchkeeper watched. `sealed`: which fault it is, nobody is shown before its end.
@@ -33,6 +43,7 @@ class ExperimentTruth:
     target: str
     fault: str = ""
     service: str = ""
+    dependency: str = ""
     mechanism: Mechanism | None = None
     services: tuple[str, ...]
     began: datetime
@@ -43,6 +54,10 @@ class ExperimentTruth:
     release: str = ""
     sealed: bool = False
     incidents: tuple[str, ...] = ()
+
+    def is_caused_by(self, seen: str) -> bool:
+        """Whether a name in telemetry is that of the cause."""
+        return any(name and is_name_of(name, seen) for name in (self.service, self.dependency))
 
     def __post_init__(self) -> None:
         require_text("ExperimentTruth.id", self.id)

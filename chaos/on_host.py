@@ -45,8 +45,9 @@ class OnHost:
     held_as: str = ""
     is_felt: bool = False
     arguments: Mapping[str, float | str] = field(default_factory=lambda: MappingProxyType({}))
-    # Service → the id of the fault that holds it now.
+    # Service → the id of the fault that holds it now, and what it cuts the service off from.
     _holding: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+    _dependency: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def needs(self) -> frozenset[str]:
@@ -75,18 +76,24 @@ class OnHost:
             yield
         finally:
             self._holding.pop(service, None)
+            self._dependency.pop(service, None)
             end_held(target, fault_id)
 
     def harmed(self, target: Target, service: str, before: Baseline, sample: ProbeSample) -> str:
         if service not in self._holding:
             return ""
         held = target.fault(self._holding[service])
+        self._dependency[service] = held.dependency
         if held.state != "holding" or not held.effect:
             return ""
         if sample.ok:
             is_expected_to_fail = self.is_felt and PROBE in before.state.capabilities
             return "" if is_expected_to_fail else held.effect
         return f"{held.effect}, and a request ends in {sample.reason or sample.status}"
+
+    def dependency_of(self, service: str) -> str:
+        """What the service is cut off from, as its target says; empty: it is broken itself."""
+        return self._dependency.get(service, "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,6 +83,7 @@ class Records:
             detail=journal.effect.detail,
             cut_short=journal.status == "cut short",
             sealed=journal.sealed,
+            dependency=journal.effect.dependency,
         )
         self._folder.mkdir(parents=True, exist_ok=True)
         _replace(self._folder / JOURNAL_FILE, asdict(journal))

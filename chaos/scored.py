@@ -181,7 +181,7 @@ def _agrees(label: Label, truth: ExperimentTruth) -> bool:
     """Whether a human's label says what is true: was the page warranted, and where a cause is named, is it the one."""
     if label.warranted is not None and label.warranted != bool(truth.fault):
         return False
-    return label.cause is None or is_name_of(truth.service, label.cause)
+    return label.cause is None or truth.is_caused_by(label.cause)
 
 
 def _opening(events: Sequence[IncidentEvent], truth: ExperimentTruth) -> IncidentEvent | None:
@@ -220,20 +220,11 @@ def _answer(diagnosed: IncidentEvent | None, truth: ExperimentTruth) -> Answer |
     suspects = diagnosis["suspects"]
     services = list(dict.fromkeys(suspect["service"] for suspect in suspects))
     return Answer(
-        rank=next((place for place, name in enumerate(services, 1) if is_name_of(truth.service, name)), None),
+        rank=next((place for place, name in enumerate(services, 1) if truth.is_caused_by(name)), None),
         mechanism=suspects[0]["mechanism"] if suspects else "unknown",
         abstained=bool(diagnosis["abstained"]),
         first=services[0] if services else "",
     )
-
-
-def is_name_of(service: str, seen: str) -> bool:
-    """Whether a name in telemetry means the service: what has none of its own is named by those who call it.
-
-    >>> is_name_of("redis", "redis (10.0.0.7:6379)"), is_name_of("redis", "redis-cache")
-    (True, False)
-    """
-    return seen == service or seen.startswith((f"{service} (", f"{service}:"))
 
 
 def _seconds(since: datetime, at: datetime | None) -> float | None:

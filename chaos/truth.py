@@ -49,6 +49,7 @@ def truth_of(row: Truth, target: str, services: Collection[str]) -> ExperimentTr
         target=target,
         fault=row.fault,
         service=own_name(row.target),
+        dependency=row.dependency,
         mechanism=row.mechanism,
         services=tuple(sorted(services)),
         began=utc(row.injected_at),

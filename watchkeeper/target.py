@@ -128,6 +128,7 @@ class HeldFault:
     """A fault that a target holds, as it reports it; times are Unix seconds, 0: not yet.
 
     Attributes:
+        dependency: what the service is cut off from; empty: it is broken itself.
         state: `stuck` where something could not be put back; the target tries again.
         effect: what shows, on the host, that it works; empty: nothing yet.
         remains: what of it is still there after its end; empty: the host is as it was.
@@ -138,6 +139,7 @@ class HeldFault:
     service: str
     fault: str
     state: HeldState
+    dependency: str = ""
     effect: str = ""
     effect_at: float = 0.0
     ends_at: float = 0.0

@@ -152,6 +152,7 @@ def _held(row: Mapping[str, Any]) -> HeldFault:
         service=str(row["service"]),
         fault=str(row["fault"]),
         state=state,
+        dependency=_words(row.get("dependency")),
         effect=_words(row.get("effect")),
         effect_at=float(row.get("effect_at") or 0.0),
         ends_at=float(row.get("ends_at") or 0.0),

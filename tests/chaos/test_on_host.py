@@ -106,6 +106,16 @@ def test_what_shows_on_the_host_is_proof_where_requests_need_not_fail(server: Ag
         assert memory.harmed(target, "web", before, target.probe("web")) == ""
 
 
+def test_what_the_service_is_cut_off_from_is_in_the_truth(server: AgentServer, target: Target, tmp_path: Path) -> None:
+    """Its host names it: whoever blames that is right, too."""
+    server.services["web"]["can"] = ["fault:dependency_down"]
+    records, fault = Records(tmp_path), fault_named("dependency_down", {"dependency": "redis"})
+    experiment = Experiment(fault=fault, service="web", bound_s=60)
+    journal = run(experiment, target, records, lambda _: None)
+    (truth,) = records.truths()
+    assert (journal.effect.proved, truth.target, truth.dependency) == (True, "web", "redis")
+
+
 def test_a_name_of_the_shop_works_on_a_host(server: AgentServer, target: Target) -> None:
     """`cpu_hog` asks an agent for `cpu`, with the arguments given; `cpu` leads to it."""
     fault = fault_named("cpu", {"percent": 50.0})

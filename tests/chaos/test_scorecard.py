@@ -48,7 +48,14 @@ class Installation:
         return self.clock.now()
 
     def breaks(
-        self, fault: str, service: str, mechanism: Mechanism = "errors", *, proved: bool = True, cut_short: bool = False
+        self,
+        fault: str,
+        service: str,
+        mechanism: Mechanism = "errors",
+        *,
+        proved: bool = True,
+        cut_short: bool = False,
+        dependency: str = "",
     ) -> None:
         """An experiment of a minute, long after the one before."""
         self.calm(APART_S)
@@ -56,7 +63,7 @@ class Installation:
         row = Truth(
             id=f"{fault}-{service}-{start:.0f}", fault=fault, target=service, mechanism=mechanism, injected_at=start,
             effect_at=start + EFFECT_S if proved else 0.0, took_effect=proved, ended_at=start + END_S, detail="broken",
-            cut_short=cut_short,
+            cut_short=cut_short, dependency=dependency,
         )  # fmt: skip
         record_experiment(self.db, truth_of(row, "/shop", SERVICES))
 
@@ -120,6 +127,16 @@ class Installation:
 def here(db: Database) -> Installation:
     """Nothing was tested yet."""
     return Installation(db)
+
+
+def test_who_names_what_a_service_is_cut_off_from_is_right_too(here: Installation) -> None:
+    """By the name that its callers have for it; where nothing was cut off, only the service is the cause."""
+    here.breaks("dependency_down", "orders", "network", dependency="redis")
+    here.pages("web", "redis (10.0.0.7:6379)", "orders")
+    here.breaks("latency", "orders", "latency")
+    here.pages("web", "redis (10.0.0.7:6379)", "orders")
+    ranks = [one.answer.rank if one.answer else None for one in here.scored()]
+    assert ranks == [1, 2]
 
 
 def test_times_and_answers_come_from_the_incident(here: Installation) -> None:

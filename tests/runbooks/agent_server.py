@@ -94,6 +94,7 @@ class AgentServer:
             "service": body["service"],
             "fault": body["fault"],
             "arguments": body["arguments"],
+            "dependency": body["arguments"].get("dependency", ""),
             "state": "holding",
             "effect": self.effect,
             "effect_at": time.time(),

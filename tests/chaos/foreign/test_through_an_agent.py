@@ -98,6 +98,7 @@ def test_it_takes_effect_ends_and_leaves_nothing(reached: Reached, name: str, se
     with fault.inject(target, service, BOUND_S):
         effect = prove(fault, target, service, before)
     assert effect.proved, effect.detail
+    assert bool(effect.dependency) == (name == "dependency_down")
     until(lambda: measure_baseline(target, service).healthy, what=f"{service}, well again")
     held = reached.held()
     assert [(row["state"], row["remains"]) for row in held] == [("ended", [])] * len(held)
