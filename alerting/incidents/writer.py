@@ -17,7 +17,7 @@ from alerting.channels import outbox
 from alerting.channels.routing import Routing
 from alerting.incidents import journal
 from alerting.incidents.findings import keys_of_incident
-from alerting.incidents.machine import Command, Event, Incident, Outcome, Refusal, begin, decide, fold
+from alerting.incidents.machine import Command, Event, EventType, Incident, Outcome, Refusal, begin, decide, fold
 from alerting.incidents.questions import named
 from alerting.oncall import escalation
 from alerting.oncall.approvers import refused_approver
@@ -63,7 +63,7 @@ IN_POSTMORTEM: Final = frozenset(
 
 
 # Commands of the machine's that come for many incidents at once, and cause nothing but pages.
-TOGETHER: Final = frozenset({"paged", "delivered", "undelivered"})
+TOGETHER: Final[frozenset[EventType]] = frozenset({"paged", "delivered", "undelivered"})
 
 
 def opened_by(incident_id: str, finding: Finding, now: datetime) -> tuple[Incident, Event]:
@@ -93,12 +93,15 @@ class Writer:
             EVENTS.labels("opened").inc(len(opened))
 
     def apply_all(self, connection: Connection, commands: Mapping[str, Command]) -> None:
-        """Many commands of one type in `TOGETHER`, by incident: what `apply` does, in a few statements.
+        """Many commands of types in `TOGETHER`, by incident: what `apply` does, in a few statements.
 
         Raises:
             Conflict: one of the incidents has moved on.
             NotFound: one of them is not there, or cannot be read.
+            ValueError: a command may cause more than this keeps.
         """
+        if others := {command.type for command in commands.values()} - TOGETHER:
+            raise ValueError(f"{min(others)} is applied one by one")
         incidents = journal.load_many(connection, list(commands))
         if gone := commands.keys() - incidents.keys():
             raise NotFound(f"no incident {min(gone)}, or none that can be read")
