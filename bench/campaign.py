@@ -124,7 +124,7 @@ class Campaign:
             known=known,
             resilience=resilience(observed),
             missing=missing,
-            gate=gate_reached(story.loop.db, known.now),
+            gate=gate_reached(story.loop.db, datetime.now(UTC)),
             took_s=tuple(self._took_s),
             refused=tuple(
                 f"{fault} in {service}: {why}" for (service, fault), reasons in self.refused.items() for why in reasons
