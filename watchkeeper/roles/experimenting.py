@@ -29,6 +29,7 @@ EVERY_S: Final = 5.0
 ASKED_BY: Final = "slack"
 RESILIENCE: Final = "resilience"
 READ_EVERY_S: Final = 60.0
+TIMES: Final = 60.0  # of `roles.hung_after_s`, for one round: experiments of a day are read at once
 
 
 def experiment_jobs(config: Config, config_path: Path | None, db: Database, problems: Problems) -> tuple[Job, ...]:
@@ -39,7 +40,7 @@ def experiment_jobs(config: Config, config_path: Path | None, db: Database, prob
         with next(problems.each(RESILIENCE, ["what experiments show"], str)):
             catch_up(db, telemetry, wall.now())
 
-    resilience = Job(name="resilience", work=read, every_s=READ_EVERY_S, core=False)
+    resilience = Job(name=RESILIENCE, work=read, every_s=READ_EVERY_S, core=False, times=TIMES)
     if config_path is None or not (config.chaos.experiments or config.chaos.folder):
         return (resilience,)
     launcher, clock = Launcher(config, config_path), SystemClock()
@@ -56,7 +57,7 @@ def experiment_jobs(config: Config, config_path: Path | None, db: Database, prob
         launcher.reap()
         scheduler.turn(clock.now())
 
-    return resilience, Job(name="experiments", work=turn, every_s=EVERY_S, core=False)
+    return resilience, Job(name="experiments", work=turn, every_s=EVERY_S, core=False, times=TIMES)
 
 
 def announcer(config: Config, config_path: Path, db: Database, problems: Problems) -> Announcer:

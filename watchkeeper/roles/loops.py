@@ -30,6 +30,7 @@ class Job:
 
     Attributes:
         core: the role is not ready while this job fails.
+        times: a round may go on without a sign of life for so many times what a role may (`roles.hung_after_s`).
         at_s: rounds come so long after the multiples of `every_s` of the day's clock; None: as they started.
     """
 
@@ -38,6 +39,7 @@ class Job:
     every_s: float
     core: bool = True
     at_s: float | None = None
+    times: float = 4.0
 
     def wait_s(self, since_s: float) -> float:
         """Seconds to the next round, when the last one began `since_s` seconds ago."""

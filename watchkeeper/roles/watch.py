@@ -79,20 +79,11 @@ CHANGES_EVERY_S: Final = 15.0
 SCORECARD_EVERY_S: Final = 60.0
 BACKUP_EVERY_S: Final = 120.0  # how often is asked whether a day has passed
 STORE: Final = "the telemetry store"
-# How many times `roles.hung_after_s` a round may take without a sign of life, and at least how long: a query, a message
-# or a runbook's step may take long.
+# How long a round may go on without a sign of life, at least; and how many times `roles.hung_after_s` it may where
+# messages are sent or the store is asked for much, and where steps of a runbook or learning are waited for.
 SHORTEST_S: Final = 120.0
-TIMES: Final = {
-    "alerts": 4.0,
-    "tick": 4.0,
-    "diagnose": 4.0,
-    "timers": 6.0,
-    "page": 6.0,
-    "act": 60.0,
-    "changes": 6.0,
-    "learn": 60.0,
-    "experiments": 60.0,
-}
+LONG: Final = 6.0
+VERY_LONG: Final = 60.0
 
 
 # What this role is made of, beside detectors and channels, which report themselves.
@@ -330,15 +321,15 @@ def _watch(life: Life, config_path: Path | None) -> None:
         Job(name="alerts", work=watch.alerts, every_s=min(tick_s, ALERTS_EVERY_S)),
         Job(name="tick", work=watch.tick, every_s=tick_s, at_s=TICK_AT_S),
         Job(name="diagnose", work=watch.diagnose, every_s=1.0),
-        Job(name="timers", work=watch.timers, every_s=0.5),
-        *(Job(name=f"page {name}", work=partial(watch.page, name), every_s=0.5) for name in watch.channels),
-        Job(name="act", work=watch.act, every_s=0.5),
-        Job(name="changes", work=watch.changes, every_s=CHANGES_EVERY_S, core=False),
-        Job(name="learn", work=watch.learn, every_s=5.0, core=False),
+        Job(name="timers", work=watch.timers, every_s=0.5, times=LONG),
+        *(Job(name=f"page {name}", work=partial(watch.page, name), every_s=0.5, times=LONG) for name in watch.channels),
+        Job(name="act", work=watch.act, every_s=0.5, times=VERY_LONG),
+        Job(name="changes", work=watch.changes, every_s=CHANGES_EVERY_S, core=False, times=LONG),
+        Job(name="learn", work=watch.learn, every_s=5.0, core=False, times=VERY_LONG),
         *experiment_jobs(config, config_path, db, life.problems),
     )
     for job in jobs:
-        heart.expect(job.name, job.every_s + max(SHORTEST_S, TIMES[job.name.split()[0]] * config.roles.hung_after_s))
+        heart.expect(job.name, job.every_s + max(SHORTEST_S, job.times * config.roles.hung_after_s))
     loops = Loops(jobs, life.problems, stopping, heart.beat)
     late_s = max(30.0, 10 * tick_s)
 
