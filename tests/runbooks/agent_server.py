@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ class AgentServer:
     """Its services and faults, and what it was asked; `effect` is what a fault shows once it holds."""
 
     services: dict[str, dict[str, Any]]
+    # Its own: on one machine, one experiment at a time reaches a target.
+    name: str = field(default_factory=lambda: f"host-{uuid.uuid4().hex}")
     token: str = "t"
     effect: str = "pid 7 is stopped"
     silent: bool = False
@@ -62,7 +65,7 @@ class AgentServer:
         return answer
 
     async def _about(self, _: web.Request) -> web.Response:
-        return web.json_response({"name": "host-1"})
+        return web.json_response({"name": self.name})
 
     async def _services(self, _: web.Request) -> web.Response:
         return web.json_response(list(self.services.values()))

@@ -40,7 +40,7 @@ def test_a_service_lists_what_its_agent_holds() -> None:
         assert status.capabilities == {"restart", "start", LEASE, PROBE, "fault:hang"}
         assert (status.held_faults, status.longest_fault_s, status.host) == ({"hang"}, 120.0, None)
         assert (agent.status("idle").may_break, agent.status("idle").longest_fault_s) == (False, 0.0)
-        assert agent.name == "host-1"
+        assert agent.name == server.name
         with pytest.raises(OutOfReachError, match="has no service 'nobody'"):
             agent.status("nobody")
         agent.close()
