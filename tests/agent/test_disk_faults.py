@@ -18,7 +18,7 @@ from agent.holders import marked
 from agent.holders.cgroup import folder_of, hierarchy
 from agent.io_limits import disk_of, limit, limits
 from agent.mounts import inside, mounts, namespace, why_not
-from tests.agent.trials import JsonRecord, effect_of, group_for, instance_of, plan, trial
+from tests.agent.trials import JsonRecord, effect_of, group_for, instance_of, plan, remove_group, trial
 from tests.bare_host import BareService, keepers_of
 from tests.running_agent import RunningAgent, allowed, kill_all
 from tests.waiting import until
@@ -217,7 +217,7 @@ def test_a_group_of_its_own_is_limited(sleeper: subprocess.Popen[bytes], folder:
     finally:
         sleeper.kill()
         sleeper.wait()
-        group.rmdir()
+        remove_group(group)
 
 
 def test_what_somebody_else_limits_meanwhile_stays(sleeper: subprocess.Popen[bytes], folder: Path) -> None:
@@ -229,7 +229,7 @@ def test_what_somebody_else_limits_meanwhile_stays(sleeper: subprocess.Popen[byt
     finally:
         sleeper.kill()
         sleeper.wait()
-        group.rmdir()
+        remove_group(group)
 
 
 def test_a_group_is_made_for_a_service_that_has_none(folder: Path) -> None:

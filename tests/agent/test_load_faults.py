@@ -18,7 +18,7 @@ from agent.faults.disk_full import DiskFull
 from agent.faults.memory import Memory
 from agent.holders import marked
 from agent.holders.fill_disk import free_bytes
-from tests.agent.trials import effect_of, group_for, instance_of, plan, trial
+from tests.agent.trials import effect_of, group_for, instance_of, plan, remove_group, trial
 from tests.waiting import until
 from watchkeeper.errors import AgentError
 
@@ -75,7 +75,7 @@ def test_burners_join_the_control_group_of_the_service(sleeper: subprocess.Popen
     finally:
         sleeper.kill()
         sleeper.wait()
-        group.rmdir()
+        remove_group(group)
 
 
 def test_memory_is_taken_up_to_the_bound(sleeper: subprocess.Popen[bytes]) -> None:
@@ -103,7 +103,7 @@ def test_memory_leaves_the_group_of_the_service_below_its_limit(sleeper: subproc
     finally:
         sleeper.kill()
         sleeper.wait()
-        group.rmdir()
+        remove_group(group)
 
 
 def test_a_disk_is_filled_but_for_what_must_stay(small_disk: Path) -> None:

@@ -108,3 +108,14 @@ def group_for(controller: str, process: subprocess.Popen[bytes]) -> Path:
             return group
         group.rmdir()
     pytest.skip(f"no control group for {controller} can be made here")
+
+
+def remove_group(group: Path) -> None:
+    """Remove a control group whose processes were killed: the kernel may not be done with them yet."""
+
+    def is_removed() -> bool:
+        with suppress(OSError):
+            group.rmdir()
+        return not group.exists()
+
+    until(is_removed, what=f"the end of {group}")
