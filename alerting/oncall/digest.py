@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select, update
 
 from alerting.channels import outbox
 from alerting.incidents import journal
-from alerting.oncall.timers import Effect, Timer, set_timer
+from alerting.oncall.timers import Effect, Timer, set_timers, timer_row
 from alerting.oncall.turns import instant
 from watchkeeper.config import OnCallConfig
 from watchkeeper.state.database import Database, to_micros
@@ -64,4 +64,5 @@ def effect(channels: Sequence[str], oncall: OnCallConfig) -> Effect:
 
 def _set(connection: Connection, due: datetime, now: datetime) -> None:
     """One timer an hour at most, whatever is configured meanwhile: its name is the hour."""
-    set_timer(connection, outbox.TICKETS, KIND, due, version=int(due.timestamp()) // 3600, at=now)
+    row = timer_row(outbox.TICKETS, KIND, due, version=int(due.timestamp()) // 3600, at=now)
+    set_timers(connection, [row])

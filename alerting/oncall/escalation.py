@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from alerting.incidents.machine import Command, Event, EventType, Incident
 from alerting.oncall.schedule import Override, person, stored_overrides, who_has_it
-from alerting.oncall.timers import Effect, Row, Timer, cancel_timers, pending_kinds, set_timer, set_timers, timer_row
+from alerting.oncall.timers import Effect, Row, Timer, cancel_timers, pending_kinds, set_timers, timer_row
 from watchkeeper.config import OnCallConfig, PersonConfig
 from watchkeeper.durations import duration
 from watchkeeper.state.database import Database
@@ -96,15 +96,17 @@ def _next_wait(oncall: OnCallConfig, incident: Incident, at: datetime) -> Row:
     if following < len(oncall.escalation) and incident.system_state == "firing":
         # Counted from the page that was really sent: after an outage of ours everybody still gets their time.
         gap = oncall.escalation[following].after_s - oncall.escalation[incident.escalation_step].after_s
-        due = at + timedelta(seconds=max(gap, 0))
-        return timer_row(incident.id, "escalate", due, version=incident.version, step=following, at=at)
-    return timer_row(incident.id, "expire", at + LAST_WAIT, version=incident.version, at=at)
+        return _wait(incident, "escalate", at, timedelta(seconds=max(gap, 0)), step=following)
+    return _wait(incident, "expire", at, LAST_WAIT)
+
+
+def _wait(incident: Incident, kind: str, at: datetime, how_long: timedelta, step: int = 0) -> Row:
+    return timer_row(incident.id, kind, at + how_long, version=incident.version, step=step, at=at)
 
 
 def await_pages(connection: Connection, incidents: Sequence[Incident], at: datetime) -> None:
     """Wait for the first page of incidents that were opened or raised."""
-    due = at + PAGE_WITHIN
-    set_timers(connection, [timer_row(one.id, "page", due, version=one.version, at=at) for one in incidents])
+    set_timers(connection, [_wait(incident, "page", at, PAGE_WITHIN) for incident in incidents])
 
 
 def consequences(
@@ -122,19 +124,16 @@ def consequences(
             cancel_timers(connection, incident.id, event.at)
             await_pages(connection, [incident], event.at)
         case "recovered" if incident.severity == "ticket" and incident.is_open:
-            set_timer(connection, incident.id, "quiet", event.at + QUIET, version=incident.version, at=event.at)
+            set_timers(connection, [_wait(incident, "quiet", event.at, QUIET)])
         case "refired" if incident.severity == "ticket":
             cancel_timers(connection, incident.id, event.at, "quiet")
         case "acknowledged" if incident.severity == "page":
             cancel_timers(connection, incident.id, event.at)
-            due = event.at + timedelta(seconds=ack_timeout_s)
-            set_timer(connection, incident.id, "ack_timeout", due, version=incident.version, at=event.at)
+            set_timers(connection, [_wait(incident, "ack_timeout", event.at, timedelta(seconds=ack_timeout_s))])
         case "recovered" if incident.human_state == "paged":
             # Nobody else is paged for what is over, yet the page must still end: answered, or expired.
             if "expire" not in pending_kinds(connection, incident.id):
-                set_timer(
-                    connection, incident.id, "expire", event.at + LAST_WAIT, version=incident.version, at=event.at
-                )
+                set_timers(connection, [_wait(incident, "expire", event.at, LAST_WAIT)])
         case "refired" if incident.human_state == "paged" and "escalate" in pending_kinds(connection, incident.id):
             cancel_timers(connection, incident.id, event.at, "expire")
         case "resolved" | "expired":

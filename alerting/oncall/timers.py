@@ -17,7 +17,7 @@ from sqlalchemy import Connection, select, update
 from watchkeeper.errors import Conflict, StateError
 from watchkeeper.problems import Problems
 from watchkeeper.state.database import Database, from_micros, to_micros
-from watchkeeper.state.insert import insert_all_new, insert_new
+from watchkeeper.state.insert import insert_all_new
 from watchkeeper.state.schema import timers
 
 FIRED = Counter("watchkeeper_timers_fired_total", "Timers that came due.", ["kind"])
@@ -68,20 +68,6 @@ def timer_row(
 def set_timers(connection: Connection, rows: Sequence[Row]) -> None:
     """Start waits, however many."""
     insert_all_new(connection, timers, rows)
-
-
-def set_timer(
-    connection: Connection,
-    incident_id: str,
-    kind: str,
-    due_at: datetime,
-    *,
-    version: int,
-    step: int = 0,
-    at: datetime | None = None,
-) -> None:
-    """Start one, as `timer_row` has it."""
-    insert_new(connection, timers, timer_row(incident_id, kind, due_at, version=version, step=step, at=at))
 
 
 def cancel_timers(connection: Connection, incident_ids: str | Sequence[str], now: datetime, *kinds: str) -> None:

@@ -208,7 +208,7 @@ def test_of_two_workers_one_fires_a_timer(night: Shift) -> None:
 def test_one_bad_timer_does_not_stop_the_others(night: Shift) -> None:
     """It is put off and tried again."""
     with night.db.write() as connection:
-        timers.set_timer(connection, "inc-gone", "escalate", night.clock.now(), version=1)
+        timers.set_timers(connection, [timers.timer_row("inc-gone", "escalate", night.clock.now(), version=1)])
     night.after(301)
     assert night.paged() == ["UANA", "UBEN"]
     assert next_due(night.db, "inc-gone") > night.clock.now()
