@@ -27,7 +27,8 @@ class Installation:
         self.path.write_text(
             f'data_dir: data\ntargets:\n  host: {{kind: agent, url: "{agent.url}", token_env: HOST_TOKEN}}\n'
         )
-        self._environment = {**os.environ, "HOST_TOKEN": token}
+        # What else runs on this machine, against an agent of the same name, is no affair of these tests.
+        self._environment = {**os.environ, "HOST_TOKEN": token, "TMPDIR": str(self.path.parent)}
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "watchkeeper.cli.main", "chaos", *words, "--config", str(self.path)]
