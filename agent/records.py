@@ -61,9 +61,13 @@ class FaultState:
         return asdict(self)
 
 
-def write_synced(path: Path, value: object) -> None:
-    """Replace a JSON file; when this returns, the disk has it. Raises OSError."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+def write_synced(path: Path, value: object, drafts: Path | None = None) -> None:
+    """Replace a JSON file; when this returns, the disk has it. A kill may leave a draft in `drafts`, or beside it.
+
+    Raises:
+        OSError: the disk is full, or may not be written.
+    """
+    draft = (drafts or path.parent) / f".{path.name}.{os.getpid()}"
     try:
         with draft.open("w", encoding="utf-8") as file:
             json.dump(value, file)
@@ -225,7 +229,8 @@ class FaultFolder:
         ended = self.root / "ended"
         ended.mkdir(mode=0o700, exist_ok=True)
         state = replace(self.state(), **changes)
-        write_synced(ended / f"{self.id}.json", state.as_json())
+        # A draft that a kill leaves behind goes with the fault's folder.
+        write_synced(ended / f"{self.id}.json", state.as_json(), drafts=self.path if self.path.is_dir() else None)
         self.remove()
         return state
 

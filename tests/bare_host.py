@@ -11,8 +11,8 @@ from typing import Any
 from agent.conformance import SERVER
 from agent.finder import Finder, described_finder, finder_of
 from agent.instance import Instance
-from agent.listening import free_port
 from agent.processes import PROC, born, send, started_at
+from chaos.demo.ports import free_port
 from tests.waiting import until
 
 

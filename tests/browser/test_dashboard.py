@@ -187,6 +187,10 @@ def test_a_refresh_changes_what_changed_and_keeps_what_a_reader_did(page: Page, 
     expect(page.locator(".js-plotly-plot").first).to_be_visible()
     graph = "document.querySelector('#map')._cyreg.cy"
     expect(page.locator("#map canvas").first).to_be_attached()
+    page.evaluate(  # the map fits itself when its layout is done: a zoom before that is none of a reader's
+        "() => new Promise(done => { let was; const look = () => { const now = "
+        f"{graph}.zoom(); now === was ? done() : (was = now, setTimeout(look, 1000)); }}; look(); }})"
+    )
     page.evaluate(f"{graph}.zoom(1.37)")
     page.locator("#services-grid .ag-cell").first.focus()
     with page.expect_response(lambda r: r.request.method == "POST" and "fresh" in (r.request.post_data or "")):

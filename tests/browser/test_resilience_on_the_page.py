@@ -43,7 +43,6 @@ def test_weaknesses_are_read_once_and_listed(
     expect(card).to_contain_text("web → payments")
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-        card.scroll_into_view_if_needed()
         page.screenshot(path=tmp_path / f"resilience-{scheme}.png", full_page=True)
     card.locator("summary").click()
     expect(card).to_contain_text("the bank is slow at times")
