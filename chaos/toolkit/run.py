@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -218,6 +219,7 @@ class _Course(RunEventHandler):  # type: ignore[misc] # the library ships no typ
         self._ended = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="guards", daemon=True)
         self._interrupted = False
+        self._ending: SystemExit | None = None
         self._signalling = threading.Lock()
         self._left = False
         self._over = False
@@ -324,7 +326,7 @@ class _Course(RunEventHandler):  # type: ignore[misc] # the library ships no typ
         """End the method; a second time, only the wait for what runs in the background."""
         if self.phase == "rollbacks" or self._left:
             return  # it is ending already
-        if self._interrupted and (stopping.is_held() or not _waits_for_background(frame)):
+        if self._interrupted and (stopping.is_held() or not (_waits_for_background(frame) or self._is_lost())):
             return  # something is being reverted: let it
         if not self._interrupted:
             threading.Thread(target=self._insist, name="insist", daemon=True).start()
@@ -333,7 +335,15 @@ class _Course(RunEventHandler):  # type: ignore[misc] # the library ships no typ
         self.stopped = self.stopped or "somebody stopped it"
         LOGGER.warning("ended early: %s", self.stopped)
         # No Exception: what a Python activity raises, the library takes for a failed activity, and goes on.
-        raise SystemExit(LEAVE_WITH_ROLLBACKS)
+        self._ending = SystemExit(LEAVE_WITH_ROLLBACKS)
+        raise self._ending
+
+    def _is_lost(self) -> bool:
+        """Whether somebody took the end that was raised for an ordinary exception, and goes on: it is raised again."""
+        handled = sys.exc_info()[1]
+        while handled is not None and handled is not self._ending:
+            handled = handled.__context__
+        return handled is None and self.journal.get("status") != "interrupted"
 
 
 def _is_heard(number: int) -> bool:

@@ -121,6 +121,25 @@ def test_an_error_has_no_secret(bench: Bench) -> None:
     assert bench.marks() == set()
 
 
+def test_an_activity_that_swallows_the_end_is_ended_all_the_same(bench: Bench) -> None:
+    """As a signal is swallowed that comes while something else of the library's is under way."""
+    (bench.folder / "stubborn.py").write_text(
+        "import time\n\n\ndef wait() -> None:\n    for number in range(2):\n        try:\n            time.sleep(60)\n"
+        "        except SystemExit:\n            if number:\n                raise\n"
+    )
+    provider = {"type": "python", "module": "stubborn", "func": "wait"}
+    file = bench.file(method=[{"type": "action", "name": "wait", "provider": provider}])
+    command = [sys.executable, "-m", "watchkeeper.cli.main", "chaos", "run", str(file)]
+    environment = {**bench.environment, "PYTHONPATH": str(bench.folder)}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert any("Action: wait" in line for line in process.stderr)
+        process.send_signal(signal.SIGTERM)
+        process.stderr.read()
+        assert process.wait(120) == 1
+    assert bench.marks() == {"put-back"}
+
+
 @pytest.mark.parametrize("is_heard", [True, False])
 def test_a_closed_terminal_ends_it(bench: Bench, is_heard: bool) -> None:
     """It rolls back first; one that was started by `nohup` goes on."""
