@@ -147,7 +147,7 @@ def unattended(
     fault: Annotated[str, typer.Option(help="What happens, again and again.")] = "kill",
     service: Annotated[str, typer.Option(help="To which service.")] = "payments",
     runbook: Annotated[str, typer.Option(help="Which runbook may run without a human, once it is proved.")] = (
-        "restart-service"
+        "start-service"
     ),
     proof: Annotated[int, typer.Option(help="Runs that a human approves before.", min=3)] = 3,
     runs: Annotated[int, typer.Option(help="Faults after that.", min=1)] = 3,
