@@ -6,6 +6,7 @@ Prints the port it listens on. Ends by itself after SECONDS. Needs the standard 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import sys
 
@@ -56,4 +57,5 @@ async def _serve(port: int, delay_s: float, jitter_s: float, seconds: float) -> 
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(int(sys.argv[1]), float(sys.argv[2]) / 1000, float(sys.argv[3]) / 1000, float(sys.argv[4])))
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C reaches the whole group; whoever started this ends it
+        asyncio.run(_serve(int(sys.argv[1]), float(sys.argv[2]) / 1000, float(sys.argv[3]) / 1000, float(sys.argv[4])))
