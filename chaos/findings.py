@@ -15,8 +15,8 @@ from typing import Any, Final, Literal, get_args
 from sqlalchemy import Connection, select, update
 
 from chaos.calls import AFTER, Observed, observe
+from chaos.journal import recorded
 from chaos.resilience import KINDS, Kind, Weakness, judged_callers, resilience
-from chaos.scored import scored_experiments, unsealed
 from watchkeeper.errors import ChaosError, NotFound
 from watchkeeper.state.audit import record_audit
 from watchkeeper.state.database import Database, from_micros, to_micros
@@ -80,11 +80,11 @@ def catch_up(db: Database, telemetry: Telemetry, now: datetime) -> int:
     """
     with db.read() as connection:
         read = set(connection.scalars(select(tests.c.experiment)))
-    waiting = [
-        one.truth
-        for one in unsealed(scored_experiments(db), now)
-        if one.truth.took_effect and one.truth.fault and one.truth.id not in read and one.truth.ended + LOADED <= now
-    ]
+        waiting = [
+            truth
+            for truth, _ in recorded(connection)
+            if truth.took_effect and truth.fault and truth.id not in read and truth.ended + LOADED <= now
+        ]
     for truth in waiting[:AT_ONCE]:
         keep(db, observe(telemetry, truth), now)
     return len(waiting[:AT_ONCE])

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # The probes that name an objective.
 PROBES: Final = "chaos.toolkit.probes"
 ABOUT_OBJECTIVES: Final = ("slo", "met")
+SECOND: Final = timedelta(seconds=1)
 
 
 def budgets_left(
@@ -52,16 +53,14 @@ def burn_rate(config: Config, telemetry: Telemetry, now: datetime, name: str, wi
         ChaosError: no objective of that name is configured.
         StoreError: the store cannot be read.
     """
-    from detectors.slo.openslo import read
+    from detectors.slo.openslo import burned, read
 
     objectives = {slo.name: slo for slo in read(config.slo)}
     slo = objectives.get(name)
     if slo is None:
         raise ChaosError(f"no objective {name!r} under `slo`{did_you_mean(name, objectives)}")
-    window = Window(start=now - timedelta(seconds=window_s), end=now + timedelta(seconds=1))
-    served = telemetry.served(slo.service, slo.operation, window)
-    total, bad = (float(sum(served[column].to_pylist())) for column in ("total", "bad"))
-    return bad / total / (1 - slo.target) if total else None
+    _, rate = burned(slo, telemetry.served, Window(start=now - timedelta(seconds=window_s), end=now + SECOND))
+    return rate
 
 
 def unknown_objectives(config: Config, experiment: ExperimentFile) -> Iterator[str]:

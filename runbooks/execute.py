@@ -202,9 +202,8 @@ class Executor:
             if left is None or left > 0:
                 return step, None, Parked(seconds=LOOK_EVERY_S)
             why = f"nobody answered “{step.notes.question}” within {spec.timeout_s:g} s"
-            instead = step.notes.unanswered
-            then = f"it goes on as if the answer were {instead}" if instead else "the run turns back"
-            self._questions.close(question_of(run, step, program), f"{why}: {then}")
+            question = question_of(run, step, program)
+            self._questions.close(question, f"{why}: {question.otherwise}")
             answer = self._journal.reply(step)  # somebody's after all, or what counts in its place
             if answer is None or not answer.answer:
                 return step, None, self._fail(run, step, why)

@@ -94,17 +94,11 @@ class RunQuestions:
         self._notify = notify
 
     def ask(self, question: Question) -> None:
-        how = " or ".join(f"`{answer_command(question, choice)}`" for choice in question.choices)
-        self._notify(f"The runbook asks: {question.text} Answer with {how}", f"asked:{_place(question)}")
+        self._notify(question.asks, f"asked:{_place(question)}")
 
     def close(self, question: Question, text: str) -> None:
         self._journal.close(question)
         self._notify(text, f"unanswered:{_place(question)}")
-
-
-def answer_command(question: Question, choice: str) -> str:
-    """The command that answers it."""
-    return f"watchkeeper runbook answer {question.run} {choice} --question {question.id}"
 
 
 def answer_question(db: Database, run_id: str, answer: str, actor: Actor, at: datetime, *, seen: str = "") -> Question:

@@ -470,6 +470,21 @@ class Question:
         seen = json.dumps([self.run, self.step, self.asked, self.text, self.choices])
         object.__setattr__(self, "id", content_key("question", seen))
 
+    def command(self, choice: str) -> str:
+        """The command that answers it."""
+        return f"watchkeeper runbook answer {self.run} {choice} --question {self.id}"
+
+    @property
+    def asks(self) -> str:
+        """The question, and how to answer it without a button."""
+        ways = " or ".join(f"`{self.command(choice)}`" for choice in self.choices)
+        return f"The runbook asks: {self.text} Answer with {ways}"
+
+    @property
+    def otherwise(self) -> str:
+        """What happens if nobody answers in time."""
+        return f"it goes on as if the answer were {self.unanswered}" if self.unanswered else "the run turns back"
+
 
 def utc(epoch_seconds: float) -> datetime:
     """The aware UTC time of a Unix time in seconds."""

@@ -20,6 +20,7 @@ from alerting.channels.routing import Routing
 from alerting.incidents.machine import Event, Incident
 from watchkeeper.durations import backoff_s
 from watchkeeper.problems import Problems
+from watchkeeper.state.chunks import chunks
 from watchkeeper.state.codec import dump, parse
 from watchkeeper.state.database import Database, to_micros
 from watchkeeper.state.insert import insert_all_new, insert_new
@@ -32,8 +33,6 @@ LEASE: Final = timedelta(seconds=20)
 # After the first failure, and at most: a page is late by no more than a minute once its channel works again.
 FIRST_BACKOFF_S: Final = 1.0
 LONGEST_BACKOFF_S: Final = 60.0
-# Ids in one statement: well below SQLite's limit of 32,766 variables.
-CHUNK: Final = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +216,7 @@ def drop(db: Database, row_ids: Sequence[int], now: datetime, why: str) -> None:
     if row_ids:
         values = {"sent_at": to_micros(now), "error": why}
         with db.write() as connection:
-            for ids in _chunks(row_ids):
+            for ids in chunks(row_ids):
                 unclaimed = outbox.c.id.in_(ids) & (outbox.c.leased_until <= to_micros(now))
                 connection.execute(update(outbox).where(unclaimed).values(**values))
 
@@ -230,7 +229,7 @@ def claim(db: Database, rows: Sequence[Pending], now: datetime, *, batch: str | 
         values["batch"] = batch
     taken: set[int] = set()
     with db.write() as connection:
-        for ids in _chunks([row.id for row in rows]):
+        for ids in chunks([row.id for row in rows]):
             free = outbox.c.id.in_(ids) & outbox.c.sent_at.is_(None) & (outbox.c.leased_until <= moment)
             taken.update(connection.scalars(update(outbox).where(free).values(**values).returning(outbox.c.id)))
     return [row for row in rows if row.id in taken]
@@ -243,7 +242,7 @@ def record_sent(db: Database, rows: Sequence[Pending], where: Thread, channel: s
     """
     moment = to_micros(now)
     with db.write() as connection:
-        for ids in _chunks([row.id for row in rows]):
+        for ids in chunks([row.id for row in rows]):
             done = update(outbox).where(outbox.c.id.in_(ids))
             connection.execute(done.values(sent_at=moment, error=None))
         for row in rows:
@@ -311,7 +310,3 @@ def reroute(db: Database, channels: Sequence[str], now: datetime) -> int:
 def new_batch() -> str:
     """A name for messages that go out together."""
     return f"batch-{secrets.token_hex(8)}"
-
-
-def _chunks(ids: Sequence[int]) -> list[Sequence[int]]:
-    return [ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK)]

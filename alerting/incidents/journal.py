@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from sqlalchemy import Connection, Select, bindparam, insert, select, update
 from alerting.incidents.machine import Event, Incident, replay
 from watchkeeper.errors import Conflict, NotFound, StateError
 from watchkeeper.problems import Problems
+from watchkeeper.state.chunks import CHUNK, chunks
 from watchkeeper.state.codec import dump, parse
 from watchkeeper.state.database import to_micros
 from watchkeeper.state.schema import incident_events, incidents
@@ -26,7 +28,6 @@ from watchkeeper.text import one_line
 
 # So long after its end an incident may still explain findings that began before it.
 REMEMBERED: Final = timedelta(minutes=10)
-CHUNK: Final = 500  # ids in one statement: well below SQLite's limit of 32,766 variables
 NONE: Final[Mapping[str, Incident]] = MappingProxyType({})
 # Called with the id of an incident that cannot be read, and the reason.
 SetAside = Callable[[str, Exception], None]
@@ -112,9 +113,8 @@ def load_many(
 ) -> dict[str, Incident]:
     """Incidents by id; those that are not there, or cannot be read, are left out."""
     read: list[Incident] = []
-    for start in range(0, len(incident_ids), CHUNK):
-        chunk = incidents.c.id.in_(incident_ids[start : start + CHUNK])
-        read += _read(connection, _query().where(chunk), set_aside)
+    for ids in chunks(incident_ids):
+        read += _read(connection, _query().where(incidents.c.id.in_(ids)), set_aside)
     return {incident.id: incident for incident in read}
 
 
@@ -126,10 +126,20 @@ def _read(connection: Connection, query: Select[Any], set_aside: SetAside) -> li
     read: list[Incident] = []
     for incident_id, body in connection.execute(query):
         try:
-            read.append(parse(Incident, body))
+            read.append(_parsed(body) if len(body) <= LONGEST_KEPT else parse(Incident, body))
         except ValueError as error:
             set_aside(incident_id, error)
     return read
+
+
+# Characters. An incident that somebody labelled a thousand times changes often, and each of its states is large.
+LONGEST_KEPT: Final = 32 << 10
+
+
+@lru_cache(maxsize=2048)
+def _parsed(body: str) -> Incident:
+    """Incidents are values, and most do not change between two rounds: what was read before is not read again."""
+    return parse(Incident, body)
 
 
 def refold(connection: Connection, incident_id: str) -> Incident:
@@ -154,12 +164,10 @@ def event_by_key(connection: Connection, incident_id: str, key: str) -> Event | 
 
 def given_before(connection: Connection, keys: Mapping[str, str]) -> set[str]:
     """Of commands by incident, with their keys: the incidents that have an event of that key."""
-    ids, found = list(keys), set()
-    columns = incident_events.c
-    for start in range(0, len(ids), CHUNK):
-        chunk = ids[start : start + CHUNK]
+    columns, found = incident_events.c, set()
+    for ids in chunks(list(keys)):
         query = select(columns.incident_id, columns.key).where(
-            columns.incident_id.in_(chunk), columns.key.in_({keys[one] for one in chunk})
+            columns.incident_id.in_(ids), columns.key.in_({keys[one] for one in ids})
         )
         found |= {row.incident_id for row in connection.execute(query) if keys[row.incident_id] == row.key}
     return found

@@ -385,7 +385,7 @@ def _describe(incident: Incident, command: Command) -> str:
         "run_finished": "the runbook is done" if command.succeeded else "the runbook failed",
         "run_cancelled": "the runbook did not run",
         "run_noted": "the runbook has news",
-        "run_asked": Asked(question=command.question).asks if command.question else "the runbook asks",
+        "run_asked": command.question.asks if command.question else "the runbook asks",
         "run_answered": _answer_line(incident, command),
         "run_unanswered": "nobody answered",
         "resolved": f"{who} resolved",

@@ -23,22 +23,6 @@ class Asked:
     def is_open(self) -> bool:
         return self.ended_at is None
 
-    @property
-    def asks(self) -> str:
-        """The question, and how to answer it without a button."""
-        question = self.question
-        ways = " or ".join(
-            f"`watchkeeper runbook answer {question.run} {choice} --question {question.id}`"
-            for choice in question.choices
-        )
-        return f"The runbook asks: {question.text} Answer with {ways}"
-
-    @property
-    def otherwise(self) -> str:
-        """What happens if nobody answers in time."""
-        unanswered = self.question.unanswered
-        return f"it goes on as if the answer were {unanswered}" if unanswered else "the run turns back"
-
 
 def named(questions: Sequence[Asked], question_id: str) -> Asked | None:
     """The question of an id."""
@@ -84,7 +68,7 @@ def refused_answer(questions: Sequence[Asked], seen: str, answer: str, at: datet
     if answer not in question.choices:
         return f"{answer!r} is no answer to “{question.text}”: choose one of {', '.join(question.choices)}"
     if question.until and at > question.until:
-        return f"the time to answer ended at {question.until:%H:%M:%S} UTC; {asked.otherwise}"
+        return f"the time to answer ended at {question.until:%H:%M:%S} UTC; {question.otherwise}"
     return ""
 
 

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, select, update
 
 from watchkeeper.errors import Conflict, StateError
 from watchkeeper.problems import Problems
+from watchkeeper.state.chunks import chunks
 from watchkeeper.state.database import Database, from_micros, to_micros
 from watchkeeper.state.insert import insert_all_new
 from watchkeeper.state.schema import timers
@@ -25,7 +26,6 @@ FAILED = Counter("watchkeeper_timers_failed_total", "Timers whose effect failed;
 # A timer whose effect fails is put off this long: no crash loop, and no silence.
 PUT_OFF: Final = timedelta(seconds=30)
 LOOP: Final = "timers"
-CHUNK: Final = 500  # ids in one statement: well below SQLite's limit of 32,766 variables
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +73,8 @@ def set_timers(connection: Connection, rows: Sequence[Row]) -> None:
 def cancel_timers(connection: Connection, incident_ids: str | Sequence[str], now: datetime, *kinds: str) -> None:
     """End the waits of incidents that are of some kinds (none named: all) without their effect."""
     named = [incident_ids] if isinstance(incident_ids, str) else incident_ids
-    for start in range(0, len(named), CHUNK):
-        waits = update(timers).where(timers.c.incident_id.in_(named[start : start + CHUNK]), timers.c.done_at.is_(None))
+    for ids in chunks(named):
+        waits = update(timers).where(timers.c.incident_id.in_(ids), timers.c.done_at.is_(None))
         if kinds:
             waits = waits.where(timers.c.kind.in_(kinds))
         connection.execute(waits.values(done_at=to_micros(now)))

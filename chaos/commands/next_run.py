@@ -83,7 +83,6 @@ def run_next(count: int, config: Path | None, shop: Path | None, seconds: float,
 
 
 def _run(series: Series, db: Database, sleep: Callable[[float], None] = time.sleep) -> None:
-    completed = 0
     for number, one in enumerate(series.proposed, 1):
         _settled(db, sleep)
         print(f"{number} of {len(series.proposed)}: {one.cell.fault} in {one.cell.service}", flush=True)
@@ -91,8 +90,7 @@ def _run(series: Series, db: Database, sleep: Callable[[float], None] = time.sle
             left = len(series.proposed) - number
             more = f"; {left} more did not run" if left else ""
             raise ChaosError(f"{one.cell.fault} in {one.cell.service} did not complete{more}")
-        completed += 1
-    print(f"{completed} of {len(series.proposed)} completed")
+    print(f"{len(series.proposed)} of {len(series.proposed)} completed")
 
 
 def _status(command: Sequence[str]) -> int:

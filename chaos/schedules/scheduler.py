@@ -160,23 +160,21 @@ class Scheduler:
         if incidents := open_incidents(self._db):
             return f"incident {incidents[0][0]} is open: {incidents[0][2]}", "skipped"
         try:
-            experiment = schedule.read()
+            given = self._given(schedule, now)
         except ChaosError as error:
             return error.message, "refused"
-        if (approval := schedule.rule.approval) is None:
-            return "", "skipped"
-        given = standing(self._runs.approvals(schedule.id), approval.by, experiment.digest, approval.stands_hours, now)
-        if len(given) >= approval.count:
+        approval = schedule.rule.approval
+        if approval is None or len(given) >= approval.count:
             return "", "skipped"
         return f"{len(given)} of {approval.count} approvals were given", "expired"
 
     def _given(self, schedule: Schedule, now: datetime) -> set[str]:
-        """Who approves it as it is now."""
-        approval = schedule.rule.approval
+        """Who approves it as it is now. Raises ChaosError where its file cannot be read."""
+        experiment, approval = schedule.read(), schedule.rule.approval
         if approval is None:
             return set()
         given = self._runs.approvals(schedule.id)
-        return standing(given, approval.by, schedule.read().digest, approval.stands_hours, now)
+        return standing(given, approval.by, experiment.digest, approval.stands_hours, now)
 
     def _settle(self, run: DueRun, state: State, now: datetime, detail: str) -> bool:
         return self._runs.settle(run, state, now, detail)

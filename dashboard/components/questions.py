@@ -22,7 +22,7 @@ def _card(incident: Incident, asked: Asked, viewer: Viewer) -> Part:
     question = asked.question
     rows: list[tuple[str, Part]] = []
     if question.until:
-        rows.append(("Waits until", html.Span([moment(question.until, viewer), f"; then {asked.otherwise}"])))
+        rows.append(("Waits until", html.Span([moment(question.until, viewer), f"; then {question.otherwise}"])))
     if question.answerers:
         rows.append(("May answer", ", ".join(question.answerers)))
     rows.append(("Run", html.Code(question.run)))

@@ -11,16 +11,17 @@ that this reader cannot do is an error which names it: a silently ignored object
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from detectors.slo.openslo_documents import SliDocument, SloDocument, WatchkeeperEvents, follows, plain
 from watchkeeper.errors import ConfigError
 from watchkeeper.text import one_line
+from watchkeeper.vocabulary import Window
 from watchkeeper.yaml_file import Document, Location, read_documents
 
 KINDS: Final[Mapping[str, type[SloDocument | SliDocument]]] = {"SLO": SloDocument, "SLI": SliDocument}
@@ -41,6 +42,16 @@ class Slo:
     def __post_init__(self) -> None:
         if not 0.0 < self.target < 1.0:
             raise ValueError(f"the target of {self.name} must be above 0 and below 1, not {self.target!r}")
+
+
+def burned(slo: Slo, served: Callable[[str, str, Window], Any], window: Window) -> tuple[int, float | None]:
+    """Requests within a window, and how fast they burned the error budget: 1 uses it up exactly. None: no request.
+
+    `served` is the store's: columns `total` and `bad`, a row a minute.
+    """
+    table = served(slo.service, slo.operation, window)
+    total, bad = (float(sum(table[column].to_pylist())) for column in ("total", "bad"))
+    return int(total), bad / total / (1 - slo.target) if total else None
 
 
 class _Mistakes:

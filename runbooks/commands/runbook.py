@@ -207,11 +207,11 @@ def print_run(run: Run) -> None:
 
 def print_steps(run: Run) -> None:
     """Each step of a run, and how to answer what one asks."""
-    from runbooks.questions import answer_command, open_question
+    from runbooks.questions import open_question
 
     for step in run.steps:
         details = "; ".join(prose(text) for text in (step.detail, step.undone) if text)
         print(f"  {step.state:8}  {step.name}  {details}".rstrip())
         if step.state == "asking" and (question := open_question(run)):
             for choice in question.choices:
-                print(f"            `{answer_command(question, choice)}`")
+                print(f"            `{question.command(choice)}`")

@@ -34,16 +34,16 @@ TIMES: Final = 60.0  # of `roles.hung_after_s`, for one round: experiments of a 
 
 def experiment_jobs(config: Config, config_path: Path | None, db: Database, problems: Problems) -> tuple[Job, ...]:
     """The jobs of experiments: what they show of resilience, and the schedules where something can be scheduled."""
-    telemetry, wall = Telemetry.connect(config), SystemClock()
+    telemetry, clock = Telemetry.connect(config), SystemClock()
 
     def read() -> None:
         with next(problems.each(RESILIENCE, ["what experiments show"], str)):
-            catch_up(db, telemetry, wall.now())
+            catch_up(db, telemetry, clock.now())
 
     resilience = Job(name=RESILIENCE, work=read, every_s=READ_EVERY_S, core=False, times=TIMES)
     if config_path is None or not (config.chaos.experiments or config.chaos.folder):
         return (resilience,)
-    launcher, clock = Launcher(config, config_path), SystemClock()
+    launcher = Launcher(config, config_path)
     scheduler = Scheduler(
         config,
         db,

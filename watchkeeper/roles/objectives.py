@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
-from detectors.slo.openslo import Slo, read
+from detectors.slo.openslo import Slo, burned, read
 from runbooks.library import load_runbooks
 from runbooks.objectives import objective_mistakes
 from runbooks.step import Burn
@@ -31,9 +31,8 @@ def burn_rates(config: Config, telemetry: Telemetry) -> Callable[[str, float], B
             raise RunbookError(f"no objective {name!r} under `slo`{did_you_mean(name, known)}")
         end = datetime.now(UTC)
         window = Window(start=end - timedelta(seconds=window_s), end=end)
-        served = telemetry.served(slo.service, slo.operation, window)
-        total, bad = (float(sum(served[column].to_pylist())) for column in ("total", "bad"))
-        return Burn(requests=int(total), rate=bad / total / (1 - slo.target)) if total else None
+        requests, rate = burned(slo, telemetry.served, window)
+        return None if rate is None else Burn(requests=requests, rate=rate)
 
     return burn
 

@@ -13,6 +13,7 @@ from slack_sdk.models.blocks import (
     ActionsBlock,
     Block,
     ButtonElement,
+    ConfirmObject,
     ContextBlock,
     HeaderBlock,
     InteractiveElement,
@@ -340,6 +341,13 @@ def _field(head: str, text: str) -> MarkdownTextObject:
 
 def _button(action: str, text: str, value: str, *, style: str | None = None) -> ButtonElement:
     return ButtonElement(action_id=action, text=plain(text), value=value, style=style)
+
+
+def confirmation(title: str, text: str, confirm: str) -> ConfirmObject:
+    """A dialog that asks before a press counts, within Slack's limits (Block Kit reference)."""
+    return ConfirmObject(
+        title=plain(title, 100), text=plain(text, 300), confirm=plain(confirm, 30), deny=plain("Cancel", 30)
+    )
 
 
 def rendered(blocks: Sequence[Block]) -> Blocks:

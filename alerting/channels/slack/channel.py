@@ -379,7 +379,7 @@ class SlackChannel:
 
 def _is_of_question(message: Message) -> bool:
     """Whether the news is a question or its end, which a reply of its own shows."""
-    lines = (line for asked in message.incident.questions for line in (asked.asks, asked.ended))
+    lines = (line for asked in message.incident.questions for line in (asked.question.asks, asked.ended))
     return message.text in lines
 
 

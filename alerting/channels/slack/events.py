@@ -31,6 +31,7 @@ from alerting.channels.slack.form import causes, resolve_view
 from alerting.channels.slack.markup import slack_text
 from alerting.channels.slack.payloads import IGNORED, NotUnderstoodError, challenge, read_payload
 from alerting.channels.slack.questions import ACTION as ANSWER
+from alerting.channels.slack.recorded import recorded
 from alerting.incidents.commands import Incidents
 from alerting.incidents.human_labels import Judgement, read_form
 from alerting.incidents.machine import Outcome
@@ -46,9 +47,6 @@ UNKNOWN = Counter("watchkeeper_slack_unknown_users_total", "Presses by users who
 LARGEST_BODY: Final = 1 << 20  # bytes; Slack's largest payload holds a whole message, some 200 KiB
 WINDOW_S: Final = 300.0  # age of a signature, as Slack recommends (docs.slack.dev, Verifying requests from Slack)
 NONE_OF_THESE: Final = "-"
-# A press is recorded before Slack has its answer, so that a kill in between shows the human that it failed. Slack waits
-# for three seconds; where recording takes longer, it is answered meanwhile.
-RECORDED_WITHIN_S: Final = 2.0
 
 
 def sign(secret: str, stamp: str, body: bytes) -> str:
@@ -137,11 +135,7 @@ class SlackEvents:
             "decline": lambda: self._incidents.decline(incident_id, actor, key, seen),
             ANSWER: lambda: self._incidents.answer(incident_id, actor, key, seen, answer),
         }
-        recording = asyncio.ensure_future(asyncio.to_thread(commands[name]))
-        try:
-            await asyncio.wait({recording}, timeout=RECORDED_WITHIN_S)
-        finally:
-            await ack()
+        recording = await recorded(asyncio.to_thread(commands[name]), ack)
         await self._run(client, body, recording, name)
 
     async def _ask(self, ack: Any, body: dict[str, Any], action: dict[str, Any], client: AsyncWebClient) -> None:

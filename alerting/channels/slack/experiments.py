@@ -16,6 +16,7 @@ from slack_sdk.models.views import View
 from slack_sdk.web.async_client import AsyncWebClient
 
 from alerting.channels.slack.blocks import plain
+from alerting.channels.slack.recorded import recorded
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.text import one_line
 from watchkeeper.vocabulary import Actor, utc
@@ -25,8 +26,6 @@ REFUSE: Final = "experiment_refuse"
 POSTPONE: Final = "experiment_postpone"
 STOP: Final = "experiment_stop"
 WHEN: Final = "at"
-# Recorded before Slack has its answer, which it waits three seconds for.
-RECORDED_WITHIN_S: Final = 2.0
 
 
 class ExperimentDecisions(Protocol):
@@ -66,12 +65,7 @@ class ExperimentButtons:
             REFUSE: lambda actor: self._decisions.refuse(token, seen, actor),
             STOP: lambda actor: self._decisions.stop(token, actor),
         }
-        recording = asyncio.ensure_future(self._decide(client, body, decisions[action["action_id"]]))
-        try:
-            await asyncio.wait({recording}, timeout=RECORDED_WITHIN_S)
-        finally:
-            await ack()
-        text, _ = await recording
+        text, _ = await (await recorded(self._decide(client, body, decisions[action["action_id"]]), ack))
         if text:
             await self._people.notify(client, body, text[:1].upper() + text[1:] + ".")
 

@@ -5,10 +5,19 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, ConfirmObject, HeaderBlock, SectionBlock
+from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, HeaderBlock, SectionBlock
 
 from alerting.channels.channel import Notice, NoticeButton
-from alerting.channels.slack.blocks import FIELD_LIMIT, Blocks, marked, mention_of, plain, rendered, section
+from alerting.channels.slack.blocks import (
+    FIELD_LIMIT,
+    Blocks,
+    confirmation,
+    marked,
+    mention_of,
+    plain,
+    rendered,
+    section,
+)
 from alerting.channels.slack.markup import slack_text
 
 FACTS: Final = 10  # fields that a section takes
@@ -53,18 +62,10 @@ def _shown(value: str | datetime) -> str:
 
 
 def _button(button: NoticeButton) -> ButtonElement:
-    confirm = None
-    if button.confirm:
-        confirm = ConfirmObject(
-            title=plain(button.label, 100),
-            text=plain(button.confirm, 300),
-            confirm=plain(button.label, 30),
-            deny=plain("Cancel", 30),
-        )
     return ButtonElement(
         action_id=button.action,
         text=plain(button.label, 75),
         value=button.value,
         style=button.style or None,
-        confirm=confirm,
+        confirm=confirmation(button.label, button.confirm, button.label) if button.confirm else None,
     )

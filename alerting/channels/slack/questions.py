@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from typing import Final
 
-from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, ConfirmObject, ContextBlock
+from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, ContextBlock
 
-from alerting.channels.slack.blocks import Blocks, marked, mention_of, plain, rendered, section, slack_time
+from alerting.channels.slack.blocks import (
+    Blocks,
+    confirmation,
+    marked,
+    mention_of,
+    plain,
+    rendered,
+    section,
+    slack_time,
+)
 from alerting.channels.slack.markup import slack_text
 from alerting.incidents.questions import Asked
 from watchkeeper.text import seen_name
 
 ACTION: Final = "answer"  # `answer:0` is the first choice: an action id stands once in a message
 QUESTION_LIMIT: Final = 2000
-# What Slack takes in a dialog that confirms (Block Kit reference, confirmation dialog object).
-CONFIRM_TEXT: Final = 300
-CONFIRM_BUTTON: Final = 30
 
 
 def question_text(asked: Asked) -> str:
@@ -39,7 +45,11 @@ def question_blocks(asked: Asked, incident_id: str, service: str, mention: str =
             action_id=f"{ACTION}:{number}",
             text=plain(choice, 75),
             value=f"{incident_id} {question.id} {choice}",
-            confirm=_confirm(question.text, choice) if choice in question.confirm else None,
+            confirm=(
+                confirmation(f"Answer “{choice}”?", question.text, f"Answer {choice}")
+                if choice in question.confirm
+                else None
+            ),
         )
         for number, choice in enumerate(question.choices)
     ]
@@ -49,15 +59,6 @@ def question_blocks(asked: Asked, incident_id: str, service: str, mention: str =
     ]
     until = ""
     if question.until:
-        until = f" · The run waits until {slack_time(question.until)}; then {slack_text(asked.otherwise, 200)}."
+        until = f" · The run waits until {slack_time(question.until)}; then {slack_text(question.otherwise, 200)}."
     blocks.append(ContextBlock(elements=[marked(about + until, QUESTION_LIMIT)]))
     return rendered(blocks)
-
-
-def _confirm(question: str, choice: str) -> ConfirmObject:
-    return ConfirmObject(
-        title=plain(f"Answer “{choice}”?", 100),
-        text=plain(question, CONFIRM_TEXT),
-        confirm=plain(f"Answer {choice}", CONFIRM_BUTTON),
-        deny=plain("Cancel", CONFIRM_BUTTON),
-    )
