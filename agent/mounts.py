@@ -13,8 +13,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
+from agent.forked import in_child
 from agent.processes import PROC, all_seen
 from watchkeeper.errors import AgentError
 
@@ -138,38 +139,21 @@ def inside(pid: int, do: Callable[[], str]) -> str:
     Raises:
         AgentError: it cannot be entered, or the function raises OSError.
     """
-    answers, answer = os.pipe()
     try:
         place = os.open(PROC / str(pid) / "ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        os.close(answers)
-        os.close(answer)
         raise AgentError(f"the mounts of process {pid} cannot be entered: {error.strerror or error}") from error
     is_ours = namespace(pid) == namespace(os.getpid())
-    child = os.fork()
-    if child == 0:
-        _run_inside(answer, 0 if is_ours else place, do)
-    for descriptor in (answer, place):
-        os.close(descriptor)
-    with os.fdopen(answers, "rb") as lines:
-        said = lines.read().decode(errors="surrogateescape")
-    os.waitpid(child, 0)
-    if not said.startswith("="):
-        raise AgentError(said or f"what was done in the mounts of process {pid} died")
-    return said[1:]
 
+    def enter_and_do() -> str:
+        if not is_ours:
+            _call(_LIBC.setns(place, _NEW_NAMESPACE), "enter the mount namespace")
+        return do()
 
-def _run_inside(answer: int, place: int, do: Callable[[], str]) -> NoReturn:
     try:
-        try:
-            if place:
-                _call(_LIBC.setns(place, _NEW_NAMESPACE), "enter the mount namespace")
-            said = f"={do()}"
-        except OSError as error:
-            said = f"{error.strerror or error}"
-        os.write(answer, said.encode(errors="surrogateescape"))
+        return in_child(enter_and_do, f"what was done in the mounts of process {pid}")
     finally:
-        os._exit(0)
+        os.close(place)
 
 
 def make_read_only(path: str, options: tuple[str, ...]) -> str:

@@ -62,15 +62,20 @@ class FaultState:
 
 
 def write_synced(path: Path, value: object, drafts: Path | None = None) -> None:
-    """Replace a JSON file; when this returns, the disk has it. A kill may leave a draft in `drafts`, or beside it.
+    """Replace a JSON file, as `replace_synced` does. Raises OSError."""
+    replace_synced(path, json.dumps(value).encode(), drafts)
+
+
+def replace_synced(path: Path, data: bytes, drafts: Path | None = None) -> None:
+    """Replace a file; when this returns, the disk has it. A kill may leave a draft in `drafts`, or beside it.
 
     Raises:
         OSError: the disk is full, or may not be written.
     """
     draft = (drafts or path.parent) / f".{path.name}.{os.getpid()}"
     try:
-        with draft.open("w", encoding="utf-8") as file:
-            json.dump(value, file)
+        with draft.open("wb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)

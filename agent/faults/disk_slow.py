@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from agent.faults.asked import number
+from agent.forked import in_child
 from agent.holders import marked
 from agent.holders.cgroup import join
 from agent.holders.put_back import stand_by
@@ -155,30 +156,18 @@ def _is_limited(record: Record) -> list[str]:
 
 def _write_s(record: Record) -> float:
     """How long a synced write takes, in the service's control group. Raises AgentError."""
-    answers, answer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(answers)
+
+    def write() -> str:
         try:
-            try:
-                # Its write may wait for as long as the limit holds, and nobody may have to wait for it then.
-                os.setsid()
-                if Path(record["group"] or "/nowhere").exists():
-                    join([record["group"]])
-                said = f"{_timed(record['folder'])}"
-            except OSError as error:
-                said = f"{record['shown']} cannot be written: {error.strerror or error}"
-            os.write(answer, said.encode())
-        finally:
-            os._exit(0)
-    os.close(answer)
-    with os.fdopen(answers) as lines:
-        said = lines.read()
-    os.waitpid(child, 0)
-    try:
-        return float(said)
-    except ValueError as error:
-        raise AgentError(said or "the process that tries the disk died") from error
+            # Its write may wait for as long as the limit holds, and nobody may have to wait for it then.
+            os.setsid()
+            if Path(record["group"] or "/nowhere").exists():
+                join([record["group"]])
+            return f"{_timed(record['folder'])}"
+        except OSError as error:
+            raise AgentError(f"{record['shown']} cannot be written: {error.strerror or error}") from error
+
+    return float(in_child(write, "the process that tries the disk"))
 
 
 def _timed(folder: str) -> float:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from agent.records import sync_folder
+from agent.records import replace_synced
 from agent.telemetry.body import Body
 
 MOST_FILES: Final = 1000
@@ -42,16 +41,7 @@ class Aside:
             "taken_at": body.at,
             "reason": reason,
         }
-        self._keep(f"{name}.refused", json.dumps(head).encode() + b"\n" + body.data)
-
-    def _keep(self, name: str, data: bytes) -> None:
-        draft = self.folder / f".{name}"
-        with draft.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self.folder / name)
-        sync_folder(self.folder)
+        replace_synced(self.folder / f"{name}.refused", json.dumps(head).encode() + b"\n" + body.data)
         self._prune()
 
     def keep_segment(self, path: Path) -> None:
