@@ -9,22 +9,18 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
-from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final
 
-from bench.campaign_abroad import perform_abroad
 from bench.gate_reached import GateReached, gate_reached
+from bench.performed import notify, performed, warm_up_s
 from bench.scheduled import play_scheduled
 from chaos.assessment import Assessment, assess, observe_experiments
 from chaos.commands.coverage import coverage_table
-from chaos.demo.stage import perform
-from chaos.demo.story import WARM_UP_S, Plan, Story
+from chaos.demo.story import Plan, Story
 from chaos.registry import fault_named
 from chaos.report import MEASURES, as_html, as_markdown, count_text, document, number_text
 from chaos.resilience import Resilience, resilience
@@ -32,9 +28,7 @@ from chaos.scorecard import described, scorecard
 from watchkeeper.errors import ChaosError, TargetError
 
 TAKES_S: Final = 150.0  # one experiment with all that comes before and after it, at most
-ABROAD_WARM_UP_S: Final = 240.0  # as in `bench foreign`
 REFUSED_AT_MOST: Final = 2  # once may be the moment: the target was not steady
-Notify = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,33 +146,15 @@ def run(
     Raises:
         ChaosError: there is no such system, or a program of the foreign system is missing.
     """
-    if system not in SYSTEMS:
-        raise ChaosError(f"there is no system {system!r}; known are: {', '.join(SYSTEMS)}")
-    root.mkdir(parents=True, exist_ok=True)
-    warm_up_s, performed = SYSTEMS[system]
-    shown, data_dir = performed(root, seed, Campaign(experiments, control_every, control_s, warm_up_s, scheduled))
+    campaign = Campaign(experiments, control_every, control_s, warm_up_s(system), scheduled)
+    shown, data_dir = performed(system, root, seed, campaign.play)
     tree = _tree(shown) | {"system": system, "data_dir": data_dir}
     sections = document(shown.known, shown.resilience, shown.missing)
     (root / f"{system}.md").write_text(as_markdown(sections), encoding="utf-8")
     (root / f"{system}.html").write_text(as_html(sections), encoding="utf-8")
     (root / f"{system}.json").write_text(json.dumps(tree, indent=2, default=str), encoding="utf-8")
     print(json.dumps(tree, indent=2, default=str) if as_json else _text(shown))
-    _notify(f"report: {root}/{system}.md, .html and .json; data: {data_dir}")
-
-
-def _shop(root: Path, seed: int, campaign: Campaign) -> tuple[Shown, str]:
-    shown, measured = perform(root, seed, _notify, campaign.play)
-    return shown, measured.data_dir
-
-
-def _foreign(root: Path, seed: int, campaign: Campaign) -> tuple[Shown, str]:
-    return perform_abroad(root, seed, _notify, campaign.play)
-
-
-# How long each is watched before anything breaks, in seconds, and what plays a campaign there.
-SYSTEMS: Final[Mapping[str, tuple[float, Callable[[Path, int, Campaign], tuple[Shown, str]]]]] = MappingProxyType(
-    {"shop": (WARM_UP_S, _shop), "foreign": (ABROAD_WARM_UP_S, _foreign)}
-)
+    notify(f"report: {root}/{system}.md, .html and .json; data: {data_dir}")
 
 
 def _tree(shown: Shown) -> dict[str, Any]:
@@ -214,7 +190,3 @@ def _text(shown: Shown) -> str:
 
 def _kinds(shown: Shown) -> list[str]:
     return sorted({one.truth.fault for one in shown.known.known if one.truth.fault and one.truth.took_effect})
-
-
-def _notify(text: str) -> None:
-    print(time.strftime("%H:%M:%S"), text, file=sys.stderr, flush=True)

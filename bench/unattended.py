@@ -8,28 +8,20 @@
 from __future__ import annotations
 
 import json
-import sys
-import time
-from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
-from bench.campaign_abroad import perform_abroad
-from chaos.demo.stage import perform
-from chaos.demo.story import WARM_UP_S, Plan, Story
+from bench.performed import performed, warm_up_s
+from chaos.demo.story import Plan, Story
 from chaos.registry import fault_named
 from runbooks.policy import ProofRule
 from runbooks.proof import Proof
 from runbooks.proof_rows import proofs
 from runbooks.run_rows import Run, recent_runs
-from watchkeeper.errors import ChaosError
 
 TAKES_S: Final = 180.0  # one fault with all that comes after it, at most
-ABROAD_WARM_UP_S: Final = 240.0
-Notify = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,18 +98,14 @@ def run(
     Raises:
         ChaosError: there is no such system or fault, or a program of the foreign system is missing.
     """
-    if system not in SYSTEMS:
-        raise ChaosError(f"there is no system {system!r}; known are: {', '.join(SYSTEMS)}")
-    root.mkdir(parents=True, exist_ok=True)
-    warm_up_s, performed = SYSTEMS[system]
-    course = Course(Plan(fault=fault_named(fault), service=service), runbook, proof, runs, warm_up_s)
+    course = Course(Plan(fault=fault_named(fault), service=service), runbook, proof, runs, warm_up_s(system))
     policy = {
         "runbooks": [runbook],
         "services": [service],
         "proof": {"runs": proof},
         "rate": {"runs": 100},  # a day's faults within minutes
     }
-    repairs, data_dir = performed(root, seed, course, policy)
+    repairs, data_dir = performed(system, root, seed, course.play, policy)
     if as_json:
         print(json.dumps({"repairs": [asdict(one) for one in repairs], "data_dir": data_dir}, indent=2))
     else:
@@ -139,22 +127,3 @@ def table(repairs: tuple[Repair, ...]) -> str:
     )
     lines.append(f"before it: {early} of {len(repairs) - len(left)} ran without a human")
     return "\n".join(lines)
-
-
-def _shop(root: Path, seed: int, course: Course, policy: Mapping[str, Any]) -> tuple[tuple[Repair, ...], str]:
-    repairs, measured = perform(root, seed, _notify, course.play, autonomous=policy)
-    return repairs, measured.data_dir
-
-
-def _foreign(root: Path, seed: int, course: Course, policy: Mapping[str, Any]) -> tuple[tuple[Repair, ...], str]:
-    return perform_abroad(root, seed, _notify, course.play, autonomous=policy)
-
-
-# How long each is watched before anything breaks, in seconds, and what plays a course there.
-SYSTEMS: Final[
-    Mapping[str, tuple[float, Callable[[Path, int, Course, Mapping[str, Any]], tuple[tuple[Repair, ...], str]]]]
-] = MappingProxyType({"shop": (WARM_UP_S, _shop), "foreign": (ABROAD_WARM_UP_S, _foreign)})
-
-
-def _notify(text: str) -> None:
-    print(time.strftime("%H:%M:%S"), text, file=sys.stderr, flush=True)

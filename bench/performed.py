@@ -1,0 +1,50 @@
+"""The systems on which a course is played with every role and the scripted human: the shop, and the foreign system."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from bench.campaign_abroad import perform_abroad
+from chaos.demo.stage import perform
+from chaos.demo.story import WARM_UP_S, Story
+from watchkeeper.errors import ChaosError
+
+# How long each is watched before anything breaks, in seconds; abroad as in `bench foreign`.
+WARM_UPS_S: Final[Mapping[str, float]] = {"shop": WARM_UP_S, "foreign": 240.0}
+Played = TypeVar("Played")
+
+
+def warm_up_s(system: str) -> float:
+    """How long it is watched before anything breaks. Raises ChaosError where there is no such system."""
+    if system not in WARM_UPS_S:
+        raise ChaosError(f"there is no system {system!r}; known are: {', '.join(WARM_UPS_S)}")
+    return WARM_UPS_S[system]
+
+
+def performed(
+    system: str,
+    root: Path,
+    seed: int,
+    play: Callable[[Story], Played],
+    autonomous: Mapping[str, Any] | None = None,
+) -> tuple[Played, str]:
+    """Start everything, play the course, stop everything. Returns what was played, and the folder of its data.
+
+    Raises:
+        ChaosError: a program of the foreign system is missing.
+        Stopped: on Ctrl-C.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    if system == "foreign":
+        return perform_abroad(root, seed, notify, play, autonomous=autonomous)
+    played, measured = perform(root, seed, notify, play, autonomous=autonomous)
+    return played, measured.data_dir
+
+
+def notify(text: str) -> None:
+    """Say how far it is, with the time."""
+    print(time.strftime("%H:%M:%S"), text, file=sys.stderr, flush=True)
