@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 
 import pytest
 from protocol import EDGES, finding
 
+from alerting.incidents import observation
 from alerting.incidents.commands import Incidents
 from alerting.incidents.grouping import AFTERMATH, CLOSE, FLAP, Neighbourhood
 from tests.kept_findings import findings_between
@@ -129,8 +131,11 @@ def test_a_refined_onset_is_still_one_finding(incidents: Incidents, clock: Froze
     assert len(findings_between(db, window)) == 1
 
 
-def test_placing_findings_again_grows_with_their_number_alone(incidents: Incidents, clock: FrozenClock) -> None:
+def test_placing_findings_again_grows_with_their_number_alone(
+    incidents: Incidents, clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Four times the findings are about four times the work, not sixteen times."""
+    monkeypatch.setattr(observation, "WITHIN_S", math.inf)  # however slow the machine: each round places them all
     edges = [(f"s{n}", f"s{n + 1}") for n in range(400)]
     storm = [finding(clock.now(), f"s{n}") for n in range(400)]
     incidents.observe(storm[:100], edges=edges)

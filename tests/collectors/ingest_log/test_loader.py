@@ -142,7 +142,7 @@ def test_a_segment_that_failed_late_is_not_divided(tmp_path: Path) -> None:
             append(log, b"\x0a\x00" * (2 + index))
             until(lambda: len(answers.stored) > index)  # noqa: B023 - called at once
         until(lambda: len(log.sealed()) == 1)
-        answers.rule = lambda *_: (200, "", "")
+        answers.rule = lambda sql, _: (200, "", "1\n" if sql.startswith("SELECT") else "")
         until(lambda: is_empty(tmp_path))
     assert answers.stored[-1] == segment
     log.close()
