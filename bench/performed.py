@@ -8,7 +8,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import typer
+
 from bench.campaign_abroad import perform_abroad
+from chaos.demo.processes import Stopped
 from chaos.demo.stage import perform
 from chaos.demo.story import WARM_UP_S, Story
 from watchkeeper.errors import ChaosError
@@ -36,12 +39,16 @@ def performed(
 
     Raises:
         ChaosError: a program of the foreign system is missing.
-        Stopped: on Ctrl-C.
+        typer.Exit: on Ctrl-C, when everything was stopped.
     """
     root.mkdir(parents=True, exist_ok=True)
-    if system == "foreign":
-        return perform_abroad(root, seed, notify, play, autonomous=autonomous)
-    played, measured = perform(root, seed, notify, play, autonomous=autonomous)
+    try:
+        if system == "foreign":
+            return perform_abroad(root, seed, notify, play, autonomous=autonomous)
+        played, measured = perform(root, seed, notify, play, autonomous=autonomous)
+    except Stopped:
+        notify("stopped before the end: nothing is reported")
+        raise typer.Exit(130) from None
     return played, measured.data_dir
 
 

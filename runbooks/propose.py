@@ -58,14 +58,16 @@ def proposal_of(book: Runbook, service: str, arguments: Mapping[str, str]) -> Pr
 
 
 def _change_of(suspect: Suspect, diagnosis: Diagnosis, changes: Sequence[ChangeEvent]) -> ChangeEvent | None:
-    """The latest change of the suspect that can explain the onset. A rollback is a repair, not a cause."""
+    """The latest change of the suspect that can explain the onset and was not rolled back since.
+
+    A rollback is a repair, not a cause.
+    """
     since, until = diagnosis.onset - CHANGE_BEFORE, diagnosis.onset + CHANGE_AFTER
-    candidates = [
-        change
-        for change in changes
-        if change.service == suspect.service and (since <= change.at <= until or change.id == suspect.change_id)
-    ]
-    latest = max(candidates, key=lambda change: change.at, default=None)
-    if latest is None or latest.attributes.get("rollback") == "true":
-        return None
-    return latest
+    own = sorted((change for change in changes if change.service == suspect.service), key=lambda change: change.at)
+    standing = own[max((n + 1 for n, change in enumerate(own) if _is_rollback(change)), default=0) :]
+    fitting = [change for change in standing if since <= change.at <= until or change.id == suspect.change_id]
+    return fitting[-1] if fitting else None
+
+
+def _is_rollback(change: ChangeEvent) -> bool:
+    return change.attributes.get("rollback") == "true"

@@ -88,6 +88,18 @@ def test_a_change_that_explains_nothing_is_left_alone(library: Library, change: 
     assert proposal.runbook == "restart-service"
 
 
+def test_what_was_rolled_back_since_is_not_rolled_back_again(library: Library) -> None:
+    """The rollback may come after the onset: a page can be late. A deploy after it counts again."""
+    back = _deploy(-3, id="d2", attributes={"rollback": "true"})
+    first, second = propose(_diagnosis("errors"), [back, _deploy(1)], library), _deploy(0, id="d3")
+    assert first is not None
+    assert first.runbook == "restart-service"
+    earlier = _deploy(0.5, id="d2", attributes={"rollback": "true"})
+    again = propose(_diagnosis("errors"), [second, earlier, _deploy(1)], library)
+    assert again is not None
+    assert (again.runbook, again.arguments["change"]) == ("roll-back-deploy", "d3")
+
+
 def test_an_abstention_proposes_nothing(library: Library) -> None:
     """No cause, no action."""
     assert propose(_diagnosis("hung", abstained=True), (), library) is None
