@@ -115,6 +115,8 @@ class HostWatch:
         self._filling: dict[str, Filling] = {}
         self._kills_path = root / "telemetry" / "oom_kills.json"
         self._killed_at = 0.0
+        self._counted: int | None = None  # kills that were looked at
+        self._noted: int | None = None  # and that a restart of the agent knows of
 
     def look(self, now: float, steady: float) -> Iterable[Alert | tuple[str, float]]:
         """Alerts to raise, and the keys of those that are over, with the time."""
@@ -162,11 +164,8 @@ class HostWatch:
         count = self._count_kills()
         if count is None:
             return
-        known = _read_times(self._kills_path)
-        before = known.get(boot())
-        if before != count:
-            with suppress(OSError):
-                self._kills_path.write_text(json.dumps({boot(): count}), encoding="utf-8")
+        before = self._counted if self._counted is not None else _read_times(self._kills_path).get(boot())
+        self._counted = count
         firing = self._alerts.firing("oom")
         if before is not None and count > before:
             self._killed_at = now
@@ -177,6 +176,14 @@ class HostWatch:
                 yield self._alert("oom", "HostOomKill", text, {}, now)
         elif firing and now - max(self._killed_at, firing.starts_at) > OOM_OVER_S:
             yield "oom", now
+
+    def note(self) -> None:
+        """Keep how many kills were looked at, once their alert is kept: killed before, the agent counts them anew."""
+        if self._counted is None or self._counted == self._noted:
+            return
+        with suppress(OSError):
+            self._kills_path.write_text(json.dumps({boot(): self._counted}), encoding="utf-8")
+            self._noted = self._counted
 
     def _alert(self, key: str, name: str, text: str, labels: dict[str, str], since: float) -> Alert:
         return Alert(key=key, name=name, service=self._name, summary=text, labels=labels, starts_at=since)
@@ -216,6 +223,7 @@ class Edges:
             else:
                 self._alerts.end(*change)
         self._services.note(now)
+        self._host.note()
         return bool(changes)
 
 

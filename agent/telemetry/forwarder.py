@@ -3,7 +3,8 @@
 1. The oldest body is sent as it came.
 2. 200: the log goes on to the next one.
 3. 429, 503 and whatever else may pass: it is sent again, after Retry-After or a growing wait.
-4. 400, 413 and whatever else will be the same for this body next time: it is set aside with the reason.
+4. 400, 413 and whatever else will be the same for this body next time: it is set aside with the reason. So is a body
+   over which the platform fails again and again, while it takes a request without anything in it.
 5. 401, 403, 404 and redirects are mistakes of a setting, not of the body: they are reported, and tried again.
 """
 
@@ -16,6 +17,7 @@ from typing import Any, Final
 
 import aiohttp
 
+from agent.telemetry.body import Signal
 from agent.telemetry.body_log import BodyLog, Queued
 from agent.telemetry.platform import Answer, Platform, describe_failure
 from watchkeeper.durations import backoff_s, spread_s
@@ -26,8 +28,9 @@ IDLE_S: Final = 5.0
 # Statuses that say nothing of the body: the platform is busy, away, or set up otherwise than the agent's file says.
 SETTING: Final = frozenset({401, 403, 404, 405, 407, 421})
 PASSING: Final = frozenset({408, 425, 429, 502, 503, 504})
-# An error of the platform's own may be due to the body. After so many in a row for one body it is set aside.
+# An error of the platform's own may be due to the body. After so many in a row for one body, an empty request tells.
 FAILURES_OF_ONE: Final = 10
+EMPTY_KIND: Final = "application/x-protobuf"  # in which no bytes at all are a request
 
 
 class Forwarder:
@@ -55,6 +58,7 @@ class Forwarder:
         self._report = report
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="forwarder")
         self._errors = 0  # of the platform's own, for the oldest body
+        self._takes_others = False  # it did, after so many of these errors
 
     async def run(self) -> None:
         """Send until cancelled."""
@@ -77,21 +81,31 @@ class Forwarder:
             answer = await self._platform.post(f"/v1/{body.signal}", body.data, headers)
         except (OSError, aiohttp.ClientError, TimeoutError) as error:
             return self._try_again(describe_failure(error), failures)
-        if answer.status == 200 and not answer.kind.startswith("text/"):
+        if _is_taken(answer):
             await self._in_thread(self._log.sent, queued)
             self.sent += 1
             if self.trouble:
                 self._report("telemetry.sent_again")
-            self.trouble, self._errors = "", 0
+            self.trouble, self._errors, self._takes_others = "", 0, False
             return 0.0
         self._errors += _is_error(answer)
-        if _is_for_good(answer) or self._errors >= FAILURES_OF_ONE:
-            self._errors = 0
+        if _is_for_good(answer) or (_is_error(answer) and self._takes_others):
+            self._errors, self._takes_others = 0, False
             await self._in_thread(self._log.refuse, queued, answer.reason)
             self.set_aside += 1
             self._report(f"telemetry.set_aside {body.signal}: {answer.reason}")
             return 0.0
+        # It may have become well just now, so the body is sent once more before it is set aside.
+        self._takes_others = self._errors >= FAILURES_OF_ONE and await self._takes_nothing(body.signal)
         return self._try_again(why_not(answer), failures, answer.retry_after_s)
+
+    async def _takes_nothing(self, signal: Signal) -> bool:
+        """Whether the platform takes a request in which nothing is."""
+        try:
+            answer = await self._platform.post(f"/v1/{signal}", b"", {"Content-Type": EMPTY_KIND})
+        except (OSError, aiohttp.ClientError, TimeoutError):
+            return False
+        return _is_taken(answer)
 
     def _try_again(self, why: str, failures: int, retry_after_s: float | None = None) -> float:
         trouble = f"{self._platform.url}: {why}"
@@ -107,6 +121,11 @@ class Forwarder:
     async def close(self) -> None:
         """After `run` was cancelled: let what the disk does end."""
         await asyncio.to_thread(self._reader.shutdown)
+
+
+def _is_taken(answer: Answer) -> bool:
+    """Not by a page that answers in the platform's place."""
+    return answer.status == 200 and not answer.kind.startswith("text/")
 
 
 def _is_for_good(answer: Answer) -> bool:

@@ -142,13 +142,28 @@ def test_what_is_refused_for_good_is_set_aside(platform: tuple[Scripted, str], t
 def test_a_body_over_which_the_platform_fails_holds_up_nothing_for_ever(
     platform: tuple[Scripted, str], tmp_path: Path
 ) -> None:
-    """After ten errors in a row of its own it is set aside. That the platform was away in between does not count."""
+    """After ten errors of its own, while a request without anything in it is taken, it is set aside."""
     scripted, url = platform
-    scripted.answers = [(503, {}, "")] * 11 + [(500, {}, "broken")] * FAILURES_OF_ONE
+    scripted.answers = [(503, {}, "")] * 11 + [(500, {}, "broken")] * FAILURES_OF_ONE + [OK, (500, {}, "broken")]
     forward(tmp_path, section(url), all_sent(1), "a", "b")
-    assert [data for _, data, _ in scripted.seen] == [b"a"] * (11 + FAILURES_OF_ONE) + [b"b"]
+    assert [data for _, data, _ in scripted.seen] == [b"a"] * (11 + FAILURES_OF_ONE) + [b"", b"a", b"b"]
     (kept,) = (tmp_path / "aside").iterdir()
     assert '"reason": "500 broken"' in kept.read_text()
+
+
+@pytest.mark.parametrize("failures", [40, 41])
+def test_a_platform_that_fails_over_everything_loses_nothing(
+    platform: tuple[Scripted, str], tmp_path: Path, failures: int
+) -> None:
+    """However long: the oldest body waits, and all are sent in order when the platform is well again,
+    whichever request it takes first."""
+    scripted, url = platform
+    scripted.answers = [(500, {}, "broken")] * failures
+    forward(tmp_path, section(url), all_sent(2), "a", "b", wait_s=0.02)
+    bodies = [data for _, data, _ in scripted.seen]
+    assert set(bodies[:failures]) == {b"a", b""}
+    assert bodies[failures:] in ([b"a", b"b"], [b"", b"a", b"b"])
+    assert list((tmp_path / "aside").iterdir()) == []
 
 
 def test_an_answer_without_words_is_its_status(platform: tuple[Scripted, str], tmp_path: Path) -> None:

@@ -150,23 +150,42 @@ def test_processes_that_the_kernel_killed_are_an_alert(tmp_path: Path) -> None:
     """Counted over restarts of the agent, which may be one of them."""
     (tmp_path / "telemetry").mkdir()
     alerts = Alerts(tmp_path / "alerts.json", {})
-    counts = iter([3, 3, 5, 5, 5])
+    counts = iter([3, 3, 5, 5, 5, 5])
 
-    def look(at: float) -> list[Any]:
-        changes = list(
-            HostWatch("host-7", AlertSection(), alerts, tmp_path, kills=lambda: next(counts)).look(NOW + at, at)
-        )
+    def look(at: float, *, until_kept: bool = True) -> list[Any]:
+        host = HostWatch("host-7", AlertSection(), alerts, tmp_path, kills=lambda: next(counts))
+        changes = list(host.look(NOW + at, at))
         kept = [each for each in changes if (each[0] if isinstance(each, tuple) else each.key) == "oom"]
-        for each in kept:
-            if isinstance(each, Alert):
-                alerts.begin(each)
+        if until_kept:
+            for each in kept:
+                if isinstance(each, Alert):
+                    alerts.begin(each)
+            host.note()
         return kept
 
     assert [look(0), look(5)] == [[], []]
-    (alert,) = look(10)
+    assert len(look(10, until_kept=False)) == 1  # killed before the alert was on the disk
+    (alert,) = look(15)
     assert alert.summary == "the kernel of host-7 killed 2 processes for lack of memory"
     assert look(20) == []
     assert look(700) == [("oom", NOW + 700)]
+
+
+def test_kills_that_cannot_be_noted_are_counted_once(tmp_path: Path) -> None:
+    """A disk that takes nothing must not keep the alert firing for ever."""
+    alerts = Alerts(tmp_path / "alerts.json", {})  # and there is no folder to note kills in
+    counts = iter([3, 5, 5, 5])
+    host = HostWatch("host-7", AlertSection(), alerts, tmp_path / "missing", kills=lambda: next(counts))
+    seen: list[Any] = []
+    for at in (0.0, 5.0, 10.0, 700.0):
+        for each in host.look(NOW + at, at):
+            if isinstance(each, Alert) and each.key == "oom":
+                alerts.begin(each)
+                seen.append(at)
+            elif each == ("oom", NOW + at):
+                seen.append(each)
+        host.note()
+    assert seen == [5.0, ("oom", NOW + 700)]
 
 
 @pytest.fixture(scope="module")
