@@ -187,7 +187,7 @@ class AlertSender:
             answer = await self._platform.post(PATH, self._alerts.webhook(due), {"Content-Type": "application/json"})
         except (OSError, aiohttp.ClientError, TimeoutError) as error:
             return self._failed(describe_failure(error))
-        if answer.status != 200:
+        if not answer.took:
             return self._failed(answer.reason)
         try:
             await asyncio.to_thread(self._alerts.told, due, time.time())

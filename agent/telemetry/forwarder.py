@@ -81,7 +81,7 @@ class Forwarder:
             answer = await self._platform.post(f"/v1/{body.signal}", body.data, headers)
         except (OSError, aiohttp.ClientError, TimeoutError) as error:
             return self._try_again(describe_failure(error), failures)
-        if _is_taken(answer):
+        if answer.took:
             await self._in_thread(self._log.sent, queued)
             self.sent += 1
             if self.trouble:
@@ -105,7 +105,7 @@ class Forwarder:
             answer = await self._platform.post(f"/v1/{signal}", b"", {"Content-Type": EMPTY_KIND})
         except (OSError, aiohttp.ClientError, TimeoutError):
             return False
-        return _is_taken(answer)
+        return answer.took
 
     def _try_again(self, why: str, failures: int, retry_after_s: float | None = None) -> float:
         trouble = f"{self._platform.url}: {why}"
@@ -121,11 +121,6 @@ class Forwarder:
     async def close(self) -> None:
         """After `run` was cancelled: let what the disk does end."""
         await asyncio.to_thread(self._reader.shutdown)
-
-
-def _is_taken(answer: Answer) -> bool:
-    """Not by a page that answers in the platform's place."""
-    return answer.status == 200 and not answer.kind.startswith("text/")
 
 
 def _is_for_good(answer: Answer) -> bool:

@@ -28,6 +28,11 @@ class Answer:
         self.retry_after_s = _seconds(retry_after)
 
     @property
+    def took(self) -> bool:
+        """Whether the platform took it; a proxy's sign-in page in its place took nothing."""
+        return self.status == 200 and not self.kind.startswith("text/")
+
+    @property
     def reason(self) -> str:
         """Its words, as far as they can be read: a Status in protobuf is a text with a few bytes around it."""
         text = self.body[:2000].decode("utf-8", "replace")

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import ssl
 import subprocess
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from agent.telemetry.alerts import Alert, Alerts, AlertSender
 from agent.telemetry.body import Body
 from agent.telemetry.body_log import BodyLog, Bounds
 from agent.telemetry.forwarder import FAILURES_OF_ONE, Forwarder
@@ -180,6 +182,27 @@ def test_a_page_that_answers_for_the_platform_acks_nothing(platform: tuple[Scrip
     scripted.answers = [(200, {"Content-Type": "text/html"}, "<h1>Sign in</h1>")]
     forward(tmp_path, section(url), all_sent(1), "a")
     assert [data for _, data, _ in scripted.seen] == [b"a", b"a"]
+
+
+def test_such_a_page_acks_no_alert_either(platform: tuple[Scripted, str], tmp_path: Path) -> None:
+    """It is sent again, and told once."""
+    scripted, url = platform
+    scripted.answers = [(200, {"Content-Type": "text/html"}, "<h1>Sign in</h1>")]
+    alerts = Alerts(tmp_path / "alerts.json", {})
+    alerts.begin(Alert(key="k", name="ServiceGone", service="s", summary="s is gone", labels={}, starts_at=1.0))
+
+    async def run() -> None:
+        to = Platform(section(url))
+        task = asyncio.create_task(AlertSender(alerts, to, lambda _: None).run())
+        async with asyncio.timeout(120):
+            while alerts.due(time.time()):  # noqa: ASYNC110 - what changes is no event's
+                await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.wait([task])
+        await to.close()
+
+    asyncio.run(run())
+    assert len(scripted.seen) == 2
 
 
 def test_a_token_that_was_replaced_is_read_again(platform: tuple[Scripted, str], tmp_path: Path) -> None:
