@@ -21,20 +21,16 @@ from pydantic import Field, ValidationError, model_validator
 from watchkeeper.config_chaos import ApprovalConfig, ChaosConfig, ScheduledExperimentConfig, ScheduleRule
 from watchkeeper.config_checks import file_mistakes, placeholders, refuse
 from watchkeeper.config_messages import follows, key_of, plain
+from watchkeeper.config_oncall import DigestConfig, EscalationStep, LayerConfig, OnCallConfig, ScheduleConfig
 from watchkeeper.config_sections import (
     ChannelSettings,
-    DigestConfig,
-    EscalationStep,
     GateConfig,
     GuardConfig,
     IngestConfig,
-    LayerConfig,
     LearningConfig,
-    OnCallConfig,
     PersonConfig,
     RolesConfig,
     RunbookConfig,
-    ScheduleConfig,
     ScrapeConfig,
     Section,
     SlackConfig,

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import re
-from datetime import date, timedelta
-from typing import Annotated, Any, Final, Literal
+from datetime import timedelta
+from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from watchkeeper.config_checks import refuse, repeated
+from watchkeeper.config_days import ALL_DAY, DAYS, Dates, Day, OfficeHours
 from watchkeeper.config_sections import Section
 from watchkeeper.config_values import FilePath, Id, Zone
 
-DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 _OF_CRON: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")  # by cron's numbers, 7 included
 _PART: Final = re.compile(r"(\*|\d|[a-z]{3})(?:-(\d|[a-z]{3}))?(?:/(\d))?")
-LONGEST_BLACKOUT: Final = timedelta(days=400)
 
 
 def cron_trigger(cron: str, timezone: str) -> Any:
@@ -68,39 +66,6 @@ def _cron(text: str) -> str:
     return text
 
 
-def office_hours(text: str) -> tuple[int, int]:
-    """The minutes of the day between which something may begin. Raises ValueError for anything but `09:00-17:00`."""
-    match = re.fullmatch(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)", text)
-    if not match:
-        raise ValueError("write hours like 09:00-17:00")
-    first, last = (60 * int(match[i]) + int(match[i + 1]) for i in (1, 3))
-    if not first < last <= 24 * 60:
-        raise ValueError("must end after it begins, and on the same day")
-    return first, last
-
-
-def blackout_days(text: str) -> tuple[date, date]:
-    """The first and the last day. Raises ValueError for anything but `2026-12-24` or `2026-12-24..2027-01-02`."""
-    first, _, last = text.partition("..")
-    try:
-        span = date.fromisoformat(first), date.fromisoformat(last or first)
-    except ValueError as error:
-        raise ValueError("write a day like 2026-12-24, or days like 2026-12-24..2027-01-02") from error
-    if not timedelta(0) <= span[1] - span[0] <= LONGEST_BLACKOUT:
-        raise ValueError("must end on its first day or later, within 400 days")
-    return span
-
-
-def _hours(text: str) -> str:
-    office_hours(text)
-    return text
-
-
-def _blackout(text: str) -> str:
-    blackout_days(text)
-    return text
-
-
 class ApprovalConfig(Section):
     """How many of which people approve a run; an approval stands for `stands_hours`.
 
@@ -140,19 +105,12 @@ class ScheduleRule(Section):
 
     cron: Annotated[str, AfterValidator(_cron)]
     timezone: Zone = "UTC"
-    hours: Annotated[str, AfterValidator(_hours)] = "00:00-24:00"
+    hours: OfficeHours = ALL_DAY
     days: Annotated[tuple[Day, ...], Field(min_length=1)] = DAYS
-    blackout: tuple[Annotated[str, AfterValidator(_blackout)], ...] = ()
+    blackout: Dates = ()
     late_minutes: Annotated[float, Field(ge=1, le=1440, allow_inf_nan=False)] = 30
     approval: ApprovalConfig | None = None
     game_day: bool = False
-
-    @field_validator("blackout", mode="before")
-    @classmethod
-    def _days_as_text(cls, given: Any) -> Any:
-        return (
-            [str(day) if isinstance(day, date) else day for day in given] if isinstance(given, (list, tuple)) else given
-        )
 
 
 class ScheduledExperimentConfig(ScheduleRule):

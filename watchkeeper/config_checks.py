@@ -14,7 +14,8 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 if TYPE_CHECKING:
     from watchkeeper.config import Config
-    from watchkeeper.config_sections import OnCallConfig, PersonConfig, ScheduleConfig
+    from watchkeeper.config_oncall import OnCallConfig, ScheduleConfig
+    from watchkeeper.config_sections import PersonConfig
 
 Key = tuple[int | str, ...]
 Mistake = tuple[Key, str]
@@ -81,9 +82,10 @@ def oncall_mistakes(oncall: OnCallConfig) -> list[Mistake]:
 
 def _named(schedule: ScheduleConfig) -> Iterator[tuple[Key, str]]:
     """Everybody whom a schedule names, and at which key."""
-    for number, layer in enumerate(schedule.layers):
-        for place, name in enumerate(layer.people):
-            yield ("layers", number, "people", place), name
+    for kind, layers in (("layers", schedule.layers), ("shadows", schedule.shadows)):
+        for number, layer in enumerate(layers):
+            for place, name in enumerate(layer.people):
+                yield (kind, number, "people", place), name
     if schedule.fallback is not None:
         yield ("fallback",), schedule.fallback
 

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from watchkeeper.config_checks import oncall_mistakes, refuse
 from watchkeeper.config_values import (
     Count,
     Delay,
@@ -14,7 +13,6 @@ from watchkeeper.config_values import (
     Host,
     HttpUrl,
     Id,
-    LocalTime,
     Mebibytes,
     Port,
     ScrapeTarget,
@@ -222,60 +220,6 @@ class PersonConfig(Section):
     def address(self, channel: str) -> str:
         """Where a channel reaches them; empty where it does not."""
         return self.addresses.get(channel, "")
-
-
-class LayerConfig(Section):
-    """A rotation: `people` take turns of `turn_hours`, from `start` on, in the schedule's zone."""
-
-    people: Annotated[tuple[str, ...], Field(min_length=1)]
-    start: LocalTime = "2025-01-06T09:00"
-    turn_hours: Annotated[float, Field(ge=1 / 60, le=366 * 24, allow_inf_nan=False)] = 168
-
-
-class ScheduleConfig(Section):
-    """Layers from lowest to highest: a later layer covers the ones before it."""
-
-    id: Id
-    timezone: Zone = "UTC"
-    layers: Annotated[tuple[LayerConfig, ...], Field(min_length=1)]
-    fallback: str | None = None
-
-
-class EscalationStep(Section):
-    """After `after_s` without an ack, page `notify` (a schedule's or a person's id)."""
-
-    after_s: Delay
-    notify: str
-
-
-class DigestConfig(Section):
-    """The daily digest of open tickets: at `hour`, in `timezone` or in the first schedule's."""
-
-    enabled: bool = True
-    hour: Annotated[int, Field(ge=0, le=23)] = 9
-    timezone: Zone | None = None
-
-
-class OnCallConfig(Section):
-    """People, schedules, who is paged when nobody acknowledges, and when tickets are listed."""
-
-    people: Annotated[tuple[PersonConfig, ...], Field(min_length=1)] = (
-        PersonConfig(id="oncall", name="On call", addresses={"slack": "U0ONCALL"}),
-    )
-    schedules: tuple[ScheduleConfig, ...] = (
-        ScheduleConfig(id="primary", layers=(LayerConfig(people=("oncall",)),), fallback="oncall"),
-    )
-    escalation: tuple[EscalationStep, ...] = (
-        EscalationStep(after_s=0, notify="primary"),
-        EscalationStep(after_s=300, notify="primary"),
-        EscalationStep(after_s=900, notify="primary"),
-    )
-    digest: DigestConfig = DigestConfig()
-
-    @model_validator(mode="after")
-    def _holds_together(self) -> OnCallConfig:
-        refuse("oncall", oncall_mistakes(self))
-        return self
 
 
 class RolesConfig(Section):

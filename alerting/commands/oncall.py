@@ -9,7 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from alerting.oncall import ical as calendar
 from alerting.oncall import schedule as schedules
+from alerting.oncall.coverage import warnings
 from alerting.oncall.escalation import whom
 from watchkeeper.clock import SystemClock
 from watchkeeper.command_options import AsJson, ConfigPath, hint_at_unused_file, user_name
@@ -55,6 +57,8 @@ def schedule(config: ConfigPath = None, schedule: Schedule = None, days: Days = 
     overrides = schedules.stored_overrides(Database.open(tree))
     shifts = schedules.final_schedule(tree.oncall, name, window, overrides)
     made = {o.id: o for o in overrides if o.schedule == name and o.end > window.start}
+    cautions = list(warnings(tree.oncall, name, window, overrides))
+    learners = [each.id for each in schedules.shadows_at(tree.oncall, name, SystemClock().now())]
     if as_json:
         rows = [
             {
@@ -69,16 +73,19 @@ def schedule(config: ConfigPath = None, schedule: Schedule = None, days: Days = 
             {"id": key, "person": o.person, "start": o.start.isoformat(), "end": o.end.isoformat(), "author": o.author}
             for key, o in made.items()
         ]
-        print(json.dumps({"schedule": name, "shifts": rows, "overrides": listed}, indent=2))
+        answer = {"schedule": name, "shifts": rows, "overrides": listed, "shadows": learners, "notes": cautions}
+        print(json.dumps(answer, indent=2))
         return
     for shift in shifts:
         holder = seen_name(shift.person.name) if shift.person else "NOBODY"
         print(f"{shift.start:%a %Y-%m-%d %H:%M} to {shift.end:%a %Y-%m-%d %H:%M} UTC  {holder}  ({shift.source})")
+    if learners:
+        print(f"shadows now, and is not paged: {', '.join(map(seen_name, learners))}")
     for key, o in made.items():
         span = f"{o.start:%Y-%m-%d %H:%M} to {o.end:%Y-%m-%d %H:%M} UTC"
         print(f"override {key}: {seen_name(o.person)}, {span}, by {seen_name(o.author)}")
-    if any(shift.person is None for shift in shifts):
-        print("There is a gap: then the first person of oncall.people is paged. Set the schedule's `fallback`.")
+    for warning in cautions:
+        print(f"note: {warning}")
 
 
 @app.command(epilog="Example: watchkeeper oncall ical --days 60 > oncall.ics")
@@ -95,7 +102,7 @@ def ical(
         return
     overrides = schedules.stored_overrides(Database.open(tree))
     print(
-        schedules.to_ical(
+        calendar.to_ical(
             tree.oncall, _named(tree, schedule), _ahead(days), overrides, now=SystemClock().now()
         ).decode(),
         end="",

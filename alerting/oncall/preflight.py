@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
+from alerting.oncall.coverage import warnings
 from alerting.oncall.escalation import whom
-from alerting.oncall.schedule import final_schedule, gaps
+from alerting.oncall.schedule import final_schedule
 from watchkeeper.config import ReadConfig
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.vocabulary import Window
@@ -35,13 +36,9 @@ def _ahead(now: datetime) -> Window:
     return Window(start=now, end=now + timedelta(days=ROTA_DAYS))
 
 
-def rota_gaps(file: ReadConfig) -> Iterator[str]:
-    """The first time at which each schedule has nobody on call."""
-    oncall = file.config.oncall
+def rota_notes(file: ReadConfig) -> Iterator[str]:
+    """What each schedule leaves open, and whom it has on call twice, as far as the configuration alone says."""
+    oncall, window = file.config.oncall, _ahead(datetime.now(UTC))
     for number, schedule in enumerate(oncall.schedules):
-        shifts = gaps(oncall, schedule.id, _ahead(datetime.now(UTC)))
-        first = next((shift.start for shift in shifts if shift.source == "gap"), None)
-        if first:
-            then = f"then {oncall.people[0].name} is paged. Set a fallback."
-            where = file.where("oncall", "schedules", number)
-            yield f"{where}: nobody is on call from {first:%Y-%m-%d %H:%M} UTC; {then}"
+        where = file.where("oncall", "schedules", number)
+        yield from (f"{where}: {warning}" for warning in warnings(oncall, schedule.id, window))

@@ -7,26 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, Literal
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import delete, select, update
 
-from alerting.oncall.turns import instant, local_start, turn_at
+from alerting.oncall.layers import FURTHEST, layer_at
 from watchkeeper.config import OnCallConfig, PersonConfig, ScheduleConfig
 from watchkeeper.errors import NotFound, StateError
 from watchkeeper.state.audit import record_audit
 from watchkeeper.state.database import Database, from_micros, to_micros
 from watchkeeper.state.insert import insert_new
 from watchkeeper.state.schema import overrides as table
-from watchkeeper.text import seen_name
 from watchkeeper.vocabulary import Actor, Window, content_key, require_utc
 
-# What a calendar's feed holds: the week that somebody looks back at, and the holidays that they plan.
-FEED_BACK: Final = timedelta(days=7)
-FEED_AHEAD: Final = timedelta(days=60)
-WEEK: Final = timedelta(days=7)
 # Two overrides that are made at once are made one after the other (PostgreSQL; any number that is ours).
 OVERRIDING: Final = 8_274_003
 Source = Literal["override", "rotation", "fallback", "gap"]
@@ -65,7 +59,8 @@ class Shift:
     source: Source
 
 
-def _schedule(oncall: OnCallConfig, schedule_id: str) -> ScheduleConfig:
+def schedule_of(oncall: OnCallConfig, schedule_id: str) -> ScheduleConfig:
+    """A schedule by id."""
     for schedule in oncall.schedules:
         if schedule.id == schedule_id:
             return schedule
@@ -83,7 +78,7 @@ def person(oncall: OnCallConfig, person_id: str) -> PersonConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Cover:
+class Cover:
     """Who has a schedule at a time, by what, and until when that is certain.
 
     `origin` names the turn or override that covers it, and `begins` when that begins by itself, whatever covers it.
@@ -96,16 +91,15 @@ class _Cover:
     until: datetime
 
 
-def _at(oncall: OnCallConfig, schedule: ScheduleConfig, at: datetime, overrides: Sequence[Override]) -> _Cover:
+def cover_at(oncall: OnCallConfig, schedule: ScheduleConfig, at: datetime, overrides: Sequence[Override]) -> Cover:
     """Who has a schedule at an instant: the override that was made last, else the highest layer, else the fallback."""
-    zone = ZoneInfo(schedule.timezone)
     # Somebody who left the configuration can't be paged: their overrides must not swallow a page.
     known = {person.id for person in oncall.people}
     current = [override for override in overrides if override.schedule == schedule.id and override.person in known]
-    until = min((o.start for o in current if o.start > at), default=at + timedelta(days=400))
+    until = min((o.start for o in current if o.start > at), default=at + FURTHEST)
     for override in reversed(current):
         if override.start <= at < override.end:
-            return _Cover(
+            return Cover(
                 person=override.person,
                 source="override",
                 origin=f"override {override.start.isoformat()} {override.person}",
@@ -113,17 +107,13 @@ def _at(oncall: OnCallConfig, schedule: ScheduleConfig, at: datetime, overrides:
                 until=min(override.end, until),
             )
     for number, layer in reversed(list(enumerate(schedule.layers))):
-        start = local_start(layer.start, zone)
-        turn = turn_at(start, timedelta(hours=layer.turn_hours), zone, at) if layer.people else None
-        if turn is None:
-            begins = instant(start, zone)
-            until = min(until, begins) if layer.people and begins > at else until
-            continue
-        name = layer.people[turn[0] % len(layer.people)]
-        origin = f"layer {number} turn {turn[0]}"
-        return _Cover(person=name, source="rotation", origin=origin, begins=turn[1], until=min(turn[2], until))
+        shift = layer_at(layer, schedule.timezone, at)
+        until = min(until, shift.until)
+        if shift.person is not None:
+            origin = f"layer {number} turn {shift.turn}"
+            return Cover(person=shift.person, source="rotation", origin=origin, begins=shift.begins, until=until)
     source: Source = "fallback" if schedule.fallback else "gap"
-    return _Cover(person=schedule.fallback, source=source, origin=source, begins=at, until=until)
+    return Cover(person=schedule.fallback, source=source, origin=source, begins=at, until=until)
 
 
 def who_has_it(
@@ -131,7 +121,7 @@ def who_has_it(
 ) -> tuple[PersonConfig | None, Source]:
     """Who has the schedule at `at` (UTC), and by what: override, else the highest layer, else the fallback."""
     require_utc("at", at)
-    cover = _at(oncall, _schedule(oncall, schedule_id), at, overrides)
+    cover = cover_at(oncall, schedule_of(oncall, schedule_id), at, overrides)
     return (person(oncall, cover.person) if cover.person else None), cover.source
 
 
@@ -139,11 +129,11 @@ def final_schedule(
     oncall: OnCallConfig, schedule_id: str, window: Window, overrides: Sequence[Override] = ()
 ) -> tuple[Shift, ...]:
     """The schedule as it comes out: shifts one after the other over a window, gaps included."""
-    schedule = _schedule(oncall, schedule_id)
+    schedule = schedule_of(oncall, schedule_id)
     shifts: list[Shift] = []
     at = window.start
     while at < window.end:
-        cover = _at(oncall, schedule, at, overrides)
+        cover = cover_at(oncall, schedule, at, overrides)
         end = min(cover.until, window.end)
         who = person(oncall, cover.person) if cover.person else None
         if shifts and (shifts[-1].person, shifts[-1].source) == (who, cover.source):
@@ -154,95 +144,11 @@ def final_schedule(
     return tuple(shifts)
 
 
-def gaps(
-    oncall: OnCallConfig, schedule_id: str, window: Window, overrides: Sequence[Override] = ()
-) -> tuple[Shift, ...]:
-    """When nobody, or only the fallback, would be paged."""
-    shifts = final_schedule(oncall, schedule_id, window, overrides)
-    return tuple(shift for shift in shifts if shift.source in ("gap", "fallback"))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Entry:
-    """One entry of a calendar: a turn, an override or a week of the fallback, or what others leave of it."""
-
-    uid: str
-    start: datetime
-    end: datetime
-    person: PersonConfig
-
-
-def _entries(
-    oncall: OnCallConfig, schedule_id: str, window: Window, overrides: Sequence[Override]
-) -> tuple[_Entry, ...]:
-    """The entries that touch a window, each complete: what an entry is does not depend on when it is asked for.
-
-    Calendars know an entry again by its `uid`; so it comes from the turn or override and the entry's own begin.
-    """
-    schedule = _schedule(oncall, schedule_id)
-    # From where whatever covers the window's begin begins by itself: all that follows is then seen complete.
-    at = min(_week_of(window.start), _at(oncall, schedule, window.start, overrides).begins)
-    pieces: list[tuple[_Cover, datetime, datetime]] = []
-    while at < window.end:
-        cover = _at(oncall, schedule, at, overrides)
-        # The fallback has no turns: a week each, so that an entry of its has a begin and an end.
-        has_turns = cover.source in ("override", "rotation")
-        end = cover.until if has_turns else min(cover.until, _week_of(at) + WEEK)
-        if pieces and has_turns and pieces[-1][0].origin == cover.origin:
-            pieces[-1] = (pieces[-1][0], pieces[-1][1], end)
-        else:
-            pieces.append((cover, at, end))
-        at = end
-    return tuple(
-        _Entry(
-            uid=content_key(schedule_id, cover.person, cover.origin, start.isoformat()) + "@watchkeeper",
-            start=start,
-            end=end,
-            person=person(oncall, cover.person),
-        )
-        for cover, start, end in pieces
-        if cover.person and end > window.start
-    )
-
-
-def _week_of(at: datetime) -> datetime:
-    """The Monday, midnight UTC, at or before an instant."""
-    midnight = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    return midnight - timedelta(days=midnight.weekday())
-
-
-def to_ical(
-    oncall: OnCallConfig, schedule_id: str, window: Window, overrides: Sequence[Override] = (), *, now: datetime
-) -> bytes:
-    """The final schedule as an iCalendar file, written at `now` (UTC)."""
-    from icalendar import Calendar, Event  # which every role and command about incidents would else load
-
-    calendar = Calendar()
-    calendar.add("prodid", "-//Watchkeeper//On call//EN")
-    calendar.add("version", "2.0")
-    calendar.add("x-wr-calname", f"On call: {seen_name(schedule_id)}")
-    for each in _entries(oncall, schedule_id, window, overrides):
-        entry = Event()
-        entry.add("uid", each.uid)
-        entry.add("summary", f"{seen_name(each.person.name)} is on call ({seen_name(schedule_id)})")
-        entry.add("dtstart", each.start)
-        entry.add("dtend", each.end)
-        entry.add("dtstamp", now)
-        calendar.add_component(entry)
-    return bytes(calendar.to_ical())
-
-
-def feed(oncall: OnCallConfig, schedule_id: str | None, now: datetime, overrides: Sequence[Override] = ()) -> bytes:
-    """A schedule, by default the first, from last week to two months ahead, for calendars that subscribe.
-
-    Raises:
-        NotFound: no such schedule.
-    """
-    if schedule_id is None and not oncall.schedules:
-        raise NotFound("oncall.schedules is empty; add a schedule")
-    name = oncall.schedules[0].id if schedule_id is None else schedule_id
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    return to_ical(oncall, name, Window(start=midnight - FEED_BACK, end=midnight + FEED_AHEAD), overrides, now=now)
+def shadows_at(oncall: OnCallConfig, schedule_id: str, at: datetime) -> tuple[PersonConfig, ...]:
+    """Who shadows a schedule at `at` (UTC), and is told of pages without being paged."""
+    schedule = schedule_of(oncall, schedule_id)
+    names = [layer_at(layer, schedule.timezone, at).person for layer in schedule.shadows]
+    return tuple(person(oncall, name) for name in dict.fromkeys(names) if name is not None)
 
 
 def record_override(
@@ -257,7 +163,7 @@ def record_override(
         NotFound: no such schedule or person.
         StateError: it was taken back, and would be over by now.
     """
-    _schedule(oncall, override.schedule)
+    schedule_of(oncall, override.schedule)
     who = person(oncall, override.person)
     with db.write() as connection:
         db.one_at_a_time(connection, OVERRIDING)

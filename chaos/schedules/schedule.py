@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 
 from chaos.toolkit.document import SUFFIXES, ExperimentFile, read_experiment
 from watchkeeper.config import Config, ScheduleRule
-from watchkeeper.config_chaos import DAYS, blackout_days, cron_trigger, office_hours
+from watchkeeper.config_chaos import cron_trigger
+from watchkeeper.config_days import DAYS, dates, office_hours
 from watchkeeper.errors import ChaosError
 from watchkeeper.text import did_you_mean
 
@@ -137,7 +138,7 @@ def closed(rule: ScheduleRule, now: datetime) -> str:
     """Why nothing may begin at this time by the rule's own hours and days; empty: it may. Pure."""
     local = now.astimezone(ZoneInfo(rule.timezone))
     for text in rule.blackout:
-        first, last = blackout_days(text)
+        first, last = dates(text)
         if first <= local.date() <= last:
             return f"{local.date()} is a blackout day ({text})"
     if DAYS[local.weekday()] not in rule.days:

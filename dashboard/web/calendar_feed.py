@@ -5,7 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
-from alerting.oncall import schedule as schedules
+from alerting.oncall.ical import feed
+from alerting.oncall.schedule import stored_overrides
 from watchkeeper.clock import Clock
 from watchkeeper.config import Config
 from watchkeeper.state.database import Database
@@ -19,7 +20,7 @@ def router(config: Config, db: Database, clock: Clock) -> APIRouter:
     def calendar(token: str, schedule: str | None = None) -> Response:
         if not config.calendar_allows(token):
             return JSONResponse({"error": "no such calendar; `watchkeeper oncall ical --url` prints its address"}, 404)
-        body = schedules.feed(config.oncall, schedule, clock.now(), schedules.stored_overrides(db))
+        body = feed(config.oncall, schedule, clock.now(), stored_overrides(db))
         return Response(
             body,
             media_type="text/calendar",

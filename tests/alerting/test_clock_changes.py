@@ -18,14 +18,13 @@ from typer.testing import CliRunner
 
 from alerting.commands.oncall import app
 from alerting.oncall.escalation import whom
+from alerting.oncall.ical import feed, to_ical
 from alerting.oncall.schedule import (
     Override,
-    feed,
     final_schedule,
     record_override,
     remove_override,
     stored_overrides,
-    to_ical,
     who_has_it,
 )
 from watchkeeper.config import EscalationStep, LayerConfig, OnCallConfig, PersonConfig, ScheduleConfig

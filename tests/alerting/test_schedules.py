@@ -11,14 +11,13 @@ from hypothesis import strategies as st
 from icalendar import Calendar
 
 from alerting.oncall.escalation import whom
+from alerting.oncall.ical import to_ical
 from alerting.oncall.schedule import (
     Override,
     final_schedule,
-    gaps,
     record_override,
     remove_override,
     stored_overrides,
-    to_ical,
     who_has_it,
 )
 from watchkeeper.config import EscalationStep, LayerConfig, OnCallConfig, PersonConfig, ScheduleConfig
@@ -90,13 +89,6 @@ def test_a_page_in_a_gap_goes_to_the_fallback_never_nowhere() -> None:
     called = whom(rota(fallback="eve"), 0, before, ())
     assert (called.id, called.why) == ("eve", "nobody is on call in 'primary': its fallback; step 1 of 1")
     assert whom(rota(), 0, before, ()).id == "ana"
-
-
-def test_gaps_are_found() -> None:
-    """Before anybody falls into one."""
-    window = Window(start=at("2026-03-22T00:00"), end=at("2026-03-24T00:00"))
-    (gap,) = gaps(rota(), "primary", window)
-    assert (gap.end, gap.source) == (at("2026-03-23T08:00"), "gap")
 
 
 @given(

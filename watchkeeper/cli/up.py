@@ -21,11 +21,15 @@ def up(config: ConfigPath = None) -> None:
     """
     hint_at_unused_file(config)
     _notify(f"Checking the configuration ({config or 'no file: the defaults'})")  # the imports below take a second
+    from alerting.oncall.preflight import rota_notes
+    from watchkeeper.config import read
     from watchkeeper.roles.preflight import SUPERVISED, load_for
     from watchkeeper.roles.up import run
 
     tree = load_for(config)
     os.environ[SUPERVISED] = "1"  # its roles, started again at night, set aside what breaks from here on
+    for note in rota_notes(read(config)):
+        _notify(f"note: {note}")
     _notify(f"Data in {tree.data_dir}")
     run(tree, config.absolute() if config else None, notify=_notify)
 

@@ -69,11 +69,11 @@ def notes(file: ReadConfig, *, environment: bool = True) -> list[str]:
                 "pages reach somebody only where a stand-in runs on its own"
             )
     from alerting.channels.preflight import missing_channels
-    from alerting.oncall.preflight import rota_gaps
+    from alerting.oncall.preflight import rota_notes
     from watchkeeper.roles.registered import broken_parts
     from watchkeeper.roles.targets import seen_targets
 
-    lines += [*missing_channels(file), *rota_gaps(file)]
+    lines += [*missing_channels(file), *rota_notes(file)]
     lines += [
         f"{file.where('targets', *target.name.split())}: {target.seen}. {target.advice}"
         for target in (seen_targets(config) if environment else ())

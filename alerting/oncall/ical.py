@@ -1,0 +1,102 @@
+"""The final schedule as an iCalendar file: what is paged is what calendars show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from alerting.oncall.schedule import Cover, Override, cover_at, person, schedule_of
+from watchkeeper.config import OnCallConfig, PersonConfig
+from watchkeeper.errors import NotFound
+from watchkeeper.text import seen_name
+from watchkeeper.vocabulary import Window, content_key
+
+# What a calendar's feed holds: the week that somebody looks back at, and the holidays that they plan.
+FEED_BACK: Final = timedelta(days=7)
+FEED_AHEAD: Final = timedelta(days=60)
+WEEK: Final = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    """One entry of a calendar: a turn, an override or a week of the fallback, or what others leave of it."""
+
+    uid: str
+    start: datetime
+    end: datetime
+    person: PersonConfig
+
+
+def _entries(
+    oncall: OnCallConfig, schedule_id: str, window: Window, overrides: Sequence[Override]
+) -> tuple[_Entry, ...]:
+    """The entries that touch a window, each complete: what an entry is does not depend on when it is asked for.
+
+    Calendars know an entry again by its `uid`; so it comes from the turn or override and the entry's own begin.
+    """
+    schedule = schedule_of(oncall, schedule_id)
+    # From where whatever covers the window's begin begins by itself: all that follows is then seen complete.
+    at = min(_week_of(window.start), cover_at(oncall, schedule, window.start, overrides).begins)
+    pieces: list[tuple[Cover, datetime, datetime]] = []
+    while at < window.end:
+        cover = cover_at(oncall, schedule, at, overrides)
+        # The fallback has no turns: a week each, so that an entry of its has a begin and an end.
+        has_turns = cover.source in ("override", "rotation")
+        end = cover.until if has_turns else min(cover.until, _week_of(at) + WEEK)
+        if pieces and has_turns and pieces[-1][0].origin == cover.origin:
+            pieces[-1] = (pieces[-1][0], pieces[-1][1], end)
+        else:
+            pieces.append((cover, at, end))
+        at = end
+    return tuple(
+        _Entry(
+            uid=content_key(schedule_id, cover.person, cover.origin, start.isoformat()) + "@watchkeeper",
+            start=start,
+            end=end,
+            person=person(oncall, cover.person),
+        )
+        for cover, start, end in pieces
+        if cover.person and end > window.start
+    )
+
+
+def _week_of(at: datetime) -> datetime:
+    """The Monday, midnight UTC, at or before an instant."""
+    midnight = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return midnight - timedelta(days=midnight.weekday())
+
+
+def to_ical(
+    oncall: OnCallConfig, schedule_id: str, window: Window, overrides: Sequence[Override] = (), *, now: datetime
+) -> bytes:
+    """The final schedule as an iCalendar file, written at `now` (UTC)."""
+    from icalendar import Calendar, Event  # which every role and command about incidents would else load
+
+    calendar = Calendar()
+    calendar.add("prodid", "-//Watchkeeper//On call//EN")
+    calendar.add("version", "2.0")
+    calendar.add("x-wr-calname", f"On call: {seen_name(schedule_id)}")
+    for each in _entries(oncall, schedule_id, window, overrides):
+        entry = Event()
+        entry.add("uid", each.uid)
+        entry.add("summary", f"{seen_name(each.person.name)} is on call ({seen_name(schedule_id)})")
+        entry.add("dtstart", each.start)
+        entry.add("dtend", each.end)
+        entry.add("dtstamp", now)
+        calendar.add_component(entry)
+    return bytes(calendar.to_ical())
+
+
+def feed(oncall: OnCallConfig, schedule_id: str | None, now: datetime, overrides: Sequence[Override] = ()) -> bytes:
+    """A schedule, by default the first, from last week to two months ahead, for calendars that subscribe.
+
+    Raises:
+        NotFound: no such schedule.
+    """
+    if schedule_id is None and not oncall.schedules:
+        raise NotFound("oncall.schedules is empty; add a schedule")
+    name = oncall.schedules[0].id if schedule_id is None else schedule_id
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    return to_ical(oncall, name, Window(start=midnight - FEED_BACK, end=midnight + FEED_AHEAD), overrides, now=now)
