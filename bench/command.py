@@ -178,3 +178,14 @@ def cures(
 ) -> None:
     """Runbooks against faults that an agent still holds: how often they repair the service, and in which time."""
     import_module("bench.cures").run(systems=system or [], runs=runs, faults=fault or [], as_json=as_json)
+
+
+@app.command(epilog="Example: watchkeeper bench storm --alerts 10000 --services 2000 --json")
+def storm(
+    alerts: Annotated[int, typer.Option(help="How many fire at once.", min=100)] = 10_000,
+    services: Annotated[int, typer.Option(help="Of how many services.", min=1)] = 2_000,
+    peer: Annotated[bool, typer.Option("--peer/--no-peer", help="Alertmanager beside, where it is installed.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Thousands of alerts at once: how they are grouped, what Slack and the people on call get, and what it costs."""
+    import_module("bench.storm").run(alerts=alerts, services=services, peer=peer, as_json=as_json)
