@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -30,12 +31,9 @@ import httpx
 import numpy as np
 import psutil
 import yaml
-from sqlalchemy import func, select
 
 from bench.own_roles import OwnRoles, cpu_seconds
 from chaos.demo.ports import free_port
-from watchkeeper.state.database import Database
-from watchkeeper.state.schema import findings, incidents
 
 ROLES: Final = ("store", "ingest", "standin", "web", "watch")
 PEER: Final = "prometheus-alertmanager"
@@ -147,7 +145,7 @@ def measure(folder: Path, sent: Alerts) -> Storm:
     with OwnRoles(folder, changes) as own:
         own.start(*ROLES)
         processes = {role: psutil.Process(own.processes[role].pid) for role in ROLES}
-        db, since = Database.open(own.config), datetime.now(UTC)
+        state, since = _State(own.config.data_dir / "state.db"), datetime.now(UTC)
         before, began = cpu_seconds(processes), time.monotonic()
 
         def spent(role: str) -> float:
@@ -156,7 +154,7 @@ def measure(folder: Path, sent: Alerts) -> Storm:
         slack = _Slack(f"http://127.0.0.1:{own.config.slack.stand_in.port}/standin/messages", began)
         acked_s = _send(f"{own.otlp_url}/api/v1/alerts/alertmanager", sent, "firing", since, began)
         ingest_cpu_s = spent("ingest")
-        grouped_s = _until(lambda: _placed(db) >= sent.count, began, slack.look)
+        grouped_s = _until(lambda: state.placed() >= sent.count, began, slack.look)
         grouped_cpu_s = spent("watch")
         with httpx.Client(
             base_url=f"http://127.0.0.1:{own.config.web.port}/api/v1",
@@ -171,12 +169,12 @@ def measure(folder: Path, sent: Alerts) -> Storm:
         rss = {role: process.memory_info().rss / 1e6 for role, process in processes.items()}
         again, at_cpu = time.monotonic(), spent("watch")
         _send(f"{own.otlp_url}/api/v1/alerts/alertmanager", sent, "resolved", since, again)
-        recovered_s = _until(lambda: _firing(db) == 0, again)
+        recovered_s = _until(lambda: state.firing() == 0, again)
         return Storm(
             alerts=sent.count,
             services=sent.services,
             acked_s=acked_s,
-            incidents=_count(db),
+            incidents=state.incidents(),
             grouped_s=grouped_s,
             grouped_cpu_s=grouped_cpu_s,
             ingest_cpu_s=ingest_cpu_s,
@@ -323,19 +321,25 @@ def _until(holds: Callable[[], bool], began: float, look: Callable[[], None] = l
     return time.monotonic() - began
 
 
-def _placed(db: Database) -> int:
-    with db.read() as connection:
-        return int(connection.execute(select(func.count()).where(findings.c.incident_id.is_not(None))).scalar_one())
+@dataclass(frozen=True, slots=True)
+class _State:
+    """Looks into the state database, as it is by default: a file."""
 
+    path: Path
 
-def _firing(db: Database) -> int:
-    with db.read() as connection:
-        return int(connection.execute(select(func.count()).where(incidents.c.system_state == "firing")).scalar_one())
+    def placed(self) -> int:
+        """Alerts that an incident has."""
+        return self._count("findings WHERE incident_id IS NOT NULL")
 
+    def firing(self) -> int:
+        return self._count("incidents WHERE system_state = 'firing'")
 
-def _count(db: Database) -> int:
-    with db.read() as connection:
-        return int(connection.execute(select(func.count()).select_from(incidents)).scalar_one())
+    def incidents(self) -> int:
+        return self._count("incidents")
+
+    def _count(self, what: str) -> int:
+        with closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=30)) as connection:
+            return int(connection.execute(f"SELECT count(*) FROM {what}").fetchone()[0])
 
 
 def _ms(call: Callable[[], httpx.Response]) -> float:
