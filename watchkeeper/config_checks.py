@@ -64,7 +64,7 @@ def oncall_mistakes(oncall: OnCallConfig) -> list[Mistake]:
     """People whose names differ, schedules that have somebody, and an escalation that begins."""
     people = {person.id for person in oncall.people}
     schedules = {schedule.id for schedule in oncall.schedules}
-    wrong = [*_people(oncall.people)]
+    wrong = [*_people(oncall.people), *_rules(oncall.people)]
     wrong += repeated([schedule.id for schedule in oncall.schedules], ("schedules",), "id", "the id")
     for number, schedule in enumerate(oncall.schedules):
         where = ("schedules", number)
@@ -103,6 +103,22 @@ def _people(people: Sequence[PersonConfig]) -> Iterator[Mistake]:
                 yield ("people", number, *key), f"{whose}: one's answers would count as the other's; change one"
             field = f"{key[1]} address" if len(key) > 1 else str(key[0])
             owner.setdefault(value.casefold(), (number, field))
+
+
+def _rules(people: Sequence[PersonConfig]) -> Iterator[Mistake]:
+    """Each notification rule is for a channel that has the person's address, and they are in order."""
+    for number, person in enumerate(people):
+        before = 0.0
+        for place, rule in enumerate(person.notification_rules):
+            key: Key = ("people", number, "notification_rules", place)
+            if rule.channel not in person.addresses:
+                known = ", ".join(person.addresses) or "none"
+                yield (*key, "channel"), f"{person.id!r} has no address for {rule.channel!r}; there are: {known}"
+            if rule.after_s < before:
+                yield (*key, "after_s"), f"comes before the rule above it ({before:g} s); order them by time"
+            if rule in person.notification_rules[:place]:
+                yield key, "is there already; remove it, or choose another time"
+            before = max(before, rule.after_s)
 
 
 def _escalation(oncall: OnCallConfig, known: set[str]) -> list[Mistake]:

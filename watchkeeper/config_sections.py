@@ -209,12 +209,23 @@ class SlackConfig(Section):
 ChannelSettings = Annotated[dict[str, Any], BeforeValidator(lambda given: {} if given is None else given)]
 
 
+class NotificationRule(Section):
+    """Page a person by `channel`, `after_s` seconds after the page, unless somebody acknowledged by then."""
+
+    channel: Id
+    after_s: Delay = 0
+
+
 class PersonConfig(Section):
-    """Somebody who can be paged: `addresses` are by channel, such as `{slack: U012AB3CD}`."""
+    """Somebody who can be paged: `addresses` are by channel, such as `{slack: U012AB3CD}`.
+
+    Without `notification_rules`, each page goes out by all of them at once.
+    """
 
     id: Id
     name: Text
     addresses: dict[Id, Text] = {}
+    notification_rules: tuple[NotificationRule, ...] = ()
     timezone: Zone = "UTC"
 
     def address(self, channel: str) -> str:

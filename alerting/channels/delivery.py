@@ -6,13 +6,14 @@ when the channel took it and it names somebody whom the channel knows.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol, TypeVar
 
 import structlog
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from alerting.channels import outbox
 from alerting.channels.channel import Channel, Digest, Message, Thread
@@ -20,6 +21,7 @@ from alerting.channels.outbox import Draft, Pending
 from alerting.channels.pace import Pace
 from alerting.incidents.machine import Incident
 from alerting.oncall.recipients import Recipient
+from watchkeeper.durations import backoff_s, duration
 from watchkeeper.errors import DeliveryError, WatchkeeperError
 from watchkeeper.problems import Problems
 from watchkeeper.state.database import Database, from_micros, to_micros
@@ -28,8 +30,12 @@ SENT = Counter(
     "watchkeeper_messages_total", "Messages to humans, by channel, kind and outcome.", ["channel", "kind", "outcome"]
 )
 SECONDS = Histogram("watchkeeper_message_seconds", "From the decision to the delivery of a page.")
-# After so many failures one after the other the channel is taken to be down: the next round goes on.
+RESTS = Gauge("watchkeeper_channel_failing", "1 while a channel fails again and again, and rests.", ["channel"])
+# After so many failures one after the other the channel is taken to be down. It is left alone for a while, ever longer,
+# but no longer than another channel takes to page instead.
 GIVES_UP_AFTER: Final = 3
+FIRST_REST_S: Final = 2.0
+LONGEST_REST_S: Final = 16.0
 # Incidents that one gathered message shows at most, and that are read for it.
 GATHERED: Final = 2000
 T = TypeVar("T")
@@ -77,9 +83,12 @@ class Delivery:
     problems: Problems = field(default_factory=lambda: Problems(None))
     pace: Pace = field(default_factory=Pace)
     _failures: int = 0
+    _rests: int = 0
+    _began: tuple[datetime, float] | None = None
 
     def run(self, now: datetime) -> int:
         """Send every message whose time it is; returns how many were sent."""
+        self._began = now, time.monotonic()
         self.pace.begin(now)
         if self.pace.pages_wait(now):
             return 0
@@ -89,12 +98,16 @@ class Delivery:
             pages, _ = self._due(now)
             acknowledged: list[Pending] = []
             ready: list[_Page] = []
+            recovered: list[int] = []
             for row in pages:
                 page = self._attempt(row, lambda row=row: self._prepare(row, now), now, is_send=False)  # type: ignore[misc]
                 if page and page.incident.human_state in ("acknowledged", "resolved"):
                     acknowledged.append(row)  # pages nobody any more; it is still shown
+                elif page and row.draft.after_s and page.incident.system_state == "recovered":
+                    recovered.append(row.id)  # a later rule pages nobody for what is over, unless it fires again
                 elif page:
                     ready.append(page)
+            outbox.hold(self.db, recovered, now)
             sent += self._pages(ready, now)
             pages, updates = self._due(now)
             # An incident whose page still waits is shown by that page.
@@ -165,7 +178,7 @@ class Delivery:
         return sent
 
     def _send_alone(self, page: _Page, now: datetime) -> int:
-        if not outbox.claim(self.db, [page.row], now):
+        if not outbox.claim(self.db, [page.row], self._fresh(now)):
             return 0  # another worker has it
         self.pace.single(now)
         before = self._thread(page.row)
@@ -216,7 +229,7 @@ class Delivery:
         """Several pages for one person as one message."""
         first_try = batch is None
         key = batch or outbox.new_batch()
-        claimed = {row.id for row in outbox.claim(self.db, [page.row for page in pages], now, batch=key)}
+        claimed = {row.id for row in outbox.claim(self.db, [page.row for page in pages], self._fresh(now), batch=key)}
         claimed_pages = [page for page in pages if page.row.id in claimed]
         if not claimed_pages:
             return 0
@@ -255,7 +268,7 @@ class Delivery:
             self.incidents.all_delivered([(row.incident_id, row.key) for row in sent], self.name)
         outbox.record_sent(self.db, rows, where, self.name, now)
         for row in rows:
-            SECONDS.observe(max(0.0, (to_micros(now) - row.created_at) / 1e6))
+            SECONDS.observe(max(0.0, (to_micros(now) - row.created_at) / 1e6 - row.draft.after_s))
             SENT.labels(self.name, "page", "sent").inc()
         return len(rows)
 
@@ -289,7 +302,7 @@ class Delivery:
         if not incidents:
             outbox.drop(self.db, [row.id], now, "no ticket is open any more")
             return 0
-        if not outbox.claim(self.db, [row], now):
+        if not outbox.claim(self.db, [row], self._fresh(now)):
             return 0
         digest = Digest(key=row.key, part=row.key, incidents=incidents, first_try=_is_new(row), tickets_at=now)
         where = self._attempt(row, lambda: self.channel.send_digest(digest), now)
@@ -301,7 +314,7 @@ class Delivery:
 
     def _update(self, row: Pending, thread: Thread | None, now: datetime) -> int:
         first_try = _is_new(row) and (thread is not None or not self._others_were_tried(row))
-        if not outbox.claim(self.db, [row], now):
+        if not outbox.claim(self.db, [row], self._fresh(now)):
             return 0
 
         def send() -> Thread:
@@ -329,7 +342,7 @@ class Delivery:
 
     def _refresh(self, rows: Sequence[Pending], members: Sequence[str], thread: Thread, now: datetime) -> int:
         """Show a gathered message anew: once for all the news of its incidents."""
-        claimed = outbox.claim(self.db, rows, now)
+        claimed = outbox.claim(self.db, rows, self._fresh(now))
         if not claimed:
             return 0
 
@@ -368,6 +381,11 @@ class Delivery:
         with self.db.read() as connection:
             return outbox.others_were_tried(connection, self.name, row)
 
+    def _fresh(self, now: datetime) -> datetime:
+        """The time now: a round that waits for a slow channel began a while ago."""
+        began, monotonic = self._began or (now, time.monotonic())
+        return began + timedelta(seconds=time.monotonic() - monotonic)
+
     def _attempt(
         self, rows: Pending | Sequence[Pending], send: Callable[[], T], now: datetime, *, is_send: bool = True
     ) -> T | None:
@@ -379,7 +397,8 @@ class Delivery:
             self._failed(batch, error, now)
             return None
         if is_send:  # preparing a message does not use the channel
-            self._failures = 0
+            self._failures = self._rests = 0
+            RESTS.labels(self.name).set(0)
             reported = {problem.subject for problem in self.problems.current() if problem.loop == outbox.LOOP}
             for row in batch:
                 if row.key in reported:
@@ -417,6 +436,10 @@ class Delivery:
                 self.pace.wait(now + timedelta(seconds=error.retry_after_s), pages=kind == "page")
                 raise _Stop
             if self._failures >= GIVES_UP_AFTER:
+                self._rests += 1
+                rest = timedelta(seconds=backoff_s(self._rests, FIRST_REST_S, LONGEST_REST_S))
+                self.pace.wait(self._fresh(now) + rest, pages=True)
+                RESTS.labels(self.name).set(1)
                 raise _Stop
 
 
@@ -426,4 +449,5 @@ def _is_new(row: Pending) -> bool:
 
 
 def _text(draft: Draft, recipient: Recipient) -> str:
-    return f"{draft.text} ({recipient.instead})" if recipient.instead else draft.text
+    text = f"{draft.text}; nobody acknowledged for {duration(draft.after_s)}" if draft.after_s else draft.text
+    return f"{text} ({recipient.instead})" if recipient.instead else text

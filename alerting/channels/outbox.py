@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, case, func, select, update
 
 from alerting.channels.channel import Thread
-from alerting.channels.routing import Routing
+from alerting.channels.routing import Routing, Way
 from alerting.incidents.machine import Event, Incident
 from watchkeeper.durations import backoff_s
 from watchkeeper.problems import Problems
@@ -33,16 +33,24 @@ LEASE: Final = timedelta(seconds=20)
 # After the first failure, and at most: a page is late by no more than a minute once its channel works again.
 FIRST_BACKOFF_S: Final = 1.0
 LONGEST_BACKOFF_S: Final = 60.0
+# A page that a channel has not delivered for so long goes out by another one, within ten seconds more: see `failover`.
+FAILS_OVER_AFTER: Final = timedelta(seconds=20)
+# A page of a later rule looks this often whether an incident that has recovered fires again.
+HELD: Final = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A message as the outbox keeps it: what is current is read when it is sent."""
+    """A message as the outbox keeps it: what is current is read when it is sent.
+
+    `step` is the escalation's, `after_s` how long after the page the person's notification rule sends it.
+    """
 
     kind: Literal["page", "update", "digest"]
     person: str = ""
     text: str = ""
     step: int = 0
+    after_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +73,7 @@ class Pending:
 
 
 def put_page(connection: Connection, incident: Incident, event: Event, routing: Routing, *, also: str = "") -> None:
-    """Page the person of an event about an incident, by each channel that has an address of theirs.
+    """Page the person of an event about an incident, by their notification rules.
 
     The other channels show it to whoever reads them. `also` names somebody else who is paged for the same event.
     """
@@ -78,15 +86,34 @@ def put_pages(connection: Connection, pages: Sequence[tuple[Incident, Event]], r
 
 
 def _page_rows(incident: Incident, event: Event, routing: Routing, also: str = "") -> Iterator[Mapping[str, Any]]:
-    draft = Draft(kind="page", person=also or event.person, text=event.text, step=event.step)
-    addresses = dict(routing.pages(draft.person))
-    for channel in routing.channels:
-        key = f"{incident.id}:{incident.version}:{channel}"
-        if channel in addresses:
-            key += f":{also}" if also else ""
-            yield _row(channel, key, incident.id, draft, event.at, address=addresses[channel])
-        elif not also:
+    person = also or event.person
+    ways = routing.ways(person)
+    for way in ways:
+        # The first way by a channel takes the key that an update would have there.
+        again = any(other.channel == way.channel for other in ways[: way.rule])
+        version = f"{incident.version}.{way.rule}" if way.after_s or again else str(incident.version)
+        key = f"{incident.id}:{version}:{way.channel}" + (f":{also}" if also else "")
+        draft = Draft(kind="page", person=person, text=event.text, step=event.step, after_s=way.after_s)
+        yield page_row(way, key, incident.id, draft, event.at)
+    at_once = {way.channel for way in ways if not way.after_s}
+    for channel in routing.channels if not also else ():
+        if channel not in at_once:
+            key = f"{incident.id}:{incident.version}:{channel}"
             yield _row(channel, key, incident.id, Draft(kind="update", text=event.text), event.at)
+
+
+def page_row(way: Way, key: str, incident_id: str, draft: Draft, at: datetime) -> Mapping[str, Any]:
+    """A page that is due when its rule says; late, it fails over."""
+    due = at + timedelta(seconds=way.after_s)
+    row = _row(way.channel, key, incident_id, draft, at, address=way.address)
+    return {**row, "due_at": to_micros(due), "fails_over_at": to_micros(due + FAILS_OVER_AFTER)}
+
+
+def cancel_rules(connection: Connection, incident_id: str, now: datetime, why: str) -> None:
+    """End the notification rules of an incident whose time has not come, in the transaction of what ends them."""
+    later = (outbox.c.incident_id == incident_id) & outbox.c.sent_at.is_(None) & (outbox.c.attempts == 0)
+    ended = update(outbox).where(later, outbox.c.due_at > to_micros(now))
+    connection.execute(ended.values(sent_at=to_micros(now), error=why))
 
 
 def put_update(connection: Connection, incident: Incident, event: Event, routing: Routing) -> None:
@@ -119,6 +146,7 @@ def _row(
         "due_at": to_micros(at),
         "leased_until": 0,
         "attempts": 0,
+        "fails_over_at": None,
     }
 
 
@@ -176,7 +204,9 @@ def due(db: Database, channel: str, now: datetime, problems: Problems) -> tuple[
         rows = list(connection.execute(query.order_by(outbox.c.id)))
         if not rows:
             return [], []
-        last = select(outbox.c.incident_id, func.max(outbox.c.id).label("last")).where(waiting)
+        # What is not due yet overtakes nothing: it would come later.
+        current = waiting & ((outbox.c.due_at <= moment) | (outbox.c.attempts > 0))
+        last = select(outbox.c.incident_id, func.max(outbox.c.id).label("last")).where(current)
         newest = {row.incident_id: row.last for row in connection.execute(last.group_by(outbox.c.incident_id))}
     pages: list[Pending] = []
     updates: list[Pending] = []
@@ -219,6 +249,24 @@ def drop(db: Database, row_ids: Sequence[int], now: datetime, why: str) -> None:
             for ids in chunks(row_ids):
                 unclaimed = outbox.c.id.in_(ids) & (outbox.c.leased_until <= to_micros(now))
                 connection.execute(update(outbox).where(unclaimed).values(**values))
+
+
+def grant_time(db: Database, now: datetime) -> None:
+    """Pages that waited while nobody ran are not late yet: each channel has its time from now on."""
+    late = outbox.c.sent_at.is_(None) & (outbox.c.fails_over_at < to_micros(now + FAILS_OVER_AFTER))
+    with db.write() as connection:
+        connection.execute(update(outbox).where(late).values(fails_over_at=to_micros(now + FAILS_OVER_AFTER)))
+
+
+def hold(db: Database, row_ids: Sequence[int], now: datetime) -> None:
+    """Pages that wait for their incident to fire again, or to end."""
+    due = to_micros(now + HELD)
+    values = {"due_at": due, "fails_over_at": to_micros(now + HELD + FAILS_OVER_AFTER)}
+    if row_ids:
+        with db.write() as connection:
+            for ids in chunks(row_ids):
+                waiting = outbox.c.id.in_(ids) & outbox.c.sent_at.is_(None)
+                connection.execute(update(outbox).where(waiting).values(**values))
 
 
 def claim(db: Database, rows: Sequence[Pending], now: datetime, *, batch: str | None = None) -> list[Pending]:
@@ -281,6 +329,9 @@ def put_off(
     }
     if unsent:
         again["batch"] = ""
+    # What is tried again too late, another channel takes over now.
+    if wait_s > FAILS_OVER_AFTER.total_seconds():
+        again["fails_over_at"] = case((outbox.c.fails_over_at.is_(None), None), else_=to_micros(now))
     with db.write() as connection:
         connection.execute(update(outbox).where(outbox.c.id == row_id, outbox.c.sent_at.is_(None)).values(**again))
 
@@ -300,8 +351,10 @@ def reroute(db: Database, channels: Sequence[str], now: datetime) -> int:
                 continue  # it may be another version's, which knows its channel
             if draft.kind == "page":
                 rerouted += 1
+                wait_s = max(0.0, (row.due_at - to_micros(now)) / 1e6)  # a later rule keeps its time
                 for channel in channels:
-                    _insert(connection, channel, f"{row.key}:{channel}", row.incident_id, draft, now)
+                    way = Way(channel=channel, address="", after_s=wait_s)
+                    insert_new(connection, outbox, page_row(way, f"{row.key}:{channel}", row.incident_id, draft, now))
             why = f"channel {row.channel} is not in use; pages go out by {', '.join(channels)}"
             connection.execute(update(outbox).where(outbox.c.id == row.id).values(sent_at=to_micros(now), error=why))
     return rerouted

@@ -6,7 +6,7 @@ together with what it causes (`alerting.incidents.writer`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
@@ -281,6 +281,15 @@ class Incidents:
             events = tuple(event for outcome in outcomes for event in outcome.events)
             return Outcome(changed=first.changed, message=first.message, incident=last.incident, events=events)
         raise Conflict(f"incident {incident_id} changes too fast; try again", retry=True)
+
+    @property
+    def routing(self) -> Routing:
+        """By which channels people are reached."""
+        return self._writer.routing
+
+    def apply_together(self, connection: Connection, commands: Mapping[str, Command]) -> None:
+        """Decide and record commands of the machine's by incident, inside a transaction; see `Writer.apply_all`."""
+        self._writer.apply_all(connection, commands)
 
     def apply(self, connection: Connection, incident_id: str, command: Command) -> Outcome:
         """Decide and record one command inside a transaction, with everything that it causes."""

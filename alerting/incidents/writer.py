@@ -199,6 +199,8 @@ class Writer:
             end_alerts(connection, outside, event.at, event.actor.name)
         _keep_run(connection, incident, event)
         escalation.consequences(connection, self.oncall, incident, event, self.ack_timeout_s)
+        if event.type in ("acknowledged", "resolved"):
+            outbox.cancel_rules(connection, incident.id, event.at, f"{event.type} before its time")
         if event.type in ("paged", "escalated", "ack_timed_out"):
             outbox.put_page(connection, incident, event, self.routing)
         if event.type == "ack_timed_out":

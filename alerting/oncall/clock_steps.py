@@ -86,8 +86,7 @@ class ClockSteps:
             if moved and -LEAST <= now - moved <= elapsed + LEAST:
                 return  # another worker saw the same step, a moment ago
             _move_timers(connection, step, now, elapsed)
-            if step < timedelta(0):
-                _move_messages(connection, step, now)
+            _move_messages(connection, step, now, elapsed)
             upsert(connection, clocks, {"name": MOVED, "at": to_micros(now)})
         STEPS.inc()
         seconds = step.total_seconds()
@@ -105,10 +104,20 @@ def _move_timers(connection: Connection, step: timedelta, now: datetime, elapsed
     connection.execute(update(timers).where(timers.c.done_at.is_(None) & old).values(**values))
 
 
-def _move_messages(connection: Connection, step: timedelta, now: datetime) -> None:
-    """After a step back, pauses and leases that would last too long; after one ahead they only end sooner."""
+def _move_messages(connection: Connection, step: timedelta, now: datetime, elapsed: timedelta) -> None:
+    """Pauses, leases and notification rules of messages that were written by the old time.
+
+    After a step back all that would last too long is moved. After one ahead pauses only end sooner; a page that was
+    not tried yet keeps the wait of its rule.
+    """
     by, moment = step // timedelta(microseconds=1), to_micros(now)
-    waiting = outbox.c.sent_at.is_(None)
-    for column in (outbox.c.due_at, outbox.c.leased_until):
-        late = waiting & (column > moment)
-        connection.execute(update(outbox).where(late).values({column.name: column + by}))
+    first, last = to_micros(now - elapsed - BLUR), to_micros(now + BLUR)
+    waiting = outbox.c.sent_at.is_(None) & ((outbox.c.created_at < first) | (outbox.c.created_at > last))
+    columns = (outbox.c.leased_until, outbox.c.fails_over_at, outbox.c.due_at, outbox.c.created_at)
+    if step > timedelta(0):
+        later = waiting & (outbox.c.attempts == 0) & (outbox.c.due_at > moment - by)
+        values = {column.name: column + by for column in columns[1:]}
+        connection.execute(update(outbox).where(later).values(**values))
+        return
+    for column in columns:
+        connection.execute(update(outbox).where(waiting & (column > moment)).values({column.name: column + by}))

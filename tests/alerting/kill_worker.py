@@ -2,7 +2,7 @@
 
 Usage: python kill_worker.py STATE_URL FOLDER. Each of two channels appends the keys that it shows to a file of its own
 in FOLDER, once a key (it looks there first, as Slack's history is looked into), and waits a little before and after, so
-that kills hit there too.
+that kills hit there too. The second channel's notification rule comes a little after the first's.
 """
 
 from __future__ import annotations
@@ -22,12 +22,19 @@ from alerting.oncall.escalation import effects
 from alerting.oncall.recipients import Reach, Recipient, recipients
 from alerting.oncall.timers import run_due
 from watchkeeper.clock import SystemClock
-from watchkeeper.config import EscalationStep, OnCallConfig, PersonConfig
+from watchkeeper.config import EscalationStep, NotificationRule, OnCallConfig, PersonConfig
 from watchkeeper.state.database import Database
 
 CHANNELS = ("slack", "mail")
 ONCALL = OnCallConfig(
-    people=(PersonConfig(id="oncall", name="On call", addresses={name: f"oncall-{name}" for name in CHANNELS}),),
+    people=(
+        PersonConfig(
+            id="oncall",
+            name="On call",
+            addresses={name: f"oncall-{name}" for name in CHANNELS},
+            notification_rules=(NotificationRule(channel="slack"), NotificationRule(channel="mail", after_s=0.1)),
+        ),
+    ),
     escalation=(EscalationStep(after_s=0, notify="primary"), EscalationStep(after_s=0.2, notify="primary")),
 )
 

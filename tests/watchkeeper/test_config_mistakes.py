@@ -140,6 +140,18 @@ def test_a_time_needs_no_quotes(tmp_path: Path, start: str) -> None:
         (oncall(people=f"{{id: ana, name: Ana, slack_id: U0ANA}}, {BEN}"), "2: oncall.people.0.slack_id"),
         (oncall(people=f"{person(addresses='{}')}, {BEN}"), "2: oncall.people.0.addresses"),
         (oncall(people=f"{person(addresses='{pager: 1}')}, {BEN}"), "2: oncall.people.0.addresses.pager"),
+        (
+            oncall(people=f"{person(notification_rules='[{channel: pager}]')}, {BEN}"),
+            "2: oncall.people.0.notification_rules.0.channel",
+        ),
+        (
+            oncall(people=f"{person(notification_rules='[{channel: slack, after_s: 9}, {channel: slack}]')}, {BEN}"),
+            "2: oncall.people.0.notification_rules.1.after_s",
+        ),
+        (
+            oncall(people=f"{person(notification_rules='[{channel: slack}, {channel: slack}]')}, {BEN}"),
+            "2: oncall.people.0.notification_rules.1",
+        ),
         (f"{oncall()}channels: {{}}\n", "5: channels"),
         (f"{oncall()}channels: {{slack: 3}}\n", "5: channels.slack"),
         (oncall(people=f"{person(name='   ')}, {BEN}"), "2: oncall.people.0.name"),

@@ -9,7 +9,9 @@ from functools import partial
 from typing import Final
 
 from alerting.channels import outbox
+from alerting.channels.deadline import Deadline
 from alerting.channels.delivery import Delivery
+from alerting.channels.failover import fail_over
 from alerting.channels.outbox import Draft
 from alerting.channels.registry import OpenChannels, open_channels
 from alerting.incidents.commands import Incidents
@@ -67,6 +69,7 @@ class Paging:
         self._report_broken()
         if self._deliveries and not self._rerouted:
             outbox.reroute(self._db, self.channels, now)
+            outbox.grant_time(self._db, now)
             self._rerouted = True
         self._steps.check(now)
         oncall = self._config.oncall
@@ -75,6 +78,7 @@ class Paging:
             self._digest_scheduled = True
         timed = {**effects(self._incidents, oncall, self._db), digest.KIND: digest.effect(self.channels, oncall)}
         run_due(self._db, now, timed, self._problems)
+        fail_over(self._db, self._incidents.routing, self._incidents.apply_together, now, self._problems)
 
     def deliver(self, now: datetime, channel: str) -> None:
         """Messages that wait for one channel."""
@@ -90,7 +94,7 @@ class Paging:
         part = self._channels.parts[name]
         return Delivery(
             db=self._db,
-            channel=self._channels.channels[name],
+            channel=Deadline(self._channels.channels[name], name),
             name=name,
             incidents=self._incidents,
             recipients=partial(self._recipients, Reach(channel=name, everybody=part.everybody)),

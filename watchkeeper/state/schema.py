@@ -124,6 +124,8 @@ outbox = Table(
     Column("sent_at", BigInteger),
     Column("error", Text),
     Column("batch", String(64)),
+    # From then on another channel pages instead, if this one has not; null: it is no page, or one already does.
+    Column("fails_over_at", BigInteger),
     Index("outbox_due", "sent_at", "channel", "due_at"),
     Index("outbox_by_incident", "incident_id"),
     Index("outbox_by_batch", "batch"),
