@@ -21,7 +21,14 @@ from pydantic import Field, ValidationError, model_validator
 from watchkeeper.config_chaos import ApprovalConfig, ChaosConfig, ScheduledExperimentConfig, ScheduleRule
 from watchkeeper.config_checks import file_mistakes, placeholders, refuse
 from watchkeeper.config_messages import follows, key_of, plain
-from watchkeeper.config_oncall import DigestConfig, EscalationStep, LayerConfig, OnCallConfig, ScheduleConfig
+from watchkeeper.config_oncall import (
+    DigestConfig,
+    EscalationStep,
+    LayerConfig,
+    OnCallConfig,
+    PolicyConfig,
+    ScheduleConfig,
+)
 from watchkeeper.config_sections import (
     ChannelSettings,
     GateConfig,
@@ -62,6 +69,7 @@ __all__ = [
     "NotificationRule",
     "OnCallConfig",
     "PersonConfig",
+    "PolicyConfig",
     "ReadConfig",
     "RolesConfig",
     "RunbookConfig",
@@ -104,6 +112,17 @@ class Config(Section):
     chaos: ChaosConfig = ChaosConfig()
     slo: tuple[FilePath, ...] = ()
     tokens: tuple[TokenConfig, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _teams_once(cls, data: Any) -> Any:
+        """Escalation policies know the teams that `learning.teams` names."""
+        oncall, learning = (
+            (data.get(name) for name in ("oncall", "learning")) if isinstance(data, dict) else (None, None)
+        )
+        if isinstance(oncall, dict) and "policies" in oncall and isinstance(learning, dict) and "teams" in learning:
+            return {**data, "oncall": {"teams": learning["teams"], **oncall}}
+        return data
 
     @model_validator(mode="after")
     def _holds_together(self) -> Config:

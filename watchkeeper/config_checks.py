@@ -14,7 +14,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 if TYPE_CHECKING:
     from watchkeeper.config import Config
-    from watchkeeper.config_oncall import OnCallConfig, ScheduleConfig
+    from watchkeeper.config_oncall import EscalationStep, OnCallConfig, ScheduleConfig
     from watchkeeper.config_sections import PersonConfig
 
 Key = tuple[int | str, ...]
@@ -122,21 +122,39 @@ def _rules(people: Sequence[PersonConfig]) -> Iterator[Mistake]:
 
 
 def _escalation(oncall: OnCallConfig, known: set[str]) -> list[Mistake]:
-    wrong: list[Mistake] = []
-    before = 0.0
-    for number, step in enumerate(oncall.escalation):
-        where = ("escalation", number)
-        if step.notify not in known:
-            words = f"{step.notify!r} is no schedule and no person; there are: {', '.join(sorted(known))}"
-            if "escalation" not in oncall.model_fields_set:
-                words += " (this is the default escalation: write `escalation:`)"
-            wrong.append(((*where, "notify"), words))
-        if number == 0 and step.after_s:
-            wrong.append(((*where, "after_s"), "the first step is paged at once: after_s must be 0"))
-        if step.after_s < before:
-            wrong.append(((*where, "after_s"), f"comes before the step above it ({before:g} s); order them by time"))
-        before = max(before, step.after_s)
+    hint = "" if "escalation" in oncall.model_fields_set else " (this is the default escalation: write `escalation:`)"
+    wrong = [*_steps(oncall.escalation, ("escalation",), known, hint)]
+    policies = oncall.policies
+    wrong += repeated([policy.id for policy in policies], ("policies",), "id", "the id")
+    for number, policy in enumerate(policies):
+        where: Key = ("policies", number)
+        wrong += _steps(policy.steps, (*where, "steps"), known)
+        wrong += [((*where, "fallback"), _unknown(name, known)) for name in policy.fallback if name not in known]
+        for place, team in enumerate(policy.teams):
+            if team not in oncall.teams:
+                teams = ", ".join(sorted(oncall.teams)) or "none"
+                wrong.append(((*where, "teams", place), f"{team!r} is not among `oncall.teams`; there are: {teams}"))
+        if number + 1 < len(policies) and not (policy.services or policy.teams or policy.labels):
+            words = f"fits every incident, so {policies[number + 1].id!r} and what follows is never used; put it last"
+            wrong.append((where, words))
     return wrong
+
+
+def _steps(steps: Sequence[EscalationStep], where: Key, known: set[str], hint: str = "") -> Iterator[Mistake]:
+    """Steps that name who exists, in the order of time."""
+    before = 0.0
+    for number, step in enumerate(steps):
+        for place, name in enumerate(step.notify):
+            key = ("notify", place) if len(step.notify) > 1 else ("notify",)
+            if name not in known:
+                yield (*where, number, *key), _unknown(name, known) + hint
+        if step.after_s < before:
+            yield (*where, number, "after_s"), f"comes before the step above it ({before:g} s); order them by time"
+        before = max(before, step.after_s)
+
+
+def _unknown(name: str, known: set[str]) -> str:
+    return f"{name!r} is no schedule and no person; there are: {', '.join(sorted(known))}"
 
 
 def file_mistakes(config: Config) -> list[Mistake]:

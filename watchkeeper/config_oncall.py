@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from watchkeeper.config_checks import oncall_mistakes, refuse
 from watchkeeper.config_days import ALL_DAY, DAYS, Dates, Day, DutyHours
 from watchkeeper.config_sections import PersonConfig, Section
-from watchkeeper.config_values import Delay, Id, LocalTime, Zone
+from watchkeeper.config_values import Delay, Id, LocalTime, Seconds, Text, Zone
 
 
 class LayerConfig(Section):
@@ -49,11 +49,46 @@ class ScheduleConfig(Section):
     fallback: str | None = None
 
 
+def _listed(given: object) -> object:
+    return (given,) if isinstance(given, str) else given
+
+
+# One id, or a list of them.
+Names = Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_listed)]
+
+
 class EscalationStep(Section):
-    """After `after_s` without an ack, page `notify` (a schedule's or a person's id)."""
+    """After `after_s` without an ack, page `notify`: ids of schedules and people.
+
+    Of several, each is paged; with `round_robin`, one: with every incident the next.
+    """
 
     after_s: Delay
-    notify: str
+    notify: Names
+    round_robin: bool = False
+
+    @model_validator(mode="after")
+    def _takes_turns_among_several(self) -> EscalationStep:
+        if self.round_robin and len(self.notify) < 2:
+            raise ValueError("round_robin needs a list of at least two ids in notify; add one, or remove it")
+        return self
+
+
+class PolicyConfig(Section):
+    """An escalation of its own for the incidents that fit all of `services`, `teams` and `labels`.
+
+    `services` may hold wildcards (`pay-*`), `teams` are names in `oncall.teams`, `labels` are those of an alert. After
+    the last step there are `timeout_s` to answer. Then the steps begin again, `repeat` times; then `fallback` is paged.
+    """
+
+    id: Id
+    services: tuple[Text, ...] = ()
+    teams: tuple[Text, ...] = ()
+    labels: dict[Text, Text] = {}  # noqa: RUF012 - pydantic copies it
+    steps: Annotated[tuple[EscalationStep, ...], Field(min_length=1)]
+    repeat: Annotated[int, Field(ge=0, le=100)] = 0
+    timeout_s: Seconds = 900
+    fallback: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
 
 
 class DigestConfig(Section):
@@ -65,7 +100,10 @@ class DigestConfig(Section):
 
 
 class OnCallConfig(Section):
-    """People, schedules, who is paged when nobody acknowledges, and when tickets are listed."""
+    """People, schedules, who is paged when nobody acknowledges, and when tickets are listed.
+
+    The first of `policies` that fits an incident is used; `escalation` where none does. `teams` are services by team.
+    """
 
     people: Annotated[tuple[PersonConfig, ...], Field(min_length=1)] = (
         PersonConfig(id="oncall", name="On call", addresses={"slack": "U0ONCALL"}),
@@ -74,10 +112,12 @@ class OnCallConfig(Section):
         ScheduleConfig(id="primary", layers=(LayerConfig(people=("oncall",)),), fallback="oncall"),
     )
     escalation: tuple[EscalationStep, ...] = (
-        EscalationStep(after_s=0, notify="primary"),
-        EscalationStep(after_s=300, notify="primary"),
-        EscalationStep(after_s=900, notify="primary"),
+        EscalationStep(after_s=0, notify=("primary",)),
+        EscalationStep(after_s=300, notify=("primary",)),
+        EscalationStep(after_s=900, notify=("primary",)),
     )
+    policies: tuple[PolicyConfig, ...] = ()
+    teams: dict[Text, tuple[Text, ...]] = {}  # noqa: RUF012 - pydantic copies it
     digest: DigestConfig = DigestConfig()
 
     @model_validator(mode="after")

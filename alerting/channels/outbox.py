@@ -44,6 +44,7 @@ class Draft:
     """A message as the outbox keeps it: what is current is read when it is sent.
 
     `step` is the escalation's, `after_s` how long after the page the person's notification rule sends it.
+    `names` are the people and schedules of the escalation, those of the page's own step first.
     """
 
     kind: Literal["page", "update", "digest"]
@@ -51,6 +52,7 @@ class Draft:
     text: str = ""
     step: int = 0
     after_s: float = 0.0
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,15 +79,23 @@ def put_page(connection: Connection, incident: Incident, event: Event, routing: 
 
     The other channels show it to whoever reads them. `also` names somebody else who is paged for the same event.
     """
-    insert_all_new(connection, outbox, list(_page_rows(incident, event, routing, also)))
+    insert_all_new(connection, outbox, list(_rows_for_all(incident, event, routing, also)))
 
 
 def put_pages(connection: Connection, pages: Sequence[tuple[Incident, Event]], routing: Routing) -> None:
     """Page for many events at once."""
-    insert_all_new(connection, outbox, [row for page in pages for row in _page_rows(*page, routing)])
+    insert_all_new(connection, outbox, [row for page in pages for row in _rows_for_all(*page, routing)])
+
+
+def _rows_for_all(incident: Incident, event: Event, routing: Routing, also: str = "") -> Iterator[Mapping[str, Any]]:
+    """The rows for an event's person, and for those who are paged with them; `also` as in `put_page`."""
+    yield from _page_rows(incident, event, routing, also)
+    for person in () if also else event.also:
+        yield from _page_rows(incident, event, routing, person)
 
 
 def _page_rows(incident: Incident, event: Event, routing: Routing, also: str = "") -> Iterator[Mapping[str, Any]]:
+    names = incident.chain.names_from(event.step) if incident.chain else ()
     person = also or event.person
     ways = routing.ways(person)
     for way in ways:
@@ -93,7 +103,7 @@ def _page_rows(incident: Incident, event: Event, routing: Routing, also: str = "
         again = any(other.channel == way.channel for other in ways[: way.rule])
         version = f"{incident.version}.{way.rule}" if way.after_s or again else str(incident.version)
         key = f"{incident.id}:{version}:{way.channel}" + (f":{also}" if also else "")
-        draft = Draft(kind="page", person=person, text=event.text, step=event.step, after_s=way.after_s)
+        draft = Draft(kind="page", person=person, text=event.text, step=event.step, names=names, after_s=way.after_s)
         yield page_row(way, key, incident.id, draft, event.at)
     at_once = {way.channel for way in ways if not way.after_s}
     for channel in routing.channels if not also else ():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -11,11 +12,11 @@ import typer
 
 from alerting.oncall import ical as calendar
 from alerting.oncall import schedule as schedules
+from alerting.oncall.chain import Chain, chain_for, default_chain, policy_chain, whom
 from alerting.oncall.coverage import warnings
-from alerting.oncall.escalation import whom
 from watchkeeper.clock import SystemClock
 from watchkeeper.command_options import AsJson, ConfigPath, hint_at_unused_file, user_name
-from watchkeeper.config import Config, load
+from watchkeeper.config import Config, OnCallConfig, load
 from watchkeeper.errors import ConfigError
 from watchkeeper.state.database import Database
 from watchkeeper.text import seen_name
@@ -28,24 +29,47 @@ Schedule = Annotated[str | None, typer.Option("--schedule", help="The schedule's
 Days = Annotated[int, typer.Option("--days", min=1, max=366, help="How far ahead.")]
 
 
-@app.command(epilog="Example: watchkeeper oncall who --at 2026-03-29T02:30 --json")
-def who(config: ConfigPath = None, at: At = None, as_json: AsJson = False) -> None:
-    """Whom each step of the escalation would page, and why them."""
+@app.command(epilog="Example: watchkeeper oncall who --service payments --at 2026-03-29T02:30 --json")
+def who(
+    config: ConfigPath = None,
+    at: At = None,
+    service: Annotated[str | None, typer.Option("--service", help="Whom an incident of this service pages.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Whom each step of each escalation would page, and why them."""
     hint_at_unused_file(config)
     tree = load(config)
+    oncall, moment = tree.oncall, _time(at)
     overrides = schedules.stored_overrides(Database.open(tree))
-    moment = _time(at)
-    steps: list[dict[str, Any]] = []
-    for number, step in enumerate(tree.oncall.escalation):
-        called = whom(tree.oncall, number, moment, overrides)
-        steps.append({"step": number + 1, "after_s": step.after_s, "notify": step.notify, "person": called.id})
-        steps[-1] |= {"name": called.name, "why": called.why}
+    if service is None:
+        chains = [default_chain(oncall), *map(policy_chain, oncall.policies)]
+    else:
+        chains = [chain_for(oncall, service)]
+    listed = [{"policy": chain.policy, "steps": _steps(oncall, chain, moment, overrides)} for chain in chains]
     if as_json:
-        print(json.dumps({"at": moment.isoformat(), "steps": steps}, indent=2))
+        answer = {"at": moment.isoformat(), "steps": listed[0]["steps"], "escalations": listed}
+        print(json.dumps(answer, indent=2))
         return
-    for step_ in steps:
-        when = "at once" if not step_["after_s"] else f"after {step_['after_s']:g} s without an answer"
-        print(f"{seen_name(step_['name'])}  {when}  ({step_['why']})")
+    for number, chain in enumerate(chains):
+        if chain.policy:
+            print(f"{'' if number == 0 else chr(10)}policy {chain.policy}")
+        for step in chain.steps:
+            when = "at once" if not step.after_s else f"after {step.after_s:g} s without an answer"
+            for each in whom(oncall, step, moment, overrides):
+                print(f"{seen_name(each.name)}  {when}  ({each.why})")
+
+
+def _steps(
+    oncall: OnCallConfig, chain: Chain, at: datetime, overrides: Sequence[schedules.Override]
+) -> list[dict[str, Any]]:
+    """The steps of a chain as JSON; the first of several people is the `person`."""
+    steps: list[dict[str, Any]] = []
+    for number, step in enumerate(chain.steps):
+        called = whom(oncall, step, at, overrides)
+        steps.append({"step": number + 1, "after_s": step.after_s, "notify": ", ".join(step.notify)})
+        steps[-1] |= {"person": called[0].id, "name": called[0].name, "why": called[0].why}
+        steps[-1]["people"] = [{"person": each.id, "name": each.name, "why": each.why} for each in called]
+    return steps
 
 
 @app.command(epilog="Example: watchkeeper oncall schedule --days 14")

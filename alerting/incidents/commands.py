@@ -22,7 +22,7 @@ from alerting.incidents.human_labels import Judgement, human_label
 from alerting.incidents.machine import Command, EventType, Incident, Outcome
 from alerting.incidents.observation import TRIES, Judged, Observation, Observed
 from alerting.incidents.writer import Writer
-from alerting.oncall.escalation import MACHINE
+from alerting.oncall.escalation import MACHINE, delays, first_delay, page_command
 from alerting.oncall.schedule import stored_overrides
 from watchkeeper.clock import Clock
 from watchkeeper.config import Config, OnCallConfig
@@ -149,13 +149,28 @@ class Incidents:
         return self._apply_all(incident_id, *commands)
 
     def page(self, incident_id: str, key: str = "first") -> Outcome:
-        """Page whoever is first in the escalation, and set the timer for the next."""
-        return self._apply_all(incident_id, self._writer.page_command(self._clock.now(), f"paged:{key}"))
+        """Page whoever is first in the escalation, and set the timer for the next.
+
+        Where the first step has a delay, its timer pages, and this changes nothing.
+        """
+        if not self._begin_at_once([incident_id]):
+            text = "its first step waits for the delay of its escalation"
+            return Outcome(changed=False, message=text, incident=self.get(incident_id))
+        return self._apply_all(incident_id, page_command("paged", 0, self._clock.now(), f"paged:{key}"))
 
     def page_all(self, incident_ids: Sequence[str]) -> None:
         """Page for many incidents at once."""
-        command = self._writer.page_command(self._clock.now(), "paged:first")
-        self._each([(incident_id, "first") for incident_id in incident_ids], lambda _: command)
+        command = page_command("paged", 0, self._clock.now(), "paged:first")
+        self._each([(each, "first") for each in self._begin_at_once(incident_ids)], lambda _: command)
+
+    def _begin_at_once(self, incident_ids: Sequence[str]) -> Sequence[str]:
+        """Those of some incidents whose escalation has no delay before its first step."""
+        if not delays(self._writer.oncall):
+            return incident_ids
+        with self._db.read() as connection:
+            incidents = journal.load_many(connection, incident_ids)
+        later = {name for name, incident in incidents.items() if first_delay(self._writer.oncall, incident)}
+        return [name for name in incident_ids if name not in later]
 
     def all_delivered(self, pages: Sequence[tuple[str, str]], channel: str) -> None:
         """Pages reached a channel: incidents, and the keys of their pages."""

@@ -30,6 +30,7 @@ from datetime import datetime
 from typing import Any, Literal, get_args
 
 from alerting.incidents.questions import Asked, ended, is_known, named, refused_answer, with_question
+from alerting.oncall.chain import Chain
 from watchkeeper.vocabulary import Actor, Diagnosis, Finding, Label, Proposal, Question, Severity, is_news, supersedes
 
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
@@ -76,7 +77,8 @@ class Command:
     """Something that somebody, or the machine, wants to happen to an incident. The same `key` again changes nothing.
 
     `seen` is the id of the proposal that whoever approves or declines had before them, or of the question that somebody
-    answers; `run` is the run that an event is about.
+    answers; `run` is the run that an event is about. A page is for `person` and those in `also`, and may be for what
+    fires only; `chain` is the escalation that it begins.
     """
 
     type: EventType
@@ -91,6 +93,9 @@ class Command:
     person: str = ""
     step: int = 0
     succeeded: bool = True
+    also: tuple[str, ...] = ()
+    chain: Chain | None = None
+    firing_only: bool = False
     seen: str = ""
     run: str = ""
     question: Question | None = None
@@ -136,6 +141,7 @@ class Incident:
     paged_at: datetime | None = None
     paged_person: str = ""
     escalation_step: int = 0
+    chain: Chain | None = None
     delivered: bool = False
     acknowledged_at: datetime | None = None
     acknowledged_by: Actor | None = None
@@ -274,6 +280,8 @@ def _refuse_page(incident: Incident, command: Command) -> str:
             return "nobody holds it"
     elif incident.human_state == "acknowledged":
         return _taken_by(incident, "acknowledged")
+    if command.type == "paged" and command.firing_only and incident.system_state == "recovered":
+        return "it recovered before its first step"
     if command.type == "paged":
         return "" if incident.human_state in ("waiting", "expired") else "already paged"
     if command.type in ("escalated", "expired") and incident.human_state != "paged":
@@ -456,6 +464,7 @@ def _changes(incident: Incident, event: Event) -> dict[str, Any]:  # noqa: C901 
                 "paged_at": first,
                 "paged_person": event.person,
                 "escalation_step": event.step,
+                "chain": event.chain or incident.chain,
             }
         case "delivered":
             return {"delivered": True}

@@ -89,7 +89,7 @@ class Writer:
         journal.add_incidents(connection, opened)
         pages = [incident for incident, _ in opened if incident.severity == "page"]
         if opened:
-            escalation.await_pages(connection, pages, opened[0][1].at)
+            escalation.await_pages(connection, self.oncall, pages, opened[0][1].at)
             EVENTS.labels("opened").inc(len(opened))
 
     def apply_all(self, connection: Connection, commands: Mapping[str, Command]) -> None:
@@ -107,12 +107,14 @@ class Writer:
             raise NotFound(f"no incident {min(gone)}, or none that can be read")
         repeated = journal.given_before(connection, {name: command.key for name, command in commands.items()})
         changes = []
+        overrides = self.overrides() if any(command.type in escalation.PAGES for command in commands.values()) else ()
         for name, command in commands.items():
             decision = None if name in repeated else decide(incidents[name], command)
             if isinstance(decision, Refusal):
                 REFUSED.labels(command.type).inc()
             elif decision:
                 before = incidents[name]
+                decision = self._with_people(connection, before, decision, overrides)
                 changes.append(journal.Change(before=before, after=fold(before, decision), event=decision))
         journal.append_all(connection, changes)
         paged = [change for change in changes if change.event.type == "paged"]
@@ -136,6 +138,8 @@ class Writer:
         if isinstance(decision, Refusal):
             REFUSED.labels(command.type).inc()
             return Outcome(changed=False, message=decision.message, incident=incident)
+        if decision.type in escalation.PAGES:
+            decision = self._with_people(connection, incident, decision, self.overrides())
         after = fold(incident, decision)
         journal.append(connection, incident, after, decision)
         EVENTS.labels(decision.type).inc()
@@ -172,9 +176,13 @@ class Writer:
         why = refused_approver(self.oncall, answerers, command.actor, command.at, overrides, to="answer this runbook")
         return Refusal(why) if why else None
 
-    def page_command(self, at: datetime, key: str) -> Command:
-        """The command that pages whoever is first in the escalation."""
-        return escalation.page_command("paged", self.oncall, 0, at, self.overrides(), key)
+    def _with_people(
+        self, connection: Connection, incident: Incident, event: Event, overrides: Sequence[Override]
+    ) -> Event:
+        """A page with those whom it pages; another event as it is."""
+        if event.type not in escalation.PAGES:
+            return event
+        return escalation.with_people(connection, self.oncall, incident, event, overrides)
 
     def _catch_up(self, connection: Connection, incident: Incident, at: datetime) -> Incident:
         """What fires again is owed whatever came due while it was recovered: the next page, or its end."""
@@ -186,7 +194,7 @@ class Writer:
         if kind == "expired":
             command = Command(type="expired", at=at, actor=MACHINE, key=key)
         else:
-            command = escalation.page_command(kind, self.oncall, step, at, self.overrides(), key)
+            command = escalation.page_command(kind, step, at, key)
         return self.apply(connection, incident.id, command).incident
 
     def _consequences(self, connection: Connection, incident: Incident, event: Event) -> None:
@@ -201,11 +209,11 @@ class Writer:
         escalation.consequences(connection, self.oncall, incident, event, self.ack_timeout_s)
         if event.type in ("acknowledged", "resolved"):
             outbox.cancel_rules(connection, incident.id, event.at, f"{event.type} before its time")
-        if event.type in ("paged", "escalated", "ack_timed_out"):
+        if event.type in escalation.PAGES:
             outbox.put_page(connection, incident, event, self.routing)
         if event.type == "ack_timed_out":
             acker = escalation.known_person(self.oncall, incident.acknowledged_by)
-            if acker and acker.id != event.person:
+            if acker and acker.id not in (event.person, *event.also):
                 outbox.put_page(connection, incident, event, self.routing, also=acker.id)
         if incident.severity == "page" and incident.human_state == "resolved" and event.type in IN_POSTMORTEM:
             postmortem.store_draft(connection, incident, event.at)

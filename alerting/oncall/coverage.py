@@ -65,18 +65,20 @@ def _double_shifts(
 ) -> Iterator[str]:
     """Somebody on call in two schedules of one escalation: its next step would page who did not answer."""
     ids = [schedule.id for schedule in oncall.schedules]
+    others: dict[str, None] = {}
     for escalation in _escalations(oncall):
         named = [name for name in dict.fromkeys(escalation) if name in ids]
-        if schedule_id not in named:
-            continue
-        for other in named[named.index(schedule_id) + 1 :]:
-            if first := _together(oncall, schedule_id, other, window, overrides):
-                at, who = first
-                yield f"{who} is on call in {schedule_id!r} and in {other!r} from {_time(at)}: both steps page them"
+        if schedule_id in named:
+            others |= dict.fromkeys(named[named.index(schedule_id) + 1 :])
+    for other in others:
+        if first := _together(oncall, schedule_id, other, window, overrides):
+            at, who = first
+            yield f"{who} is on call in {schedule_id!r} and in {other!r} from {_time(at)}: both steps page them"
 
 
 def _escalations(oncall: OnCallConfig) -> Iterator[tuple[str, ...]]:
-    yield tuple(step.notify for step in oncall.escalation)
+    for steps in (oncall.escalation, *(policy.steps for policy in oncall.policies)):
+        yield tuple(name for step in steps for name in step.notify)
 
 
 def _together(

@@ -1,25 +1,29 @@
 """Who is paged next when nobody acknowledges, on durable timers.
 
-Kinds of timers: `page` (the first page, should whoever opened the incident die before sending it), `escalate` (the
-next step), `expire` (nobody is left to ask), `ack_timeout` (somebody took it and was not heard of since), `quiet` (a
-ticket that is over, and may come back).
+Kinds of timers: `page` (the first page, should whoever opened the incident die before sending it), `first_step` (the
+first page of an escalation that does not begin at once), `escalate` (the next step), `expire` (nobody is left to ask),
+`ack_timeout` (somebody took it and was not heard of since), `quiet` (a ticket, or what never came to its first step, is
+over and may come back).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final, Protocol
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, update
 
 from alerting.incidents.machine import Command, Event, EventType, Incident
-from alerting.oncall.schedule import Override, person, stored_overrides, who_has_it
+from alerting.oncall.chain import LAST_WAIT_S, Chain, chain_for, whom
+from alerting.oncall.schedule import Override
 from alerting.oncall.timers import Effect, Row, Timer, cancel_timers, pending_kinds, set_timers, timer_row
 from watchkeeper.config import OnCallConfig, PersonConfig
 from watchkeeper.durations import duration
-from watchkeeper.state.database import Database
+from watchkeeper.state.insert import insert_new
+from watchkeeper.state.schema import round_robins
 from watchkeeper.text import one_line
 from watchkeeper.vocabulary import Actor
 
@@ -27,49 +31,11 @@ MACHINE: Final = Actor(name="Watchkeeper", via="system")
 # Whoever opens an incident pages as soon as it is diagnosed. Should that fail, this timer pages without it: a diagnosis
 # takes seconds, and a page that is a quarter of a minute late is still in time.
 PAGE_WITHIN: Final = timedelta(seconds=15)
-# After the last step, this long for an answer before the incident counts as expired.
-LAST_WAIT: Final = timedelta(minutes=15)
+LAST_WAIT: Final = timedelta(seconds=LAST_WAIT_S)
+# Events that page somebody, and begin the wait for the next.
+PAGES: Final = frozenset({"paged", "escalated", "ack_timed_out"})
 # A ticket is resolved when nothing of it fired for so long.
 QUIET: Final = timedelta(hours=1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Called:
-    """Whom a step of the escalation pages, and why: a human asks at once why it was them."""
-
-    person: PersonConfig | None
-    why: str
-
-    @property
-    def id(self) -> str:
-        return self.person.id if self.person else "nobody"
-
-    @property
-    def name(self) -> str:
-        return self.person.name if self.person else "nobody (no person is configured)"
-
-
-def whom(oncall: OnCallConfig, step: int, at: datetime, overrides: Sequence[Override]) -> Called:
-    """Whom a step pages: never nowhere while anybody is configured."""
-    if not oncall.escalation:
-        return Called(person=oncall.people[0] if oncall.people else None, why="no escalation is configured")
-    notify = oncall.escalation[min(step, len(oncall.escalation) - 1)].notify
-    where = f"step {step + 1} of {len(oncall.escalation)}"
-    if all(schedule.id != notify for schedule in oncall.schedules):
-        return Called(person=person(oncall, notify), why=f"named in {where}")
-    on_call, source = who_has_it(oncall, notify, at, overrides)
-    if on_call and source == "fallback":
-        return Called(person=on_call, why=f"nobody is on call in {notify!r}: its fallback; {where}")
-    if on_call:
-        by = "by an override" if source == "override" else "by rotation"
-        return Called(person=on_call, why=f"on call in {notify!r} {by}; {where}")
-    last = oncall.people[0] if oncall.people else None
-    return Called(person=last, why=f"nobody is on call in {notify!r} and it has no fallback; {where}")
-
-
-def person_at(oncall: OnCallConfig, step: int, at: datetime, overrides: Sequence[Override] = ()) -> PersonConfig | None:
-    """The person whom a step pages at a time; None only where nobody is configured at all."""
-    return whom(oncall, step, at, overrides).person
 
 
 def known_person(oncall: OnCallConfig, actor: Actor | None) -> PersonConfig | None:
@@ -83,30 +49,56 @@ def known_person(oncall: OnCallConfig, actor: Actor | None) -> PersonConfig | No
     return None
 
 
+def chain_of(oncall: OnCallConfig, incident: Incident) -> Chain:
+    """The escalation of an incident: as it began; of one that has not begun, as it would be now."""
+    return incident.chain or chain_for(oncall, incident.service, _labels(incident))
+
+
+def _labels(incident: Incident) -> tuple[str, ...]:
+    """The labels of the alerts that page, as other systems gave them."""
+    pages = (finding for finding in incident.findings if finding.severity == "page")
+    return tuple(finding.alert.labels for finding in pages if finding.alert)
+
+
 def steps_follow(connection: Connection, oncall: OnCallConfig, incidents: Sequence[Incident], at: datetime) -> None:
     """After pages: wait for each one's next step, or for its end."""
     ids = [incident.id for incident in incidents]
-    cancel_timers(connection, ids, at, "page", "escalate", "expire", "ack_timeout")
+    cancel_timers(connection, ids, at, "page", "first_step", "escalate", "expire", "ack_timeout")
     set_timers(connection, [_next_wait(oncall, incident, at) for incident in incidents])
 
 
 def _next_wait(oncall: OnCallConfig, incident: Incident, at: datetime) -> Row:
-    following = incident.escalation_step + 1
+    chain, following = chain_of(oncall, incident), incident.escalation_step + 1
     # What has recovered pages nobody else: its page waits for an answer, or expires.
-    if following < len(oncall.escalation) and incident.system_state == "firing":
+    if following < len(chain.steps) and incident.system_state == "firing":
         # Counted from the page that was really sent: after an outage of ours everybody still gets their time.
-        gap = oncall.escalation[following].after_s - oncall.escalation[incident.escalation_step].after_s
+        gap = chain.steps[following].after_s - chain.steps[incident.escalation_step].after_s
         return _wait(incident, "escalate", at, timedelta(seconds=max(gap, 0)), step=following)
-    return _wait(incident, "expire", at, LAST_WAIT)
+    return _wait(incident, "expire", at, timedelta(seconds=chain.timeout_s))
 
 
 def _wait(incident: Incident, kind: str, at: datetime, how_long: timedelta, step: int = 0) -> Row:
     return timer_row(incident.id, kind, at + how_long, version=incident.version, step=step, at=at)
 
 
-def await_pages(connection: Connection, incidents: Sequence[Incident], at: datetime) -> None:
+def first_delay(oncall: OnCallConfig, incident: Incident) -> timedelta:
+    """How long an incident must fire before its first step pages somebody."""
+    return timedelta(seconds=chain_of(oncall, incident).steps[0].after_s)
+
+
+def delays(oncall: OnCallConfig) -> bool:
+    """Whether any escalation begins later than at once."""
+    steps = [oncall.escalation[:1], *(policy.steps[:1] for policy in oncall.policies)]
+    return any(step.after_s for first in steps for step in first)
+
+
+def await_pages(connection: Connection, oncall: OnCallConfig, incidents: Sequence[Incident], at: datetime) -> None:
     """Wait for the first page of incidents that were opened or raised."""
-    set_timers(connection, [_wait(incident, "page", at, PAGE_WITHIN) for incident in incidents])
+    rows = []
+    for incident in incidents:
+        delay = first_delay(oncall, incident)
+        rows.append(_wait(incident, "first_step" if delay else "page", at, delay or PAGE_WITHIN))
+    set_timers(connection, rows)
 
 
 def consequences(
@@ -122,10 +114,10 @@ def consequences(
             steps_follow(connection, oncall, [incident], event.at)
         case "raised":
             cancel_timers(connection, incident.id, event.at)
-            await_pages(connection, [incident], event.at)
-        case "recovered" if incident.severity == "ticket" and incident.is_open:
+            await_pages(connection, oncall, [incident], event.at)
+        case "recovered" if _ends_by_itself(oncall, incident):
             set_timers(connection, [_wait(incident, "quiet", event.at, QUIET)])
-        case "refired" if incident.severity == "ticket":
+        case "refired" if incident.severity == "ticket" or incident.human_state == "waiting":
             cancel_timers(connection, incident.id, event.at, "quiet")
         case "acknowledged" if incident.severity == "page":
             cancel_timers(connection, incident.id, event.at)
@@ -140,16 +132,25 @@ def consequences(
             cancel_timers(connection, incident.id, event.at)
 
 
+def _ends_by_itself(oncall: OnCallConfig, incident: Incident) -> bool:
+    """Whether an incident is resolved when it stays quiet: a ticket, or what was over before its first step."""
+    if incident.severity == "ticket":
+        return incident.is_open
+    return incident.human_state == "waiting" and bool(first_delay(oncall, incident))
+
+
 def overdue(connection: Connection, oncall: OnCallConfig, incident: Incident) -> tuple[EventType, int] | None:
     """What an incident that fires again owes at once, and for which step: its wait ended while it was recovered."""
     if incident.severity != "page":
         return None
-    pending = pending_kinds(connection, incident.id)
+    pending, following = pending_kinds(connection, incident.id), incident.escalation_step + 1
     match incident.human_state:
         case "expired":
             return "paged", 0  # nobody ever answered, and now it is back: ask again
-        case "paged" if "escalate" not in pending and incident.escalation_step + 1 < len(oncall.escalation):
-            return "escalated", incident.escalation_step + 1
+        case "waiting" if not pending & {"page", "first_step"}:
+            return "paged", 0  # its first step came while it was recovered
+        case "paged" if "escalate" not in pending and following < len(chain_of(oncall, incident).steps):
+            return "escalated", following
         case "paged" if not pending:
             return "expired", 0
         case "acknowledged" if "ack_timeout" not in pending:
@@ -157,18 +158,39 @@ def overdue(connection: Connection, oncall: OnCallConfig, incident: Incident) ->
     return None
 
 
-def page_command(
-    kind: EventType, oncall: OnCallConfig, step: int, at: datetime, overrides: Sequence[Override], key: str
-) -> Command:
-    """The command that pages whom a step names. `kind` is paged, escalated or ack_timed_out."""
-    called = whom(oncall, step, at, overrides)
-    texts: dict[EventType, str] = {
-        "paged": "paged {name}: {why}",
-        "escalated": "no answer; paged {name}: {why}",
-        "ack_timed_out": "no news since the acknowledgement; paged {name}: {why}",
+def page_command(kind: EventType, step: int, at: datetime, key: str, *, firing_only: bool = False) -> Command:
+    """The command that pages whom a step names. `kind` is one of `PAGES`; who that is, `with_people` decides."""
+    return Command(type=kind, at=at, actor=MACHINE, key=key, step=step, firing_only=firing_only)
+
+
+def with_people(
+    connection: Connection, oncall: OnCallConfig, incident: Incident, event: Event, overrides: Sequence[Override]
+) -> Event:
+    """A page with the people whom its step calls now, and why; the first one takes the chain as it is now.
+
+    `incident` is as it was before the event.
+    """
+    chain = incident.chain if event.type != "paged" else None
+    if chain is None:
+        turn = partial(_next_turn, connection)
+        chain = chain_for(oncall, incident.service, _labels(incident), turn)
+        event = replace(event, chain=chain)
+    called = whom(oncall, chain.step(event.step), event.at, overrides)
+    paged = "; and ".join(f"{each.name}: {each.why}" for each in called)
+    texts: dict[str, str] = {
+        "paged": "paged {paged}",
+        "escalated": "no answer; paged {paged}",
+        "ack_timed_out": "no news since the acknowledgement; paged {paged}",
     }
-    text = texts[kind].format(name=called.name, why=called.why)
-    return Command(type=kind, at=at, actor=MACHINE, key=key, person=called.id, step=step, text=text)
+    text = texts[event.type].format(paged=paged)
+    return replace(event, person=called[0].id, also=tuple(each.id for each in called[1:]), text=text)
+
+
+def _next_turn(connection: Connection, policy: str) -> int:
+    """How often a policy's round robin was used before; this time counts from now on."""
+    insert_new(connection, round_robins, {"policy": policy, "taken": 0})
+    taken = update(round_robins).where(round_robins.c.policy == policy).values(taken=round_robins.c.taken + 1)
+    return int(connection.execute(taken.returning(round_robins.c.taken)).scalar_one()) - 1
 
 
 class Applies(Protocol):
@@ -177,13 +199,12 @@ class Applies(Protocol):
     def apply(self, connection: Connection, incident_id: str, command: Command) -> object: ...
 
 
-def effects(incidents: Applies, oncall: OnCallConfig, db: Database) -> Mapping[str, Effect]:
+def effects(incidents: Applies) -> Mapping[str, Effect]:
     """What each kind of timer does, inside the timer's own transaction."""
-    overrides = stored_overrides(db)
 
-    def pages(kind: EventType) -> Effect:
+    def pages(kind: EventType, *, firing_only: bool = False) -> Effect:
         def effect(connection: Connection, timer: Timer, now: datetime) -> None:
-            command = page_command(kind, oncall, timer.step, now, overrides, timer.id)
+            command = page_command(kind, timer.step, now, timer.id, firing_only=firing_only)
             incidents.apply(connection, timer.incident_id, command)
 
         return effect
@@ -199,6 +220,7 @@ def effects(incidents: Applies, oncall: OnCallConfig, db: Database) -> Mapping[s
     return {
         "quiet": resolve,
         "page": pages("paged"),
+        "first_step": pages("paged", firing_only=True),
         "escalate": pages("escalated"),
         "ack_timeout": pages("ack_timed_out"),
         "expire": expire,

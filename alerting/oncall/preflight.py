@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
+from alerting.oncall.chain import default_chain, policy_chain, whom
 from alerting.oncall.coverage import warnings
-from alerting.oncall.escalation import whom
 from alerting.oncall.schedule import final_schedule
-from watchkeeper.config import ReadConfig
+from watchkeeper.config import OnCallConfig, PolicyConfig, ReadConfig
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.vocabulary import Window
 
@@ -23,13 +23,20 @@ def rota_mistakes(file: ReadConfig) -> Iterator[str]:
     rounds: dict[tuple[str | int, ...], Callable[[], object]] = {}
     for number, schedule in enumerate(oncall.schedules):
         rounds["oncall", "schedules", number] = partial(final_schedule, oncall, schedule.id, _ahead(now))
-    for number in range(len(oncall.escalation)):
-        rounds["oncall", "escalation", number] = partial(whom, oncall, number, now, ())
+    for number, step in enumerate(default_chain(oncall).steps if oncall.escalation else ()):
+        rounds["oncall", "escalation", number] = partial(whom, oncall, step, now, ())
+    for number, policy in enumerate(oncall.policies):
+        rounds["oncall", "policies", number] = partial(_all_called, oncall, policy, now)
     for where, work_out in rounds.items():
         try:
             work_out()
         except (ArithmeticError, LookupError, TypeError, ValueError, WatchkeeperError) as error:
             yield f"{file.where(*where)}: cannot be worked out: {error}"
+
+
+def _all_called(oncall: OnCallConfig, policy: PolicyConfig, now: datetime) -> None:
+    for step in policy_chain(policy).steps:
+        whom(oncall, step, now, ())
 
 
 def _ahead(now: datetime) -> Window:

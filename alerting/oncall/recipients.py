@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from alerting.channels.outbox import Draft
+from alerting.oncall.chain import default_chain
 from alerting.oncall.schedule import Override, who_has_it
 from watchkeeper.config import OnCallConfig, PersonConfig
 from watchkeeper.errors import NotFound
@@ -49,7 +50,8 @@ def recipients(
         else f"{decided.name} cannot be reached by {reach.channel}"
     )
     chosen: list[Recipient] = []
-    for person, why in _candidates(oncall, decided, draft.step, at, overrides):
+    names = dict.fromkeys((*draft.names, *default_chain(oncall).names_from(draft.step)))
+    for person, why in _candidates(oncall, decided, tuple(names), at, overrides):
         address = person.address(reach.channel)
         if address and all(address != known.mention for known in chosen):
             instead = "" if person == decided else f"{gone}; paged {person.name}: {why}"
@@ -61,22 +63,25 @@ def recipients(
 
 
 def _candidates(
-    oncall: OnCallConfig, decided: PersonConfig | None, step: int, at: datetime, overrides: Sequence[Override]
+    oncall: OnCallConfig,
+    decided: PersonConfig | None,
+    names: Sequence[str],
+    at: datetime,
+    overrides: Sequence[Override],
 ) -> Iterator[tuple[PersonConfig, str]]:
     if decided:
         yield decided, "decided"
     people = {person.id: person for person in oncall.people}
-    order = [*oncall.escalation[step : step + 1], *oncall.escalation]
-    for each in order:
-        if each.notify in people:
-            yield people[each.notify], "named in the escalation"
+    for name in names:
+        if name in people:
+            yield people[name], "named in the escalation"
             continue
         try:
-            on_call, source = who_has_it(oncall, each.notify, at, overrides)
+            on_call, source = who_has_it(oncall, name, at, overrides)
         except NotFound:  # the schedule is gone, too
             continue
         if on_call:
-            yield on_call, f"on call in {each.notify!r} now" if source != "fallback" else f"fallback of {each.notify!r}"
+            yield on_call, f"on call in {name!r} now" if source != "fallback" else f"fallback of {name!r}"
     for schedule in oncall.schedules:
         if schedule.fallback in people:
             yield people[schedule.fallback], f"fallback of {schedule.id!r}"

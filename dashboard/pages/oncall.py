@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from dash import html
 
-from alerting.oncall.escalation import person_at
+from alerting.oncall.chain import Chain, default_chain, policy_chain, whom
 from alerting.oncall.schedule import Override, Shift
 from dashboard.components.attempts import attempt
 from dashboard.components.elements import Part, card, empty, moment, pill, plot, table
@@ -24,6 +24,7 @@ from watchkeeper.durations import duration
 from watchkeeper.vocabulary import Window
 
 BACK = timedelta(days=1)
+MOST_STEPS = 12  # of one escalation that repeats
 
 
 def render(request: PageRequest) -> Part:
@@ -142,25 +143,37 @@ def _holder(shift: Shift) -> str:
 
 
 def _chain(sources: Sources, now: datetime) -> Part:
-    overrides = sources.records.overrides()
+    oncall, overrides = sources.config.oncall, sources.records.overrides()
+    chains = [default_chain(oncall), *map(policy_chain, oncall.policies)]
+    return card(
+        "Who is paged now",
+        *(part for chain in chains for part in _steps(sources, chain, now, overrides)),
+        html.P("An acknowledgement stops the escalation.", className="muted"),
+    )
+
+
+def _steps(sources: Sources, chain: Chain, now: datetime, overrides: Sequence[Override]) -> Sequence[Part]:
+    """One escalation: whom each step pages now."""
     steps = []
-    for number, step in enumerate(sources.config.oncall.escalation):
-        person = person_at(sources.config.oncall, number, now, overrides)
+    for step in chain.steps[:MOST_STEPS]:
+        called = whom(sources.config.oncall, step, now, overrides)
         when = "immediately" if step.after_s == 0 else f"after {duration(step.after_s)} without acknowledgement"
+        by = ", ".join(name for name in step.notify if name not in {each.id for each in called})
         steps.append(
             html.Li(
                 [
-                    html.Strong(person.name if person else "nobody"),
-                    html.Span(f" by {step.notify}" if person and step.notify != person.id else "", className="muted"),
+                    html.Strong(", ".join(each.person.name if each.person else "nobody" for each in called)),
+                    html.Span(f" by {by}" if by else "", className="muted"),
                     html.Div(when, className="muted"),
                 ]
             )
         )
-    return card(
-        "Who is paged now",
+    more = len(chain.steps) - MOST_STEPS
+    return [
+        html.H3(f"Policy {chain.policy}") if chain.policy else None,
         html.Ol(steps, className="chain"),
-        html.P("An acknowledgement stops the escalation.", className="muted"),
-    )
+        html.P(f"and {count(more, 'more step')}", className="muted") if more > 0 else None,
+    ]
 
 
 def _gaps(sources: Sources, window: Window, viewer: Viewer) -> Part:

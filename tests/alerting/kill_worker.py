@@ -92,7 +92,7 @@ def main(url: str, folder: Path) -> None:
     print("ready", flush=True)
     while True:
         now = clock.now()
-        run_due(db, now, effects(incidents, ONCALL, db))
+        run_due(db, now, effects(incidents))
         for sender in senders:
             sender.run(now)
         time.sleep(0.005)

@@ -98,7 +98,7 @@ def delivery(db: Database, incidents: Incidents, oncall: OnCallConfig, channel: 
 
 def turn(db: Database, incidents: Incidents, oncall: OnCallConfig, channel: Recorder, now: datetime) -> int:
     """One round of the watch role: timers, then messages. Returns how many timers fired."""
-    fired = timers.run_due(db, now, effects(incidents, oncall, db))
+    fired = timers.run_due(db, now, effects(incidents))
     delivery(db, incidents, oncall, channel).run(now)
     return fired
 

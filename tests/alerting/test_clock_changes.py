@@ -17,7 +17,7 @@ from icalendar import Calendar
 from typer.testing import CliRunner
 
 from alerting.commands.oncall import app
-from alerting.oncall.escalation import whom
+from alerting.oncall.chain import Called, default_chain, whom
 from alerting.oncall.ical import feed, to_ical
 from alerting.oncall.schedule import (
     Override,
@@ -58,6 +58,12 @@ CHANGES = (
     ("America/Nuuk", "2026-03-29"),
     ("UTC", "2026-03-29"),
 )
+
+
+def first_called(oncall: OnCallConfig, at: datetime) -> Called:
+    """Whom the first step of the escalation pages."""
+    (called,) = whom(oncall, default_chain(oncall).steps[0], at, ())
+    return called
 
 
 def rota(zone: str, start: str, hours: float, people: tuple[str, ...] = ("ana", "ben", "eve")) -> OnCallConfig:
@@ -107,7 +113,7 @@ def test_the_schedule_is_what_a_clock_on_the_wall_says(change: tuple[str, str], 
         found = who_has_it(oncall, "primary", at, ())[0]
         assert found is not None
         assert found.id == expected[at]
-        assert whom(oncall, 0, at, ()).id == expected[at]
+        assert first_called(oncall, at).id == expected[at]
     assert in_calendar(to_ical(oncall, "primary", window, now=middle), expected) == expected
 
 

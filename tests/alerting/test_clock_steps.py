@@ -44,7 +44,7 @@ class Night:
         now = self.clock.now()
         with capture_logs():
             self.steps.check(now)
-            timers.run_due(self.db, now, effects(self.incidents, self.oncall, self.db))
+            timers.run_due(self.db, now, effects(self.incidents))
             self.sender.run(now)
 
     def passes(self, seconds: float) -> None:

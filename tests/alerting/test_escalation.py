@@ -200,7 +200,7 @@ def test_a_page_says_why_it_was_you(night: Shift) -> None:
 def test_of_two_workers_one_fires_a_timer(night: Shift) -> None:
     """Two watch roles page nobody twice."""
     now = night.clock.advance(301)
-    deeds = effects(night.incidents, night.oncall, night.db)
+    deeds = effects(night.incidents)
     with ThreadPoolExecutor(4) as pool:
         fired = list(pool.map(lambda _: timers.run_due(night.db, now, deeds), range(4)))
     assert sum(fired) == 1

@@ -32,13 +32,10 @@ def rota(*people: PersonConfig, on_call: str = "", notify: str = "primary", fall
     [
         (rota(BEN, EVE, on_call="eve"), "UEVE", "ana is no longer configured; paged Eve: on call in 'primary' now"),
         (rota(BEN, EVE, fallback="eve"), "UEVE", "ana is no longer configured; paged Eve: fallback of 'primary'"),
-        (rota(BEN, EVE, notify="eve"), "UEVE", "ana is no longer configured; paged Eve: named in the escalation"),
-        (rota(BEN, EVE), "UBEN", "ana is no longer configured; paged Ben: configured"),
-        (
-            rota(BEN, EVE, notify="a schedule that is gone"),
-            "UBEN",
-            "ana is no longer configured; paged Ben: configured",
-        ),
+        (rota(EVE, BEN), "UBEN", "ana is no longer configured; paged Ben: named in the escalation"),
+        (rota(EVE, notify="eve"), "UEVE", "ana is no longer configured; paged Eve: named in the escalation"),
+        (rota(EVE), "UEVE", "ana is no longer configured; paged Eve: configured"),
+        (rota(EVE, notify="a schedule that is gone"), "UEVE", "ana is no longer configured; paged Eve: configured"),
         (rota(), SLACK.everybody, "ana is no longer configured, and nobody else can be reached"),
     ],
 )

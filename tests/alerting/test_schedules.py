@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from icalendar import Calendar
 
-from alerting.oncall.escalation import whom
+from alerting.oncall.chain import Called, default_chain, whom
 from alerting.oncall.ical import to_ical
 from alerting.oncall.schedule import (
     Override,
@@ -30,6 +30,12 @@ PEOPLE = tuple(
     PersonConfig(id=name, name=name.title(), addresses={"slack": f"U{name}"}) for name in ("ana", "ben", "eve")
 )
 BOSS = Actor(name="Boss", via="cli")
+
+
+def first_called(oncall: OnCallConfig, at: datetime) -> Called:
+    """Whom the first step of the escalation pages."""
+    (called,) = whom(oncall, default_chain(oncall).steps[0], at, ())
+    return called
 
 
 def rota(*, fallback: str | None = None, zone: str = "Europe/Berlin", start: str = "2026-03-23T09:00") -> OnCallConfig:
@@ -86,9 +92,9 @@ def test_a_higher_layer_covers_the_ones_below_once_it_begins() -> None:
 def test_a_page_in_a_gap_goes_to_the_fallback_never_nowhere() -> None:
     """And says so."""
     before = at("2026-03-01T00:00")
-    called = whom(rota(fallback="eve"), 0, before, ())
+    called = first_called(rota(fallback="eve"), before)
     assert (called.id, called.why) == ("eve", "nobody is on call in 'primary': its fallback; step 1 of 1")
-    assert whom(rota(), 0, before, ()).id == "ana"
+    assert first_called(rota(), before).id == "ana"
 
 
 @given(

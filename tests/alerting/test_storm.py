@@ -114,7 +114,7 @@ def test_the_next_step_of_a_storm_is_gathered_too_and_an_acknowledgement_ends_it
     sender.run(clock.now())
     for incident_id in opened[:10]:
         incidents.acknowledge(incident_id, ANA, "a")
-    timers.run_due(db, clock.advance(301), effects(incidents, oncall, db))
+    timers.run_due(db, clock.advance(301), effects(incidents))
     channel.digests.clear()
     sender.run(clock.now())
     (digest,) = [digest for digest in channel.digests if digest.mention]
@@ -217,7 +217,7 @@ def test_an_incident_that_cannot_be_read_is_still_paged_and_hides_no_other(
         sender.run(clock.now())
         assert [incident.id for incident in again.list()] == [good]
         assert again.observe([finding(clock.now(), service)], judged=lambda _: False) == ()
-        timers.run_due(db, clock.advance(301), effects(again, oncall, db), problems)
+        timers.run_due(db, clock.advance(301), effects(again), problems)
         sender.run(clock.now())
     assert {message.incident.id for message in channel.pages()} == {bad, good}
     assert "cannot be read" in channel.pages(bad)[0].incident.title
@@ -236,7 +236,7 @@ def test_a_timer_that_cannot_fire_is_put_off_and_holds_up_no_other(
     (incident_id,) = storm(incidents, clock, 1)
     problems = Problems(None)
     with capture_logs():
-        timers.run_due(db, clock.advance(301), effects(incidents, oncall, db), problems)
+        timers.run_due(db, clock.advance(301), effects(incidents), problems)
     assert "escalated" in [entry.kind for entry in incidents.get(incident_id).timeline]
     (problem,) = problems.current()
     assert (problem.loop, problem.subject) == ("timers", f"{kind} of inc-gone".strip())

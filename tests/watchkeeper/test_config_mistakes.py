@@ -51,6 +51,12 @@ def layer(**values: str) -> str:
     return schedule(layers="[{" + ", ".join(f"{key}: {value}" for key, value in known.items()) + "}]")
 
 
+def policy(**values: str) -> str:
+    """An on-call section whose only policy, on line 5, has other values."""
+    known = {"id": "a", "steps": "[{after_s: 0, notify: ana}]"} | values
+    return f"{oncall()}  policies: [{{" + ", ".join(f"{key}: {value}" for key, value in known.items()) + "}]\n"
+
+
 @pytest.mark.parametrize(
     "zone",
     [
@@ -170,7 +176,30 @@ def test_a_time_needs_no_quotes(tmp_path: Path, start: str) -> None:
         (oncall(schedules=layer(turn_hours="1e300")), "3: oncall.schedules.0.layers.0.turn_hours"),
         (oncall(schedules=layer(turn_hours=".nan")), "3: oncall.schedules.0.layers.0.turn_hours"),
         (oncall(escalation="{after_s: 0, notify: nightwatch}"), "4: oncall.escalation.0.notify"),
-        (oncall(escalation="{after_s: 300, notify: primary}"), "4: oncall.escalation.0.after_s"),
+        (oncall(escalation="{after_s: 0, notify: []}"), "4: oncall.escalation.0.notify"),
+        (oncall(escalation="{after_s: 0, notify: [ana, ana2]}"), "4: oncall.escalation.0.notify.1"),
+        (oncall(escalation="{after_s: 0, notify: ana, round_robin: true}"), "4: oncall.escalation.0"),
+        (oncall(schedules=layer(hours="9-17")), "3: oncall.schedules.0.layers.0.hours"),
+        (oncall(schedules=layer(hours="'09:00-09:00'")), "3: oncall.schedules.0.layers.0.hours"),
+        (oncall(schedules=layer(hours="'09:00-24:30'")), "3: oncall.schedules.0.layers.0.hours"),
+        (oncall(schedules=layer(days="[]")), "3: oncall.schedules.0.layers.0.days"),
+        (oncall(schedules=layer(days="[monday]")), "3: oncall.schedules.0.layers.0.days.0"),
+        (oncall(schedules=layer(holidays="[2026-02-30]")), "3: oncall.schedules.0.layers.0.holidays.0"),
+        (oncall(schedules=layer(end="2024-01-01")), "3: oncall.schedules.0.layers.0"),
+        (oncall(schedules=layer(timezone="Berlin")), "3: oncall.schedules.0.layers.0.timezone"),
+        (oncall(schedules=schedule(shadows="[{people: [bob]}]")), "3: oncall.schedules.0.shadows.0.people.0"),
+        (policy(id="''"), "5: oncall.policies.0.id"),
+        (policy(steps="[]"), "5: oncall.policies.0.steps"),
+        (policy(steps="[{after_s: 0, notify: bob}]"), "5: oncall.policies.0.steps.0.notify"),
+        (
+            policy(steps="[{after_s: 9, notify: ana}, {after_s: 0, notify: ben}]"),
+            "5: oncall.policies.0.steps.1.after_s",
+        ),
+        (policy(fallback="bob"), "5: oncall.policies.0.fallback"),
+        (policy(repeat="-1"), "5: oncall.policies.0.repeat"),
+        (policy(timeout_s="0"), "5: oncall.policies.0.timeout_s"),
+        (policy(teams="[checkout]"), "5: oncall.policies.0.teams.0"),
+        (policy(id="a, steps: [{after_s: 0, notify: ana}]}, {id: b"), "5: oncall.policies.0"),
         (
             oncall(escalation="{after_s: 0, notify: ana}, {after_s: 9, notify: ana}, {after_s: 5, notify: ben}"),
             "4: oncall.escalation.2.after_s",

@@ -76,7 +76,7 @@ class Paging:
         if not self._digest_scheduled:
             digest.schedule(self._db, oncall, now)
             self._digest_scheduled = True
-        timed = {**effects(self._incidents, oncall, self._db), digest.KIND: digest.effect(self.channels, oncall)}
+        timed = {**effects(self._incidents), digest.KIND: digest.effect(self.channels, oncall)}
         run_due(self._db, now, timed, self._problems)
         fail_over(self._db, self._incidents.routing, self._incidents.apply_together, now, self._problems)
 

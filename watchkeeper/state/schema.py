@@ -238,6 +238,12 @@ overrides = Table(
     Column("author", String(200), nullable=False),
     Column("at", BigInteger, nullable=False),
 )
+round_robins = Table(
+    "round_robins",
+    metadata,
+    Column("policy", String(64), primary_key=True),  # empty: the default escalation
+    Column("taken", Integer, nullable=False),
+)
 runs = Table(
     "runs",
     metadata,

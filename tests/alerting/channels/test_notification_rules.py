@@ -92,7 +92,7 @@ class Reached:
 
     def round(self) -> None:
         now = self.clock.now()
-        run_due(self.db, now, effects(self.incidents, self.oncall, self.db))
+        run_due(self.db, now, effects(self.incidents))
         fail_over(self.db, self.incidents.routing, self.incidents.apply_together, now, Problems(None))
         for worker in self.workers.values():
             worker.run(now)

@@ -107,7 +107,7 @@ def test_who_has_no_address_in_a_channel_is_not_replaced_there(two: Two) -> None
     incident_id = two.page()
     two.send()
     with two.db.write() as connection:
-        two.incidents.apply(connection, incident_id, page_command("escalated", ONCALL, 1, two.clock.now(), (), "t"))
+        two.incidents.apply(connection, incident_id, page_command("escalated", 1, two.clock.now(), "t"))
     assert rows(two.db)[-2:] == [("slack", "UBEN", "page"), ("mail", "", "update")]
     two.send(10)
     assert [page.mention for page in two.mail.pages()] == ["ana@example.org"]

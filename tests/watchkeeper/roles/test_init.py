@@ -86,7 +86,7 @@ def test_it_asks_for_what_no_option_tells(run: Run, tmp_path: Path) -> None:
         ("ben-okoye", "Ben Okoye", "U0BENOKOYE"),
     ]
     assert config.oncall.schedules[0].timezone == "Europe/Berlin"
-    assert config.oncall.escalation[-1].notify == "ben-okoye"
+    assert config.oncall.escalation[-1].notify == ("ben-okoye",)
     assert (config.slack.channel, config.data_dir) == ("sre", tmp_path / "watchkeeper-data")
 
 
