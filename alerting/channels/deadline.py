@@ -13,7 +13,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Final, TypeVar
 
-from alerting.channels.channel import Channel, Digest, Message, Thread
+from alerting.channels.channel import Channel, Digest, Message, Notice, ShowsNotices, Thread
 from watchkeeper.durations import duration
 from watchkeeper.errors import DeliveryError
 
@@ -42,6 +42,13 @@ class Deadline:
     def send_test(self, address: str, text: str) -> Thread:
         """As the channel's; DeliveryError when it takes too long."""
         return self._within(lambda: self._channel.send_test(address, text))
+
+    def show_notice(self, notice: Notice, thread: Thread | None, *, maybe_there: bool = False) -> Thread:
+        """As the channel's; DeliveryError when it takes too long, or where the channel shows none."""
+        channel = self._channel
+        if not isinstance(channel, ShowsNotices):
+            raise DeliveryError(f"{self._name} shows no message about no incident", retry=False, unsent=True)
+        return self._within(lambda: channel.show_notice(notice, thread, maybe_there=maybe_there))
 
     def unreachable(self, mention: str) -> str | None:
         """As the channel's; None when it takes too long: a page that was sent counts as sent."""

@@ -16,7 +16,7 @@ import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
 from alerting.channels import outbox
-from alerting.channels.channel import Channel, Digest, Message, Thread
+from alerting.channels.channel import Channel, Digest, Message, Notice, ShowsNotices, Thread
 from alerting.channels.outbox import Draft, Pending
 from alerting.channels.pace import Pace
 from alerting.incidents.machine import Incident
@@ -283,6 +283,9 @@ class Delivery:
             if row.draft.kind == "digest":
                 sent += self._tickets(row, now)
                 continue
+            if row.draft.kind == "reminder":
+                sent += self._reminder(row, now)
+                continue
             thread = self._thread(row)
             if thread and (thread.conversation, thread.ts) in seen:
                 continue
@@ -310,6 +313,23 @@ class Delivery:
             return 0
         outbox.record_sent(self.db, [row], where, self.name, now)
         SENT.labels(self.name, "digest", "sent").inc()
+        return 1
+
+    def _reminder(self, row: Pending, now: datetime) -> int:
+        """A notice for one person. Reminders are put to channels that show notices; another drops it."""
+        channel = self.channel
+        if not isinstance(channel, ShowsNotices):
+            outbox.drop(self.db, [row.id], now, "this channel shows no notices")
+            return 0
+        if not outbox.claim(self.db, [row], now):
+            return 0
+        mentions = (row.address,) if row.address else ()
+        notice = Notice(key=row.key, title=row.draft.title, text=row.draft.text, mentions=mentions)
+        where = self._attempt(row, lambda: channel.show_notice(notice, None, maybe_there=not _is_new(row)), now)
+        if where is None:
+            return 0
+        outbox.record_sent(self.db, [row], where, self.name, now)
+        SENT.labels(self.name, "reminder", "sent").inc()
         return 1
 
     def _update(self, row: Pending, thread: Thread | None, now: datetime) -> int:

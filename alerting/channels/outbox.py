@@ -47,8 +47,9 @@ class Draft:
     `names` are the people and schedules of the escalation, those of the page's own step first.
     """
 
-    kind: Literal["page", "update", "digest"]
+    kind: Literal["page", "update", "digest", "reminder"]
     person: str = ""
+    title: str = ""
     text: str = ""
     step: int = 0
     after_s: float = 0.0
@@ -137,6 +138,19 @@ def put_digest(connection: Connection, key: str, channels: Sequence[str], at: da
     """Show the open tickets in each channel; one that still waits from before is overtaken."""
     for channel in channels:
         _insert(connection, channel, f"{key}:{channel}", TICKETS, Draft(kind="digest"), at)
+
+
+def put_reminder(
+    connection: Connection, key: str, subject: str, channel: str, address: str, reminder: Draft, at: datetime
+) -> None:
+    """Remind one address of something that has an id of its own, `subject`."""
+    insert_new(connection, outbox, _row(channel, key, subject, reminder, at, address=address))
+
+
+def withdraw(connection: Connection, subject: str, now: datetime, why: str) -> None:
+    """Drop what waits about something; what a worker is sending goes out."""
+    waiting = (outbox.c.incident_id == subject) & outbox.c.sent_at.is_(None) & (outbox.c.leased_until <= to_micros(now))
+    connection.execute(update(outbox).where(waiting).values(sent_at=to_micros(now), error=why))
 
 
 def _insert(connection: Connection, channel: str, key: str, incident_id: str, draft: Draft, at: datetime) -> None:
@@ -304,7 +318,7 @@ def record_sent(db: Database, rows: Sequence[Pending], where: Thread, channel: s
             done = update(outbox).where(outbox.c.id.in_(ids))
             connection.execute(done.values(sent_at=moment, error=None))
         for row in rows:
-            if row.draft.kind == "digest":
+            if row.draft.kind in ("digest", "reminder"):
                 continue  # the next one is another message
             place = {"incident_id": row.incident_id, "channel": channel} | asdict(where)
             insert_new(connection, messages, place)
@@ -365,6 +379,9 @@ def reroute(db: Database, channels: Sequence[str], now: datetime) -> int:
                 for channel in channels:
                     way = Way(channel=channel, address="", after_s=wait_s)
                     insert_new(connection, outbox, page_row(way, f"{row.key}:{channel}", row.incident_id, draft, now))
+            elif draft.kind == "reminder":
+                for channel in channels[:1]:
+                    _insert(connection, channel, f"{row.key}:{channel}", row.incident_id, draft, now)
             why = f"channel {row.channel} is not in use; pages go out by {', '.join(channels)}"
             connection.execute(update(outbox).where(outbox.c.id == row.id).values(sent_at=to_micros(now), error=why))
     return rerouted

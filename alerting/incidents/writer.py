@@ -23,7 +23,7 @@ from alerting.oncall import escalation
 from alerting.oncall.approvers import refused_approver
 from alerting.oncall.escalation import MACHINE
 from alerting.oncall.schedule import Override
-from alerting.postmortems import postmortem
+from alerting.postmortems import postmortem, revisions
 from watchkeeper.config import OnCallConfig
 from watchkeeper.errors import NotFound
 from watchkeeper.state import runs
@@ -200,6 +200,7 @@ class Writer:
     def _consequences(self, connection: Connection, incident: Incident, event: Event) -> None:
         if event.label:
             store_label(connection, event.label)
+            revisions.follow_label(connection, incident, event)
         if event.type == "resolved":
             # A sender's own resolve may be lost: the human decision ends its alerts, until the sender repeats them.
             outside = {finding.key for finding in incident.findings if finding.kind == "alert"}

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, select
 
 from alerting.incidents import journal
 from alerting.incidents.machine import Incident
+from alerting.postmortems import revisions
 from alerting.postmortems.markdown import markdown_text, web_address
 from watchkeeper.durations import duration
 from watchkeeper.errors import NotFound
@@ -66,11 +67,17 @@ def draft(db: Database, incident_id: str, now: datetime) -> Postmortem:
 
 
 def store_draft(connection: Connection, incident: Incident, now: datetime) -> Postmortem:
-    """Write the draft inside somebody else's transaction."""
-    text = render(incident, _changes(connection, incident), _records(connection, incident))
+    """Write the draft inside somebody else's transaction; the first one begins the document."""
+    text = facts(connection, incident)
+    revisions.begin(connection, incident, now)
     row = {"incident_id": incident.id, "at": to_micros(now), "markdown": text}
     upsert(connection, postmortems, row)
     return Postmortem(incident_id=incident.id, at=now, markdown=text, label=human_label(incident))
+
+
+def facts(connection: Connection, incident: Incident) -> str:
+    """What the machine knows of an incident now, as Markdown."""
+    return render(incident, _changes(connection, incident), _records(connection, incident))
 
 
 def show(db: Database, incident_id: str) -> Postmortem:

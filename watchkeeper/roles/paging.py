@@ -9,6 +9,7 @@ from functools import partial
 from typing import Final
 
 from alerting.channels import outbox
+from alerting.channels.channel import ShowsNotices
 from alerting.channels.deadline import Deadline
 from alerting.channels.delivery import Delivery
 from alerting.channels.failover import fail_over
@@ -22,6 +23,7 @@ from alerting.oncall.escalation import effects
 from alerting.oncall.recipients import Reach, Recipient, recipients
 from alerting.oncall.schedule import stored_overrides
 from alerting.oncall.timers import run_due
+from alerting.postmortems import reminders
 from chaos.evidence import evidence_of
 from detectors.learning.examples import examples
 from detectors.learning.track_record import track_record
@@ -64,6 +66,11 @@ class Paging:
         """The channels that work."""
         return tuple(self._deliveries)
 
+    @property
+    def _with_notices(self) -> tuple[str, ...]:
+        """The channels that can show a message about no incident."""
+        return tuple(name for name in self.channels if isinstance(self._channels.channels[name], ShowsNotices))
+
     def fire(self, now: datetime) -> None:
         """Timers that came due. No channel is called here: one that hangs must not delay the next step."""
         self._report_broken()
@@ -76,7 +83,11 @@ class Paging:
         if not self._digest_scheduled:
             digest.schedule(self._db, oncall, now)
             self._digest_scheduled = True
-        timed = {**effects(self._incidents), digest.KIND: digest.effect(self.channels, oncall)}
+        timed = {
+            **effects(self._incidents),
+            digest.KIND: digest.effect(self.channels, oncall),
+            reminders.KIND: reminders.effect(oncall, self._with_notices, self._config.web_url),
+        }
         run_due(self._db, now, timed, self._problems)
         fail_over(self._db, self._incidents.routing, self._incidents.apply_together, now, self._problems)
 

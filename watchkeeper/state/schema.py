@@ -177,6 +177,72 @@ postmortems = Table(
     Column("at", BigInteger, nullable=False),
     Column("markdown", Text, nullable=False),
 )
+postmortem_documents = Table(
+    "postmortem_documents",
+    metadata,
+    Column("incident_id", String(32), primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("severity", String(16), nullable=False),
+    Column("service", String(255), nullable=False),
+    Column("title", Text, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("submitted_by", String(200), nullable=False),
+    Column("published_at", BigInteger),
+    Column("published_version", Integer),
+    Column("published", Text, nullable=False),  # as it was published: Markdown and HTML, as JSON
+    Column("words", Text, nullable=False),  # what a search looks in, in lower case
+    Column("body", Text, nullable=False),
+    Index("postmortem_documents_by_time", "updated_at"),
+)
+postmortem_revisions = Table(
+    "postmortem_revisions",
+    metadata,
+    Column("incident_id", String(32), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("via", String(32), nullable=False),
+    Column("key", String(200), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("changed", Text, nullable=False),  # names of fields, or of a change of state
+    Column("body", Text, nullable=False),
+    UniqueConstraint("incident_id", "key", name="revision_once"),
+)
+action_items = Table(
+    "action_items",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("incident_id", String(32), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("owner", String(200), nullable=False),
+    Column("due", String(10), nullable=False),  # a date; empty for none
+    Column("created_at", BigInteger, nullable=False),
+    Column("created_by", String(200), nullable=False),
+    Column("done_at", BigInteger),
+    Column("done_by", String(200), nullable=False),
+    Column("version", Integer, nullable=False),
+    Index("action_items_by_incident", "incident_id"),
+    Index("action_items_by_due", "done_at", "due"),
+)
+status_updates = Table(
+    "status_updates",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("incident_id", String(32), nullable=False),
+    Column("audience", String(16), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("impact", String(16), nullable=False),
+    Column("components", Text, nullable=False),  # ids, as JSON
+    Column("text", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("author", String(200), nullable=False),
+    Column("via", String(32), nullable=False),
+    Column("approved_at", BigInteger),
+    Column("approved_by", String(200), nullable=False),
+    Index("status_updates_by_audience", "audience", "at"),
+    Index("status_updates_by_incident", "incident_id"),
+)
 experiments = Table(
     "experiments",
     metadata,
