@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 import dash_mantine_components as dmc
@@ -21,7 +22,7 @@ from watchkeeper.text import page_text
 from watchkeeper.vocabulary import Actor
 
 Who = Callable[[], Actor | None]
-Name = Literal["acknowledge", "resolve", "approve", "decline", "answer", "label"]
+Name = Literal["acknowledge", "resolve", "approve", "decline", "answer", "label", "snooze", "assign", "merge", "split"]
 BUTTONS: dict[Name, str] = {
     "acknowledge": "Acknowledge",
     "resolve": "Resolve",
@@ -40,6 +41,8 @@ class Command:
         judgement: the human label that `resolve` may carry and `label` must.
         seen: the id of the proposal that the reader saw, for `approve` and `decline`; of the question, for `answer`.
         answer: one of the choices of that question.
+        until: the end of a `snooze`.
+        other: the id of the person to `assign` to, or of the incident to `merge` into.
     """
 
     name: Name
@@ -48,6 +51,8 @@ class Command:
     judgement: Judgement | None = None
     seen: str = ""
     answer: str = ""
+    until: datetime | None = None
+    other: str = ""
 
     def run(self, incidents: Incidents, actor: Actor) -> Outcome:
         """Give the command.
@@ -70,6 +75,20 @@ class Command:
                 if self.judgement is None:
                     raise ValueError("the command label needs a judgement")
                 return incidents.judge(self.incident_id, actor, self.key, self.judgement)
+            case "snooze" | "assign" | "merge" | "split":
+                return self._hand_over(incidents, actor)
+
+    def _hand_over(self, incidents: Incidents, actor: Actor) -> Outcome:
+        """Change whom it pages, and when."""
+        if self.name == "assign":
+            return incidents.assign(self.incident_id, actor, self.other, self.key)
+        if self.name == "merge":
+            return incidents.merge(self.incident_id, self.other, actor, self.key)
+        if self.name == "split":
+            return incidents.split(self.incident_id, actor, self.key)
+        if self.until is None:
+            raise ValueError("the command snooze needs its end")
+        return incidents.snooze(self.incident_id, actor, self.until, self.key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

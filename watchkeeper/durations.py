@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from datetime import timedelta
 
 
@@ -27,6 +28,25 @@ def duration(span: timedelta | float) -> str:
         return f"{hours} h {minutes} min" if minutes else f"{hours} h"
     days, hours = divmod(hours, 24)
     return f"{days} d {hours} h" if hours else f"{days} d"
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_SPAN = re.compile(r"(?:\d{1,6}[smhd])+")
+
+
+def seconds_of(text: str) -> int:
+    """A span as somebody types it, in seconds.
+
+    Raises:
+        ValueError: it is none; says how to write one.
+
+    >>> [seconds_of(text) for text in ("90s", "30m", "1h30m", "2d")]
+    [90, 1800, 5400, 172800]
+    """
+    plain = text.strip().replace(" ", "")
+    if not _SPAN.fullmatch(plain):
+        raise ValueError(f"{text[:40]!r} is no span of time; write it like 30m, 2h or 1d12h")
+    return sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+)([smhd])", plain))
 
 
 def backoff_s(failures: int, first_s: float, longest_s: float) -> float:

@@ -19,7 +19,7 @@ from alerting.channels import outbox
 from alerting.channels.channel import Channel, Digest, Message, Notice, ShowsNotices, Thread
 from alerting.channels.outbox import Draft, Pending
 from alerting.channels.pace import Pace
-from alerting.incidents.machine import Incident
+from alerting.incidents.machine import QUIET, Incident
 from alerting.oncall.recipients import Recipient
 from watchkeeper.durations import backoff_s, duration
 from watchkeeper.errors import DeliveryError, WatchkeeperError
@@ -101,7 +101,7 @@ class Delivery:
             recovered: list[int] = []
             for row in pages:
                 page = self._attempt(row, lambda row=row: self._prepare(row, now), now, is_send=False)  # type: ignore[misc]
-                if page and page.incident.human_state in ("acknowledged", "resolved"):
+                if page and page.incident.human_state in QUIET:
                     acknowledged.append(row)  # pages nobody any more; it is still shown
                 elif page and row.draft.after_s and page.incident.system_state == "recovered":
                     recovered.append(row.id)  # a later rule pages nobody for what is over, unless it fires again

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, select, update
 from alerting.channels.outbox import FAILS_OVER_AFTER, Draft, page_row
 from alerting.channels.routing import Routing, Way
 from alerting.incidents import journal
-from alerting.incidents.machine import Command
+from alerting.incidents.machine import QUIET, Command
 from alerting.oncall.escalation import MACHINE
 from watchkeeper.errors import Conflict
 from watchkeeper.problems import Problems
@@ -82,7 +82,7 @@ def _take_over(db: Database, row_ids: Sequence[int], routing: Routing, record: R
         incidents = journal.load_many(connection, list({page.row.incident_id for page in late}))
         for page in late:
             incident = incidents.get(page.row.incident_id)
-            if incident and incident.human_state in ("acknowledged", "resolved"):
+            if incident and incident.human_state in QUIET:
                 continue
             used = taken.setdefault((_event(page.row.key), page.draft.person), set())
             following = _next(page, used, routing, now)

@@ -59,8 +59,8 @@ def ack(
     incident: IncidentId, config: ConfigPath = None, who: Who = None, key: Key = None, as_json: AsJson = False
 ) -> None:
     """Take an incident: nobody else is paged. Exit status 4 if somebody else was first."""
-    actor = _actor(who)
-    _print_outcome(open_incidents(config).acknowledge(incident, actor, _key(key)), as_json)
+    actor = actor_of(who)
+    print_outcome(open_incidents(config).acknowledge(incident, actor, key_of(key)), as_json)
 
 
 @app.command(epilog="Example: watchkeeper incident resolve inc-7f3a01 --cause payments --warranted")
@@ -78,7 +78,7 @@ def resolve(
 ) -> None:
     """End an incident, with your judgement if you have one. Exit status 4 if somebody else was first."""
     judgement = _judgement(cause, warranted, unsure, mechanism, note)
-    _print_outcome(open_incidents(config).resolve(incident, _actor(who), _key(key), judgement), as_json)
+    print_outcome(open_incidents(config).resolve(incident, actor_of(who), key_of(key), judgement), as_json)
 
 
 @app.command(epilog="Example: watchkeeper incident label inc-7f3a01 --cause payments --mechanism latency --warranted")
@@ -101,7 +101,7 @@ def label(
     judgement = _judgement(cause, warranted, unsure, mechanism, note)
     if judgement is None:
         raise ConfigError("give at least one of --cause, --warranted, --unwarranted or --unsure, --mechanism, --note")
-    _print_outcome(open_incidents(config).judge(incident, _actor(who), _key(key), judgement), as_json)
+    print_outcome(open_incidents(config).judge(incident, actor_of(who), key_of(key), judgement), as_json)
 
 
 @app.command(epilog="Example: watchkeeper incident approve inc-7f3a01 --proposal 5d2f0c9be41a7730")
@@ -116,7 +116,7 @@ def approve(
     """Let the proposed runbook run; `show` tells what it would do. Exit status 4 if there is nothing to approve."""
     incidents = open_incidents(config)
     seen = proposal or _shown(incidents.get(incident), "Run this?")
-    _print_outcome(incidents.approve(incident, _actor(who), _key(key), seen), as_json)
+    print_outcome(incidents.approve(incident, actor_of(who), key_of(key), seen), as_json)
 
 
 @app.command(epilog="Example: watchkeeper incident decline inc-7f3a01 --proposal 5d2f0c9be41a7730")
@@ -131,7 +131,7 @@ def decline(
     """Don't run the proposed runbook. Exit status 4 if there is nothing to decline."""
     incidents = open_incidents(config)
     seen = proposal or _shown(incidents.get(incident), "Decline this?")
-    _print_outcome(incidents.decline(incident, _actor(who), _key(key), seen), as_json)
+    print_outcome(incidents.decline(incident, actor_of(who), key_of(key), seen), as_json)
 
 
 @app.command(epilog='Example: watchkeeper incident note inc-7f3a01 "called the bank: they see it too"')
@@ -146,7 +146,7 @@ def note(
     """Add a line to the timeline, and to the postmortem."""
     if not text.strip():
         raise ConfigError("the note is empty")
-    _print_outcome(open_incidents(config).note(incident, _actor(who), text, _key(key)), as_json)
+    print_outcome(open_incidents(config).note(incident, actor_of(who), text, key_of(key)), as_json)
 
 
 def print_proposal(proposal: Proposal) -> None:
@@ -191,11 +191,13 @@ def open_incidents(config_path: Path | None) -> Incidents:
     return Incidents.configured(config, db, SystemClock())
 
 
-def _actor(name: str | None) -> Actor:
+def actor_of(name: str | None) -> Actor:
+    """Who gives a command at this terminal."""
     return Actor(name=name or user_name(), via="cli")
 
 
-def _key(key: str | None) -> str:
+def key_of(key: str | None) -> str:
+    """The idempotency key of a command."""
     return f"cli:{key or uuid4().hex}"
 
 
@@ -220,7 +222,7 @@ def _judgement(
     )
 
 
-def _print_outcome(outcome: Outcome, as_json: bool) -> None:
+def print_outcome(outcome: Outcome, as_json: bool) -> None:
     """Print what a command changed. A refusal is exit status 4, so that a script notices."""
     if as_json:
         facts = {"changed": outcome.changed, "message": outcome.message, "incident": _facts(outcome.incident)}

@@ -16,7 +16,7 @@ from watchkeeper.errors import ConfigError
 from watchkeeper.text import one_line
 from watchkeeper.text_columns import print_columns
 
-STATES = ("open", "waiting", "paged", "acknowledged", "expired", "resolved")
+STATES = ("open", "waiting", "paged", "acknowledged", "snoozed", "silenced", "expired", "merged", "resolved")
 SEVERITIES = ("page", "ticket")
 HEADS = ("Incident", "Severity", "System", "Human", "Since (UTC)", "Service", "What")
 MOST = 1000
@@ -123,6 +123,11 @@ def human(incident: Tree) -> str:
     for what in ("resolved", "acknowledged"):
         if incident["human_state"] == what and incident[f"{what}_by"] and incident[f"{what}_at"]:
             return f"{what} by {incident[f'{what}_by']['name']} at {str(incident[f'{what}_at'])[11:16]}"
+    for what in ("snoozed", "silenced"):
+        if incident["human_state"] == what and incident.get(f"{what}_until"):
+            return f"{what} until {str(incident[f'{what}_until'])[:16].replace('T', ' ')}"
+    if incident["human_state"] == "merged":
+        return f"merged into {incident['merged_into']}"
     if incident["human_state"] == "paged":
         return f"paged {incident['paged_person']}"
     return str(incident["human_state"])
@@ -140,6 +145,10 @@ def facts(incident: Tree) -> dict[str, Any]:
         "system_state": incident["system_state"],
         "human_state": incident["human_state"],
         "proposal_state": incident["proposal_state"],
+        "assigned_to": incident.get("assigned_to") or None,
+        "snoozed_until": _iso(incident.get("snoozed_until")),
+        "silenced_until": _iso(incident.get("silenced_until")),
+        "merged_into": incident.get("merged_into") or None,
         "onset": _iso(incident["onset"]),
         "opened_at": _iso(incident["opened_at"]),
         "paged_at": _iso(incident["paged_at"]),

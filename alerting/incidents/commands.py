@@ -20,10 +20,11 @@ from alerting.incidents import journal
 from alerting.incidents.grouping import Edges, Neighbourhood
 from alerting.incidents.human_labels import Judgement, human_label
 from alerting.incidents.machine import Command, EventType, Incident, Outcome
-from alerting.incidents.observation import TRIES, Judged, Observation, Observed
+from alerting.incidents.merging import merge, split
+from alerting.incidents.observation import OBSERVING, TRIES, Judged, Observation, Observed
 from alerting.incidents.writer import Writer
-from alerting.oncall.escalation import MACHINE, delays, first_delay, page_command
-from alerting.oncall.schedule import stored_overrides
+from alerting.oncall.escalation import MACHINE, delays, first_delay, known_person, page_command
+from alerting.oncall.schedule import person, stored_overrides
 from watchkeeper.clock import Clock
 from watchkeeper.config import Config, OnCallConfig
 from watchkeeper.errors import Conflict
@@ -217,6 +218,40 @@ class Incidents:
                     taken.append(incident_id)
         return tuple(taken), tuple(member for member in members if member not in set(taken))
 
+    def snooze(self, incident_id: str, actor: Actor, until: datetime, key: str) -> Outcome:
+        """Page nobody until a time. What still fires then pages whoever is on call."""
+        return self._apply_all(incident_id, self._new("snoozed", actor, key, until=until))
+
+    def assign(self, incident_id: str, actor: Actor, person_id: str, key: str) -> Outcome:
+        """Page somebody for it in place of whoever was; whoever assigns it to themselves has it at once.
+
+        If the assignee does not answer, the escalation goes on from the step where it was.
+
+        Raises:
+            NotFound: nobody of that id is configured.
+        """
+        assignee = person(self._writer.oncall, person_id)
+        oneself = known_person(self._writer.oncall, actor) == assignee
+        text = f"{actor.name} took it" if oneself else f"{actor.name} assigned it to {assignee.name}"
+        commands = [self._new("assigned", actor, key, person=assignee.id, text=text)]
+        if oneself:
+            commands.append(self._new("acknowledged", actor, key))
+        return self._apply_all(incident_id, *commands)
+
+    def merge(self, incident_id: str, into: str, actor: Actor, key: str) -> Outcome:
+        """Make it part of another incident: it pages nobody any more, and `split` undoes it.
+
+        Raises:
+            NotFound: one of the two does not exist.
+        """
+        command = self._new("merged", actor, key, other=into)
+        return self._change_two(lambda connection: merge(connection, self._writer, incident_id, command))
+
+    def split(self, incident_id: str, actor: Actor, key: str) -> Outcome:
+        """Make it an incident of its own again. Whoever does so has acknowledged it."""
+        command = self._new("split", actor, key)
+        return self._change_two(lambda connection: split(connection, self._writer, incident_id, command))
+
     def resolve(self, incident_id: str, actor: Actor, key: str, judgement: Judgement | None = None) -> Outcome:
         """End the incident, with the human's judgement. That is kept even where somebody else was first."""
         commands = [self._new("resolved", actor, key)]
@@ -305,6 +340,17 @@ class Incidents:
     def apply_together(self, connection: Connection, commands: Mapping[str, Command]) -> None:
         """Decide and record commands of the machine's by incident, inside a transaction; see `Writer.apply_all`."""
         self._writer.apply_all(connection, commands)
+
+    def _change_two(self, change: Callable[[Connection], Outcome]) -> Outcome:
+        """What changes two incidents in one transaction. No round of findings goes on meanwhile."""
+        for _ in range(TRIES):
+            try:
+                with self._db.write() as connection:
+                    self._db.one_at_a_time(connection, OBSERVING)
+                    return change(connection)
+            except Conflict:
+                continue  # somebody else was first: decide again on what is there now
+        raise Conflict("these incidents change too fast; try again", retry=True)
 
     def apply(self, connection: Connection, incident_id: str, command: Command) -> Outcome:
         """Decide and record one command inside a transaction, with everything that it causes."""

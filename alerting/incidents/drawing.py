@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, get_args
 
 from alerting.incidents.machine import Command, Event, EventType, Incident, begin, decide, fold
@@ -70,6 +70,9 @@ def _possible(incident: Incident) -> Iterator[Event]:
                 proposal=proposal,
                 seen=incident.proposal.id if incident.proposal else "",
                 succeeded=succeeded,
+                person="ana",
+                until=AT + timedelta(hours=1),
+                other="inc-2",
             )
             decided = decide(incident, command)
             if isinstance(decided, Event):

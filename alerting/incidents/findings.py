@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select, update
 
 from alerting.incidents import journal
+from watchkeeper.state.chunks import chunks
 from watchkeeper.state.codec import dump, parse
 from watchkeeper.state.database import Database, to_micros
 from watchkeeper.state.insert import upsert_many
@@ -69,6 +70,14 @@ def _is_judged(body: str, judged: Callable[[Finding], bool]) -> bool:
         return judged(parse(Finding, body))
     except ValueError:  # written by another version: it must not fire for ever
         return True
+
+
+def move_findings(connection: Connection, of: str, to: str, keys: Sequence[str] | None = None) -> None:
+    """Count the findings of one incident, or those of some keys, to another."""
+    counted = update(findings).where(findings.c.incident_id == of)
+    for part in chunks(keys) if keys is not None else [None]:
+        those = counted if part is None else counted.where(findings.c.key.in_(part))
+        connection.execute(those.values(incident_id=to))
 
 
 def ticket_resolved_by_hand(connection: Connection, key: str) -> str | None:

@@ -17,7 +17,7 @@ from typing import Any, Final
 import structlog
 from sqlalchemy import Connection, Select, bindparam, insert, select, update
 
-from alerting.incidents.machine import Event, Incident, replay
+from alerting.incidents.machine import CLOSED, Event, Incident, replay
 from watchkeeper.errors import Conflict, NotFound, StateError
 from watchkeeper.problems import Problems
 from watchkeeper.state.chunks import CHUNK, chunks
@@ -84,7 +84,7 @@ def newest(
     """
     query = _query().order_by(incidents.c.opened_at.desc(), incidents.c.id).limit(limit)
     if state == "open":
-        query = query.where(incidents.c.human_state != "resolved")
+        query = query.where(incidents.c.human_state.not_in(CLOSED))
     elif state:
         query = query.where(incidents.c.human_state == state)
     if severity:
@@ -223,9 +223,10 @@ _UNCHANGED: Final = (
 
 
 def _row(incident: Incident, event: Event) -> dict[str, object]:
-    # Over for grouping: resolved, or recovered with or without a human decision. A ticket waits for what comes back.
+    # Over for grouping: resolved or merged, or recovered with or without a human decision. A ticket waits for what
+    # comes back.
     recovered_at = incident.recovered_at if incident.severity == "page" else None
-    ends = [end for end in (incident.resolved_at, recovered_at) if end]
+    ends = [end for end in (incident.resolved_at, incident.merged_at, recovered_at) if end]
     return {
         "severity": incident.severity,
         "version": incident.version,

@@ -17,9 +17,14 @@ resolved one never fires again.
 An incident of severity `ticket` waits without a page. It is raised to `page` once, with the finding that users feel;
 whoever had acknowledged the ticket is not taken to have answered the page.
 
+Two more states suppress pages for a time: `snoozed` by a human, `silenced` by a silence that matches what fires. What
+still fires at their end pages. An incident that is `assigned` pages its assignee. One that is `merged` into another
+pages nobody: its findings are the other's, until it is split off again.
+
 `decide` turns a command into an event or a refusal with its reason; `fold` applies an event. Both are pure: no clock,
-no database. What never happens: a second acknowledgement by somebody else, a late acknowledgement that reopens,
-a page after an acknowledgement, another person paged for what has recovered.
+no database. `alerting.incidents.refusals` has the reasons, `alerting.incidents.timeline` the words of the timeline.
+What never happens: a second acknowledgement by somebody else, a late acknowledgement that reopens, a page after an
+acknowledgement, another person paged for what has recovered.
 """
 
 from __future__ import annotations
@@ -29,16 +34,21 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any, Literal, get_args
 
-from alerting.incidents.questions import Asked, ended, is_known, named, refused_answer, with_question
+from alerting.incidents.questions import Asked, ended, with_question
+from alerting.incidents.refusals import refusal
+from alerting.incidents.timeline import describe
 from alerting.oncall.chain import Chain
-from watchkeeper.vocabulary import Actor, Diagnosis, Finding, Label, Proposal, Question, Severity, is_news, supersedes
+from watchkeeper.vocabulary import Actor, Diagnosis, Finding, Label, Proposal, Question, Severity, supersedes
 
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
 FINDINGS_SHOWN = 7  # what a person reads of an incident at a glance
 
 SystemState = Literal["firing", "recovered"]
-HumanState = Literal["waiting", "paged", "acknowledged", "resolved", "expired"]
+HumanState = Literal["waiting", "paged", "acknowledged", "snoozed", "silenced", "expired", "merged", "resolved"]
+CLOSED: tuple[HumanState, ...] = ("merged", "resolved")
+# A page that still waits to be sent pages nobody any more.
+QUIET: tuple[HumanState, ...] = ("acknowledged", "snoozed", "silenced", *CLOSED)
 ProposalState = Literal["none", "proposed", "approved", "declined", "running", "done", "failed", "cancelled"]
 EventType = Literal[
     "opened",
@@ -56,7 +66,16 @@ EventType = Literal[
     "undelivered",
     "acknowledged",
     "ack_timed_out",
+    "snoozed",
+    "snooze_ended",
+    "silenced",
+    "silence_ended",
+    "assigned",
     "expired",
+    "merged",
+    "absorbed",
+    "split",
+    "released",
     "approved",
     "declined",
     "run_started",
@@ -73,15 +92,42 @@ EventType = Literal[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TimelineEntry:
+    """One line of an incident's timeline. `kind` is an `EventType`, or one that another version knows."""
+
+    at: datetime
+    who: str
+    via: str
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Absorbed:
+    """What an incident brings along when it is merged into another, and what it takes back when it is split off.
+
+    `findings` are those that the other does not have; `cleared` are keys of findings.
+    """
+
+    id: str
+    title: str
+    findings: tuple[Finding, ...] = ()
+    cleared: frozenset[str] = frozenset()
+    timeline: tuple[TimelineEntry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
     """Something that somebody, or the machine, wants to happen to an incident. The same `key` again changes nothing.
 
-    `seen` is the id of the proposal that whoever approves or declines had before them, or of the question that somebody
-    answers; `run` is the run that an event is about. A page is for `person` and those in `also`, and may be for what
-    fires only; `chain` is the escalation that it begins.
+    `type` is an `EventType`; an event that another version wrote may have another, and is one more line of the
+    timeline. `seen` is the id of the proposal that whoever approves or declines had before them, or of the question
+    that somebody answers; `run` is the run that an event is about. A page is for `person` and those in `also`, and may
+    be for what fires only; `chain` is the escalation that it begins. `until` is the end of a snooze or silence; `other`
+    is the incident that is merged or split, and `absorbed` what it brings along.
     """
 
-    type: EventType
+    type: EventType | str
     at: datetime
     actor: Actor
     key: str
@@ -100,22 +146,14 @@ class Command:
     run: str = ""
     question: Question | None = None
     answer: str = ""
+    until: datetime | None = None
+    other: str = ""
+    absorbed: Absorbed | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event(Command):
     """A command that happened, with a line for the timeline."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TimelineEntry:
-    """One line of an incident's timeline."""
-
-    at: datetime
-    who: str
-    via: str
-    kind: EventType
-    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +183,13 @@ class Incident:
     delivered: bool = False
     acknowledged_at: datetime | None = None
     acknowledged_by: Actor | None = None
+    assigned_to: str = ""
+    snoozed_until: datetime | None = None
+    snoozed_by: Actor | None = None
+    silenced_until: datetime | None = None
+    merged_into: str = ""
+    merged_at: datetime | None = None
+    absorbed: tuple[Absorbed, ...] = ()
     approvals: tuple[Actor, ...] = ()
     approved_by: Actor | None = None
     declined_by: Actor | None = None
@@ -157,7 +202,13 @@ class Incident:
 
     @property
     def is_open(self) -> bool:
-        return self.human_state != "resolved"
+        return self.human_state not in CLOSED
+
+    @property
+    def complete_timeline(self) -> tuple[TimelineEntry, ...]:
+        """Its own timeline and those of the incidents that are merged into it, in order of time."""
+        merged = (replace(each, text=f"{one.id}: {each.text}") for one in self.absorbed for each in one.timeline)
+        return tuple(sorted((*self.timeline, *merged), key=lambda entry: entry.at)) if self.absorbed else self.timeline
 
     @property
     def first_findings(self) -> tuple[Finding, ...]:
@@ -177,6 +228,13 @@ class Incident:
     @property
     def firing_keys(self) -> frozenset[str]:
         return frozenset(finding.key for finding in self.findings) - self.cleared
+
+    def knows(self, finding: Finding) -> bool:
+        """Whether a finding fires in it already; one that is more severe now is news."""
+        if finding.key not in self.firing_keys:
+            return False
+        known = next(each for each in self.findings if each.key == finding.key)
+        return SEVERITIES.index(known.severity) <= SEVERITIES.index(finding.severity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,232 +256,11 @@ class Outcome:
 
 def decide(incident: Incident, command: Command) -> Event | Refusal:
     """Whether a command may happen now: the event that it becomes, or why not."""
-    refusal = _refuse(incident, command)
-    if refusal:
-        return Refusal(refusal)
+    why = refusal(incident, command)
+    if why:
+        return Refusal(why)
     values = {field.name: getattr(command, field.name) for field in fields(Command)}
-    return Event(**(values | {"text": command.text or _describe(incident, command)}))
-
-
-AFTER_RESOLVE = frozenset(
-    {
-        "labelled",
-        "noted",
-        "run_noted",
-        "run_asked",
-        "run_answered",
-        "run_unanswered",
-        "run_finished",
-        "run_cancelled",
-        "cleared",
-        "recovered",
-        "delivered",
-        "undelivered",
-    }
-)
-
-
-def _refuse(incident: Incident, command: Command) -> str:
-    """Why a command may not happen, or nothing."""
-    if incident.human_state == "resolved" and command.type not in AFTER_RESOLVE:
-        return f"already resolved by {_name(incident.resolved_by)} at {_clock(incident.resolved_at)}"
-    match command.type:
-        case "opened":
-            return "already open" if incident.version else ""
-        case "raised":
-            return "" if incident.severity == "ticket" else "already a page"
-        case "joined" | "cleared" | "recovered" | "refired":
-            return _refuse_observed(incident, command)
-        case "paged" | "escalated" | "ack_timed_out" | "expired":
-            return _refuse_page(incident, command)
-        case "diagnosed" if command.diagnosis and incident.diagnosis:
-            return "" if is_news(command.diagnosis, incident.diagnosis) else "nothing new"
-        case "proposed" | "withdrawn" | "approved" | "declined" | "run_started" | "run_finished" | "run_cancelled":
-            return _refuse_runbook(incident, command)
-        case "run_asked" | "run_answered" | "run_unanswered":
-            return _refuse_question(incident, command)
-        case "acknowledged" if incident.human_state == "acknowledged":
-            return _taken_by(incident, "already acknowledged")
-        case "labelled" if command.label and any(label.id == command.label.id for label in incident.labels):
-            return f"{_name(command.actor)} answered so already: {_label_line(command.label)}"
-    return ""
-
-
-def _refuse_observed(incident: Incident, command: Command) -> str:
-    fires = command.finding is not None and command.finding.key in incident.firing_keys
-    match command.type:
-        case "joined" if command.finding and knows(incident, command.finding):
-            return "known"
-        case "cleared" if not fires:
-            return "already cleared"
-        case "recovered" if incident.system_state == "recovered":
-            return "already recovered"
-        case "refired" if incident.system_state == "firing":
-            return "still firing"
-    return ""
-
-
-def knows(incident: Incident, finding: Finding) -> bool:
-    """Whether a finding fires in an incident already; one that is more severe now is news."""
-    if finding.key not in incident.firing_keys:
-        return False
-    known = next(each for each in incident.findings if each.key == finding.key)
-    return SEVERITIES.index(known.severity) <= SEVERITIES.index(finding.severity)
-
-
-def _refuse_page(incident: Incident, command: Command) -> str:
-    """Nobody is paged twice for one step, after an acknowledgement, or (but for the first page) after a recovery."""
-    if incident.severity != "page":
-        return "a ticket pages nobody"
-    if command.type == "ack_timed_out":
-        if incident.human_state != "acknowledged":
-            return "nobody holds it"
-    elif incident.human_state == "acknowledged":
-        return _taken_by(incident, "acknowledged")
-    if command.type == "paged" and command.firing_only and incident.system_state == "recovered":
-        return "it recovered before its first step"
-    if command.type == "paged":
-        return "" if incident.human_state in ("waiting", "expired") else "already paged"
-    if command.type in ("escalated", "expired") and incident.human_state != "paged":
-        return "nobody was asked"
-    if command.type != "expired" and incident.system_state == "recovered":
-        return "it has recovered; nobody else is paged"
-    return ""
-
-
-def _refuse_runbook(incident: Incident, command: Command) -> str:
-    state = incident.proposal_state
-    match command.type:
-        case "proposed":
-            if incident.proposal and command.proposal and _same(incident.proposal, command.proposal):
-                return f"the same runbook is {state}"
-            return f"the runbook is {state}" if state in ("approved", "running", "done") else ""
-        case "withdrawn":
-            return "" if state == "proposed" else f"the runbook is {state}"
-        case "run_started" if state == "approved":
-            return _refuse_unseen(incident, command) if command.seen else ""
-        case "run_started":
-            return f"the runbook is {state}, not approved"
-        case "run_finished":
-            return "" if state == "running" else f"the runbook is {state}, not running"
-        case "run_cancelled":
-            return "" if state == "approved" else f"the runbook is {state}, not about to run"
-    if state == "proposed":
-        return _refuse_unseen(incident, command)
-    if state == "none":
-        return "no runbook is proposed" + (" any more" if incident.proposed_at else "")
-    by = incident.declined_by if state == "declined" else incident.approved_by
-    return f"the runbook is already {state}" + (f" by {by.name}" if by else "")
-
-
-def _refuse_question(incident: Incident, command: Command) -> str:
-    if command.type == "run_answered":
-        return refused_answer(incident.questions, command.seen, command.answer, command.at)
-    if incident.proposal_state != "running":
-        return f"the runbook is {incident.proposal_state}, not running"
-    if command.type == "run_asked":
-        return "asked already" if command.question is None or is_known(incident.questions, command.question) else ""
-    asked = named(incident.questions, command.seen)
-    return "" if asked and asked.is_open else "that question is over"
-
-
-def _refuse_unseen(incident: Incident, command: Command) -> str:
-    """What a human saw is what runs: an answer to another proposal than the current one is no answer to this one."""
-    proposal = incident.proposal
-    if proposal is None:
-        return "no runbook is proposed"
-    if command.type == "approved" and proposal.blocked:
-        return f"{proposal.runbook} cannot be run from here: {proposal.blocked}"
-    if not command.seen:
-        return f"the answer names no runbook: look at {incident.id} again, and answer what stands there now"
-    if command.seen != proposal.id:
-        return f"the proposal changed at {_clock(incident.proposed_at)} to “{proposal.title}”; look again"
-    approved = [approver.name.casefold() for approver in incident.approvals]
-    if command.type == "approved" and command.actor.name.casefold() in approved:
-        return f"{command.actor.name} approved already; {_approvals(incident, proposal)}"
-    return ""
-
-
-def _same(proposal: Proposal, other: Proposal) -> bool:
-    """Whether two proposals differ in nothing but how old their proof is."""
-    return replace(proposal, proof="") == replace(other, proof="")
-
-
-def _approvals(incident: Incident, proposal: Proposal, more: int = 0) -> str:
-    """`1 of 2 approvals`."""
-    return f"{len(incident.approvals) + more} of {proposal.approvals} approvals"
-
-
-def _taken_by(incident: Incident, how: str) -> str:
-    return f"{how} by {_name(incident.acknowledged_by)} at {_clock(incident.acknowledged_at)}"
-
-
-def _name(actor: Actor | None) -> str:
-    return actor.name if actor else "somebody"
-
-
-def _clock(at: datetime | None) -> str:
-    return f"{at:%H:%M:%S} UTC" if at else "an unknown time"
-
-
-def _describe(incident: Incident, command: Command) -> str:
-    """A line of the timeline, where the command brought none."""
-    who = command.actor.name
-    title = incident.proposal.title if incident.proposal else "the runbook"
-    lines: dict[EventType, str] = {
-        "opened": command.finding.summary if command.finding else "opened",
-        "joined": command.finding.summary if command.finding else "joined",
-        "raised": f"raised to a page: {command.finding.summary}" if command.finding else "raised to a page",
-        "cleared": f"cleared: {command.finding.summary}" if command.finding else "cleared",
-        "refired": "fires again",
-        "recovered": "recovered: nothing fires any more",
-        "diagnosed": command.diagnosis.reason if command.diagnosis else "diagnosed",
-        "proposed": f"proposes: {command.proposal.title}" if command.proposal else "proposes a runbook",
-        "withdrawn": "the runbook is no longer proposed",
-        "paged": f"paged {command.person}",
-        "escalated": f"no answer; paged {command.person}",
-        "delivered": "the page was delivered",
-        "undelivered": "the page could not be delivered yet",
-        "acknowledged": f"{who} acknowledged",
-        "ack_timed_out": f"no news since the acknowledgement; paged {command.person} again",
-        "expired": "nobody answered, and nobody is left to page",
-        "approved": _approval_line(incident, command, title),
-        "declined": f"{who} declined: {title}",
-        "run_started": f"runs: {title}",
-        "run_finished": "the runbook is done" if command.succeeded else "the runbook failed",
-        "run_cancelled": "the runbook did not run",
-        "run_noted": "the runbook has news",
-        "run_asked": command.question.asks if command.question else "the runbook asks",
-        "run_answered": _answer_line(incident, command),
-        "run_unanswered": "nobody answered",
-        "resolved": f"{who} resolved",
-        "labelled": _label_line(command.label) if command.label else f"{who} labelled",
-        "noted": "",
-    }
-    return lines[command.type]
-
-
-def _approval_line(incident: Incident, command: Command, title: str) -> str:
-    proposal = incident.proposal
-    if command.actor.via == "system":
-        return f"the policy lets it run without a human: {title}"
-    if proposal is None or proposal.approvals == 1:
-        return f"{command.actor.name} approved: {title}"
-    return f"{command.actor.name} approved ({_approvals(incident, proposal, 1)}): {title}"
-
-
-def _answer_line(incident: Incident, command: Command) -> str:
-    asked = named(incident.questions, command.seen)
-    return f"{command.actor.name} answered {command.answer}" + (f" to: {asked.question.text}" if asked else "")
-
-
-def _label_line(label: Label) -> str:
-    """`cause was payments (latency); the page was warranted`."""
-    mechanism = f" ({label.mechanism})" if label.mechanism else ""
-    cause = f"cause was {label.cause}{mechanism}" if label.cause else "no cause named"
-    if label.warranted is None:
-        return cause
-    return f"{cause}; the page was {'warranted' if label.warranted else 'not warranted'}"
+    return Event(**(values | {"text": command.text or describe(incident, command)}))
 
 
 def fold(incident: Incident, event: Event) -> Incident:
@@ -457,15 +294,24 @@ def _changes(incident: Incident, event: Event) -> dict[str, Any]:  # noqa: C901 
             return asked | {"approvals": (), "approved_by": None, "declined_by": None}
         case "withdrawn":
             return {"proposal": None, "proposal_state": "none", "approvals": ()}
-        case "paged" | "escalated" | "ack_timed_out":
-            first = incident.paged_at or event.at
-            return {
-                "human_state": "paged",
-                "paged_at": first,
-                "paged_person": event.person,
-                "escalation_step": event.step,
-                "chain": event.chain or incident.chain,
-            }
+        case "paged" | "escalated" | "ack_timed_out" | "snooze_ended" | "silence_ended":
+            return _paged(incident, event) | {"escalation_step": event.step, "chain": event.chain or incident.chain}
+        case "assigned":
+            # What has recovered, or is a ticket, pages nobody: it has an owner, and no more.
+            pages = incident.severity == "page" and incident.system_state == "firing"
+            return {"assigned_to": event.person} | (_paged(incident, event) if pages else {})
+        case "snoozed":
+            return {"human_state": "snoozed", "snoozed_until": event.until, "snoozed_by": event.actor}
+        case "silenced":
+            return {"human_state": "silenced", "silenced_until": event.until}
+        case "merged":
+            return {"human_state": "merged", "merged_into": event.other, "merged_at": event.at}
+        case "absorbed" if event.absorbed:
+            return _absorbed(incident, event.absorbed)
+        case "released":
+            return _released(incident, event.other)
+        case "split":
+            return _split(incident, event)
         case "delivered":
             return {"delivered": True}
         case "acknowledged":
@@ -508,6 +354,48 @@ def _joined(incident: Incident, finding: Finding) -> dict[str, Any]:
     """A finding that fires in an incident, in the place of what was known of it."""
     rest = tuple(known for known in incident.findings if known.key != finding.key)
     return {"findings": (*rest, finding), "cleared": incident.cleared - {finding.key}}
+
+
+def _paged(incident: Incident, event: Event) -> dict[str, Any]:
+    first = incident.paged_at or event.at
+    return {"human_state": "paged", "paged_at": first, "paged_person": event.person}
+
+
+def _absorbed(incident: Incident, other: Absorbed) -> dict[str, Any]:
+    """Another incident's findings are its own from now on; of what both have, what it knows itself stands."""
+    known = {finding.key for finding in incident.findings}
+    brought = tuple(finding for finding in other.findings if finding.key not in known)
+    onsets = [finding.onset for finding in brought if finding.severity == "page"]
+    return {
+        "findings": (*incident.findings, *brought),
+        "cleared": incident.cleared | {finding.key for finding in brought if finding.key in other.cleared},
+        "onset": min([incident.onset, *onsets]),
+        "absorbed": (*incident.absorbed, replace(other, findings=brought)),
+    }
+
+
+def _released(incident: Incident, other: str) -> dict[str, Any]:
+    """Without what an incident that is split off had brought along."""
+    gone = {finding.key for each in incident.absorbed if each.id == other for finding in each.findings}
+    return {
+        "findings": tuple(finding for finding in incident.findings if finding.key not in gone),
+        "cleared": incident.cleared - gone,
+        "absorbed": tuple(each for each in incident.absorbed if each.id != other),
+    }
+
+
+def _split(incident: Incident, event: Event) -> dict[str, Any]:
+    """On its own again, as its findings stand now. Whoever split it off has it, so that nobody is paged anew."""
+    has = {"human_state": "acknowledged", "acknowledged_at": event.at, "acknowledged_by": event.actor}
+    has |= {"merged_into": "", "merged_at": None}
+    if event.absorbed is None:
+        return has
+    after = replace(incident, findings=event.absorbed.findings, cleared=event.absorbed.cleared)
+    fires = bool(after.counting_keys & after.firing_keys)
+    has |= {"findings": after.findings, "cleared": after.cleared}
+    if fires:
+        return has | {"system_state": "firing", "recovered_at": None}
+    return has | {"system_state": "recovered", "recovered_at": incident.recovered_at or event.at}
 
 
 def _raised(incident: Incident, event: Event, finding: Finding) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from alerting.incidents import journal
 from alerting.incidents.findings import clear_findings, store_findings, ticket_resolved_by_hand
 from alerting.incidents.grouping import Neighbourhood, Placement, Recent, place
-from alerting.incidents.machine import SEVERITIES, Command, Event, EventType, Incident, knows
+from alerting.incidents.machine import SEVERITIES, Command, Event, EventType, Incident
 from alerting.incidents.writer import Writer, opened_by
 from alerting.oncall.escalation import MACHINE
 from watchkeeper.errors import Conflict
@@ -190,7 +190,7 @@ class Observation:
             return
         joined = recent.get(known or "")
         joins = placement.how == "raise" or (placement.how == "join" and joined and not _is_full(joined, finding))
-        if joined and joins and not knows(joined, finding):
+        if joined and joins and not joined.knows(finding):
             self._open_all(round_)  # it may be one of them
             with connection.begin_nested():
                 recent.put(self._join(connection, joined, finding, placement, observed.now))

@@ -21,7 +21,7 @@ def newest_incidents(file: Path, state: str | None, limit: int, severity: str | 
     """Incidents as JSON trees, newest first; None where Alembic must look first: another schema, no file, damage."""
     conditions, values = ["1"], []
     if state == "open":
-        conditions.append("human_state != 'resolved'")
+        conditions.append("human_state NOT IN ('merged', 'resolved')")
     elif state:
         conditions.append("human_state = ?")
         values.append(state)

@@ -6,7 +6,7 @@ Timers, messages of the outbox, labels, runs and the postmortem's draft commit t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -19,6 +19,7 @@ from alerting.incidents import journal
 from alerting.incidents.findings import keys_of_incident
 from alerting.incidents.machine import Command, Event, EventType, Incident, Outcome, Refusal, begin, decide, fold
 from alerting.incidents.questions import named
+from alerting.incidents.silences import Silence, cover, in_force
 from alerting.oncall import escalation
 from alerting.oncall.approvers import refused_approver
 from alerting.oncall.escalation import MACHINE
@@ -40,6 +41,13 @@ SHOWN: Final = frozenset(
         "proposed",
         "withdrawn",
         "acknowledged",
+        "snoozed",
+        "silenced",
+        "assigned",
+        "merged",
+        "absorbed",
+        "split",
+        "released",
         "approved",
         "declined",
         "run_started",
@@ -60,6 +68,10 @@ SHOWN: Final = frozenset(
 IN_POSTMORTEM: Final = frozenset(
     {"resolved", "labelled", "noted", "run_answered", "run_unanswered", "run_finished", "run_cancelled", "recovered"}
 )
+# Events after which the later pages of somebody's notification rules come no more.
+QUIETING: Final = frozenset({"acknowledged", "snoozed", "silenced", "assigned", "merged", "resolved"})
+# Events that a silence takes the place of: with any of them a page, or its end, would be over before the silence is.
+SILENCEABLE: Final = escalation.PAGES | {"expired"}
 
 
 # Commands of the machine's that come for many incidents at once, and cause nothing but pages.
@@ -108,8 +120,10 @@ class Writer:
         repeated = journal.given_before(connection, {name: command.key for name, command in commands.items()})
         changes = []
         overrides = self.overrides() if any(command.type in escalation.PAGES for command in commands.values()) else ()
+        pages = any(command.type in SILENCEABLE for command in commands.values())
+        silences = in_force(connection, max(command.at for command in commands.values())) if pages else ()
         for name, command in commands.items():
-            decision = None if name in repeated else decide(incidents[name], command)
+            decision = None if name in repeated else _decided(incidents[name], command, silences)
             if isinstance(decision, Refusal):
                 REFUSED.labels(command.type).inc()
             elif decision:
@@ -117,6 +131,8 @@ class Writer:
                 decision = self._with_people(connection, before, decision, overrides)
                 changes.append(journal.Change(before=before, after=fold(before, decision), event=decision))
         journal.append_all(connection, changes)
+        if silenced := [change for change in changes if change.event.type == "silenced"]:
+            escalation.silences_follow(connection, [one.after for one in silenced], silenced[0].event.at)
         paged = [change for change in changes if change.event.type == "paged"]
         if paged:
             escalation.steps_follow(connection, self.oncall, [one.after for one in paged], paged[0].event.at)
@@ -130,10 +146,11 @@ class Writer:
         repeated = journal.event_by_key(connection, incident_id, command.key)
         if repeated:
             return Outcome(changed=False, message=repeated.text, incident=incident)
+        silences = in_force(connection, command.at) if command.type in SILENCEABLE else ()
         decision = (
             self._refused_approval(incident, command)
             or self._refused_answer(incident, command)
-            or decide(incident, command)
+            or _decided(incident, command, silences)
         )
         if isinstance(decision, Refusal):
             REFUSED.labels(command.type).inc()
@@ -146,6 +163,8 @@ class Writer:
         self._consequences(connection, after, decision)
         if decision.type == "refired":
             after = self._catch_up(connection, after, decision.at)
+        if decision.type in ("joined", "absorbed") and after.human_state == "silenced":
+            after = self._end_silence(connection, after, decision.at)
         if decision.type == "resolved" and after.proposal_state == "approved":
             text = f"the runbook did not run: {decision.actor.name} resolved before it began"
             key = f"run_cancelled:{after.version}"
@@ -197,6 +216,14 @@ class Writer:
             command = escalation.page_command(kind, step, at, key)
         return self.apply(connection, incident.id, command).incident
 
+    def _end_silence(self, connection: Connection, incident: Incident, at: datetime) -> Incident:
+        """Page at once for what joined a silenced incident and is not silenced itself."""
+        if cover(incident, in_force(connection, at)):
+            return incident
+        key = f"silence_ended:{incident.version}"
+        command = escalation.page_command("silence_ended", 0, at, key)
+        return self.apply(connection, incident.id, command).incident
+
     def _consequences(self, connection: Connection, incident: Incident, event: Event) -> None:
         if event.label:
             store_label(connection, event.label)
@@ -208,9 +235,9 @@ class Writer:
             end_alerts(connection, outside, event.at, event.actor.name)
         _keep_run(connection, incident, event)
         escalation.consequences(connection, self.oncall, incident, event, self.ack_timeout_s)
-        if event.type in ("acknowledged", "resolved"):
+        if event.type in QUIETING:
             outbox.cancel_rules(connection, incident.id, event.at, f"{event.type} before its time")
-        if event.type in escalation.PAGES:
+        if event.type in escalation.PAGES or (event.type == "assigned" and escalation.is_told(incident)):
             outbox.put_page(connection, incident, event, self.routing)
         if event.type == "ack_timed_out":
             acker = escalation.known_person(self.oncall, incident.acknowledged_by)
@@ -219,8 +246,21 @@ class Writer:
         if incident.severity == "page" and incident.human_state == "resolved" and event.type in IN_POSTMORTEM:
             postmortem.store_draft(connection, incident, event.at)
         # A question is for a human, whether or not anybody was paged.
-        if event.type in SHOWN and (incident.paged_at or incident.questions):
+        paged_by_it = event.type == "assigned" and escalation.is_told(incident)  # the page shows it
+        if event.type in SHOWN and not paged_by_it and (incident.paged_at or incident.questions):
             outbox.put_update(connection, incident, event, self.routing)
+
+
+def _decided(incident: Incident, command: Command, silences: Sequence[Silence]) -> Event | Refusal:
+    """What a command leads to: where a silence suppresses its page, that."""
+    decision = decide(incident, command)
+    if command.type not in SILENCEABLE or isinstance(decision, Refusal):
+        return decision
+    covered = cover(incident, silences)
+    if covered is None:
+        return decision
+    silenced = replace(command, type="silenced", text=covered.text, until=covered.until, person="", step=0)
+    return decide(incident, silenced)
 
 
 def _keep_run(connection: Connection, incident: Incident, event: Event) -> None:

@@ -3,7 +3,7 @@
 Kinds of timers: `page` (the first page, should whoever opened the incident die before sending it), `first_step` (the
 first page of an escalation that does not begin at once), `escalate` (the next step), `expire` (nobody is left to ask),
 `ack_timeout` (somebody took it and was not heard of since), `quiet` (a ticket, or what never came to its first step, is
-over and may come back).
+over and may come back), `snooze` and `silence` (until then a human suppressed its pages).
 """
 
 from __future__ import annotations
@@ -32,10 +32,12 @@ MACHINE: Final = Actor(name="Watchkeeper", via="system")
 # takes seconds, and a page that is a quarter of a minute late is still in time.
 PAGE_WITHIN: Final = timedelta(seconds=15)
 LAST_WAIT: Final = timedelta(seconds=LAST_WAIT_S)
-# Events that page somebody, and begin the wait for the next.
-PAGES: Final = frozenset({"paged", "escalated", "ack_timed_out"})
 # A ticket is resolved when nothing of it fired for so long.
 QUIET: Final = timedelta(hours=1)
+# The waits of which an incident that pages has one at a time.
+ANSWERS: Final = ("page", "first_step", "escalate", "expire", "ack_timeout", "snooze", "silence")
+# Events that page somebody, and begin the wait for the next.
+PAGES: Final = frozenset({"paged", "escalated", "ack_timed_out", "snooze_ended", "silence_ended"})
 
 
 def known_person(oncall: OnCallConfig, actor: Actor | None) -> PersonConfig | None:
@@ -63,7 +65,7 @@ def _labels(incident: Incident) -> tuple[str, ...]:
 def steps_follow(connection: Connection, oncall: OnCallConfig, incidents: Sequence[Incident], at: datetime) -> None:
     """After pages: wait for each one's next step, or for its end."""
     ids = [incident.id for incident in incidents]
-    cancel_timers(connection, ids, at, "page", "first_step", "escalate", "expire", "ack_timeout")
+    cancel_timers(connection, ids, at, *ANSWERS)
     set_timers(connection, [_next_wait(oncall, incident, at) for incident in incidents])
 
 
@@ -101,7 +103,19 @@ def await_pages(connection: Connection, oncall: OnCallConfig, incidents: Sequenc
     set_timers(connection, rows)
 
 
-def consequences(
+def silences_follow(connection: Connection, incidents: Sequence[Incident], at: datetime) -> None:
+    """After silences took the place of pages: wait for the end of each."""
+    cancel_timers(connection, [incident.id for incident in incidents], at)
+    waits = [(incident, incident.silenced_until or at) for incident in incidents]
+    set_timers(connection, [_wait(incident, "silence", at, until - at) for incident, until in waits])
+
+
+def is_told(incident: Incident) -> bool:
+    """Whether whoever it was just assigned to is paged: not for a ticket, nor for what has recovered."""
+    return incident.severity == "page" and incident.system_state == "firing"
+
+
+def consequences(  # noqa: C901 - one flat table of events
     connection: Connection, oncall: OnCallConfig, incident: Incident, event: Event, ack_timeout_s: float
 ) -> None:
     """The waits that an event begins and ends, in the event's own transaction.
@@ -110,8 +124,17 @@ def consequences(
     that ends while the incident is recovered pages nobody; should it fire again, `overdue` gives what is due at once.
     """
     match event.type:
-        case "paged" | "escalated" | "ack_timed_out":
+        case kind if kind in PAGES or (kind == "assigned" and is_told(incident)):
             steps_follow(connection, oncall, [incident], event.at)
+        case "snoozed" if event.until:
+            cancel_timers(connection, incident.id, event.at)
+            set_timers(connection, [_wait(incident, "snooze", event.at, event.until - event.at)])
+        case "silenced":
+            silences_follow(connection, [incident], event.at)
+        case "split" if incident.severity == "page":
+            set_timers(connection, [_wait(incident, "ack_timeout", event.at, timedelta(seconds=ack_timeout_s))])
+        case "split" if incident.system_state == "recovered":
+            set_timers(connection, [_wait(incident, "quiet", event.at, QUIET)])
         case "raised":
             cancel_timers(connection, incident.id, event.at)
             await_pages(connection, oncall, [incident], event.at)
@@ -128,7 +151,7 @@ def consequences(
                 set_timers(connection, [_wait(incident, "expire", event.at, LAST_WAIT)])
         case "refired" if incident.human_state == "paged" and "escalate" in pending_kinds(connection, incident.id):
             cancel_timers(connection, incident.id, event.at, "expire")
-        case "resolved" | "expired":
+        case "resolved" | "expired" | "merged":
             cancel_timers(connection, incident.id, event.at)
 
 
@@ -155,6 +178,10 @@ def overdue(connection: Connection, oncall: OnCallConfig, incident: Incident) ->
             return "expired", 0
         case "acknowledged" if "ack_timeout" not in pending:
             return "ack_timed_out", 0
+        case "snoozed" if "snooze" not in pending:
+            return "snooze_ended", 0
+        case "silenced" if "silence" not in pending:
+            return "silence_ended", 0
     return None
 
 
@@ -181,6 +208,8 @@ def with_people(
         "paged": "paged {paged}",
         "escalated": "no answer; paged {paged}",
         "ack_timed_out": "no news since the acknowledgement; paged {paged}",
+        "snooze_ended": "the snooze is over and it still fires; paged {paged}",
+        "silence_ended": "the silence is over and it still fires; paged {paged}",
     }
     text = texts[event.type].format(paged=paged)
     return replace(event, person=called[0].id, also=tuple(each.id for each in called[1:]), text=text)
@@ -223,5 +252,7 @@ def effects(incidents: Applies) -> Mapping[str, Effect]:
         "first_step": pages("paged", firing_only=True),
         "escalate": pages("escalated"),
         "ack_timeout": pages("ack_timed_out"),
+        "snooze": pages("snooze_ended"),
+        "silence": pages("silence_ended"),
         "expire": expire,
     }

@@ -164,7 +164,7 @@ def _impact(incident: Incident) -> str:
 def _timeline(incident: Incident) -> str:
     lines = ["| UTC | since onset | who | what |", "|---|---|---|---|"]
     lines.append(f"| {incident.onset:%H:%M:%S} | 0 s | | first bad time, by telemetry |")
-    for entry in incident.timeline:
+    for entry in incident.complete_timeline:
         since = duration(entry.at - incident.onset)
         lines.append(f"| {entry.at:%H:%M:%S} | {since} | {_name(entry.who)} ({entry.via}) | {_line(entry.text)} |")
     return "\n".join(lines)
@@ -205,7 +205,8 @@ def _done(incident: Incident) -> str:
         lines += [f"- {_line(step)}" for step in proposal.steps]
         lines.append(f"- blast radius: {_line(proposal.blast_radius)}; undo: {_line(proposal.undo)}")
     kinds = ("approved", "declined", "run_started", "run_finished", "run_cancelled", "noted")
-    lines += [f"- {e.at:%H:%M:%S} {_name(e.who)}: {_line(e.text)}" for e in incident.timeline if e.kind in kinds]
+    done = [entry for entry in incident.complete_timeline if entry.kind in kinds]
+    lines += [f"- {entry.at:%H:%M:%S} {_name(entry.who)}: {_line(entry.text)}" for entry in done]
     return "\n".join(lines) or "Nothing was run and nobody left a note."
 
 

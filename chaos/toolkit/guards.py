@@ -86,7 +86,7 @@ def why_stopped(db: Database) -> str:
 
 def open_incidents(db: Database) -> list[tuple[str, int, str, set[str]]]:
     """Incidents that page and whose trouble goes on: id, when opened (Unix microseconds), title and services."""
-    fires = (incidents.c.system_state == "firing") & (incidents.c.human_state != "resolved")
+    fires = (incidents.c.system_state == "firing") & incidents.c.human_state.not_in(("merged", "resolved"))
     query = select(incidents.c.id, incidents.c.opened_at, incidents.c.body).where(fires, incidents.c.severity == "page")
     with db.read() as connection:
         rows = connection.execute(query.order_by(incidents.c.opened_at)).all()

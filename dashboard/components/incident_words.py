@@ -21,23 +21,36 @@ HUMAN = {
     "paged": ("unacknowledged", "failing", "!"),
     "acknowledged": ("acknowledged", "accent", "✓"),
     "resolved": ("resolved", "ok", "✓"),
+    "snoozed": ("snoozed", "unknown", "z"),
+    "silenced": ("silenced", "unknown", "∅"),
+    "merged": ("merged", "unknown", "⇒"),
     "expired": ("nobody answered", "failing", "✕"),
+}
+_URGENCY = {
+    "expired": 0,
+    "paged": 1,
+    "waiting": 2,
+    "acknowledged": 3,
+    "snoozed": 3,
+    "silenced": 3,
+    "merged": 5,
+    "resolved": 5,
 }
 
 
 def is_unanswered(incident: Incident) -> bool:
     """Whether its page waits for somebody to take it."""
-    return incident.severity == "page" and may_be_taken(incident)
+    return incident.severity == "page" and incident.human_state in ("waiting", "paged", "expired")
 
 
 def may_be_taken(incident: Incident) -> bool:
     """Whether nobody has it yet."""
-    return incident.human_state in ("waiting", "paged", "expired")
+    return incident.human_state in ("waiting", "paged", "expired", "snoozed", "silenced")
 
 
 def urgency(incident: Incident) -> tuple[int, float]:
     """Sorts what needs a human first: unanswered pages, then firing ones, then tickets; the newest first."""
-    waits = {"expired": 0, "paged": 1, "waiting": 2, "acknowledged": 3, "resolved": 5}[incident.human_state]
+    waits = _URGENCY[incident.human_state]
     later = 10 if incident.severity == "ticket" else 0
     return later + waits + (incident.system_state == "recovered"), -incident.opened_at.timestamp()
 
@@ -59,6 +72,12 @@ def owner(incident: Incident, viewer: Viewer, people: Mapping[str, str]) -> Part
         return html.Span(
             [html.Strong(_name(incident.acknowledged_by)), " has it, since ", moment(incident.acknowledged_at, viewer)]
         )
+    if incident.human_state == "snoozed" and incident.snoozed_until:
+        return html.Span([_name(incident.snoozed_by), " snoozed it until ", moment(incident.snoozed_until, viewer)])
+    if incident.human_state == "silenced" and incident.silenced_until:
+        return html.Span(["A silence suppresses its pages until ", moment(incident.silenced_until, viewer)])
+    if incident.human_state == "merged":
+        return html.Span(["Merged into ", dcc.Link(incident.merged_into, href=incident_path(incident.merged_into))])
     if incident.human_state == "expired":
         return html.Span("Nobody answered. The escalation chain has ended.")
     if incident.paged_at:

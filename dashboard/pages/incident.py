@@ -42,6 +42,15 @@ KINDS = {
     "recovered": ("ok", "●"),
     "refired": ("failing", "◆"),
     "expired": ("failing", "✕"),
+    "snoozed": ("unknown", "z"),
+    "snooze_ended": ("failing", "!"),
+    "silenced": ("unknown", "∅"),
+    "silence_ended": ("failing", "!"),
+    "assigned": ("accent", "!"),
+    "merged": ("unknown", "⇒"),
+    "absorbed": ("unknown", "⇐"),
+    "split": ("unknown", "⇔"),
+    "released": ("unknown", "⇔"),
     "undelivered": ("failing", "✕"),
     "approved": ("accent", "✓"),
     "run_asked": ("degraded", "?"),
@@ -251,7 +260,7 @@ def _timeline(incident: Incident, viewer: Viewer) -> Part:
     details = tuple(finding.summary for finding in incident.findings if finding.severity == "detail")
     entries: list[Part] = []
     minor: list[Part] = []
-    for entry in reversed(incident.timeline):
+    for entry in reversed(incident.complete_timeline):
         is_minor = entry.kind in ("joined", "cleared") and entry.text.removeprefix("cleared: ").startswith(details)
         tone, mark = KINDS.get(entry.kind, ("unknown", "·"))
         who = "" if entry.via == "system" else f"{entry.who} via {entry.via}"

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import uuid
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from alerting.incidents.commands import Incidents
 from alerting.incidents.human_labels import Judgement
-from alerting.incidents.machine import Incident
+from alerting.incidents.machine import HumanState, Incident
 from dashboard.commands import Command, Name
 from dashboard.web.credentials import Denied
 from dashboard.web.session import NO_CREDENTIAL, denied, who
@@ -34,6 +35,13 @@ def _without_nul(text: str) -> str:
 WITHOUT_NUL = AfterValidator(_without_nul)
 
 
+def _utc(at: datetime) -> datetime:
+    try:
+        return at.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("is no time that can be kept") from error
+
+
 class LabelBody(BaseModel):
     """What it was, in a human's judgement. `warranted` null is "not sure"."""
 
@@ -48,7 +56,8 @@ class LabelBody(BaseModel):
 class CommandBody(BaseModel):
     """A command's body. The same `key` again changes nothing.
 
-    `proposal` is the id of the one to approve or decline; `question` is the id of the one to `answer`.
+    `proposal` is the id of the one to approve or decline; `question` is the id of the one to `answer`; `until` is the
+    end of a `snooze`; `person` is the id of whom to `assign` it to; `into` is the incident to `merge` it into.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -58,6 +67,9 @@ class CommandBody(BaseModel):
     proposal: Annotated[str, Field(max_length=100)] = ""
     question: Annotated[str, Field(max_length=100)] = ""
     answer: Annotated[str, Field(max_length=100)] = ""
+    until: Annotated[AwareDatetime, AfterValidator(_utc)] | None = None
+    person: Annotated[str, Field(max_length=64), WITHOUT_NUL] = ""
+    into: Annotated[str, Field(max_length=32, pattern="^[A-Za-z0-9-]*$")] = ""
 
 
 def shown(incident: Incident) -> dict[str, Any]:
@@ -72,7 +84,7 @@ def router(incidents: Incidents) -> APIRouter:
 
     @api.get("/incidents")
     def list_incidents(
-        state: Literal["open", "waiting", "paged", "acknowledged", "resolved", "expired"] | None = None,
+        state: Literal["open"] | HumanState | None = None,
         severity: Literal["page", "ticket"] | None = None,
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
     ) -> list[dict[str, Any]]:
@@ -90,11 +102,11 @@ def router(incidents: Incidents) -> APIRouter:
         command: Name,
         body: CommandBody | None = None,
     ) -> Response:
-        """Acknowledge, resolve, label, approve, decline or answer. 401 without a session or token.
+        """Acknowledge, resolve, label, approve, decline, answer, snooze, assign, merge or split. 401 without a token.
 
         Approve and decline need `proposal`, the `proposal.id` of the incident as it was read; if another runbook is
         proposed by now, the response is 409 with the reason. Answer needs `question`, the `question.id` of one of the
-        incident's `questions`, and `answer`, one of its choices.
+        incident's `questions`, and `answer`, one of its choices. Snooze needs `until`, assign `person`, merge `into`.
         """
         actor = who()
         if actor is None:
@@ -102,11 +114,20 @@ def router(incidents: Incidents) -> APIRouter:
         body = body or CommandBody()
         key = f"{actor.via}:{command}:{body.key or uuid.uuid4().hex}"
         judgement = Judgement(**body.label.model_dump()) if body.label else None
-        if command == "label" and judgement is None:
-            return JSONResponse({"error": "label: is required; add it"}, 422)
+        needed = {"label": judgement, "snooze": body.until, "assign": body.person, "merge": body.into}
+        if not needed.get(command, True):
+            name = {"snooze": "until", "assign": "person", "merge": "into"}.get(command, command)
+            return JSONResponse({"error": f"{name}: is required; add it"}, 422)
         seen = body.question if command == "answer" else body.proposal
         order = Command(
-            name=command, incident_id=incident_id, key=key, judgement=judgement, seen=seen, answer=body.answer
+            name=command,
+            incident_id=incident_id,
+            key=key,
+            judgement=judgement,
+            seen=seen,
+            answer=body.answer,
+            until=body.until,
+            other=body.person or body.into,
         )
         outcome = order.run(incidents, actor)
         answer = {"changed": outcome.changed, "message": outcome.message, "incident": shown(outcome.incident)}

@@ -161,3 +161,33 @@ def test_a_yes_on_the_command_line_names_what_was_read(run: Run, opened: str, tm
     assert (status, "look again" in output) == (4, True)
     assert f"approve {opened} --proposal {proposal.id}" in run("incident", "show", opened)[1]
     assert run("incident", "approve", opened, "--as", "Ana", "--proposal", proposal.id)[0] == 0
+
+
+def test_an_incident_is_handed_over_on_the_command_line(run: Run, opened: str, tmp_path: Path) -> None:
+    """Snooze, assign, merge and split: each answers in a line, and a refusal is exit status 4."""
+    ana = "{id: ana, name: Ana, addresses: {slack: U1}}"
+    people = f"oncall: {{people: [{ana}], schedules: [], escalation: [{{after_s: 0, notify: ana}}]}}\n"
+    (tmp_path / "watchkeeper.yaml").write_text("data_dir: data\n" + people)
+    status, out, _ = run("incident", "snooze", opened, "--for", "2h", "--as", "Ben")
+    assert (status, out.startswith(f"{opened}: Ben snoozed it until 20")) == (0, True)
+    assert "snoozed until" in run("incident", "list")[1]
+    assert run("incident", "snooze", opened, "--for", "soon")[0] == 2
+    assert run("incident", "assign", opened, "ana", "--as", "Ben") == (0, f"{opened}: Ben assigned it to Ana\n", "")
+    assert run("incident", "assign", opened, "ana", "--as", "Ben")[0] == 4
+    assert run("incident", "merge", opened, "--into", opened)[0] == 4
+    assert run("incident", "split", opened)[0] == 4
+    shown = json.loads(run("incident", "list", "--json")[1])
+    assert [(one["human_state"], one["assigned_to"]) for one in shown] == [("paged", "ana")]
+
+
+def test_silences_are_made_listed_and_ended_on_the_command_line(run: Run) -> None:
+    """A script reads them as JSON."""
+    assert run("silence", "list")[1] == "No silence.\n"
+    status, out, _ = run("silence", "add", "--service", "shop-*", "--for", "2h", "--reason", "move", "--as", "Ana")
+    assert (status, "service shop-*, until" in out) == (0, True)
+    (made,) = json.loads(run("silence", "list", "--json")[1])
+    assert (made["owner"], made["reason"], made["service"]) == ("Ana", "move", "shop-*")
+    assert "ends in 2 h" in run("silence", "list")[1]
+    assert run("silence", "end", made["id"]) == (0, f"{made['id']}: ended\n", "")
+    assert run("silence", "end", made["id"])[0] != 0
+    assert run("silence", "add", "--for", "2h", "--reason", "move")[0] == 2

@@ -10,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from protocol import finding
 
-from alerting.incidents.machine import Command, Event, EventType, Incident, Refusal, begin, decide, fold, replay
+from alerting.incidents.machine import (
+    Absorbed,
+    Command,
+    Event,
+    EventType,
+    Incident,
+    Refusal,
+    begin,
+    decide,
+    fold,
+    replay,
+)
 from watchkeeper.state.codec import dump, parse
 from watchkeeper.vocabulary import Actor, Diagnosis, Label, Proposal, Suspect, utc
 
@@ -54,6 +65,9 @@ def command(number: int, kind: EventType, actor: Actor, which: int, good: bool) 
         label=label,
         person="ana",
         succeeded=good,
+        until=at + timedelta(seconds=90),
+        other="inc-2",
+        absorbed=Absorbed(id="inc-2", title="two", findings=FINDINGS[1:], cleared=frozenset()) if good else None,
     )
 
 
@@ -95,12 +109,43 @@ def test_a_resolve_is_final(drawn: list[tuple[EventType, Actor, int, bool]]) -> 
 
 @given(steps)
 def test_one_holds_it_at_a_time(drawn: list[tuple[EventType, Actor, int, bool]]) -> None:
-    """Between two acknowledgements lies a time-out; nobody is paged while somebody holds it."""
-    acknowledged = False
-    for event in history(drawn)[0]:
+    """Nobody acknowledges what somebody has, and no step of the escalation pages for it."""
+    events, states = history(drawn)
+    for event, before in zip(events[1:], states, strict=False):
         if event.type in ("acknowledged", "paged", "escalated", "expired"):
-            assert not acknowledged
-        acknowledged = (acknowledged or event.type == "acknowledged") and event.type != "ack_timed_out"
+            assert before.human_state != "acknowledged"
+
+
+@given(steps)
+def test_nobody_is_paged_before_a_snooze_or_a_silence_ends(drawn: list[tuple[EventType, Actor, int, bool]]) -> None:
+    """But by a human who assigns it: only the end of the wait itself pages."""
+    events, states = history(drawn)
+    for event, before, after in zip(events[1:], states, states[1:], strict=False):
+        if before.human_state in ("snoozed", "silenced") and after.human_state == "paged":
+            assert event.type == "assigned" or event.type.removesuffix("_ended") + "d" == before.human_state
+
+
+@given(steps)
+def test_what_is_merged_pages_nobody_until_it_is_split_off(
+    drawn: list[tuple[EventType, Actor, int, bool]],
+) -> None:
+    """It is out of every list of what is open, and whoever splits it off has it."""
+    events, states = history(drawn)
+    for event, before, after in zip(events[1:], states, states[1:], strict=False):
+        if before.human_state == "merged":
+            assert not before.is_open
+            assert after.human_state == ("acknowledged" if event.type == "split" else "merged")
+
+
+def test_an_event_of_another_version_is_one_more_line_of_the_timeline() -> None:
+    """Unknown types are read, and change no state."""
+    events, states = history([("paged", ANA, 0, True)])
+    body = dump(events[-1]).replace('"type":"paged"', '"type":"teleported"').replace('"key":"k0"', '"key":"k9"')
+    unknown = parse(Event, body)
+    after = fold(states[-1], unknown)
+    assert parse(Incident, dump(after)) == after
+    assert after.timeline[-1].kind == "teleported"
+    assert (after.human_state, after.version) == (states[-1].human_state, states[-1].version + 1)
 
 
 @given(steps)

@@ -18,6 +18,8 @@ from structlog.testing import capture_logs
 
 from alerting.incidents import journal
 from alerting.incidents.commands import Incidents
+from alerting.incidents.machine import Incident, TimelineEntry, replay
+from alerting.incidents.silences import add_silence, end_silence, list_silences, new_silence
 from alerting.oncall.escalation import LAST_WAIT
 from watchkeeper.clock import FrozenClock
 from watchkeeper.config import EscalationStep, LayerConfig, OnCallConfig, PersonConfig, ScheduleConfig
@@ -35,7 +37,8 @@ ONCALL = OnCallConfig(
     escalation=(EscalationStep(after_s=0, notify="primary"), EscalationStep(after_s=120, notify="ben")),
 )
 SERVICES = ("web", "payments", "blog")
-PAGES = ("paged", "escalated", "ack_timed_out")
+PAGES = ("paged", "escalated", "ack_timed_out", "snooze_ended", "silence_ended")
+SILENCED = ("snoozed", "silenced")
 
 
 class Protocol(RuleBasedStateMachine):
@@ -67,9 +70,10 @@ class Protocol(RuleBasedStateMachine):
             if incident.severity == "ticket":
                 assert self._shown(incident.id) == []
                 continue
-            # An acknowledgement of what has recovered stands; of what still fires it times out, and then expires.
-            assert incident.human_state in ("acknowledged", "resolved", "expired")
-            assert incident.human_state != "acknowledged" or incident.system_state == "recovered"
+            # An acknowledgement of what has recovered stands; of what still fires it times out, and then expires. So do
+            # snoozes, and silences: the last of those ended an hour ago.
+            assert incident.human_state in ("acknowledged", *SILENCED, "merged", "resolved", "expired")
+            assert incident.human_state not in ("acknowledged", *SILENCED) or incident.system_state == "recovered"
             paged = [entry for entry in incident.timeline if entry.kind in PAGES]
             assert len(self._shown(incident.id)) >= len(paged)
         self.db.close()
@@ -135,7 +139,47 @@ class Protocol(RuleBasedStateMachine):
             was_open = self.incidents.get(incident_id).is_open
             outcome = self.incidents.resolve(incident_id, who, self._key())
             assert outcome.changed == was_open
-            self.resolved.setdefault(incident_id, who.name)
+            if outcome.incident.human_state == "resolved":  # what is merged is not resolved
+                self.resolved.setdefault(incident_id, who.name)
+
+    @rule(number=st.integers(0, 5), who=st.sampled_from(PEOPLE), seconds=st.sampled_from((1, 90, 1800)))
+    def snoozes(self, number: int, who: Actor, seconds: int) -> None:
+        if incident_id := self._some(number):
+            self.incidents.snooze(incident_id, who, self.clock.now() + timedelta(seconds=seconds), self._key())
+
+    @rule(number=st.integers(0, 5), who=st.sampled_from(PEOPLE), person=st.sampled_from(("ana", "ben")))
+    def assigns(self, number: int, who: Actor, person: str) -> None:
+        if incident_id := self._some(number):
+            outcome = self.incidents.assign(incident_id, who, person, self._key())
+            if outcome.changed and outcome.incident.severity == "page" and who.name.lower() == person:
+                assert outcome.incident.human_state == "acknowledged"
+
+    @rule(number=st.integers(0, 5), other=st.integers(0, 5), who=st.sampled_from(PEOPLE), twice=st.booleans())
+    def merges_or_splits(self, number: int, other: int, who: Actor, twice: bool) -> None:
+        """What is merged is split off again, by whoever comes next; a repeat changes nothing."""
+        incident_id, into = self._some(number), self._some(other)
+        if incident_id is None or into is None:
+            return
+        key, is_merged = self._key(), self.incidents.get(incident_id).human_state == "merged"
+        for _ in range(1 + twice):
+            if is_merged:
+                outcome = self.incidents.split(incident_id, who, key)
+            else:
+                outcome = self.incidents.merge(incident_id, into, who, key)
+        assert not (twice and outcome.changed)
+
+    @rule(service=st.sampled_from((*SERVICES, "*")), seconds=st.sampled_from((5, 100, 900, 3000)))
+    def silences(self, service: str, seconds: int) -> None:
+        now = self.clock.now()
+        end = now + timedelta(seconds=seconds)
+        made = new_silence(service=service, kind="", label="", reason="r", start=now, end=end, owner=PEOPLE[0])
+        add_silence(self.db, made, PEOPLE[0], now)
+
+    @rule()
+    def ends_a_silence(self) -> None:
+        now = self.clock.now()
+        for silence in list_silences(self.db, now)[:1]:
+            end_silence(self.db, silence.id, PEOPLE[0], now)
 
     @rule(quiet_s=st.sampled_from((2, 10, 60)), again_s=st.sampled_from((1, 10, 45)), times=st.integers(1, 12))
     def flaps(self, quiet_s: int, again_s: int, times: int) -> None:
@@ -153,7 +197,7 @@ class Protocol(RuleBasedStateMachine):
         for incident in self.incidents.list(limit=1000):
             if incident.human_state != "paged" or incident.system_state != "firing":
                 continue
-            last = max(entry.at for entry in incident.timeline if entry.kind in PAGES)
+            last = max(entry.at for entry in incident.timeline if entry.kind in (*PAGES, "assigned"))
             wait = 120 if incident.escalation_step == 0 else LAST_WAIT.total_seconds()
             with self.db.read() as connection:
                 query = select(timers.c.due_at).where(
@@ -208,8 +252,19 @@ class Protocol(RuleBasedStateMachine):
     @invariant()
     def a_service_has_one_open_ticket(self) -> None:
         tickets = [one for one in self.incidents.list("open", 1000, "ticket") if one.system_state == "firing"]
+        tickets = [one for one in tickets if all(entry.kind != "split" for entry in one.timeline)]
         services = [incident.service for incident in tickets]
         assert len(services) == len(set(services))
+
+    @invariant()
+    def what_is_merged_goes_along(self) -> None:
+        """Its findings are the other's, and it is in no list of what is open."""
+        open_incidents = {incident.id for incident in self.incidents.list("open", 1000)}
+        for incident in self.incidents.list("merged", 1000):
+            assert incident.id not in open_incidents
+            into = self.incidents.get(incident.merged_into)
+            assert {one.key for one in incident.findings} <= {one.key for one in into.findings}
+            assert incident.timeline[0] in [replace(e, text=e.text.partition(": ")[2]) for e in into.complete_timeline]
 
     @invariant()
     def nothing_reopens_what_a_human_resolved(self) -> None:
@@ -233,9 +288,20 @@ class Protocol(RuleBasedStateMachine):
                 elif entry.kind == "ack_timed_out":
                     assert acknowledged
                     acknowledged = False
+                elif entry.kind in ("assigned", "snoozed", "silenced", "merged"):
+                    acknowledged = acknowledged and entry.kind == "assigned" and not self._is_told(incident, entry)
+                elif entry.kind == "split":
+                    acknowledged = True
                 elif entry.kind in ("paged", "escalated", "acknowledged", "expired"):
                     assert not acknowledged
                     acknowledged = entry.kind == "acknowledged"
+
+    def _is_told(self, incident: Incident, assigned: TimelineEntry) -> bool:
+        """Whether an assignment paged: as the incident stood then."""
+        with self.db.read() as connection:
+            events = journal.events(connection, incident.id)
+        before = replay(incident.id, events[: incident.timeline.index(assigned)])
+        return before.severity == "page" and before.system_state == "firing"
 
     @invariant()
     def every_wait_has_its_timer(self) -> None:
@@ -256,7 +322,11 @@ class Protocol(RuleBasedStateMachine):
                     assert len(kinds & {"escalate", "expire"}) == 1
                 case "acknowledged":
                     assert incident.system_state == "recovered" or kinds == {"ack_timeout"}
-                case "expired":
+                case "snoozed":
+                    assert incident.system_state == "recovered" or kinds == {"snooze"}
+                case "silenced":
+                    assert incident.system_state == "recovered" or kinds == {"silence"}
+                case "expired" | "merged":
                     assert not kinds
                 case "resolved":
                     assert not kinds

@@ -202,12 +202,12 @@ def test_an_incident_that_cannot_be_read_is_still_paged_and_hides_no_other(
     bad, good = storm(incidents, clock, 2)
     service = incidents.get(good).service
     with db.write() as connection:
-        if body is None:  # an event of a later version
+        if body is None:  # a state of a later version
             kept = incident_table.c.body
             body = str(
                 connection.scalar(incident_table.select().with_only_columns(kept).where(incident_table.c.id == bad))
             )
-            body = body.replace('"kind":"opened"', '"kind":"transmogrified"')
+            body = body.replace('"human_state":"paged"', '"human_state":"transmogrified"')
         connection.execute(update(incident_table).where(incident_table.c.id == bad).values(body=body))
     problems = Problems(None)
     again = Incidents(db, clock, oncall, problems=problems)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from alerting.commands.incident import IncidentId, app, human, open_incidents, print_proposal
+from alerting.commands.incident import IncidentId, human, open_incidents, print_proposal
+from alerting.commands.incident_handover import app
 from watchkeeper.clock import SystemClock
 from watchkeeper.command_options import AsJson, ConfigPath
 from watchkeeper.text import page_text, prose, seen_name
@@ -41,7 +42,7 @@ def show(incident: IncidentId, config: ConfigPath = None, as_json: AsJson = Fals
     for playbook in playbooks_for(load(config).runbooks.dir, shown.diagnosis, shown.service):
         print(f"\nPlaybook {playbook.path}\n{page_text(playbook.text, 20_000)}")
     print("\nTimeline (UTC)")
-    for entry in shown.timeline:
+    for entry in shown.complete_timeline:
         print(f"  {entry.at:%H:%M:%S}  {prose(entry.text, 2400)}  [{seen_name(entry.who)}, {entry.via}]")
 
 

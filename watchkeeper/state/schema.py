@@ -310,6 +310,19 @@ round_robins = Table(
     Column("policy", String(64), primary_key=True),  # empty: the default escalation
     Column("taken", Integer, nullable=False),
 )
+silences = Table(
+    "silences",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("service", String(255), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("label", String(255), nullable=False),
+    Column("owner", String(200), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("start", BigInteger, nullable=False),
+    Column("end", BigInteger, nullable=False),
+    Index("silences_by_end", "end"),
+)
 runs = Table(
     "runs",
     metadata,

@@ -85,7 +85,8 @@ def digest(incidents: Sequence[Incident], *, key: str, url: str, mention: str = 
     """
     states = Counter(_state(incident).partition(" by ")[0] for incident in incidents)
     counts = ", ".join(f"{count} {state}" for state, count in states.most_common())
-    open_incidents = [incident for incident in incidents if incident.human_state not in ("acknowledged", "resolved")]
+    has_one = ("acknowledged", "merged", "resolved")
+    open_incidents = [incident for incident in incidents if incident.human_state not in has_one]
     kinds = _kinds(incidents)
     lines = [
         f"{_mark(incident)} <{url}/{incident.id}|{incident.id}> {slack_text(incident.title, 140)}"
@@ -213,15 +214,19 @@ def _sign(reason: Evidence) -> str:
 
 
 def _mark(incident: Incident) -> str:
-    over = incident.human_state == "resolved" or incident.system_state == "recovered"
+    over = not incident.is_open or incident.system_state == "recovered"
     return ":white_check_mark:" if over else MARKS[incident.severity]
 
 
 def _state(incident: Incident) -> str:
     if incident.human_state == "resolved":
         return "resolved"
+    if incident.human_state == "merged":
+        return f"merged into {incident.merged_into}"
     if incident.system_state == "recovered":
         return "recovered"
+    if incident.human_state in ("snoozed", "silenced"):
+        return incident.human_state
     by = f" by {one_line(incident.acknowledged_by.name, 60)}" if incident.acknowledged_by else ""
     return f"acknowledged{by}" if incident.human_state == "acknowledged" else "firing"
 
@@ -230,7 +235,10 @@ def _facts(incident: Incident, names: Mapping[str, str]) -> list[tuple[str, str]
     facts = [("Since", slack_time(incident.onset))]
     if incident.human_state == "resolved" and incident.resolved_by:
         facts.append(("Resolved", f"{_name(incident.resolved_by.name)}, {slack_time(incident.resolved_at)}"))
-    elif incident.acknowledged_by:
+    elif incident.human_state in ("snoozed", "silenced"):
+        until = incident.snoozed_until if incident.human_state == "snoozed" else incident.silenced_until
+        facts.append((f"{incident.human_state.capitalize()} until", slack_day(until)))
+    elif incident.acknowledged_by and incident.human_state == "acknowledged":
         facts.append(("Has it", f"{_name(incident.acknowledged_by.name)}, {slack_time(incident.acknowledged_at)}"))
     elif incident.paged_person:
         who = _name(names.get(incident.paged_person, incident.paged_person))
@@ -285,7 +293,7 @@ def _proposal(incident: Incident) -> str:
 
 
 def _buttons(incident: Incident, url: str) -> list[InteractiveElement]:
-    if incident.human_state == "resolved":
+    if not incident.is_open:
         return []
     buttons: list[InteractiveElement] = []
     if incident.human_state != "acknowledged":
@@ -304,6 +312,11 @@ def _buttons(incident: Incident, url: str) -> list[InteractiveElement]:
 def slack_time(at: datetime | None) -> str:
     """A time in the reader's own zone, with UTC where Slack cannot show it."""
     return f"<!date^{int(at.timestamp())}^{{time_secs}}|{at:%H:%M:%S} UTC>" if at else "unknown"
+
+
+def slack_day(at: datetime | None) -> str:
+    """The same for a time that may be days away."""
+    return f"<!date^{int(at.timestamp())}^{{date_short_pretty}} {{time}}|{at:%Y-%m-%d %H:%M} UTC>" if at else "unknown"
 
 
 def _name(text: str) -> str:

@@ -1,0 +1,78 @@
+"""`watchkeeper incident snooze|assign|merge|split`: what a human decides about whom an incident pages, and when."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from alerting.commands.incident import IncidentId, Key, Who, actor_of, key_of, open_incidents, print_outcome
+from alerting.commands.incident import app as app  # with these commands it is complete
+from watchkeeper.clock import SystemClock
+from watchkeeper.command_options import AsJson, ConfigPath
+from watchkeeper.durations import seconds_of
+from watchkeeper.errors import ConfigError
+
+
+@app.command(epilog="Example: watchkeeper incident snooze inc-7f3a01 --for 2h")
+def snooze(
+    incident: IncidentId,
+    how_long: Annotated[str, typer.Option("--for", help="How long, such as 30m, 2h or 1d; seven days at most.")],
+    config: ConfigPath = None,
+    who: Who = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Page nobody for a while; if it still fires then, page whoever is on call. Exit status 4 if nothing changes."""
+    until = SystemClock().now() + span_of(how_long)
+    print_outcome(open_incidents(config).snooze(incident, actor_of(who), until, key_of(key)), as_json)
+
+
+@app.command(epilog="Example: watchkeeper incident assign inc-7f3a01 ben")
+def assign(
+    incident: IncidentId,
+    person: Annotated[str, typer.Argument(help="Who has it from now on: an id from oncall.people.")],
+    config: ConfigPath = None,
+    who: Who = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Hand an incident to somebody, who is paged. Exit status 4 if they have it already.
+
+    If they don't answer, the escalation goes on. A ticket, or what has recovered, gets an owner and pages nobody.
+    """
+    print_outcome(open_incidents(config).assign(incident, actor_of(who), person, key_of(key)), as_json)
+
+
+@app.command(epilog="Example: watchkeeper incident merge inc-7f3a01 --into inc-2c9e44")
+def merge(
+    incident: IncidentId,
+    into: Annotated[str, typer.Option("--into", help="The id of the incident that goes on with both.")],
+    config: ConfigPath = None,
+    who: Who = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make an incident part of another. It pages nobody any more. Exit status 4 if that is not possible."""
+    print_outcome(open_incidents(config).merge(incident, into, actor_of(who), key_of(key)), as_json)
+
+
+@app.command(epilog="Example: watchkeeper incident split inc-7f3a01")
+def split(
+    incident: IncidentId, config: ConfigPath = None, who: Who = None, key: Key = None, as_json: AsJson = False
+) -> None:
+    """Undo a merge: it is an incident of its own again, acknowledged by you. Exit status 4 if it is not merged."""
+    print_outcome(open_incidents(config).split(incident, actor_of(who), key_of(key)), as_json)
+
+
+def span_of(text: str) -> timedelta:
+    """A span as somebody types it.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    try:
+        return timedelta(seconds=seconds_of(text))
+    except ValueError as error:
+        raise ConfigError(f"--for {error}") from error
