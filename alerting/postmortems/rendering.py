@@ -8,7 +8,7 @@ from datetime import datetime
 from html import escape
 from typing import Final
 
-from alerting.incidents.machine import EventType, Incident
+from alerting.incidents.machine import Incident
 from alerting.postmortems.actions import Action
 from alerting.postmortems.disagreements import disagreements
 from alerting.postmortems.document import HEADINGS, LONGEST, EntryKind, Measured, template
@@ -18,9 +18,11 @@ from watchkeeper.durations import duration
 from watchkeeper.text import page_text, seen_name
 
 # What a line of the incident's own timeline is about; anything else is a note.
-_KINDS: Final[dict[EventType, EntryKind]] = {
+_KINDS: Final[dict[str, EntryKind]] = {
     **dict.fromkeys(("opened", "raised", "joined", "cleared", "recovered", "refired", "diagnosed"), "detection"),
     **dict.fromkeys(("paged", "escalated", "ack_timed_out", "expired", "acknowledged", "resolved"), "response"),
+    **dict.fromkeys(("snoozed", "snooze_ended", "silenced", "silence_ended", "assigned"), "response"),
+    **dict.fromkeys(("merged", "absorbed", "split", "released"), "response"),
     **dict.fromkeys(("delivered", "undelivered"), "communication"),
     **dict.fromkeys(("proposed", "approved", "declined", "run_started", "run_finished", "run_cancelled"), "repair"),
     **dict.fromkeys(("run_noted", "run_asked", "run_answered", "run_unanswered"), "repair"),
@@ -28,7 +30,7 @@ _KINDS: Final[dict[EventType, EntryKind]] = {
 # Lines that a reader needs, whether or not somebody marked them.
 _TELLING: Final = frozenset(
     {"opened", "raised", "paged", "escalated", "acknowledged", "expired", "run_finished", "recovered", "refired",
-     "resolved", "noted", "run_answered"}
+     "resolved", "noted", "run_answered", "assigned", "absorbed"}
 )  # fmt: skip
 _ANSWERS: Final = {"": "not answered", "yes": "yes", "no": "no", "unsure": "not sure"}
 
