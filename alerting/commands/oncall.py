@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
+from alerting.commands import oncall_feed, oncall_swap
+from alerting.commands.oncall_times import span_of, time_of
 from alerting.oncall import ical as calendar
 from alerting.oncall import schedule as schedules
 from alerting.oncall.chain import Chain, chain_for, default_chain, policy_chain, whom
 from alerting.oncall.coverage import warnings
+from alerting.oncall.load import MEASURES, fairness, loads, pages_between
 from watchkeeper.clock import SystemClock
 from watchkeeper.command_options import AsJson, ConfigPath, hint_at_unused_file, user_name
 from watchkeeper.config import Config, OnCallConfig, load
@@ -23,6 +26,8 @@ from watchkeeper.text import seen_name
 from watchkeeper.vocabulary import Actor, Window
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+app.add_typer(oncall_feed.app, name="feed", help="Addresses to which calendars subscribe.")
+app.add_typer(oncall_swap.app, name="swap", help="Ask somebody to take a shift, and answer.")
 
 At = Annotated[str | None, typer.Option("--at", help="An ISO time; without a zone it is UTC. Default: now.")]
 Schedule = Annotated[str | None, typer.Option("--schedule", help="The schedule's id. Default: the first one.")]
@@ -39,7 +44,7 @@ def who(
     """Whom each step of each escalation would page, and why them."""
     hint_at_unused_file(config)
     tree = load(config)
-    oncall, moment = tree.oncall, _time(at)
+    oncall, moment = tree.oncall, time_of(at)
     overrides = schedules.stored_overrides(Database.open(tree))
     if service is None:
         chains = [default_chain(oncall), *map(policy_chain, oncall.policies)]
@@ -146,10 +151,8 @@ def override(
     tree = load(config)
     actor = Actor(name=user_name(), via="cli")
     name = _named(tree, schedule)
-    try:
-        made = schedules.Override(schedule=name, person=person, start=_time(start), end=_time(end), author=actor.name)
-    except ValueError as error:
-        raise ConfigError(f"{error}; check --from and --to") from error
+    window = span_of(start, end, "--from and --to")
+    made = schedules.Override(schedule=name, person=person, start=window.start, end=window.end, author=actor.name)
     key, new = schedules.record_override(Database.open(tree), tree.oncall, made, SystemClock().now(), actor)
     holder = seen_name(schedules.person(tree.oncall, person).name)
     span = f"{made.start:%Y-%m-%d %H:%M} to {made.end:%Y-%m-%d %H:%M} UTC"
@@ -169,6 +172,36 @@ def remove_override(
     print(f"{override}: removed")
 
 
+@app.command("load", epilog="Example: watchkeeper oncall load --days 90")
+def show_load(
+    config: ConfigPath = None,
+    days: Annotated[int, typer.Option("--days", min=1, max=366, help="How far back.")] = 30,
+    ahead: Annotated[bool, typer.Option("--ahead", help="The days to come instead: hours only.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Hours, nights, weekends and pages of each person, and how evenly they fall."""
+    tree, now = load(config), SystemClock().now()
+    span = timedelta(days=days)
+    window = Window(start=now, end=now + span) if ahead else Window(start=now - span, end=now)
+    db = Database.open(tree)
+    pages = () if ahead else pages_between(db, window)
+    shares = loads(tree.oncall, window, schedules.stored_overrides(db), pages)
+    even = {name: round(fairness([getattr(share, name) for share in shares]), 3) for name in MEASURES}
+    if as_json:
+        people = [{"person": share.person} | {name: getattr(share, name) for name in MEASURES} for share in shares]
+        times = {"start": window.start.isoformat(), "end": window.end.isoformat()}
+        print(json.dumps(times | {"people": people, "fairness": even}, indent=2))
+        return
+    width = max([len("evenness"), *(len(seen_name(share.person)) for share in shares)])
+    heads = [name.replace("_", " ") for name in MEASURES]
+    print(f"{'':{width}}{''.join(f'{head:>15}' for head in heads)}")
+    for share in shares:
+        values = "".join(f"{round(getattr(share, name), 1):>15g}" for name in MEASURES)
+        print(f"{seen_name(share.person):{width}}{values}")
+    print(f"{'evenness':{width}}{''.join(f'{even[name]:>15.2f}' for name in MEASURES)}")
+    print(f"Evenness is 1 if all have the same share, {1 / max(1, len(shares)):.2f} if one person has all of it.")
+
+
 def _named(config: Config, schedule: str | None) -> str:
     if schedule:
         return schedule
@@ -183,13 +216,3 @@ def _ahead(days: int) -> Window:
 
 def _midnight() -> int:
     return int(SystemClock().now().timestamp()) // 86_400 * 86_400
-
-
-def _time(text: str | None) -> datetime:
-    if text is None:
-        return SystemClock().now()
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise ConfigError(f"{text!r} is not a time; write it like 2026-03-01T18:00") from error
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)

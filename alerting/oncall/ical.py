@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from alerting.oncall.layers import layer_at
 from alerting.oncall.schedule import Cover, Override, cover_at, person, schedule_of
 from watchkeeper.config import OnCallConfig, PersonConfig
 from watchkeeper.errors import NotFound
@@ -27,6 +28,7 @@ class _Entry:
     start: datetime
     end: datetime
     person: PersonConfig
+    summary: str
 
 
 def _entries(
@@ -55,7 +57,8 @@ def _entries(
             uid=content_key(schedule_id, cover.person, cover.origin, start.isoformat()) + "@watchkeeper",
             start=start,
             end=end,
-            person=person(oncall, cover.person),
+            person=(who := person(oncall, cover.person)),
+            summary=f"{seen_name(who.name)} is on call ({seen_name(schedule_id)})",
         )
         for cover, start, end in pieces
         if cover.person and end > window.start
@@ -68,20 +71,62 @@ def _week_of(at: datetime) -> datetime:
     return midnight - timedelta(days=midnight.weekday())
 
 
+def _shadow_entries(oncall: OnCallConfig, schedule_id: str, who: PersonConfig, window: Window) -> Iterator[_Entry]:
+    """When somebody shadows a schedule: the parts of their turns that touch a window."""
+    schedule = schedule_of(oncall, schedule_id)
+    for number, layer in enumerate(schedule.shadows):
+        at = min(_week_of(window.start), layer_at(layer, schedule.timezone, window.start).begins)
+        pieces: list[tuple[datetime, datetime, int]] = []
+        while at < window.end:
+            shift = layer_at(layer, schedule.timezone, at)
+            if shift.person == who.id:
+                if pieces and pieces[-1][1:] == (at, shift.turn):
+                    pieces[-1] = (pieces[-1][0], shift.until, shift.turn)
+                else:
+                    pieces.append((at, shift.until, shift.turn))
+            at = shift.until
+        for start, end, turn in pieces:
+            if end > window.start:
+                key = content_key(schedule_id, who.id, f"shadow {number} turn {turn}", start.isoformat())
+                summary = f"{seen_name(who.name)} shadows ({seen_name(schedule_id)})"
+                yield _Entry(uid=f"{key}@watchkeeper", start=start, end=end, person=who, summary=summary)
+
+
 def to_ical(
     oncall: OnCallConfig, schedule_id: str, window: Window, overrides: Sequence[Override] = (), *, now: datetime
 ) -> bytes:
     """The final schedule as an iCalendar file, written at `now` (UTC)."""
+    entries = _entries(oncall, schedule_id, window, overrides)
+    return _file(f"On call: {seen_name(schedule_id)}", entries, now)
+
+
+def person_to_ical(
+    oncall: OnCallConfig, person_id: str, window: Window, overrides: Sequence[Override] = (), *, now: datetime
+) -> bytes:
+    """The shifts of one person in every schedule, and those that they shadow, as an iCalendar file.
+
+    Raises:
+        NotFound: nobody of that id is configured.
+    """
+    who = person(oncall, person_id)
+    entries: list[_Entry] = []
+    for schedule in oncall.schedules:
+        entries += [each for each in _entries(oncall, schedule.id, window, overrides) if each.person == who]
+        entries += _shadow_entries(oncall, schedule.id, who, window)
+    return _file(f"On call: {seen_name(who.name)}", sorted(entries, key=lambda each: (each.start, each.uid)), now)
+
+
+def _file(name: str, entries: Sequence[_Entry], now: datetime) -> bytes:
     from icalendar import Calendar, Event  # which every role and command about incidents would else load
 
     calendar = Calendar()
     calendar.add("prodid", "-//Watchkeeper//On call//EN")
     calendar.add("version", "2.0")
-    calendar.add("x-wr-calname", f"On call: {seen_name(schedule_id)}")
-    for each in _entries(oncall, schedule_id, window, overrides):
+    calendar.add("x-wr-calname", name)
+    for each in entries:
         entry = Event()
         entry.add("uid", each.uid)
-        entry.add("summary", f"{seen_name(each.person.name)} is on call ({seen_name(schedule_id)})")
+        entry.add("summary", each.summary)
         entry.add("dtstart", each.start)
         entry.add("dtend", each.end)
         entry.add("dtstamp", now)
@@ -89,8 +134,14 @@ def to_ical(
     return bytes(calendar.to_ical())
 
 
+def feed_window(now: datetime) -> Window:
+    """What a feed holds: from last week to two months ahead."""
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    return Window(start=midnight - FEED_BACK, end=midnight + FEED_AHEAD)
+
+
 def feed(oncall: OnCallConfig, schedule_id: str | None, now: datetime, overrides: Sequence[Override] = ()) -> bytes:
-    """A schedule, by default the first, from last week to two months ahead, for calendars that subscribe.
+    """A schedule, by default the first, for calendars that subscribe.
 
     Raises:
         NotFound: no such schedule.
@@ -98,5 +149,4 @@ def feed(oncall: OnCallConfig, schedule_id: str | None, now: datetime, overrides
     if schedule_id is None and not oncall.schedules:
         raise NotFound("oncall.schedules is empty; add a schedule")
     name = oncall.schedules[0].id if schedule_id is None else schedule_id
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    return to_ical(oncall, name, Window(start=midnight - FEED_BACK, end=midnight + FEED_AHEAD), overrides, now=now)
+    return to_ical(oncall, name, feed_window(now), overrides, now=now)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from alerting.oncall.layers import FURTHEST, layer_at
 from watchkeeper.config import OnCallConfig, PersonConfig, ScheduleConfig
@@ -163,33 +163,40 @@ def record_override(
         NotFound: no such schedule or person.
         StateError: it was taken back, and would be over by now.
     """
-    schedule_of(oncall, override.schedule)
-    who = person(oncall, override.person)
     with db.write() as connection:
         db.one_at_a_time(connection, OVERRIDING)
-        rows = connection.execute(
-            select(table).where(table.c.schedule == override.schedule).order_by(table.c.at, table.c.id)
-        ).all()
-        if there := _in_force(rows, override):
-            return there, False
-        override = _from_now_on(override, rows, now)
-        if there := _in_force(rows, override):
-            return there, False
-        start, end = to_micros(override.start), to_micros(override.end)
-        taken = {row.id for row in rows}
-        made_at = max([to_micros(now), *(row.at + 1 for row in rows)])  # the later made wins, whatever the clock does
-        row = {
-            "id": override.id if override.id not in taken else content_key(override.id, str(made_at)),
-            "schedule": override.schedule,
-            "person": override.person,
-            "start": start,
-            "end": end,
-            "author": override.author or actor.name,
-            "at": made_at,
-        }
-        insert_new(connection, table, row)
-        detail = f"{who.name} from {override.start:%Y-%m-%d %H:%M} to {override.end:%Y-%m-%d %H:%M} UTC"
-        record_audit(connection, now, actor, "override.add", override.schedule, detail)
+        return put_override(connection, oncall, override, now, actor)
+
+
+def put_override(
+    connection: Connection, oncall: OnCallConfig, override: Override, now: datetime, actor: Actor
+) -> tuple[str, bool]:
+    """As `record_override`, inside a transaction that makes no other overrides meanwhile."""
+    schedule_of(oncall, override.schedule)
+    who = person(oncall, override.person)
+    rows = connection.execute(
+        select(table).where(table.c.schedule == override.schedule).order_by(table.c.at, table.c.id)
+    ).all()
+    if there := _in_force(rows, override):
+        return there, False
+    override = _from_now_on(override, rows, now)
+    if there := _in_force(rows, override):
+        return there, False
+    start, end = to_micros(override.start), to_micros(override.end)
+    taken = {row.id for row in rows}
+    made_at = max([to_micros(now), *(row.at + 1 for row in rows)])  # the later made wins, whatever the clock does
+    row = {
+        "id": override.id if override.id not in taken else content_key(override.id, str(made_at)),
+        "schedule": override.schedule,
+        "person": override.person,
+        "start": start,
+        "end": end,
+        "author": override.author or actor.name,
+        "at": made_at,
+    }
+    insert_new(connection, table, row)
+    detail = f"{who.name} from {override.start:%Y-%m-%d %H:%M} to {override.end:%Y-%m-%d %H:%M} UTC"
+    record_audit(connection, now, actor, "override.add", override.schedule, detail)
     return str(row["id"]), True
 
 
@@ -240,7 +247,12 @@ def remove_override(db: Database, override_id: str, now: datetime, actor: Actor)
 def stored_overrides(db: Database) -> tuple[Override, ...]:
     """Every override, in the order in which they were made: a later one beats an earlier one."""
     with db.read() as connection:
-        rows = connection.execute(select(table).order_by(table.c.at, table.c.id)).all()
+        return overrides_in(connection)
+
+
+def overrides_in(connection: Connection) -> tuple[Override, ...]:
+    """As `stored_overrides`, inside a transaction."""
+    rows = connection.execute(select(table).order_by(table.c.at, table.c.id)).all()
     return tuple(
         Override(
             key=row.id,

@@ -304,6 +304,34 @@ overrides = Table(
     Column("author", String(200), nullable=False),
     Column("at", BigInteger, nullable=False),
 )
+calendar_feeds = Table(
+    "calendar_feeds",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("digest", String(64), nullable=False, unique=True),  # of the secret in its address
+    Column("kind", String(16), nullable=False),
+    Column("subject", String(64), nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("made_by", String(200), nullable=False),
+    Column("revoked_at", BigInteger),
+)
+swaps = Table(
+    "swaps",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("schedule", String(64), nullable=False),
+    Column("asker", String(64), nullable=False),
+    Column("taker", String(64), nullable=False),
+    Column("start", BigInteger, nullable=False),
+    Column("end", BigInteger, nullable=False),
+    Column("return_start", BigInteger),
+    Column("return_end", BigInteger),
+    Column("state", String(16), nullable=False),
+    Column("asked_at", BigInteger, nullable=False),
+    Column("asked_by", String(200), nullable=False),
+    Column("answered_at", BigInteger),
+    Column("answered_by", String(200)),
+)
 round_robins = Table(
     "round_robins",
     metadata,
