@@ -21,11 +21,13 @@ from bench.scheduled import play_scheduled
 from chaos.assessment import Assessment, assess, observe_experiments
 from chaos.commands.coverage import coverage_table
 from chaos.demo.story import Plan, Story
+from chaos.felt import felt_recall
 from chaos.registry import fault_named
-from chaos.report import MEASURES, as_html, as_markdown, count_text, document, number_text
+from chaos.report import FELT, MEASURES, as_html, as_markdown, count_text, document, number_text
 from chaos.resilience import Resilience, resilience
 from chaos.scorecard import described, scorecard
 from watchkeeper.errors import ChaosError, TargetError
+from watchkeeper.intervals import Share
 
 TAKES_S: Final = 150.0  # one experiment with all that comes before and after it, at most
 REFUSED_AT_MOST: Final = 2  # once may be the moment: the target was not steady
@@ -37,6 +39,7 @@ class Shown:
 
     known: Assessment
     resilience: Resilience
+    felt: Share
     missing: str
     gate: GateReached
     took_s: tuple[float, ...]
@@ -117,6 +120,7 @@ class Campaign:
         return Shown(
             known=known,
             resilience=resilience(observed),
+            felt=felt_recall(known.known, observed),
             missing=missing,
             gate=gate_reached(story.loop.db, datetime.now(UTC)),
             took_s=tuple(self._took_s),
@@ -149,7 +153,7 @@ def run(
     campaign = Campaign(experiments, control_every, control_s, warm_up_s(system), scheduled)
     shown, data_dir = performed(system, root, seed, campaign.play)
     tree = _tree(shown) | {"system": system, "data_dir": data_dir}
-    sections = document(shown.known, shown.resilience, shown.missing)
+    sections = document(shown.known, shown.resilience, shown.missing, shown.felt)
     (root / f"{system}.md").write_text(as_markdown(sections), encoding="utf-8")
     (root / f"{system}.html").write_text(as_html(sections), encoding="utf-8")
     (root / f"{system}.json").write_text(json.dumps(tree, indent=2, default=str), encoding="utf-8")
@@ -161,6 +165,7 @@ def _tree(shown: Shown) -> dict[str, Any]:
     known = shown.known
     return {
         "scorecard": described(scorecard(known.known)),
+        "felt": asdict(shown.felt),
         "kinds": _kinds(shown),
         "cells": [asdict(cell) for cell in known.cells],
         "next": [asdict(one) | {"reason": one.reason} for one in known.next_experiments()],
@@ -176,6 +181,7 @@ def _text(shown: Shown) -> str:
     tree = _tree(shown)
     card = scorecard(shown.known.known)
     lines = [f"{card.experiments} experiments, {card.without_effect} of them without effect"]
+    lines.append(f"{FELT:<34} {number_text(shown.felt):<22} {count_text(shown.felt)}")
     for name, title in MEASURES.items():
         measured = getattr(card, name)
         lines.append(f"{title:<34} {number_text(measured):<22} {count_text(measured)}")

@@ -38,6 +38,7 @@ MEASURES: Final[Mapping[str, str]] = {
     "label_errors": "Label errors",
     "game_day_label_errors": "Label errors on game days",
 }
+FELT: Final = "Recall, of those that users felt"
 BRIEF: Final = ("recall", "page_s", "first", "in_three", "mechanism")
 
 
@@ -81,8 +82,8 @@ def _hours(hours: float) -> str:
     return f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.0f} min"
 
 
-def document(known: Assessment, shown: Resilience, missing: str = "") -> tuple[Section, ...]:
-    """The whole report."""
+def document(known: Assessment, shown: Resilience, missing: str = "", felt: Share | None = None) -> tuple[Section, ...]:
+    """The whole report. `felt`: how many were found of those that users felt."""
     card = scorecard(known.known)
     gaps = (*known.gaps, missing) if missing else known.gaps
     return (
@@ -90,9 +91,12 @@ def document(known: Assessment, shown: Resilience, missing: str = "") -> tuple[S
             title="Summary",
             sentences=(_summary(known, card), *(f"Not complete: {gap}." for gap in gaps)),
             heads=("Measure", "Value (95 %)", "From"),
-            rows=tuple(
-                (name, number_text(getattr(card, key)), count_text(getattr(card, key)))
-                for key, name in MEASURES.items()
+            rows=(
+                *((_measured(FELT, felt),) if felt else ()),
+                *(
+                    (name, number_text(getattr(card, key)), count_text(getattr(card, key)))
+                    for key, name in MEASURES.items()
+                ),
             ),
         ),
         _grouped("By fault", known.known, ("fault",)),
@@ -113,6 +117,10 @@ def document(known: Assessment, shown: Resilience, missing: str = "") -> tuple[S
         *_resilience(shown),
         _experiments(known.known),
     )
+
+
+def _measured(name: str, value: Share | Rate | Median) -> tuple[str, ...]:
+    return name, number_text(value), count_text(value)
 
 
 def _summary(known: Assessment, card: Scorecard) -> str:

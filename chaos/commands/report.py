@@ -35,6 +35,7 @@ def report(
         _findings(config, as_json=as_json)
         return
     from chaos.assessment import assess, observe_experiments
+    from chaos.felt import felt_recall
     from chaos.report import as_html, as_markdown, document
     from chaos.resilience import resilience
     from chaos.scorecard import described, scorecard
@@ -48,12 +49,17 @@ def report(
     with closing(chosen_target(settings, shop)) as target, closing(Database.open(settings)) as db:
         known = assess(db, telemetry, target, SystemClock().now(), settings)
     observed, missing = observe_experiments(telemetry, known.known)
-    shown = resilience(observed)
+    shown, felt = resilience(observed), felt_recall(known.known, observed)
     if as_json:
-        tree = {"scorecard": described(scorecard(known.known)), "resilience": asdict(shown), "gaps": known.gaps}
+        tree = {
+            "scorecard": described(scorecard(known.known)),
+            "felt": asdict(felt),
+            "resilience": asdict(shown),
+            "gaps": known.gaps,
+        }
         print(json.dumps(tree, indent=2))
         return
-    sections = document(known, shown, missing)
+    sections = document(known, shown, missing, felt)
     if markdown is None and html is None:
         print(as_markdown(sections))
     if markdown:
