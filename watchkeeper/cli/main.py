@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "runbook": ("watchkeeper.cli.runbook", "List, check, plan and run runbooks, and answer what they ask."),
     "alerts": ("alerting.commands.alerts", "List alerts from outside, and end one."),
     "oncall": ("alerting.commands.oncall", "Who is on call."),
+    "audit": ("watchkeeper.cli.audit", "List what people changed, and verify that the record is whole."),
     "backup": ("watchkeeper.cli.backup", "Copy the state database while the roles run."),
     "restore": ("watchkeeper.cli.restore", "Put a copy of the state database back."),
     "postmortem": ("alerting.commands.postmortem", "Draft and show postmortems."),

@@ -464,4 +464,5 @@ audit = Table(
     Column("action", String(64), nullable=False),
     Column("subject", String(255), nullable=False),
     Column("detail", Text, nullable=False),
+    Column("digest", String(64), nullable=False, server_default=""),
 )
