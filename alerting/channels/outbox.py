@@ -127,11 +127,20 @@ def cancel_rules(connection: Connection, incident_id: str, now: datetime, why: s
     connection.execute(ended.values(sent_at=to_micros(now), error=why))
 
 
-def put_update(connection: Connection, incident: Incident, event: Event, routing: Routing) -> None:
-    """Show what is new in the incident's message, in each channel."""
-    for channel in routing.channels:
-        key = f"{incident.id}:{incident.version}:{channel}"
-        _insert(connection, channel, key, incident.id, Draft(kind="update", text=event.text), event.at)
+def put_updates(connection: Connection, news: Sequence[tuple[Incident, Event]], routing: Routing) -> None:
+    """Show what is new in each incident's message, in each channel."""
+    rows = [
+        _row(
+            channel,
+            f"{incident.id}:{incident.version}:{channel}",
+            incident.id,
+            Draft(kind="update", text=event.text),
+            event.at,
+        )
+        for incident, event in news
+        for channel in routing.channels
+    ]
+    insert_all_new(connection, outbox, rows)
 
 
 def put_digest(connection: Connection, key: str, channels: Sequence[str], at: datetime) -> None:

@@ -175,11 +175,15 @@ def given_before(connection: Connection, keys: Mapping[str, str]) -> set[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """An incident before and after an event."""
+    """An incident before and after one or several events."""
 
     before: Incident
     after: Incident
-    event: Event
+    events: tuple[Event, ...]
+
+    @property
+    def last(self) -> Event:
+        return self.events[-1]
 
 
 def add_incidents(connection: Connection, opened: Sequence[tuple[Incident, Event]]) -> None:
@@ -187,7 +191,7 @@ def add_incidents(connection: Connection, opened: Sequence[tuple[Incident, Event
     rows = [_row(one, event) | {"id": one.id, "opened_at": to_micros(event.at)} for one, event in opened]
     if rows:
         connection.execute(insert(incidents), rows)
-        connection.execute(insert(incident_events), [_event_row(one, event) for one, event in opened])
+        connection.execute(insert(incident_events), [_event_row(one.id, one.version, event) for one, event in opened])
 
 
 def append(connection: Connection, before: Incident, after: Incident, event: Event) -> None:
@@ -196,22 +200,27 @@ def append(connection: Connection, before: Incident, after: Incident, event: Eve
     Raises:
         Conflict: the version moved.
     """
-    append_all(connection, [Change(before=before, after=after, event=event)])
+    append_all(connection, [Change(before=before, after=after, events=(event,))])
 
 
 def append_all(connection: Connection, changes: Sequence[Change]) -> None:
-    """Add an event to each of several incidents.
+    """Add events to each of several incidents.
 
     Raises:
         Conflict: the version of one moved; then none of this may be committed.
     """
     if not changes:
         return
-    rows = [_row(one.after, one.event) | {"of": one.before.id, "was": one.before.version} for one in changes]
+    rows = [_row(one.after, one.last) | {"of": one.before.id, "was": one.before.version} for one in changes]
     if connection.execute(_UNCHANGED, rows).rowcount != len(changes):
         names = ", ".join(one.before.id for one in changes[:3])
         raise Conflict(f"incident {names} has moved on", retry=True)
-    connection.execute(insert(incident_events), [_event_row(one.after, one.event) for one in changes])
+    added = [
+        _event_row(one.before.id, seq, event)
+        for one in changes
+        for seq, event in enumerate(one.events, one.before.version + 1)
+    ]
+    connection.execute(insert(incident_events), added)
 
 
 _COLUMNS: Final = ("severity", "version", "system_state", "human_state", "updated_at", "ended_at", "body")
@@ -238,10 +247,10 @@ def _row(incident: Incident, event: Event) -> dict[str, object]:
     }
 
 
-def _event_row(after: Incident, event: Event) -> dict[str, object]:
+def _event_row(incident_id: str, seq: int, event: Event) -> dict[str, object]:
     return {
-        "incident_id": after.id,
-        "seq": after.version,
+        "incident_id": incident_id,
+        "seq": seq,
         "at": to_micros(event.at),
         "type": event.type,
         "actor": event.actor.name,

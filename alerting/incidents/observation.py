@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import islice
 from typing import Final
 
 from sqlalchemy import Connection
@@ -30,11 +31,12 @@ from watchkeeper.vocabulary import Finding
 Judged = Callable[[Finding], bool]
 
 TRIES: Final = 5  # times that somebody else may be first before a command or a round is given up
-# Incidents that one transaction changes (one by one) and opens (together), the pause after it in which others may
-# write, and how long one round may go on like this. SQLite has one writer: a transaction takes well under a second, and
-# an acknowledgement fits between two.
+# Incidents that one transaction changes (one by one), and opens and ends (together), the pause after it in which others
+# may write, and how long one round may go on like this. SQLite has one writer: a transaction takes well under a second,
+# and an acknowledgement fits between two.
 MOST_CHANGES: Final = 50
 MOST_OPENED: Final = 500
+MOST_ENDED: Final = 500
 BREATH_S: Final = 0.11
 WITHIN_S: Final = 5.0
 # Findings that an incident lists. Of a storm on one service the others are counted to it, and fire with it.
@@ -167,12 +169,11 @@ class Observation:
         if complete:
             # What was set aside fires all the same.
             clear_findings(connection, set(observed.firing), observed.now, observed.judged)
-            for incident in recent.all():
-                if round_.is_full:
-                    complete = False
-                    break
-                with self._set_aside(connection, incident.id):
-                    round_.changes += self._clear(connection, incident, observed)
+            room = max(0, MOST_ENDED - round_.changes)
+            endings = (ending for incident in recent.all() if (ending := self._ending(incident, observed))[1])
+            ended = list(islice(endings, room + 1))
+            complete = len(ended) <= room
+            self._end_all(connection, ended[:room])
         return _Part(placed=count, opened=tuple(round_.opened), complete=complete)
 
     def _place(self, round_: _Round, finding: Finding, observed: Observed) -> None:
@@ -227,23 +228,35 @@ class Observation:
         command = Command(type=kind, at=now, actor=MACHINE, key=key, finding=finding, text=text)
         return self.writer.apply(connection, incident.id, command).incident
 
-    def _clear(self, connection: Connection, incident: Incident, observed: Observed) -> int:
-        """Record what of an incident fires no longer; how many events that took."""
-        before = incident.version
+    def _ending(self, incident: Incident, observed: Observed) -> tuple[Incident, list[Command]]:
+        """What of an incident fires no longer: the commands that record it."""
+        at, version = observed.now, incident.version
+        commands: list[Command] = []
         gone = incident.firing_keys - observed.firing
-        for finding in incident.findings:
-            if finding.key in gone and observed.judged(finding):
-                key = f"cleared:{finding.key}:{incident.version}"
-                worst = _worse(finding, self.worst.get(finding.key))
-                text = f"cleared: {worst.summary}"
-                text += f" (at its worst at {worst.seen_at:%H:%M:%S} UTC)" if worst != finding else ""
-                command = Command(type="cleared", at=observed.now, actor=MACHINE, key=key, finding=worst, text=text)
-                incident = self.writer.apply(connection, incident.id, command).incident
-        if incident.system_state == "firing" and not incident.counting_keys & incident.firing_keys:
-            key = f"recovered:{incident.version}"
-            command = Command(type="recovered", at=observed.now, actor=MACHINE, key=key)
-            incident = self.writer.apply(connection, incident.id, command).incident
-        return incident.version - before
+        ended = [one for one in incident.findings if one.key in gone and observed.judged(one)]
+        for finding in ended:
+            worst = _worse(finding, self.worst.get(finding.key))
+            text = f"cleared: {worst.summary}"
+            text += f" (at its worst at {worst.seen_at:%H:%M:%S} UTC)" if worst != finding else ""
+            key = f"cleared:{finding.key}:{version + len(commands)}"
+            commands.append(Command(type="cleared", at=at, actor=MACHINE, key=key, finding=worst, text=text))
+        fires = incident.firing_keys - {finding.key for finding in ended}
+        if incident.system_state == "firing" and not incident.counting_keys & fires:
+            key = f"recovered:{version + len(commands)}"
+            commands.append(Command(type="recovered", at=at, actor=MACHINE, key=key))
+        return incident, commands
+
+    def _end_all(self, connection: Connection, endings: Sequence[tuple[Incident, list[Command]]]) -> None:
+        """Record what fires no longer: all at once or, where one incident cannot be kept, the others."""
+        try:
+            with connection.begin_nested():
+                self.writer.end_all(connection, endings)
+        except Conflict:
+            raise  # somebody else was first: the round is placed anew
+        except Exception:  # noqa: BLE001 - each is reported below with its own error
+            for incident, commands in endings:
+                with self._set_aside(connection, incident.id):
+                    self.writer.end_all(connection, [(incident, commands)])
 
     def _store(self, connection: Connection, placed: Sequence[tuple[Finding, str | None]]) -> None:
         """Keep all findings at once, or, where one cannot be kept, the others."""

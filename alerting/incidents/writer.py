@@ -129,16 +129,46 @@ class Writer:
             elif decision:
                 before = incidents[name]
                 decision = self._with_people(connection, before, decision, overrides)
-                changes.append(journal.Change(before=before, after=fold(before, decision), event=decision))
+                changes.append(journal.Change(before=before, after=fold(before, decision), events=(decision,)))
         journal.append_all(connection, changes)
-        if silenced := [change for change in changes if change.event.type == "silenced"]:
-            escalation.silences_follow(connection, [one.after for one in silenced], silenced[0].event.at)
-        paged = [change for change in changes if change.event.type == "paged"]
+        if silenced := [change for change in changes if change.last.type == "silenced"]:
+            escalation.silences_follow(connection, [one.after for one in silenced], silenced[0].last.at)
+        paged = [change for change in changes if change.last.type == "paged"]
         if paged:
-            escalation.steps_follow(connection, self.oncall, [one.after for one in paged], paged[0].event.at)
-            outbox.put_pages(connection, [(one.after, one.event) for one in paged], self.routing)
+            escalation.steps_follow(connection, self.oncall, [one.after for one in paged], paged[0].last.at)
+            outbox.put_pages(connection, [(one.after, one.last) for one in paged], self.routing)
         for change in changes:
-            EVENTS.labels(change.event.type).inc()
+            EVENTS.labels(change.last.type).inc()
+
+    def end_all(self, connection: Connection, endings: Sequence[tuple[Incident, Sequence[Command]]]) -> None:
+        """What fires no longer, of many incidents: what `apply` does with each of the commands, in a few statements.
+
+        The commands are `cleared` and `recovered`; each incident is as it was read in this transaction or before.
+
+        Raises:
+            Conflict: one of the incidents has moved on.
+        """
+        changes = []
+        for before, commands in endings:
+            after, events = before, []
+            for command in commands:
+                decision = decide(after, command)
+                if isinstance(decision, Event):
+                    after = fold(after, decision)
+                    events.append(decision)
+            if events:
+                changes.append(journal.Change(before=before, after=after, events=tuple(events)))
+        journal.append_all(connection, changes)
+        recovered = [(one.after, one.last) for one in changes if one.last.type == "recovered"]
+        if recovered:
+            escalation.recoveries_follow(connection, self.oncall, [one for one, _ in recovered], recovered[0][1].at)
+            outbox.put_updates(connection, [one for one in recovered if _is_shown(*one)], self.routing)
+        for incident, event in recovered:
+            if _is_in_postmortem(incident, event):
+                postmortem.store_draft(connection, incident, event.at)
+        for change in changes:
+            for event in change.events:
+                EVENTS.labels(event.type).inc()
 
     def apply(self, connection: Connection, incident_id: str, command: Command) -> Outcome:
         """Decide and record one command, with everything that it causes."""
@@ -243,12 +273,21 @@ class Writer:
             acker = escalation.known_person(self.oncall, incident.acknowledged_by)
             if acker and acker.id not in (event.person, *event.also):
                 outbox.put_page(connection, incident, event, self.routing, also=acker.id)
-        if incident.severity == "page" and incident.human_state == "resolved" and event.type in IN_POSTMORTEM:
+        if _is_in_postmortem(incident, event):
             postmortem.store_draft(connection, incident, event.at)
-        # A question is for a human, whether or not anybody was paged.
-        paged_by_it = event.type == "assigned" and escalation.is_told(incident)  # the page shows it
-        if event.type in SHOWN and not paged_by_it and (incident.paged_at or incident.questions):
-            outbox.put_update(connection, incident, event, self.routing)
+        if _is_shown(incident, event):
+            outbox.put_updates(connection, [(incident, event)], self.routing)
+
+
+def _is_in_postmortem(incident: Incident, event: Event) -> bool:
+    return incident.severity == "page" and incident.human_state == "resolved" and event.type in IN_POSTMORTEM
+
+
+def _is_shown(incident: Incident, event: Event) -> bool:
+    """Whether whoever reads the incident's message should see an event; a question, whether or not it paged."""
+    if event.type == "assigned" and escalation.is_told(incident):
+        return False  # the page shows it
+    return event.type in SHOWN and bool(incident.paged_at or incident.questions)
 
 
 def _decided(incident: Incident, command: Command, silences: Sequence[Silence]) -> Event | Refusal:

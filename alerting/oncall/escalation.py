@@ -19,7 +19,7 @@ from sqlalchemy import Connection, update
 from alerting.incidents.machine import Command, Event, EventType, Incident
 from alerting.oncall.chain import LAST_WAIT_S, Chain, chain_for, whom
 from alerting.oncall.schedule import Override
-from alerting.oncall.timers import Effect, Row, Timer, cancel_timers, pending_kinds, set_timers, timer_row
+from alerting.oncall.timers import Effect, Row, Timer, cancel_timers, pending_kinds, set_timers, timer_row, waiting_for
 from watchkeeper.config import OnCallConfig, PersonConfig
 from watchkeeper.durations import duration
 from watchkeeper.state.insert import insert_new
@@ -110,12 +110,25 @@ def silences_follow(connection: Connection, incidents: Sequence[Incident], at: d
     set_timers(connection, [_wait(incident, "silence", at, until - at) for incident, until in waits])
 
 
+def recoveries_follow(
+    connection: Connection, oncall: OnCallConfig, incidents: Sequence[Incident], at: datetime
+) -> None:
+    """After recoveries: what ends by itself waits for that. Of the others no wait ends."""
+    quiet = [incident for incident in incidents if _ends_by_itself(oncall, incident)]
+    # Nobody else is paged for what is over, yet the page must still end: answered, or expired.
+    paged = [incident.id for incident in incidents if incident.human_state == "paged"]
+    ending = waiting_for(connection, paged, "expire")
+    pages = [one for one in incidents if one.human_state == "paged" and one.id not in ending and one not in quiet]
+    set_timers(connection, [_wait(incident, "quiet", at, QUIET) for incident in quiet])
+    set_timers(connection, [_wait(incident, "expire", at, LAST_WAIT) for incident in pages])
+
+
 def is_told(incident: Incident) -> bool:
     """Whether whoever it was just assigned to is paged: not for a ticket, nor for what has recovered."""
     return incident.severity == "page" and incident.system_state == "firing"
 
 
-def consequences(  # noqa: C901 - one flat table of events
+def consequences(
     connection: Connection, oncall: OnCallConfig, incident: Incident, event: Event, ack_timeout_s: float
 ) -> None:
     """The waits that an event begins and ends, in the event's own transaction.
@@ -138,17 +151,13 @@ def consequences(  # noqa: C901 - one flat table of events
         case "raised":
             cancel_timers(connection, incident.id, event.at)
             await_pages(connection, oncall, [incident], event.at)
-        case "recovered" if _ends_by_itself(oncall, incident):
-            set_timers(connection, [_wait(incident, "quiet", event.at, QUIET)])
+        case "recovered":
+            recoveries_follow(connection, oncall, [incident], event.at)
         case "refired" if incident.severity == "ticket" or incident.human_state == "waiting":
             cancel_timers(connection, incident.id, event.at, "quiet")
         case "acknowledged" if incident.severity == "page":
             cancel_timers(connection, incident.id, event.at)
             set_timers(connection, [_wait(incident, "ack_timeout", event.at, timedelta(seconds=ack_timeout_s))])
-        case "recovered" if incident.human_state == "paged":
-            # Nobody else is paged for what is over, yet the page must still end: answered, or expired.
-            if "expire" not in pending_kinds(connection, incident.id):
-                set_timers(connection, [_wait(incident, "expire", event.at, LAST_WAIT)])
         case "refired" if incident.human_state == "paged" and "escalate" in pending_kinds(connection, incident.id):
             cancel_timers(connection, incident.id, event.at, "expire")
         case "resolved" | "expired" | "merged":

@@ -86,6 +86,15 @@ def pending_kinds(connection: Connection, incident_id: str) -> frozenset[str]:
     return frozenset(connection.scalars(waiting))
 
 
+def waiting_for(connection: Connection, incident_ids: Sequence[str], kind: str) -> frozenset[str]:
+    """Those of many incidents that have a wait of a kind now."""
+    query = select(timers.c.incident_id).where(timers.c.kind == kind, timers.c.done_at.is_(None))
+    found: set[str] = set()
+    for ids in chunks(incident_ids):
+        found.update(connection.scalars(query.where(timers.c.incident_id.in_(ids))))
+    return frozenset(found)
+
+
 def run_due(db: Database, now: datetime, effects: Mapping[str, Effect], problems: Problems | None = None) -> int:
     """Fire every timer that is due, soonest first; returns how many. Several workers may run this at once.
 

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, event, func, select
 from structlog.testing import capture_logs
 
 from alerting.incidents import journal
 from alerting.incidents.commands import Incidents
 from alerting.incidents.machine import Event, Incident
-from alerting.incidents.observation import MOST_CHANGES, MOST_FINDINGS, MOST_OPENED
+from alerting.incidents.observation import MOST_ENDED, MOST_FINDINGS, MOST_OPENED
 from collectors.webhooks.alert_episodes import record_alerts
 from watchkeeper.clock import FrozenClock
 from watchkeeper.config import OnCallConfig
 from watchkeeper.problems import Problems
 from watchkeeper.state.alerts import read_alerts
 from watchkeeper.state.database import Database
+from watchkeeper.state.schema import outbox, timers
 from watchkeeper.vocabulary import Actor, AlertNotice, Finding
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -60,15 +62,80 @@ def test_a_storm_is_placed_in_short_transactions(db: Database) -> None:
 def test_a_storm_clears_in_short_transactions(db: Database) -> None:
     """As it was opened."""
     incidents = Incidents(db, FrozenClock(NOW), OnCallConfig())
-    incidents.observe([finding(number, f"service-{number}") for number in range(3 * MOST_CHANGES)], now=NOW)
+    storm = [finding(number, f"service-{number}") for number in range(2 * MOST_ENDED + 1)]
+    while len(incidents.list(None, 2000)) < len(storm):
+        incidents.observe(storm, now=NOW)
     commits: list[object] = []
     event.listen(db.engine, "commit", commits.append)
     for _ in range(100):
         incidents.observe([], now=NOW)
-        if all(one.system_state == "recovered" for one in incidents.list(None, 1000)):
+        if all(one.system_state == "recovered" for one in incidents.list(None, 2000)):
             break
-    assert {one.system_state for one in incidents.list(None, 1000)} == {"recovered"}
+    assert {one.system_state for one in incidents.list(None, 2000)} == {"recovered"}
     assert len(commits) >= 3
+
+
+def test_a_storm_that_ends_costs_no_statement_for_each_incident(db: Database) -> None:
+    """Paged, acknowledged and resolved ones, and tickets: each ends as it would alone, in a few statements together."""
+    clock = FrozenClock(NOW)
+    incidents = Incidents(db, clock, OnCallConfig())
+    storm = [finding(number, f"service-{number}") for number in range(120)]
+    tickets = [
+        replace(finding(number, f"depot-{number}"), severity="ticket", onset=NOW - timedelta(hours=1))
+        for number in range(20)
+    ]
+    opened = incidents.observe([*storm, *tickets], now=NOW)
+    incidents.page_all([one for one in opened if incidents.get(one).severity == "page"][:80])
+    paged = [one for one in opened if incidents.get(one).human_state == "paged"]
+    incidents.acknowledge(paged[0], Actor(name="ana", via="cli"), "a")
+    incidents.resolve(paged[1], Actor(name="ana", via="cli"), "r")
+    statements: list[str] = []
+
+    def count(*given: object) -> None:
+        statements.append(str(given[2]))
+
+    event.listen(db.engine, "before_cursor_execute", count)
+    incidents.observe([], now=clock.advance(60))
+    event.remove(db.engine, "before_cursor_execute", count)
+    assert len(statements) < 60
+    assert {one.system_state for one in incidents.list(None, 500)} == {"recovered"}
+    with db.read() as connection:
+        for one in opened:
+            refolded, kept = journal.refold(connection, one), incidents.get(one)
+            assert (refolded.version, refolded.timeline) == (kept.version, kept.timeline)
+            assert [entry.kind for entry in kept.timeline[-2:]] == ["cleared", "recovered"]
+        waiting = select(timers.c.kind, func.count()).where(timers.c.done_at.is_(None)).group_by(timers.c.kind)
+        pending = {row[0]: row[1] for row in connection.execute(waiting)}
+        shown = select(func.count()).select_from(outbox).where(outbox.c.body.contains("recovered"))
+        news = connection.scalar(shown)
+    assert pending["quiet"] == len(tickets)
+    assert pending["expire"] == len(paged) - 2
+    assert pending["ack_timeout"] == 1
+    assert news == len(paged)
+
+
+def test_one_that_cannot_end_keeps_no_other_of_its_storm_from_ending(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is named, and the next round ends it."""
+    problems = Problems(None)
+    incidents = Incidents(db, FrozenClock(NOW), OnCallConfig(), problems=problems)
+    storm = [finding(number, f"service-{number}") for number in range(20)]
+    incidents.observe(storm, now=NOW)
+    kept = journal.append_all
+
+    def refuse(connection: Connection, changes: Sequence[journal.Change]) -> None:
+        if any(change.before.service == "service-7" for change in changes):
+            raise ValueError("cannot be kept")
+        kept(connection, changes)
+
+    with monkeypatch.context() as patch, capture_logs():
+        patch.setattr(journal, "append_all", refuse)
+        incidents.observe([], now=NOW)
+    assert [one.service for one in incidents.list() if one.system_state == "firing"] == ["service-7"]
+    assert len(problems.current()) == 1
+    incidents.observe([], now=NOW)
+    assert {one.system_state for one in incidents.list()} == {"recovered"}
 
 
 def test_one_that_cannot_be_kept_keeps_no_other_of_its_storm_from_being_opened(
