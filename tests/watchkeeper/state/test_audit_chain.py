@@ -102,7 +102,7 @@ def test_entries_from_before_the_chain_get_their_digests(tmp_path: Path) -> None
     url = f"sqlite:///{tmp_path / 'state.db'}"
     engine = create_engine(url)
     with engine.begin() as connection:
-        upgrade(connection, "0019")
+        upgrade(connection, "0020")
         row = "INSERT INTO audit (at, actor, via, action, subject, detail) VALUES (:at, 'Ána', 'cli', 'a.b', 's', 'd')"
         for at in (1, 2, 3):
             connection.execute(text(row), {"at": at})

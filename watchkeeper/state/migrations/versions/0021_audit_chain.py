@@ -8,8 +8,8 @@ import json
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0020"
-down_revision = "0019"
+revision = "0021"
+down_revision = "0020"
 _COLUMNS = ("id", "at", "actor", "via", "action", "subject", "detail")
 
 
