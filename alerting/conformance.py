@@ -74,6 +74,8 @@ def a_key_that_was_sent_shows_nothing_new(part: ChannelPart, folder: Path) -> No
         for again in (first, replace(first, thread=thread)):
             assert trial.open().send(again) == thread, "a repeated page has another thread"
             assert len(trial.shown()) == before, "a key that was sent before shows something new"
+        if part.states_only:
+            return
         trial.open().send(replace(first, key="inc-7f3a01:9:trial", thread=thread, text="no answer; paged Ana"))
         assert len(trial.shown()) > before, "a page with a new key shows nothing"
 

@@ -23,7 +23,18 @@ from dashboard.viewer import Viewer
 
 _PATH: Final = re.compile(r"/|(/[a-z0-9][a-z0-9-]*)+(/\{argument\})?")
 # Addresses that the web role answers itself: a page there would never be reached.
-RESERVED: Final = ("/api", "/assets", "/calendar", "/healthz", "/metrics", "/readyz", "/sign-in", "/sign-out", "/slack")
+RESERVED: Final = (
+    "/acknowledge",
+    "/api",
+    "/assets",
+    "/calendar",
+    "/healthz",
+    "/metrics",
+    "/readyz",
+    "/sign-in",
+    "/sign-out",
+    "/slack",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

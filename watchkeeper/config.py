@@ -151,8 +151,8 @@ class Config(Section):
         """A secret that Watchkeeper made for itself: read from, or first written to, data_dir/secrets; never empty.
 
         Names in use: `store` (the embedded engine's password), `commands` (the local token with every
-        scope), `session` (signs cookies), `calendar` (in the address of the on-call feed), `slack-signing` and
-        `slack-token` (between the roles and the Slack stand-in).
+        scope), `session` (signs cookies), `calendar` (in the address of the on-call feed), `links` (signs those
+        that acknowledge), `slack-signing` and `slack-token` (between the roles and the Slack stand-in).
         """
         return secret(self.data_dir / "secrets", name)
 

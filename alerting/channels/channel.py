@@ -107,6 +107,17 @@ class ShowsNotices(Protocol):
         ...
 
 
+@runtime_checkable
+class Repeats(Protocol):
+    """A channel that forgets an incident unless it is sent again, such as an alert that ends by itself.
+
+    It is given an update of each incident that fires every `repeat_s` seconds.
+    """
+
+    @property
+    def repeat_s(self) -> float: ...
+
+
 class Channel(Protocol):
     """A way to reach humans. One thread calls it, one call at a time; a call must end within 15 seconds."""
 
@@ -144,6 +155,7 @@ class ChannelContext:
     """What a channel is made from.
 
     Attributes:
+        name: the configuration's name for it, by which people have addresses.
         settings: what `channels.<name>` holds in the configuration, unchecked.
         config: the whole configuration, such as `web_url` for links and `oncall.people` for names.
         track_record: how often the detector behind an incident was right here, as a sentence; empty where unknown.
@@ -152,6 +164,7 @@ class ChannelContext:
 
     settings: Mapping[str, Any]
     config: Config
+    name: str = ""
     track_record: Callable[[Incident], str] = lambda _: ""
     problems: Problems
 
@@ -187,7 +200,10 @@ class ChannelPart:
         trial: for the conformance suite, given an empty folder.
         described_by: the class or function whose docstring describes it.
         everybody: the address of the whole team, which is paged when nobody else can be reached; empty for none.
-        shows_updates: False for a channel that can only page, such as a telephone: it is given no updates.
+        shows_updates: False for a channel that can only page, such as a telephone: it is given no updates. A function
+            where its settings say.
+        states_only: it shows the state of each incident and no messages, such as another system's alert: a further page
+            of an incident shows nothing more.
         check_address: raises ValueError, with what is wrong, for an address that can reach nobody.
         describe: where pages go with this configuration, for `watchkeeper test-page`; empty for its name alone.
     """
@@ -196,6 +212,11 @@ class ChannelPart:
     trial: Callable[[Path], AbstractContextManager[Trial]]
     described_by: object
     everybody: str = ""
-    shows_updates: bool = True
+    shows_updates: bool | Callable[[Mapping[str, Any]], bool] = True
+    states_only: bool = False
     check_address: Callable[[str], object] = _any_address
     describe: Callable[[Config], str] = lambda _: ""
+
+    def updates_with(self, settings: Mapping[str, Any]) -> bool:
+        """Whether a channel with these settings is given updates."""
+        return self.shows_updates(settings) if callable(self.shows_updates) else self.shows_updates

@@ -7,7 +7,7 @@ when the channel took it and it names somebody whom the channel knows.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol, TypeVar
@@ -19,6 +19,7 @@ from alerting.channels import outbox
 from alerting.channels.channel import Channel, Digest, Message, Notice, ShowsNotices, Thread
 from alerting.channels.outbox import Draft, Pending
 from alerting.channels.pace import Pace
+from alerting.channels.plain import OVER, state_of
 from alerting.incidents.machine import QUIET, Incident
 from alerting.oncall.recipients import Recipient
 from watchkeeper.durations import backoff_s, duration
@@ -71,7 +72,8 @@ class PagedIncidents(Protocol):
 class Delivery:
     """One worker's way to a channel, which `name` is the configuration's name of.
 
-    `recipients` gives whom a draft reaches now, best first.
+    `recipients` gives whom a draft reaches now, best first. With `repeat_s`, incidents that fire are shown again after
+    so many seconds.
     """
 
     db: Database
@@ -80,6 +82,7 @@ class Delivery:
     incidents: PagedIncidents
     recipients: Callable[[Draft, datetime], tuple[Recipient, ...]]
     shows_updates: bool = True
+    repeat_s: float | None = None
     problems: Problems = field(default_factory=lambda: Problems(None))
     pace: Pace = field(default_factory=Pace)
     _failures: int = 0
@@ -235,7 +238,7 @@ class Delivery:
             return 0
         rows = [page.row for page in claimed_pages]
         where = self._attempt(rows, lambda: self._send_digest(claimed_pages, key, first_try=first_try), now)
-        return self._record_pages(rows, where, now) if where else 0
+        return self._record_pages(rows, where, now, [page.incident for page in claimed_pages]) if where else 0
 
     def _send_digest(self, pages: Sequence[_Page], key: str, *, first_try: bool) -> Thread:
         incidents = tuple({page.incident.id: page.incident for page in pages}.values())
@@ -262,11 +265,14 @@ class Delivery:
             self.problems.report("paging", recipient.name, f"a page for them reaches nobody: {why}; {advice}")
         return not why
 
-    def _record_pages(self, rows: Sequence[Pending], where: Thread, now: datetime) -> int:
+    def _record_pages(
+        self, rows: Sequence[Pending], where: Thread, now: datetime, incidents: Sequence[Incident] = ()
+    ) -> int:
         # Before the record of the send: a kill in between repeats the send, never loses the delivery.
         with next(self.problems.each(outbox.LOOP, [rows], lambda rows: f"delivery of {rows[0].key}")) as sent:
             self.incidents.all_delivered([(row.incident_id, row.key) for row in sent], self.name)
-        outbox.record_sent(self.db, rows, where, self.name, now)
+        again = self._again([incident for incident in incidents if len(rows) > 1], now)
+        outbox.record_sent(self.db, rows, where, self.name, now, again)
         for row in rows:
             SECONDS.observe(max(0.0, (to_micros(now) - row.created_at) / 1e6 - row.draft.after_s))
             SENT.labels(self.name, "page", "sent").inc()
@@ -337,13 +343,15 @@ class Delivery:
         if not outbox.claim(self.db, [row], self._fresh(now)):
             return 0
 
+        shown: list[Incident] = []
+
         def send() -> Thread:
-            draft = row.draft
+            shown.append(self._incident(row))
             message = Message(
                 key=row.key,
                 kind="update",
-                incident=self._incident(row),
-                text=draft.text,
+                incident=shown[0],
+                text=row.draft.text,
                 thread=thread,
                 first_try=first_try,
             )
@@ -354,7 +362,7 @@ class Delivery:
             return 0
         if row.draft.kind == "page":
             return self._record_pages([row], where, now)
-        outbox.record_sent(self.db, [row], where, self.name, now)
+        outbox.record_sent(self.db, [row], where, self.name, now, self._again(shown, now))
         if thread and where != thread:
             outbox.move_thread(self.db, row.incident_id, where, self.name)
         SENT.labels(self.name, "update", "sent").inc()
@@ -366,8 +374,9 @@ class Delivery:
         if not claimed:
             return 0
 
+        incidents: list[Incident] = []
+
         def send() -> Thread:
-            incidents: list[Incident] = []
             for attempt in self.problems.each(outbox.LOOP, members[:GATHERED], str):
                 with attempt as incident_id:
                     incidents.append(self.incidents.get(incident_id))
@@ -378,7 +387,9 @@ class Delivery:
         where = self._attempt(claimed, send, now)
         if where is None:
             return 0
-        outbox.record_sent(self.db, claimed, where, self.name, now)
+        mine = {row.incident_id for row in claimed}
+        again = self._again([incident for incident in incidents if incident.id in mine], now)
+        outbox.record_sent(self.db, claimed, where, self.name, now, again)
         if where != thread:
             for incident_id in members:
                 outbox.move_thread(self.db, incident_id, where, self.name)
@@ -386,6 +397,13 @@ class Delivery:
         return len(claimed)
 
     # How
+
+    def _again(self, incidents: Sequence[Incident], now: datetime) -> Mapping[str, datetime]:
+        """When a channel that forgets is shown incidents again: those that fire, and that nobody ended."""
+        if self.repeat_s is None:
+            return outbox.NEVER
+        at = now + timedelta(seconds=self.repeat_s)
+        return {incident.id: at for incident in incidents if state_of(incident) not in OVER}
 
     def _thread(self, row: Pending) -> Thread | None:
         with self.db.read() as connection:

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, case, func, select, update
@@ -27,6 +28,7 @@ from watchkeeper.state.insert import insert_all_new, insert_new
 from watchkeeper.state.schema import messages, outbox
 
 LOOP: Final = "outbox"
+NEVER: Final[Mapping[str, datetime]] = MappingProxyType({})
 TICKETS: Final = "tickets"  # stands where a message or a timer has its incident, if it is about all open tickets
 # How long a worker has for one send; a channel's own time-outs must be shorter. After a kill it is the delay.
 LEASE: Final = timedelta(seconds=20)
@@ -316,10 +318,18 @@ def claim(db: Database, rows: Sequence[Pending], now: datetime, *, batch: str | 
     return [row for row in rows if row.id in taken]
 
 
-def record_sent(db: Database, rows: Sequence[Pending], where: Thread, channel: str, now: datetime) -> None:
+def record_sent(
+    db: Database,
+    rows: Sequence[Pending],
+    where: Thread,
+    channel: str,
+    now: datetime,
+    again: Mapping[str, datetime] = NEVER,
+) -> None:
     """What was sent, and where; a page's details follow as an update of their own.
 
-    An incident that has a message already keeps it: a gathered page is one more place that shows it.
+    An incident that has a message already keeps it: a gathered page is one more place that shows it. `again` names
+    the incidents that are to be shown once more, and when.
     """
     moment = to_micros(now)
     with db.write() as connection:
@@ -333,6 +343,12 @@ def record_sent(db: Database, rows: Sequence[Pending], where: Thread, channel: s
             insert_new(connection, messages, place)
             if row.draft.kind == "page" and len(rows) == 1:
                 _insert(connection, channel, f"{row.key}:show", row.incident_id, Draft(kind="update"), now)
+        for incident_id, at in again.items():
+            # One row for each, which begins anew: what fires for days must not fill the table.
+            row_of = _row(channel, f"{incident_id}:repeat:{channel}", incident_id, Draft(kind="update"), at)
+            if not insert_new(connection, outbox, row_of):
+                anew = {"sent_at": None, "error": None, "batch": None, **row_of}
+                connection.execute(update(outbox).where(outbox.c.key == row_of["key"]).values(**anew))
 
 
 def move_thread(db: Database, incident_id: str, where: Thread, channel: str) -> None:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from alerting.channels.registry import channel_registry, missing_channel
+from alerting.channels.registry import channel_registry, kinds_in_use, open_channels
 from watchkeeper.config import ReadConfig
+from watchkeeper.problems import Problems
 
 
 def channel_mistakes(found: ReadConfig) -> Iterator[str]:
     """Somebody can be paged: a channel is there, and each address is one that its channel can reach."""
-    parts = channel_registry().values()
-    if not parts.keys() & found.config.channels.keys():
+    parts, kinds = channel_registry().values(), kinds_in_use(found.config)
+    if not parts.keys() & set(kinds.values()):
         installed = ", ".join(parts) or "none"
         yield f"{found.where('channels')}: none is installed, so nobody could be paged; there are: {installed}"
     for number, person in enumerate(found.config.oncall.people):
         for channel, address in person.addresses.items():
-            if part := parts.get(channel):
+            if part := parts.get(kinds.get(channel, "")):
                 try:
                     part.check_address(address)
                 except ValueError as error:
@@ -24,9 +25,7 @@ def channel_mistakes(found: ReadConfig) -> Iterator[str]:
                     yield f"{where}: {error} (found {address!r})"
 
 
-def missing_channels(found: ReadConfig) -> Iterator[str]:
-    """Channels that are configured and not installed: the others reach people all the same."""
-    registry = channel_registry()
-    for name in found.config.channels:
-        if name not in registry.parts:
-            yield f"{found.where('channels', name)}: {missing_channel(name, registry)}"
+def broken_channels(found: ReadConfig) -> Iterator[str]:
+    """Channels that are not installed, or whose settings are wrong: the others reach people all the same."""
+    for name, why in open_channels(found.config, Problems(None)).broken.items():
+        yield f"{found.where('channels', name)}: {why}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from alerting.channels.channel import Channel, ChannelContext, ChannelPart
 from alerting.incidents.machine import Incident
@@ -50,12 +51,15 @@ def open_channels(
     parts: dict[str, ChannelPart] = {}
     channels: dict[str, Channel] = {}
     broken: dict[str, str] = {}
-    for name, settings in config.channels.items():
-        part = registry.values().get(name)
+    for name, given in config.channels.items():
+        kind, settings = kind_of(name, given, registry)
+        part = registry.values().get(kind)
         if part is None:
-            broken[name] = missing_channel(name, registry)
+            broken[name] = missing_channel(name, kind, registry)
             continue
-        context = ChannelContext(settings=settings, config=config, track_record=track_record, problems=problems)
+        context = ChannelContext(
+            name=name, settings=settings, config=config, track_record=track_record, problems=problems
+        )
         try:
             channels[name] = part.open(context)
         except KeyError as error:
@@ -68,9 +72,25 @@ def open_channels(
     return OpenChannels(parts=parts, channels=channels, broken=broken)
 
 
-def missing_channel(name: str, registry: Registry[ChannelPart]) -> str:
+def kind_of(name: str, settings: Mapping[str, Any], registry: Registry[ChannelPart]) -> tuple[str, Mapping[str, Any]]:
+    """The kind of an entry of `channels:`, and its settings: its own name, or what `kind` says.
+
+    So there can be several of a kind, such as two webhooks `sms` and `phone`.
+    """
+    if name in registry.parts or not isinstance(settings.get("kind"), str):
+        return name, settings
+    return settings["kind"], {key: value for key, value in settings.items() if key != "kind"}
+
+
+def kinds_in_use(config: Config) -> Mapping[str, str]:
+    """The kind of each entry of `channels:`, by name."""
+    return {name: kind_of(name, settings, channel_registry())[0] for name, settings in config.channels.items()}
+
+
+def missing_channel(name: str, kind: str, registry: Registry[ChannelPart]) -> str:
     """Why a channel that the configuration names is not there."""
-    if part := registry.broken_named(name):
-        return f"channel {name} of {part.origin} cannot be loaded: {part.reason}"
+    if part := registry.broken_named(kind):
+        return f"channel {kind} of {part.origin} cannot be loaded: {part.reason}"
     installed = ", ".join(registry.parts) or "none"
-    return f"no channel {name!r} is installed; there are: {installed}; install its package, or remove `channels.{name}`"
+    advice = f"install its package, give the entry a `kind`, or remove `channels.{name}`"
+    return f"no channel {kind!r} is installed; there are: {installed}; {advice}"

@@ -19,6 +19,7 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
+from alerting.channels.ack_links import PATH
 from dashboard.web.credentials import Credential, Denied, check, fingerprints, from_header
 from dashboard.web.throttle import Slowing
 from watchkeeper.config import Config, is_loopback
@@ -30,7 +31,7 @@ SHOWN: Final = "watchkeeper_token_shown"  # the token was right; the person is s
 LIFE_S: Final = 12 * 3600
 SHOWN_LIFE_S: Final = 300
 # What may be asked for without a session, wherever the role listens.
-PUBLIC: Final = ("/healthz", "/readyz", "/slack/events", "/sign-in", "/assets/", "/calendar/")
+PUBLIC: Final = ("/healthz", "/readyz", "/slack/events", "/sign-in", "/assets/", "/calendar/", PATH)
 TOO_MANY: Final = "Too many wrong tokens from this address. Wait a moment, then try again."
 
 Judged = TypeVar("Judged", bound=Credential | Denied | None)

@@ -11,6 +11,7 @@ import typer
 
 from watchkeeper.clock import SystemClock
 from watchkeeper.command_options import AsJson, ConfigPath, hint_at_unused_file, user_name
+from watchkeeper.durations import duration
 from watchkeeper.errors import DeliveryError, StateError
 from watchkeeper.vocabulary import Actor
 
@@ -26,9 +27,10 @@ def drill(
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send one person a page that is marked as a test, through the channels that real pages take.
+    """Send one person a page that is marked as a test, by each channel of their notification rules.
 
-    It opens no incident and teaches the detectors nothing. Exit status 1 if a channel does not accept it.
+    Every channel is tried at once; what is printed says when its rule pages. It opens no incident and teaches the
+    detectors nothing. Exit status 1 if a channel does not accept it.
     """
     from alerting.oncall.drill import page, whom
     from watchkeeper.roles.preflight import load_for
@@ -45,10 +47,20 @@ def drill(
         print(json.dumps({"person": recipient.id, "accepted": accepted, "pages": list(map(asdict, sent))}, indent=2))
     for test in sent:
         if test.accepted and not as_json:
-            print(f"{recipient.name} ({test.address}) was paged by {test.channel}: accepted in {test.destination}.")
+            when = f" ({_when(test.after_s)})" if recipient.notification_rules else ""
+            print(
+                f"{recipient.name} ({test.address}) was paged by {test.channel}: accepted in {test.destination}{when}."
+            )
     if refused := [test for test in sent if not test.accepted]:
         lines = [f"{test.channel} did not page {recipient.name} ({test.address}): {test.refused}" for test in refused]
         raise DeliveryError("\n".join(lines), retry=False)
+
+
+def _when(after_s: float | None) -> str:
+    """When a real page would have gone out by this channel."""
+    if after_s is None:
+        return "a page goes there only if another channel fails"
+    return f"a page goes there {duration(after_s)} later, unless somebody acknowledged" if after_s else "at once"
 
 
 def _note(config: Config, actor: Actor, person: str, detail: str) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Final
 
 from alerting.channels import outbox
-from alerting.channels.channel import ShowsNotices
+from alerting.channels.channel import Repeats, ShowsNotices
 from alerting.channels.deadline import Deadline
 from alerting.channels.delivery import Delivery
 from alerting.channels.failover import fail_over
@@ -102,14 +102,15 @@ class Paging:
             self.deliver(now, channel)
 
     def _delivery(self, name: str) -> Delivery:
-        part = self._channels.parts[name]
+        part, channel = self._channels.parts[name], self._channels.channels[name]
         return Delivery(
             db=self._db,
-            channel=Deadline(self._channels.channels[name], name),
+            channel=Deadline(channel, name),
             name=name,
             incidents=self._incidents,
             recipients=partial(self._recipients, Reach(channel=name, everybody=part.everybody)),
-            shows_updates=part.shows_updates,
+            shows_updates=part.updates_with(self._config.channels[name]),
+            repeat_s=channel.repeat_s if isinstance(channel, Repeats) else None,
             problems=self._problems,
         )
 

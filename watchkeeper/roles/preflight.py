@@ -68,12 +68,12 @@ def notes(file: ReadConfig, *, environment: bool = True) -> list[str]:
                 f"{file.where('slack', 'stand_in', 'enabled')}: no token in {name} and no stand-in: "
                 "pages reach somebody only where a stand-in runs on its own"
             )
-    from alerting.channels.preflight import missing_channels
+    from alerting.channels.preflight import broken_channels
     from alerting.oncall.preflight import rota_notes
     from watchkeeper.roles.registered import broken_parts
     from watchkeeper.roles.targets import seen_targets
 
-    lines += [*missing_channels(file), *rota_notes(file)]
+    lines += [*broken_channels(file), *rota_notes(file)]
     lines += [
         f"{file.where('targets', *target.name.split())}: {target.seen}. {target.advice}"
         for target in (seen_targets(config) if environment else ())

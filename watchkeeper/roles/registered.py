@@ -114,7 +114,10 @@ def _evidence(_config: Config) -> UseOf:
 
 
 def _channels(config: Config) -> UseOf:
-    return lambda part: _USED if part.name in config.channels else ("no", "`channels:` does not name it")
+    from alerting.channels.registry import kinds_in_use
+
+    kinds = set(kinds_in_use(config).values())
+    return lambda part: _USED if part.name in kinds else ("no", "`channels:` does not name it")
 
 
 def _steps(config: Config) -> UseOf:

@@ -18,7 +18,7 @@ from dashboard.app import mount
 from dashboard.reads.own_state import Role
 from dashboard.reads.sources import Sources
 from dashboard.registry import read_pages
-from dashboard.web import api, calendar_feed, oncall_api, sign_in
+from dashboard.web import acknowledge, api, calendar_feed, oncall_api, sign_in
 from dashboard.web.session import Sessions, guard, who
 from detectors.learning.question import best_question
 from watchkeeper.asgi.bodies import Limits
@@ -96,6 +96,7 @@ def build(
     app.include_router(api.router(incidents))
     app.include_router(oncall_api.router(config, db, clock))
     app.include_router(calendar_feed.router(config, db, clock))
+    app.include_router(acknowledge.router(config, incidents, clock))
 
     api.add_unknown_paths(app)
     pages = read_pages()

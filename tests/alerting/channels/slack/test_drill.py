@@ -43,6 +43,47 @@ def test_it_pages_one_person_and_says_where(run: Run, site: Site, given: str) ->
     assert (entry.action, entry.subject, entry.detail.split()[0]) == ("page.test", "ben", "accepted")
 
 
+def test_each_channel_of_the_rules_is_tried_at_once(run: Run, site: Site, tmp_path: Path) -> None:
+    """Also one that no rule names. What is printed says when each would page; one that fails stops no other."""
+    (tmp_path / "w.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "data_dir": str(site.config.data_dir),
+                "slack": {"stand_in": {"port": site.config.slack.stand_in.port}},
+                "channels": {
+                    "email": {"host": "127.0.0.1", "port": 1, "security": "none", "sender": "pager@example.com"},
+                    "phone": {"kind": "webhook", "url": "http://127.0.0.1:1", "secret_env": "UNSET_SECRET"},
+                    "slack": {},
+                },
+                "oncall": {
+                    "people": [
+                        {
+                            "id": "ben",
+                            "name": "Ben",
+                            "addresses": {"slack": "UBEN", "email": "ben@example.com", "phone": "+49"},
+                            "notification_rules": [{"channel": "email"}, {"channel": "slack", "after_s": 90}],
+                        }
+                    ],
+                    "schedules": [{"id": "primary", "layers": [{"people": ["ben"]}]}],
+                },
+            }
+        )
+    )
+    status, out, err = run("test-page", "ben")
+    where = f"#incidents of the local stand-in for Slack ({site.slack.base_url}/)"
+    when = "a page goes there 1 min 30 s later, unless somebody acknowledged"
+    assert (status, out) == (1, f"Ben (UBEN) was paged by slack: accepted in {where} ({when}).\n")
+    assert "email did not page Ben (ben@example.com): mail server 127.0.0.1 cannot be reached" in err
+    assert "phone did not page Ben (+49): channel phone cannot be opened" in err
+    assert "Traceback" not in err
+    pages = json.loads(run("test-page", "ben", "--json")[1])["pages"]
+    assert [(page["channel"], page["after_s"], page["accepted"]) for page in pages] == [
+        ("email", 0.0, False),
+        ("slack", 90.0, True),
+        ("phone", None, False),
+    ]
+
+
 def test_it_opens_no_incident(run: Run, site: Site) -> None:
     """Nothing to acknowledge, nothing to learn from, and the next real page is not taken for a repeat."""
     run("test-page", "ben")

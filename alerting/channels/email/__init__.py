@@ -1,0 +1,1 @@
+"""E-mail as a channel: letters by SMTP, with a link that acknowledges."""
