@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field
 
 from alerting.channels.channel import ChannelContext, ChannelPart, Digest, Message, Thread, Trial
-from alerting.channels.plain import cause, headline, state_of
+from alerting.channels.plain import OVER, cause, headline, state_of
 from alerting.channels.posting import post
 from alerting.channels.receiver import Receiver, serving
 from alerting.channels.settings import Settings, read_settings
@@ -101,7 +101,7 @@ class AlertmanagerChannel:
         if incident.acknowledged_by:
             annotations["acknowledged_by"] = one_line(incident.acknowledged_by.name, 60)
         lasts = timedelta(seconds=ENDS_AFTER * self._settings.repeat_s)
-        is_over = state_of(incident) in ("recovered", "resolved")
+        is_over = state_of(incident) in OVER
         ends = _end(incident) if is_over else self._clock.now() + lasts
         return self._dated(labels, annotations, incident.onset, ends, f"/incidents/{incident.id}")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from alerting.channels.channel import ChannelContext, ChannelPart, Digest, Message, Thread, Trial
-from alerting.channels.plain import facts, headline, headline_of_many, state_of
+from alerting.channels.plain import OVER, facts, headline, headline_of_many, state_of
 from alerting.channels.posting import post
 from alerting.channels.receiver import Receiver, serving
 from alerting.channels.settings import Settings, read_settings
@@ -32,8 +32,9 @@ TEST_KEY: Final = "watchkeeper-test-page"
 ACTIONS: Final[Mapping[str, Action]] = {
     "firing": "trigger",
     "acknowledged": "acknowledge",
-    "recovered": "resolve",
-    "resolved": "resolve",
+    "snoozed": "acknowledge",
+    "silenced": "acknowledge",
+    **dict.fromkeys(OVER, "resolve"),
 }
 
 

@@ -17,7 +17,7 @@ from fastapi.responses import HTMLResponse, Response
 from alerting.channels.ack_links import PATH, AckLink, AckLinks
 from alerting.channels.plain import facts, headline
 from alerting.incidents.commands import Incidents
-from alerting.incidents.machine import Incident
+from alerting.incidents.machine import CLOSED, Incident
 from watchkeeper.clock import Clock
 from watchkeeper.config import Config
 from watchkeeper.errors import NotFound, WatchkeeperError
@@ -69,9 +69,9 @@ def router(config: Config, incidents: Incidents, clock: Clock) -> APIRouter:
 
 
 def _asked(incident: Incident, link: AckLink) -> Response:
-    if incident.human_state == "resolved":
-        by = f" by {incident.resolved_by.name}" if incident.resolved_by else ""
-        return _page("Already resolved", f"The incident was resolved{by}; there is nothing to acknowledge.", incident)
+    if incident.human_state in CLOSED:
+        state, by = incident.human_state, f" by {incident.resolved_by.name}" if incident.resolved_by else ""
+        return _page(f"Already {state}", f"The incident was {state}{by}; there is nothing to acknowledge.", incident)
     if incident.human_state == "acknowledged" and incident.acknowledged_by:
         return _page("Already acknowledged", f"{incident.acknowledged_by.name} has it.", incident)
     form = _FORM.format(seen=incident.version, name=html.escape(link.person.name))

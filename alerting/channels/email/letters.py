@@ -18,6 +18,7 @@ from typing import Final
 
 from alerting.channels.channel import Digest, Message
 from alerting.channels.plain import facts, headline, headline_of_many, moment, state_of
+from alerting.incidents.machine import CLOSED
 from watchkeeper.text import one_line, prose
 
 LISTED: Final = 50  # incidents of a digest; the dashboard lists all
@@ -37,7 +38,7 @@ class Letter:
 def page_letter(message: Message, url: str, ack_url: str) -> Letter:
     """A page about one incident."""
     incident = message.incident
-    links = [("Acknowledge", ack_url)] if ack_url and incident.human_state != "resolved" else []
+    links = [("Acknowledge", ack_url)] if ack_url and incident.human_state not in CLOSED else []
     return Letter(
         subject=f"[{incident.id}] {headline(incident)}",
         why=prose(message.text, 1000) if message.text else "",
