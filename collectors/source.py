@@ -48,7 +48,7 @@ class Source(Protocol):
 class Sinks(Protocol):
     """Where alerts and change events go. Threads may share it.
 
-    Both methods raise DatabaseError where nothing could be kept, or only a part; sending it again does nothing twice.
+    The methods raise DatabaseError where nothing could be kept, or only a part; sending it again does nothing twice.
     """
 
     def alerts(self, notices: Sequence[AlertNotice]) -> Recorded:
@@ -57,6 +57,10 @@ class Sinks(Protocol):
 
     def change(self, change: ChangeEvent) -> bool:
         """Keep one change event; whether it is new."""
+        ...
+
+    def heartbeat(self, name: str) -> None:
+        """Keep that one of the configuration's heartbeats was heard now."""
         ...
 
 

@@ -36,6 +36,12 @@ class StateSinks:
 
         return record_change(self._database(), change)
 
+    def heartbeat(self, name: str) -> None:
+        """Keep that a heartbeat was heard now."""
+        from watchkeeper.state.heartbeats import record_heartbeat
+
+        record_heartbeat(self._database(), name, datetime.now(UTC))
+
     def alerts(self, notices: Sequence[AlertNotice]) -> Recorded:
         """Keep what another system's alerts report."""
         from collectors.webhooks.alert_episodes import record_alerts

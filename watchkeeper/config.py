@@ -33,6 +33,7 @@ from watchkeeper.config_sections import (
     ChannelSettings,
     GateConfig,
     GuardConfig,
+    HeartbeatConfig,
     IngestConfig,
     LearningConfig,
     NotificationRule,
@@ -112,6 +113,7 @@ class Config(Section):
     chaos: ChaosConfig = ChaosConfig()
     slo: tuple[FilePath, ...] = ()
     tokens: tuple[TokenConfig, ...] = ()
+    heartbeats: tuple[HeartbeatConfig, ...] = ()
 
     @model_validator(mode="before")
     @classmethod

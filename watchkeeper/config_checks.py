@@ -169,6 +169,7 @@ def file_mistakes(config: Config) -> list[Mistake]:
         wrong += repeated(job.targets, ("ingest", "scrape", number, "targets"), None, "the target")
     wrong += repeated([token.name for token in config.tokens], ("tokens",), "name", "the name")
     wrong += repeated([token.sha256 for token in config.tokens], ("tokens",), "sha256", "the sha256")
+    wrong += repeated([each.name for each in config.heartbeats], ("heartbeats",), "name", "the name")
     wrong += repeated([str(path) for path in config.slo], ("slo",), None, "the path")
     wrong += _approvers(config)
     if config.ingest.max_request_mib > config.ingest.max_backlog_mib:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from watchkeeper.config_values import (
+    YEAR_S,
     Count,
     Delay,
     FilePath,
@@ -55,7 +56,16 @@ class TokenConfig(Section):
 
     name: Text
     sha256: Sha256
-    scopes: Annotated[tuple[Literal["ingest", "changes", "commands"], ...], Field(min_length=1)]
+    scopes: Annotated[tuple[Literal["ingest", "changes", "commands", "heartbeats"], ...], Field(min_length=1)]
+
+
+class HeartbeatConfig(Section):
+    """A system that must show that it is alive, and how often; `service` is what its incident names."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+    every_s: Annotated[Seconds, Field(ge=1)]
+    grace_s: Annotated[float, Field(ge=0, le=YEAR_S, allow_inf_nan=False)] = 60
+    service: Text | None = None
 
 
 class StoreConfig(Section):

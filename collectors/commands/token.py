@@ -12,12 +12,14 @@ from watchkeeper.command_options import ConfigPath
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 
-SCOPES = ("ingest", "changes", "commands")
+SCOPES = ("ingest", "changes", "commands", "heartbeats")
 
 
 @app.command(epilog="Example: watchkeeper token new --name ci --scope changes")
 def new(
-    scope: Annotated[list[str], typer.Option("--scope", help="ingest, changes or commands; may be repeated.")],
+    scope: Annotated[
+        list[str], typer.Option("--scope", help="ingest, changes, commands or heartbeats; may be repeated.")
+    ],
     name: Annotated[str, typer.Option("--name", help="Who will use it.")] = "writer",
 ) -> None:
     """Make a token: printed once, and only its SHA-256 goes into the configuration."""

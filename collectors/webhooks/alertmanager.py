@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from collectors.receivers.rejections import MalformedError
 from collectors.source import SourceContext
+from collectors.webhooks.heartbeats import serve_heartbeats
 from collectors.webhooks.instants import EARLIEST, EPOCH, parse_instant
 from watchkeeper.names import bounded, shortened
 from watchkeeper.problems import Problems
@@ -57,6 +58,7 @@ class Webhook:
         notices: the alerts that can be used, in their order.
         set_aside: the others, and those that were changed to fit.
         heartbeats: alerts that only show that the sender is alive.
+        is_alive: whether one of them fires; one that is resolved shows the contrary.
         truncated: how many alerts the sender left out of the body, by its own count.
         sender: the receiver and group that the sender names.
     """
@@ -64,6 +66,7 @@ class Webhook:
     notices: tuple[AlertNotice, ...]
     set_aside: tuple[SetAside, ...]
     heartbeats: int
+    is_alive: bool
     truncated: int
     sender: str
 
@@ -76,6 +79,8 @@ class AlertmanagerWebhook:
     def __init__(self, context: SourceContext) -> None:
         self._context = context
         context.http.add_json(PATH, self.take)
+        serve_heartbeats(context)  # a sender's Watchdog is one of them
+        self._watchdog_is_expected = any(each.name == HEARTBEAT for each in context.config.heartbeats)
 
     def run(self) -> None:
         """The port does the work."""
@@ -90,6 +95,8 @@ class AlertmanagerWebhook:
         """
         webhook = parse_webhook(body, datetime.now(UTC), self._context.config.ingest.alerts_per_request)
         recorded = self._context.sinks.alerts(webhook.notices)
+        if webhook.is_alive and self._watchdog_is_expected:
+            self._context.sinks.heartbeat(HEARTBEAT)
         report_set_aside(webhook, self._context.problems)
         answer: dict[str, Any] = {"firing": recorded.firing, "resolved": recorded.resolved}
         if recorded.late:
@@ -140,12 +147,13 @@ def parse_webhook(body: Any, now: datetime, most: int = 50_000) -> Webhook:
     truncated = _count(body.get("truncatedAlerts"))
     notices: list[AlertNotice] = []
     set_aside: list[SetAside] = []
-    heartbeats = 0
+    heartbeats, is_alive = 0, False
     for index, alert in enumerate(alerts[:most]):
         try:
             labels = _labels(alert)
             if labels.get("alertname") == HEARTBEAT:
                 heartbeats += 1
+                is_alive = is_alive or not _is_resolved(alert.get("status"), body.get("status"))
                 continue
             notice, doubt = _notice(alert, labels, body, now, truncated)
         except (ValueError, RecursionError) as error:
@@ -165,6 +173,7 @@ def parse_webhook(body: Any, now: datetime, most: int = 50_000) -> Webhook:
         notices=tuple(notices),
         set_aside=tuple(set_aside),
         heartbeats=heartbeats,
+        is_alive=is_alive,
         truncated=truncated,
         sender=one_line(f"{body.get('receiver') or 'unnamed receiver'} {body.get('groupKey') or ''}", 120),
     )

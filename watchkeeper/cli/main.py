@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "silence": ("alerting.commands.silence", "Suppress pages for a while, by service, kind or label."),
     "runbook": ("watchkeeper.cli.runbook", "List, check, plan and run runbooks, and answer what they ask."),
     "alerts": ("alerting.commands.alerts", "List alerts from outside, and end one."),
+    "heartbeat": ("watchkeeper.cli.heartbeat", "List the systems that must show that they are alive."),
     "oncall": ("alerting.commands.oncall", "Who is on call."),
     "audit": ("watchkeeper.cli.audit", "List what people changed, and verify that the record is whole."),
     "backup": ("watchkeeper.cli.backup", "Copy the state database while the roles run."),

@@ -63,6 +63,7 @@ from watchkeeper.roles.telemetry import HealthServer, trace_role
 from watchkeeper.state.alerts import read_alerts
 from watchkeeper.state.changes import changes_between, record_change
 from watchkeeper.state.database import Database
+from watchkeeper.state.heartbeats import expect_heartbeats, missed_heartbeats
 from watchkeeper.store.telemetry import Telemetry
 from watchkeeper.vocabulary import Finding, Window
 
@@ -111,6 +112,7 @@ class Watch:
         self._db = db
         self._problems = problems
         self._clock = SystemClock()
+        self._began = self._clock.now()
         self._logger = structlog.get_logger()
         self._tracer = trace.get_tracer("watchkeeper")
         channels = open_configured(config, db, problems)
@@ -153,7 +155,8 @@ class Watch:
         except Exception as error:  # noqa: BLE001 - they page without what would be learned from them
             self._problems.report("alerts", "changes before alerts", error)
             followed = list(firing)
-        findings = [*followed, *self._about_ourselves]
+        missed = missed_heartbeats(self._db, self._config.heartbeats, now, self._began)
+        findings = [*followed, *missed, *self._about_ourselves]
         nothing_fires = not findings and not unreadable
         if nothing_fires and self._outside_is_over:
             return
@@ -263,6 +266,7 @@ class Watch:
     def begin(self) -> None:
         """What must be settled before the first round."""
         self._acting.give_up_what_was_restored(self._config)
+        expect_heartbeats(self._db, self._config.heartbeats, self._began)
 
     def back_up(self) -> None:
         """The state database's daily copy, and a word on every damaged one that is kept."""

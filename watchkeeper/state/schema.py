@@ -338,6 +338,13 @@ round_robins = Table(
     Column("policy", String(64), primary_key=True),  # empty: the default escalation
     Column("taken", Integer, nullable=False),
 )
+heartbeats = Table(
+    "heartbeats",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("since", BigInteger, nullable=False),  # expected since then
+    Column("heard_at", BigInteger),
+)
 silences = Table(
     "silences",
     metadata,
