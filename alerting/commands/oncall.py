@@ -10,13 +10,14 @@ from typing import Annotated, Any
 
 import typer
 
-from alerting.commands import oncall_feed, oncall_swap
+from alerting.commands import oncall_feed, oncall_swap, oncall_versions
 from alerting.commands.oncall_times import span_of, time_of
 from alerting.oncall import ical as calendar
 from alerting.oncall import schedule as schedules
 from alerting.oncall.chain import Chain, chain_for, default_chain, policy_chain, whom
 from alerting.oncall.coverage import warnings
 from alerting.oncall.load import MEASURES, fairness, loads, pages_between
+from alerting.oncall.versions import parts_of, rota_at, shifts_over, versions
 from watchkeeper.clock import SystemClock
 from watchkeeper.command_options import AsJson, ConfigPath, hint_at_unused_file, user_name
 from watchkeeper.config import Config, OnCallConfig, load
@@ -26,6 +27,8 @@ from watchkeeper.text import seen_name
 from watchkeeper.vocabulary import Actor, Window
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+for command in (oncall_versions.history, oncall_versions.diff, oncall_versions.export):
+    app.command(epilog=f"Example: watchkeeper oncall {command.__name__}")(command)
 app.add_typer(oncall_feed.app, name="feed", help="Addresses to which calendars subscribe.")
 app.add_typer(oncall_swap.app, name="swap", help="Ask somebody to take a shift, and answer.")
 
@@ -44,8 +47,9 @@ def who(
     """Whom each step of each escalation would page, and why them."""
     hint_at_unused_file(config)
     tree = load(config)
-    oncall, moment = tree.oncall, time_of(at)
-    overrides = schedules.stored_overrides(Database.open(tree))
+    moment, db = time_of(at), Database.open(tree)
+    oncall = rota_at(versions(db), tree.oncall, moment, SystemClock().now())
+    overrides = schedules.stored_overrides(db)
     if service is None:
         chains = [default_chain(oncall), *map(policy_chain, oncall.policies)]
     else:
@@ -78,16 +82,25 @@ def _steps(
 
 
 @app.command(epilog="Example: watchkeeper oncall schedule --days 14")
-def schedule(config: ConfigPath = None, schedule: Schedule = None, days: Days = 7, as_json: AsJson = False) -> None:
-    """The schedule as it comes out: rotations, overrides, gaps."""
+def schedule(
+    config: ConfigPath = None,
+    schedule: Schedule = None,
+    start: Annotated[str | None, typer.Option("--from", help="An ISO time, also in the past. Default: today.")] = None,
+    days: Days = 7,
+    as_json: AsJson = False,
+) -> None:
+    """The schedule as it comes out: rotations, overrides, gaps. What is past is as it was then."""
     hint_at_unused_file(config)
     tree = load(config)
-    name, window = _named(tree, schedule), _ahead(days)
-    overrides = schedules.stored_overrides(Database.open(tree))
-    shifts = schedules.final_schedule(tree.oncall, name, window, overrides)
+    name, now, db = _named(tree, schedule), SystemClock().now(), Database.open(tree)
+    begin = time_of(start) if start else _ahead(days).start
+    window = Window(start=begin, end=begin + timedelta(days=days))
+    overrides = schedules.stored_overrides(db)
+    shifts = shifts_over(parts_of(versions(db), tree.oncall, window, now), name, overrides)
     made = {o.id: o for o in overrides if o.schedule == name and o.end > window.start}
-    cautions = list(warnings(tree.oncall, name, window, overrides))
-    learners = [each.id for each in schedules.shadows_at(tree.oncall, name, SystemClock().now())]
+    ahead = Window(start=max(now, window.start), end=window.end) if window.end > now else None
+    cautions = list(warnings(tree.oncall, name, ahead, overrides)) if ahead else []
+    learners = [each.id for each in schedules.shadows_at(tree.oncall, name, now)] if ahead else []
     if as_json:
         rows = [
             {
@@ -153,12 +166,14 @@ def override(
     name = _named(tree, schedule)
     window = span_of(start, end, "--from and --to")
     made = schedules.Override(schedule=name, person=person, start=window.start, end=window.end, author=actor.name)
-    key, new = schedules.record_override(Database.open(tree), tree.oncall, made, SystemClock().now(), actor)
-    holder = seen_name(schedules.person(tree.oncall, person).name)
-    span = f"{made.start:%Y-%m-%d %H:%M} to {made.end:%Y-%m-%d %H:%M} UTC"
-    print(f"{key}: {holder} is on call in {name!r} from {span}{'' if new else ' (was there already)'}")
-    if made.end <= SystemClock().now():
+    now, holder = SystemClock().now(), seen_name(schedules.person(tree.oncall, person).name)
+    schedules.schedule_of(tree.oncall, name)
+    if made.end <= now:
         print("note: that time is over, so nothing changes; check --from and --to", file=sys.stderr)
+        return
+    key, new = schedules.record_override(Database.open(tree), tree.oncall, made, now, actor)
+    span = f"{max(made.start, now):%Y-%m-%d %H:%M} to {made.end:%Y-%m-%d %H:%M} UTC"
+    print(f"{key}: {holder} is on call in {name!r} from {span}{'' if new else ' (was there already)'}")
 
 
 @app.command(epilog="Example: watchkeeper oncall remove-override 1f2e3d4c5b6a7980")
@@ -185,7 +200,8 @@ def show_load(
     window = Window(start=now, end=now + span) if ahead else Window(start=now - span, end=now)
     db = Database.open(tree)
     pages = () if ahead else pages_between(db, window)
-    shares = loads(tree.oncall, window, schedules.stored_overrides(db), pages)
+    parts = parts_of(versions(db), tree.oncall, window, now)
+    shares = loads(parts, window, schedules.stored_overrides(db), pages)
     even = {name: round(fairness([getattr(share, name) for share in shares]), 3) for name in MEASURES}
     if as_json:
         people = [{"person": share.person} | {name: getattr(share, name) for name in MEASURES} for share in shares]

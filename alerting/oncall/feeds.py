@@ -14,8 +14,9 @@ from typing import Any, Literal
 
 from sqlalchemy import insert, select, update
 
-from alerting.oncall.ical import feed, feed_window, person_to_ical
+from alerting.oncall.ical import person_feed, schedule_feed
 from alerting.oncall.schedule import Override, person, schedule_of
+from alerting.oncall.versions import Part
 from watchkeeper.config import OnCallConfig
 from watchkeeper.errors import NotFound, StateError
 from watchkeeper.state.audit import record_audit
@@ -37,15 +38,14 @@ class Feed:
     made_by: str
     revoked_at: datetime | None = None
 
-    def body(self, oncall: OnCallConfig, now: datetime, overrides: Sequence[Override]) -> bytes:
-        """The calendar, from last week to two months ahead.
+    def body(self, parts: Sequence[Part], now: datetime, overrides: Sequence[Override]) -> bytes:
+        """The calendar of a span of time.
 
         Raises:
             NotFound: its schedule or person is no longer configured.
         """
-        if self.kind == "schedule":
-            return feed(oncall, self.subject, now, overrides)
-        return person_to_ical(oncall, self.subject, feed_window(now), overrides, now=now)
+        feed = schedule_feed if self.kind == "schedule" else person_feed
+        return feed(parts, self.subject, overrides, now)
 
 
 def make_feed(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from alerting.oncall.layers import layer_at
 from alerting.oncall.schedule import Cover, Override, cover_at, person, schedule_of
+from alerting.oncall.versions import Part
 from watchkeeper.config import OnCallConfig, PersonConfig
-from watchkeeper.errors import NotFound
 from watchkeeper.text import seen_name
 from watchkeeper.vocabulary import Window, content_key
 
@@ -100,22 +100,6 @@ def to_ical(
     return _file(f"On call: {seen_name(schedule_id)}", entries, now)
 
 
-def person_to_ical(
-    oncall: OnCallConfig, person_id: str, window: Window, overrides: Sequence[Override] = (), *, now: datetime
-) -> bytes:
-    """The shifts of one person in every schedule, and those that they shadow, as an iCalendar file.
-
-    Raises:
-        NotFound: nobody of that id is configured.
-    """
-    who = person(oncall, person_id)
-    entries: list[_Entry] = []
-    for schedule in oncall.schedules:
-        entries += [each for each in _entries(oncall, schedule.id, window, overrides) if each.person == who]
-        entries += _shadow_entries(oncall, schedule.id, who, window)
-    return _file(f"On call: {seen_name(who.name)}", sorted(entries, key=lambda each: (each.start, each.uid)), now)
-
-
 def _file(name: str, entries: Sequence[_Entry], now: datetime) -> bytes:
     from icalendar import Calendar, Event  # which every role and command about incidents would else load
 
@@ -140,13 +124,51 @@ def feed_window(now: datetime) -> Window:
     return Window(start=midnight - FEED_BACK, end=midnight + FEED_AHEAD)
 
 
-def feed(oncall: OnCallConfig, schedule_id: str | None, now: datetime, overrides: Sequence[Override] = ()) -> bytes:
-    """A schedule, by default the first, for calendars that subscribe.
+def entries_over(parts: Sequence[Part], schedule_id: str, overrides: Sequence[Override]) -> tuple[_Entry, ...]:
+    """The entries of spans of time that follow each other, each by the rota of its time.
+
+    An entry that goes on after an edit is still one entry; one that an edit ends, or begins, is cut there.
+    """
+    entries: dict[str, _Entry] = {}
+    for number, part in enumerate(parts):
+        if all(schedule.id != schedule_id for schedule in part.oncall.schedules):
+            continue
+        for entry in _entries(part.oncall, schedule_id, part.window, overrides):
+            start = entry.start if number == 0 else max(entry.start, part.window.start)
+            end = entry.end if number == len(parts) - 1 else min(entry.end, part.window.end)
+            known = entries.get(entry.uid)
+            if known and known.end == start:
+                entries[entry.uid] = replace(known, end=end)
+            elif known:
+                uid = f"{content_key(entry.uid, start.isoformat())}@watchkeeper"
+                entries[uid] = replace(entry, uid=uid, start=start, end=end)
+            else:
+                entries[entry.uid] = replace(entry, start=start, end=end)
+    return tuple(sorted(entries.values(), key=lambda each: (each.start, each.uid)))
+
+
+def schedule_feed(parts: Sequence[Part], schedule_id: str, overrides: Sequence[Override], now: datetime) -> bytes:
+    """A schedule for calendars that subscribe. `parts` are those of `feed_window`.
 
     Raises:
         NotFound: no such schedule.
     """
-    if schedule_id is None and not oncall.schedules:
-        raise NotFound("oncall.schedules is empty; add a schedule")
-    name = oncall.schedules[0].id if schedule_id is None else schedule_id
-    return to_ical(oncall, name, feed_window(now), overrides, now=now)
+    schedule_of(parts[-1].oncall, schedule_id)
+    return _file(f"On call: {seen_name(schedule_id)}", entries_over(parts, schedule_id, overrides), now)
+
+
+def person_feed(parts: Sequence[Part], person_id: str, overrides: Sequence[Override], now: datetime) -> bytes:
+    """One person's shifts in every schedule, and those that they shadow, for calendars that subscribe.
+
+    Raises:
+        NotFound: nobody of that id is configured.
+    """
+    oncall = parts[-1].oncall
+    who = person(oncall, person_id)
+    entries: list[_Entry] = []
+    for name in dict.fromkeys(schedule.id for part in parts for schedule in part.oncall.schedules):
+        entries += [each for each in entries_over(parts, name, overrides) if each.person.id == person_id]
+    window = Window(start=parts[0].window.start, end=parts[-1].window.end)
+    for schedule in oncall.schedules:
+        entries += _shadow_entries(oncall, schedule.id, who, window)
+    return _file(f"On call: {seen_name(who.name)}", sorted(entries, key=lambda each: (each.start, each.uid)), now)

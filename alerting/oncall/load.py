@@ -19,7 +19,8 @@ from alerting.incidents.machine import Event
 from alerting.oncall.escalation import PAGES
 from alerting.oncall.schedule import Override, final_schedule
 from alerting.oncall.turns import instant
-from watchkeeper.config import OnCallConfig, PersonConfig
+from alerting.oncall.versions import Part
+from watchkeeper.config import PersonConfig
 from watchkeeper.state.codec import parse
 from watchkeeper.state.database import Database, to_micros
 from watchkeeper.state.schema import incident_events
@@ -64,16 +65,22 @@ def fairness(values: Sequence[float]) -> float:
 
 
 def loads(
-    oncall: OnCallConfig, window: Window, overrides: Sequence[Override], pages: Sequence[Page]
+    parts: Sequence[Part], window: Window, overrides: Sequence[Override], pages: Sequence[Page]
 ) -> tuple[Load, ...]:
-    """The share of everybody who is in a rotation, or was on call or paged, in the order of the configuration."""
-    spans: dict[str, list[Span]] = {each.id: [] for each in oncall.people}
-    for schedule in oncall.schedules:
-        for shift in final_schedule(oncall, schedule.id, window, overrides):
-            if shift.person and shift.source != "fallback":
-                spans[shift.person.id].append((shift.start, shift.end))
-    rotating = {name for schedule in oncall.schedules for layer in schedule.layers for name in layer.people}
-    counted = (_load(each, spans[each.id], window, pages) for each in oncall.people)
+    """The share of everybody who is in a rotation, or was on call or paged, in the order of the configuration.
+
+    `parts` are the window's, with the rota of each; people are as the last one has them.
+    """
+    people = {each.id: each for part in parts for each in part.oncall.people}
+    spans: dict[str, list[Span]] = {name: [] for name in people}
+    rotating: set[str] = set()
+    for part in parts:
+        for schedule in part.oncall.schedules:
+            rotating |= {name for layer in schedule.layers for name in layer.people}
+            for shift in final_schedule(part.oncall, schedule.id, part.window, overrides):
+                if shift.person and shift.source != "fallback":
+                    spans[shift.person.id].append((shift.start, shift.end))
+    counted = (_load(each, spans[each.id], window, pages) for each in people.values())
     return tuple(load for load in counted if load.person in rotating or load.hours or load.pages)
 
 

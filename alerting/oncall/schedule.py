@@ -156,12 +156,12 @@ def record_override(
 ) -> tuple[str, bool]:
     """Keep an override: its id, and False when the same one is in force already.
 
-    One that was taken back and is made again counts from now on: what was before stays as it was. One that another was
-    put over comes to the top.
+    One that would have begun earlier counts from now on: what was before stays as it was. One that another was put over
+    comes to the top.
 
     Raises:
         NotFound: no such schedule or person.
-        StateError: it was taken back, and would be over by now.
+        StateError: it would be over by now.
     """
     with db.write() as connection:
         db.one_at_a_time(connection, OVERRIDING)
@@ -179,7 +179,7 @@ def put_override(
     ).all()
     if there := _in_force(rows, override):
         return there, False
-    override = _from_now_on(override, rows, now)
+    override = _from_now_on(override, now)
     if there := _in_force(rows, override):
         return there, False
     start, end = to_micros(override.start), to_micros(override.end)
@@ -209,17 +209,11 @@ def _in_force(rows: Sequence[Any], override: Override) -> str:
     return str(touching[-1].id) if touching[-1].start <= start and touching[-1].end >= end else ""
 
 
-def _from_now_on(override: Override, rows: Sequence[Any], now: datetime) -> Override:
-    """An override that was taken back after it had begun, made again: it begins now."""
-    start = to_micros(override.start)
-    again = any(row.person == override.person and row.start == start and row.end <= to_micros(now) for row in rows)
-    if not again or override.start >= now:
-        return override
+def _from_now_on(override: Override, now: datetime) -> Override:
+    """An override that begins now if it would have begun before: who was on call then does not change."""
     if override.end <= now:
-        raise StateError(
-            f"this override was taken back, and {override.end:%Y-%m-%d %H:%M} UTC has passed: choose --to later"
-        )
-    return replace(override, start=now)
+        raise StateError(f"{override.end:%Y-%m-%d %H:%M} UTC has passed, and who was on call does not change any more")
+    return replace(override, start=max(override.start, now))
 
 
 def remove_override(db: Database, override_id: str, now: datetime, actor: Actor) -> None:

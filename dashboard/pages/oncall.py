@@ -97,7 +97,7 @@ def _plan(sources: Sources, window: Window, viewer: Viewer) -> Part:
             source=shift.source,
         )
         for schedule in sources.config.oncall.schedules
-        for shift in shifts(sources, schedule.id, window)
+        for shift in shifts(sources, schedule.id, window, viewer.now)
     ]
     words = "; ".join(f"{b.schedule}: {b.person or 'nobody'} from {b.start:%d %b %H:%M} UTC" for b in bars[:20])
     return card(
@@ -110,7 +110,7 @@ def _plan(sources: Sources, window: Window, viewer: Viewer) -> Part:
 def _handoffs(sources: Sources, window: Window, viewer: Viewer) -> Part:
     coming: list[tuple[datetime, ScheduleConfig, Shift, Shift]] = []
     for schedule in sources.config.oncall.schedules:
-        line = shifts(sources, schedule.id, window)
+        line = shifts(sources, schedule.id, window, viewer.now)
         coming += [(b.start, schedule, a, b) for a, b in pairwise(line) if b.start > viewer.now]
     coming.sort(key=lambda each: each[0])
     if not coming:
@@ -179,7 +179,7 @@ def _steps(sources: Sources, chain: Chain, now: datetime, overrides: Sequence[Ov
 def _gaps(sources: Sources, window: Window, viewer: Viewer) -> Part:
     items = []
     for schedule in sources.config.oncall.schedules:
-        for shift in shifts(sources, schedule.id, window):
+        for shift in shifts(sources, schedule.id, window, viewer.now):
             if shift.source not in ("gap", "fallback") or shift.end <= viewer.now:
                 continue
             who = f"{shift.person.name} as fallback" if shift.person else "nobody"

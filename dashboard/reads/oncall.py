@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from alerting.oncall.schedule import Shift, final_schedule
+from alerting.oncall.schedule import Shift
+from alerting.oncall.versions import parts_of, shifts_over
 from dashboard.reads.sources import Sources
 from watchkeeper.vocabulary import Window
 
@@ -23,17 +24,10 @@ class Duty:
     until: datetime | None
 
 
-def shifts(sources: Sources, schedule_id: str, window: Window) -> Sequence[Shift]:
-    """The final schedule: rotations, overrides and fallback, neighbours of the same kind joined."""
-    overrides = sources.records.overrides()
-    joined: list[Shift] = []
-    for shift in final_schedule(sources.config.oncall, schedule_id, window, overrides):
-        last = joined[-1] if joined else None
-        if last and last.person == shift.person and last.source == shift.source:
-            joined[-1] = Shift(start=last.start, end=shift.end, person=last.person, source=last.source)
-        else:
-            joined.append(shift)
-    return joined
+def shifts(sources: Sources, schedule_id: str, window: Window, now: datetime) -> Sequence[Shift]:
+    """The final schedule as it was until `now`, and as it will be: neighbours of the same kind joined."""
+    parts = parts_of(sources.records.rotas(), sources.config.oncall, window, now)
+    return shifts_over(parts, schedule_id, sources.records.overrides())
 
 
 def on_duty(sources: Sources, now: datetime) -> Sequence[Duty]:
@@ -41,7 +35,7 @@ def on_duty(sources: Sources, now: datetime) -> Sequence[Duty]:
     window = Window(start=now, end=now + HORIZON)
     duties = []
     for schedule in sources.config.oncall.schedules:
-        first = shifts(sources, schedule.id, window)[0]
+        first = shifts(sources, schedule.id, window, now)[0]
         until = first.end if first.end < window.end else None
         name = first.person.name if first.person else "nobody"
         duties.append(Duty(schedule=schedule.id, name=name, source=first.source, until=until))

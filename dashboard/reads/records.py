@@ -10,6 +10,7 @@ from sqlalchemy import select
 from alerting.incidents.commands import Incidents
 from alerting.incidents.machine import Incident
 from alerting.oncall.schedule import Override, stored_overrides
+from alerting.oncall.versions import RotaVersion, versions
 from chaos.evidence import evidence_about
 from chaos.scored import ScoredExperiment, scored_experiments
 from dashboard.reads.cache import Cache
@@ -70,6 +71,10 @@ class RecordReads:
     def overrides(self) -> tuple[Override, ...]:
         """Every override of the on-call schedules."""
         return self._cache.get("overrides", lambda: stored_overrides(self._db))
+
+    def rotas(self) -> tuple[RotaVersion, ...]:
+        """Every version of the rota, oldest first."""
+        return self._cache.get("rotas", lambda: versions(self._db))
 
     def postmortem(self, incident_id: str) -> str:
         """The stored draft, as Markdown; empty if there is none."""

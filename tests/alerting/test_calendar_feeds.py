@@ -16,8 +16,9 @@ from typer.testing import CliRunner
 from alerting.channels.slack.standin.served import serving
 from alerting.commands.oncall import app
 from alerting.oncall.feeds import feed_of, feeds, make_feed, revoke_feed
-from alerting.oncall.ical import person_to_ical
+from alerting.oncall.ical import person_feed
 from alerting.oncall.schedule import Override, who_has_it
+from alerting.oncall.versions import Part
 from watchkeeper.config import Config, LayerConfig, OnCallConfig, PersonConfig, ScheduleConfig, load
 from watchkeeper.errors import NotFound, StateError
 from watchkeeper.roles.web import build
@@ -48,6 +49,11 @@ ONCALL = OnCallConfig(
 )
 
 
+def calendar_of(person: str, window: Window, now: datetime = NOW, cover: tuple[Override, ...] = ()) -> bytes:
+    """One person's calendar, by a rota that was never edited."""
+    return person_feed((Part(window=window, oncall=ONCALL),), person, cover, now)
+
+
 def events(file: bytes) -> list[tuple[str, datetime, datetime]]:
     return [
         (str(event["summary"]), event["dtstart"].dt, event["dtend"].dt)
@@ -60,7 +66,7 @@ def test_a_persons_calendar_is_when_any_schedule_has_them() -> None:
     cover = Override(schedule="primary", person="zoe", start=NOW, end=NOW + timedelta(hours=5))
     window = Window(start=NOW - timedelta(days=3), end=NOW + timedelta(days=10))
     for person in ("ana", "ben", "zoe"):
-        shifts = [e for e in events(person_to_ical(ONCALL, person, window, (cover,), now=NOW)) if "shadows" not in e[0]]
+        shifts = [e for e in events(calendar_of(person, window, NOW, (cover,))) if "shadows" not in e[0]]
         at = window.start
         while at < window.end:
             wanted = sorted(
@@ -71,7 +77,7 @@ def test_a_persons_calendar_is_when_any_schedule_has_them() -> None:
             shown = sorted(text.partition("(")[2][:-1] for text, start, end in shifts if start <= at < end)
             assert shown == wanted, (person, at)
             at += timedelta(hours=1)
-    shadows = [e for e in events(person_to_ical(ONCALL, "zoe", window, (), now=NOW)) if "shadows" in e[0]]
+    shadows = [e for e in events(calendar_of("zoe", window)) if "shadows" in e[0]]
     assert {(start.hour, end.hour) for _, start, end in shadows} == {(9, 17)}
     assert 13 <= len(shadows) <= 14
 
@@ -82,7 +88,7 @@ def test_an_entry_of_a_persons_calendar_is_the_same_tomorrow() -> None:
     for hour in range(0, 24 * 5, 7):
         now = NOW + timedelta(hours=hour)
         window = Window(start=now, end=now + timedelta(days=20))
-        for event in Calendar.from_ical(person_to_ical(ONCALL, "zoe", window, (), now=now)).walk("VEVENT"):
+        for event in Calendar.from_ical(calendar_of("zoe", window, now)).walk("VEVENT"):
             times = (event["dtstart"].dt, event["dtend"].dt)
             assert seen.setdefault(str(event["uid"]), times) == times
     assert len(set(seen.values())) == len(seen)

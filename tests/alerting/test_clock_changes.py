@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from alerting.commands.oncall import app
 from alerting.oncall.chain import Called, default_chain, whom
-from alerting.oncall.ical import feed, to_ical
+from alerting.oncall.ical import feed_window, schedule_feed, to_ical
 from alerting.oncall.schedule import (
     Override,
     final_schedule,
@@ -27,6 +27,7 @@ from alerting.oncall.schedule import (
     stored_overrides,
     who_has_it,
 )
+from alerting.oncall.versions import Part
 from watchkeeper.config import EscalationStep, LayerConfig, OnCallConfig, PersonConfig, ScheduleConfig
 from watchkeeper.state.database import Database
 from watchkeeper.vocabulary import Actor, Window
@@ -172,6 +173,11 @@ def test_who_and_schedule_agree_for_recorded_configurations(name: str, tmp_path:
                 assert step["person"] == shift.person.id
 
 
+def feed(oncall: OnCallConfig, now: datetime, overrides: tuple[Override, ...] = ()) -> bytes:
+    """What a calendar that subscribes gets."""
+    return schedule_feed((Part(window=feed_window(now), oncall=oncall),), "primary", overrides, now)
+
+
 def uids(file: bytes) -> dict[str, tuple[datetime, datetime]]:
     return {
         str(event["uid"]): (event["dtstart"].dt, event["dtend"].dt) for event in Calendar.from_ical(file).walk("VEVENT")
@@ -192,7 +198,7 @@ def test_an_entry_of_the_calendar_is_the_same_tomorrow(hours: float, start: str)
     seen: dict[str, tuple[datetime, datetime]] = {}
     for hour in range(0, 24 * 16, 31):
         now = first + timedelta(hours=hour)
-        today = uids(feed(oncall, "primary", now, (cover,)))
+        today = uids(feed(oncall, now, (cover,)))
         starts = [begin for begin, _ in today.values()]
         assert len(set(starts)) == len(starts)
         for uid, times in today.items():
@@ -205,7 +211,7 @@ def test_an_entry_was_written_now(db: Database) -> None:
     """DTSTAMP is when the file was written, not when the shift begins."""
     del db
     now = datetime(2026, 5, 20, 13, 37, tzinfo=UTC)
-    events = Calendar.from_ical(feed(rota("UTC", "2026-01-05T09:00", 24), "primary", now)).walk("VEVENT")
+    events = Calendar.from_ical(feed(rota("UTC", "2026-01-05T09:00", 24), now)).walk("VEVENT")
     assert {event["dtstamp"].dt for event in events} == {now}
 
 

@@ -134,7 +134,7 @@ def test_who_is_on_call_and_why(run: Run) -> None:
     """For a human, for a script, and after an override."""
     assert "by rotation; step 1 of 3" in run("oncall", "who")[1]
     status, output, _ = run("oncall", "override", "oncall", "--from", "2026-01-01", "--to", "2100-01-01")
-    assert (status, "On call is on call in 'primary' from 2026-01-01 00:00 to 2100-01-01" in output) == (0, True)
+    assert (status, "to 2100-01-01" in output.partition("On call is on call in 'primary' from ")[2]) == (0, True)
     steps = json.loads(run("oncall", "who", "--json")[1])["steps"]
     assert [step["person"] for step in steps] == ["oncall"] * 3
     assert "by an override" in steps[0]["why"]

@@ -15,6 +15,7 @@ from alerting.commands.oncall import app
 from alerting.incidents.commands import Incidents
 from alerting.oncall.load import Page, fairness, loads, pages_between
 from alerting.oncall.schedule import Override, who_has_it
+from alerting.oncall.versions import Part
 from watchkeeper.clock import FrozenClock
 from watchkeeper.config import LayerConfig, OnCallConfig, PersonConfig, ScheduleConfig
 from watchkeeper.state.database import Database
@@ -41,6 +42,7 @@ ONCALL = OnCallConfig(
 )
 # Berlin's clock is set on the 29th, New York's on the 8th.
 WINDOW = Window(start=datetime(2026, 3, 5, tzinfo=UTC), end=datetime(2026, 4, 2, tzinfo=UTC))
+PARTS = (Part(window=WINDOW, oncall=ONCALL),)
 QUARTER = timedelta(minutes=15)
 
 
@@ -63,7 +65,7 @@ def test_hours_nights_and_weekends_are_each_persons_own() -> None:
             counts = (True, local.hour >= 22 or local.hour < 7, local.weekday() >= 5)
             wanted[name] = [hours + 0.25 * count for hours, count in zip(wanted[name], counts, strict=True)]
         at += QUARTER
-    shares = loads(ONCALL, WINDOW, (cover,), ())
+    shares = loads(PARTS, WINDOW, (cover,), ())
     assert {each.person: [each.hours, each.night_hours, each.weekend_hours] for each in shares} == wanted
 
 
@@ -73,7 +75,7 @@ def test_pages_of_nights_and_weekends_are_counted_where_the_person_is() -> None:
     pages = [Page(at=saturday, person=name) for name in ("ana", "ben", "ben", "boss")]
     pages += [Page(at=WINDOW.end, person="ana")]
     counts = {
-        each.person: (each.pages, each.night_pages, each.weekend_pages) for each in loads(ONCALL, WINDOW, (), pages)
+        each.person: (each.pages, each.night_pages, each.weekend_pages) for each in loads(PARTS, WINDOW, (), pages)
     }
     assert counts == {"ana": (1, 0, 1), "ben": (2, 0, 2), "eve": (0, 0, 0), "boss": (1, 0, 1)}
 

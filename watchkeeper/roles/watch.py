@@ -34,6 +34,8 @@ from opentelemetry import trace
 from prometheus_client import Counter, Gauge
 
 from alerting.incidents.commands import Incidents
+from alerting.oncall.escalation import MACHINE
+from alerting.oncall.versions import record_version
 from chaos.metrics import export
 from chaos.truth import settle
 from collectors.releases import FORGOTTEN_S, Releases
@@ -267,6 +269,7 @@ class Watch:
         """What must be settled before the first round."""
         self._acting.give_up_what_was_restored(self._config)
         expect_heartbeats(self._db, self._config.heartbeats, self._began)
+        record_version(self._db, self._config.oncall, self._clock.now(), MACHINE)
 
     def back_up(self) -> None:
         """The state database's daily copy, and a word on every damaged one that is kept."""

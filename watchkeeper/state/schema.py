@@ -332,6 +332,15 @@ swaps = Table(
     Column("answered_at", BigInteger),
     Column("answered_by", String(200)),
 )
+rota_versions = Table(
+    "rota_versions",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),  # in force from then on
+    Column("digest", String(64), nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("body", Text, nullable=False),
+)
 round_robins = Table(
     "round_robins",
     metadata,
