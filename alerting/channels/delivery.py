@@ -101,13 +101,13 @@ class Delivery:
             pages, _ = self._due(now)
             acknowledged: list[Pending] = []
             ready: list[_Page] = []
-            recovered: list[int] = []
+            recovered: list[Pending] = []
             for row in pages:
                 page = self._attempt(row, lambda row=row: self._prepare(row, now), now, is_send=False)  # type: ignore[misc]
                 if page and page.incident.human_state in QUIET:
                     acknowledged.append(row)  # pages nobody any more; it is still shown
                 elif page and row.draft.after_s and page.incident.system_state == "recovered":
-                    recovered.append(row.id)  # a later rule pages nobody for what is over, unless it fires again
+                    recovered.append(row)  # a later rule pages nobody for what is over, unless it fires again
                 elif page:
                     ready.append(page)
             outbox.hold(self.db, recovered, now)

@@ -25,7 +25,7 @@ from watchkeeper.state.chunks import chunks
 from watchkeeper.state.codec import dump, parse
 from watchkeeper.state.database import Database, to_micros
 from watchkeeper.state.insert import insert_all_new, insert_new
-from watchkeeper.state.schema import messages, outbox
+from watchkeeper.state.schema import incidents, messages, outbox
 
 LOOP: Final = "outbox"
 NEVER: Final[Mapping[str, datetime]] = MappingProxyType({})
@@ -37,8 +37,8 @@ FIRST_BACKOFF_S: Final = 1.0
 LONGEST_BACKOFF_S: Final = 60.0
 # A page that a channel has not delivered for so long goes out by another one, within ten seconds more: see `failover`.
 FAILS_OVER_AFTER: Final = timedelta(seconds=20)
-# A page of a later rule looks this often whether an incident that has recovered fires again.
-HELD: Final = timedelta(seconds=5)
+# A page of a later rule that waits for a recovered incident to fire again is looked at this often all the same.
+HELD: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,15 +293,34 @@ def grant_time(db: Database, now: datetime) -> None:
         connection.execute(update(outbox).where(late).values(fails_over_at=to_micros(now + FAILS_OVER_AFTER)))
 
 
-def hold(db: Database, row_ids: Sequence[int], now: datetime) -> None:
-    """Pages that wait for their incident to fire again, or to end."""
+def hold(db: Database, rows: Sequence[Pending], now: datetime) -> None:
+    """Pages that wait for their incident, which has recovered, to fire again; `release` ends the wait."""
     due = to_micros(now + HELD)
-    values = {"due_at": due, "fails_over_at": to_micros(now + HELD + FAILS_OVER_AFTER)}
-    if row_ids:
-        with db.write() as connection:
-            for ids in chunks(row_ids):
-                waiting = outbox.c.id.in_(ids) & outbox.c.sent_at.is_(None)
-                connection.execute(update(outbox).where(waiting).values(**values))
+    values = {"due_at": due, "fails_over_at": due + FAILS_OVER_AFTER // timedelta(microseconds=1)}
+    if not rows:
+        return
+    with db.write() as connection:
+        for part in chunks(rows):
+            # Locked until the end: whoever has it fire again at this moment comes before this, or after.
+            own = select(incidents.c.id).where(incidents.c.id.in_({row.incident_id for row in part}))
+            over = set(connection.scalars(own.where(incidents.c.system_state == "recovered").with_for_update()))
+            held = [row.id for row in part if row.incident_id in over]
+            waiting = outbox.c.id.in_(held) & outbox.c.sent_at.is_(None)
+            connection.execute(update(outbox).where(waiting).values(**values))
+
+
+def release(connection: Connection, incident_id: str, now: datetime) -> None:
+    """The pages of an incident that fires again are due as their rules say, in the transaction of that."""
+    waiting = (outbox.c.incident_id == incident_id) & outbox.c.sent_at.is_(None) & (outbox.c.attempts == 0)
+    for row in connection.execute(select(outbox).where(waiting)).all():
+        try:
+            draft = parse(Draft, row.body)
+        except ValueError:
+            continue  # it may be another version's
+        if draft.kind == "page" and draft.after_s:
+            due = max(to_micros(now), row.created_at + int(draft.after_s * 1e6))
+            late = due + FAILS_OVER_AFTER // timedelta(microseconds=1)
+            connection.execute(update(outbox).where(outbox.c.id == row.id).values(due_at=due, fails_over_at=late))
 
 
 def claim(db: Database, rows: Sequence[Pending], now: datetime, *, batch: str | None = None) -> list[Pending]:

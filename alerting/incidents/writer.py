@@ -192,6 +192,7 @@ class Writer:
         EVENTS.labels(decision.type).inc()
         self._consequences(connection, after, decision)
         if decision.type == "refired":
+            outbox.release(connection, incident_id, decision.at)
             after = self._catch_up(connection, after, decision.at)
         if decision.type in ("joined", "absorbed") and after.human_state == "silenced":
             after = self._end_silence(connection, after, decision.at)

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from alerting.channels.deadline import Deadline
 from alerting.channels.delivery import Delivery
 from alerting.channels.failover import fail_over
-from alerting.channels.outbox import grant_time
+from alerting.channels.outbox import due, grant_time, hold
 from alerting.incidents.commands import Incidents
 from alerting.oncall.clock_steps import ClockSteps
 from alerting.oncall.escalation import effects
@@ -154,8 +154,29 @@ def test_flapping_delays_no_rule_for_good(reached: Reached) -> None:
     reached.go(200)
     assert reached.paged() == [("slack", "UANA")]
     reached.incidents.refired(reached.incident_id, "f")
-    reached.go(6)
+    reached.go(1)
     assert reached.paged() == [("slack", "UANA"), ("mail", "ana@x"), ("phone", "+1")]
+
+
+def test_what_fires_again_before_its_rule_keeps_the_rule_s_time(reached: Reached) -> None:
+    """A short recovery changes nothing."""
+    reached.go(10)
+    reached.incidents.recovered(reached.incident_id, "r")
+    reached.go(10)
+    reached.incidents.refired(reached.incident_id, "f")
+    reached.go(35)
+    assert reached.paged() == [("slack", "UANA")]
+    reached.go(10)
+    assert reached.paged() == [("slack", "UANA"), ("mail", "ana@x")]
+
+
+def test_a_page_is_not_held_for_what_fires_again_already(reached: Reached, clock: FrozenClock) -> None:
+    """It fired again between the look and the hold."""
+    reached.go(10)
+    (page,), _ = due(reached.db, "mail", clock.now() + timedelta(minutes=2), Problems(None))
+    hold(reached.db, [page], clock.now())
+    reached.go(55)
+    assert reached.paged() == [("slack", "UANA"), ("mail", "ana@x")]
 
 
 def test_without_rules_every_channel_pages_at_once(db: Database, clock: FrozenClock) -> None:
