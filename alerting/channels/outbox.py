@@ -125,7 +125,8 @@ def page_row(way: Way, key: str, incident_id: str, draft: Draft, at: datetime) -
 def cancel_rules(connection: Connection, incident_id: str, now: datetime, why: str) -> None:
     """End the notification rules of an incident whose time has not come, in the transaction of what ends them."""
     later = (outbox.c.incident_id == incident_id) & outbox.c.sent_at.is_(None) & (outbox.c.attempts == 0)
-    ended = update(outbox).where(later, outbox.c.due_at > to_micros(now))
+    is_page = outbox.c.fails_over_at.is_not(None)
+    ended = update(outbox).where(later, is_page, outbox.c.due_at > to_micros(now))
     connection.execute(ended.values(sent_at=to_micros(now), error=why))
 
 
