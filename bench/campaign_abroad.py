@@ -40,10 +40,12 @@ def perform_abroad(
     play: Callable[[Story], Played],
     *,
     autonomous: Mapping[str, Any] | None = None,
+    longest_hold_s: float = HOLD_S,
 ) -> tuple[Played, str]:
     """Start everything, play the course, stop everything. Returns what was played, and the folder of its data.
 
-    `autonomous` is that section of the runbooks' policy: what may run without a human.
+    `autonomous` is that section of the runbooks' policy: what may run without a human. A fault holds for at most
+    `longest_hold_s` after its effect.
 
     Raises:
         ChaosError: a program of the foreign system is missing.
@@ -75,7 +77,7 @@ def perform_abroad(
             target=own.agent.target,
             records_dir=hands,
             patience=patience,
-            longest_hold_s=HOLD_S,
+            longest_hold_s=longest_hold_s,
             await_calm=lambda: _await_calm(own, notify),
         )
         story = Story(stage, notify, began=began)

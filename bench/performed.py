@@ -10,10 +10,10 @@ from typing import Any, Final, TypeVar
 
 import typer
 
-from bench.campaign_abroad import perform_abroad
+from bench.campaign_abroad import HOLD_S, perform_abroad
 from chaos.demo.processes import Stopped
 from chaos.demo.stage import perform
-from chaos.demo.story import WARM_UP_S, Story
+from chaos.demo.story import FAULT_HOLDS_S, WARM_UP_S, Story
 from watchkeeper.errors import ChaosError
 
 # How long each is watched before anything breaks, in seconds; abroad as in `bench foreign`.
@@ -44,7 +44,9 @@ def performed(
     root.mkdir(parents=True, exist_ok=True)
     try:
         if system == "foreign":
-            return perform_abroad(root, seed, notify, play, autonomous=autonomous)
+            # With a runbook that may run alone, a fault holds for as long as in the shop: it must show what was repaired.
+            holds_s = FAULT_HOLDS_S if autonomous else HOLD_S
+            return perform_abroad(root, seed, notify, play, autonomous=autonomous, longest_hold_s=holds_s)
         played, measured = perform(root, seed, notify, play, autonomous=autonomous)
     except Stopped:
         notify("stopped before the end: nothing is reported")
