@@ -44,7 +44,7 @@ def performed(
     root.mkdir(parents=True, exist_ok=True)
     try:
         if system == "foreign":
-            # With a runbook that may run alone, a fault holds for as long as in the shop: it must show what was repaired.
+            # A runbook that may run alone must show what it repairs, so a fault holds as long as in the shop.
             holds_s = FAULT_HOLDS_S if autonomous else HOLD_S
             return perform_abroad(root, seed, notify, play, autonomous=autonomous, longest_hold_s=holds_s)
         played, measured = perform(root, seed, notify, play, autonomous=autonomous)
