@@ -45,6 +45,7 @@ from watchkeeper.config_sections import (
     SlackConfig,
     SlackStandInConfig,
     StateConfig,
+    StatusPageConfig,
     StoreConfig,
     TargetConfig,
     TokenConfig,
@@ -81,6 +82,7 @@ __all__ = [
     "SlackConfig",
     "SlackStandInConfig",
     "StateConfig",
+    "StatusPageConfig",
     "StoreConfig",
     "TargetConfig",
     "TokenConfig",
@@ -111,6 +113,7 @@ class Config(Section):
     targets: dict[TargetName, TargetConfig] = {}  # noqa: RUF012 - pydantic copies it
     runbooks: RunbookConfig = RunbookConfig()
     chaos: ChaosConfig = ChaosConfig()
+    status_page: StatusPageConfig = StatusPageConfig()
     slo: tuple[FilePath, ...] = ()
     tokens: tuple[TokenConfig, ...] = ()
     heartbeats: tuple[HeartbeatConfig, ...] = ()

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from watchkeeper.config_checks import refuse, repeated
 from watchkeeper.config_values import (
     YEAR_S,
     Count,
@@ -276,3 +277,26 @@ class RunbookConfig(Section):
     """Where runbooks are."""
 
     dir: FilePath | None = None
+
+
+class ComponentConfig(Section):
+    """A part of the product as its users know it, and the services behind it, which nobody outside sees."""
+
+    id: Id
+    name: Text
+    services: tuple[Text, ...] = ()
+
+
+class StatusPageConfig(Section):
+    """A public status page: static files, which the watch role keeps in `dir`."""
+
+    title: Text = "Status"
+    dir: FilePath | None = None
+    components: tuple[ComponentConfig, ...] = ()
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> StatusPageConfig:
+        for field in ("id", "name"):
+            names = [getattr(component, field) for component in self.components]
+            refuse("status_page", repeated(names, ("components",), field, f"the {field}"))
+        return self

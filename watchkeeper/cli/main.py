@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "backup": ("watchkeeper.cli.backup", "Copy the state database while the roles run."),
     "restore": ("watchkeeper.cli.restore", "Put a copy of the state database back."),
     "postmortem": ("alerting.commands.postmortem", "Draft and show postmortems."),
+    "status": ("alerting.commands.status", "Write status updates of incidents, and the public status page."),
     "model": ("detectors.learning.commands.model", "List, promote and roll back detector models."),
     "agent": ("agent.commands.agent", "Run the agent of this host, which breaks and repairs what its file lists."),
     "chaos": ("chaos.commands.experiment", "Break the target on purpose, and score the loop."),

@@ -36,6 +36,8 @@ from prometheus_client import Counter, Gauge
 from alerting.incidents.commands import Incidents
 from alerting.oncall.escalation import MACHINE
 from alerting.oncall.versions import record_version
+from alerting.status_page.publication import publish
+from alerting.status_page.updates import StatusUpdates
 from chaos.metrics import export
 from chaos.truth import settle
 from collectors.releases import FORGOTTEN_S, Releases
@@ -79,6 +81,7 @@ EDGES_EVERY_S: Final = 15
 READINESS_EVERY_S: Final = 10
 ALERTS_EVERY_S: Final = 2.0
 CHANGES_EVERY_S: Final = 15.0
+STATUS_EVERY_S: Final = 30.0
 SCORECARD_EVERY_S: Final = 60.0
 BACKUP_EVERY_S: Final = 120.0  # how often is asked whether a day has passed
 STORE: Final = "the telemetry store"
@@ -265,6 +268,12 @@ class Watch:
             export(self._db, now)
             self._scorecard_exported = time.monotonic()
 
+    def publish_status(self) -> None:
+        """The public status page, where a folder is configured."""
+        if self._config.status_page.dir:
+            updates = StatusUpdates(self._db, self._clock, self._config)
+            publish(updates, self._config, self._config.status_page.dir, self._clock.now())
+
     def begin(self) -> None:
         """What must be settled before the first round."""
         self._acting.give_up_what_was_restored(self._config)
@@ -333,6 +342,11 @@ def _watch(life: Life, config_path: Path | None) -> None:
         Job(name="act", work=watch.act, every_s=0.5, times=VERY_LONG),
         Job(name="changes", work=watch.changes, every_s=CHANGES_EVERY_S, core=False, times=LONG),
         Job(name="learn", work=watch.learn, every_s=5.0, core=False, times=VERY_LONG),
+        *(
+            (Job(name="status page", work=watch.publish_status, every_s=STATUS_EVERY_S, core=False),)
+            if config.status_page.dir
+            else ()
+        ),
         *experiment_jobs(config, config_path, db, life.problems),
     )
     for job in jobs:

@@ -1,0 +1,1 @@
+"""Status updates of incidents for people outside the team, and the public status page."""
