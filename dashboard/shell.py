@@ -7,7 +7,7 @@ from typing import Any
 import dash_mantine_components as dmc
 from dash import dcc, html
 
-from dashboard.dialogs import answer, approve, decide, experiment, keys, reopen, resolve
+from dashboard.dialogs import answer, approve, decide, experiment, keys, postmortem, reopen, resolve
 from dashboard.page import Page
 from dashboard.registry import Pages
 from dashboard.urls import RANGES
@@ -68,6 +68,7 @@ def layout(pages: Pages) -> Any:
             reopen.dialog(),
             experiment.dialog(),
             decide.dialog(),
+            *postmortem.dialogs(),
         ],
     )
 

@@ -42,6 +42,7 @@ class View:
     service: str | None = None
     state: str = ""
     severity: str = ""
+    words: str = ""
     problem: str = ""
 
     @property
@@ -84,6 +85,8 @@ class View:
             query["state"] = self.state
         if self.severity:
             query["severity"] = self.severity
+        if self.words:
+            query["q"] = self.words
         return self.path + (f"?{urlencode(query, safe=':', errors='replace', quote_via=quote)}" if query else "")
 
 
@@ -112,6 +115,7 @@ def parse(path: str | None, search: str | None) -> View:
         service=choices.get("service") or None,
         state=choices.get("state", ""),
         severity=choices.get("severity", ""),
+        words=choices.get("q", "")[:200],
         problem="; ".join(problems),
     )
 
@@ -133,6 +137,10 @@ def step_for(window: Window) -> int:
 
 def incident_path(incident_id: str) -> str:
     return f"/incidents/{quote(incident_id, safe='', errors='replace')}"
+
+
+def postmortem_path(incident_id: str) -> str:
+    return f"/postmortems/{quote(incident_id, safe='', errors='replace')}"
 
 
 def experiment_path(experiment_id: str) -> str:

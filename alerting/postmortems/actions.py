@@ -80,6 +80,11 @@ class Actions:
         now = self._clock.now()
         return tuple(one for one in items if not overdue or one.overdue(now, self._oncall))
 
+    def of(self, incident_id: str) -> tuple[Action, ...]:
+        """Those of one incident: open ones by date, then those that are done."""
+        with self._db.read() as connection:
+            return of_incident(connection, incident_id)
+
     def owner(self, given: str) -> str:
         """The id of the person whom a name, an id or an address means; any other name as it is."""
         plain = one_line(given, 100) if given.strip() else ""

@@ -75,15 +75,15 @@ class Postmortems:
             journal.load(connection, incident_id)
             return revisions.load(connection, incident_id)
 
-    def report(self, incident_id: str) -> Report:
-        """Everything that a rendering of the document shows.
+    def report(self, incident_id: str, *, facts: bool = True) -> Report:
+        """Everything that a rendering of the document shows; the recorded facts cost the most.
 
         Raises:
             NotFound: no such incident, or no postmortem yet.
         """
         with self._db.read() as connection:
             journal.load(connection, incident_id)
-            return _report(connection, revisions.load(connection, incident_id))
+            return _report(connection, revisions.load(connection, incident_id), facts=facts)
 
     def history(self, incident_id: str) -> tuple[Revision, ...]:
         """Every revision, oldest first."""
@@ -172,7 +172,7 @@ class Postmortems:
         """Mark a line of the timeline as important, or no longer."""
 
         def save(connection: Connection, before: Stored) -> Saved:
-            lines = _report(connection, before).lines
+            lines = _report(connection, before, facts=False).lines
             if entry_id not in [line.id for line in lines]:
                 raise Conflict(f"the timeline has no line {entry_id}; see `postmortem timeline {incident_id}`")
             marked = [one for one in before.document.important if one != entry_id]
@@ -276,13 +276,13 @@ class Postmortems:
         return actor.name.casefold() == name.casefold() or (people[0] is not None and people[0] == people[1])
 
 
-def _report(connection: Connection, stored: Stored) -> Report:
+def _report(connection: Connection, stored: Stored, *, facts: bool = True) -> Report:
     incident: Incident = journal.load(connection, stored.incident_id)
     return Report(
         stored=stored,
         incident=incident,
         actions=actions.of_incident(connection, stored.incident_id),
-        facts=postmortem.facts(connection, incident),
+        facts=postmortem.facts(connection, incident) if facts else "",
     )
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dash import dcc, html
+from dash import html
 
 from alerting.incidents.machine import Incident
-from dashboard.components.elements import Part, card, folded
+from dashboard.components.elements import Part, card
+from dashboard.components.postmortems import incident_card
 from dashboard.components.wording import utc_text
+from dashboard.reads.sources import Sources
+from watchkeeper.errors import NotFound
 from watchkeeper.vocabulary import Label
 
 VERDICTS = {True: "the page was warranted", False: "a false page", None: "page not judged"}
@@ -30,11 +33,14 @@ def _label(label: Label) -> Part:
     return html.Li([html.Span(label.source, className="muted"), html.Span(words)])
 
 
-def postmortem_card(incident: Incident, text: str) -> Part:
-    """The draft, or how to make one. `text` is Markdown, empty if there is none; None while the incident is open."""
-    if text:
-        draft = dcc.Markdown(text, className="postmortem", link_target="_blank")
-        return card("Postmortem", folded("Read the draft", draft))
+def postmortem_card(incident: Incident, sources: Sources) -> Part:
+    """The postmortem's state and facts, or how to begin one; None while the incident is open."""
+    try:
+        stored = sources.postmortems.get(incident.id)
+    except NotFound:
+        pass
+    else:
+        return incident_card(stored, sources.records.postmortem(incident.id), sources.actions.of(incident.id))
     if incident.is_open or incident.labels:
         return None
     command = html.Code(f"watchkeeper postmortem new {incident.id}")

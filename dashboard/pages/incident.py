@@ -112,7 +112,7 @@ def _narrow(request: PageRequest, incident: Incident, changes: Sequence[ChangeEv
         _timeline(incident, request.viewer),
         _changes(incident, changes, request.viewer),
         labels_card(incident),
-        attempt("The postmortem", lambda: postmortem_card(incident, request.sources.records.postmortem(incident.id))),
+        attempt("The postmortem", lambda: postmortem_card(incident, request.sources)),
     ]
 
 

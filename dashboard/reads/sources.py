@@ -7,6 +7,9 @@ from datetime import datetime
 from pathlib import Path
 
 from alerting.incidents.commands import Incidents
+from alerting.postmortems.actions import Actions
+from alerting.postmortems.editing import Postmortems
+from alerting.status_page.updates import StatusUpdates
 from chaos.launches import Launches
 from dashboard.reads.cache import Cache
 from dashboard.reads.experiments import ExperimentReads
@@ -30,6 +33,7 @@ class Sources:
         itself: Watchkeeper's roles and their problems.
         telemetry: the store's reader, for a page with queries of its own.
         incidents: the commands; pages give them through buttons only.
+        postmortems, actions, status: postmortems, their action items, and status updates, with their commands.
         experiments: what experiments have shown.
         launches: starts and stops them; None where the web role reads no file.
     """
@@ -51,6 +55,9 @@ class Sources:
         self.db = db
         self.config = config
         self._clock = clock
+        self.postmortems = Postmortems(db, clock, incidents, config.oncall)
+        self.actions = Actions(db, clock, config.oncall)
+        self.status = StatusUpdates(db, clock, config)
         self._cache = Cache(CACHE_S)
         self.traffic = TrafficReads(telemetry, clock, self._cache)
         self.records = RecordReads(db, incidents, self._cache)

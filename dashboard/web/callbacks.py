@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from alerting.postmortems.document import EDITABLE, LONGEST
 from watchkeeper.asgi.middleware import replayed
 from watchkeeper.asgi.plain import NotPlainError, plain_object
 from watchkeeper.vocabulary import MECHANISMS
@@ -234,5 +235,8 @@ KINDS: Final[Mapping[str, Callable[[Any], bool]]] = {
     "label-warranted.value": lambda value: value in (None, "", "yes", "no", "unsure"),
     "label-note.value": _is_text(4000),
     "reopen-note.value": _is_text(4000),
+    **{f"postmortem-{name}.value": _is_text(LONGEST) for name in EDITABLE},
+    "action-text.value": _is_text(2000),
+    "entry-text.value": _is_text(LONGEST),
 }
 KINDS_OF_PROPERTIES: Final[Mapping[str, Callable[[Any], bool]]] = {"n_clicks": _is_count}

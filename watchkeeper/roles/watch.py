@@ -57,6 +57,7 @@ from watchkeeper.roles import ready
 from watchkeeper.roles.acting import Acting
 from watchkeeper.roles.diagnosing import Diagnosing
 from watchkeeper.roles.experimenting import experiment_jobs
+from watchkeeper.roles.impact import measure_impacts
 from watchkeeper.roles.lifecycle import Life, alive
 from watchkeeper.roles.loops import Job, Loops
 from watchkeeper.roles.paging import Paging, open_configured
@@ -81,6 +82,7 @@ EDGES_EVERY_S: Final = 15
 READINESS_EVERY_S: Final = 10
 ALERTS_EVERY_S: Final = 2.0
 CHANGES_EVERY_S: Final = 15.0
+IMPACT_EVERY_S: Final = 20.0
 STATUS_EVERY_S: Final = 30.0
 SCORECARD_EVERY_S: Final = 60.0
 BACKUP_EVERY_S: Final = 120.0  # how often is asked whether a day has passed
@@ -268,6 +270,11 @@ class Watch:
             export(self._db, now)
             self._scorecard_exported = time.monotonic()
 
+    def measure(self) -> None:
+        """The impact of incidents that are over, for their postmortems."""
+        if not self._diagnosing.store_is_away:
+            measure_impacts(self._config, self._telemetry, self._db, self._problems, self._clock.now())
+
     def publish_status(self) -> None:
         """The public status page, where a folder is configured."""
         if self._config.status_page.dir:
@@ -342,6 +349,7 @@ def _watch(life: Life, config_path: Path | None) -> None:
         Job(name="act", work=watch.act, every_s=0.5, times=VERY_LONG),
         Job(name="changes", work=watch.changes, every_s=CHANGES_EVERY_S, core=False, times=LONG),
         Job(name="learn", work=watch.learn, every_s=5.0, core=False, times=VERY_LONG),
+        Job(name="impact", work=watch.measure, every_s=IMPACT_EVERY_S, core=False, times=LONG),
         *(
             (Job(name="status page", work=watch.publish_status, every_s=STATUS_EVERY_S, core=False),)
             if config.status_page.dir

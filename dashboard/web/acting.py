@@ -1,0 +1,39 @@
+"""What the routes that act share: who acts, the idempotency key, and a mistake in a body as one sentence."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from dashboard.web.api import WITHOUT_NUL
+from dashboard.web.credentials import Denied
+from dashboard.web.session import NO_CREDENTIAL, denied, who
+from watchkeeper.errors import ConfigError
+from watchkeeper.vocabulary import Actor
+
+Line = Annotated[str, Field(max_length=2000), WITHOUT_NUL]
+Key = Annotated[str, Field(max_length=100), WITHOUT_NUL]
+
+
+class ActingBody(BaseModel):
+    """A body of a command. The same `key` again changes nothing."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    key: Key | None = None
+
+
+def acted(command: str, key: str | None, act: Callable[[Actor, str], tuple[bool, dict[str, Any]]]) -> Response:
+    """What a command answers: 200, or 409 where nothing changed; 401 without a credential; 422 for a wrong value."""
+    actor = who()
+    if actor is None:
+        return denied(Denied(status=401, text=NO_CREDENTIAL))
+    try:
+        changed, tree = act(actor, f"{actor.via}:{command}:{key or uuid.uuid4().hex}")
+    except ConfigError as error:
+        return JSONResponse({"error": error.message}, 422)
+    return JSONResponse(tree, 200 if changed else 409)
