@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from dashboard import commands, shell
 from dashboard.components.attempts import DEFECT
-from dashboard.dialogs import answer, approve, decide, direct, experiment, postmortem, reopen, resolve
+from dashboard.dialogs import answer, approve, decide, direct, experiment, postmortem, reopen, resolve, status
 from dashboard.reads.sources import Sources
 from dashboard.registry import Pages
 from dashboard.rendering import renderer
@@ -59,7 +59,7 @@ def mount(app: FastAPI, sources: Sources, pages: Pages, who: commands.Who = lamb
     wiring = Wiring(dash=dash, sources=sources, who=who)
     _connect_frame(wiring)
     _connect_page(wiring, pages)
-    for part in (direct, resolve, approve, answer, reopen, experiment, decide, postmortem):
+    for part in (direct, resolve, approve, answer, reopen, experiment, decide, postmortem, status):
         part.connect(wiring)
     dash._setup_server()  # noqa: SLF001 - else the first request to a page other than / finds no scripts
     # Callbacks over a web socket would pass by the session; nothing here uses them, so no browser tries to.
@@ -105,7 +105,18 @@ def _connect_frame(wiring: Wiring) -> None:
     )
     client("title", Output("nav-open", "children"), Input("pulse", "data"))
     client("opened", Output("help", "opened"), Input("keys", "n_clicks"))
-    for dialog in ("resolve", "approve", "answer", "reopen", "experiment", "postpone", "postmortem", "action", "entry"):
+    for dialog in (
+        "resolve",
+        "approve",
+        "answer",
+        "reopen",
+        "experiment",
+        "postpone",
+        "postmortem",
+        "action",
+        "entry",
+        "status",
+    ):
         closed = Output(f"{dialog}-dialog", "opened", allow_duplicate=True)
         client("closed", closed, Input(f"{dialog}-cancel", "n_clicks"))
     notices = Output("notices", "sendNotifications", allow_duplicate=True)

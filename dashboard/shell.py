@@ -7,7 +7,7 @@ from typing import Any
 import dash_mantine_components as dmc
 from dash import dcc, html
 
-from dashboard.dialogs import answer, approve, decide, experiment, keys, postmortem, reopen, resolve
+from dashboard.dialogs import answer, approve, decide, experiment, keys, postmortem, reopen, resolve, status
 from dashboard.page import Page
 from dashboard.registry import Pages
 from dashboard.urls import RANGES
@@ -69,6 +69,7 @@ def layout(pages: Pages) -> Any:
             experiment.dialog(),
             decide.dialog(),
             *postmortem.dialogs(),
+            status.dialog(),
         ],
     )
 

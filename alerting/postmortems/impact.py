@@ -61,7 +61,7 @@ def unmeasured(db: Database, now: datetime, limit: int = 5) -> Iterator[Unmeasur
 
 
 def record_impact(db: Database, incident_id: str, measured: Measured, now: datetime) -> bool:
-    """Keep what was measured, as a revision of its own; whether it is new. After a conflict a later round tries again."""
+    """Keep what was measured, as a revision of its own; whether it is new. A later round tries again."""
     try:
         with db.write() as connection:
             before = revisions.load(connection, incident_id)

@@ -73,7 +73,7 @@ def written(report: Report) -> Part:
     return card("Document", *parts, kind="document")
 
 
-def judgement(report: Report) -> Part:
+def judgement(report: Report) -> Sequence[Part]:
     """The typed answers, and where people and the machine disagree."""
     differing = disagreements(report.incident)
     return [

@@ -59,7 +59,7 @@ def dialogs() -> list[Any]:
             size="xl",
             closeOnClickOutside=False,  # a press beside it must not lose what was typed
             children=dmc.Stack(
-                [html.Div(id="postmortem-news", role="status"), *texts, *answers, note, closing("postmortem", "Save")],
+                [*texts, *answers, note, html.Div(id="postmortem-news", role="status"), closing("postmortem", "Save")],
                 gap="md",
             ),
         ),

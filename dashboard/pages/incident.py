@@ -19,6 +19,7 @@ from dashboard.components.notable_requests import notable_requests
 from dashboard.components.playbooks import playbooks_card
 from dashboard.components.proposal import proposal_facts
 from dashboard.components.questions import question_cards
+from dashboard.components.status_updates import updates_card
 from dashboard.components.suppression import is_reopened, suppression_note
 from dashboard.components.wording import amount, count, percent
 from dashboard.page import Page, PageRequest
@@ -112,6 +113,15 @@ def _narrow(request: PageRequest, incident: Incident, changes: Sequence[ChangeEv
         _timeline(incident, request.viewer),
         _changes(incident, changes, request.viewer),
         labels_card(incident),
+        attempt(
+            "The status updates",
+            lambda: updates_card(
+                incident,
+                request.sources.status.list(incident.id),
+                request.sources.config.status_page,
+                request.viewer,
+            ),
+        ),
         attempt("The postmortem", lambda: postmortem_card(incident, request.sources)),
     ]
 

@@ -55,7 +55,7 @@ def render(request: PageRequest) -> Part:
                 html.Div([written(report), timeline(report, request.view, viewer)], className="wide"),
                 html.Div(
                     [
-                        judgement(report),
+                        *judgement(report),
                         actions_card(
                             report.actions, sources.config.oncall, viewer, form_button("action", "Add one", stored)
                         ),

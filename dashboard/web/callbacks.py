@@ -236,6 +236,7 @@ KINDS: Final[Mapping[str, Callable[[Any], bool]]] = {
     "label-note.value": _is_text(4000),
     "reopen-note.value": _is_text(4000),
     **{f"postmortem-{name}.value": _is_text(LONGEST) for name in EDITABLE},
+    "status-text.value": _is_text(4000),
     "action-text.value": _is_text(2000),
     "entry-text.value": _is_text(LONGEST),
 }
