@@ -14,7 +14,7 @@ from alerting.postmortems.disagreements import disagreements
 from alerting.postmortems.document import ENTRY_KINDS, HEADINGS, template
 from alerting.postmortems.rendering import Line, Report, measured_lines
 from alerting.postmortems.revisions import Revision, Stored
-from dashboard.components.elements import Part, card, empty, facts, folded, moment, pill, table
+from dashboard.components.elements import Part, card, empty, facts, folded, moment, pill
 from dashboard.components.wording import count
 from dashboard.urls import View, incident_path, postmortem_path
 from dashboard.viewer import Viewer
@@ -99,9 +99,7 @@ def timeline(report: Report, view: View, viewer: Viewer) -> Part:
         className="choices",
     )
     rows = [_line(line, report.stored, viewer) for line in lines]
-    body = (
-        table(["Time", "Kind", "What", ""], rows, caption="Timeline, oldest first") if rows else empty("No such line")
-    )
+    body = html.Ol(rows, className="events stacked") if rows else empty("No such line")
     return card("Timeline", filters, body, aside=form_button("entry", "Add a line", report.stored))
 
 
@@ -114,39 +112,34 @@ def _line(line: Line, stored: Stored, viewer: Viewer) -> Part:
         variant="subtle",
         **{"aria-label": "No longer important" if line.important else "Mark as important"},
     )
-    text = html.Strong(line.text) if line.important else line.text
-    return html.Tr(
-        [
-            html.Td(moment(line.at, viewer)),
-            html.Td(line.kind),
-            html.Td([text, html.Div([line.who, " by hand" if line.by_hand else ""], className="muted")]),
-            html.Td(star),
-        ]
-    )
+    who = f"{line.who} by hand" if line.by_hand else line.who
+    head = [moment(line.at, viewer), pill(line.kind, "unknown"), html.Span(who, className="muted"), star]
+    text = html.Strong(line.text) if line.important else html.Span(line.text)
+    return html.Li([html.Div(head, className="line"), text])
 
 
 def actions_card(actions: Sequence[Action], oncall: OnCallConfig, viewer: Viewer, add: Part = None) -> Part:
     """Action items with their owner and date; buttons mark them as done."""
     people = {person.id: person.name for person in oncall.people}
-    rows = [
-        html.Tr(
+    items = [
+        html.Li(
             [
-                html.Th(
+                html.Div(
                     [
-                        html.Span(one.text, className="done" if one.done_at else ""),
-                        html.Div(dcc.Link(one.incident_id, href=postmortem_path(one.incident_id)), className="mono"),
+                        html.Span(people.get(one.owner, one.owner) or "nobody"),
+                        _due(one, oncall, viewer.now),
+                        dcc.Link(one.incident_id, href=postmortem_path(one.incident_id), className="mono"),
+                        _done_button(one),
                     ],
-                    scope="row",
+                    className="line",
                 ),
-                html.Td(people.get(one.owner, one.owner) or "nobody"),
-                html.Td(_due(one, oncall, viewer.now)),
-                html.Td(_done_button(one)),
+                html.Strong(one.text, className="done" if one.done_at else ""),
             ]
         )
         for one in actions
     ]
-    body = table(["Action item", "Owner", "Due", ""], rows, caption="Action items, the soonest first") if rows else None
-    return card("Action items", body or empty("No action item is open"), aside=add)
+    body = html.Ul(items, className="events stacked") if items else empty("No action item is open")
+    return card("Action items", body, aside=add)
 
 
 def _due(action: Action, oncall: OnCallConfig, now: datetime) -> Part:

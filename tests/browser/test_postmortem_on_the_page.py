@@ -107,6 +107,12 @@ def test_a_postmortem_is_written_on_the_page(
     expect(page.locator("#live")).to_contain_text("No action item is open")
     assert not Actions(site.database, SystemClock(), site.config.oncall).list()
     _pictures(page, tmp_path, "postmortems")
+    show(f"/incidents/{resolved}")
+    page.get_by_role("button", name="Write an update").press("Enter")
+    dialog.get_by_label("What its readers need to know").fill("We look into it.")
+    dialog.get_by_role("button", name="Write", exact=True).press("Enter")
+    expect(page.locator("#live")).to_contain_text("We look into it.")
+    _pictures(page, tmp_path, "incident")
 
 
 def test_the_impact_is_measured_from_the_store(site: Site, tmp_path: Path) -> None:
@@ -120,10 +126,11 @@ def test_the_impact_is_measured_from_the_store(site: Site, tmp_path: Path) -> No
     documents.edit(incident_id, BEN, "e", 1, {"first_bad_at": site.fails_since})
     config = site.config.model_copy(update={"slo": (objective,)})
     telemetry, problems = Telemetry.connect(site.config), Problems(None)
-    assert [one.incident_id for one in unmeasured(site.database, now)] == []  # its telemetry may still be on its way
+    waiting = [one.incident_id for one in unmeasured(site.database, now, limit=100)]
+    assert incident_id not in waiting  # its telemetry may still be on its way
     later = now + timedelta(minutes=3)
-    assert measure_impacts(config, telemetry, site.database, problems, later) >= 1
-    assert incident_id not in [one.incident_id for one in unmeasured(site.database, later)]
+    while measure_impacts(config, telemetry, site.database, problems, later):
+        pass  # a few each round
     measured = documents.get(incident_id).document.measured
     assert measured is not None
     assert measured.failed / measured.requests == pytest.approx(1 / 3, abs=0.05)
