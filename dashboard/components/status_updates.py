@@ -10,7 +10,6 @@ from dash import html
 from alerting.incidents.machine import Incident
 from alerting.status_page.updates import StatusUpdate
 from dashboard.components.elements import Part, card, moment, pill
-from dashboard.components.wording import listed
 from dashboard.viewer import Viewer
 from watchkeeper.config import StatusPageConfig
 
@@ -41,7 +40,7 @@ def _update(update: StatusUpdate, names: dict[str, str], viewer: Viewer) -> list
         button = dmc.Button(
             to.capitalize(), id={"status": update.id, "to": to}, n_clicks=0, size="compact-sm", variant="default"
         )
-    about = f"{update.state}, {update.impact}: {listed([names.get(one, one) for one in update.components])}"
+    about = ", ".join([update.state, update.impact, *(names.get(one, one) for one in update.components)])
     return [
         html.Div([moment(update.at, viewer), readers, html.Span(about, className="muted"), button], className="line"),
         html.Span(update.text, className="typed"),

@@ -28,9 +28,14 @@ def render(request: PageRequest) -> Part:
     )
     search = html.Form(
         [
-            html.Label("Words", htmlFor="words", className="unseen"),
-            html.Div(
-                dcc.Input(name="q", type="search", placeholder="Search postmortems", value=view.words, maxLength=200)
+            html.Label(
+                [
+                    html.Span("Words", className="unseen"),
+                    dcc.Input(
+                        name="q", type="search", placeholder="Search postmortems", value=view.words, maxLength=200
+                    ),
+                ],
+                className="words",
             ),
             html.Button("Search", type="submit", className="plain-button"),
         ],

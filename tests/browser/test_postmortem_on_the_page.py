@@ -103,6 +103,9 @@ def test_a_postmortem_is_written_on_the_page(
     page.wait_for_url("**/postmortems?q=five*")
     page.wait_for_selector("#live h1", state="attached")
     expect(page.locator("#live")).to_contain_text(resolved)
+    box = page.get_by_placeholder("Search postmortems").bounding_box()
+    assert box is not None
+    assert box["width"] > 200
     page.get_by_role("button", name="Done", exact=True).first.press("Enter")
     expect(page.locator("#live")).to_contain_text("No action item is open")
     assert not Actions(site.database, SystemClock(), site.config.oncall).list()
