@@ -10,6 +10,7 @@ from dash import html
 
 from alerting.oncall.chain import Chain, default_chain, policy_chain, whom
 from alerting.oncall.schedule import Override, Shift
+from alerting.oncall.swaps import Swap
 from dashboard.components.attempts import attempt
 from dashboard.components.elements import Part, card, empty, moment, pill, plot, table
 from dashboard.components.wording import ago, count, zone_named
@@ -45,6 +46,7 @@ def render(request: PageRequest) -> Part:
                     [
                         attempt("The handoffs", lambda: _handoffs(sources, window, viewer)),
                         attempt("The overrides", lambda: _overrides(sources.records.overrides(), sources, viewer)),
+                        attempt("The swaps", lambda: _swaps(sources.records.swaps(), sources, viewer)),
                     ],
                     className="wide",
                 ),
@@ -244,6 +246,28 @@ def _overrides(overrides: Sequence[Override], sources: Sources, viewer: Viewer) 
     return card(
         "Overrides", table(["Schedule", "Person", "From", "To", "By"], rows, caption="Current and future overrides")
     )
+
+
+def _swaps(asked: Sequence[Swap], sources: Sources, viewer: Viewer) -> Part:
+    """Shifts that somebody was asked to take and has not answered."""
+    waiting = [swap for swap in asked if swap.window.end > viewer.now]
+    if not waiting:
+        return None
+    rows = [
+        html.Tr(
+            [
+                html.Th(swap.schedule, scope="row"),
+                html.Td(html.Strong(sources.people.get(swap.taker, swap.taker))),
+                html.Td(sources.people.get(swap.asker, swap.asker)),
+                html.Td(moment(swap.window.start, viewer, seconds=False)),
+                html.Td(moment(swap.window.end, viewer, seconds=False)),
+                html.Td(html.Code(f"watchkeeper oncall swap accept {swap.id}")),
+            ]
+        )
+        for swap in waiting
+    ]
+    heads = ["Schedule", "Asked", "For", "From", "To", "Answer"]
+    return card("Swaps", table(heads, rows, caption="Shifts that somebody is asked to take"))
 
 
 PAGE = Page(path="/oncall", title="On call", render=render, order=40, key="c")

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from alerting.incidents.commands import Incidents
 from alerting.incidents.machine import Incident
 from alerting.oncall.schedule import Override, stored_overrides
+from alerting.oncall.swaps import Swap, swaps
 from alerting.oncall.versions import RotaVersion, versions
 from chaos.evidence import evidence_about
 from chaos.scored import ScoredExperiment, scored_experiments
@@ -75,6 +76,10 @@ class RecordReads:
     def rotas(self) -> tuple[RotaVersion, ...]:
         """Every version of the rota, oldest first."""
         return self._cache.get("rotas", lambda: versions(self._db))
+
+    def swaps(self) -> tuple[Swap, ...]:
+        """Shifts that somebody was asked to take and has not answered, newest first."""
+        return self._cache.get("swaps", lambda: swaps(self._db, "asked"))
 
     def postmortem(self, incident_id: str) -> str:
         """The stored draft, as Markdown; empty if there is none."""

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from icalendar import Calendar
 from protocol import EDGES, Recorder, finding, turn, unsent
+from sqlalchemy import select, update
 
 from alerting.incidents.commands import Incidents
+from alerting.incidents.machine import Incident
 from alerting.oncall.chain import chain_for, default_chain, whom
 from alerting.oncall.escalation import QUIET
+from alerting.oncall.ical import feed_window, person_feed, schedule_feed
+from alerting.oncall.schedule import Override, record_override, stored_overrides
+from alerting.oncall.versions import parts_of, shifts_over, versions
 from watchkeeper.clock import FrozenClock
 from watchkeeper.config import (
     Config,
@@ -21,7 +27,9 @@ from watchkeeper.config import (
     PolicyConfig,
     ScheduleConfig,
 )
+from watchkeeper.state.codec import dump, parse
 from watchkeeper.state.database import Database
+from watchkeeper.state.schema import incidents
 from watchkeeper.vocabulary import Actor
 
 NAMES = ("ana", "ben", "eve", "kim", "zoe")
@@ -268,3 +276,37 @@ def test_an_acknowledgement_ends_every_kind_of_step(db: Database, clock: FrozenC
     night.incidents.acknowledge(incident_id, ANA, "a")
     night.incidents.resolve(incident_id, ANA, "r")
     assert night.after(86_400) == ["ana", "ben"]
+
+
+def test_an_escalation_that_began_before_chains_were_kept_goes_on(db: Database, clock: FrozenClock) -> None:
+    """Its next step is the one that the file has: an upgrade in the middle of a night skips nothing."""
+    night = Night(db, clock, rota())
+    incident_id = night.opens()
+    with db.write() as connection:
+        body = parse(Incident, connection.scalar(select(incidents.c.body).where(incidents.c.id == incident_id)) or "")
+        old = update(incidents).where(incidents.c.id == incident_id)
+        connection.execute(old.values(body=dump(replace(body, chain=None))))
+    assert night.after(301) == ["ana", "ben"]
+    assert night.incidents.get(incident_id).chain == default_chain(night.oncall)
+
+
+def test_an_override_counts_wherever_on_call_is_read(db: Database, clock: FrozenClock) -> None:
+    """In the page of a policy's step, in the schedule, and in the calendars of the schedule and of the person."""
+    night = Night(db, clock, rota(PolicyConfig(id="money", steps=(step(0, "ben"), step(60, "primary")))))
+    now = clock.now()
+    cover = Override(schedule="primary", person="eve", start=now, end=now + timedelta(hours=8))
+    record_override(db, night.oncall, cover, now, ANA)
+    night.opens()
+    assert night.after(61) == ["ben", "eve"]
+    assert "on call in 'primary' by an override" in night.channel.pages()[-1].text
+    kept, later = stored_overrides(db), now + timedelta(hours=1)
+    parts = parts_of(versions(db), night.oncall, feed_window(now), now)
+    (shift,) = [each for each in shifts_over(parts, "primary", kept) if each.start <= later < each.end]
+    assert (shift.person.id if shift.person else "", shift.source) == ("eve", "override")
+    for calendar in (schedule_feed(parts, "primary", kept, now), person_feed(parts, "eve", kept, now)):
+        (entry,) = [
+            event
+            for event in Calendar.from_ical(calendar).walk("VEVENT")
+            if event["dtstart"].dt <= later < event["dtend"].dt
+        ]
+        assert str(entry["summary"]) == "Eve is on call (primary)"
