@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Final
 
 from watchkeeper.clock import SystemClock
 from watchkeeper.errors import ConfigError
 from watchkeeper.vocabulary import Window
+
+FIRST_YEAR: Final = 1900
+LAST_YEAR: Final = 8999
 
 
 def time_of(text: str | None) -> datetime:
     """An ISO time, by default now; without a zone it is UTC.
 
     Raises:
-        ConfigError: it is no time.
+        ConfigError: it is no time, or one in which no rota can be worked out.
     """
     if text is None:
         return SystemClock().now()
@@ -21,6 +25,8 @@ def time_of(text: str | None) -> datetime:
         at = datetime.fromisoformat(text)
     except ValueError as error:
         raise ConfigError(f"{text!r} is not a time; write it like 2026-03-01T18:00") from error
+    if not FIRST_YEAR <= at.year <= LAST_YEAR:
+        raise ConfigError(f"{text!r}: the year must be from {FIRST_YEAR} to {LAST_YEAR}")
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
