@@ -28,7 +28,11 @@ BUTTONS: dict[Name, str] = {
     "resolve": "Resolve",
     "approve": "Review and approve",
     "decline": "Decline",
+    "assign": "Snooze or hand over",
+    "split": "Split off",
 }
+# Commands whose refusal is no repeat: the dialog stays open, so that another choice can be made.
+REFUSALS: frozenset[Name] = frozenset({"answer", "snooze", "assign", "merge", "split"})
 NO_SESSION = "This browser has no session, so it can only read. Sign in, or use Slack or the command line."
 
 
@@ -131,7 +135,7 @@ def give(incidents: Incidents, actor: Actor | None, command: Command) -> Notice:
         changed=outcome.changed,
     )
     # What was refused changed nothing; a repeated press is no refusal.
-    refused = not outcome.changed and command.name == "answer"
+    refused = not outcome.changed and command.name in REFUSALS
     return Notice(title=outcome.incident.title, message=outcome.message, good=not refused)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import dash_mantine_components as dmc
 from dash import dcc, html
 
-from dashboard.dialogs import answer, approve, decide, experiment, keys, postmortem, reopen, resolve, status
+from dashboard.dialogs import answer, approve, decide, experiment, handover, keys, postmortem, reopen, resolve, status
 from dashboard.page import Page
 from dashboard.registry import Pages
 from dashboard.urls import RANGES
@@ -64,6 +64,7 @@ def layout(pages: Pages) -> Any:
             keys.dialog(pages),
             resolve.dialog(),
             approve.dialog(),
+            handover.dialog(),
             answer.dialog(),
             reopen.dialog(),
             experiment.dialog(),

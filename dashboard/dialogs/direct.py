@@ -1,4 +1,4 @@
-"""The buttons that act at once: acknowledge, and decline."""
+"""The buttons that act at once: acknowledge, decline, and split off."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from dashboard.wiring import Wiring
 
 def connect(wiring: Wiring) -> None:
     """Add the buttons' callbacks."""
-    for command in ("acknowledge", "decline"):
+    direct: tuple[Name, ...] = ("acknowledge", "decline", "split")
+    for command in direct:
         _connect(wiring, command)
 
 

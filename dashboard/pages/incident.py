@@ -132,6 +132,9 @@ def _head(incident: Incident, viewer: Viewer, tested: str = "") -> Part:
         actions.append(command_button("acknowledge", incident))
     if incident.is_open:
         actions.append(command_button("resolve", incident, quiet=is_unanswered(incident)))
+        actions.append(command_button("assign", incident, quiet=True))
+    if incident.human_state == "merged":
+        actions.append(command_button("split", incident))
     return html.Div(
         [
             html.Div(

@@ -8,11 +8,13 @@ from itertools import pairwise
 
 from dash import html
 
+from alerting.incidents.silences import list_silences
 from alerting.oncall.chain import Chain, default_chain, policy_chain, whom
 from alerting.oncall.schedule import Override, Shift
 from alerting.oncall.swaps import Swap
 from dashboard.components.attempts import attempt
 from dashboard.components.elements import Part, card, empty, moment, pill, plot, table
+from dashboard.components.silences import silences_card
 from dashboard.components.wording import ago, count, zone_named
 from dashboard.figures.handoffs import Shift as Bar
 from dashboard.figures.handoffs import handoff_figure
@@ -25,6 +27,7 @@ from watchkeeper.durations import duration
 from watchkeeper.vocabulary import Window
 
 BACK = timedelta(days=1)
+OPEN = 500  # incidents that are searched for what a silence hides
 MOST_STEPS = 12  # of one escalation that repeats
 
 
@@ -47,6 +50,7 @@ def render(request: PageRequest) -> Part:
                         attempt("The handoffs", lambda: _handoffs(sources, window, viewer)),
                         attempt("The overrides", lambda: _overrides(sources.records.overrides(), sources, viewer)),
                         attempt("The swaps", lambda: _swaps(sources.records.swaps(), sources, viewer)),
+                        attempt("The silences", lambda: _silences(sources, viewer)),
                     ],
                     className="wide",
                 ),
@@ -268,6 +272,10 @@ def _swaps(asked: Sequence[Swap], sources: Sources, viewer: Viewer) -> Part:
     ]
     heads = ["Schedule", "Asked", "For", "From", "To", "Answer"]
     return card("Swaps", table(heads, rows, caption="Shifts that somebody is asked to take"))
+
+
+def _silences(sources: Sources, viewer: Viewer) -> Part:
+    return silences_card(list_silences(sources.db, viewer.now), sources.incidents.list("open", OPEN), viewer)
 
 
 PAGE = Page(path="/oncall", title="On call", render=render, order=40, key="c")

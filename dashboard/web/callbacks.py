@@ -239,5 +239,9 @@ KINDS: Final[Mapping[str, Callable[[Any], bool]]] = {
     "status-text.value": _is_text(4000),
     "action-text.value": _is_text(2000),
     "entry-text.value": _is_text(LONGEST),
+    "handover-what.value": lambda value: value in ("snooze", "assign", "merge"),
+    "handover-span.value": _is_text(10),
+    "handover-person.value": _is_text(100),
+    "handover-into.value": _is_text(40),
 }
 KINDS_OF_PROPERTIES: Final[Mapping[str, Callable[[Any], bool]]] = {"n_clicks": _is_count}

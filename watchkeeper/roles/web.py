@@ -18,7 +18,7 @@ from dashboard.app import mount
 from dashboard.reads.own_state import Role
 from dashboard.reads.sources import Sources
 from dashboard.registry import read_pages
-from dashboard.web import acknowledge, api, calendar_feed, oncall_api, postmortem_api, sign_in, status_api
+from dashboard.web import acknowledge, api, calendar_feed, oncall_api, postmortem_api, sign_in, silences_api, status_api
 from dashboard.web.session import Sessions, guard, who
 from detectors.learning.question import best_question
 from watchkeeper.asgi.bodies import Limits
@@ -97,6 +97,7 @@ def build(
     app.include_router(oncall_api.router(config, db, clock))
     app.include_router(postmortem_api.router(sources.postmortems, sources.actions))
     app.include_router(status_api.router(sources.status))
+    app.include_router(silences_api.router(db, clock))
     app.include_router(calendar_feed.router(config, db, clock))
     app.include_router(acknowledge.router(config, incidents, clock))
 

@@ -48,6 +48,7 @@ LISTED: Final = 15  # incidents that a gathered message names one by one
 NAMED: Final = 12  # services that it names
 _PART_OF_SIGN: Final = re.compile(r"&[a-z]{0,3}$")
 _NUMBER: Final = re.compile(r"\d+")
+SNOOZES: Final = (("1 hour", 3600), ("4 hours", 14_400))
 MARKS: Final = {"page": ":red_circle:", "ticket": ":large_yellow_circle:"}
 
 Blocks = list[dict[str, Any]]
@@ -304,8 +305,14 @@ def _buttons(incident: Incident, url: str) -> list[InteractiveElement]:
         value = f"{incident.id} {incident.proposal.id}"
         buttons.append(_button("approve", "Approve runbook", value, style="primary"))
         buttons.append(_button("decline", "Decline runbook", value))
-    page = Option(text=plain("Open in Watchkeeper"), value="open", url=url)
-    buttons.append(OverflowMenuElement(action_id="more", options=[page]))
+    options = [Option(text=plain("Open in Watchkeeper"), value="open", url=url)]
+    if incident.severity == "page":
+        options += [
+            Option(text=plain(f"Snooze for {words}"), value=f"snooze {incident.id} {seconds}")
+            for words, seconds in SNOOZES
+        ]
+    options.append(Option(text=plain("Take it over"), value=f"take {incident.id}"))
+    buttons.append(OverflowMenuElement(action_id="more", options=options))
     return buttons
 
 

@@ -13,6 +13,7 @@ import json
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -47,6 +48,8 @@ UNKNOWN = Counter("watchkeeper_slack_unknown_users_total", "Presses by users who
 LARGEST_BODY: Final = 1 << 20  # bytes; Slack's largest payload holds a whole message, some 200 KiB
 WINDOW_S: Final = 300.0  # age of a signature, as Slack recommends (docs.slack.dev, Verifying requests from Slack)
 NONE_OF_THESE: Final = "-"
+# What the menu of a message offers beside its link: an incident, and how many seconds to snooze it.
+CHOICE: Final = re.compile(r"snooze [\w-]{1,32} \d{1,6}|take [\w-]{1,32}")
 
 
 def sign(secret: str, stamp: str, body: bytes) -> str:
@@ -74,6 +77,7 @@ class SlackEvents:
         self._people: dict[str, list[str]] = {}
         for person in config.oncall.people:
             self._people.setdefault(person.address("slack"), []).append(person.name)
+        self._ids = {person.address("slack"): person.id for person in config.oncall.people}
         self._app = AsyncApp(
             client=AsyncWebClient(token=config.slack_token(), base_url=config.slack_api_url(), timeout=5),
             signing_secret=config.slack_signing_secret(),
@@ -83,7 +87,7 @@ class SlackEvents:
             self._app.action(action)(self._press)
         self._app.action("acknowledge_all")(self._acknowledge_all)
         self._app.action("resolve")(self._ask)
-        self._app.action("more")(_only_ack)
+        self._app.action("more")(self._choose)
         self._app.view("resolve")(self._resolve)
         if experiments is not None:
             ExperimentButtons(experiments, self).connect(self._app)
@@ -127,16 +131,29 @@ class SlackEvents:
             return
         name, _, _ = action["action_id"].partition(":")
         key = f"slack:{action['action_id']}:{body['user']['id']}:{action['action_ts']}"
-        incident_id, _, rest = _value_of(action).partition(" ")
+        value = _value_of(action)
+        if name == "more":
+            name, _, value = value.partition(" ")
+        incident_id, _, rest = value.partition(" ")
         seen, _, answer = rest.partition(" ")
+        until = datetime.now(UTC) + timedelta(seconds=int(seen)) if name == "snooze" else datetime.now(UTC)
         commands: dict[str, Callable[[], Outcome]] = {
             "acknowledge": lambda: self._incidents.acknowledge(incident_id, actor, key),
             "approve": lambda: self._incidents.approve(incident_id, actor, key, seen),
             "decline": lambda: self._incidents.decline(incident_id, actor, key, seen),
+            "snooze": lambda: self._incidents.snooze(incident_id, actor, until, key),
+            "take": lambda: self._incidents.assign(incident_id, actor, self._ids.get(body["user"]["id"], ""), key),
             ANSWER: lambda: self._incidents.answer(incident_id, actor, key, seen, answer),
         }
         recording = await recorded(asyncio.to_thread(commands[name]), ack)
         await self._run(client, body, recording, name)
+
+    async def _choose(self, ack: Any, body: dict[str, Any], action: dict[str, Any], client: AsyncWebClient) -> None:
+        """What was chosen in the menu of a message; a link needs no more than an answer."""
+        if CHOICE.fullmatch(_value_of(action)):
+            await self._press(ack, body, action, client)
+        else:
+            await ack()
 
     async def _ask(self, ack: Any, body: dict[str, Any], action: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
@@ -242,11 +259,6 @@ async def _failed(error: Exception) -> None:
     """After Slack has its answer, a failure is ours to see."""
     FAILED.inc()
     structlog.get_logger().error("slack.command_failed", error=repr(error), exc_info=error)
-
-
-async def _only_ack(ack: Any) -> None:
-    """A link needs no more than an answer."""
-    await ack()
 
 
 def _value_of(action: dict[str, Any]) -> str:

@@ -103,6 +103,9 @@ def _actions(given: Any) -> list[dict[str, str]]:
     if not isinstance(given, list) or not 0 < len(given) <= 25:
         raise NotUnderstoodError("actions: must be a list of 1 to 25")
     actions = [_record(f"actions.{number}", action, ACTION) for number, action in enumerate(given)]
+    for number, raw in enumerate(given):
+        if (chosen := raw.get("selected_option")) is not None:  # of a menu: what a button has as its value
+            actions[number].update(_record(f"actions.{number}.selected_option", chosen, ("value",)))
     for number, action in enumerate(actions):
         for key in ("action_id", "action_ts"):
             if not action.get(key):
