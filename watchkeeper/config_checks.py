@@ -168,6 +168,11 @@ def file_mistakes(config: Config) -> list[Mistake]:
     for number, job in enumerate(jobs):
         wrong += repeated(job.targets, ("ingest", "scrape", number, "targets"), None, "the target")
     wrong += repeated([token.name for token in config.tokens], ("tokens",), "name", "the name")
+    known = [person.id for person in config.oncall.people]
+    for number, token in enumerate(config.tokens):
+        if token.person is not None and token.person not in known:
+            there = f"is not among oncall.people; there are: {', '.join(known)}"
+            wrong.append((("tokens", number, "person"), f"{token.person!r} {there}"))
     wrong += repeated([token.sha256 for token in config.tokens], ("tokens",), "sha256", "the sha256")
     wrong += repeated([each.name for each in config.heartbeats], ("heartbeats",), "name", "the name")
     wrong += repeated([str(path) for path in config.slo], ("slo",), None, "the path")

@@ -53,9 +53,10 @@ class Section(BaseModel):
 
 
 class TokenConfig(Section):
-    """A credential for writers: only the SHA-256 of the token is kept."""
+    """A credential: only the SHA-256 of the token is kept. One that is a `person`'s acts as nobody else."""
 
     name: Text
+    person: Id | None = None
     sha256: Sha256
     scopes: Annotated[tuple[Literal["ingest", "changes", "commands", "heartbeats"], ...], Field(min_length=1)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,10 +16,11 @@ LONGEST: Final = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credential:
-    """A configured token: its name, and a fingerprint that reveals nothing about it."""
+    """A configured token: its name, a fingerprint that reveals nothing about it, and the person it is for, if any."""
 
     name: str
     fingerprint: str
+    person: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,14 +35,14 @@ def check(config: Config, token: str, scope: str) -> Credential | Denied:
     """Judge a token as it was pasted: blanks and line breaks around it do no harm. Takes as long for every token."""
     plain = token.strip()
     digest = hashlib.sha256(plain[:LONGEST].encode("utf-8", "surrogatepass")).hexdigest()
-    match: tuple[str, str, tuple[str, ...]] | None = None
-    for name, configured, scopes in _configured(config, scope):
+    match: tuple[str, str, tuple[str, ...], str | None] | None = None
+    for name, configured, scopes, person in _configured(config, scope):
         # No early exit: how long this takes must not reveal which token came close.
         if secrets.compare_digest(digest, configured) and plain and (match is None or scope in scopes):
-            match = (name, configured, scopes)
+            match = (name, configured, scopes, person)
     if match is None:
         return Denied(status=401, text=_unknown(plain, scope))
-    name, configured, scopes = match
+    name, configured, scopes, person = match
     if scope not in scopes:
         can = " and ".join(scopes) or "nothing"
         return Denied(
@@ -49,7 +50,7 @@ def check(config: Config, token: str, scope: str) -> Credential | Denied:
             text=f"the token {name!r} has the scope {can}; this request needs the scope {scope}: "
             f"make a token with `watchkeeper token new --scope {scope}`",
         )
-    return Credential(name=name, fingerprint=fingerprint(configured))
+    return Credential(name=name, fingerprint=fingerprint(configured), person=person)
 
 
 def from_header(config: Config, header: str | None, scope: str) -> Credential | Denied | None:
@@ -69,17 +70,17 @@ def fingerprint(digest: str) -> str:
     return hashlib.sha256(digest.encode()).hexdigest()[:16]
 
 
-def fingerprints(config: Config, scope: str) -> frozenset[str]:
-    """Of every token that may do `scope` now."""
-    return frozenset(fingerprint(digest) for _, digest, scopes in _configured(config, scope) if scope in scopes)
+def fingerprints(config: Config, scope: str) -> Mapping[str, str | None]:
+    """Of every token that may do `scope` now, with the one person it is for, if any."""
+    return {fingerprint(digest): person for _, digest, scopes, person in _configured(config, scope) if scope in scopes}
 
 
-def _configured(config: Config, scope: str) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+def _configured(config: Config, scope: str) -> Iterator[tuple[str, str, tuple[str, ...], str | None]]:
     local = config.secret("commands")
     if local:  # a secret file that was emptied makes no token good enough
-        yield LOCAL, hashlib.sha256(local.encode()).hexdigest(), (scope,)
+        yield LOCAL, hashlib.sha256(local.encode()).hexdigest(), (scope,), None
     for token in config.tokens:
-        yield token.name, token.sha256, tuple(token.scopes)
+        yield token.name, token.sha256, tuple(token.scopes), token.person
 
 
 def _unknown(token: str, scope: str) -> str:

@@ -52,6 +52,10 @@ class Sessions:
         self._people = {person.id: person.name for person in config.oncall.people}
         self._slowing = Slowing()
 
+    def name_of(self, person_id: str) -> str:
+        """What a person is called."""
+        return self._people[person_id]
+
     def cookie(self, person_id: str, fingerprint: str = "", life_s: int = LIFE_S) -> str:
         """A session for a person, for half a day, or until the token with that fingerprint ends."""
         text = f"{person_id}:{fingerprint}:{int(time.time()) + life_s}"
@@ -73,6 +77,10 @@ class Sessions:
                 wrong = TOO_MANY if checked.status == 429 else f"Sign-in failed: {checked.text}."
                 return self.form(onward=onward, wrong=wrong, status=checked.status)
             fingerprint = checked.fingerprint
+        if not self._may_be(person_id, fingerprint):
+            shown = not token.strip()
+            wrong = "Sign-in failed: this token is somebody else's. Choose the person it was made for."
+            return self.form(onward=onward, wrong=wrong, status=403, shown=shown)
         if person_id not in self._people:
             shown = not token.strip()
             return self.form(onward=onward, wrong="Choose who you are.", status=401, shown=shown)
@@ -87,8 +95,8 @@ class Sessions:
         headers = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
         if isinstance(checked, Denied):
             return RedirectResponse("/sign-in?wrong=1", status_code=303, headers=headers)
-        person = request.query_params.get("as") or self._only_person()
-        if person in self._people:
+        person = request.query_params.get("as") or checked.person or self._only_person()
+        if person in self._people and self._may_be(str(person), checked.fingerprint):
             answer = RedirectResponse("/", status_code=303, headers=headers)
             self._set(answer, COOKIE, self.cookie(str(person), checked.fingerprint), LIFE_S)
             return answer
@@ -173,7 +181,12 @@ class Sessions:
         until = text.rpartition(":")[2]
         if not until.isdigit() or int(until) < time.time() or rest not in fingerprints(self._config, "commands"):
             return None
-        return person_id
+        return person_id if self._may_be(person_id, rest) else None
+
+    def _may_be(self, person_id: str, fingerprint: str) -> bool:
+        """Whether a token is for this person: for any, unless it was made for one. An empty id is nobody yet."""
+        owner = fingerprints(self._config, "commands").get(fingerprint)
+        return owner is None or person_id in ("", owner)
 
     def _set(self, answer: Response, name: str, value: str, life_s: int) -> None:
         secure = self._config.web_url.startswith("https:")
@@ -196,7 +209,7 @@ def guard(config: Config, sessions: Sessions) -> Callable[[Request, Callable[[Re
             credential = await sessions.bearer(request)
             if isinstance(credential, Denied):
                 return denied(credential)
-            actor = _program(request, credential) if credential else None
+            actor = _program(request, credential, sessions) if credential else None
         if actor is None and not reading_is_open and not path.startswith(PUBLIC):
             if path.startswith("/api/"):
                 return denied(Denied(status=401, text=NO_CREDENTIAL))
@@ -223,12 +236,16 @@ def denied(why: Denied) -> Response:
     return JSONResponse({"error": why.text}, why.status, headers=headers)
 
 
-def _program(request: Request, credential: Credential) -> Actor:
-    """Who acts is the token, by its configured name; the name that the caller claims goes to the log and no further."""
+def _program(request: Request, credential: Credential, sessions: Sessions) -> Actor:
+    """Who acts is the token: by the person it is for, or its own name.
+
+    The name that the caller claims goes to the log and no further.
+    """
     claimed = request.headers.get("x-watchkeeper-actor")
     if claimed and request.method not in ("GET", "HEAD"):
         structlog.get_logger().info("api.claimed_name", token=credential.name, claims=one_line(claimed, 100))
-    return Actor(name=one_line(credential.name, 100), via="api")
+    name = sessions.name_of(credential.person) if credential.person else credential.name
+    return Actor(name=one_line(name, 100), via="api")
 
 
 def onward_of(text: str) -> str:

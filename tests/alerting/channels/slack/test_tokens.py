@@ -221,3 +221,32 @@ def test_behind_https_the_cookie_is_for_https_only(config: Config) -> None:
         Sessions(known)._set(answer, "c", "v", 60)
         assert ("Secure" in answer.headers["set-cookie"]) is secure
         assert "HttpOnly" in answer.headers["set-cookie"]
+
+
+def test_a_token_that_is_a_persons_acts_as_nobody_else(config: Config, tmp_path: Path) -> None:
+    """Neither the form, nor an address, nor a header makes it somebody else; over the API it is that person."""
+    token = TokenConfig(
+        name="laptop", sha256=hashlib.sha256(b"wk_own").hexdigest(), scopes=("commands",), person=PEOPLE[1].id
+    )
+    own = Config(data_dir=tmp_path, oncall=OnCallConfig(people=PEOPLE), tokens=(token,), web=WebConfig(port=0))
+    db = Database.open(own)
+    incidents = Incidents(db, SystemClock(), own.oncall)
+    (incident_id,) = incidents.observe([finding()])
+    listener = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    client = httpx.Client(base_url=url, timeout=60, trust_env=False)
+    with serving(build(own, Telemetry.connect(own), db), listener), client:
+        form = {"token": "wk_own", "as": PEOPLE[0].id, "onward": "/"}
+        refused = client.post("/sign-in", data=form)
+        assert refused.status_code == 403
+        assert "somebody else" in refused.text
+        assert "watchkeeper_session" not in client.cookies
+        client.get(f"/?token=wk_own&as={PEOPLE[0].id}")
+        assert "watchkeeper_session" not in client.cookies
+        claim = {"Authorization": "Bearer wk_own", "X-Watchkeeper-Actor": PEOPLE[0].name}
+        answer = client.post(f"/api/v1/incidents/{incident_id}/acknowledge", headers=claim).json()
+        assert answer["incident"]["acknowledged_by"] == {"name": PEOPLE[1].name, "via": "api"}
+        assert client.post("/sign-in", data=form | {"as": PEOPLE[1].id}).status_code == 303
+        assert "watchkeeper_session" in client.cookies
+    assert Sessions(own).actor(Sessions(own).cookie(PEOPLE[0].id, fingerprint(token.sha256))) is None
+    db.close()
