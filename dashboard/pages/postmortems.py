@@ -76,4 +76,4 @@ def _row(stored: Stored, viewer: Viewer) -> Part:
     )
 
 
-PAGE = Page(path="/postmortems", title="Postmortems", render=render, order=45, key="p")
+PAGE = Page(path="/postmortems", title="Postmortems", render=render, order=45, key="m")
