@@ -10,6 +10,7 @@ from typing import Any
 from alerting.channels.channel import Channel, ChannelContext, ChannelPart
 from alerting.incidents.machine import Incident
 from watchkeeper.config import Config
+from watchkeeper.errors import WatchkeeperError
 from watchkeeper.parts import Registry, read_registry
 from watchkeeper.problems import Problems
 
@@ -64,6 +65,12 @@ def open_channels(
             channels[name] = part.open(context)
         except KeyError as error:
             broken[name] = f"channel {name} cannot be opened: `channels.{name}` lacks the setting {error}"
+            continue
+        except WatchkeeperError as error:
+            broken[name] = f"channel {name} cannot be opened: {error.message}"
+            continue
+        except ValueError as error:
+            broken[name] = f"channel {name} cannot be opened: {error}; check `channels.{name}`"
             continue
         except Exception as error:  # noqa: BLE001 - whatever a channel dies of, the others must reach people
             broken[name] = f"channel {name} cannot be opened: {type(error).__name__}: {error}; check `channels.{name}`"

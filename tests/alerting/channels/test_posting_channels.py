@@ -158,6 +158,7 @@ def test_wrong_settings_are_named_before_the_role_starts(
     (line,) = broken_channels(ReadConfig(config=config, document=None))
     assert line.startswith("channels.phone: channel phone cannot be opened: ")
     assert words in line
+    assert "Error" not in line
     assert SECRET not in line
     assert list(open_channels(config, Problems(None)).channels) == ["slack"]
 
