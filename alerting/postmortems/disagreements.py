@@ -37,7 +37,7 @@ def disagreements(incident: Incident, truth: tuple[Label, ...] = ()) -> tuple[st
 
 
 def _between(newest: Label, other: Label) -> list[str]:
-    who = "The experiment" if other.source == "chaos" else other.author
+    who = "the experiment" if other.source == "chaos" else other.author
     lines = []
     if None not in (newest.warranted, other.warranted) and newest.warranted != other.warranted:
         words = {True: "warranted", False: "not warranted"}

@@ -39,6 +39,7 @@ from watchkeeper.config import OnCallConfig
 from watchkeeper.errors import ConfigError, Conflict
 from watchkeeper.state.audit import record_audit
 from watchkeeper.state.database import Database
+from watchkeeper.state.labels import labels_of
 from watchkeeper.state.models import deciding_version
 from watchkeeper.vocabulary import MECHANISMS, Actor, Mechanism
 
@@ -281,6 +282,7 @@ def _report(connection: Connection, stored: Stored, *, facts: bool = True) -> Re
     return Report(
         stored=stored,
         incident=incident,
+        truth=labels_of(connection, stored.incident_id, "chaos"),
         actions=actions.of_incident(connection, stored.incident_id),
         facts=postmortem.facts(connection, incident) if facts else "",
     )

@@ -16,6 +16,7 @@ from alerting.postmortems.markdown import markdown_text
 from alerting.postmortems.revisions import Stored
 from watchkeeper.durations import duration
 from watchkeeper.text import page_text, seen_name
+from watchkeeper.vocabulary import Label
 
 # What a line of the incident's own timeline is about; anything else is a note.
 _KINDS: Final[dict[str, EntryKind]] = {
@@ -51,10 +52,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """All that a postmortem shows. `facts` is the machine's draft, in Markdown."""
+    """All that a postmortem shows. `facts` is the machine's draft, in Markdown; `truth` are labels of experiments."""
 
     stored: Stored
     incident: Incident
+    truth: tuple[Label, ...]
     actions: tuple[Action, ...]
     facts: str
 
@@ -89,6 +91,11 @@ class Report:
             for entry in document.added
         ]
         return tuple(sorted([*own, *added], key=lambda line: line.at))
+
+    @property
+    def disagreements(self) -> tuple[str, ...]:
+        """Where people, the machine and experiments disagree, a sentence each."""
+        return disagreements(self.incident, self.truth)
 
     @property
     def judgement(self) -> Sequence[tuple[str, str]]:
@@ -133,7 +140,7 @@ def to_markdown(report: Report) -> str:
         parts.append(f"## {section.heading}\n\n{body}")
     rows = "\n".join(f"| {heading} | {_md(text)} |" for heading, text in report.judgement)
     parts.append(f"## Judgement\n\n| field | answer |\n|---|---|\n{rows}")
-    if differing := disagreements(report.incident):
+    if differing := report.disagreements:
         parts.append("## Where human and machine disagree\n\n" + "\n".join(f"- {_md(line)}" for line in differing))
     parts += ["## Timeline\n\n" + _timeline(report), "## Action items\n\n" + _actions(report.actions)]
     facts = "\n".join(f"##{line}" if line.startswith("#") else line for line in report.facts.splitlines()[1:])
@@ -192,7 +199,7 @@ def to_html(report: Report) -> str:
         if section.field == "impact" and document.measured:
             parts.append(_items(measured_lines(document.measured)))
     parts.append("<h2>Judgement</h2>" + _rows(report.judgement))
-    if differing := disagreements(report.incident):
+    if differing := report.disagreements:
         parts.append("<h2>Where human and machine disagree</h2>" + _items(differing))
     lines = [
         (f"{line.at:%Y-%m-%d %H:%M:%S}", line.kind, seen_name(line.who), ("★ " if line.important else "") + line.text)

@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 from alerting.postmortems.actions import Action
-from alerting.postmortems.disagreements import disagreements
 from alerting.postmortems.rendering import Report
 from alerting.postmortems.revisions import Revision, Stored
 from watchkeeper.state.codec import dump
@@ -50,7 +49,7 @@ def document_tree(report: Report) -> dict[str, Any]:
         "fields": json.loads(dump(stored.document)),
         "timeline": lines,
         "actions": [action_tree(one) for one in report.actions],
-        "disagreements": list(disagreements(report.incident)),
+        "disagreements": list(report.disagreements),
     }
 
 

@@ -10,7 +10,6 @@ import dash_mantine_components as dmc
 from dash import dcc, html
 
 from alerting.postmortems.actions import Action
-from alerting.postmortems.disagreements import disagreements
 from alerting.postmortems.document import ENTRY_KINDS, HEADINGS, template
 from alerting.postmortems.rendering import Line, Report, measured_lines
 from alerting.postmortems.revisions import Revision, Stored
@@ -75,7 +74,7 @@ def written(report: Report) -> Part:
 
 def judgement(report: Report) -> Sequence[Part]:
     """The typed answers, and where people and the machine disagree."""
-    differing = disagreements(report.incident)
+    differing = report.disagreements
     return [
         card("Judgement", facts(*report.judgement)),
         card(

@@ -25,10 +25,10 @@ from watchkeeper.config import OnCallConfig, load
 from watchkeeper.errors import ConfigError, Conflict, NotFound
 from watchkeeper.state.codec import dump
 from watchkeeper.state.database import Database, to_micros, upgrade
-from watchkeeper.state.labels import labels
+from watchkeeper.state.labels import labels, record_label
 from watchkeeper.state.schema import incidents as incident_rows
 from watchkeeper.state.schema import metadata
-from watchkeeper.vocabulary import Actor, Diagnosis, Suspect
+from watchkeeper.vocabulary import Actor, Diagnosis, Label, Suspect
 
 ANA = Actor(name="Ana", via="dashboard")
 BEN = Actor(name="Ben", via="dashboard")
@@ -264,9 +264,9 @@ def test_templates_name_nobody_to_blame() -> None:
 
 
 def test_where_human_and_machine_disagree_is_shown(
-    postmortems: Postmortems, incidents: Incidents, clock: FrozenClock
+    postmortems: Postmortems, incidents: Incidents, clock: FrozenClock, db: Database
 ) -> None:
-    """The suspect that was wrong, the page that was not warranted, and two people who differ."""
+    """The suspect that was wrong, the page that was not warranted, two people who differ, and chaos truth."""
     (incident_id,) = incidents.observe([finding(clock.now(), "payments")], edges=EDGES)
     suspects = tuple(
         Suspect(service=name, score=2.0, probability=share, mechanism="deploy")
@@ -287,6 +287,13 @@ def test_where_human_and_machine_disagree_is_shown(
         assert "in place 2" in shown
         assert "The machine paged; Ben judges that the page was not warranted." in shown
         assert "Ben names bank as the cause; Ana names cart." in shown
+    truth = Label(
+        id="c", incident_id=incident_id, source="chaos", author="chaos", at=clock.now(), warranted=True, cause="cart"
+    )
+    record_label(db, truth)
+    shown = to_markdown(postmortems.report(incident_id))
+    assert "Ben judges the page not warranted; the experiment shows it warranted." in shown
+    assert "Ben names bank as the cause; the experiment names cart." in shown
 
 
 def test_a_search_finds_what_people_wrote(postmortems: Postmortems, resolved: str) -> None:

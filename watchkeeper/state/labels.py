@@ -35,6 +35,12 @@ def record_label(db: Database, label: Label) -> None:
         store_label(connection, label)
 
 
+def labels_of(connection: Connection, incident_id: str, source: LabelSource) -> tuple[Label, ...]:
+    """The labels of one source that count for an incident, oldest first."""
+    query = select(table.c.body).where(table.c.incident_id == incident_id, table.c.source == source)
+    return newest(parse(Label, body) for body in connection.scalars(query.order_by(table.c.at, table.c.id)))
+
+
 def labels(db: Database, source: LabelSource | None = None, incident_id: str | None = None) -> tuple[Label, ...]:
     """The labels that count, oldest first, of one source or incident or of all."""
     query = select(table.c.body).order_by(table.c.at, table.c.id)
