@@ -60,10 +60,11 @@ def proposal_of(book: Runbook, service: str, arguments: Mapping[str, str]) -> Pr
 def _change_of(suspect: Suspect, diagnosis: Diagnosis, changes: Sequence[ChangeEvent]) -> ChangeEvent | None:
     """The latest change of the suspect that can explain the onset and was not rolled back since.
 
-    A rollback is a repair, not a cause.
+    A rollback is a repair, not a cause; a restart leaves nothing to roll back.
     """
     since, until = diagnosis.onset - CHANGE_BEFORE, diagnosis.onset + CHANGE_AFTER
-    own = sorted((change for change in changes if change.service == suspect.service), key=lambda change: change.at)
+    own = [change for change in changes if change.service == suspect.service and change.kind != "restart"]
+    own.sort(key=lambda change: change.at)
     standing = own[max((n + 1 for n, change in enumerate(own) if _is_rollback(change)), default=0) :]
     fitting = [change for change in standing if since <= change.at <= until or change.id == suspect.change_id]
     return fitting[-1] if fitting else None

@@ -204,16 +204,19 @@ def _way(case: Case, node: str) -> float:
 def _how(refused: float, timed_out: float, silent: float, *, slow: float, way: float) -> dict[Mechanism, float]:
     """Where nobody listens, the process was gone, even if another took over since; unless it is the way to it that is
     closed. Who lets calls time out hangs where it is silent, is slow where it serves others slowly, and is cut off from
-    its callers where it serves others as ever. A connection that broke off decides nothing: both ends do that.
+    its callers where it serves others as ever. A connection that broke off decides nothing, since both ends do that,
+    unless it serves nobody meanwhile: libraries tell a refused connection as one that failed.
     """
+    broken = max(1.0 - refused - timed_out, 0.0)
+    gone = refused + broken * silent
     hung = timed_out * silent * (1.0 - way)
     served = timed_out * (1.0 - silent) * (1.0 - way)
     return {
-        "killed": refused * (1.0 - way),
+        "killed": gone * (1.0 - way),
         "hung": hung,
         "latency": served * slow,
-        "network": served * (1.0 - slow) + (refused + timed_out) * way,
-        "unknown": max(1.0 - refused - timed_out, 0.0),
+        "network": served * (1.0 - slow) + (gone + timed_out) * way,
+        "unknown": broken * (1.0 - silent),
     }
 
 

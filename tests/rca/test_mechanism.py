@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from rca.case import Case
 from rca.evidence.change_events import change_events
+from rca.evidence.silence import unanswered
+from rca.example_cases import example_case
 from rca.mechanism import mechanism
 from rca.terms import Term
 from watchkeeper.vocabulary import ChangeEvent, Mechanism, utc
@@ -39,3 +44,23 @@ def test_a_busy_processor_explains_slowness() -> None:
 def test_without_hints_the_mechanism_is_unknown() -> None:
     """No evidence shows how it hurts."""
     assert mechanism([]) == "unknown"
+
+
+@pytest.mark.parametrize(("serves", "named"), [(False, "killed"), (True, "unknown")])
+def test_calls_that_fail_without_a_reason_are_refused_where_nobody_serves(serves: bool, named: str) -> None:
+    """Many libraries hide why a connection failed; who serves others meanwhile may have broken it off."""
+    example = example_case(3)
+    case, flows = example.case, example.case.flows
+    assert case.unanswered is not None
+    assert case.heartbeats is not None
+    assert flows is not None
+    broken = replace(case.unanswered, timed_out=np.zeros(1))
+    own = (flows.node == example.culprit) & (flows.time >= case.onset)
+    if serves:
+        beats = replace(case.heartbeats, last=np.full(len(case.heartbeats.last), case.heartbeats.horizon))
+        case = replace(case, unanswered=broken, heartbeats=beats)
+    else:
+        case = replace(case, unanswered=broken, flows=replace(flows, calls=np.where(own, 0.0, flows.calls)))
+    (term,) = unanswered(case)
+    assert term.candidate == example.culprit
+    assert max(term.hints, key=lambda name: term.hints[name]) == named

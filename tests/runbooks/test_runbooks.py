@@ -78,11 +78,12 @@ def test_a_change_before_the_onset_is_rolled_back(library: Library) -> None:
         _deploy(60),
         _deploy(1, service="cart"),
         _deploy(1, attributes={"rollback": "true"}),
+        _deploy(1, kind="restart", title="restarted all 2 instances, same version"),
         _deploy(-2),
     ],
 )
 def test_a_change_that_explains_nothing_is_left_alone(library: Library, change: ChangeEvent) -> None:
-    """An old change, another service's, a roll-back, or one after the onset does not lead to a roll-back."""
+    """An old change, another service's, a roll-back, a restart, or one after the onset does not lead to a roll-back."""
     proposal = propose(_diagnosis("errors"), [change], library)
     assert proposal is not None
     assert proposal.runbook == "restart-service"
