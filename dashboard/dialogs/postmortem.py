@@ -292,9 +292,9 @@ def _connect_buttons(wiring: Wiring) -> None:
 
     def review(clicks: list[int | None]) -> Any:
         button = pressed_id(clicks)
-        if button is None or not isinstance(button["incident"], str):
-            return no_update, no_update
-        incident_id, revision, key = button["incident"], int(button["revision"]), f"dashboard:{uuid4().hex}"
+        if button is None or not (isinstance(button["incident"], str) and isinstance(button["revision"], int)):
+            return no_update, no_update  # no button of ours
+        incident_id, revision, key = button["incident"], button["revision"], f"dashboard:{uuid4().hex}"
         match button["review"]:
             case "submit":
                 return acted(wiring, lambda actor: sources.postmortems.submit(incident_id, actor, key).message)
