@@ -26,6 +26,7 @@ ROLL_BACK_BOOK: Final[Mapping[str, Any]] = {
     "title": "Roll back {service}",
     "why": "{service} was changed shortly before the trouble began.",
     "mechanisms": ["deploy", "errors"],
+    "after_change": "required",
     "steps": [{"command": {"name": ROLL_BACK}}, "verify"],
     "blast_radius": "{service} alone.",
     "undo": "Deploy the later version again.",

@@ -16,7 +16,11 @@ def silences_card(silences: Sequence[Silence], incidents: Sequence[Incident], vi
     """What pages nobody now, by whom, why and until when; `incidents` are the open ones."""
     if not silences:
         return card(
-            "Silences", empty("No silence", "`watchkeeper silence add` suppresses pages for a while; data go on.")
+            "Silences",
+            empty(
+                "No silence",
+                html.Span([html.Code("watchkeeper silence add"), " suppresses pages for a while; data go on."]),
+            ),
         )
     rows = []
     for silence in silences:

@@ -48,8 +48,11 @@ def diagnose(telemetry: Reader, engine: Engine, incident: LiveIncident) -> Diagn
     ranking = engine.rank(case)
     ranked = ranking.ranked
     enough, reason = verdict(ranked)
-    behind = incident.now.timestamp() - seen_until(case)
-    if behind > case.end - case.onset - MARGIN_S:
+    seen = seen_until(case)
+    behind = incident.now.timestamp() - seen
+    if not seen:
+        enough, reason = False, "no telemetry came in the minutes around the onset, so nothing can be compared"
+    elif behind > case.end - case.onset - MARGIN_S:
         enough, reason = False, f"telemetry is {behind:.0f} s behind: nothing recorded since the onset can be seen yet"
     suspects = tuple(suspect(one) for one in ranked)
     if suspects and suspects[0].evidence and len(suspects[0].service) <= LONGEST_ASKED:
@@ -124,7 +127,10 @@ def with_instance(found: Suspect, odd: Odd | None) -> Suspect:
 
 
 def seen_until(case: Case) -> float:
-    """The newest moment of which anything is stored, Unix seconds: of requests to a bucket, of metrics to a second."""
+    """The newest moment of which anything is stored, Unix seconds: of requests to a bucket, of metrics to a second.
+
+    0 where nothing is.
+    """
     served = case.flows.time + case.flows.step if case.flows is not None else np.empty(0)
     heard = case.heartbeats.horizon if case.heartbeats is not None else 0.0
     return min(max(float(served.max(initial=0.0)), heard), case.end)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from empty_store import EmptyStore
 from rca_chdb_reader import ChdbReader
 from rca_shop import ONSET, OUTSIDE, Fault, Simulation
 
@@ -154,6 +155,14 @@ def test_it_abstains_when_telemetry_is_behind(reader: ChdbReader) -> None:
     assert diagnosis.abstained
     assert diagnosis.reason.startswith("telemetry is 3")
     assert "behind" in diagnosis.reason
+
+
+def test_without_any_telemetry_it_says_so() -> None:
+    """Alerts come to an installation that gets nothing else: there is no time by which it is behind."""
+    incident = LiveIncident(onset=utc(ONSET), now=utc(ONSET + 20), changes=(), findings=(ALERT,))
+    diagnosis = diagnose(EmptyStore(), read_engine(), incident)
+    assert diagnosis.abstained
+    assert diagnosis.reason == "no telemetry came in the minutes around the onset, so nothing can be compared"
 
 
 def test_an_alert_about_something_without_telemetry_is_outside_of_what_is_observed(reader: ChdbReader) -> None:
