@@ -30,6 +30,7 @@ import structlog
 from alerting.channels.slack.standin.app import StandIn
 from alerting.channels.slack.standin.served import serving
 from alerting.incidents.commands import Incidents
+from alerting.postmortems.document import EDITABLE
 from collectors.ingest_log.segments import IngestLog
 from collectors.receivers.http import HttpPort
 from collectors.receivers.otlp import Intake
@@ -149,8 +150,11 @@ def callbacks_of_pages(incident_id: str) -> list[dict[str, Any]]:
         "url.pathname": "/", "url.search": "?range=30m", "tick.data": "t1", "label-cause.value": "payments",
         "viewer.data": {"scheme": "dark", "choice": "dark", "zone": "Europe/Berlin", "narrow": False},
         "pulse.data": {"title": "Overview", "nav": "overview", "open": 1, "share": "/?from=x"},
-        "label-mechanism.value": "deploy",
+        "label-mechanism.value": "deploy", "handover-what.value": "snooze", "handover-span.value": "3600",
+        "handover-person.value": "oncall", "handover-into.value": "inc-gone",
         "label-warranted.value": "yes", "label-note.value": "n", "reopen-note.value": "n",
+        "status-text.value": "We look into it.", "action-text.value": "t", "entry-text.value": "t",
+        **{f"postmortem-{name}.value": "t" for name in EDITABLE},
     }  # fmt: skip
     found = []
     for output, entry in get_app().callback_map.items():

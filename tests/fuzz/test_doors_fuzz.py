@@ -141,7 +141,8 @@ async def test_a_button_of_no_command_is_refused(applications: Applications, doo
             name = json.dumps(group[0]["id"], sort_keys=True, separators=(",", ":"))
             tree["changedPropIds"] = [f"{name}.n_clicks"]
             statuses.append(await status(applications, asked(tree, doors.cookie)))
-    assert statuses == [400] * 5
+    assert len(statuses) >= 5
+    assert set(statuses) == {400}
 
 
 @pytest.mark.parametrize(
