@@ -113,7 +113,7 @@ class Control:
             "previous_version": slot.versions[-2][0] if len(slot.versions) > 1 else "",
             "started_at": instance.started_at if instance else 0.0,
             "database": str(instance.spec.database) if instance else "",
-            "can": [*(verb for verb in self._verbs if verb != "rollback" or len(slot.versions) > 1), "lease"],
+            "can": [*self._verbs, "lease"],
             "may_break": plan.may_break,
             "probe": {
                 "method": work.method,

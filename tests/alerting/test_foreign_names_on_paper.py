@@ -14,7 +14,7 @@ from icalendar import Calendar
 from markdown_it import MarkdownIt
 
 from alerting.incidents.commands import Incidents
-from alerting.oncall import schedule
+from alerting.oncall.ical import to_ical
 from alerting.postmortems import postmortem
 from tests.alerting.channels.slack.test_foreign_names_in_slack import hostile
 from tests.hostile import EVERY, HOSTILE
@@ -96,7 +96,7 @@ def test_a_calendar_only_shows_foreign_names(which: str) -> None:
         schedules=(ScheduleConfig.model_construct(id=name, layers=(LayerConfig(people=("p",)),), fallback=None),),
         escalation=(),
     )
-    text = schedule.to_ical(oncall, name, Window(start=NOW, end=NOW + timedelta(hours=3)), now=NOW)
+    text = to_ical(oncall, name, Window(start=NOW, end=NOW + timedelta(hours=3)), now=NOW)
     calendar = Calendar.from_ical(text)
     events = [part for part in calendar.walk() if part.name == "VEVENT"]
     assert len(events) == 1
