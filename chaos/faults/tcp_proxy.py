@@ -40,6 +40,10 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, dela
 
 async def _serve(port: int, delay_s: float, jitter_s: float, seconds: float) -> None:
     async def accept(from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.CancelledError):  # at the end of the process; asyncio would print it
+            await pass_on(from_client, to_client)
+
+    async def pass_on(from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         try:
             from_service, to_service = await asyncio.open_connection("127.0.0.1", port)
         except OSError:
