@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from alerting.incidents import journal
 from alerting.incidents.findings import clear_findings, store_findings, ticket_resolved_by_hand
 from alerting.incidents.grouping import Neighbourhood, Placement, Recent, place
-from alerting.incidents.machine import SEVERITIES, Command, Event, EventType, Incident
+from alerting.incidents.machine import SEVERITIES, Command, Event, EventType, Incident, decide, fold
 from alerting.incidents.writer import Writer, opened_by
 from alerting.oncall.escalation import MACHINE
 from watchkeeper.errors import Conflict
@@ -31,11 +31,11 @@ from watchkeeper.vocabulary import Finding
 Judged = Callable[[Finding], bool]
 
 TRIES: Final = 5  # times that somebody else may be first before a command or a round is given up
-# Incidents that one transaction changes (one by one), and opens and ends (together), the pause after it in which others
-# may write, and how long one round may go on like this. SQLite has one writer: a transaction takes well under a second,
-# and an acknowledgement fits between two.
+# Incidents that one transaction changes (one by one), findings that open and join some, and incidents that end
+# (together), the pause after it in which others may write, and how long one round may go on like this. SQLite has one
+# writer: a transaction takes well under a second, and an acknowledgement fits between two.
 MOST_CHANGES: Final = 50
-MOST_OPENED: Final = 500
+MOST_TOGETHER: Final = 500
 MOST_ENDED: Final = 500
 BREATH_S: Final = 0.11
 WITHIN_S: Final = 5.0
@@ -65,33 +65,58 @@ class _Part:
     complete: bool
 
 
+@dataclass(slots=True)
+class _Joining:
+    """An incident that findings join, as it was and as it will be; nothing of it is written yet."""
+
+    before: Incident
+    after: Incident
+    events: list[Event] = field(default_factory=list)
+
+    @property
+    def change(self) -> journal.Change:
+        return journal.Change(before=self.before, after=self.after, events=tuple(self.events))
+
+
 @dataclass(slots=True, kw_only=True)
 class _Round:
     """One transaction of a round while it goes on.
 
     Attributes:
         opening: incidents that are not written yet, each with its first event.
+        joining: incidents, by id, whose new findings are not written yet.
         placed: findings, each with the incident that it belongs to.
-        changes: incidents that were changed, not counting those opened.
+        changes: incidents that were changed one by one.
+        together: findings that open an incident, or join one.
     """
 
     connection: Connection
     recent: Recent
     opening: list[tuple[Incident, Event]] = field(default_factory=list)
+    joining: dict[str, _Joining] = field(default_factory=dict)
     opened: list[str] = field(default_factory=list)
     placed: list[tuple[Finding, str | None]] = field(default_factory=list)
     changes: int = 0
+    together: int = 0
     _names: list[str] = field(default_factory=list)
 
     @property
     def is_full(self) -> bool:
-        return self.changes >= MOST_CHANGES or len(self.opened) + len(self.opening) >= MOST_OPENED
+        return self.changes >= MOST_CHANGES or self.together >= MOST_TOGETHER
 
     def unused_name(self) -> str:
         """A name for one more incident."""
         if not self._names:
-            self._names = journal.unused_ids(self.connection, MOST_OPENED)
+            self._names = journal.unused_ids(self.connection, MOST_TOGETHER)
         return self._names.pop()
+
+    def join(self, incident: Incident, event: Event) -> None:
+        """A finding joins an incident; it is written with the others."""
+        known = self.joining.setdefault(incident.id, _Joining(incident, incident))
+        known.after = fold(known.after, event)
+        known.events.append(event)
+        self.recent.put(known.after)
+        self.together += 1
 
 
 @dataclass(slots=True, kw_only=True)
@@ -163,7 +188,7 @@ class Observation:
             count += 1
             with self._reported(f"{finding.service}: {finding.summary}"):
                 self._place(round_, finding, observed)
-        self._open_all(round_)
+        self._write(round_)
         self._store(connection, round_.placed)
         complete = count == len(waiting)
         if complete:
@@ -188,15 +213,26 @@ class Observation:
             incident, event = opened_by(round_.unused_name(), finding, observed.now)
             recent.put(incident)
             round_.opening.append((incident, event))
+            round_.together += 1
             return
         joined = recent.get(known or "")
         joins = placement.how == "raise" or (placement.how == "join" and joined and not _is_full(joined, finding))
         if joined and joins and not joined.knows(finding):
-            self._open_all(round_)  # it may be one of them
+            command = _joins(joined, finding, placement, observed.now)
+            decision = decide(joined, command) if _only_joins(joined, command) else None
+            if isinstance(decision, Event):
+                round_.join(joined, decision)
+                return
+            self._write(round_)  # it may be one of them
             with connection.begin_nested():
                 recent.put(self._join(connection, joined, finding, placement, observed.now))
             round_.changes += 1
         round_.placed.append((finding, known))
+
+    def _write(self, round_: _Round) -> None:
+        """Keep what this part opened, then what joined."""
+        self._open_all(round_)
+        self._join_all(round_)
 
     def _open_all(self, round_: _Round) -> None:
         """Keep the incidents that this part opened: all at once or, where one cannot be kept, the others."""
@@ -216,17 +252,35 @@ class Observation:
         round_.opened += [incident.id for incident, _ in kept]
         round_.placed += [(finding, incident.id) for incident, _ in kept for finding in incident.findings]
 
+    def _join_all(self, round_: _Round) -> None:
+        """Keep the findings that joined: all at once or, where an incident cannot be kept, those of the others."""
+        joining, round_.joining = list(round_.joining.values()), {}
+        # One that could not be opened has nothing to join.
+        joining = [one for one in joining if round_.recent.get(one.before.id)]
+        try:
+            with round_.connection.begin_nested():
+                self.writer.join_all(round_.connection, [one.change for one in joining])
+            kept = joining
+        except Conflict:
+            raise  # somebody else was first: the round is placed anew
+        except Exception:  # noqa: BLE001 - each is reported below with its own error
+            kept = []
+            for one in joining:
+                round_.recent.forget(one.before.id)
+                round_.recent.put(one.before)
+                with self._set_aside(round_.connection, one.before.id):
+                    self.writer.join_all(round_.connection, [one.change])
+                    round_.recent.put(one.after)
+                    kept.append(one)
+        round_.placed += [(event.finding, one.before.id) for one in kept for event in one.events if event.finding]
+
     def _join(
         self, connection: Connection, incident: Incident, finding: Finding, placement: Placement, now: datetime
     ) -> Incident:
         if incident.system_state == "recovered" and incident.counts(finding) and incident.is_open:
             command = Command(type="refired", at=now, actor=MACHINE, key=f"refired:{incident.version}")
             incident = self.writer.apply(connection, incident.id, command).incident
-        kind: EventType = "raised" if placement.how == "raise" else "joined"
-        key = f"{kind}:{finding.key}:{incident.version}"
-        text = f"{finding.summary} ({'raised to a page' if kind == 'raised' else 'joins'}: {placement.reason})"
-        command = Command(type=kind, at=now, actor=MACHINE, key=key, finding=finding, text=text)
-        return self.writer.apply(connection, incident.id, command).incident
+        return self.writer.apply(connection, incident.id, _joins(incident, finding, placement, now)).incident
 
     def _ending(self, incident: Incident, observed: Observed) -> tuple[Incident, list[Command]]:
         """What of an incident fires no longer: the commands that record it."""
@@ -290,6 +344,19 @@ class Observation:
 
     def _unreadable(self, incident_id: str, why: Exception) -> None:
         journal.report_unreadable(self.problems, incident_id, why)
+
+
+def _joins(incident: Incident, finding: Finding, placement: Placement, now: datetime) -> Command:
+    """What a finding does to the incident that it was placed in."""
+    kind: EventType = "raised" if placement.how == "raise" else "joined"
+    text = f"{finding.summary} ({'raised to a page' if kind == 'raised' else 'joins'}: {placement.reason})"
+    key = f"{kind}:{finding.key}:{incident.version}"
+    return Command(type=kind, at=now, actor=MACHINE, key=key, finding=finding, text=text)
+
+
+def _only_joins(incident: Incident, command: Command) -> bool:
+    """Whether a finding that joins causes nothing but a line: no page, no end of a silence, no new firing."""
+    return command.type == "joined" and incident.system_state == "firing" and incident.human_state != "silenced"
 
 
 def _distance(finding: Finding) -> float:

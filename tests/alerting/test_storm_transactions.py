@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from alerting.incidents import journal
 from alerting.incidents.commands import Incidents
 from alerting.incidents.machine import Event, Incident
-from alerting.incidents.observation import MOST_ENDED, MOST_FINDINGS, MOST_OPENED
+from alerting.incidents.observation import MOST_ENDED, MOST_FINDINGS, MOST_TOGETHER
 from collectors.webhooks.alert_episodes import record_alerts
 from watchkeeper.clock import FrozenClock
 from watchkeeper.config import OnCallConfig
@@ -43,7 +43,7 @@ def finding(number: int, service: str) -> Finding:
 def test_a_storm_is_placed_in_short_transactions(db: Database) -> None:
     """Whoever else writes gets a turn in between. All are paged, in few transactions."""
     incidents = Incidents(db, FrozenClock(NOW), OnCallConfig())
-    storm = [finding(number, f"service-{number}") for number in range(2 * MOST_OPENED + 1)]
+    storm = [finding(number, f"service-{number}") for number in range(2 * MOST_TOGETHER + 1)]
     commits: list[object] = []
     event.listen(db.engine, "commit", commits.append)
     opened: list[str] = []
@@ -159,6 +159,81 @@ def test_one_that_cannot_be_kept_keeps_no_other_of_its_storm_from_being_opened(
     assert [problem.subject for problem in problems.current()] == ["service-7: alert 7"]
     (late,) = incidents.observe(storm, now=NOW)
     assert incidents.get(late).service == "service-7"
+
+
+def test_findings_that_join_cost_no_statement_each(db: Database) -> None:
+    """Those of one round, whether or not their incidents were open before; each has its line, in its order."""
+    clock = FrozenClock(NOW)
+    incidents = Incidents(db, clock, OnCallConfig())
+    incidents.page_all(incidents.observe([finding(number, f"service-{number}") for number in range(20)], now=NOW))
+    storm = [finding(1000 * rule + number, f"service-{number}") for rule in range(5) for number in range(40)]
+    statements: list[str] = []
+
+    def count(*given: object) -> None:
+        statements.append(str(given[2]))
+
+    event.listen(db.engine, "before_cursor_execute", count)
+    opened = incidents.observe(storm, now=clock.advance(5))
+    event.remove(db.engine, "before_cursor_execute", count)
+    assert len(opened) == 20
+    assert len(statements) < 40
+    found = incidents.list(None, 100)
+    assert {len(one.findings) for one in found} == {5}
+    with db.read() as connection:
+        for one in found:
+            refolded = journal.refold(connection, one.id)
+            assert (refolded.version, refolded.timeline, refolded.findings) == (one.version, one.timeline, one.findings)
+            joined = [entry for entry in one.timeline if entry.kind == "joined"]
+            assert len({entry.text for entry in joined}) == len(joined) == 4
+    assert incidents.observe(storm, now=clock.advance(5)) == ()
+    assert {one.version for one in incidents.list(None, 100)} == {one.version for one in found}
+
+
+def test_an_incident_that_cannot_be_joined_keeps_no_other_finding_from_its_own(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is named, nothing is counted to it, and the next round joins it."""
+    problems = Problems(None)
+    incidents = Incidents(db, FrozenClock(NOW), OnCallConfig(), problems=problems)
+    incidents.observe([finding(number, f"service-{number}") for number in range(10)], now=NOW)
+    storm = [finding(100 * rule + number, f"service-{number}") for rule in range(3) for number in range(10)]
+    kept = journal.append_all
+
+    def refuse(connection: Connection, changes: Sequence[journal.Change]) -> None:
+        if any(change.before.service == "service-7" for change in changes):
+            raise ValueError("cannot be kept")
+        kept(connection, changes)
+
+    with monkeypatch.context() as patch, capture_logs():
+        patch.setattr(journal, "append_all", refuse)
+        incidents.observe(storm, now=NOW)
+    sizes = {one.service: len(one.findings) for one in incidents.list()}
+    assert sizes.pop("service-7") == 1
+    assert set(sizes.values()) == {3}
+    assert len(problems.current()) == 1
+    incidents.observe(storm, now=NOW)
+    assert {len(one.findings) for one in incidents.list()} == {3}
+
+
+def test_what_joins_an_incident_that_cannot_be_opened_waits_with_it(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both come in the next round."""
+    incidents = Incidents(db, FrozenClock(NOW), OnCallConfig(), problems=Problems(None))
+    storm = [finding(100 * rule + number, f"service-{number}") for rule in range(2) for number in range(5)]
+    kept = journal.add_incidents
+
+    def refuse(connection: Connection, opened: Sequence[tuple[Incident, Event]]) -> None:
+        if any(incident.service == "service-3" for incident, _ in opened):
+            raise ValueError("cannot be kept")
+        kept(connection, opened)
+
+    with monkeypatch.context() as patch, capture_logs():
+        patch.setattr(journal, "add_incidents", refuse)
+        incidents.observe(storm, now=NOW)
+    assert {one.service: len(one.findings) for one in incidents.list()} == {f"service-{n}": 2 for n in (0, 1, 2, 4)}
+    incidents.observe(storm, now=NOW)
+    assert {one.service: len(one.findings) for one in incidents.list()} == {f"service-{n}": 2 for n in range(5)}
 
 
 def test_one_that_moved_on_is_paged_with_the_others(db: Database) -> None:
