@@ -120,6 +120,18 @@ class OnCallConfig(Section):
     teams: dict[Text, tuple[Text, ...]] = {}  # noqa: RUF012 - pydantic copies it
     digest: DigestConfig = DigestConfig()
 
+    def person(self, person_id: str) -> PersonConfig | None:
+        """Somebody who can be paged."""
+        return next((person for person in self.people if person.id == person_id), None)
+
+    def named(self, text: str) -> PersonConfig | None:
+        """The person whom an id, a name or an address means, in whichever case."""
+        wanted = text.casefold()
+        for person in self.people:
+            if wanted in [name.casefold() for name in (person.id, person.name, *person.addresses.values())]:
+                return person
+        return None
+
     @model_validator(mode="after")
     def _holds_together(self) -> OnCallConfig:
         refuse("oncall", oncall_mistakes(self))

@@ -62,7 +62,7 @@ class AckLinks:
         if not hmac.compare_digest(self._sign(text), signed):
             return None
         incident_id, person_id, until = text.decode().split("\n")
-        person = next((person for person in self._config.oncall.people if person.id == person_id), None)
+        person = self._config.oncall.person(person_id)
         if person is None or int(until) < now.timestamp():
             return None
         return AckLink(incident_id=incident_id, person=person)

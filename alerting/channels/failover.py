@@ -138,7 +138,7 @@ def _event(key: str) -> str:
 def _next(late: _Late, used: set[str], routing: Routing, now: datetime) -> _Next:
     """What pages in the place of a late page; nothing where another channel has paged, or is about to."""
     row, draft, moment = late.row, late.draft, to_micros(now)
-    person = routing.person(draft.person)
+    person = routing.oncall.person(draft.person)
     name = person.name if person else draft.person
     why = f" ({one_line(row.error, 200)})" if row.error else ""
     trouble = f"{row.channel} has not delivered the page to {name}{why}"

@@ -42,16 +42,12 @@ class Routing:
     channels: tuple[str, ...]
     oncall: OnCallConfig
 
-    def person(self, person_id: str) -> PersonConfig | None:
-        """Somebody who can be paged."""
-        return next((person for person in self.oncall.people if person.id == person_id), None)
-
     def ways(self, person_id: str) -> tuple[Way, ...]:
         """How a person is paged: by their notification rules; without rules, by every channel of theirs at once.
 
         Where no channel has an address of theirs, every channel pages, and finds somebody else when it sends.
         """
-        person = self.person(person_id)
+        person = self.oncall.person(person_id)
         if person and (ways := tuple(self._by_rules(person))):
             return ways
         reached = tuple(self.addresses(person)) if person else ()

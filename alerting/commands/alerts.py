@@ -9,14 +9,13 @@ from typing import Annotated, Any
 import typer
 
 from watchkeeper.clock import SystemClock
-from watchkeeper.command_options import AsJson, ConfigPath, user_name
+from watchkeeper.command_options import AsJson, ConfigPath, actor_of
 from watchkeeper.config import load
 from watchkeeper.state.alerts import AlertState, all_alerts, end_alert
 from watchkeeper.state.audit import record_audit
 from watchkeeper.state.database import Database
 from watchkeeper.text import one_line
 from watchkeeper.text_columns import print_columns
-from watchkeeper.vocabulary import Actor
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 
@@ -54,7 +53,7 @@ def end(
 ) -> None:
     """End an alert whose sender never resolved it. If the sender repeats it later, it fires again."""
     db, now = Database.open(load(config)), SystemClock().now()
-    actor = Actor(name=who or user_name(), via="cli")
+    actor = actor_of(who)
     if end_alert(db, key, now, actor.name):
         with db.write() as connection:
             record_audit(connection, now, actor, "alert.end", key)

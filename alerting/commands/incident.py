@@ -6,16 +6,15 @@ import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from uuid import uuid4
 
 import typer
 
 from alerting.commands import incident_list
 from alerting.incidents.quick_read import Tree
-from watchkeeper.command_options import AsJson, ConfigPath, user_name
+from watchkeeper.command_options import AsJson, ConfigPath, IncidentId, Key, Who, actor_of, key_of
 from watchkeeper.errors import ConfigError, Conflict
 from watchkeeper.text import prose, seen_name
-from watchkeeper.vocabulary import MECHANISMS, Actor, Mechanism, Proposal
+from watchkeeper.vocabulary import MECHANISMS, Mechanism, Proposal
 
 if TYPE_CHECKING:  # what opens the database is imported when a command runs, so that help comes at once
     from alerting.incidents.commands import Incidents
@@ -24,11 +23,6 @@ if TYPE_CHECKING:  # what opens the database is imported when a command runs, so
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 
-IncidentId = Annotated[str, typer.Argument(help="The incident's id, such as inc-7f3a01.")]
-Who = Annotated[str | None, typer.Option("--as", help="Your name. Default: the user of this terminal.")]
-Key = Annotated[
-    str | None, typer.Option("--key", help="Idempotency key: the same key again changes nothing. Default: a new one.")
-]
 Seen = Annotated[
     str | None,
     typer.Option(
@@ -189,16 +183,6 @@ def open_incidents(config_path: Path | None) -> Incidents:
     config = load(config_path)
     db = Database.open(config)
     return Incidents.configured(config, db, SystemClock())
-
-
-def actor_of(name: str | None) -> Actor:
-    """Who gives a command at this terminal."""
-    return Actor(name=name or user_name(), via="cli")
-
-
-def key_of(key: str | None) -> str:
-    """The idempotency key of a command."""
-    return f"cli:{key or uuid4().hex}"
 
 
 def _judgement(

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from alerting.commands.incident import IncidentId, Key, Who, actor_of, key_of, open_incidents, print_outcome
 from alerting.commands.incident import app as app  # with these commands it is complete
+from alerting.commands.incident import open_incidents, print_outcome
 from watchkeeper.clock import SystemClock
-from watchkeeper.command_options import AsJson, ConfigPath
+from watchkeeper.command_options import AsJson, ConfigPath, IncidentId, Key, Who, actor_of, key_of
 from watchkeeper.durations import seconds_of
 from watchkeeper.errors import ConfigError
 

@@ -19,12 +19,12 @@ from alerting.oncall.coverage import warnings
 from alerting.oncall.load import MEASURES, fairness, loads, pages_between
 from alerting.oncall.versions import parts_of, rota_at, shifts_over, versions
 from watchkeeper.clock import SystemClock
-from watchkeeper.command_options import AsJson, ConfigPath, hint_at_unused_file, user_name
+from watchkeeper.command_options import AsJson, ConfigPath, actor_of, hint_at_unused_file
 from watchkeeper.config import Config, OnCallConfig, load
 from watchkeeper.errors import ConfigError
 from watchkeeper.state.database import Database
 from watchkeeper.text import seen_name
-from watchkeeper.vocabulary import Actor, Window
+from watchkeeper.vocabulary import Window
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 for command in (oncall_versions.history, oncall_versions.diff, oncall_versions.export):
@@ -162,7 +162,7 @@ def override(
     """Let somebody take over for a while. It beats the rotation wherever on-call is read."""
     hint_at_unused_file(config)
     tree = load(config)
-    actor = Actor(name=user_name(), via="cli")
+    actor = actor_of()
     name = _named(tree, schedule)
     window = span_of(start, end, "--from and --to")
     made = schedules.Override(schedule=name, person=person, start=window.start, end=window.end, author=actor.name)
@@ -182,7 +182,7 @@ def remove_override(
     config: ConfigPath = None,
 ) -> None:
     """Take an override back; one that has begun ends now."""
-    actor = Actor(name=user_name(), via="cli")
+    actor = actor_of()
     schedules.remove_override(Database.open(load(config)), override, SystemClock().now(), actor)
     print(f"{override}: removed")
 

@@ -9,12 +9,11 @@ import typer
 
 from alerting.oncall import feeds
 from watchkeeper.clock import SystemClock
-from watchkeeper.command_options import AsJson, ConfigPath, user_name
+from watchkeeper.command_options import AsJson, ConfigPath, actor_of
 from watchkeeper.config import load
 from watchkeeper.errors import ConfigError
 from watchkeeper.state.database import Database
 from watchkeeper.text import seen_name
-from watchkeeper.vocabulary import Actor
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 
@@ -30,7 +29,7 @@ def new(
         raise ConfigError("name one of --schedule and --person")
     tree = load(config)
     kind: feeds.Kind = "schedule" if schedule else "person"
-    actor, now = Actor(name=user_name(), via="cli"), SystemClock().now()
+    actor, now = actor_of(), SystemClock().now()
     feed_id, secret = feeds.make_feed(Database.open(tree), tree.oncall, kind, schedule or person or "", now, actor)
     print(f"{tree.web_url}/calendar/{secret}.ics")
     print(f"Whoever has this address can read it. To end it: watchkeeper oncall feed revoke {feed_id}")
@@ -67,6 +66,6 @@ def revoke(
     feed: Annotated[str, typer.Argument(help="The feed's id, from `oncall feed list`.")], config: ConfigPath = None
 ) -> None:
     """End an address. Calendars that subscribe to it get an error from now on."""
-    actor = Actor(name=user_name(), via="cli")
+    actor = actor_of()
     feeds.revoke_feed(Database.open(load(config)), feed, SystemClock().now(), actor)
     print(f"{feed}: revoked")

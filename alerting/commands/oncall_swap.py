@@ -10,12 +10,12 @@ import typer
 from alerting.commands.oncall_times import span_of
 from alerting.oncall import swaps
 from watchkeeper.clock import SystemClock
-from watchkeeper.command_options import AsJson, ConfigPath, user_name
+from watchkeeper.command_options import AsJson, ConfigPath, actor_of
 from watchkeeper.config import load
 from watchkeeper.errors import ConfigError
 from watchkeeper.state.database import Database
 from watchkeeper.text import seen_name
-from watchkeeper.vocabulary import Actor, Window
+from watchkeeper.vocabulary import Window
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 
@@ -53,7 +53,7 @@ def ask(
         window=span_of(start, end, "--from and --to"),
         returned=returned,
     )
-    actor = Actor(name=user_name(), via="cli")
+    actor = actor_of()
     swap_id = swaps.ask(Database.open(tree), tree.oncall, swap, SystemClock().now(), actor)
     print(f"{swap_id}: {seen_name(taker)} is asked; nothing changes before `watchkeeper oncall swap accept {swap_id}`")
 
@@ -94,7 +94,7 @@ def cancel(swap: SwapId, config: ConfigPath = None) -> None:
 
 def _answer(swap: str, given: swaps.Answer, config: ConfigPath) -> None:
     tree = load(config)
-    actor = Actor(name=user_name(), via="cli")
+    actor = actor_of()
     done = swaps.answer(Database.open(tree), tree.oncall, swap, given, SystemClock().now(), actor)
     print(f"{done.id}: {done.state}; {seen_name(done.taker)} for {seen_name(done.asker)}, {_span(done.window)}")
 

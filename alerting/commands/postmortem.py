@@ -7,14 +7,12 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from uuid import uuid4
 
 import typer
 
-from watchkeeper.command_options import AsJson, ConfigPath, user_name
+from watchkeeper.command_options import AsJson, ConfigPath, IncidentId, Key, Who, actor_of, key_of
 from watchkeeper.errors import ConfigError, Conflict
 from watchkeeper.text import page_text, prose, seen_name
-from watchkeeper.vocabulary import Actor
 
 if TYPE_CHECKING:  # what opens the database is imported when a command runs, so that help comes at once
     from alerting.postmortems.actions import Action, ActionOutcome, Actions
@@ -22,12 +20,7 @@ if TYPE_CHECKING:  # what opens the database is imported when a command runs, so
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 
-IncidentId = Annotated[str, typer.Argument(help="The incident's id, such as inc-7f3a01.")]
 ActionId = Annotated[str, typer.Argument(help="The action item's id, such as act-3f2a9c01de.")]
-Who = Annotated[str | None, typer.Option("--as", help="Your name. Default: the user of this terminal.")]
-Key = Annotated[
-    str | None, typer.Option("--key", help="Idempotency key: the same key again changes nothing. Default: a new one.")
-]
 Seen = Annotated[int | None, typer.Option("--revision", help="The revision that you looked at, as `show` prints it.")]
 Owner = Annotated[str, typer.Option("--owner", help="A person's id or name.")]
 Due = Annotated[str, typer.Option("--due", help="A date, such as 2026-03-31. The owner is reminded that day.")]
@@ -93,7 +86,7 @@ def edit(
             f"--revision is missing: the newest is {postmortems.get(incident).version}; look at it with "
             f"`watchkeeper postmortem show {incident}`"
         )
-    _print_saved(postmortems.edit(incident, _actor(who), _key(key), seen, changes), as_json)
+    _print_saved(postmortems.edit(incident, actor_of(who), key_of(key), seen, changes), as_json)
 
 
 @app.command(epilog="Example: watchkeeper postmortem timeline inc-7f3a01 --mark e4")
@@ -122,7 +115,7 @@ def timeline(
     if sum(map(bool, (add, mark, unmark, remove))) > 1:
         raise ConfigError("give only one of --add, --mark, --unmark and --remove")
     postmortems = open_postmortems(config)[0]
-    actor, once = _actor(who), _key(key)
+    actor, once = actor_of(who), key_of(key)
     if add:
         saved = postmortems.add_entry(incident, actor, once, _time(at), add, kinds[kind or "note"])
     elif mark or unmark:
@@ -149,13 +142,13 @@ def timeline(
 @app.command(epilog="Example: watchkeeper postmortem submit inc-7f3a01")
 def submit(incident: IncidentId, config: ConfigPath = None, who: Who = None, key: Key = None) -> None:
     """Ask for a review."""
-    _print_saved(open_postmortems(config)[0].submit(incident, _actor(who), _key(key)))
+    _print_saved(open_postmortems(config)[0].submit(incident, actor_of(who), key_of(key)))
 
 
 @app.command("return", epilog="Example: watchkeeper postmortem return inc-7f3a01")
 def send_back(incident: IncidentId, config: ConfigPath = None, who: Who = None, key: Key = None) -> None:
     """Send it back to its authors: it is a draft again."""
-    _print_saved(open_postmortems(config)[0].send_back(incident, _actor(who), _key(key)))
+    _print_saved(open_postmortems(config)[0].send_back(incident, actor_of(who), key_of(key)))
 
 
 @app.command(epilog="Example: watchkeeper postmortem publish inc-7f3a01 --revision 5")
@@ -166,7 +159,7 @@ def publish(
     postmortems = open_postmortems(config)[0]
     if seen is None:
         raise ConfigError(f"--revision is missing: the newest is {postmortems.get(incident).version}; review that one")
-    _print_saved(postmortems.publish(incident, _actor(who), _key(key), seen))
+    _print_saved(postmortems.publish(incident, actor_of(who), key_of(key), seen))
 
 
 @app.command(epilog="Example: watchkeeper postmortem history inc-7f3a01")
@@ -250,7 +243,7 @@ def add_action(
 ) -> None:
     """Add an action item. Its owner is reminded on the due date, and once a week while it is overdue."""
     items = open_postmortems(config)[1]
-    _print_action(items.add(incident, _actor(who), _key(key), text, owner, due), as_json)
+    _print_action(items.add(incident, actor_of(who), key_of(key), text, owner, due), as_json)
 
 
 @app.command(epilog="Example: watchkeeper postmortem change-action act-3f2a9c01de --due 2026-04-15")
@@ -267,19 +260,19 @@ def change_action(
     changes = {name: value for name, value in (("text", text), ("owner", owner), ("due", due)) if value is not None}
     if not changes:
         raise ConfigError("give at least one of --text, --owner and --due")
-    _print_action(open_postmortems(config)[1].change(action, _actor(who), changes), as_json)
+    _print_action(open_postmortems(config)[1].change(action, actor_of(who), changes), as_json)
 
 
 @app.command(epilog="Example: watchkeeper postmortem done act-3f2a9c01de")
 def done(action: ActionId, config: ConfigPath = None, who: Who = None, as_json: AsJson = False) -> None:
     """Mark an action item as done. Exit status 4 if it was."""
-    _print_action(open_postmortems(config)[1].finish(action, _actor(who)), as_json)
+    _print_action(open_postmortems(config)[1].finish(action, actor_of(who)), as_json)
 
 
 @app.command(epilog="Example: watchkeeper postmortem reopen act-3f2a9c01de")
 def reopen(action: ActionId, config: ConfigPath = None, who: Who = None, as_json: AsJson = False) -> None:
     """An action item is not done after all."""
-    _print_action(open_postmortems(config)[1].reopen(action, _actor(who)), as_json)
+    _print_action(open_postmortems(config)[1].reopen(action, actor_of(who)), as_json)
 
 
 def open_postmortems(config_path: Path | None) -> tuple[Postmortems, Actions]:
@@ -319,14 +312,6 @@ def _time(given: str) -> datetime:
         return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise ConfigError(f"--at {given[:40]!r}: must be a time such as 2026-03-01T02:55:00Z") from error
-
-
-def _actor(name: str | None) -> Actor:
-    return Actor(name=name or user_name(), via="cli")
-
-
-def _key(key: str | None) -> str:
-    return f"cli:{key or uuid4().hex}"
 
 
 def _print(postmortems: Postmortems, incident_id: str, as_json: bool) -> None:

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from alerting.commands.incident import Who, actor_of, open_incidents
+from alerting.commands.incident import open_incidents
 from alerting.commands.incident_handover import span_of
 from alerting.incidents import silences
 from watchkeeper.clock import SystemClock
-from watchkeeper.command_options import AsJson, ConfigPath, hint_at_unused_file
+from watchkeeper.command_options import AsJson, ConfigPath, Who, actor_of, hint_at_unused_file
 from watchkeeper.config import load
 from watchkeeper.state.database import Database
 from watchkeeper.text import one_line, prose, seen_name

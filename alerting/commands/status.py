@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from uuid import uuid4
 
 import typer
 
-from watchkeeper.command_options import AsJson, ConfigPath, user_name
+from watchkeeper.command_options import AsJson, ConfigPath, IncidentId, Key, Who, actor_of, key_of
 from watchkeeper.errors import ConfigError
 from watchkeeper.text import prose, seen_name
-from watchkeeper.vocabulary import Actor
 
 if TYPE_CHECKING:  # what opens the database is imported when a command runs, so that help comes at once
     from alerting.status_page.updates import Content, StatusUpdate, StatusUpdates
@@ -20,12 +18,7 @@ if TYPE_CHECKING:  # what opens the database is imported when a command runs, so
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 
-IncidentId = Annotated[str, typer.Argument(help="The incident's id, such as inc-7f3a01.")]
 UpdateId = Annotated[str, typer.Argument(help="The update's id, such as upd-3f2a9c01de5b7788.")]
-Who = Annotated[str | None, typer.Option("--as", help="Your name. Default: the user of this terminal.")]
-Key = Annotated[
-    str | None, typer.Option("--key", help="Idempotency key: the same key again changes nothing. Default: a new one.")
-]
 State = Annotated[str, typer.Option("--state", help="investigating, identified, monitoring, or resolved.")]
 Impact = Annotated[str, typer.Option("--impact", help="none, degraded, or outage.")]
 Components = Annotated[
@@ -60,7 +53,7 @@ def post(
         raise ConfigError(f"--audience {audience}: must be one of {', '.join(AUDIENCES)}")
     updates, _ = open_updates(config)
     content = _content(text, state, impact, component)
-    _print(updates.post(incident, _actor(who), _key(key), known[audience], content, names_too=names_too), as_json)
+    _print(updates.post(incident, actor_of(who), key_of(key), known[audience], content, names_too=names_too), as_json)
 
 
 @app.command(epilog="Example: watchkeeper status draft inc-7f3a01")
@@ -76,7 +69,7 @@ def draft(
 ) -> None:
     """Draft a short neutral update for the public. Nobody sees it before `approve`."""
     updates, _ = open_updates(config)
-    _print(updates.draft(incident, _actor(who), _key(key), _content("", state, impact, component)), as_json)
+    _print(updates.draft(incident, actor_of(who), key_of(key), _content("", state, impact, component)), as_json)
 
 
 @app.command(epilog="Example: watchkeeper status approve upd-3f2a9c01de5b7788")
@@ -89,13 +82,13 @@ def approve(
     as_json: AsJson = False,
 ) -> None:
     """Let the public read a draft. Exit status 4 if it has what must not leave."""
-    _print(open_updates(config)[0].approve(update, _actor(who), text, names_too=names_too), as_json)
+    _print(open_updates(config)[0].approve(update, actor_of(who), text, names_too=names_too), as_json)
 
 
 @app.command(epilog="Example: watchkeeper status withdraw upd-3f2a9c01de5b7788")
 def withdraw(update: UpdateId, config: ConfigPath = None, who: Who = None, as_json: AsJson = False) -> None:
     """Take an update from the public page; it is kept as a draft. Run `publish`, or let the watch role do it."""
-    _print(open_updates(config)[0].withdraw(update, _actor(who)), as_json)
+    _print(open_updates(config)[0].withdraw(update, actor_of(who)), as_json)
 
 
 @app.command("list", epilog="Example: watchkeeper status list --incident inc-7f3a01")
@@ -180,11 +173,3 @@ def _line(update: StatusUpdate) -> str:
     shown = {"internal": "internal", "public": "public" if update.is_public else "draft"}[update.audience]
     parts = ", ".join(map(seen_name, update.components)) or "no component"
     return f"{update.id}  {shown:<8} {update.state}, {update.impact} ({parts}): {prose(update.text, 2400)}"
-
-
-def _actor(name: str | None) -> Actor:
-    return Actor(name=name or user_name(), via="cli")
-
-
-def _key(key: str | None) -> str:
-    return f"cli:{key or uuid4().hex}"

@@ -39,12 +39,11 @@ def whom(oncall: OnCallConfig, given: str) -> PersonConfig:
     Raises:
         NotFound: nobody of that name; lists who there is.
     """
-    for person in oncall.people:
-        names = (person.id, person.name, *person.addresses.values())
-        if given.strip().casefold() in [name.casefold() for name in names]:
-            return person
-    known = ", ".join(person.id for person in oncall.people)
-    raise NotFound(f"no person {given!r} among oncall.people; there are: {known}")
+    found = oncall.named(given.strip())
+    if found is None:
+        known = ", ".join(person.id for person in oncall.people)
+        raise NotFound(f"no person {given!r} among oncall.people; there are: {known}")
+    return found
 
 
 def page(config: Config, person: PersonConfig, at: datetime, asked_by: str) -> tuple[SentTest, ...]:

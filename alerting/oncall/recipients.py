@@ -43,7 +43,7 @@ def recipients(
     Empty only where the channel has no address of anybody.
     """
     person_id = draft.person
-    decided = next((person for person in oncall.people if person.id == person_id), None)
+    decided = oncall.person(person_id)
     gone = (
         f"{person_id} is no longer configured"
         if decided is None

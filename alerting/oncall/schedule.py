@@ -70,11 +70,11 @@ def schedule_of(oncall: OnCallConfig, schedule_id: str) -> ScheduleConfig:
 
 def person(oncall: OnCallConfig, person_id: str) -> PersonConfig:
     """A person by id."""
-    for person in oncall.people:
-        if person.id == person_id:
-            return person
-    known = ", ".join(person.id for person in oncall.people)
-    raise NotFound(f"no person {person_id!r} among oncall.people; there are: {known}")
+    found = oncall.person(person_id)
+    if found is None:
+        known = ", ".join(person.id for person in oncall.people)
+        raise NotFound(f"no person {person_id!r} among oncall.people; there are: {known}")
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -88,7 +88,7 @@ class Actions:
     def owner(self, given: str) -> str:
         """The id of the person whom a name, an id or an address means; any other name as it is."""
         plain = one_line(given, 100) if given.strip() else ""
-        person = reminders.person_of(self._oncall, plain)
+        person = self._oncall.named(plain)
         return person.id if person else plain
 
     def add(self, incident_id: str, actor: Actor, key: str, text: str, owner: str = "", due: str = "") -> ActionOutcome:

@@ -24,17 +24,9 @@ HOUR: Final = 9
 EVERY: Final = timedelta(days=7)
 
 
-def person_of(oncall: OnCallConfig, owner: str) -> PersonConfig | None:
-    """The person whom an owner's name, id or address means."""
-    for person in oncall.people:
-        if owner.casefold() in [one.casefold() for one in (person.id, person.name, *person.addresses.values())]:
-            return person
-    return None
-
-
 def zone_of(oncall: OnCallConfig, owner: str) -> str:
     """The owner's time zone; UTC for a name that is nobody's."""
-    person = person_of(oncall, owner)
+    person = oncall.named(owner)
     return person.timezone if person else "UTC"
 
 
@@ -90,7 +82,7 @@ def effect(oncall: OnCallConfig, channels: Sequence[str], web_url: str) -> Effec
             return
         due = date.fromisoformat(row.due)
         late = (now.astimezone(ZoneInfo(zone_of(oncall, row.owner))).date() - due).days
-        person = person_of(oncall, row.owner)
+        person = oncall.named(row.owner)
         owner = person.name if person else row.owner or "nobody"
         when = "today" if late <= 0 else f"{late} day{'s'[: late != 1]} ago"
         reminder = outbox.Draft(

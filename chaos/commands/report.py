@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from chaos.commands.coverage import ShopDir, chosen_target
-from watchkeeper.command_options import AsJson, ConfigPath, user_name
+from watchkeeper.command_options import AsJson, ConfigPath, actor_of
 from watchkeeper.text import prose, seen_name
 
 
@@ -85,12 +85,11 @@ def decide(
     from watchkeeper.config import load
     from watchkeeper.errors import ConfigError
     from watchkeeper.state.database import Database
-    from watchkeeper.vocabulary import Actor
 
     chosen = next((known for known in STATES if known == state), None)
     if chosen is None:
         raise ConfigError(f"{state!r} is none of {', '.join(STATES)}")
-    actor = Actor(name=who or user_name(), via="cli")
+    actor = actor_of(who)
     with closing(Database.open(load(config))) as db:
         kept = keep_decision(db, finding, chosen, actor, note, SystemClock().now())
     print(f"{kept.id[:8]}  {kept.kind} of {seen_name(kept.service)}: {kept.status}")

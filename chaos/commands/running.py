@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NoReturn
 import typer
 
 from chaos.surroundings import Surroundings
-from watchkeeper.command_options import AsJson, ConfigPath, user_name
+from watchkeeper.command_options import AsJson, ConfigPath, actor_of
 from watchkeeper.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -211,9 +211,8 @@ def _runbooks_too(verb: str, config: Path) -> None:
     from watchkeeper.errors import WatchkeeperError
     from watchkeeper.state.database import Database
     from watchkeeper.state.stops import lift_stop, stop_everything
-    from watchkeeper.vocabulary import Actor
 
-    actor, now = Actor(name=user_name(), via="cli"), SystemClock().now()
+    actor, now = actor_of(), SystemClock().now()
     try:
         with closing(Database.open(load(config))) as db:
             if verb == "stop":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from watchkeeper.command_options import AsJson, ConfigPath, user_name
+from watchkeeper.command_options import AsJson, ConfigPath, actor_of, user_name
 
 if TYPE_CHECKING:
     from chaos.schedules.decisions import Decisions
@@ -101,14 +101,13 @@ def _decide(
     from watchkeeper.config import load
     from watchkeeper.errors import ChaosError
     from watchkeeper.state.database import Database
-    from watchkeeper.vocabulary import Actor
 
     tree = load(config)
     found, db = schedule_named(tree, name), Database.open(tree)
     waiting = next((run for run in DueRuns(db).open() if run.schedule == name and run.state == "waiting"), None)
     if waiting is None:
         raise ChaosError(f"no run of {name} waits for a decision now: `watchkeeper chaos schedule` lists what comes")
-    actor = Actor(name=person or user_name(), via="cli")
+    actor = actor_of(person)
     text = decide(Decisions(tree, db, SystemClock()), waiting.token, found.read().digest, actor)
     print(f"{name} of {waiting.due_at:%Y-%m-%d %H:%M} UTC: {text}")
 

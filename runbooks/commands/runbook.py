@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from watchkeeper.command_options import AsJson, ConfigPath, user_name
+from watchkeeper.command_options import AsJson, ConfigPath, Who, actor_of
 from watchkeeper.errors import ConfigError, Conflict, NotFound
 from watchkeeper.text import one_line, prose, seen_name
 
@@ -24,7 +24,6 @@ BookId = Annotated[str, typer.Argument(help="The runbook's id, such as restart-s
 Service = Annotated[str, typer.Argument(help="The service that it acts on.")]
 MechanismOption = Annotated[str, typer.Option("--mechanism", help="The mechanism that its conditions see.")]
 Change = Annotated[str, typer.Option("--change", help="The id of the change that its conditions see.")]
-Who = Annotated[str | None, typer.Option("--as", help="Your name. Default: the user of this terminal.")]
 RunId = Annotated[str, typer.Argument(help="The run's id, as `watchkeeper runbook history` lists it.")]
 
 
@@ -138,9 +137,8 @@ def stop(
     from watchkeeper.config import load
     from watchkeeper.state.database import Database
     from watchkeeper.state.stops import stop_everything
-    from watchkeeper.vocabulary import Actor
 
-    actor = Actor(name=who or user_name(), via="cli")
+    actor = actor_of(who)
     stop_everything(Database.open(load(config)), actor, one_line(reason), SystemClock().now())
     print("stopped: no runbook begins without a human until `watchkeeper runbook resume`")
 
@@ -152,9 +150,8 @@ def resume(config: ConfigPath = None, who: Who = None) -> None:
     from watchkeeper.config import load
     from watchkeeper.state.database import Database
     from watchkeeper.state.stops import lift_stop
-    from watchkeeper.vocabulary import Actor
 
-    actor = Actor(name=who or user_name(), via="cli")
+    actor = actor_of(who)
     if not lift_stop(Database.open(load(config)), actor, SystemClock().now()):
         raise Conflict("nothing is stopped")
     print("resumed")

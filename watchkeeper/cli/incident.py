@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from alerting.commands.incident import IncidentId, human, open_incidents, print_proposal
+from alerting.commands.incident import human, open_incidents, print_proposal
 from alerting.commands.incident_handover import app
 from watchkeeper.clock import SystemClock
-from watchkeeper.command_options import AsJson, ConfigPath
+from watchkeeper.command_options import AsJson, ConfigPath, IncidentId
 from watchkeeper.text import page_text, prose, seen_name
 
 if TYPE_CHECKING:

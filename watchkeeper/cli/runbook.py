@@ -17,7 +17,6 @@ from runbooks.commands.runbook import (
     MechanismOption,
     RunId,
     Service,
-    Who,
     app,
     book_of,
     load_library,
@@ -25,7 +24,7 @@ from runbooks.commands.runbook import (
     print_run,
     proposal_for,
 )
-from watchkeeper.command_options import ConfigPath, user_name
+from watchkeeper.command_options import ConfigPath, Who, actor_of
 from watchkeeper.errors import ConfigError, Conflict, RunbookError
 
 if TYPE_CHECKING:
@@ -66,7 +65,6 @@ def run(
     from watchkeeper.state.stops import stopped
     from watchkeeper.store.telemetry import Telemetry
     from watchkeeper.target import configured_target
-    from watchkeeper.vocabulary import Actor
 
     settings, library, clock = load(config), load_library(config), SystemClock()
     book = book_of(library, runbook)
@@ -79,7 +77,7 @@ def run(
             )
         if seen.blocked:
             raise RunbookError(seen.blocked)
-        actor = Actor(name=who or user_name(), via="cli")
+        actor = actor_of(who)
         rule = library.policy.rule_for(runbook)
         approvers = (*rule.people, *rule.schedules)
         if rule.count > 1:
@@ -159,9 +157,8 @@ def answer(
     from watchkeeper.clock import SystemClock
     from watchkeeper.config import load
     from watchkeeper.state.database import Database
-    from watchkeeper.vocabulary import Actor
 
-    settings, clock, actor = load(config), SystemClock(), Actor(name=who or user_name(), via="cli")
+    settings, clock, actor = load(config), SystemClock(), actor_of(who)
     with closing(Database.open(settings)) as db:
         known, incidents = read_run(db, run), Incidents.configured(settings, db, clock)
         incident = incidents.get(known.incident_id) if known and known.incident_id else None

@@ -17,14 +17,13 @@ from detectors.learning.loop import Learner
 from detectors.learning.model import LearnedModel
 from detectors.learning.suppression import SuppressedFinding, reopen, suppressed_findings
 from watchkeeper.clock import SystemClock
-from watchkeeper.command_options import AsJson, ConfigPath, user_name
+from watchkeeper.command_options import AsJson, ConfigPath, Who, actor_of, user_name
 from watchkeeper.config import Config, load
 from watchkeeper.errors import ConfigError, Conflict
 from watchkeeper.state.database import Database
 from watchkeeper.state.diagnosis_verdicts import accuracy_by_version
 from watchkeeper.state.models import DETECTORS, ModelVersion, Promotion, promotion_records, version_of, versions
 from watchkeeper.text import prose, seen_name
-from watchkeeper.vocabulary import Actor
 
 WEIGHTS = "rca"  # the model of the diagnosis, whose versions stand in the same list
 
@@ -32,7 +31,6 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_
 
 Version = Annotated[int, typer.Argument(help="A version's number, from `model list`.")]
 Why = Annotated[str, typer.Option("--why", help="Kept in the record.")]
-Who = Annotated[str | None, typer.Option("--as", help="Your name. Default: the user of this terminal.")]
 
 
 def _actor() -> str:
@@ -199,7 +197,7 @@ def reopen_finding(
     If the finding still fires, it pages. Exit status 4 if somebody reopened it before.
     """
     _, db = _open(config)
-    actor = Actor(name=who or user_name(), via="cli")
+    actor = actor_of(who)
     changed, message = reopen(db, key, actor, SystemClock().now(), why)
     print(json.dumps({"changed": changed, "message": message}) if as_json else message)
     if not changed:
