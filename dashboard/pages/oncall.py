@@ -8,7 +8,6 @@ from itertools import pairwise
 
 from dash import html
 
-from alerting.incidents.silences import list_silences
 from alerting.oncall.chain import Chain, default_chain, policy_chain, whom
 from alerting.oncall.schedule import Override, Shift
 from alerting.oncall.swaps import Swap
@@ -275,7 +274,9 @@ def _swaps(asked: Sequence[Swap], sources: Sources, viewer: Viewer) -> Part:
 
 
 def _silences(sources: Sources, viewer: Viewer) -> Part:
-    return silences_card(list_silences(sources.db, viewer.now), sources.incidents.list("open", OPEN), viewer)
+    silences = sources.records.silences(viewer.now)
+    # What a silence hides is looked for where there is one: so many incidents are long to read.
+    return silences_card(silences, sources.records.open(OPEN) if silences else (), viewer)
 
 
 PAGE = Page(path="/oncall", title="On call", render=render, order=40, key="c")

@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from alerting.incidents.commands import Incidents
 from alerting.incidents.machine import Incident
+from alerting.incidents.silences import Silence, list_silences
 from alerting.oncall.schedule import Override, stored_overrides
 from alerting.oncall.swaps import Swap, swaps
 from alerting.oncall.versions import RotaVersion, versions
@@ -38,6 +39,10 @@ class RecordReads:
         """The newest incidents, newest first, of one severity or of both."""
         wanted = ("incidents", limit, severity)
         return self._cache.get(wanted, lambda: tuple(self._incidents.list(limit=limit, severity=severity)))
+
+    def open(self, limit: int) -> Sequence[Incident]:
+        """The newest open incidents, newest first."""
+        return self._cache.get(("open", limit), lambda: tuple(self._incidents.list("open", limit)))
 
     def incident(self, incident_id: str) -> Incident:
         """One incident as it is now: never from the cache, because somebody may just have acted on it.
@@ -80,6 +85,10 @@ class RecordReads:
     def swaps(self) -> tuple[Swap, ...]:
         """Shifts that somebody was asked to take and has not answered, newest first."""
         return self._cache.get("swaps", lambda: swaps(self._db, "asked"))
+
+    def silences(self, now: datetime) -> tuple[Silence, ...]:
+        """The silences that are in force or to come."""
+        return self._cache.get("silences", lambda: list_silences(self._db, now))
 
     def postmortem(self, incident_id: str) -> str:
         """The stored draft, as Markdown; empty if there is none."""
