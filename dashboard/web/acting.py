@@ -1,13 +1,14 @@
-"""What the routes that act share: who acts, the idempotency key, and a mistake in a body as one sentence."""
+"""What the routes that act share: who acts, the idempotency key, times, and a mistake in a body as one sentence."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from dashboard.web.api import WITHOUT_NUL
 from dashboard.web.credentials import Denied
@@ -15,6 +16,14 @@ from dashboard.web.session import NO_CREDENTIAL, denied, who
 from watchkeeper.errors import ConfigError
 from watchkeeper.vocabulary import Actor
 
+
+def _year(at: datetime) -> datetime:
+    if not 2000 <= at.year <= 2200:
+        raise ValueError("the year must be from 2000 to 2200")
+    return at.astimezone(UTC)
+
+
+Time = Annotated[AwareDatetime, AfterValidator(_year)]
 Line = Annotated[str, Field(max_length=2000), WITHOUT_NUL]
 Key = Annotated[str, Field(max_length=100), WITHOUT_NUL]
 

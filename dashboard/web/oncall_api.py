@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Path
 from fastapi.responses import JSONResponse, Response
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from alerting.oncall import swaps
 from alerting.oncall.schedule import shadows_at, stored_overrides, who_has_it
+from dashboard.web.acting import Time
 from dashboard.web.credentials import Denied
 from dashboard.web.session import NO_CREDENTIAL, denied, who
 from watchkeeper.clock import Clock
@@ -19,14 +19,6 @@ from watchkeeper.errors import DatabaseError, NotFound, StateError
 from watchkeeper.state.database import Database
 from watchkeeper.vocabulary import Window
 
-
-def _year(at: datetime) -> datetime:
-    if not 2000 <= at.year <= 2200:
-        raise ValueError("the year must be from 2000 to 2200")
-    return at.astimezone(UTC)
-
-
-Time = Annotated[AwareDatetime, AfterValidator(_year)]
 Id = Annotated[str, Field(min_length=1, max_length=64)]
 ANSWERS: Final[dict[str, swaps.Answer]] = {"accept": "accepted", "decline": "declined", "cancel": "cancelled"}
 

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
 from fastapi.responses import JSONResponse, Response
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from alerting.incidents import silences
+from dashboard.web.acting import Time
 from dashboard.web.credentials import Denied
 from dashboard.web.session import NO_CREDENTIAL, denied, who
 from watchkeeper.clock import Clock
 from watchkeeper.errors import ConfigError, DatabaseError, NotFound, StateError
 from watchkeeper.state.database import Database
-
-
-def _year(at: datetime) -> datetime:
-    if not 2000 <= at.year <= 2200:
-        raise ValueError("the year must be from 2000 to 2200")
-    return at.astimezone(UTC)
 
 
 class SilenceBody(BaseModel):
@@ -32,7 +26,7 @@ class SilenceBody(BaseModel):
     kind: Annotated[str, Field(max_length=32)] = ""
     label: Annotated[str, Field(max_length=255)] = ""
     reason: Annotated[str, Field(min_length=1, max_length=1000)]
-    end: Annotated[AwareDatetime, AfterValidator(_year)]
+    end: Time
 
 
 def router(db: Database, clock: Clock) -> APIRouter:
