@@ -14,13 +14,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol, get_args
 
 from dashboard.components.elements import Part
 from dashboard.reads.sources import Sources
 from dashboard.urls import View
 from dashboard.viewer import Viewer
 
+# The groups of the navigation, in order.
+Section = Literal["Now", "Explore", "Respond", "Improve", "Platform"]
+SECTIONS: Final[tuple[Section, ...]] = get_args(Section)
 _PATH: Final = re.compile(r"/|(/[a-z0-9][a-z0-9-]*)+(/\{argument\})?")
 # Addresses that the web role answers itself: a page there would never be reached.
 RESERVED: Final = (
@@ -69,6 +72,7 @@ class Page:
         path: its address, such as `/capacity`, or `/capacity/{argument}` for a page about one thing.
         title: its name in the navigation and the browser's title; may contain `{argument}`.
         order: its place in the navigation, ascending; None keeps it out.
+        section: the group of the navigation that it stands in.
         key: the letter that opens it after `g`; empty for none.
         under: the path of the page that the navigation marks while this one is open; its own by default.
     """
@@ -77,6 +81,7 @@ class Page:
     title: str
     render: Render
     order: int | None = None
+    section: Section = "Explore"
     key: str = ""
     under: str = ""
 
@@ -93,6 +98,8 @@ class Page:
             raise ValueError(f"path: {first} belongs to the web role; choose another")
         if not self.title.strip() or not self.name_of("x").strip():
             raise ValueError("title: must not be empty")
+        if self.section not in SECTIONS:
+            raise ValueError(f"section: {self.section!r} must be one of {', '.join(SECTIONS)}")
         if self.order is not None and self.takes_argument:
             raise ValueError("order: a page with {argument} in its path cannot stand in the navigation")
         if self.key and not re.fullmatch("[a-z]", self.key):

@@ -3,13 +3,20 @@
     /services?range=30m&service=cart
     /services?from=2026-11-25T02:40:00Z&to=2026-11-25T03:10:00Z&service=cart
 
-`range` follows the present; `from` and `to` stay where they are, so that is what a shared link carries.
+`range` follows the present; `from` and `to` stay where they are, so that is what a shared link carries. A page may have
+choices of its own beside the ones that all pages share:
+
+    /traces?service=cart&status=failed&min=250ms
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Final
 from urllib.parse import parse_qsl, quote, urlencode
 
 from watchkeeper.vocabulary import Window
@@ -28,12 +35,19 @@ DEFAULT_RANGE = "30m"
 LONGEST = timedelta(days=31)
 BUCKETS = 120
 NOW_S = 120.0  # of a window, what counts as now
+# Choices of a page's own: their names, how many, and how long one may be.
+_NAME: Final = re.compile(r"[a-z][a-z0-9_.-]{0,40}")
+MOST_CHOICES: Final = 24
+LONGEST_CHOICE: Final = 1000
 _STEPS = (5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """What the address asks for. `start` and `end` are both set, or neither is and `range` follows now."""
+    """What the address asks for. `start` and `end` are both set, or neither is and `range` follows now.
+
+    `choices` are those that one page alone knows, by name.
+    """
 
     path: str = "/"
     range: str = DEFAULT_RANGE
@@ -44,6 +58,11 @@ class View:
     severity: str = ""
     words: str = ""
     problem: str = ""
+    choices: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def choice(self, name: str, default: str = "") -> str:
+        """What the address has for a choice of the page's own."""
+        return self.choices.get(name, default)
 
     @property
     def is_live(self) -> bool:
@@ -61,11 +80,26 @@ class View:
         return step_for(self.window(now))
 
     def link(self, path: str | None = None, **changes: str | None) -> str:
-        """The address of this view with another path or other choices (`service`, `state`, `severity`, `range`)."""
-        view = replace(self, path=path if path is not None else self.path, **changes)  # type: ignore[arg-type]
+        """The address of this view with another path or other choices; None or "" takes a choice out.
+
+        `service`, `state`, `severity`, `words` and `range` go along to another page; a page's own choices stay behind.
+        """
+        shared = {name: value for name, value in changes.items() if name in _SHARED}
+        own = {} if path not in (None, self.path) else dict(self.choices)
+        own |= {name: value or "" for name, value in changes.items() if name not in _SHARED}
+        view = replace(
+            self,
+            path=path if path is not None else self.path,
+            choices={name: value for name, value in own.items() if value},
+            **shared,  # type: ignore[arg-type]
+        )
         if "range" in changes:
             view = replace(view, start=None, end=None)
         return view.address()
+
+    def between(self, start: datetime, end: datetime) -> View:
+        """The same view of another span of time, fixed."""
+        return replace(self, start=start, end=end)
 
     def frozen(self, now: datetime) -> str:
         """The address to share: the same span of time whenever somebody opens it."""
@@ -87,7 +121,12 @@ class View:
             query["severity"] = self.severity
         if self.words:
             query["q"] = self.words
+        query |= self.choices
         return self.path + (f"?{urlencode(query, safe=':', errors='replace', quote_via=quote)}" if query else "")
+
+
+_SHARED: Final = frozenset(each.name for each in fields(View)) - {"path", "choices", "problem", "start", "end"}
+_READ_ABOVE: Final = frozenset({"range", "from", "to", "service", "state", "severity", "q"})
 
 
 def parse(path: str | None, search: str | None) -> View:
@@ -107,6 +146,7 @@ def parse(path: str | None, search: str | None) -> View:
                 f"in order, at most {LONGEST.days} days apart"
             )
             start = end = None
+    own = _own_choices(choices, problems)
     return View(
         path=path or "/",
         range=span,
@@ -117,7 +157,20 @@ def parse(path: str | None, search: str | None) -> View:
         severity=choices.get("severity", ""),
         words=choices.get("q", "")[:200],
         problem="; ".join(problems),
+        choices=own,
     )
+
+
+def _own_choices(given: Mapping[str, str], problems: list[str]) -> Mapping[str, str]:
+    """The choices that are a page's own; what is too long or too many is left out, and `problems` says so."""
+    own = {name: value for name, value in given.items() if name not in _READ_ABOVE and _NAME.fullmatch(name) and value}
+    if len(own) > MOST_CHOICES:
+        problems.append(f"the address has {len(own)} choices; the first {MOST_CHOICES} are used")
+        own = dict(list(own.items())[:MOST_CHOICES])
+    for name in [name for name, value in own.items() if len(value) > LONGEST_CHOICE]:
+        problems.append(f"{name} is longer than {LONGEST_CHOICE} characters and was left out")
+        del own[name]
+    return MappingProxyType(own)
 
 
 def floor_5s(now: datetime) -> datetime:

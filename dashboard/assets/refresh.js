@@ -7,6 +7,7 @@ window.watchkeeperRefresh = (function () {
   const isComponent = (node) => node !== null && typeof node === "object" && "type" in node && "props" in node;
   // Set by the browser's side or by a reader: never compared with what the server drew.
   const OWN = new Set(["children", "n_clicks", "n_clicks_timestamp"]);
+  const FIELDS = new Set(["Input", "Textarea"]); // what stands in one is the reader's
 
   function findPath(node, id, path) {
     if (!isComponent(node)) return null;
@@ -27,7 +28,7 @@ window.watchkeeperRefresh = (function () {
     if (before.type !== after.type || before.namespace !== after.namespace || !same(before.props.id, after.props.id)) return false;
     const props = {};
     for (const name of Object.keys(after.props)) {
-      if (!OWN.has(name) && !same(before.props[name], after.props[name])) props[name] = after.props[name];
+      if (!OWN.has(name) && !(name === "value" && FIELDS.has(after.type)) && !same(before.props[name], after.props[name])) props[name] = after.props[name];
     }
     for (const name of ["className", "title", "style"]) {
       if (name in before.props && !(name in after.props)) props[name] = name === "style" ? {} : "";

@@ -127,4 +127,4 @@ def _row(one: ScoredExperiment, viewer: Viewer) -> Part:
     )
 
 
-PAGE = Page(path="/chaos", title="Chaos", render=render, order=60, key="x")
+PAGE = Page(path="/chaos", title="Chaos", render=render, order=60, section="Improve", key="x")

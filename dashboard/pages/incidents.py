@@ -8,7 +8,8 @@ from dash import dcc, html
 
 from alerting.incidents.machine import Incident
 from dashboard.components.elements import Part, card, empty, moment, table
-from dashboard.components.incident_words import cause, lasted, link, owner, state_pills
+from dashboard.components.incident_words import cause, cause_text, lasted, link, owner, state_pills
+from dashboard.components.query_form import Field, query_form
 from dashboard.components.wording import count
 from dashboard.page import Page, PageRequest
 from dashboard.viewer import Viewer
@@ -23,6 +24,8 @@ def render(request: PageRequest) -> Part:
     severity = view.severity if view.severity in dict(SEVERITIES) else ""
     newest = sources.records.newest(severity=severity or None)
     shown = [i for i in newest if not view.state or (view.state == "open") == i.is_open]
+    wanted = view.words.casefold().split()
+    shown = [i for i in shown if all(word in _text(i, sources.people).casefold() for word in wanted)]
     choices = html.Div(
         [
             dcc.Link(words, href=view.link(**{name: value}), className="choice on" if chosen == value else "choice")
@@ -37,7 +40,8 @@ def render(request: PageRequest) -> Part:
             "When a detector reports harm to users, an incident opens here with its likely cause.",
         )
     elif not shown:
-        body = empty(f"No {view.state} {severity} incident".replace("  ", " "), "Choose another filter above.")
+        about = f" about {view.words!r}" if wanted else ""
+        body = empty(f"No {view.state} {severity} incident{about}".replace("  ", " "), "Choose another filter above.")
     else:
         body = table(
             ["Incident", "State", "Likely cause", "Who", "Onset", "Lasted"],
@@ -46,8 +50,16 @@ def render(request: PageRequest) -> Part:
         )
     return [
         html.Div([html.H1("Incidents"), choices], className="page-head"),
+        query_form(view, [Field(name="q", label="Words", placeholder="service, cause, person, id", wide=True)]),
         card("Newest first", body, aside=count(len(shown), "incident")),
     ]
+
+
+def _text(incident: Incident, people: Mapping[str, str]) -> str:
+    """What the words of a search are looked for in."""
+    holder = incident.acknowledged_by.name if incident.acknowledged_by else ""
+    who = f"{holder} {people.get(incident.paged_person, '')} {people.get(incident.assigned_to, '')}"
+    return f"{incident.id} {incident.title} {cause_text(incident)} {who}"
 
 
 def _row(incident: Incident, viewer: Viewer, people: Mapping[str, str]) -> Part:
@@ -65,4 +77,4 @@ def _row(incident: Incident, viewer: Viewer, people: Mapping[str, str]) -> Part:
     )
 
 
-PAGE = Page(path="/incidents", title="Incidents", render=render, order=20, key="i")
+PAGE = Page(path="/incidents", title="Incidents", render=render, order=20, section="Now", key="i")

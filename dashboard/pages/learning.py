@@ -162,4 +162,4 @@ def _why(move: Promotion, viewer: Viewer) -> Part:
     return lines
 
 
-PAGE = Page(path="/learning", title="Learning", render=render, order=50, key="l")
+PAGE = Page(path="/learning", title="Learning", render=render, order=50, section="Improve", key="l")

@@ -279,4 +279,4 @@ def _silences(sources: Sources, viewer: Viewer) -> Part:
     return silences_card(silences, sources.records.open(OPEN) if silences else (), viewer)
 
 
-PAGE = Page(path="/oncall", title="On call", render=render, order=40, key="c")
+PAGE = Page(path="/oncall", title="On call", render=render, order=40, section="Respond", key="c")

@@ -81,4 +81,4 @@ def _span(view: View) -> str:
     return f"the last {view.range}" if view.is_live else "this time range"
 
 
-PAGE = Page(path="/", title="Overview", render=render, order=10, key="o")
+PAGE = Page(path="/", title="Overview", render=render, order=10, section="Now", key="o")

@@ -8,6 +8,7 @@ from alerting.postmortems.document import STATES
 from alerting.postmortems.revisions import Stored
 from dashboard.components.elements import Part, card, empty, moment, table
 from dashboard.components.postmortems import actions_card, state_pill
+from dashboard.components.query_form import Field, query_form
 from dashboard.components.wording import count
 from dashboard.page import Page, PageRequest
 from dashboard.urls import postmortem_path
@@ -26,24 +27,7 @@ def render(request: PageRequest) -> Part:
         ],
         className="choices",
     )
-    search = html.Form(
-        [
-            html.Label(
-                [
-                    html.Span("Words", className="unseen"),
-                    dcc.Input(
-                        name="q", type="search", placeholder="Search postmortems", value=view.words, maxLength=200
-                    ),
-                ],
-                className="words",
-            ),
-            html.Button("Search", type="submit", className="plain-button"),
-        ],
-        action="/postmortems",
-        method="get",
-        className="line",
-        role="search",
-    )
+    search = query_form(view, [Field(name="q", label="Words", placeholder="Search postmortems", wide=True)])
     if hits:
         rows = [_row(one, viewer) for one in hits]
         body = table(["Postmortem", "State", "Service", "Changed"], rows, caption="Postmortems, newest change first")
@@ -76,4 +60,4 @@ def _row(stored: Stored, viewer: Viewer) -> Part:
     )
 
 
-PAGE = Page(path="/postmortems", title="Postmortems", render=render, order=45, key="m")
+PAGE = Page(path="/postmortems", title="Postmortems", render=render, order=45, section="Respond", key="m")

@@ -64,4 +64,4 @@ def _unjudged(members: Mapping[str, Member]) -> str:
     return reasons.pop() if len(reasons) == 1 and all(m.health.state == "unknown" for m in members.values()) else ""
 
 
-PAGE = Page(path="/services", title="Services", render=render, order=30, key="s")
+PAGE = Page(path="/services", title="Services", render=render, order=30, section="Now", key="s")

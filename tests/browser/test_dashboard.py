@@ -143,6 +143,27 @@ def test_the_address_holds_range_and_selection(page: Page, show: Show) -> None:
     expect(page.locator("#live")).to_contain_text("No service has reported in this time range")
 
 
+def test_a_form_writes_the_address_and_keeps_what_is_typed_through_a_refresh(page: Page, show: Show) -> None:
+    """Words are sent with Enter, stand in the address, and go with back; a refresh takes none of them."""
+    show("/incidents?state=open")
+    box = page.get_by_label("Words")
+    box.fill("nothing like it")
+    with page.expect_response(lambda answer: "_dash-update-component" in answer.url):
+        pass  # the page was rendered again meanwhile
+    expect(box).to_have_value("nothing like it")
+    box.press("Enter")
+    page.wait_for_url("**/incidents?state=open&q=nothing+like+it")
+    expect(page.locator("#live")).to_contain_text("about 'nothing like it'")
+    page.go_back()
+    found = page.locator("[data-row]", has_text="payments")
+    expect(found).to_be_visible()
+    expect(page.get_by_label("Words")).to_have_value("")
+    page.get_by_label("Words").fill("PAYMENTS ben")
+    page.get_by_role("button", name="Search").click()
+    page.wait_for_url("**q=PAYMENTS+ben")
+    expect(found).to_be_visible()
+
+
 def test_a_slow_answer_is_not_dropped_for_the_next_refresh(page: Page, site: Site) -> None:
     """The first page takes longer than a refresh; it is shown all the same, with its time range."""
     slow = []

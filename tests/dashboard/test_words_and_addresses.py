@@ -76,6 +76,29 @@ def test_an_address_survives_the_round_trip() -> None:
     assert parse(view.path, view.address().partition("?")[2]) == view
 
 
+def test_a_pages_own_choices_stand_in_the_address_and_stay_on_that_page() -> None:
+    """A filter that one page knows survives the round trip and a change of another, and does not follow to a page."""
+    view = parse("/traces", "?service=cart&status=failed&http.route=%2Fa%26b")
+    assert view.choice("status") == "failed"
+    assert view.choice("min", "0") == "0"
+    again = parse("/traces", view.link(min="250ms").partition("?")[2])
+    assert again.choices == {"status": "failed", "http.route": "/a&b", "min": "250ms"}
+    assert view.link(status=None) == "/traces?service=cart&http.route=%2Fa%26b"
+    assert view.link("/logs") == "/logs?service=cart"
+    assert view.link("/logs", text="refused") == "/logs?service=cart&text=refused"
+    assert view.link(range="1h") == "/traces?range=1h&service=cart&status=failed&http.route=%2Fa%26b"
+
+
+def test_an_address_with_too_much_in_it_is_cut_and_says_so() -> None:
+    """Whatever stands in an address is bounded before a page sees it."""
+    crowded = parse("/traces", "?" + "&".join(f"c{number}=1" for number in range(100)))
+    assert len(crowded.choices) == 24
+    assert "100 choices" in crowded.problem
+    long = parse("/traces", "?text=" + "x" * 1001 + "&status=failed&Bad Name=1")
+    assert long.choices == {"status": "failed"}
+    assert "text is longer" in long.problem
+
+
 def test_a_shared_link_holds_absolute_times() -> None:
     """Whoever opens it later sees the same span of time."""
     address = parse("/", "?range=15m").frozen(NOW)
