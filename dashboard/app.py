@@ -124,6 +124,7 @@ def _connect_frame(wiring: Wiring) -> None:
     client("share", notices, Input("share", "n_clicks"), State("pulse", "data"))
     address = Output("url", "search", allow_duplicate=True)
     client("row", address, Input("map", "tapNodeData"), State("url", "search"))
+    client("durations", address, Input({"plot": "duration-map"}, "selectedData"), State("url", "search"))
 
 
 def _connect_page(wiring: Wiring, pages: Pages) -> None:

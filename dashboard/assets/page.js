@@ -55,6 +55,21 @@ window.dash_clientside.watchkeeper = (function () {
       if (query.get("service") === data.id) query.delete("service"); else query.set("service", data.id);
       return "?" + query.toString();
     },
+    // A box drawn over the map of durations: its times as the reader's wall clock, its durations as powers of ten.
+    durations: (selected, search) => {
+      if (!selected || !selected.range || !selected.range.x || !selected.range.y) return skip();
+      const times = selected.range.x.map((at) => new Date(String(at).replace(" ", "T")).getTime() / 1000).sort((a, b) => a - b);
+      const powers = [...selected.range.y].sort((a, b) => a - b);
+      if (![...times, ...powers].every(Number.isFinite)) return skip();
+      const from = Math.floor(times[0]);
+      const stamp = (at) => new Date(at * 1000).toISOString().slice(0, 19) + "Z";
+      const query = new URLSearchParams(search || "");
+      query.delete("range");
+      query.set("from", stamp(from)); query.set("to", stamp(Math.max(from + 1, Math.ceil(times[1]))));
+      query.set("min", Number(Math.pow(10, powers[0]).toPrecision(3)) + "ms");
+      query.set("max", Number(Math.pow(10, powers[1]).toPrecision(3)) + "ms");
+      return "?" + query.toString();
+    },
     share: (clicks, pulse) => {
       if (!clicks || !pulse) return skip();
       const address = window.location.origin + pulse.share;

@@ -1,0 +1,165 @@
+"""The requests that a search has found: their durations as a map that selects, and a list that opens traces."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from urllib.parse import quote
+
+from dash import dcc, html
+
+from dashboard.components.elements import Part, card, empty, folded, moment, pill, plot, table
+from dashboard.components.wording import count, listed, milliseconds, percent
+from dashboard.figures.duration_map import band_ms, band_words, duration_figure
+from dashboard.page import PageRequest
+from dashboard.reads.trace_query import TraceQuery
+from dashboard.reads.trace_search import Cell, FoundRequest, SearchResult
+from dashboard.urls import View, trace_path
+from dashboard.viewer import Viewer
+from watchkeeper.store.span_search import BANDS
+from watchkeeper.vocabulary import Window
+
+GROUPED = BANDS // 2  # bands a row of the table beside the map
+SHOWN_SERVICES = 4
+
+
+def durations_card(result: SearchResult, window: Window, view: View, viewer: Viewer) -> Part:
+    """The map, and the same as a table whose rows are links."""
+    failed = (
+        f", {result.failed:,} failed ({percent(result.failed / result.total)})" if result.failed else ", none failed"
+    )
+    head = f"{count(result.total, 'span')}{failed}"
+    sample = (
+        html.P(
+            f"The map is made of every {_ordinal(result.one_in)} span; the counts above are of all.", className="muted"
+        )
+        if result.one_in > 1
+        else None
+    )
+    figure = duration_figure(result.cells, window, result.step_s, viewer)
+    legend = html.P(
+        "Darker: more spans. ✕: some of them failed. Drag over the map to select a time and a duration.",
+        className="muted legend",
+    )
+    rows = [_band_row(band, spans, bad, result.one_in, view) for band, spans, bad in _grouped(result.cells)]
+    by_duration = table(["Duration", "Spans", "Failed"], rows, caption="Spans by duration", numbers=["Spans", "Failed"])
+    return card(
+        "Durations",
+        plot("duration-map", figure, f"Durations over time: {head}. {_sentence(result.cells)}"),
+        legend,
+        sample,
+        folded("As a table", by_duration),
+        aside=head,
+    )
+
+
+def requests_card(result: SearchResult, query: TraceQuery, request: PageRequest) -> Part:
+    """The slowest or the newest of what was found."""
+    rows = [_row(one, request.viewer) for one in result.requests]
+    heads = ["When", "Request", "Took", "Result", "Path", "Spans"]
+    title = (
+        f"The {len(rows):,} {query.order} of {result.total:,}" if result.total > len(rows) else f"All {result.total:,}"
+    )
+    order = html.Div(
+        [_choice(name, request.view.link(sort=value), is_on=query.order == name)
+         for name, value in (("slowest", None), ("newest", "newest"))],
+        className="choices",
+    )  # fmt: skip
+    shown = table(heads, rows, caption=f"{title}: each opens its trace", kind="requests", numbers=["Took", "Spans"])
+    return card(title, order, shown, aside="j and k move, Enter opens" if len(rows) > 1 else None)
+
+
+def nothing_found(query: TraceQuery, request: PageRequest) -> Part:
+    """No span matches: what to try next."""
+    view, search = request.view, query.search
+    advice: list[Part] = []
+    if search.least_ms is not None or search.most_ms is not None:
+        advice.append(dcc.Link("Search spans of any duration", href=view.link(min=None, max=None)))
+    if search.failed is not None:
+        advice.append(dcc.Link("Search failed and successful ones", href=view.link(status=None)))
+    if search.scope != "all":
+        advice.append(dcc.Link("Search all spans, not only whole requests", href=view.link(scope="all")))
+    if view.is_live and view.range != "24h":
+        advice.append(dcc.Link("Search the last 24 hours", href=view.link(range="24h")))
+    if not advice or (search.service == "" and not _narrowed(query)):
+        advice.append(html.Span(["Run ", html.Code("watchkeeper traces"), " to see whether traces arrive."]))
+    return card("Requests", empty("No span matches in this time range", *advice))
+
+
+def _narrowed(query: TraceQuery) -> bool:
+    search = query.search
+    return bool(search.operation or search.attributes or search.text or search.failed is not None)
+
+
+def _row(one: FoundRequest, viewer: Viewer) -> Part:
+    address = f"{trace_path(one.trace_id)}?span={quote(one.span_id, safe='', errors='replace')}"
+    is_root = (one.service, one.operation) == (one.root_service, one.root_operation)
+    within = None if is_root else html.Div(f"within {one.root_service} {one.root_operation}", className="reason")
+    failed_below = f"{count(one.failed_spans, 'failed span')}" if one.failed_spans else ""
+    result = pill("failed", "failing", "✕") if one.failed else pill("ok", "ok", "●")
+    why = one.message or ("" if one.failed else failed_below)
+    return html.Tr(
+        [
+            html.Td(moment(one.at, viewer)),
+            html.Th(
+                [
+                    dcc.Link([html.Strong(one.service), " ", html.Span(one.operation, className="mono")], href=address),
+                    within,
+                ],
+                scope="row",
+            ),
+            html.Td(milliseconds(one.duration_ms), className="number"),
+            html.Td([result, html.Div(why[:160], className="reason") if why else None]),
+            html.Td(_path(one), className="path"),
+            html.Td(f"{one.spans:,}", className="number"),
+        ],
+        tabIndex=0,
+        **{"data-row": one.span_id},
+    )
+
+
+def _path(one: FoundRequest) -> str:
+    shown = " → ".join(one.services[:SHOWN_SERVICES])
+    more = one.service_count - min(len(one.services), SHOWN_SERVICES)
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _choice(words: str, address: str, *, is_on: bool) -> Part:
+    on = {"aria-current": "true"} if is_on else {}
+    return html.Span(dcc.Link(words, href=address, className="choice on" if is_on else "choice"), **on)
+
+
+def _band_row(band: int, spans: int, failed: int, one_in: int, view: View) -> Part:
+    address = view.link(min=f"{band_ms(band):g}ms", max=f"{band_ms(band + GROUPED):g}ms")
+    about = "about " if one_in > 1 else ""
+    return html.Tr(
+        [
+            html.Th(dcc.Link(band_words(band, GROUPED), href=address), scope="row"),
+            html.Td(f"{about}{spans * one_in:,}", className="number"),
+            html.Td(f"{about}{failed * one_in:,}" if failed else "0", className="number"),
+        ]
+    )
+
+
+def _grouped(cells: Sequence[Cell]) -> list[tuple[int, int, int]]:
+    """Spans and failed ones by every few bands, the shortest durations first."""
+    spans: Counter[int] = Counter()
+    failed: Counter[int] = Counter()
+    for cell in cells:
+        band = cell.band // GROUPED * GROUPED
+        spans[band] += cell.spans
+        failed[band] += cell.failed
+    return [(band, spans[band], failed[band]) for band in sorted(spans)]
+
+
+def _sentence(cells: Sequence[Cell]) -> str:
+    """Where most of them lie, for who cannot see the map."""
+    groups = sorted(_grouped(cells), key=lambda group: -group[1])[:2]
+    everything = sum(cell.spans for cell in cells)
+    parts = [f"{percent(spans / everything)} took {band_words(band, GROUPED)}" for band, spans, _ in groups]
+    return f"{listed(parts)}." if parts else ""
+
+
+def _ordinal(number: int) -> str:
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
