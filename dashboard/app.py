@@ -9,7 +9,20 @@ from fastapi import FastAPI
 
 from dashboard import commands, shell
 from dashboard.components.attempts import DEFECT
-from dashboard.dialogs import answer, approve, decide, direct, experiment, handover, postmortem, reopen, resolve, status
+from dashboard.dialogs import (
+    answer,
+    approve,
+    decide,
+    direct,
+    experiment,
+    handover,
+    judge,
+    note,
+    postmortem,
+    reopen,
+    resolve,
+    status,
+)
 from dashboard.reads.sources import Sources
 from dashboard.registry import Pages
 from dashboard.rendering import renderer
@@ -59,7 +72,9 @@ def mount(app: FastAPI, sources: Sources, pages: Pages, who: commands.Who = lamb
     wiring = Wiring(dash=dash, sources=sources, who=who)
     _connect_frame(wiring)
     _connect_page(wiring, pages)
-    for part in (direct, resolve, approve, handover, answer, reopen, experiment, decide, postmortem, status):
+    for part in (
+        direct, resolve, judge, note, approve, handover, answer, reopen, experiment, decide, postmortem, status,
+    ):  # fmt: skip
         part.connect(wiring)
     dash._setup_server()  # noqa: SLF001 - else the first request to a page other than / finds no scripts
     # Callbacks over a web socket would pass by the session; nothing here uses them, so no browser tries to.
@@ -107,6 +122,8 @@ def _connect_frame(wiring: Wiring) -> None:
     client("opened", Output("help", "opened"), Input("keys", "n_clicks"))
     for dialog in (
         "resolve",
+        "judge",
+        "note",
         "approve",
         "handover",
         "answer",

@@ -22,7 +22,9 @@ from watchkeeper.text import page_text
 from watchkeeper.vocabulary import Actor
 
 Who = Callable[[], Actor | None]
-Name = Literal["acknowledge", "resolve", "approve", "decline", "answer", "label", "snooze", "assign", "merge", "split"]
+Name = Literal[
+    "acknowledge", "resolve", "approve", "decline", "answer", "label", "note", "snooze", "assign", "merge", "split"
+]
 BUTTONS: dict[Name, str] = {
     "acknowledge": "Acknowledge",
     "resolve": "Resolve",
@@ -30,6 +32,8 @@ BUTTONS: dict[Name, str] = {
     "decline": "Decline",
     "assign": "Snooze or hand over",
     "split": "Split off",
+    "note": "Add a note",
+    "label": "Judge",
 }
 # Commands whose refusal is no repeat: the dialog stays open, so that another choice can be made.
 REFUSALS: frozenset[Name] = frozenset({"answer", "snooze", "assign", "merge", "split"})
@@ -45,6 +49,7 @@ class Command:
         judgement: the human label that `resolve` may carry and `label` must.
         seen: the id of the proposal that the reader saw, for `approve` and `decline`; of the question, for `answer`.
         answer: one of the choices of that question.
+        text: the line that `note` adds to the timeline.
         until: the end of a `snooze`.
         other: the id of the person to `assign` to, or of the incident to `merge` into.
     """
@@ -55,6 +60,7 @@ class Command:
     judgement: Judgement | None = None
     seen: str = ""
     answer: str = ""
+    text: str = ""
     until: datetime | None = None
     other: str = ""
 
@@ -79,6 +85,8 @@ class Command:
                 if self.judgement is None:
                     raise ValueError("the command label needs a judgement")
                 return incidents.judge(self.incident_id, actor, self.key, self.judgement)
+            case "note":
+                return incidents.note(self.incident_id, actor, self.text, self.key)
             case "snooze" | "assign" | "merge" | "split":
                 return self._hand_over(incidents, actor)
 
@@ -144,11 +152,17 @@ def failed(error: WatchkeeperError) -> Notice:
     return Notice(title="Command failed", message=error.message, good=False)
 
 
-def command_button(command: Name, incident: Incident, *, small: bool = False, quiet: bool = False) -> Any:
-    """A button that gives a command, or opens the dialog that asks for what it needs."""
+def command_button(
+    command: Name, incident: Incident, *, small: bool = False, quiet: bool = False, words: str = "", seen: str = ""
+) -> Any:
+    """A button that gives a command, or opens the dialog that asks for what it needs.
+
+    `words` and `seen` are for a button of its own beside the usual one: what it reads, and what its dialog is given.
+    """
+    seen = seen or seen_proposal(incident)
     return dmc.Button(
-        BUTTONS[command],
-        id={"command": command, "incident": incident.id, "version": incident.version, "seen": seen_proposal(incident)},
+        words or BUTTONS[command],
+        id={"command": command, "incident": incident.id, "version": incident.version, "seen": seen},
         n_clicks=0,
         size="compact-sm" if small else "sm",
         variant="default" if quiet else "filled",

@@ -7,7 +7,20 @@ from typing import Any
 import dash_mantine_components as dmc
 from dash import dcc, html
 
-from dashboard.dialogs import answer, approve, decide, experiment, handover, keys, postmortem, reopen, resolve, status
+from dashboard.dialogs import (
+    answer,
+    approve,
+    decide,
+    experiment,
+    handover,
+    judge,
+    keys,
+    note,
+    postmortem,
+    reopen,
+    resolve,
+    status,
+)
 from dashboard.page import Page
 from dashboard.registry import Pages
 from dashboard.urls import RANGES
@@ -63,6 +76,8 @@ def layout(pages: Pages) -> Any:
             html.Nav(_links("tab", pages), className="tabs", **{"aria-label": "Pages"}),
             keys.dialog(pages),
             resolve.dialog(),
+            judge.dialog(),
+            note.dialog(),
             approve.dialog(),
             handover.dialog(),
             answer.dialog(),

@@ -2,55 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from dash import html
 
 from alerting.incidents.machine import Incident
 from dashboard.components.elements import Part, card, empty, plot
-from dashboard.figures.evidence import evidence_figure
+from dashboard.figures.evidence import Signal, evidence_figure
 from dashboard.figures.red import red_figure
 from dashboard.reads.signals import accused, around, moments, signal_of
 from dashboard.reads.sources import Sources
 from dashboard.urls import step_for
 from dashboard.viewer import Viewer
-from watchkeeper.vocabulary import ChangeEvent
+from watchkeeper.vocabulary import ChangeEvent, Evidence
 
-PLOTS = 2  # of the strongest evidence: more push what was found off the screen
+PLOTS = 6  # of the evidence, on its own tab
+TRIED = 4  # pieces of evidence, for one plot: each may cost a query
+SUSPECTS = 2
+
+
+def strongest_plot(sources: Sources, incident: Incident, changes: Sequence[ChangeEvent], viewer: Viewer) -> Part:
+    """One plot, of the strongest evidence that names a signal which the store has; None without one."""
+    height = 150 if viewer.narrow else 170
+    strongest = next(_signals(sources, incident, viewer, TRIED), None)
+    if strongest is None:
+        return None
+    signal, evidence = strongest
+    figure = evidence_figure(signal, viewer, moments(incident, changes), height=height)
+    return plot("cause", figure, f"{signal.title}. {evidence.sentence}")
 
 
 def evidence_plots(sources: Sources, incident: Incident, changes: Sequence[ChangeEvent], viewer: Viewer) -> Part:
     """A plot for each signal that the evidence names, the strongest first."""
-    diagnosis = incident.diagnosis
-    if diagnosis is None:
-        return None
-    window = around(incident, viewer)
     marks = moments(incident, changes)
-    figures: list[Part] = []
+    figures = [
+        html.Figure(
+            [
+                plot(
+                    f"evidence-{number}",
+                    evidence_figure(signal, viewer, marks),
+                    f"{signal.title}. {evidence.sentence}",
+                ),
+                html.Figcaption(evidence.sentence),
+            ]
+        )
+        for number, (signal, evidence) in enumerate(_signals(sources, incident, viewer, PLOTS))
+    ]
+    if not figures:
+        return card("Evidence around the onset", empty("No evidence names a signal that the store still has"))
+    return card("Evidence around the onset", html.Div(figures, className="figures"), aside="dashed: what was expected")
+
+
+def _signals(sources: Sources, incident: Incident, viewer: Viewer, most: int) -> Iterator[tuple[Signal, Evidence]]:
+    """The signals that the first suspects' evidence names, each once, the strongest first; at most `most`."""
+    diagnosis = incident.diagnosis
+    window = around(incident, viewer)
     seen: set[tuple[str, str]] = set()
-    for suspect in diagnosis.suspects[:2]:
+    for suspect in diagnosis.suspects[:SUSPECTS] if diagnosis else ():
         for evidence in sorted(suspect.evidence, key=lambda e: -e.weight):
             what = (suspect.service, evidence.signal)
-            if what in seen or evidence.weight <= 0 or len(figures) >= PLOTS:
+            if what in seen or evidence.weight <= 0 or not evidence.signal or len(seen) >= most:
                 continue
             seen.add(what)
             signal = signal_of(sources, suspect.service, evidence, window)
             if signal is not None:
-                figures.append(
-                    html.Figure(
-                        [
-                            plot(
-                                f"evidence-{len(figures)}",
-                                evidence_figure(signal, viewer, marks),
-                                f"{signal.title}. {evidence.sentence}",
-                            ),
-                            html.Figcaption(evidence.sentence),
-                        ]
-                    )
-                )
-    if not figures:
-        return None
-    return card("Evidence around the onset", html.Div(figures, className="figures"), aside="dashed: what was expected")
+                yield signal, evidence
 
 
 def requests_plot(sources: Sources, incident: Incident, changes: Sequence[ChangeEvent], viewer: Viewer) -> Part:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dash import html
 
 from alerting.incidents.machine import Incident
-from dashboard.components.elements import Part, card
+from dashboard.components.elements import Part, card, empty
 from dashboard.components.postmortems import incident_card
 from dashboard.components.wording import utc_text
 from dashboard.reads.sources import Sources
@@ -34,14 +34,13 @@ def _label(label: Label) -> Part:
 
 
 def postmortem_card(incident: Incident, sources: Sources) -> Part:
-    """The postmortem's state and facts, or how to begin one; None while the incident is open."""
+    """The postmortem's state and facts with its editor, or how and when to begin one."""
     try:
         stored = sources.postmortems.get(incident.id)
     except NotFound:
         pass
     else:
         return incident_card(stored, sources.records.postmortem(incident.id), sources.actions.of(incident.id))
-    if incident.is_open or incident.labels:
-        return None
     command = html.Code(f"watchkeeper postmortem new {incident.id}")
-    return card("Postmortem", html.P(["None yet. To draft one, run ", command, "."], className="muted"))
+    when = "It is drafted when somebody resolves the page. " if incident.is_open and incident.severity == "page" else ""
+    return card("Postmortem", empty("None yet", html.Span([when, "To draft it, run ", command, "."])))

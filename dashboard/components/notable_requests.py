@@ -12,8 +12,8 @@ from dashboard.viewer import Viewer
 from watchkeeper.vocabulary import Window
 
 
-def notable_requests(sources: Sources, name: str, window: Window, viewer: Viewer) -> Part:
-    """Failed requests, then the slowest; each links to its trace."""
+def notable_requests(sources: Sources, name: str, window: Window, viewer: Viewer, *, is_open: bool = False) -> Part:
+    """Failed requests, then the slowest; each links to its trace. `is_open` shows them at once."""
     requests = sources.traffic.examples(window, name)
     if not requests:
         return card(
@@ -35,7 +35,7 @@ def notable_requests(sources: Sources, name: str, window: Window, viewer: Viewer
     shown = table(heads, rows, caption=caption, numbers=["Took"])
     return card(
         "Notable requests",
-        folded(f"{count(len(rows), 'request')} with traces", shown),
+        shown if is_open else folded(f"{count(len(rows), 'request')} with traces", shown),
         aside="failed, then slowest",
         level=3,
     )

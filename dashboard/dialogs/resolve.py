@@ -8,13 +8,11 @@ from uuid import uuid4
 import dash_mantine_components as dmc
 from dash import Input, Output, State, html, no_update
 
-from alerting.incidents.human_labels import ANSWERS, read_form
-from alerting.incidents.machine import Incident
+from alerting.incidents.human_labels import read_form
 from dashboard.commands import NOT_SIGNED_IN, Command, give
+from dashboard.dialogs.judgement_fields import causes, judgement_fields
 from dashboard.dialogs.pressed import buttons, closing, is_for, notices, pressed, refresh
 from dashboard.wiring import Wiring
-from watchkeeper.text import seen_name
-from watchkeeper.vocabulary import MECHANISMS
 
 
 def dialog() -> Any:
@@ -29,36 +27,9 @@ def dialog() -> Any:
                 "Leave a field empty if you do not know.",
                 className="muted",
             ),
-            dmc.Stack([*_fields(), closing("resolve", "Resolve")], gap="md"),
+            dmc.Stack([*judgement_fields("label"), closing("resolve", "Resolve")], gap="md"),
         ],
     )
-
-
-def _fields() -> list[Any]:
-    unknown = "I don’t know"
-    return [
-        dmc.Select(
-            id="label-cause",
-            label="Which service was the cause?",
-            placeholder=unknown,
-            data=[],
-            searchable=True,
-            clearable=True,
-        ),
-        dmc.Select(
-            id="label-mechanism",
-            label="What was the mechanism?",
-            placeholder=unknown,
-            data=[{"value": m, "label": m} for m in MECHANISMS if m != "unknown"],
-            clearable=True,
-        ),
-        dmc.RadioGroup(
-            dmc.Group([dmc.Radio(label=words, value=answer) for answer, words in ANSWERS]),
-            id="label-warranted",
-            label="Was the page warranted?",
-        ),
-        dmc.Textarea(id="label-note", label="Note", autosize=True, minRows=2, maxRows=6),
-    ]
 
 
 def connect(wiring: Wiring) -> None:
@@ -114,10 +85,3 @@ def connect(wiring: Wiring) -> None:
         State("label-warranted", "value"),
         State("label-note", "value"),
     )
-
-
-def causes(incident: Incident) -> list[dict[str, str]]:
-    """The services to choose from: suspects first, then every service of the incident."""
-    suspects = [s.service for s in incident.diagnosis.suspects] if incident.diagnosis else []
-    services = sorted({incident.service, *(f.service for f in incident.findings)})
-    return [{"value": name, "label": seen_name(name)} for name in dict.fromkeys([*suspects, *services]) if name]

@@ -20,7 +20,7 @@ class RedSeries:
     """One service's requests. All arrays have the shape (n_buckets,), sorted by time.
 
     `calls` and `errors` are counts a bucket, 0 where nothing was served; the latencies are milliseconds,
-    NaN where nothing was served.
+    NaN where nothing was served. `direct` is how many requests of the whole series had no parent span.
     """
 
     service: str
@@ -30,6 +30,7 @@ class RedSeries:
     errors: Floats
     p50_ms: Floats
     p95_ms: Floats
+    direct: float = 0.0
 
     @property
     def rate(self) -> Floats:
@@ -108,5 +109,6 @@ def by_service(table: pa.Table, window: Window, step_s: int) -> dict[str, RedSer
             errors=placed(rows, "errors", index, length, 0.0),
             p50_ms=placed(rows, "p50_ms", index, length, np.nan),
             p95_ms=placed(rows, "p95_ms", index, length, np.nan),
+            direct=float(pc.sum(rows["direct"]).as_py() or 0) if "direct" in rows.column_names else 0.0,
         )
     return result

@@ -230,10 +230,17 @@ KINDS: Final[Mapping[str, Callable[[Any], bool]]] = {
     "tick.data": _is_scalar,
     "pulse.data": _is_record(8000),
     "asked.data": lambda value: not value or _is_record(1000)(value),
-    "label-cause.value": _is_text(300),
-    "label-mechanism.value": lambda value: not value or value in MECHANISMS,
-    "label-warranted.value": lambda value: value in (None, "", "yes", "no", "unsure"),
-    "label-note.value": _is_text(4000),
+    **{
+        f"{form}-{name}.value": rule
+        for form in ("label", "judge")
+        for name, rule in (
+            ("cause", _is_text(300)),
+            ("mechanism", lambda value: not value or value in MECHANISMS),
+            ("warranted", lambda value: value in (None, "", "yes", "no", "unsure")),
+            ("note", _is_text(4000)),
+        )
+    },
+    "note-text.value": _is_text(20_000),
     "reopen-note.value": _is_text(4000),
     **{f"postmortem-{name}.value": _is_text(LONGEST) for name in EDITABLE},
     "status-text.value": _is_text(4000),

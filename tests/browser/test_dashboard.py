@@ -259,7 +259,7 @@ def test_a_suppressed_finding_can_be_reopened(page: Page, site: Site, signed_in:
     ("path", "words"),
     [
         ("/", "This detector (red), version 1,"),
-        ("/incidents/{incident}", "This detector (red), version 1,"),
+        ("/incidents/{incident}?tab=findings", "This detector (red), version 1,"),
         ("/services?service=payments", "Detectors here"),
         ("/learning", "Track record"),
     ],

@@ -153,6 +153,8 @@ def callbacks_of_pages(incident_id: str) -> list[dict[str, Any]]:
         "label-mechanism.value": "deploy", "handover-what.value": "snooze", "handover-span.value": "3600",
         "handover-person.value": "oncall", "handover-into.value": "inc-gone",
         "label-warranted.value": "yes", "label-note.value": "n", "reopen-note.value": "n",
+        "judge-cause.value": "payments", "judge-mechanism.value": "deploy", "judge-warranted.value": "no",
+        "judge-note.value": "n", "note-text.value": "rolled back",
         "status-text.value": "We look into it.", "action-text.value": "t", "entry-text.value": "t",
         **{f"postmortem-{name}.value": "t" for name in EDITABLE},
     }  # fmt: skip
@@ -168,7 +170,8 @@ def callbacks_of_pages(incident_id: str) -> list[dict[str, Any]]:
                 name = {key: fixed if isinstance(fixed, str) else fields.get(key, "x") for key, fixed in pattern}
                 return [{"id": name, "property": place["property"], "value": 1}]
             if place["id"] == "asked":
-                dialog = "approve" if "approve" in output else "resolve"
+                dialogs = {"approve-": "approve", "judge-": "label", "note-dialog": "note"}
+                dialog = next((name for part, name in dialogs.items() if part in output), "resolve")
                 asked = {"command": dialog, "incident": incident_id, "key": "dashboard:1", "seen": ""}
                 return {**place, "value": asked | ({"finding": "red:cart"} if "reopen" in output else {})}
             return {**place, "value": values.get(f"{place['id']}.{place['property']}", 1)}

@@ -11,10 +11,10 @@ _BUCKETS: Final = (
     "AND kind IN ('Server', 'Consumer')"
 )
 
-# RED of every service: step, service, calls, errors, p50_ms, p95_ms. Takes `start`, `end` and `step` in seconds.
+# RED of every service: step, service, calls, direct (of them without a parent span), errors, p50_ms, p95_ms. Takes `start`, `end` and `step` in seconds.
 SERVICE_RED: Final = (
     "SELECT toDateTime64(intDiv(toUnixTimestamp(bucket), {step:UInt32}) * {step:UInt32}, 0, 'UTC') AS step, service, "
-    "toInt64(sum(calls)) AS calls, toInt64(sum(errors)) AS errors, "
+    "toInt64(sum(calls)) AS calls, toInt64(sum(direct)) AS direct, toInt64(sum(errors)) AS errors, "
     "quantilesTDigestMerge(0.5, 0.9, 0.95, 0.99)(latency) AS q, q[1] / 1e6 AS p50_ms, q[3] / 1e6 AS p95_ms "
     f"FROM red WHERE {_BUCKETS} GROUP BY step, service ORDER BY step, service"
 )
