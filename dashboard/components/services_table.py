@@ -1,4 +1,4 @@
-"""Every service in a table, worst first, with its requests, failures and latency."""
+"""Services in a table, worst first, with their requests, failures and latency."""
 
 from __future__ import annotations
 
@@ -17,14 +17,20 @@ from watchkeeper.config_values import bracketed
 HEADS = ["Service", "State", "Requests", "Failed", "p95 latency"]
 
 
-def services_table(request: PageRequest) -> Part:
-    """The table, or where to send telemetry while there is no service."""
+def services_table(request: PageRequest, most: int) -> Part:
+    """The `most` services that need a look, or where to send telemetry while there is no service."""
     members = fleet(request.sources, request.view)
     if not members:
         return card("Services", _no_service(request.sources.config))
-    rows = [_row(name, member, request) for name, member in members.items()]
-    caption = "Every service, worst first"
-    return card("Services", table(HEADS, rows, caption=caption, kind="services-table"), aside=_summary(members))
+    rows = [_row(name, member, request) for name, member in list(members.items())[:most]]
+    caption = "Services, worst first"
+    every = dcc.Link(f"All {count(len(members), 'service')}", href=request.view.link("/services", service=None))
+    return card(
+        "Services",
+        table(HEADS, rows, caption=caption, kind="services-table"),
+        html.P(every, className="rest") if len(members) > most else None,
+        aside=_summary(members),
+    )
 
 
 def _no_service(config: Config) -> Part:

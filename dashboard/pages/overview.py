@@ -1,11 +1,14 @@
-"""What is wrong now: open incidents first, then every service, then Watchkeeper itself."""
+"""What is wrong now: open incidents first, then what users feel, the services, and Watchkeeper itself."""
 
 from __future__ import annotations
 
 from dash import dcc, html
 
 from dashboard.components.attempts import attempt
+from dashboard.components.burning_budgets import burning_budgets
 from dashboard.components.elements import Part, card, facts, moment
+from dashboard.components.entry_cards import entry_cards
+from dashboard.components.glance_strips import glance_card
 from dashboard.components.incident_words import lasted, link
 from dashboard.components.open_incidents import open_incidents
 from dashboard.components.own_state_cards import own_state, set_aside
@@ -17,24 +20,30 @@ from dashboard.urls import View
 from dashboard.viewer import Viewer
 
 SHOWN = 5
+SERVICES = 12  # the others are on the page of services
 
 
 def render(request: PageRequest) -> Part:
-    """What is wrong now: open incidents, services, Watchkeeper's own state, changes and recent incidents."""
+    """What is wrong now: open incidents, what users feel, services, the last week, changes, Watchkeeper itself."""
     sources, view, viewer = request.sources, request.view, request.viewer
     beside = [
         attempt("Who is on call", lambda: _duty(request)),
-        attempt("Watchkeeper’s own state", lambda: own_state(sources, viewer)),
+        attempt("The error budgets", lambda: burning_budgets(sources, viewer)),
+        attempt("The last week", lambda: glance_card(sources, viewer)),
         attempt("The changes", lambda: _changes(request)),
         attempt("The recent incidents", lambda: _recent(request)),
+        attempt("Watchkeeper’s own state", lambda: own_state(sources, viewer)),
     ]
-    services = html.Div(attempt("The services", lambda: services_table(request)), className="wide")
+    services = [
+        attempt("What users feel", lambda: entry_cards(request)),
+        attempt("The services", lambda: services_table(request, most=SERVICES)),
+    ]
     return [
         html.H1("Overview", className="unseen"),
         html.Div(view.problem, className="note", role="status") if view.problem else None,
         attempt("The incidents", lambda: open_incidents(sources, viewer)),
         attempt("The items that were set aside", lambda: set_aside(sources, viewer)),
-        html.Div([services, html.Div(beside, className="narrow")], className="columns"),
+        html.Div([html.Div(services, className="wide"), html.Div(beside, className="narrow")], className="columns"),
     ]
 
 

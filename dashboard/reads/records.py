@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import select
@@ -22,9 +23,18 @@ from detectors.learning.track_record import track_record
 from detectors.recorded_readiness import read_readiness
 from watchkeeper.state.changes import changes_between
 from watchkeeper.state.codec import parse
-from watchkeeper.state.database import Database
-from watchkeeper.state.schema import findings, postmortems
-from watchkeeper.vocabulary import ChangeEvent, Finding, Readiness, Window
+from watchkeeper.state.database import Database, from_micros, to_micros
+from watchkeeper.state.schema import findings, incidents, postmortems
+from watchkeeper.vocabulary import ChangeEvent, Finding, Readiness, Severity, Window
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spell:
+    """How long an incident was open, from its opening until somebody resolved it; `end` is None while it is open."""
+
+    severity: Severity
+    start: datetime
+    end: datetime | None
 
 
 class RecordReads:
@@ -43,6 +53,30 @@ class RecordReads:
     def open(self, limit: int) -> Sequence[Incident]:
         """The newest open incidents, newest first."""
         return self._cache.get(("open", limit), lambda: tuple(self._incidents.list("open", limit)))
+
+    def spells(self, since: datetime, limit: int = 5000) -> Sequence[Spell]:
+        """When incidents were open since a time, the newest first, without those that were merged into others."""
+
+        def load() -> Sequence[Spell]:
+            columns = incidents.c
+            query = (
+                select(columns.severity, columns.opened_at, columns.ended_at)
+                .where(columns.ended_at.is_(None) | (columns.ended_at >= to_micros(since)))
+                .where(columns.human_state != "merged")
+                .order_by(columns.opened_at.desc())
+                .limit(limit)
+            )
+            with self._db.read() as connection:
+                return [
+                    Spell(
+                        severity=row.severity,
+                        start=from_micros(row.opened_at),
+                        end=from_micros(row.ended_at) if row.ended_at is not None else None,
+                    )
+                    for row in connection.execute(query)
+                ]
+
+        return self._cache.get(("spells", since), load)
 
     def incident(self, incident_id: str) -> Incident:
         """One incident as it is now: never from the cache, because somebody may just have acted on it.
