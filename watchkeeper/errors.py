@@ -3,6 +3,7 @@
 WatchkeeperError
 ├── ConfigError          the file or the environment is wrong: says file, line, key and what to do
 ├── StoreError           the telemetry store rejected a query or could not be reached
+├── QueryError           a search is not written as its language wants; says at which character
 ├── IngestLogError       the ingest log cannot be written or read
 ├── StateError           incidents, labels, timers: the state database
 │   ├── DatabaseError    the database itself failed
@@ -45,6 +46,16 @@ class ConfigError(WatchkeeperError):
 
 class StoreError(WatchkeeperError):
     """The telemetry store rejected a query, or could not be reached."""
+
+
+class QueryError(WatchkeeperError):
+    """A search is not written as its language wants. `at` is the place of the character at fault, from 0."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, at: int) -> None:
+        super().__init__(message)
+        self.at = at
 
 
 class IngestLogError(WatchkeeperError):

@@ -141,7 +141,7 @@ def place(finding: Finding, incidents: Recent | Sequence[Incident], near: Neighb
         for incident in (one for one in neighbours if one.severity == severity):
             if _is_aftermath(finding, incident, now):
                 return _aftermath(incident)
-            if incident.is_open and _is_close(finding, incident):
+            if incident.is_open and is_close(finding, incident):
                 shared = around.keys() & {other.service for other in incident.findings}
                 nearest = min(shared, key=lambda service: (around[service], service))
                 return _join(finding, incident, _why(around[nearest], nearest, incident))
@@ -154,6 +154,14 @@ def place(finding: Finding, incidents: Recent | Sequence[Incident], near: Neighb
     if finding.severity == "ticket" and now < finding.onset + lasting:
         return Placement(how="leave", reason="it began a moment ago, and may be over as soon")
     return Placement(how="open", reason="no open incident is near in time and calls")
+
+
+def is_close(finding: Finding, incident: Incident) -> bool:
+    """Whether a finding began about when an incident did, whatever their services."""
+    if incident.recovered_at is not None:
+        return incident.onset - CLOSE <= finding.onset <= incident.recovered_at + BACKLOG
+    latest = max(known.onset for known in incident.findings)
+    return incident.onset - CLOSE <= finding.onset <= max(latest, incident.opened_at) + CLOSE
 
 
 def _join(finding: Finding, incident: Incident, reason: str) -> Placement:
@@ -187,13 +195,6 @@ def _is_ticket_of(finding: Finding, incident: Incident) -> bool:
 def _is_flap_or_firing(finding: Finding, incident: Incident) -> bool:
     within = UNANSWERED if incident.human_state == "paged" else FLAP
     return incident.recovered_at is None or finding.onset <= incident.recovered_at + within
-
-
-def _is_close(finding: Finding, incident: Incident) -> bool:
-    if incident.recovered_at is not None:
-        return incident.onset - CLOSE <= finding.onset <= incident.recovered_at + BACKLOG
-    latest = max(known.onset for known in incident.findings)
-    return incident.onset - CLOSE <= finding.onset <= max(latest, incident.opened_at) + CLOSE
 
 
 def _is_aftermath(finding: Finding, incident: Incident, now: datetime) -> bool:

@@ -1,6 +1,6 @@
 """Two incidents that turn out to be one trouble, and one that turns out to be two: merge and split.
 
-Both incidents change in one transaction, or neither does.
+Both incidents change in one transaction, or neither does; so does what the merge teaches.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from alerting.incidents import journal
 from alerting.incidents.findings import move_findings
 from alerting.incidents.machine import Absorbed, Command, Incident, Outcome
+from alerting.incidents.merge_lessons import record_lessons, unlearn_merge
 from alerting.incidents.refusals import refused_target
 from alerting.incidents.writer import Writer
 from alerting.oncall.escalation import MACHINE, page_command
@@ -38,10 +39,16 @@ def merge(connection: Connection, writer: Writer, incident_id: str, command: Com
         timeline=incident.complete_timeline,
     )
     absorbed = replace(
-        command, type="absorbed", key=f"absorbed:{incident_id}:{command.key}", other=incident_id, absorbed=brought
+        command,
+        type="absorbed",
+        key=f"absorbed:{incident_id}:{command.key}",
+        other=incident_id,
+        absorbed=brought,
+        text=f"{incident_id} joins: {command.text}" if command.text else "",
     )
     after = writer.apply(connection, into.id, absorbed).incident
     move_findings(connection, incident_id, into.id)
+    record_lessons(connection, incident, into, command.actor, command.at)
     _go_on(connection, writer, after, command)
     return outcome
 
@@ -75,6 +82,9 @@ def split(connection: Connection, writer: Writer, incident_id: str, command: Com
     writer.apply(connection, into.id, released)
     outcome = writer.apply(connection, incident_id, replace(command, absorbed=taken))
     move_findings(connection, into.id, incident_id, [finding.key for finding in taken.findings])
+    own = {finding.key for finding in taken.findings}
+    rest = [finding for finding in into.findings if finding.key not in own]
+    unlearn_merge(connection, incident, into, rest, command.actor, command.at)
     after = outcome.incident
     felt = next((one for one in after.findings if one.severity == "page" and one.key in after.firing_keys), None)
     if felt and after.severity == "ticket":  # it got worse while it was part of a page

@@ -21,6 +21,8 @@ from alerting.incidents import journal
 from alerting.incidents.findings import clear_findings, store_findings, ticket_resolved_by_hand
 from alerting.incidents.grouping import Neighbourhood, Placement, Recent, place
 from alerting.incidents.machine import SEVERITIES, Command, Event, EventType, Incident, decide, fold
+from alerting.incidents.merge_lessons import Similar, Taught, similar_incident, taught
+from alerting.incidents.merging import merge
 from alerting.incidents.writer import Writer, opened_by
 from alerting.oncall.escalation import MACHINE
 from watchkeeper.errors import Conflict
@@ -85,6 +87,7 @@ class _Round:
     Attributes:
         opening: incidents that are not written yet, each with its first event.
         joining: incidents, by id, whose new findings are not written yet.
+        similar: of incidents that this part opened, by id, the one that people would merge each with.
         placed: findings, each with the incident that it belongs to.
         changes: incidents that were changed one by one.
         together: findings that open an incident, or join one.
@@ -94,11 +97,13 @@ class _Round:
     recent: Recent
     opening: list[tuple[Incident, Event]] = field(default_factory=list)
     joining: dict[str, _Joining] = field(default_factory=dict)
+    similar: dict[str, Similar] = field(default_factory=dict)
     opened: list[str] = field(default_factory=list)
     placed: list[tuple[Finding, str | None]] = field(default_factory=list)
     changes: int = 0
     together: int = 0
     _names: list[str] = field(default_factory=list)
+    _taught: Taught | None = None
 
     @property
     def is_full(self) -> bool:
@@ -109,6 +114,13 @@ class _Round:
         if not self._names:
             self._names = journal.unused_ids(self.connection, MOST_TOGETHER)
         return self._names.pop()
+
+    @property
+    def taught(self) -> Taught:
+        """What merges by people have taught; read when something opens, and once."""
+        if self._taught is None:
+            self._taught = taught(self.connection)
+        return self._taught
 
     def join(self, incident: Incident, event: Event) -> None:
         """A finding joins an incident; it is written with the others."""
@@ -190,6 +202,7 @@ class Observation:
                 self._place(round_, finding, observed)
         self._write(round_)
         self._store(connection, round_.placed)
+        self._merge_similar(round_, observed.now)
         complete = count == len(waiting)
         if complete:
             # What was set aside fires all the same.
@@ -211,6 +224,8 @@ class Observation:
                 known = ticket_resolved_by_hand(connection, finding.key)
         if placement.how == "open" and known is None:
             incident, event = opened_by(round_.unused_name(), finding, observed.now)
+            if similar := similar_incident(finding, recent, round_.taught):
+                round_.similar[incident.id] = similar
             recent.put(incident)
             round_.opening.append((incident, event))
             round_.together += 1
@@ -281,6 +296,26 @@ class Observation:
             command = Command(type="refired", at=now, actor=MACHINE, key=f"refired:{incident.version}")
             incident = self.writer.apply(connection, incident.id, command).incident
         return self.writer.apply(connection, incident.id, _joins(incident, finding, placement, now)).incident
+
+    def _merge_similar(self, round_: _Round, now: datetime) -> None:
+        """Merge what this part opened with what people would merge it with: before anybody is paged for it."""
+        connection, recent = round_.connection, round_.recent
+        for incident_id, similar in round_.similar.items():
+            if incident_id not in round_.opened:
+                continue  # it could not be kept
+            with self._set_aside(connection, incident_id):
+                incident, into = (journal.load(connection, name) for name in (incident_id, similar.incident_id))
+                if into.human_state == "merged":  # by this very loop: it goes on as another
+                    into = journal.load(connection, into.merged_into)
+                if (incident.severity, into.severity) == ("page", "ticket"):
+                    incident, into = into, incident
+                text = f"grouped by itself: {similar.reason}"
+                key = f"merged:similar:{incident.version}"
+                command = Command(type="merged", at=now, actor=MACHINE, key=key, other=into.id, text=text)
+                merge(connection, self.writer, incident.id, command)
+                for changed in (incident.id, into.id):
+                    recent.put(journal.load(connection, changed))
+            round_.changes += 1
 
     def _ending(self, incident: Incident, observed: Observed) -> tuple[Incident, list[Command]]:
         """What of an incident fires no longer: the commands that record it."""

@@ -31,13 +31,19 @@ class Field:
     wide: bool = False
 
 
-def query_form(view: View, fields: Sequence[Field], *, words: str = "Search") -> html.Form:
+def query_form(view: View, fields: Sequence[Field], *, words: str = "Search", clears: Sequence[str] = ()) -> html.Form:
     """The fields with what the address has for them, and a button with `words`. An empty field takes its choice out.
+
+    Sending it also takes out the choices that `clears` names: what was chosen among the answers to the last search.
 
     query.js writes the address when the form is sent. While the page refreshes, what is being typed stays.
     """
     return html.Form(
-        [*(_field(view, field) for field in fields), html.Button(words, type="submit", className="query-send")],
+        [
+            *(_field(view, field) for field in fields),
+            *(dcc.Input(type="hidden", name=name, value="") for name in clears),
+            html.Button(words, type="submit", className="query-send"),
+        ],
         className="query",
         role="search",
         **{"data-query": view.path},

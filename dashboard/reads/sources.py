@@ -13,6 +13,7 @@ from alerting.status_page.updates import StatusUpdates
 from chaos.launches import Launches
 from dashboard.reads.cache import Cache
 from dashboard.reads.experiments import ExperimentReads
+from dashboard.reads.logs import LogReads
 from dashboard.reads.own_state import OwnState, Roles
 from dashboard.reads.records import RecordReads
 from dashboard.reads.trace_search import TraceSearchReads
@@ -30,6 +31,7 @@ class Sources:
 
     Attributes:
         traffic: requests, calls, traces, log lines and metrics.
+        logs: searches of log lines, and their templates.
         trace_search: searches among spans.
         records: incidents, findings, changes, labels and suppressions.
         itself: Watchkeeper's roles and their problems.
@@ -62,6 +64,7 @@ class Sources:
         self.status = StatusUpdates(db, clock, config)
         self._cache = Cache(CACHE_S)
         self.traffic = TrafficReads(telemetry, clock, self._cache)
+        self.logs = LogReads(telemetry, self._cache)
         self.trace_search = TraceSearchReads(telemetry, self._cache)
         self.records = RecordReads(db, incidents, self._cache)
         self.launches = Launches(config_path, config.data_dir) if config_path else None

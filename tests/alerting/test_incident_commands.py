@@ -198,3 +198,26 @@ def test_silences_are_made_listed_and_ended_on_the_command_line(run: Run) -> Non
     assert run("silence", "end", made["id"]) == (0, f"{made['id']}: ended\n", "")
     assert run("silence", "end", made["id"])[0] != 0
     assert run("silence", "add", "--for", "2h", "--reason", "move")[0] == 2
+
+
+def test_what_merges_taught_is_listed_and_forgotten_on_the_command_line(run: Run, tmp_path: Path) -> None:
+    """A person reads the merges that count; a script reads them as JSON."""
+    assert run("grouping", "list")[1] == "Nothing was learned from merges yet.\n"
+    now, incidents = SystemClock().now(), _incidents(tmp_path)
+    cart, blog = incidents.observe([finding(now, "cart"), finding(now, "blog")], edges=EDGES)
+    assert run("incident", "merge", blog, "--into", cart, "--as", "Ana")[0] == 0
+    (known,) = json.loads(run("grouping", "list", "--json")[1])
+    assert (known["grouped"], [merge["by"] for merge in known["merges"]]) == (False, ["Ana"])
+    listed = run("grouping", "list")[1]
+    assert "1 more merge needed" in listed
+    assert "errors of blog with errors of cart" in listed
+    assert run("grouping", "forget", known["pair"], "--as", "Ben")[1].startswith(f"{known['pair']}: forgotten: ")
+    assert run("grouping", "list")[1] == "Nothing was learned from merges yet.\n"
+    assert json.loads(run("grouping", "list", "--all", "--json")[1])[0]["forgotten"][0]["forgotten_by"] == "Ben"
+    assert "had been forgotten before" in run("grouping", "forget", known["pair"])[1]
+    assert run("grouping", "forget", "nonsense")[0] == 3
+
+
+def _incidents(folder: Path) -> Incidents:
+    config = load(folder / "watchkeeper.yaml")
+    return Incidents(Database.open(config), SystemClock(), config.oncall)

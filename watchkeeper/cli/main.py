@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("watchkeeper.cli.doctor", "Check ports, disk, clock, Slack and store, and suggest what to do."),
     "incident": ("watchkeeper.cli.incident", "List, show, acknowledge, assign, merge, resolve and label incidents."),
     "silence": ("alerting.commands.silence", "Suppress pages for a while, by service, kind or label."),
+    "grouping": ("alerting.commands.grouping", "Show what merges have taught, and forget some of it."),
     "runbook": ("watchkeeper.cli.runbook", "List, check, plan and run runbooks, and answer what they ask."),
     "alerts": ("alerting.commands.alerts", "List alerts from outside, and end one."),
     "heartbeat": ("watchkeeper.cli.heartbeat", "List the systems that must show that they are alive."),

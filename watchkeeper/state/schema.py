@@ -354,6 +354,23 @@ heartbeats = Table(
     Column("since", BigInteger, nullable=False),  # expected since then
     Column("heard_at", BigInteger),
 )
+merge_lessons = Table(
+    "merge_lessons",
+    metadata,
+    Column("incident_id", String(32), primary_key=True),
+    Column("into_id", String(32), primary_key=True),
+    Column("pair", String(16), primary_key=True),  # of two troubles, whichever came first
+    Column("service", String(255), nullable=False),
+    Column("what", String(255), nullable=False),
+    Column("other_service", String(255), nullable=False),
+    Column("other_what", String(255), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("forgotten_at", BigInteger),  # it counts no more
+    Column("forgotten_by", String(200), nullable=False),
+    Index("merge_lessons_by_pair", "pair"),
+    Index("merge_lessons_by_time", "at"),
+)
 silences = Table(
     "silences",
     metadata,
