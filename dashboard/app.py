@@ -118,7 +118,7 @@ def _connect_frame(wiring: Wiring) -> None:
         Output("search", "value"),
         Input("search", "value"),
     )
-    client("title", Output("nav-open", "children"), Input("pulse", "data"))
+    client("title", Output("nav-open", "children"), Output("tab-open", "children"), Input("pulse", "data"))
     client("opened", Output("help", "opened"), Input("keys", "n_clicks"))
     for dialog in (
         "resolve",

@@ -21,13 +21,14 @@ from dashboard.dialogs import (
     resolve,
     status,
 )
-from dashboard.page import Page
+from dashboard.page import SECTIONS, Page
 from dashboard.registry import Pages
 from dashboard.urls import RANGES
 from watchkeeper.text import seen_name
 
 REFRESH_MS = 5000
 COUNTED = "/incidents"  # its link shows how many incidents are open
+AT_THE_THUMB = ("/", "/incidents", "/services", "/oncall")
 # Shade 6 is the filled button in light, shade 8 in dark: both carry white text at 4.5 to 1 or better.
 HARBOR = (
     "#e6f5f6", "#cfe7e9", "#9fd0d4", "#6cb7bd", "#43a2a9", "#218a92", "#0b6b74", "#095c64", "#0a6f78", "#063f45",
@@ -63,7 +64,8 @@ def layout(pages: Pages) -> Any:
             dmc.NotificationContainer(id="notices", position="bottom-right", zIndex=1000),
             html.A("Skip to the page", href="#page", className="skip"),
             html.Div(id="cut-off", role="alert", hidden=True),
-            _header(pages),
+            _header(),
+            _navigation(pages),
             html.Main(
                 html.Div(
                     html.Div([html.Span(className="unseen", children="Loading…"), *[html.Div(className="bone")] * 4]),
@@ -73,7 +75,7 @@ def layout(pages: Pages) -> Any:
                 id="page",
                 tabIndex=-1,
             ),
-            html.Nav(_links("tab", pages), className="tabs", **{"aria-label": "Pages"}),
+            _tabs(pages),
             keys.dialog(pages),
             resolve.dialog(),
             judge.dialog(),
@@ -90,12 +92,44 @@ def layout(pages: Pages) -> Any:
     )
 
 
-def _links(kind: str, pages: Pages) -> list[Any]:
-    """The navigation. page.js marks the page that is open, and opens one by its key."""
-    return [_link(kind, page) for page in pages.navigation]
+def _navigation(pages: Pages) -> Any:
+    """Every page in its section. On a narrow screen it opens over the page; page.js opens, closes and marks."""
+    sections = [(name, [page for page in pages.navigation if page.section == name]) for name in SECTIONS]
+    return html.Nav(
+        [
+            html.Div(
+                [html.H2(name), html.Ul([html.Li(_link(page, "nav")) for page in members])],
+                className="nav-section",
+            )
+            for name, members in sections
+            if members
+        ],
+        id="navigation",
+        className="nav",
+        **{"aria-label": "Pages"},
+    )
 
 
-def _link(kind: str, page: Page) -> Any:
+def _tabs(pages: Pages) -> Any:
+    """What a phone shows at the thumb: the pages that matter at night, and the way to the others."""
+    nearest = [page for page in pages.navigation if page.path in AT_THE_THUMB]
+    return html.Nav(
+        [*(_link(page, "tab") for page in nearest), _menu_button("More")],
+        className="tabs",
+        **{"aria-label": "Most used pages"},
+    )
+
+
+def _menu_button(words: str) -> Any:
+    return html.Button(
+        words,
+        type="button",
+        className="menu-button",
+        **{"data-menu": "", "aria-expanded": "false", "aria-controls": "navigation"},
+    )
+
+
+def _link(page: Page, kind: str) -> Any:
     count = [html.Span(id=f"{kind}-open", className="open-count")] if page.path == COUNTED else []
     return html.Span(
         dcc.Link([seen_name(page.title), *count], href=page.path),
@@ -104,7 +138,7 @@ def _link(kind: str, page: Page) -> Any:
     )
 
 
-def _header(pages: Pages) -> Any:
+def _header() -> Any:
     brand = [html.Img(src="/assets/mark.svg", alt="", width=22, height=22), html.Span("Watchkeeper")]
     tools = [
         _search(),
@@ -116,8 +150,8 @@ def _header(pages: Pages) -> Any:
     ]
     return html.Header(
         [
+            _menu_button("Menu"),
             dcc.Link(brand, href="/", className="brand"),
-            html.Nav(_links("nav", pages), className="nav", **{"aria-label": "Pages"}),
             html.Div(tools, className="tools"),
         ],
         className="top",

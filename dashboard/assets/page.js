@@ -35,7 +35,7 @@ window.dash_clientside.watchkeeper = (function () {
       return [to.pathname, to.search, null];
     },
     title: (pulse) => {
-      if (!pulse) return skip();
+      if (!pulse) return [skip(), skip()];
       document.title = (pulse.open ? "(" + pulse.open + ") " : "") + pulse.title + " · Watchkeeper";
       document.querySelectorAll("[data-nav]").forEach((link) => {
         const here = link.getAttribute("data-nav") === pulse.nav;
@@ -45,7 +45,8 @@ window.dash_clientside.watchkeeper = (function () {
         if (here) anchor.setAttribute("aria-current", "page"); else anchor.removeAttribute("aria-current");
       });
       received = Date.now();
-      return pulse.open ? String(pulse.open) : "";
+      const count = pulse.open ? String(pulse.open) : "";
+      return [count, count];
     },
     opened: (clicks) => (clicks ? true : skip()),
     closed: (clicks) => (clicks ? false : skip()),
@@ -118,12 +119,26 @@ window.dash_clientside.watchkeeper = (function () {
     event.preventDefault();
     go(link.getAttribute("href"));
   });
+  // ---- the navigation on a narrow screen ---------------------------------------------------------------
+  function menu(open) {
+    document.documentElement.classList.toggle("menu-open", open);
+    document.querySelectorAll("[data-menu]").forEach((button) => button.setAttribute("aria-expanded", String(open)));
+    const first = open && document.querySelector("#navigation a");
+    if (first) first.focus();
+  }
+  const menuIsOpen = () => document.documentElement.classList.contains("menu-open");
+  document.addEventListener("click", function (event) {
+    const button = event.target.closest && event.target.closest("[data-menu]");
+    if (button) menu(!menuIsOpen());
+    else if (menuIsOpen()) menu(false); // a link that was pressed, or the page beside it
+  });
   let before = "";
   document.addEventListener("keydown", function (event) {
     const target = event.target;
     const typing = target.closest && target.closest("input, textarea, select, [contenteditable=true]");
     if (event.key === "Escape") {
-      if (typing) target.blur();
+      if (menuIsOpen()) { menu(false); document.querySelector("[data-menu]").focus(); }
+      else if (typing) target.blur();
       else if (!document.querySelector("[role=dialog]")) {
         const query = new URLSearchParams(window.location.search);
         if (query.has("service")) { query.delete("service"); const text = query.toString(); go(window.location.pathname + (text ? "?" + text : "")); }

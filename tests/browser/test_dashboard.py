@@ -143,6 +143,24 @@ def test_the_address_holds_range_and_selection(page: Page, show: Show) -> None:
     expect(page.locator("#live")).to_contain_text("No service has reported in this time range")
 
 
+def test_on_a_phone_every_page_is_two_presses_away(page: Page, show: Show) -> None:
+    """The pages that matter at night stand at the thumb; the others open from More, and Esc closes them."""
+    page.set_viewport_size({"width": 360, "height": 740})
+    show("/incidents")
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    more = page.get_by_role("button", name="More")
+    navigation = page.get_by_role("navigation", name="Pages", exact=True)
+    more.click()
+    expect(navigation.get_by_role("link", name="Overview")).to_be_focused()
+    expect(more).to_have_attribute("aria-expanded", "true")
+    page.keyboard.press("Escape")
+    expect(navigation).to_be_hidden()
+    more.click()
+    navigation.get_by_role("link", name="Learning").click()
+    page.wait_for_url("**/learning")
+    expect(navigation).to_be_hidden()
+
+
 def test_a_form_writes_the_address_and_keeps_what_is_typed_through_a_refresh(page: Page, show: Show) -> None:
     """Words are sent with Enter, stand in the address, and go with back; a refresh takes none of them."""
     show("/incidents?state=open")
