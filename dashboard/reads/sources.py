@@ -33,6 +33,7 @@ class Sources:
         traffic: requests, calls, traces, log lines and metrics.
         logs: searches of log lines, and their templates.
         trace_search: searches among spans.
+        logs: searches of log lines, and their templates.
         records: incidents, findings, changes, labels and suppressions.
         itself: Watchkeeper's roles and their problems.
         telemetry: the store's reader, for a page with queries of its own.
@@ -66,6 +67,7 @@ class Sources:
         self.traffic = TrafficReads(telemetry, clock, self._cache)
         self.logs = LogReads(telemetry, self._cache)
         self.trace_search = TraceSearchReads(telemetry, self._cache)
+        self.logs = LogReads(telemetry, self._cache)
         self.records = RecordReads(db, incidents, self._cache)
         self.launches = Launches(config_path, config.data_dir) if config_path else None
         self.experiments = ExperimentReads(telemetry, db, config, clock)
