@@ -200,6 +200,10 @@ def experiment_path(experiment_id: str) -> str:
     return f"/chaos/{quote(experiment_id, safe='', errors='replace')}"
 
 
+def objective_path(name: str) -> str:
+    return f"/slos/{quote(name, safe='', errors='replace')}"
+
+
 def trace_path(trace_id: str) -> str:
     return f"/traces/{quote(trace_id, safe='', errors='replace')}"
 

@@ -9,29 +9,27 @@ so and freezes. A minimum of bad events keeps a lonely failure at night from wak
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Final, Literal
+from datetime import datetime
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from detectors.detector import Seen, Served, Setup
 from detectors.simulated import Example, Requests, Simulated
+from detectors.slo.minutes import Minutes, State
 from detectors.slo.openslo import Slo
 from watchkeeper.durations import duration
-from watchkeeper.vocabulary import Finding, Severity, Window, utc
+from watchkeeper.vocabulary import Finding, Severity
 
 VERSION: Final = "1"
-STEP_S: Final = 60  # counts are kept by the minute: a month of them is 43,200 numbers
 EVERY_S: Final = 20  # a third of a minute: counts are by the minute
 FRESH_S: Final = 180  # read again at each round: what came late still counts
 HOUR: Final = 3600
 LEAST_BAD: Final = 10.0  # failures in the long window: a lonely one at night pages nobody
 LEAST_TOTAL: Final = 50.0  # requests in the long window: of fewer, a share means little
-BLIND_AFTER_S: Final = 900  # without an event for a quarter of an hour an objective is not measured, and says so
 
 Floats = npt.NDArray[np.float64]
-State = Literal["measured", "no data", "impossible"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +77,7 @@ class SloBurn:
 
     def __init__(self, setup: Setup) -> None:
         self._slos = setup.objectives
-        self._series = {slo.name: _Minutes(slo.window_s) for slo in self._slos}
+        self._series = {slo.name: Minutes(slo.window_s) for slo in self._slos}
         self._read_until: datetime | None = None
         self._budgets: dict[str, Budget] = {}
 
@@ -89,14 +87,7 @@ class SloBurn:
             return
         for slo in self._slos:
             back = slo.window_s if self._read_until is None else FRESH_S + (now - self._read_until).total_seconds()
-            since = now.timestamp() - min(back, slo.window_s)
-            start = int(since // STEP_S) * STEP_S
-            window = Window(start=utc(float(start)), end=now + timedelta(seconds=1))
-            table = served(slo.service, slo.operation, window)
-            total = table["total"].to_numpy()
-            self.place(
-                slo.name, now, table["minute"].to_numpy().astype(np.int64), total - table["bad"].to_numpy(), total
-            )
+            self._series[slo.name].read(slo, served, now, back)
         self._read_until = now
 
     def place(self, name: str, now: datetime, minute: npt.NDArray[np.int64], good: Floats, total: Floats) -> None:
@@ -143,7 +134,7 @@ class SloBurn:
                     findings.append(finding)
         return findings
 
-    def _budget(self, slo: Slo, minutes: _Minutes) -> Budget:
+    def _budget(self, slo: Slo, minutes: Minutes) -> Budget:
         good, total = minutes.sums(slo.window_s)
         before = self._budgets.get(slo.name)
         state, reason = minutes.state()
@@ -155,7 +146,7 @@ class SloBurn:
         left = 1.0 - (total - good) / allowed if allowed else 1.0
         return Budget(slo=slo, state="measured", good=good, total=total, left=min(1.0, left))
 
-    def _burns(self, slo: Slo, minutes: _Minutes, alert: Alert, budget: Budget, now: datetime) -> Finding | None:
+    def _burns(self, slo: Slo, minutes: Minutes, alert: Alert, budget: Budget, now: datetime) -> Finding | None:
         if alert.long_s > slo.window_s:
             return None
         factor = alert.share * slo.window_s / alert.long_s
@@ -195,49 +186,3 @@ class SloBurn:
             unit="× budget",
             key=f"slo:{slo.name}:{severity}",
         )
-
-
-class _Minutes:
-    """Good and total events by the minute over one window; a minute without a row had no event."""
-
-    def __init__(self, window_s: int) -> None:
-        self._size = max(5, window_s // STEP_S)
-        self._good: Floats = np.zeros(self._size)
-        self._total: Floats = np.zeros(self._size)
-        self._newest = 0
-
-    def advance(self, now: datetime) -> None:
-        target = int(now.timestamp()) // STEP_S * STEP_S
-        shift = (target - self._newest) // STEP_S
-        if self._newest and shift > 0:
-            for array in (self._good, self._total):
-                array[:] = np.concatenate([array[min(shift, self._size) :], np.zeros(min(shift, self._size))])
-        if shift > 0 or not self._newest:
-            self._newest = target
-
-    def place(self, minute: npt.NDArray[np.int64], good: Floats, total: Floats) -> None:
-        column = self._size - 1 - (self._newest - minute) // STEP_S
-        inside = (column >= 0) & (column < self._size) & np.isfinite(good) & np.isfinite(total)
-        self._good[column[inside]] = good[inside]
-        self._total[column[inside]] = total[inside]
-
-    def sums(self, seconds: int) -> tuple[float, float]:
-        last = max(1, min(self._size, seconds // STEP_S))
-        return float(self._good[-last:].sum()), float(self._total[-last:].sum())
-
-    def state(self) -> tuple[State, str]:
-        if (self._good > self._total).any() or (self._good < 0).any():
-            return "impossible", "it reports more good events than events"
-        if not self._total.any():
-            return "no data", "no event was ever reported"
-        silent = int(np.argmax(self._total[::-1] > 0)) * STEP_S
-        if silent > BLIND_AFTER_S:
-            return "no data", f"no event was reported for {duration(silent)}"
-        return "measured", ""
-
-    def first_bad(self, seconds: int, ratio: float, now: datetime) -> datetime:
-        """The first minute, within the window, that failed more than `ratio` of its events."""
-        last = max(1, min(self._size, seconds // STEP_S))
-        bad = self._total[-last:] - self._good[-last:] > ratio * np.maximum(self._total[-last:], 1)
-        index = int(np.argmax(bad)) if bad.any() else last - 1
-        return min(now, utc(float(self._newest - (last - 1 - index) * STEP_S)))
