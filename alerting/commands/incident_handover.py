@@ -1,4 +1,4 @@
-"""`watchkeeper incident snooze|assign|merge|split`: what a human decides about whom an incident pages, and when."""
+"""`watchkeeper incident snooze|assign|page|merge|split`: a human decides whom an incident pages, and when."""
 
 from __future__ import annotations
 
@@ -43,6 +43,21 @@ def assign(
     If they don't answer, the escalation goes on. A ticket, or what has recovered, gets an owner and pages nobody.
     """
     print_outcome(open_incidents(config).assign(incident, actor_of(who), person, key_of(key)), as_json)
+
+
+@app.command(epilog='Example: watchkeeper incident page ben "the bank says that cards fail" --service payments')
+def page(
+    person: Annotated[str, typer.Argument(help="Who is paged: an id from oncall.people.")],
+    text: Annotated[str, typer.Argument(help="What whoever is paged should look at.")],
+    config: ConfigPath = None,
+    service: Annotated[str, typer.Option("--service", help="The service that it is about.")] = "",
+    who: Who = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Open an incident and page somebody for it. It fires until somebody resolves it. Exit status 4 for a repeat."""
+    outcome = open_incidents(config).call(person, text, actor_of(who), key_of(key), service)
+    print_outcome(outcome, as_json)
 
 
 @app.command(epilog="Example: watchkeeper incident merge inc-7f3a01 --into inc-2c9e44")

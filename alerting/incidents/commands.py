@@ -17,6 +17,7 @@ from alerting.channels import outbox
 from alerting.channels.channel import Thread
 from alerting.channels.routing import Routing
 from alerting.incidents import journal
+from alerting.incidents.calling import Call, call
 from alerting.incidents.grouping import Edges, Neighbourhood
 from alerting.incidents.human_labels import Judgement, human_label
 from alerting.incidents.machine import Command, EventType, Incident, Outcome
@@ -237,6 +238,17 @@ class Incidents:
         if oneself:
             commands.append(self._new("acknowledged", actor, key))
         return self._apply_all(incident_id, *commands)
+
+    def call(self, person_id: str, text: str, actor: Actor, key: str, service: str = "") -> Outcome:
+        """Page somebody by name: opens an incident that is theirs. If they do not answer, the escalation goes on.
+
+        Raises:
+            ConfigError: the text is empty, or too long.
+            NotFound: nobody of that id is configured.
+        """
+        who = person(self._writer.oncall, person_id)
+        called = Call(person=who, text=text, actor=actor, key=key, service=service)
+        return self._change_two(lambda connection: call(connection, self._writer, called, self._clock.now()))
 
     def merge(self, incident_id: str, into: str, actor: Actor, key: str) -> Outcome:
         """Make it part of another incident: it pages nobody any more, and `split` undoes it.

@@ -14,17 +14,18 @@ from fnmatch import fnmatchcase
 from typing import Any, Final, get_args
 from uuid import uuid4
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select, update
 
 from alerting.incidents.machine import Incident
 from watchkeeper.durations import duration
 from watchkeeper.errors import ConfigError, NotFound, StateError
 from watchkeeper.state.audit import record_audit
 from watchkeeper.state.database import Database, from_micros, to_micros
+from watchkeeper.state.insert import insert_new
 from watchkeeper.state.schema import silences as table
 from watchkeeper.state.schema import timers
 from watchkeeper.text import one_line, seen_name
-from watchkeeper.vocabulary import Actor, Finding, FindingKind
+from watchkeeper.vocabulary import Actor, Finding, FindingKind, content_key
 
 LONGEST: Final = timedelta(days=90)
 KINDS: Final[tuple[str, ...]] = get_args(FindingKind)
@@ -85,9 +86,9 @@ class Cover:
 
 
 def new_silence(
-    *, service: str, kind: str, label: str, reason: str, start: datetime, end: datetime, owner: Actor
+    *, service: str, kind: str, label: str, reason: str, start: datetime, end: datetime, owner: Actor, key: str = ""
 ) -> Silence:
-    """A silence as somebody wants it.
+    """A silence as somebody wants it. With the same `key` it has the same id.
 
     Raises:
         ConfigError: it matches everything, has no reason, or no end that is near enough.
@@ -103,7 +104,7 @@ def new_silence(
     if not start < end <= start + LONGEST:
         raise ConfigError(f"a silence must end after it starts, within {LONGEST.days} days")
     return Silence(
-        id=f"sil-{uuid4().hex[:8]}",
+        id=f"sil-{content_key('silence', key) if key else uuid4().hex[:8]}",
         service=one_line(service, 255) if service else "",
         kind=kind,
         label=one_line(label, 255) if label else "",
@@ -114,8 +115,8 @@ def new_silence(
     )
 
 
-def add_silence(db: Database, silence: Silence, actor: Actor, now: datetime) -> None:
-    """Keep a silence. What it matches pages nobody from now on."""
+def add_silence(db: Database, silence: Silence, actor: Actor, now: datetime) -> bool:
+    """Keep a silence; False when one of its id is kept already. What it matches pages nobody from now on."""
     row = {
         "id": silence.id,
         "service": silence.service,
@@ -127,9 +128,11 @@ def add_silence(db: Database, silence: Silence, actor: Actor, now: datetime) -> 
         "end": to_micros(silence.end),
     }
     with db.write() as connection:
-        connection.execute(insert(table).values(**row))
+        if not insert_new(connection, table, row):
+            return False
         detail = f"{silence.described} until {silence.end:%Y-%m-%d %H:%M} UTC: {silence.reason}"
         record_audit(connection, now, actor, "silence.add", silence.id, detail)
+    return True
 
 
 def end_silence(db: Database, silence_id: str, actor: Actor, now: datetime) -> Silence:

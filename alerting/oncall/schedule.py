@@ -154,7 +154,7 @@ def shadows_at(oncall: OnCallConfig, schedule_id: str, at: datetime) -> tuple[Pe
 def record_override(
     db: Database, oncall: OnCallConfig, override: Override, now: datetime, actor: Actor
 ) -> tuple[str, bool]:
-    """Keep an override: its id, and False when the same one is in force already.
+    """Keep an override: its id, and False when the same one is in force already, or one of its `key` is kept.
 
     One that would have begun earlier counts from now on: what was before stays as it was. One that another was put over
     comes to the top.
@@ -177,6 +177,8 @@ def put_override(
     rows = connection.execute(
         select(table).where(table.c.schedule == override.schedule).order_by(table.c.at, table.c.id)
     ).all()
+    if override.key and any(row.id == override.key for row in rows):
+        return override.key, False
     if there := _in_force(rows, override):
         return there, False
     override = _from_now_on(override, now)

@@ -18,7 +18,7 @@ from alerting.incidents.machine import HumanState, Incident
 from dashboard.commands import Command, Name
 from dashboard.web.credentials import Denied
 from dashboard.web.session import NO_CREDENTIAL, denied, who
-from watchkeeper.errors import Conflict, NotFound, WatchkeeperError
+from watchkeeper.errors import ConfigError, Conflict, NotFound, WatchkeeperError
 from watchkeeper.state.codec import dump
 from watchkeeper.text import one_line
 from watchkeeper.vocabulary import Mechanism
@@ -72,6 +72,20 @@ class CommandBody(BaseModel):
     into: Annotated[str, Field(max_length=32, pattern="^[A-Za-z0-9-]*$")] = ""
 
 
+class PageBody(BaseModel):
+    """A page to somebody by name: the id of the `person`, what it says, and the service that it is about, if any.
+
+    The same `key` again is the same page.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    person: Annotated[str, Field(min_length=1, max_length=64), WITHOUT_NUL]
+    text: Annotated[str, Field(min_length=1, max_length=1000), WITHOUT_NUL]
+    service: Annotated[str, Field(max_length=255), WITHOUT_NUL] = ""
+    key: Annotated[str, Field(max_length=100), WITHOUT_NUL] | None = None
+
+
 def shown(incident: Incident) -> dict[str, Any]:
     """An incident as JSON."""
     tree: dict[str, Any] = json.loads(dump(incident))
@@ -90,6 +104,20 @@ def router(incidents: Incidents) -> APIRouter:
     ) -> list[dict[str, Any]]:
         """Incidents, newest first."""
         return [shown(incident) for incident in incidents.list(state, limit, severity)]
+
+    @api.post("/incidents", response_model=None)
+    def page_somebody(body: PageBody) -> Response:
+        """Open an incident and page somebody for it: 201; 409 for a repeat. 401 without a token."""
+        actor = who()
+        if actor is None:
+            return denied(Denied(status=401, text=NO_CREDENTIAL))
+        key = f"{actor.via}:page:{body.key or uuid.uuid4().hex}"
+        try:
+            outcome = incidents.call(body.person, body.text, actor, key, body.service)
+        except ConfigError as error:
+            return JSONResponse({"error": error.message}, 422)
+        answer = {"changed": outcome.changed, "message": outcome.message, "incident": shown(outcome.incident)}
+        return JSONResponse(answer, 201 if outcome.changed else 409)
 
     @api.get("/incidents/{incident_id}")
     def get_incident(incident_id: IncidentId) -> dict[str, Any]:

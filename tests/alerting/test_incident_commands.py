@@ -187,6 +187,29 @@ def test_an_incident_is_handed_over_on_the_command_line(run: Run, opened: str, t
     assert [(one["human_state"], one["assigned_to"]) for one in shown] == [("paged", "ana")]
 
 
+def test_a_question_is_answered_on_the_command_line(run: Run, opened: str) -> None:
+    """With what was read for it; one that is not understood is exit status 4, with others to ask."""
+    status, out, _ = run("ask", "what is open?")
+    assert (status, opened in out) == (0, True)
+    assert "  watchkeeper incident list --state open --limit 500" in out
+    tree = json.loads(run("ask", "who", "is", "on", "call", "--json")[1])
+    assert (tree["intent"], tree["understood"]) == ("who", True)
+    status, out, _ = run("ask", "hello")
+    assert (status, "watchkeeper ask 'what is open?'" in out) == (4, True)
+
+
+def test_somebody_is_paged_by_name_on_the_command_line(run: Run, opened: str, tmp_path: Path) -> None:
+    """An incident of its own; the same key is the same page, and a mistake says what to write."""
+    (tmp_path / "watchkeeper.yaml").write_text("data_dir: data\n")
+    status, out, _ = run("incident", "page", "oncall", "cards fail", "--service", "bank", "--as", "Ben", "--key", "k")
+    assert (status, out.endswith(": Ben paged On call\n")) == (0, True)
+    assert run("incident", "page", "oncall", "cards fail", "--key", "k")[0] == 4
+    assert run("incident", "page", "zoe", "cards fail")[0] == 3
+    assert run("incident", "page", "oncall", "  ")[0] == 2
+    shown = json.loads(run("incident", "list", "--json")[1])
+    assert [one["service"] for one in shown if one["id"] != opened] == ["bank"]
+
+
 def test_silences_are_made_listed_and_ended_on_the_command_line(run: Run) -> None:
     """A script reads them as JSON."""
     assert run("silence", "list")[1] == "No silence.\n"

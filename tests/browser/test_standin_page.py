@@ -112,3 +112,22 @@ def test_buttons_dialogs_and_forms_are_as_in_slack(
     dialog.get_by_role("button", name="Postpone").click()
     expect(page.locator("#whisper")).to_contain_text("that run is unknown")
     page.close()
+
+
+def test_the_line_below_the_messages_gives_orders(
+    slack: tuple[Config, Incidents, Database], browser: Browser, tmp_path: Path
+) -> None:
+    """The answer is shown as Slack shows it; an order that opens a form opens it. Looked at."""
+    config, incidents, _ = slack
+    incident_id = open_incident(incidents, "payments")
+    page = browser.new_page(viewport={"width": 1024, "height": 700})
+    page.goto(f"http://127.0.0.1:{config.slack.stand_in.port}/")
+    page.get_by_label("/watch").fill("status")
+    page.keyboard.press("Enter")
+    expect(page.locator("#answer")).to_contain_text("1 open incident")
+    expect(page.locator("#answer").get_by_role("link", name=incident_id)).to_be_visible()
+    page.screenshot(path=tmp_path / "command.png")
+    page.get_by_label("/watch").fill(f"label {incident_id}")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Label")).to_be_visible()
+    page.close()

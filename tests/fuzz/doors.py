@@ -124,13 +124,20 @@ class Doors:
             (press, base | {"type": "view_submission", "view": view}, {"type": "url_verification", "challenge": "c"})
         )
         text = text_of(random, mutated(random, tree))
+        orders = ("status", "who x", "ask why is x slow?", "mute x for 1h because y", hostile_text(random)[:200])
+        order = {
+            "command": "/watch", "text": random.choice(orders), "user_id": user["id"], "trigger_id": "1.2",
+            "response_url": "https://evil.example/", "channel_id": "C0INCIDENTS",
+        }  # fmt: skip
         body = {
             0: text,  # JSON where a form belongs
             1: b"payload=" + quote(text).encode() + b"&payload=" + quote(text).encode(),
             2: urlencode({hostile_text(random).encode("utf-8", "replace"): text}).encode(),
             3: damaged(random, b"payload=" + quote(text).encode()),
             4: b"payload=" + text,
-        }.get(random.randrange(12), b"payload=" + quote(text).encode())
+            5: urlencode(order, errors="replace").encode(),
+            6: damaged(random, urlencode(order, errors="replace").encode()),
+        }.get(random.randrange(14), b"payload=" + quote(text).encode())
         stamp = str(int(time.time())) if random.random() < 0.95 else hostile_text(random).replace("\n", "")[:100]
         signature = (
             "v0="
@@ -288,6 +295,7 @@ class Doors:
             "/standin/submit": {"view_id": "V1", "values": {"note": "x"}, "user": "UANA"},
             "/standin/trouble": {"method": "chat.nothing", "kind": "ratelimited", "times": 1, "retry_after_s": 0.1},
             "/standin/delete": {"channel": "C0INCIDENTS", "ts": "1.0"},
+            "/standin/command": {"text": "status", "user": "UANA"},
         }
         path = self._random.choice(sorted(trees))
         return self._json("presses", "standin", path, trees[path], {})

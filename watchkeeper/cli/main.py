@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "test-page": ("watchkeeper.cli.drill", "Send one person a page that says it is a test."),
     "traces": ("collectors.commands.traces", "Show the newest traces that arrived."),
     "doctor": ("watchkeeper.cli.doctor", "Check ports, disk, clock, Slack and store, and suggest what to do."),
+    "ask": ("watchkeeper.cli.ask", "Answer a question: why is it slow, what changed, who is on call, what is open."),
     "incident": ("watchkeeper.cli.incident", "List, show, acknowledge, assign, merge, resolve and label incidents."),
     "silence": ("alerting.commands.silence", "Suppress pages for a while, by service, kind or label."),
     "grouping": ("alerting.commands.grouping", "Show what merges have taught, and forget some of it."),

@@ -12,13 +12,24 @@ from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from alerting.channels.slack.events import LARGEST_BODY, SlackEvents
+from alerting.channels.slack.watch_answers import WatchAnswers
 from alerting.incidents.commands import Incidents
 from chaos.schedules.decisions import Decisions
 from dashboard.app import mount
 from dashboard.reads.own_state import Role
 from dashboard.reads.sources import Sources
 from dashboard.registry import read_pages
-from dashboard.web import acknowledge, api, calendar_feed, oncall_api, postmortem_api, sign_in, silences_api, status_api
+from dashboard.web import (
+    acknowledge,
+    api,
+    ask_api,
+    calendar_feed,
+    oncall_api,
+    postmortem_api,
+    sign_in,
+    silences_api,
+    status_api,
+)
 from dashboard.web.session import Sessions, guard, who
 from detectors.learning.question import best_question
 from watchkeeper.asgi.bodies import Limits
@@ -27,6 +38,7 @@ from watchkeeper.asgi.middleware import Door
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config
 from watchkeeper.roles import ready
+from watchkeeper.roles.asking import asker_of
 from watchkeeper.roles.lifecycle import Life, alive
 from watchkeeper.roles.ports import bind
 from watchkeeper.roles.readiness import hung_roles, missing, noted
@@ -68,7 +80,9 @@ def build(
         config_path=config_path,
     )
     stop = sources.launches.stop if sources.launches else None
-    events = SlackEvents(config, incidents, question, Decisions(config, db, clock, stop))
+    asker = asker_of(config, telemetry, db, incidents, clock)
+    answers = WatchAnswers(config, db, incidents, clock, asker.ask)
+    events = SlackEvents(config, incidents, question, Decisions(config, db, clock, stop), answers)
     sessions = Sessions(config)
     app = FastAPI(title="Watchkeeper", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
 
@@ -98,6 +112,7 @@ def build(
     app.include_router(postmortem_api.router(sources.postmortems, sources.actions))
     app.include_router(status_api.router(sources.status))
     app.include_router(silences_api.router(db, clock))
+    app.include_router(ask_api.router(asker))
     app.include_router(calendar_feed.router(config, db, clock))
     app.include_router(acknowledge.router(config, incidents, clock))
 

@@ -90,7 +90,7 @@ def digest(incidents: Sequence[Incident], *, key: str, url: str, mention: str = 
     open_incidents = [incident for incident in incidents if incident.human_state not in has_one]
     kinds = _kinds(incidents)
     lines = [
-        f"{_mark(incident)} <{url}/{incident.id}|{incident.id}> {slack_text(incident.title, 140)}"
+        f"{mark(incident)} <{url}/{incident.id}|{incident.id}> {slack_text(incident.title, 140)}"
         f" · since {slack_time(incident.onset)}"
         + ("" if _state(incident) == "firing" else f" · {slack_text(_state(incident), 150)}")
         + (f" · and {similar} similar" if similar else "")
@@ -116,7 +116,7 @@ def tickets(incidents: Sequence[Incident], *, at: datetime, url: str) -> tuple[s
     count = f"{len(incidents)} open ticket{'s'[: len(incidents) != 1]}"
     firing = sorted(incidents, key=lambda incident: (incident.system_state != "firing", incident.onset))
     lines = [
-        f"{_mark(incident)} <{url}/{incident.id}|{slack_text(incident.title, 140)}> · "
+        f"{mark(incident)} <{url}/{incident.id}|{slack_text(incident.title, 140)}> · "
         + (f"for {duration(at - incident.onset)}" if incident.system_state == "firing" else "quiet now")
         + (f" · {_name(incident.acknowledged_by.name)} has it" if incident.acknowledged_by else "")
         for incident in firing[:LISTED]
@@ -165,7 +165,7 @@ def message(
     blocks: list[Block] = [
         HeaderBlock(text=plain(f"{seen_name(incident.service)}: {_state(incident)}", HEADER_LIMIT)),
         section(
-            f"{_mark(incident)} *{slack_text(incident.title, TITLE_LIMIT)}*"
+            f"{mark(incident)} *{slack_text(incident.title, TITLE_LIMIT)}*"
             + (f"\n{mention_of(mention)}" if mention else "")
         ),
         SectionBlock(fields=[_field(head, text) for head, text in _facts(incident, names or {})]),
@@ -214,7 +214,7 @@ def _sign(reason: Evidence) -> str:
     return "+" if reason.weight >= 0 else "−"
 
 
-def _mark(incident: Incident) -> str:
+def mark(incident: Incident) -> str:
     over = not incident.is_open or incident.system_state == "recovered"
     return ":white_check_mark:" if over else MARKS[incident.severity]
 

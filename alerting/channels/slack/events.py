@@ -1,4 +1,4 @@
-"""What Slack sends back: presses and forms, each one command on an incident.
+"""What Slack sends back: presses, forms and `/watch`, each one command.
 
 The signature is checked on the raw body before anything is parsed; Bolt routes; a repeat of a request carries the
 same key and changes nothing. A press is recorded and then answered; a refusal is shown to whoever pressed, alone.
@@ -33,6 +33,8 @@ from alerting.channels.slack.markup import slack_text
 from alerting.channels.slack.payloads import IGNORED, NotUnderstoodError, challenge, read_payload
 from alerting.channels.slack.questions import ACTION as ANSWER
 from alerting.channels.slack.recorded import recorded
+from alerting.channels.slack.slash import WatchCommand
+from alerting.channels.slack.watch_answers import WatchAnswers
 from alerting.incidents.commands import Incidents
 from alerting.incidents.human_labels import Judgement, read_form
 from alerting.incidents.machine import Outcome
@@ -69,7 +71,9 @@ class SlackEvents:
         incidents: Incidents,
         question: Callable[[str], str] = lambda _: "",
         experiments: ExperimentDecisions | None = None,
+        answers: WatchAnswers | None = None,
     ) -> None:
+        """`answers` is what `/watch` answers; without, there is no such command."""
         self._config = config
         self._incidents = incidents
         self._question = question
@@ -88,9 +92,12 @@ class SlackEvents:
         self._app.action("acknowledge_all")(self._acknowledge_all)
         self._app.action("resolve")(self._ask)
         self._app.action("more")(self._choose)
-        self._app.view("resolve")(self._resolve)
+        self._app.view("resolve")(self._judged)
+        self._app.view("label")(self._judged)
         if experiments is not None:
             ExperimentButtons(experiments, self).connect(self._app)
+        if answers is not None:
+            WatchCommand(answers, self, config.slack_api_url()).connect(self._app)
         self._app.error(_failed)
 
     async def handle(self, request: Request) -> Response:
@@ -115,7 +122,7 @@ class SlackEvents:
             REQUESTS.labels("ok").inc()
             return PlainTextResponse("")
         # Bolt reads it once more, from bytes: those of what was checked.
-        checked = urlencode({"payload": json.dumps(payload)})
+        checked = urlencode(payload if "command" in payload else {"payload": json.dumps(payload)})
         headers: dict[str, str | Sequence[str]] = {"content-type": "application/x-www-form-urlencoded"}
         answer = await self._app.async_dispatch(AsyncBoltRequest(body=checked, headers=headers))
         if answer.status >= 400:
@@ -124,7 +131,7 @@ class SlackEvents:
         return to_starlette_response(answer)
 
     async def _press(self, ack: Any, body: dict[str, Any], action: dict[str, Any], client: AsyncWebClient) -> None:
-        actor = self._known(body)
+        actor = self.known(body["user"]["id"])
         if actor is None:
             await ack()
             await self.actor(client, body)
@@ -173,20 +180,23 @@ class SlackEvents:
         except (SlackClientError, OSError, TimeoutError) as error:
             structlog.get_logger().warning("slack.form_failed", incident=incident_id, error=str(error))
 
-    async def _resolve(self, ack: Any, body: dict[str, Any], view: dict[str, Any], client: AsyncWebClient) -> None:
+    async def _judged(self, ack: Any, body: dict[str, Any], view: dict[str, Any], client: AsyncWebClient) -> None:
         incident_id, values = view["private_metadata"], view["state"]["values"]
         await ack()
         actor = await self.actor(client, body)
         if actor is None:
             return
-        key = f"slack:resolve:{body['user']['id']}:{view['id']}"
+        name = view["callback_id"]
+        key = f"slack:{name}:{body['user']['id']}:{view['id']}"
 
-        def resolve() -> Outcome:
+        def judge() -> Outcome:
             # Slack gives back what the form offered, which for a name that Slack cannot hold is not the name itself.
             judgement = _judgement(values, causes(self._incidents.get(incident_id)))
+            if name == "label":
+                return self._incidents.judge(incident_id, actor, key, judgement or Judgement())
             return self._incidents.resolve(incident_id, actor, key, judgement)
 
-        await self._run(client, body, asyncio.to_thread(resolve), "resolve")
+        await self._run(client, body, asyncio.to_thread(judge), name)
 
     async def _run(self, client: AsyncWebClient, body: dict[str, Any], command: Awaitable[Outcome], name: str) -> None:
         """Give a command; where it changed nothing, notify whoever pressed, with the reason."""
@@ -229,29 +239,30 @@ class SlackEvents:
             refused = f"; {len(others)} were taken or resolved before" if others else "; there was nothing left to take"
             await self.notify(client, body, f"You acknowledged {len(taken)} incidents{refused}.")
 
-    def _known(self, body: dict[str, Any]) -> Actor | None:
-        """Who presses; None where the configuration knows nobody or several by that id."""
-        names = self._people.get(body["user"]["id"], [])
+    def known(self, user: str) -> Actor | None:
+        """Who acts; None where the configuration knows nobody or several by that id of Slack's."""
+        names = self._people.get(user, [])
         return Actor(name=names[0], via="slack") if len(names) == 1 else None
+
+    def why_unknown(self, user: str) -> str:
+        """Why somebody who is not known may only look, and what to do."""
+        UNKNOWN.inc()
+        if names := self._people.get(user, []):
+            return (
+                f"Nothing was changed: {' and '.join(names)} have the same Slack id {user} in oncall.people, so nobody "
+                "can know which of them pressed. Whoever runs Watchkeeper must correct `addresses.slack`."
+            )
+        return (
+            f"Nothing was changed: you may look, but Watchkeeper does not know you. Whoever runs it can add you to "
+            f"oncall.people with addresses: {{slack: {user}}} and start it again."
+        )
 
     async def actor(self, client: AsyncWebClient, body: dict[str, Any]) -> Actor | None:
         """Who presses. None, and they are notified, where the configuration knows nobody or several by that id."""
         user = body["user"]["id"]
-        names = self._people.get(user, [])
-        if actor := self._known(body):
+        if actor := self.known(user):
             return actor
-        if names:
-            text = (
-                f"Nothing was changed: {' and '.join(names)} have the same Slack id {user} in oncall.people, so nobody "
-                "can know which of them pressed. Whoever runs Watchkeeper must correct `addresses.slack`."
-            )
-        else:
-            text = (
-                f"Nothing was changed: you may look, but Watchkeeper does not know you. Whoever runs it can add you to "
-                f"oncall.people with addresses: {{slack: {user}}} and start it again."
-            )
-        UNKNOWN.inc()
-        await self.notify(client, body, text)
+        await self.notify(client, body, self.why_unknown(user))
         return None
 
 

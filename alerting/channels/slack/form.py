@@ -1,4 +1,4 @@
-"""The form that ends an incident in Slack, and asks what it was. Pure: an incident in, a view out."""
+"""The forms that end an incident in Slack, or only ask what it was. Pure: an incident in, a view out."""
 
 from __future__ import annotations
 
@@ -26,7 +26,19 @@ def resolve_view(incident: Incident, question: str = "") -> dict[str, Any]:
 
     Nothing is preselected: an answer that the machine filled in would be no human judgement.
     """
-    blocks = [
+    blocks = _questions(incident)
+    if question:
+        blocks.append(_input("answer", question, _free("answer", 1000), optional=True))
+    return _view("resolve", "Resolve", incident, blocks)
+
+
+def judgement_view(incident: Incident) -> dict[str, Any]:
+    """The form that asks what an incident was, and leaves it as it is."""
+    return _view("label", "Label", incident, _questions(incident))
+
+
+def _questions(incident: Incident) -> list[InputBlock]:
+    return [
         _input("warranted", "Was the page warranted?", _choice("warranted", ANSWERS)),
         _input(
             "cause",
@@ -46,14 +58,15 @@ def resolve_view(incident: Incident, question: str = "") -> dict[str, Any]:
         ),
         _input("note", "Anything the next person should know?", _free("note", 2000), optional=True),
     ]
-    if question:
-        blocks.append(_input("answer", question, _free("answer", 1000), optional=True))
+
+
+def _view(callback: str, word: str, incident: Incident, blocks: Sequence[InputBlock]) -> dict[str, Any]:
     view = View(
         type="modal",
-        callback_id="resolve",
+        callback_id=callback,
         private_metadata=incident.id,
-        title=plain("Resolve"),
-        submit=plain("Resolve"),
+        title=plain(word),
+        submit=plain(word),
         close=plain("Cancel"),
         blocks=blocks,
     )

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import parse_qs
 
-from watchkeeper.asgi.plain import NotPlainError, plain_object
+from watchkeeper.asgi.plain import NotPlainError, check_plain, plain_object
 
 LONGEST: Final = 3000  # Slack's own limit for the longest of these texts
 # Objects that are taken with these texts alone.
@@ -22,11 +22,14 @@ RECORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "message": ("ts", "thread_ts"),
 }
 TEXTS: Final = ("api_app_id", "trigger_id", "response_url")
+# Of a slash command, whose body has no payload.
+COMMAND: Final = ("command", "text", "user_id", "channel_id", "trigger_id", "response_url", "api_app_id")
 ACTION: Final = ("action_id", "action_ts", "block_id", "type", "value")
 VIEW: Final = ("id", "type", "callback_id", "private_metadata", "hash", "team_id")
 # The forms of ours, and the fields that each has.
 FORMS: Final[Mapping[str, tuple[str, ...]]] = {
     "resolve": ("warranted", "cause", "mechanism", "note"),
+    "label": ("warranted", "cause", "mechanism", "note"),
     "experiment_postpone": ("at",),
 }
 LATEST: Final = 1 << 34  # seconds of a time: in the year 2514
@@ -38,13 +41,15 @@ class NotUnderstoodError(ValueError):
 
 
 def read_payload(body: bytes) -> dict[str, Any]:
-    """The payload of a press or of a form.
+    """The payload of a press or of a form, or the fields of a slash command.
 
     Raises:
         NotUnderstoodError: it has another shape.
     """
     try:
         fields = parse_qs(body.decode(), max_num_fields=50)
+        if "command" in fields and "payload" not in fields:
+            return _command(fields)
         given = fields.get("payload", [])
         if len(given) != 1:
             raise NotUnderstoodError("payload: must stand in the form, once")
@@ -71,6 +76,19 @@ def read_payload(body: bytes) -> dict[str, Any]:
         case _:
             raise NotUnderstoodError("type: is no interaction that is understood here")
     return payload
+
+
+def _command(fields: Mapping[str, list[str]]) -> dict[str, Any]:
+    """A slash command; `type` tells it apart from an interaction."""
+    if twice := [name for name in COMMAND if len(fields.get(name, [])) > 1]:
+        raise NotUnderstoodError(f"{twice[0]}: stands twice")
+    given = {name: fields[name][0] for name in COMMAND if name in fields}
+    check_plain(given, 2)
+    command = _record("command", given, COMMAND)
+    for name in ("command", "user_id", "trigger_id"):
+        if not command.get(name):
+            raise NotUnderstoodError(f"{name}: is missing")
+    return {"type": "slash_command", **command}
 
 
 def challenge(body: bytes) -> str | None:

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from alerting.channels.slack.scopes import missing_scope
 from alerting.channels.slack.standin.interactions import Interactions
 from alerting.channels.slack.standin.limits import RateLimits
 from alerting.channels.slack.standin.rules import RuleError, check_blocks
@@ -50,7 +51,8 @@ class StandIn:
         self._token = config.slack_token()
         members = {person.address("slack"): person for person in config.oncall.people if person.address("slack")}
         self.workspace = Workspace(config.data_dir / "standin" / "messages.db", config.slack.channel, members)
-        self.interactions = Interactions(self.workspace, config.slack_signing_secret(), request_url)
+        own_url = config.slack_api_url().removesuffix("api/") + "standin/"
+        self.interactions = Interactions(self.workspace, config.slack_signing_secret(), request_url, own_url)
         self.troubles = Troubles()
         self._people = {
             member: {"id": member, "name": person.id, "real_name": person.name, "tz": person.timezone}
@@ -79,6 +81,8 @@ class StandIn:
                 Route("/standin/messages", self._messages),
                 Route("/standin/press", self._press, methods=["POST"]),
                 Route("/standin/submit", self._submit, methods=["POST"]),
+                Route("/standin/command", self._command, methods=["POST"]),
+                Route("/standin/responses/{token}", self._respond, methods=["POST"]),
                 Route("/standin/trouble", self._trouble, methods=["POST"]),
                 Route("/standin/delete", self._delete, methods=["POST"]),
                 Route("/metrics", _metrics),
@@ -107,6 +111,8 @@ class StandIn:
         if not secrets.compare_digest(given, self._token):
             return JSONResponse({"ok": False, "error": "invalid_auth"})
         name = request.path_params["method"]
+        if needed := missing_scope(name):
+            return JSONResponse({"ok": False, "error": "missing_scope", "needed": needed})
         wait_s = self.limits.wait_s(name, str(arguments.get("channel", "")).lstrip("#")) if self.limits else 0.0
         if wait_s:
             return _too_fast(wait_s)
@@ -211,6 +217,24 @@ class StandIn:
             return await self.interactions.submit(view_id, values, user)
 
         return await self._act(request, act)
+
+    async def _command(self, request: Request) -> Response:
+        async def act(body: dict[str, Any], user: dict[str, str]) -> dict[str, Any]:
+            (text,) = _texts(body, "text")
+            channel = {"id": str(self.workspace.channel["id"]), "name": str(self.workspace.channel["name"])}
+            return await self.interactions.command(text, user, channel)
+
+        return await self._act(request, act)
+
+    async def _respond(self, request: Request) -> Response:
+        """Where a late answer to a command goes, as Slack's `response_url`."""
+
+        async def act(body: dict[str, Any], _: dict[str, str]) -> dict[str, Any]:
+            (text,) = _texts(body, "text")
+            self.interactions.responded(request.path_params["token"], text)
+            return {}
+
+        return await self._act(request, act, signed_in=False)
 
     async def _trouble(self, request: Request) -> Response:
         """Make the next calls of a method fail: `{method, kind, times, retry_after_s}`."""

@@ -24,7 +24,12 @@ TRIES: Final = 3  # of a request without an answer
 class Interactions:
     """The half of Slack that calls back."""
 
-    def __init__(self, workspace: Workspace, signing_secret: str, request_url: Callable[[], str]) -> None:
+    def __init__(
+        self, workspace: Workspace, signing_secret: str, request_url: Callable[[], str], own_url: str = ""
+    ) -> None:
+        """`own_url` is where late answers go, below this stand-in's own address."""
+        self._own_url = own_url
+        self._responses: dict[str, tuple[str, str]] = {}
         self._workspace = workspace
         self._verifier = SignatureVerifier(signing_secret)
         self._request_url = request_url
@@ -66,6 +71,43 @@ class Interactions:
             del self._waiting[trigger]
         view_id = self._by_trigger.pop(trigger, None)
         return {"view": self._views[view_id]} if view_id else {}
+
+    async def command(self, text: str, user: dict[str, str], channel: dict[str, str]) -> dict[str, Any]:
+        """Give the slash command `/watch`; its answer and the form that it opened, if it did.
+
+        Raises:
+            RuleError: the program did not answer.
+        """
+        trigger, token = self._trigger(user["id"]), secrets.token_hex(8)
+        self._responses[token] = channel["id"], user["id"]
+        fields = {
+            "command": "/watch",
+            "text": text,
+            "user_id": user["id"],
+            "user_name": user["name"],
+            "team_id": BOT["team_id"],
+            "api_app_id": BOT["app_id"],
+            "channel_id": channel["id"],
+            "channel_name": channel["name"],
+            "trigger_id": trigger,
+            "response_url": f"{self._own_url}responses/{token}",
+        }
+        answer = await self._deliver(fields)
+        view_id = self._by_trigger.pop(trigger, None)
+        return {"answer": answer.get("text", "")} | ({"view": self._views[view_id]} if view_id else {})
+
+    def responded(self, token: str, text: str) -> None:
+        """A late answer to a command, at the address that came with it; only whoever gave it sees it.
+
+        Raises:
+            RuleError: no command was given that address.
+        """
+        if token not in self._responses:
+            raise RuleError("used_url")
+        if not 0 < len(text) <= 40_000:
+            raise RuleError("no_text")
+        channel, user = self._responses[token]
+        self._workspace.whisper(channel, user, text)
 
     def notified(self, user: str) -> None:
         """Somebody got a message instead of a form: their press need not wait for one."""
@@ -132,7 +174,7 @@ class Interactions:
 
     async def _deliver(self, payload: dict[str, Any]) -> dict[str, Any]:
         """POST with a signature; Slack tries again when there is no answer within three seconds."""
-        body = urlencode({"payload": json.dumps(payload)})
+        body = urlencode(payload if "command" in payload else {"payload": json.dumps(payload)})
         async with httpx.AsyncClient(timeout=TRIGGER_S, trust_env=False) as client:
             for number in range(TRIES):
                 stamp = str(int(time.time()))

@@ -74,6 +74,13 @@ $("messages").addEventListener("click", async event => {
   if (answer.view) show(answer.view);
   refresh();
 });
+$("command").addEventListener("submit", async event => {
+  event.preventDefault();
+  const answer = await call("/standin/command", { text: $("order").value, user: $("me").value });
+  $("answer").innerHTML = answer.answer ? `<p>${mrkdwn(answer.answer)}</p>` : "";
+  if (answer.view) show(answer.view);
+  refresh();
+});
 // Slack's confirmation dialog: the press is sent only after it.
 function confirmed(c) {
   $("modal").innerHTML = `<form method="dialog"><h2 id="modal-title">${text(c.title)}</h2><p>${text(c.text)}</p>

@@ -86,3 +86,18 @@ def test_silences_are_made_listed_and_ended_by_the_api(site: Site) -> None:
     assert [site.web.post(path, headers=site.token()).status_code for _ in range(2)] == [200, 409]
     assert site.web.post("/api/v1/silences/sil-gone/end", headers=site.token()).status_code == 404
     assert site.web.get("/api/v1/silences", headers=site.token()).json() == []
+
+
+def test_somebody_is_paged_by_name_over_the_api(site: Site) -> None:
+    """201, and 409 for the same key; whose page it is says the credential."""
+    body = {"person": "ben", "text": "the bank says that cards fail", "service": "payments", "key": "k1"}
+    assert site.web.post("/api/v1/incidents", json=body).status_code == 401
+    made = site.web.post("/api/v1/incidents", json=body, headers=site.token())
+    again = site.web.post("/api/v1/incidents", json=body, headers=site.token())
+    assert (made.status_code, again.status_code) == (201, 409)
+    incident = made.json()["incident"]
+    assert again.json()["incident"]["id"] == incident["id"]
+    assert (incident["service"], incident["paged_person"]) == ("payments", "ben")
+    for wrong, status in (({"person": "zoe"}, 404), ({"text": "  "}, 422), ({"text": ""}, 422), ({"x": 1}, 422)):
+        assert site.web.post("/api/v1/incidents", json=body | wrong, headers=site.token()).status_code == status
+    assert len(site.incidents.list()) == 1
