@@ -30,6 +30,7 @@ from watchkeeper.config_oncall import (
     ScheduleConfig,
 )
 from watchkeeper.config_sections import (
+    CanaryConfig,
     ChannelSettings,
     GateConfig,
     GuardConfig,
@@ -59,6 +60,7 @@ from watchkeeper.yaml_file import Document, read_document
 
 __all__ = [
     "ApprovalConfig",
+    "CanaryConfig",
     "ChaosConfig",
     "Config",
     "DigestConfig",
@@ -117,6 +119,7 @@ class Config(Section):
     slo: tuple[FilePath, ...] = ()
     tokens: tuple[TokenConfig, ...] = ()
     heartbeats: tuple[HeartbeatConfig, ...] = ()
+    canary: CanaryConfig = CanaryConfig()
 
     @model_validator(mode="before")
     @classmethod

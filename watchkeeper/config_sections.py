@@ -70,6 +70,28 @@ class HeartbeatConfig(Section):
     service: Text | None = None
 
 
+class CanaryConfig(Section):
+    """The alert that Watchkeeper raises for itself: how often, and within how long it must be acknowledged.
+
+    Its page goes to `channel` at `address`; by default to one without a human. `fallback` is the channel by which
+    whoever is on call is told first that it failed.
+    """
+
+    enabled: bool = True
+    every_s: Annotated[Seconds, Field(ge=60)] = 3600
+    within_s: Annotated[Seconds, Field(ge=30, le=1500)] = 120
+    channel: Id | None = None
+    address: Text | None = None
+    fallback: Id | None = None
+    webhook_url: HttpUrl | None = None
+
+    @model_validator(mode="after")
+    def _ends_before_the_next(self) -> CanaryConfig:
+        if self.within_s >= self.every_s:
+            raise ValueError("within_s must be less than every_s: one run must end before the next begins")
+        return self
+
+
 class StoreConfig(Section):
     """Where telemetry is kept. Without `url`, the store role serves an embedded engine."""
 

@@ -42,6 +42,9 @@ MECHANISMS: tuple[Mechanism, ...] = (
 
 
 LONGEST_SENTENCE: Final = 2400
+# The detector of the alert that Watchkeeper raises for itself, the person whom it pages, and what its incident counts
+# as in place of a severity: no human sees it, and nothing is learned from it.
+CANARY: Final = "canary"
 
 
 def require_utc(name: str, at: datetime) -> None:

@@ -26,6 +26,7 @@ from watchkeeper.state.codec import dump, parse
 from watchkeeper.state.database import Database, to_micros
 from watchkeeper.state.insert import insert_all_new, insert_new
 from watchkeeper.state.schema import incidents, messages, outbox
+from watchkeeper.vocabulary import CANARY
 
 LOOP: Final = "outbox"
 NEVER: Final[Mapping[str, datetime]] = MappingProxyType({})
@@ -98,6 +99,9 @@ def _rows_for_all(incident: Incident, event: Event, routing: Routing, also: str 
 
 
 def _page_rows(incident: Incident, event: Event, routing: Routing, also: str = "") -> Iterator[Mapping[str, Any]]:
+    if incident.is_canary:
+        yield _canary_row(incident, event, routing.canary)
+        return
     names = incident.chain.names_from(event.step) if incident.chain else ()
     person = also or event.person
     ways = routing.ways(person)
@@ -113,6 +117,13 @@ def _page_rows(incident: Incident, event: Event, routing: Routing, also: str = "
         if channel not in at_once:
             key = f"{incident.id}:{incident.version}:{channel}"
             yield _row(channel, key, incident.id, Draft(kind="update", text=event.text), event.at)
+
+
+def _canary_row(incident: Incident, event: Event, way: Way) -> Mapping[str, Any]:
+    """The page of Watchkeeper's own alert: late, it fails over to nobody."""
+    key = f"{incident.id}:{incident.version}:{way.channel}"
+    draft = Draft(kind="page", person=CANARY, text=event.text)
+    return _row(way.channel, key, incident.id, draft, event.at, address=way.address)
 
 
 def page_row(way: Way, key: str, incident_id: str, draft: Draft, at: datetime) -> Mapping[str, Any]:

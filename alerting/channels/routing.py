@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from watchkeeper.config import OnCallConfig, PersonConfig
+from watchkeeper.vocabulary import CANARY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +24,7 @@ class Way:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Routing:
-    """The channels in use, and everybody's addresses.
+    """The channels in use, and everybody's addresses. The canary's page goes its own way, and no other.
 
     >>> from watchkeeper.config import NotificationRule, OnCallConfig, PersonConfig
     >>> ana = PersonConfig(id="ana", name="Ana", addresses={"slack": "U0ANA"})
@@ -41,6 +42,7 @@ class Routing:
 
     channels: tuple[str, ...]
     oncall: OnCallConfig
+    canary: Way = Way(channel=CANARY, address="")
 
     def ways(self, person_id: str) -> tuple[Way, ...]:
         """How a person is paged: by their notification rules; without rules, by every channel of theirs at once.

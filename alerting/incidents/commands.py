@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from alerting.channels import outbox
 from alerting.channels.channel import Thread
-from alerting.channels.routing import Routing
+from alerting.channels.routing import Routing, Way
 from alerting.incidents import journal
 from alerting.incidents.calling import Call, call
 from alerting.incidents.grouping import Edges, Neighbourhood
@@ -32,7 +32,7 @@ from watchkeeper.errors import Conflict
 from watchkeeper.problems import Problems
 from watchkeeper.state.database import Database
 from watchkeeper.state.models import deciding_version
-from watchkeeper.vocabulary import Actor, Diagnosis, Finding, Proposal, Question
+from watchkeeper.vocabulary import CANARY, Actor, Diagnosis, Finding, Proposal, Question
 
 ACK_TIMEOUT_S: Final = 1800.0  # the default of `watch.ack_timeout_s`
 TOGETHER: Final = 500  # commands of the machine's that share a transaction: a tenth of a second for others to wait
@@ -69,13 +69,17 @@ class Incidents:
         ack_timeout_s: float = ACK_TIMEOUT_S,
         problems: Problems | None = None,
         beat: Callable[[], None] = lambda: None,
+        canary: Way | None = None,
     ) -> None:
-        """`channels` are those in use; `beat` is called now and then in a round of many findings."""
+        """`channels` are those in use; `beat` is called now and then in a round of many findings.
+
+        `canary` is where the page of Watchkeeper's own alert goes; by default to nobody.
+        """
         self._db = db
         self._clock = clock
         self._problems = problems or Problems(None)
         self._writer = Writer(
-            routing=Routing(channels=tuple(channels), oncall=oncall),
+            routing=Routing(channels=tuple(channels), oncall=oncall, canary=canary or Way(channel=CANARY, address="")),
             ack_timeout_s=ack_timeout_s,
             overrides=lambda: stored_overrides(db),
         )
@@ -87,7 +91,9 @@ class Incidents:
     ) -> Incidents:
         """As a configuration has it. `channels` are those that work, where that is known; `watching` as above."""
         in_use = tuple(channels) or tuple(config.channels)
-        return cls(db, clock, config.oncall, channels=in_use, ack_timeout_s=config.watch.ack_timeout_s, **watching)
+        canary = Way(channel=config.canary.channel or CANARY, address=config.canary.address or "")
+        ack_timeout_s = config.watch.ack_timeout_s
+        return cls(db, clock, config.oncall, channels=in_use, ack_timeout_s=ack_timeout_s, canary=canary, **watching)
 
     # Reading
 

@@ -25,6 +25,7 @@ from watchkeeper.state.codec import dump, parse
 from watchkeeper.state.database import to_micros
 from watchkeeper.state.schema import incident_events, incidents
 from watchkeeper.text import one_line
+from watchkeeper.vocabulary import CANARY
 
 # So long after its end an incident may still explain findings that began before it.
 REMEMBERED: Final = timedelta(minutes=10)
@@ -80,15 +81,15 @@ def newest(
 ) -> tuple[Incident, ...]:
     """Incidents, newest first; `state` is `open`, a human state, or None for all, and so is `severity`.
 
-    What cannot be read is given to `set_aside` and left out.
+    Without a severity, the canary's are left out. What cannot be read is given to `set_aside` and left out.
     """
     query = _query().order_by(incidents.c.opened_at.desc(), incidents.c.id).limit(limit)
     if state == "open":
         query = query.where(incidents.c.human_state.not_in(CLOSED))
     elif state:
         query = query.where(incidents.c.human_state == state)
-    if severity:
-        query = query.where(incidents.c.severity == severity)
+    wanted = incidents.c.severity == severity if severity else incidents.c.severity != CANARY
+    query = query.where(wanted)
     return tuple(_read(connection, query, set_aside))
 
 
@@ -237,7 +238,7 @@ def _row(incident: Incident, event: Event) -> dict[str, object]:
     recovered_at = incident.recovered_at if incident.severity == "page" else None
     ends = [end for end in (incident.resolved_at, incident.merged_at, recovered_at) if end]
     return {
-        "severity": incident.severity,
+        "severity": CANARY if incident.is_canary else incident.severity,
         "version": incident.version,
         "system_state": incident.system_state,
         "human_state": incident.human_state,

@@ -38,7 +38,7 @@ from alerting.incidents.questions import Asked, ended, with_question
 from alerting.incidents.refusals import refusal
 from alerting.incidents.timeline import describe
 from alerting.oncall.chain import Chain
-from watchkeeper.vocabulary import Actor, Diagnosis, Finding, Label, Proposal, Question, Severity, supersedes
+from watchkeeper.vocabulary import CANARY, Actor, Diagnosis, Finding, Label, Proposal, Question, Severity, supersedes
 
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
@@ -203,6 +203,11 @@ class Incident:
     @property
     def is_open(self) -> bool:
         return self.human_state not in CLOSED
+
+    @property
+    def is_canary(self) -> bool:
+        """Whether it is of the alert that Watchkeeper raises for itself: it reaches no human, and teaches nothing."""
+        return any(finding.detector == CANARY for finding in self.findings)
 
     @property
     def complete_timeline(self) -> tuple[TimelineEntry, ...]:

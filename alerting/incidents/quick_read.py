@@ -25,9 +25,9 @@ def newest_incidents(file: Path, state: str | None, limit: int, severity: str | 
     elif state:
         conditions.append("human_state = ?")
         values.append(state)
-    if severity:
-        conditions.append("severity = ?")
-        values.append(severity)
+    # Of the canary's incidents, `canary` is the severity; this module imports no vocabulary.
+    conditions.append("severity = ?" if severity else "severity != ?")
+    values.append(severity or "canary")
     where = " AND ".join(conditions)
     try:
         with closing(sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True, timeout=30)) as connection:

@@ -102,7 +102,7 @@ class Writer:
         pages = [incident for incident, _ in opened if incident.severity == "page"]
         if opened:
             escalation.await_pages(connection, self.oncall, pages, opened[0][1].at)
-            EVENTS.labels("opened").inc(len(opened))
+            EVENTS.labels("opened").inc(sum(not incident.is_canary for incident, _ in opened))
 
     def apply_all(self, connection: Connection, commands: Mapping[str, Command]) -> None:
         """Many commands of types in `TOGETHER`, by incident: what `apply` does, in a few statements.
@@ -138,7 +138,7 @@ class Writer:
             escalation.steps_follow(connection, self.oncall, [one.after for one in paged], paged[0].last.at)
             outbox.put_pages(connection, [(one.after, one.last) for one in paged], self.routing)
         for change in changes:
-            EVENTS.labels(change.last.type).inc()
+            _count(change.after, change.last)
 
     def join_all(self, connection: Connection, changes: Sequence[journal.Change]) -> None:
         """Keep incidents that findings joined, where that causes nothing else: what `apply` does, in a few statements.
@@ -177,7 +177,7 @@ class Writer:
                 postmortem.store_draft(connection, incident, event.at)
         for change in changes:
             for event in change.events:
-                EVENTS.labels(event.type).inc()
+                _count(change.after, event)
 
     def apply(self, connection: Connection, incident_id: str, command: Command) -> Outcome:
         """Decide and record one command, with everything that it causes."""
@@ -198,7 +198,7 @@ class Writer:
             decision = self._with_people(connection, incident, decision, self.overrides())
         after = fold(incident, decision)
         journal.append(connection, incident, after, decision)
-        EVENTS.labels(decision.type).inc()
+        _count(after, decision)
         self._consequences(connection, after, decision)
         if decision.type == "refired":
             outbox.release(connection, incident_id, decision.at)
@@ -289,14 +289,22 @@ class Writer:
             outbox.put_updates(connection, [(incident, event)], self.routing)
 
 
+def _count(incident: Incident, event: Event) -> None:
+    """Count what happened, but for Watchkeeper's own alert: that is neither trouble nor anybody's work."""
+    if not incident.is_canary:
+        EVENTS.labels(event.type).inc()
+
+
 def _is_in_postmortem(incident: Incident, event: Event) -> bool:
+    if incident.is_canary:
+        return False
     return incident.severity == "page" and incident.human_state == "resolved" and event.type in IN_POSTMORTEM
 
 
 def _is_shown(incident: Incident, event: Event) -> bool:
     """Whether whoever reads the incident's message should see an event; a question, whether or not it paged."""
-    if event.type == "assigned" and escalation.is_told(incident):
-        return False  # the page shows it
+    if incident.is_canary or (event.type == "assigned" and escalation.is_told(incident)):
+        return False  # to nobody; or the page shows it
     return event.type in SHOWN and bool(incident.paged_at or incident.questions)
 
 
@@ -305,7 +313,7 @@ def _decided(incident: Incident, command: Command, silences: Sequence[Silence]) 
     decision = decide(incident, command)
     if command.type not in SILENCEABLE or isinstance(decision, Refusal):
         return decision
-    covered = cover(incident, silences)
+    covered = cover(incident, silences) if not incident.is_canary else None
     if covered is None:
         return decision
     silenced = replace(command, type="silenced", text=covered.text, until=covered.until, person="", step=0)

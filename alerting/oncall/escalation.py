@@ -17,7 +17,7 @@ from typing import Final, Protocol
 from sqlalchemy import Connection, update
 
 from alerting.incidents.machine import Command, Event, EventType, Incident
-from alerting.oncall.chain import LAST_WAIT_S, Chain, chain_for, whom
+from alerting.oncall.chain import LAST_WAIT_S, Chain, ChainStep, chain_for, whom
 from alerting.oncall.schedule import Override
 from alerting.oncall.timers import Effect, Row, Timer, cancel_timers, pending_kinds, set_timers, timer_row, waiting_for
 from watchkeeper.config import OnCallConfig, PersonConfig
@@ -25,12 +25,14 @@ from watchkeeper.durations import duration
 from watchkeeper.state.insert import insert_new
 from watchkeeper.state.schema import round_robins
 from watchkeeper.text import one_line
-from watchkeeper.vocabulary import Actor
+from watchkeeper.vocabulary import CANARY, Actor
 
 MACHINE: Final = Actor(name="Watchkeeper", via="system")
 # Whoever opens an incident pages as soon as it is diagnosed. Should that fail, this timer pages without it: a diagnosis
 # takes seconds, and a page that is a quarter of a minute late is still in time.
 PAGE_WITHIN: Final = timedelta(seconds=15)
+# Watchkeeper's own alert pages nobody on call.
+CANARY_CHAIN: Final = Chain(steps=(ChainStep(after_s=0.0, notify=(), name="the canary"),))
 LAST_WAIT: Final = timedelta(seconds=LAST_WAIT_S)
 # A ticket is resolved when nothing of it fired for so long.
 QUIET: Final = timedelta(hours=1)
@@ -53,7 +55,11 @@ def known_person(oncall: OnCallConfig, actor: Actor | None) -> PersonConfig | No
 
 def chain_of(oncall: OnCallConfig, incident: Incident) -> Chain:
     """The escalation of an incident: as it began; of one that has not begun, as it would be now."""
-    return incident.chain or chain_for(oncall, incident.service, _labels(incident))
+    return incident.chain or (CANARY_CHAIN if incident.is_canary else _new_chain(oncall, incident))
+
+
+def _new_chain(oncall: OnCallConfig, incident: Incident) -> Chain:
+    return chain_for(oncall, incident.service, _labels(incident))
 
 
 def _labels(incident: Incident) -> tuple[str, ...]:
@@ -206,6 +212,8 @@ def with_people(
 
     `incident` is as it was before the event.
     """
+    if incident.is_canary:
+        return replace(event, chain=CANARY_CHAIN, person=CANARY, text="paged the canary: no human is paged")
     chain = incident.chain if event.type != "paged" else None
     if chain is None:
         turn = partial(_next_turn, connection)

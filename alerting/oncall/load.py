@@ -24,7 +24,7 @@ from watchkeeper.config import PersonConfig
 from watchkeeper.state.codec import parse
 from watchkeeper.state.database import Database, to_micros
 from watchkeeper.state.schema import incident_events
-from watchkeeper.vocabulary import Window
+from watchkeeper.vocabulary import CANARY, Window
 
 NIGHT_BEGINS: Final = time(22)
 NIGHT_ENDS: Final = time(7)
@@ -157,4 +157,5 @@ def pages_between(db: Database, window: Window) -> tuple[Page, ...]:
     with db.read() as connection:
         bodies = list(connection.scalars(query.order_by(incident_events.c.at)))
     events = (parse(Event, body) for body in bodies)
-    return tuple(Page(at=event.at, person=name) for event in events for name in (event.person, *event.also))
+    people = ((event.at, name) for event in events for name in (event.person, *event.also))
+    return tuple(Page(at=at, person=name) for at, name in people if name != CANARY)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Select, select
 from watchkeeper.state.codec import parse
 from watchkeeper.state.database import to_micros
 from watchkeeper.state.schema import incidents
-from watchkeeper.vocabulary import Diagnosis, Finding
+from watchkeeper.vocabulary import CANARY, Diagnosis, Finding
 
 AT_ONCE: Final = 500  # ids in one query
 
@@ -30,7 +30,9 @@ class JudgedIncident:
 
 def incidents_since(connection: Connection, since: datetime, limit: int) -> tuple[JudgedIncident, ...]:
     """Incidents that were opened after a time, newest first."""
-    query = select(incidents.c.id, incidents.c.body).where(incidents.c.opened_at > to_micros(since))
+    query = select(incidents.c.id, incidents.c.body).where(
+        incidents.c.opened_at > to_micros(since), incidents.c.severity != CANARY
+    )
     return tuple(_read(connection, query.order_by(incidents.c.opened_at.desc(), incidents.c.id).limit(limit)))
 
 

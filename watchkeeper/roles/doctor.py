@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import httpx
@@ -179,6 +179,29 @@ def binding(config: Config) -> list[Result]:
     return [Result(check="binding", status="ok", seen=f"ingest on {config.ingest.host}, web on {config.web.host}")]
 
 
+def canary(config: Config) -> list[Result]:
+    """The newest alert of Watchkeeper's own came through."""
+    from alerting.canary.canary import last_run
+    from watchkeeper.state.backup import file_of
+    from watchkeeper.state.database import Database
+
+    if not config.canary.enabled:
+        advice = "Without it, nobody learns that pages do not get through: set canary.enabled to true."
+        return [Result(check="canary", status="warning", seen="it is switched off", advice=advice)]
+    file = file_of(config)
+    run = last_run(Database.open(config)) if file is None or file.exists() else None
+    if run is None:
+        return [Result(check="canary", status="ok", seen="it has not run yet: it does five minutes after a start")]
+    if run.outcome == "failed":
+        advice = "Pages may not get through. Look at this link, and at the logs of the roles ingest and watch."
+        told = f"; told {run.notified}" if run.notified else "; nobody could be told"
+        return [Result(check="canary", status="problem", seen=run.sentence + told, advice=advice)]
+    if datetime.now(UTC) - run.began > timedelta(seconds=2 * config.canary.every_s):
+        advice = "Does the role watch run?"
+        return [Result(check="canary", status="warning", seen=f"{run.sentence}, and not since", advice=advice)]
+    return [Result(check="canary", status="ok", seen=run.sentence)]
+
+
 def roles(config: Config) -> list[Result]:
     """Each role that runs here turns; one that hangs is named."""
     from watchkeeper.roles.readiness import ROLES, hung_roles
@@ -255,6 +278,7 @@ CHECKS: tuple[Callable[[Config], list[Result]], ...] = (
     store,
     state,
     slack,
+    canary,
     targets,
     parts,
     set_aside,

@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import Final
 
+from alerting.canary.channel import CanaryChannel
 from alerting.channels import outbox
 from alerting.channels.channel import Repeats, ShowsNotices
 from alerting.channels.deadline import Deadline
@@ -31,6 +32,7 @@ from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config
 from watchkeeper.problems import Problems
 from watchkeeper.state.database import Database
+from watchkeeper.vocabulary import CANARY
 
 LOOP: Final = "channels"
 # A channel that does not work is reported again and again, so that it stays among the problems of the last day.
@@ -58,6 +60,14 @@ class Paging:
         self._steps = ClockSteps(db, self._problems)
         self._channels = channels or open_configured(config, db, self._problems)
         self._deliveries = {name: self._delivery(name) for name in self._channels.channels}
+        self._canary = Delivery(
+            db=db,
+            channel=CanaryChannel(),
+            name=CANARY,
+            incidents=incidents,
+            recipients=lambda _draft, _now: (Recipient(mention=CANARY, name=CANARY),),
+            problems=self._problems,
+        )
         self._rerouted = self._digest_scheduled = False
         self._reported_at: float | None = None
 
@@ -75,7 +85,7 @@ class Paging:
         """Timers that came due. No channel is called here: one that hangs must not delay the next step."""
         self._report_broken()
         if self._deliveries and not self._rerouted:
-            outbox.reroute(self._db, self.channels, now)
+            outbox.reroute(self._db, (*self.channels, CANARY), now)
             outbox.grant_time(self._db, now)
             self._rerouted = True
         self._steps.check(now)
@@ -94,6 +104,10 @@ class Paging:
     def deliver(self, now: datetime, channel: str) -> None:
         """Messages that wait for one channel."""
         self._deliveries[channel].run(now)
+
+    def deliver_canary(self, now: datetime) -> None:
+        """The page of Watchkeeper's own alert, where no channel is configured for it."""
+        self._canary.run(now)
 
     def run(self, now: datetime) -> None:
         """One round of all."""
@@ -116,6 +130,8 @@ class Paging:
 
     def _recipients(self, reach: Reach, draft: Draft, now: datetime) -> tuple[Recipient, ...]:
         self._beat()
+        if draft.person == CANARY:  # whoever is at that address, and nobody else in their place
+            return (Recipient(mention=self._config.canary.address or "", name="the canary"),)
         return recipients(self._config.oncall, draft, now, stored_overrides(self._db), reach)
 
     def _report_broken(self) -> None:

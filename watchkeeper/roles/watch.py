@@ -1,12 +1,13 @@
 """The watch role: detect, diagnose, page, act, learn. The one place where those packages meet.
 
-Ten jobs, each alone with itself and none waiting for another:
+Eleven jobs, each alone with itself and none waiting for another:
 
     alerts   alerts from outside: open and clear incidents  every second or two, without the store
     tick     read, judge, open and clear incidents          every watch.tick_s
     diagnose explain incidents that are new or still fire   every second
     timers   timers that came due                           twice a second
     page …   messages to send, a job for each channel       twice a second
+    canary   an alert of our own, from the webhook on        every hour
     act      runbooks that a human approved                 twice a second
     changes  deploys that nobody announced                  every 15 seconds
     learn    labels into the next model version             every few seconds
@@ -33,6 +34,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from opentelemetry import trace
 from prometheus_client import Counter, Gauge
 
+from alerting.canary.canary import own_alerts
 from alerting.incidents.commands import Incidents
 from alerting.oncall.escalation import MACHINE
 from alerting.oncall.versions import record_version
@@ -55,6 +57,7 @@ from watchkeeper.errors import StoreError, WatchkeeperError
 from watchkeeper.problems import Problems
 from watchkeeper.roles import ready
 from watchkeeper.roles.acting import Acting
+from watchkeeper.roles.canary import open_canary
 from watchkeeper.roles.diagnosing import Diagnosing
 from watchkeeper.roles.experimenting import experiment_jobs
 from watchkeeper.roles.impact import measure_impacts
@@ -70,7 +73,7 @@ from watchkeeper.state.changes import changes_between, record_change
 from watchkeeper.state.database import Database
 from watchkeeper.state.heartbeats import expect_heartbeats, missed_heartbeats
 from watchkeeper.store.telemetry import Telemetry
-from watchkeeper.vocabulary import Finding, Window
+from watchkeeper.vocabulary import CANARY, Finding, Window
 
 TICKS = Counter("watchkeeper_ticks_total", "Ticks, by outcome.", ["outcome"])
 FIRING = Gauge("watchkeeper_findings_firing", "Findings that fire now.", ["severity"])
@@ -85,6 +88,7 @@ CHANGES_EVERY_S: Final = 15.0
 IMPACT_EVERY_S: Final = 20.0
 STATUS_EVERY_S: Final = 30.0
 SCORECARD_EVERY_S: Final = 60.0
+CANARY_EVERY_S: Final = 2.0  # how often is looked how far it is
 BACKUP_EVERY_S: Final = 120.0  # how often is asked whether a day has passed
 STORE: Final = "the telemetry store"
 # How long a round may go on without a sign of life, at least; and how many times `roles.hung_after_s` it may where
@@ -135,6 +139,7 @@ class Watch:
             late_s=config.watch.late_s,
         )
         self._paging = Paging(config, db, self.incidents, problems, self._beat, channels)
+        self._canary = open_canary(config, db, self._clock, self.incidents, problems)
         self._acting = Acting(config, db, self.incidents, problems, telemetry)
         self._causes = Causes(db, self.incidents, self._clock, config.learning, problems)
         self._diagnosing = Diagnosing(telemetry, db, self.incidents, self._acting, self._causes, problems)
@@ -154,7 +159,8 @@ class Watch:
     def alerts(self) -> None:
         """Alerts from outside, and tickets about ourselves: neither needs the telemetry store."""
         now = self._clock.now()
-        firing, unreadable = read_alerts(self._db, now)
+        known, unreadable = read_alerts(self._db, now)
+        own, firing = own_alerts(self._db, known)
         for key, why in unreadable.items():
             self._problems.report("alerts", f"alert {key}", why)
         try:
@@ -163,14 +169,15 @@ class Watch:
             self._problems.report("alerts", "changes before alerts", error)
             followed = list(firing)
         missed = missed_heartbeats(self._db, self._config.heartbeats, now, self._began)
-        findings = [*followed, *missed, *self._about_ourselves]
+        findings = [*followed, *missed, *own, *self._about_ourselves]
         nothing_fires = not findings and not unreadable
         if nothing_fires and self._outside_is_over:
             return
         opened = self.incidents.observe(
             findings, edges=self._edges, now=now, judged=lambda one: _is_outside(one) and one.key not in unreadable
         )
-        self._outside, self._outside_is_over = findings, nothing_fires
+        self._outside = [finding for finding in findings if finding.detector != CANARY]
+        self._outside_is_over = nothing_fires
         self._announce(opened)
 
     def tick(self) -> None:
@@ -233,6 +240,11 @@ class Watch:
     def page(self, channel: str) -> None:
         """Messages that wait for one channel."""
         self._paging.deliver(self._clock.now(), channel)
+
+    def canary(self) -> None:
+        """The alert that we raise for ourselves: begin it, page it to nobody, follow it."""
+        self._paging.deliver_canary(self._clock.now())
+        self._canary.run()
 
     def act(self) -> None:
         """Run what a human approved; also what a kill interrupted."""
@@ -346,6 +358,7 @@ def _watch(life: Life, config_path: Path | None) -> None:
         Job(name="diagnose", work=watch.diagnose, every_s=1.0),
         Job(name="timers", work=watch.timers, every_s=0.5, times=LONG),
         *(Job(name=f"page {name}", work=partial(watch.page, name), every_s=0.5, times=LONG) for name in watch.channels),
+        Job(name="canary", work=watch.canary, every_s=CANARY_EVERY_S, core=False, times=LONG),
         Job(name="act", work=watch.act, every_s=0.5, times=VERY_LONG),
         Job(name="changes", work=watch.changes, every_s=CHANGES_EVERY_S, core=False, times=LONG),
         Job(name="learn", work=watch.learn, every_s=5.0, core=False, times=VERY_LONG),

@@ -371,6 +371,18 @@ merge_lessons = Table(
     Index("merge_lessons_by_pair", "pair"),
     Index("merge_lessons_by_time", "at"),
 )
+canary_runs = Table(
+    "canary_runs",
+    metadata,
+    Column("slot", BigInteger, primary_key=True, autoincrement=False),  # one run for each time at which one is due
+    Column("id", String(32), nullable=False),
+    Column("began", BigInteger, nullable=False),
+    Column("ended", BigInteger),
+    Column("outcome", String(16), nullable=False),
+    Column("broken", Text, nullable=False),
+    Column("notified", String(200), nullable=False),
+    Index("canary_runs_by_time", "began"),
+)
 silences = Table(
     "silences",
     metadata,

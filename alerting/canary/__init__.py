@@ -1,0 +1,1 @@
+"""The alert that Watchkeeper raises for itself, to prove that a page gets through."""
