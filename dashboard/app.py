@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import structlog
-from dash import Dash, Input, Output, State, set_props
+from dash import ALL, Dash, Input, Output, State, set_props
 from dash.fingerprint import check_fingerprint
 from fastapi import FastAPI
 
@@ -140,6 +140,7 @@ def _connect_frame(wiring: Wiring) -> None:
     notices = Output("notices", "sendNotifications", allow_duplicate=True)
     client("share", notices, Input("share", "n_clicks"), State("pulse", "data"))
     address = Output("url", "search", allow_duplicate=True)
+    client("point", address, Input({"plot": ALL}, "clickData"), State("url", "search"))
     client("row", address, Input("map", "tapNodeData"), State("url", "search"))
     client("durations", address, Input({"plot": "duration-map"}, "selectedData"), State("url", "search"))
 

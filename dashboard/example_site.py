@@ -196,7 +196,12 @@ class ExampleSite:
                     log = (self._folder / "store.log").read_text(errors="replace")[-2000:]
                     raise WatchkeeperError(f"the store of the example site did not start: {log}") from error
                 time.sleep(0.1)
-        for table, rows in (("otel_traces", _spans(self.now)), ("otel_logs", _logs(self.now))):
+        tables = (
+            ("otel_traces", _spans(self.now)),
+            ("otel_logs", _logs(self.now)),
+            ("otel_metrics_gauge", _gauges(self.now)),
+        )
+        for table, rows in tables:
             body = "\n".join(json.dumps(row) for row in rows).encode()
             store.run(f"INSERT INTO otel.{table} ({', '.join(rows[0])}) FORMAT JSONEachRow", body)
 
@@ -248,6 +253,17 @@ def _logs(now: datetime) -> list[dict[str, Any]]:
     return [
         {"Timestamp": at, "ServiceName": service, "SeverityNumber": 17, "SeverityText": "ERROR", "Body": service,
          "TraceId": ONE_TRACE}
+        for service in SERVICES
+    ]  # fmt: skip
+
+
+def _gauges(now: datetime) -> list[dict[str, Any]]:
+    """A metric named after each service, with a label that is named so too, every minute for ten minutes."""
+    start = int((now - timedelta(minutes=10)).timestamp())
+    return [
+        {"TimeUnix": start + 60 * minute, "ServiceName": service, "MetricName": service, "MetricUnit": service[:60],
+         "MetricDescription": service, "ScopeName": service, "Attributes": {service: service}, "Value": minute}
+        for minute in range(10)
         for service in SERVICES
     ]  # fmt: skip
 

@@ -50,6 +50,16 @@ window.dash_clientside.watchkeeper = (function () {
     },
     opened: (clicks) => (clicks ? true : skip()),
     closed: (clicks) => (clicks ? false : skip()),
+    // A point of a plot that carries its Unix second becomes the choice `at`; other plots' points do nothing.
+    point: (clicks, search) => {
+      const triggered = window.dash_clientside.callback_context.triggered.map((one) => one.value).filter(Boolean);
+      const point = triggered.length === 1 && triggered[0].points && triggered[0].points[0];
+      if (!point || typeof point.customdata !== "number") return skip();
+      const query = new URLSearchParams(search || "");
+      if (query.get("at") === String(point.customdata)) return skip();
+      query.set("at", String(point.customdata));
+      return "?" + query.toString();
+    },
     row: (data, search) => {
       if (!data || !data.id) return skip();
       const query = new URLSearchParams(search || "");

@@ -73,6 +73,34 @@ def amount(value: float | None, unit: str = "") -> str:
     return f"{text} {unit}".rstrip()
 
 
+def measured(value: float | None, unit: str) -> str:
+    """A metric's value with its unit as OpenTelemetry writes units: `By`, `s`, `ms`, `1`, `{request}`, `By/s`.
+
+    >>> measured(3_221_225_472, "By"), measured(0.25, "s"), measured(12, "{request}/s"), measured(0.5, "1")
+    ('3 GiB', '250 ms', '12 request/s', '0.5')
+    """
+    if value is None or math.isnan(value):
+        return NOTHING
+    plain, slash, per = unit.partition("/")
+    if plain == "By":
+        return size(value) + slash + per
+    if plain == "s" and not per and value >= 0:
+        return milliseconds(value * 1000)
+    if plain == "ms" and not per and value >= 0:
+        return milliseconds(value)
+    name = plain.strip("{}") if plain != "1" else ""
+    return f"{amount(value)} {name}{slash}{per}".replace(" /", "/").rstrip()
+
+
+def size(value: float) -> str:
+    """Bytes as text: `512 B`, `1.5 KiB`, `3 GiB`."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(value) < 1024:
+            return f"{value:.3g} {unit}"
+        value /= 1024
+    return f"{value:,.3g} TiB"
+
+
 def count(number: int, singular: str, plural: str | None = None) -> str:
     """`1 service`, `3 services`."""
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"

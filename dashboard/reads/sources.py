@@ -14,6 +14,7 @@ from chaos.launches import Launches
 from dashboard.reads.cache import Cache
 from dashboard.reads.experiments import ExperimentReads
 from dashboard.reads.logs import LogReads
+from dashboard.reads.metrics import MetricReads
 from dashboard.reads.objectives import ObjectiveReads
 from dashboard.reads.own_state import OwnState, Roles
 from dashboard.reads.records import RecordReads
@@ -35,6 +36,7 @@ class Sources:
         logs: searches of log lines, and their templates.
         trace_search: searches among spans.
         objectives: the objectives, and the requests that they count.
+        metrics: any metric by its labels, and the dictionary of all.
         records: incidents, findings, changes, labels and suppressions.
         itself: Watchkeeper's roles and their problems.
         telemetry: the store's reader, for a page with queries of its own.
@@ -69,6 +71,7 @@ class Sources:
         self.logs = LogReads(telemetry, self._cache)
         self.trace_search = TraceSearchReads(telemetry, self._cache)
         self.objectives = ObjectiveReads(telemetry, config, clock)
+        self.metrics = MetricReads(telemetry, self._cache)
         self.records = RecordReads(db, incidents, self._cache)
         self.launches = Launches(config_path, config.data_dir) if config_path else None
         self.experiments = ExperimentReads(telemetry, db, config, clock)

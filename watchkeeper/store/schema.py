@@ -9,6 +9,8 @@ names and types (nanosecond times). Secondary indexes, codecs, TTL and everythin
 `peers`       which service answers at an address, so that a call which nobody answers still has a callee
 `log_counts`  lines by service and severity, 5 s a row
 
+What there is and what arrives (`metric_catalog`, `arrivals`) is in `catalog_schema`.
+
 Each table that an insert reaches has a deduplication window, so that a segment that is sent twice is
 stored once, roll-ups included.
 """
@@ -17,6 +19,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
+
+from watchkeeper.store import catalog_schema
 
 BUCKET_S: Final = 5  # of every roll-up; the shortest step that a detector uses
 # Blocks whose tokens a table remembers: at one segment a second, over a quarter of an hour.
@@ -270,6 +274,7 @@ def _tables() -> list[_Table]:
         ("edges", EDGE, "AggregatingMergeTree", "caller, callee, source, bucket"),
         ("peers", PEER, "ReplacingMergeTree(bucket)", "peer, service"),
         ("log_counts", LOG_COUNT, "AggregatingMergeTree", "service, severity, bucket"),
+        *catalog_schema.TABLES,
     )
     tables += [
         # Every tick reads the last minutes of all series, a page an hour of one: where a roll-up is large, its index
@@ -310,13 +315,18 @@ def _views(database: str) -> list[str]:
         f"ServiceName AS service, {SEVERITY_SQL} AS severity, count() AS lines "
         f"FROM {database}.otel_logs GROUP BY bucket, service, severity"
     )
-    views = (("red", red), ("links", links), ("log_counts", log_counts))
+    views = (
+        ("red", "red", red),
+        ("links", "links", links),
+        ("log_counts", "log_counts", log_counts),
+        *catalog_schema.views(database),
+    )
     # A store that an earlier version made keeps its views: only their queries are brought up to date.
     return [
         statement
-        for name, select in views
+        for name, target, select in views
         for statement in (
-            f"CREATE MATERIALIZED VIEW IF NOT EXISTS {database}.{name}_view TO {database}.{name} AS {select}",
+            f"CREATE MATERIALIZED VIEW IF NOT EXISTS {database}.{name}_view TO {database}.{target} AS {select}",
             f"ALTER TABLE {database}.{name}_view MODIFY QUERY {select}",
         )
     ]
