@@ -18,6 +18,7 @@ from dashboard.reads.metrics import MetricReads
 from dashboard.reads.objectives import ObjectiveReads
 from dashboard.reads.own_state import OwnState, Roles
 from dashboard.reads.records import RecordReads
+from dashboard.reads.runbooks import RunbookReads
 from dashboard.reads.trace_search import TraceSearchReads
 from dashboard.reads.traffic import TrafficReads
 from watchkeeper.clock import Clock
@@ -43,6 +44,7 @@ class Sources:
         incidents: the commands; pages give them through buttons only.
         postmortems, actions, status: postmortems, their action items, and status updates, with their commands.
         experiments: what experiments have shown.
+        runbooks: the runbooks, their proof, their runs, and plans.
         launches: starts and stops them; None where the web role reads no file.
     """
 
@@ -75,6 +77,7 @@ class Sources:
         self.records = RecordReads(db, incidents, self._cache)
         self.launches = Launches(config_path, config.data_dir) if config_path else None
         self.experiments = ExperimentReads(telemetry, db, config, clock)
+        self.runbooks = RunbookReads(db, config, clock, lambda: self.experiments.target, self._cache)
         self.itself = OwnState(
             roles=roles, run_dir=config.data_dir / "run", traffic=self.traffic, clock=clock, cache=self._cache
         )
