@@ -94,11 +94,12 @@ __all__ = [
     "is_loopback",
     "load",
     "read",
+    "with_oncall",
 ]
 
 
 class Config(Section):
-    """The whole file."""
+    """The whole file. Frozen, but for the rota of a role that runs: see `put_in_force`."""
 
     data_dir: FilePath = Path("watchkeeper-data")
     store: StoreConfig = StoreConfig()
@@ -120,6 +121,14 @@ class Config(Section):
     tokens: tuple[TokenConfig, ...] = ()
     heartbeats: tuple[HeartbeatConfig, ...] = ()
     canary: CanaryConfig = CanaryConfig()
+
+    def put_in_force(self, oncall: OnCallConfig) -> None:
+        """Use another rota from now on, for everything that holds this configuration.
+
+        The one thing that changes while a role runs: its versions are in the state database, and the file is only
+        where they come from. Everything else stays as it was read.
+        """
+        self.__dict__["oncall"] = oncall
 
     @model_validator(mode="before")
     @classmethod
@@ -225,6 +234,19 @@ class Config(Section):
             f"Run `watchkeeper token new --scope {scope}` and add what it prints under `tokens:`, "
             f"or set {role}.host to 127.0.0.1."
         )
+
+
+def with_oncall(config: Config, oncall: OnCallConfig) -> Config:
+    """The configuration with another rota that fits it: its addresses are on channels in use.
+
+    Raises:
+        ConfigError: names each key and what is wrong with it.
+    """
+    changed = config.model_copy(update={"oncall": oncall})
+    wrong = [f"{'.'.join(map(str, key))}: {what}" for key, what in file_mistakes(changed)]
+    if wrong:
+        raise ConfigError("; ".join(wrong))
+    return changed
 
 
 def is_loopback(host: str) -> bool:

@@ -58,7 +58,7 @@ class TokenConfig(Section):
     name: Text
     person: Id | None = None
     sha256: Sha256
-    scopes: Annotated[tuple[Literal["ingest", "changes", "commands", "heartbeats"], ...], Field(min_length=1)]
+    scopes: Annotated[tuple[Literal["ingest", "changes", "commands", "heartbeats", "rota"], ...], Field(min_length=1)]
 
 
 class HeartbeatConfig(Section):

@@ -14,6 +14,7 @@ from alerting.ask.intents import EXAMPLES, Intent, intent_of
 from alerting.ask.names import COMMON, Match, Name, Names
 from alerting.ask.sources import Objective, Reading, Store
 from alerting.incidents.commands import Incidents
+from alerting.oncall.in_force import Rota, rota_of
 from watchkeeper.clock import Clock
 from watchkeeper.config import OnCallConfig
 from watchkeeper.state.database import Database
@@ -38,14 +39,14 @@ class Asker:
         db: Database,
         incidents: Incidents,
         store: Store,
-        oncall: OnCallConfig,
+        oncall: OnCallConfig | Rota,
         clock: Clock,
         objectives: Callable[[], Sequence[Objective]] = lambda: (),
     ) -> None:
         self._db = db
         self._incidents = incidents
         self._store = store
-        self._oncall = oncall
+        self._rota = rota_of(oncall)
         self._clock = clock
         self._objectives = objectives
 
@@ -59,7 +60,7 @@ class Asker:
             db=self._db,
             incidents=self._incidents,
             store=self._store,
-            oncall=self._oncall,
+            oncall=self._rota(),
             objectives=self._objectives,
             now=self._clock.now(),
         )

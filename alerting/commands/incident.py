@@ -176,12 +176,12 @@ def _shown(incident: Incident, question: str) -> str:
 def open_incidents(config_path: Path | None) -> Incidents:
     """The incidents of the state database that a configuration names."""
     from alerting.incidents.commands import Incidents
+    from alerting.oncall.in_force import open_in_force
     from watchkeeper.clock import SystemClock
     from watchkeeper.config import load
-    from watchkeeper.state.database import Database
 
     config = load(config_path)
-    db = Database.open(config)
+    db = open_in_force(config)
     return Incidents.configured(config, db, SystemClock())
 
 

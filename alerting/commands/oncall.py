@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from alerting.commands import oncall_feed, oncall_swap, oncall_versions
+from alerting.commands.oncall_opened import opened
 from alerting.commands.oncall_times import span_of, time_of
 from alerting.oncall import ical as calendar
 from alerting.oncall import schedule as schedules
@@ -27,7 +28,7 @@ from watchkeeper.text import seen_name
 from watchkeeper.vocabulary import Window
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
-for command in (oncall_versions.history, oncall_versions.diff, oncall_versions.export):
+for command in (oncall_versions.history, oncall_versions.diff, oncall_versions.apply, oncall_versions.export):
     app.command(epilog=f"Example: watchkeeper oncall {command.__name__}")(command)
 app.add_typer(oncall_feed.app, name="feed", help="Addresses to which calendars subscribe.")
 app.add_typer(oncall_swap.app, name="swap", help="Ask somebody to take a shift, and answer.")
@@ -46,8 +47,8 @@ def who(
 ) -> None:
     """Whom each step of each escalation would page, and why them."""
     hint_at_unused_file(config)
-    tree = load(config)
-    moment, db = time_of(at), Database.open(tree)
+    tree, db = opened(config)
+    moment = time_of(at)
     oncall = rota_at(versions(db), tree.oncall, moment, SystemClock().now())
     overrides = schedules.stored_overrides(db)
     if service is None:
@@ -91,8 +92,8 @@ def schedule(
 ) -> None:
     """The schedule as it comes out: rotations, overrides, gaps. What is past is as it was then."""
     hint_at_unused_file(config)
-    tree = load(config)
-    name, now, db = _named(tree, schedule), SystemClock().now(), Database.open(tree)
+    tree, db = opened(config)
+    name, now = _named(tree, schedule), SystemClock().now()
     begin = time_of(start) if start else _ahead(days).start
     window = Window(start=begin, end=begin + timedelta(days=days))
     overrides = schedules.stored_overrides(db)
@@ -138,11 +139,11 @@ def ical(
     url: Annotated[bool, typer.Option("--url", help="Print the secret address of the feed instead.")] = False,
 ) -> None:
     """The final schedule as an iCalendar file, on stdout; or the address to which a calendar subscribes."""
-    tree = load(config)
+    tree, db = opened(config)
     if url:
         print(tree.calendar_url(_named(tree, schedule)))
         return
-    overrides = schedules.stored_overrides(Database.open(tree))
+    overrides = schedules.stored_overrides(db)
     print(
         calendar.to_ical(
             tree.oncall, _named(tree, schedule), _ahead(days), overrides, now=SystemClock().now()
@@ -161,7 +162,7 @@ def override(
 ) -> None:
     """Let somebody take over for a while. It beats the rotation wherever on-call is read."""
     hint_at_unused_file(config)
-    tree = load(config)
+    tree, db = opened(config)
     actor = actor_of()
     name = _named(tree, schedule)
     window = span_of(start, end, "--from and --to")
@@ -171,7 +172,7 @@ def override(
     if made.end <= now:
         print("note: that time is over, so nothing changes; check --from and --to", file=sys.stderr)
         return
-    key, new = schedules.record_override(Database.open(tree), tree.oncall, made, now, actor)
+    key, new = schedules.record_override(db, tree.oncall, made, now, actor)
     span = f"{max(made.start, now):%Y-%m-%d %H:%M} to {made.end:%Y-%m-%d %H:%M} UTC"
     print(f"{key}: {holder} is on call in {name!r} from {span}{'' if new else ' (was there already)'}")
 
@@ -195,10 +196,9 @@ def show_load(
     as_json: AsJson = False,
 ) -> None:
     """Hours, nights, weekends and pages of each person, and how evenly they fall."""
-    tree, now = load(config), SystemClock().now()
+    (tree, db), now = opened(config), SystemClock().now()
     span = timedelta(days=days)
     window = Window(start=now, end=now + span) if ahead else Window(start=now - span, end=now)
-    db = Database.open(tree)
     pages = () if ahead else pages_between(db, window)
     parts = parts_of(versions(db), tree.oncall, window, now)
     shares = loads(parts, window, schedules.stored_overrides(db), pages)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from alerting.commands.oncall_opened import opened
 from alerting.oncall import feeds
 from watchkeeper.clock import SystemClock
 from watchkeeper.command_options import AsJson, ConfigPath, actor_of
@@ -27,10 +28,10 @@ def new(
     """Make an address for one schedule, or for one person's shifts in all schedules. It is printed once."""
     if (schedule is None) == (person is None):
         raise ConfigError("name one of --schedule and --person")
-    tree = load(config)
+    tree, db = opened(config)
     kind: feeds.Kind = "schedule" if schedule else "person"
     actor, now = actor_of(), SystemClock().now()
-    feed_id, secret = feeds.make_feed(Database.open(tree), tree.oncall, kind, schedule or person or "", now, actor)
+    feed_id, secret = feeds.make_feed(db, tree.oncall, kind, schedule or person or "", now, actor)
     print(f"{tree.web_url}/calendar/{secret}.ics")
     print(f"Whoever has this address can read it. To end it: watchkeeper oncall feed revoke {feed_id}")
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from alerting.commands.oncall_opened import opened
 from alerting.commands.oncall_times import span_of
 from alerting.oncall import swaps
 from watchkeeper.clock import SystemClock
@@ -38,7 +39,7 @@ def ask(
     ] = None,
 ) -> None:
     """Ask somebody to take a shift, or to swap it for one of theirs. Nothing changes before they accept."""
-    tree = load(config)
+    tree, db = opened(config)
     if (return_start is None) != (return_end is None):
         raise ConfigError("--return-from and --return-to belong together; add the other one")
     if schedule is None and not tree.oncall.schedules:
@@ -54,7 +55,7 @@ def ask(
         returned=returned,
     )
     actor = actor_of()
-    swap_id = swaps.ask(Database.open(tree), tree.oncall, swap, SystemClock().now(), actor)
+    swap_id = swaps.ask(db, tree.oncall, swap, SystemClock().now(), actor)
     print(f"{swap_id}: {seen_name(taker)} is asked; nothing changes before `watchkeeper oncall swap accept {swap_id}`")
 
 
@@ -93,9 +94,9 @@ def cancel(swap: SwapId, config: ConfigPath = None) -> None:
 
 
 def _answer(swap: str, given: swaps.Answer, config: ConfigPath) -> None:
-    tree = load(config)
+    tree, db = opened(config)
     actor = actor_of()
-    done = swaps.answer(Database.open(tree), tree.oncall, swap, given, SystemClock().now(), actor)
+    done = swaps.answer(db, tree.oncall, swap, given, SystemClock().now(), actor)
     print(f"{done.id}: {done.state}; {seen_name(done.taker)} for {seen_name(done.asker)}, {_span(done.window)}")
 
 

@@ -278,14 +278,14 @@ def reopen(action: ActionId, config: ConfigPath = None, who: Who = None, as_json
 def open_postmortems(config_path: Path | None) -> tuple[Postmortems, Actions]:
     """Postmortems and action items of the state database that a configuration names."""
     from alerting.incidents.commands import Incidents
+    from alerting.oncall.in_force import open_in_force
     from alerting.postmortems.actions import Actions
     from alerting.postmortems.editing import Postmortems
     from watchkeeper.clock import SystemClock
     from watchkeeper.config import load
-    from watchkeeper.state.database import Database
 
     config = load(config_path)
-    db, clock = Database.open(config), SystemClock()
+    db, clock = open_in_force(config), SystemClock()
     incidents = Incidents.configured(config, db, clock)
     return Postmortems(db, clock, incidents, config.oncall), Actions(db, clock, config.oncall)
 

@@ -25,6 +25,7 @@ from alerting.incidents.merging import merge, split
 from alerting.incidents.observation import OBSERVING, TRIES, Judged, Observation, Observed
 from alerting.incidents.writer import Writer
 from alerting.oncall.escalation import MACHINE, delays, first_delay, known_person, page_command
+from alerting.oncall.in_force import Rota, rota_of
 from alerting.oncall.schedule import person, stored_overrides
 from watchkeeper.clock import Clock
 from watchkeeper.config import Config, OnCallConfig
@@ -63,7 +64,7 @@ class Incidents:
         self,
         db: Database,
         clock: Clock,
-        oncall: OnCallConfig,
+        oncall: OnCallConfig | Rota,
         *,
         channels: Sequence[str] = ("slack",),
         ack_timeout_s: float = ACK_TIMEOUT_S,
@@ -71,15 +72,18 @@ class Incidents:
         beat: Callable[[], None] = lambda: None,
         canary: Way | None = None,
     ) -> None:
-        """`channels` are those in use; `beat` is called now and then in a round of many findings.
+        """`oncall` is the rota, or gives that of the moment.
 
-        `canary` is where the page of Watchkeeper's own alert goes; by default to nobody.
+        `channels` are those in use; `beat` is called now and then in a round of many findings. `canary` is where the
+        page of Watchkeeper's own alert goes; by default to nobody.
         """
         self._db = db
         self._clock = clock
         self._problems = problems or Problems(None)
         self._writer = Writer(
-            routing=Routing(channels=tuple(channels), oncall=oncall, canary=canary or Way(channel=CANARY, address="")),
+            channels=tuple(channels),
+            rota=rota_of(oncall),
+            canary=canary or Way(channel=CANARY, address=""),
             ack_timeout_s=ack_timeout_s,
             overrides=lambda: stored_overrides(db),
         )
@@ -92,8 +96,10 @@ class Incidents:
         """As a configuration has it. `channels` are those that work, where that is known; `watching` as above."""
         in_use = tuple(channels) or tuple(config.channels)
         canary = Way(channel=config.canary.channel or CANARY, address=config.canary.address or "")
-        ack_timeout_s = config.watch.ack_timeout_s
-        return cls(db, clock, config.oncall, channels=in_use, ack_timeout_s=ack_timeout_s, canary=canary, **watching)
+        timeout_s = config.watch.ack_timeout_s
+        return cls(
+            db, clock, lambda: config.oncall, channels=in_use, ack_timeout_s=timeout_s, canary=canary, **watching
+        )
 
     # Reading
 

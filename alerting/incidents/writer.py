@@ -14,7 +14,7 @@ from prometheus_client import Counter
 from sqlalchemy import Connection
 
 from alerting.channels import outbox
-from alerting.channels.routing import Routing
+from alerting.channels.routing import Routing, Way
 from alerting.incidents import journal
 from alerting.incidents.findings import keys_of_incident
 from alerting.incidents.machine import Command, Event, EventType, Incident, Outcome, Refusal, begin, decide, fold
@@ -23,6 +23,7 @@ from alerting.incidents.silences import Silence, cover, in_force
 from alerting.oncall import escalation
 from alerting.oncall.approvers import refused_approver
 from alerting.oncall.escalation import MACHINE
+from alerting.oncall.in_force import Rota
 from alerting.oncall.schedule import Override
 from alerting.postmortems import postmortem, revisions
 from watchkeeper.config import OnCallConfig
@@ -86,15 +87,23 @@ def opened_by(incident_id: str, finding: Finding, now: datetime) -> tuple[Incide
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Writer:
-    """Decides, records, and does what follows. `overrides` gives those of the rota as they are now."""
+    """Decides, records, and does what follows. `rota` and `overrides` give what is in force now."""
 
-    routing: Routing
+    channels: tuple[str, ...]
+    rota: Rota
+    canary: Way
     ack_timeout_s: float
     overrides: Callable[[], Sequence[Override]]
 
     @property
+    def routing(self) -> Routing:
+        """By which channels people are reached now."""
+        return Routing(channels=self.channels, oncall=self.rota(), canary=self.canary)
+
+    @property
     def oncall(self) -> OnCallConfig:
-        return self.routing.oncall
+        """The rota of this moment."""
+        return self.rota()
 
     def open_all(self, connection: Connection, opened: Sequence[tuple[Incident, Event]]) -> None:
         """Keep new incidents, as `opened_by` makes them; should nobody page for a page in time, a timer does."""

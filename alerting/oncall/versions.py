@@ -1,7 +1,8 @@
 """The rota as it was: each version of `oncall:` that ran, from when on, so that an edit rewrites no history.
 
-The file owns the rota. When the watch role starts with another one than before, it records a version. What lies in the
-past is answered by the version that was in force then; what lies ahead, by the file.
+A version comes into force when the watch role starts with another file, by `watchkeeper oncall apply`, and by an edit
+through the API. What lies in the past is answered by the version that was in force then; what lies ahead, by the
+newest.
 """
 
 from __future__ import annotations
@@ -10,16 +11,17 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 
+from alerting.oncall.ownership import Owners
 from alerting.oncall.schedule import Override, Shift, final_schedule
 from watchkeeper.config import OnCallConfig
-from watchkeeper.errors import StateError
+from watchkeeper.errors import Conflict, StateError
 from watchkeeper.state.audit import record_audit
 from watchkeeper.state.database import Database, from_micros, to_micros
 from watchkeeper.state.schema import rota_versions as table
@@ -37,6 +39,12 @@ class RotaVersion:
     since: datetime
     by: str
     text: str
+    owners: Owners = field(default_factory=Owners)
+
+    @property
+    def described(self) -> str:
+        """Which it is, by whom and since when."""
+        return f"version {self.id}, by {self.by} at {self.since:%Y-%m-%d %H:%M:%S} UTC"
 
     @property
     def oncall(self) -> OnCallConfig:
@@ -69,18 +77,35 @@ def text_of(oncall: OnCallConfig) -> str:
     return json.dumps(oncall.model_dump(mode="json"), sort_keys=True)
 
 
-def record_version(db: Database, oncall: OnCallConfig, now: datetime, actor: Actor) -> bool:
-    """Keep a rota that is in force from now on; False if it is the one that was in force before."""
-    text = text_of(oncall)
+def record_version(
+    db: Database,
+    oncall: OnCallConfig,
+    now: datetime,
+    actor: Actor,
+    *,
+    owners: Owners | None = None,
+    follows: int | None = None,
+) -> bool:
+    """Keep a rota that is in force from now on; False if it is the one that was in force before.
+
+    `follows` is the id of the version that was looked at, 0 for none before it; without it, whichever there is.
+
+    Raises:
+        Conflict: another version came first; names whose.
+    """
+    text, owned = text_of(oncall), (owners or Owners()).as_text()
     digest = hashlib.sha256(text.encode()).hexdigest()
     with db.write() as connection:
         db.one_at_a_time(connection, RECORDING)
         last = connection.execute(select(table).order_by(table.c.id.desc()).limit(1)).first()
-        if last is not None and last.digest == digest:
+        if last is not None and last.digest == digest and last.owners == owned:
             return False
+        if follows is not None and (last.id if last else 0) != follows:
+            whose = _version(last).described if last else "none"
+            raise Conflict(f"another version of the rota is in force now ({whose}): look at it, then try again")
         # Versions follow each other, whatever the clock does.
         at = to_micros(now) if last is None else max(to_micros(now), last.at + 1)
-        connection.execute(insert(table).values(at=at, digest=digest, actor=actor.name, body=text))
+        connection.execute(insert(table).values(at=at, digest=digest, actor=actor.name, body=text, owners=owned))
         record_audit(connection, now, actor, "rota.change", "oncall", f"sha256 {digest[:16]}")
     return True
 
@@ -89,7 +114,25 @@ def versions(db: Database) -> tuple[RotaVersion, ...]:
     """Every version, oldest first."""
     with db.read() as connection:
         rows = connection.execute(select(table).order_by(table.c.id)).all()
-    return tuple(RotaVersion(id=row.id, since=from_micros(row.at), by=row.actor, text=row.body) for row in rows)
+    return tuple(map(_version, rows))
+
+
+def newest(db: Database) -> RotaVersion | None:
+    """The version in force; None before the first."""
+    with db.read() as connection:
+        row = connection.execute(select(table).order_by(table.c.id.desc()).limit(1)).first()
+    return _version(row) if row else None
+
+
+def newest_id(db: Database) -> int:
+    """The id of the version in force; 0 before the first."""
+    with db.read() as connection:
+        return int(connection.scalar(select(func.max(table.c.id))) or 0)
+
+
+def _version(row: Any) -> RotaVersion:
+    owners = Owners.read(row.owners)
+    return RotaVersion(id=row.id, since=from_micros(row.at), by=row.actor, text=row.body, owners=owners)
 
 
 def parts_of(known: Sequence[RotaVersion], oncall: OnCallConfig, window: Window, now: datetime) -> tuple[Part, ...]:

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Select, select, update
 
 from alerting.incidents import journal
+from alerting.oncall.in_force import Rota, rota_of
 from alerting.postmortems import reminders
 from watchkeeper.clock import Clock
 from watchkeeper.config import OnCallConfig
@@ -63,10 +64,10 @@ class ActionOutcome:
 class Actions:
     """Reads and commands. Threads may share one."""
 
-    def __init__(self, db: Database, clock: Clock, oncall: OnCallConfig) -> None:
+    def __init__(self, db: Database, clock: Clock, oncall: OnCallConfig | Rota) -> None:
         self._db = db
         self._clock = clock
-        self._oncall = oncall
+        self._rota = rota_of(oncall)
 
     def list(self, *, owner: str = "", overdue: bool = False, done: bool = False) -> tuple[Action, ...]:
         """Action items, the soonest first; those without a date last. `done` adds what is done."""
@@ -78,7 +79,7 @@ class Actions:
         with self._db.read() as connection:
             items = _read(connection, query)
         now = self._clock.now()
-        return tuple(one for one in items if not overdue or one.overdue(now, self._oncall))
+        return tuple(one for one in items if not overdue or one.overdue(now, self._rota()))
 
     def of(self, incident_id: str) -> tuple[Action, ...]:
         """Those of one incident: open ones by date, then those that are done."""
@@ -88,7 +89,7 @@ class Actions:
     def owner(self, given: str) -> str:
         """The id of the person whom a name, an id or an address means; any other name as it is."""
         plain = one_line(given, 100) if given.strip() else ""
-        person = self._oncall.named(plain)
+        person = self._rota().named(plain)
         return person.id if person else plain
 
     def add(self, incident_id: str, actor: Actor, key: str, text: str, owner: str = "", due: str = "") -> ActionOutcome:
@@ -118,7 +119,7 @@ class Actions:
                 raise Conflict(f"{incident_id} has {MOST} action items, and no more are kept; finish or merge some")
             insert_new(connection, table, {"id": action.id} | _row(action))
             record_audit(connection, now, actor, "action.add", action.id, f"{incident_id}: {action.text}"[:LONGEST])
-            reminders.set_reminder(connection, self._oncall, action.id, action.owner, action.due, action.version, now)
+            reminders.set_reminder(connection, self._rota(), action.id, action.owner, action.due, action.version, now)
         return ActionOutcome(changed=True, message=f"added {_described(action)}", action=action)
 
     def change(self, action_id: str, actor: Actor, changes: Mapping[str, str]) -> ActionOutcome:
@@ -161,7 +162,7 @@ class Actions:
             record_audit(connection, now, actor, what, action_id, _described(after)[:LONGEST])
             reminders.cancel(connection, action_id, now)
             if after.done_at is None:
-                reminders.set_reminder(connection, self._oncall, after.id, after.owner, after.due, after.version, now)
+                reminders.set_reminder(connection, self._rota(), after.id, after.owner, after.due, after.version, now)
         done = {"action.done": "done", "action.reopen": "reopened"}.get(what, "changed")
         return ActionOutcome(changed=True, message=f"{done}: {_described(after)}", action=after)
 

@@ -19,6 +19,7 @@ from alerting.incidents.commands import Incidents
 from alerting.incidents.human_labels import Judgement, human_label
 from alerting.incidents.machine import Command, Incident
 from alerting.oncall.escalation import known_person
+from alerting.oncall.in_force import Rota, rota_of
 from alerting.postmortems import actions, postmortem, revisions
 from alerting.postmortems.document import (
     ENTRY_KINDS,
@@ -58,11 +59,11 @@ class Saved:
 class Postmortems:
     """Reads and commands. Threads may share one."""
 
-    def __init__(self, db: Database, clock: Clock, incidents: Incidents, oncall: OnCallConfig) -> None:
+    def __init__(self, db: Database, clock: Clock, incidents: Incidents, oncall: OnCallConfig | Rota) -> None:
         self._db = db
         self._clock = clock
         self._incidents = incidents
-        self._oncall = oncall
+        self._rota = rota_of(oncall)
 
     # Reading
 
@@ -221,7 +222,7 @@ class Postmortems:
                 raise Conflict(f"It is not published. {_describe(news)} Look at revision {before.version}.")
             if gaps := missing(before.document, before.severity):
                 raise Conflict(f"it is not complete: {', '.join(gaps)} missing; fill in and publish again")
-            if len(self._oncall.people) > 1 and self._same_person(actor, before.submitted_by):
+            if len(self._rota().people) > 1 and self._same_person(actor, before.submitted_by):
                 raise Conflict(f"{before.submitted_by} submitted it; somebody else reviews and publishes it")
             now = self._clock.now()
             version = before.version + 1
@@ -273,7 +274,7 @@ class Postmortems:
         self._incidents.apply(connection, incident.id, command)
 
     def _same_person(self, actor: Actor, name: str) -> bool:
-        people = [known_person(self._oncall, one) for one in (actor, replace(actor, name=name))]
+        people = [known_person(self._rota(), one) for one in (actor, replace(actor, name=name))]
         return actor.name.casefold() == name.casefold() or (people[0] is not None and people[0] == people[1])
 
 

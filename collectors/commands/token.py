@@ -12,13 +12,13 @@ from watchkeeper.command_options import ConfigPath
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 
-SCOPES = ("ingest", "changes", "commands", "heartbeats")
+SCOPES = ("ingest", "changes", "commands", "heartbeats", "rota")
 
 
 @app.command(epilog="Example: watchkeeper token new --name ci --scope changes")
 def new(
     scope: Annotated[
-        list[str], typer.Option("--scope", help="ingest, changes, commands or heartbeats; may be repeated.")
+        list[str], typer.Option("--scope", help="ingest, changes, commands, heartbeats or rota; may be repeated.")
     ],
     name: Annotated[str, typer.Option("--name", help="Who will use it.")] = "writer",
 ) -> None:

@@ -65,8 +65,8 @@ class Sources:
         self.db = db
         self.config = config
         self._clock = clock
-        self.postmortems = Postmortems(db, clock, incidents, config.oncall)
-        self.actions = Actions(db, clock, config.oncall)
+        self.postmortems = Postmortems(db, clock, incidents, lambda: config.oncall)
+        self.actions = Actions(db, clock, lambda: config.oncall)
         self.status = StatusUpdates(db, clock, config)
         self._cache = Cache(CACHE_S)
         self.traffic = TrafficReads(telemetry, clock, self._cache)

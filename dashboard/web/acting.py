@@ -13,7 +13,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from dashboard.web.api import WITHOUT_NUL
 from dashboard.web.credentials import Denied
 from dashboard.web.session import NO_CREDENTIAL, denied, who
-from watchkeeper.errors import ConfigError
+from watchkeeper.errors import ConfigError, Conflict, DatabaseError, NotFound, StateError
 from watchkeeper.vocabulary import Actor
 
 
@@ -46,3 +46,15 @@ def acted(command: str, key: str | None, act: Callable[[Actor, str], tuple[bool,
     except ConfigError as error:
         return JSONResponse({"error": error.message}, 422)
     return JSONResponse(tree, 200 if changed else 409)
+
+
+def answered(do: Callable[[], dict[str, Any]], status: int = 200) -> Response:
+    """What was done, or why it was not: 409 where it does not fit what is there, 422 for a wrong value."""
+    try:
+        return JSONResponse(do(), status)
+    except ConfigError as error:
+        return JSONResponse({"error": error.message}, 422)
+    except (NotFound, DatabaseError):
+        raise
+    except (Conflict, StateError) as error:
+        return JSONResponse({"error": error.message}, 409)

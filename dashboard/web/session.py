@@ -49,12 +49,16 @@ class Sessions:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._key = config.secret("session").encode()
-        self._people = {person.id: person.name for person in config.oncall.people}
         self._slowing = Slowing()
 
+    @property
+    def _people(self) -> dict[str, str]:
+        """Who there is now, by id."""
+        return {person.id: person.name for person in self._config.oncall.people}
+
     def name_of(self, person_id: str) -> str:
-        """What a person is called."""
-        return self._people[person_id]
+        """What a person is called; the id of somebody who is no longer of the rota."""
+        return self._people.get(person_id, person_id)
 
     def cookie(self, person_id: str, fingerprint: str = "", life_s: int = LIFE_S) -> str:
         """A session for a person, for half a day, or until the token with that fingerprint ends."""
@@ -64,9 +68,8 @@ class Sessions:
     def actor(self, cookie: str | None) -> Actor | None:
         """Whose session a cookie is; None for one that is forged or old."""
         person_id = self._person_of(cookie)
-        if person_id not in self._people:
-            return None
-        return Actor(name=self._people[person_id], via="dashboard")
+        person = self._config.oncall.person(person_id) if person_id else None
+        return Actor(name=person.name, via="dashboard") if person else None
 
     async def sign_in(self, request: Request, token: str, person_id: str, onward: str) -> Response:
         """Sign in with the token, or with the cookie of a token shown before; else the form again, with the error."""
@@ -143,6 +146,18 @@ class Sessions:
         if header is None:
             return None
         return await self.judged(request, lambda: from_header(self._config, header, "commands"))
+
+    def refuses(self, request: Request, scope: str) -> Denied | None:
+        """What whoever asks, known already, lacks for a further scope: their token's, or that of their sign-in."""
+        if request.headers.get("authorization") is not None:
+            judged = from_header(self._config, request.headers["authorization"], scope)
+            return judged if isinstance(judged, Denied) else None
+        cookie = (request.cookies.get(COOKIE) or "").split(":")
+        if len(cookie) > 1 and cookie[1] in fingerprints(self._config, scope):
+            return None
+        return Denied(
+            status=403, text=f"the token of this session lacks the scope {scope}: sign in with one that has it"
+        )
 
     async def judged(self, request: Request, judge: Callable[[], Judged]) -> Judged | Denied:
         """The result of `judge` for a token, after the delay that earlier failures of the same address cost."""

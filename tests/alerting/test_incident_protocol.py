@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from promises import PAGES, PROMISES, SILENCED, Moment, is_the_fold_of_its_events, nobody_s_turn_to_be_paged_is_put_off
@@ -46,6 +46,8 @@ ONCALL = OnCallConfig(
 SERVICES = ("web", "payments", "blog")
 STEPS = int(os.environ.get("WATCHKEEPER_PROTOCOL_STEPS", "0"))
 STEPS_OF_ONE = 40
+# Of so many steps, the first example that fails is enough: to make it smaller takes longer than to find it.
+LONG_RUN = (Phase.explicit, Phase.generate)
 REFOLDED_EVERY = 10
 INCIDENT = st.integers(0, 5)
 WHO = st.sampled_from(PEOPLE)
@@ -329,6 +331,7 @@ class Protocol(RuleBasedStateMachine):
         """Between two rounds, or while no worker runs: then only a step back is noticed, and one ahead ends waits."""
         self._pass(11)
         self._round()
+        self._note_when_entries_came(Moment.of(self.db, self.incidents))
         if down:
             self._restart()
         self.clock.advance(by_s)
@@ -381,9 +384,8 @@ class Protocol(RuleBasedStateMachine):
         if self.steps_here > 1:
             self.taken[0] += 1
         moment = Moment.of(self.db, self.incidents)
+        self._note_when_entries_came(moment)
         for incident in moment.incidents.values():
-            for number in range(len(incident.timeline)):
-                self.seen.setdefault((incident.id, number), self.set_by)
             if self.refolded.get(incident.id) != incident.version or self.steps_here % REFOLDED_EVERY == 0:
                 with self.db.read() as connection:
                     is_the_fold_of_its_events(connection, incident)
@@ -395,6 +397,12 @@ class Protocol(RuleBasedStateMachine):
             promise(moment)
         nobody_s_turn_to_be_paged_is_put_off(moment, lambda name, number: self.set_by - self.seen[name, number])
         self._nothing_reopens_what_a_human_resolved(moment)
+
+    def _note_when_entries_came(self, moment: Moment) -> None:
+        """By how much the clock had been set when each entry of a timeline was first seen."""
+        for incident in moment.incidents.values():
+            for number in range(len(incident.timeline)):
+                self.seen.setdefault((incident.id, number), self.set_by)
 
     def _nothing_reopens_what_a_human_resolved(self, moment: Moment) -> None:
         for incident in moment.incidents.values():
@@ -429,6 +437,7 @@ def test_no_page_is_lost_and_nothing_reopens(url: tuple[str, int]) -> None:
             stateful_step_count=STEPS_OF_ONE,
             deadline=None,
             database=None,
+            phases=LONG_RUN if STEPS else tuple(Phase),
             suppress_health_check=list(HealthCheck),
         )
         with capture_logs():  # a channel with a bad day logs much

@@ -7,7 +7,7 @@ import hmac
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -50,6 +50,7 @@ class Doors:
             "changes": self._changes,
             "slack": self._slack,
             "api": self._api,
+            "rota": self._rota,
             "callbacks": self._callback,
             "sign-in": self._sign_in,
             "stand-in": self._stand_in,
@@ -176,6 +177,26 @@ class Doors:
             .replace(b"\r", b"")
         }
         return self._json("api", "web", path, tree, self._authorized() | (claim if random.random() < 0.2 else {}))
+
+    def _rota(self) -> Payload:
+        """Objects of the rota and overrides, as a program changes them."""
+        random = self._random
+        name = random.choice(("eve", "night", "oncall", _segment(hostile_text(random))))
+        kind, value = random.choice(
+            (
+                ("people", {"name": "Eve", "addresses": {"slack": "UEVE"}, "timezone": "Asia/Tokyo"}),
+                ("schedules", {"layers": [{"people": ["oncall"], "turn_hours": 12, "hours": "09:00-17:00"}]}),
+                ("policies", {"services": ["pay-*"], "steps": [{"after_s": 0, "notify": ["primary"]}]}),
+                ("teams", ["pay-*"]),
+            )
+        )
+        if random.random() < 0.3:
+            tree = {"schedule": "primary", "person": "oncall", "start": "2026-12-01T00:00:00Z"}
+            path, body = "/api/v1/oncall/overrides", tree | {"end": "2026-12-02T00:00:00Z"}
+            return self._json("rota", "web", path, body, self._authorized())
+        path = f"/api/v1/oncall/{kind}/{name}"
+        payload = self._json("rota", "web", path, {"value": value}, self._authorized())
+        return replace(payload, method=random.choice(("PUT", "PUT", "PUT", "DELETE")))
 
     def _callback(self) -> Payload:
         random = self._random

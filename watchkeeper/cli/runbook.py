@@ -51,6 +51,7 @@ def run(
     """
     from alerting.incidents.commands import Incidents
     from alerting.oncall.approvers import why_not_approver
+    from alerting.oncall.in_force import open_in_force
     from runbooks.feasible import COMMAND_TIMEOUT_S, weighed
     from runbooks.run_queue import RunQueue
     from runbooks.runner import Runner
@@ -60,7 +61,6 @@ def run(
     from watchkeeper.config import load
     from watchkeeper.roles.objectives import burn_rates
     from watchkeeper.state.audit import record_audit
-    from watchkeeper.state.database import Database
     from watchkeeper.state.runs import add_run
     from watchkeeper.state.stops import stopped
     from watchkeeper.store.telemetry import Telemetry
@@ -69,7 +69,7 @@ def run(
     settings, library, clock = load(config), load_library(config), SystemClock()
     book = book_of(library, runbook)
     proposal = proposal_for(book, service, mechanism, change)
-    with closing(configured_target(settings)) as target, closing(Database.open(settings)) as db:
+    with closing(configured_target(settings)) as target, closing(open_in_force(settings)) as db:
         seen = weighed(proposal, library, target, timeout_s=COMMAND_TIMEOUT_S)
         if seen is None:
             raise RunbookError(

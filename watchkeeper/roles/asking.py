@@ -21,4 +21,6 @@ def asker_of(config: Config, telemetry: Telemetry, db: Database, incidents: Inci
     def objectives() -> Sequence[Slo]:
         return readable_objectives(config.slo, Problems(None))
 
-    return Asker(db=db, incidents=incidents, store=telemetry, oncall=config.oncall, clock=clock, objectives=objectives)
+    return Asker(
+        db=db, incidents=incidents, store=telemetry, oncall=lambda: config.oncall, clock=clock, objectives=objectives
+    )

@@ -1,10 +1,11 @@
 """The watch role: detect, diagnose, page, act, learn. The one place where those packages meet.
 
-Eleven jobs, each alone with itself and none waiting for another:
+Twelve jobs, each alone with itself and none waiting for another:
 
     alerts   alerts from outside: open and clear incidents  every second or two, without the store
     tick     read, judge, open and clear incidents          every watch.tick_s
     diagnose explain incidents that are new or still fire   every second
+    rota     the newest version of the rota                 every second
     timers   timers that came due                           twice a second
     page …   messages to send, a job for each channel       twice a second
     canary   an alert of our own, from the webhook on        every hour
@@ -36,8 +37,9 @@ from prometheus_client import Counter, Gauge
 
 from alerting.canary.canary import own_alerts
 from alerting.incidents.commands import Incidents
+from alerting.oncall.applying import start_with_file
 from alerting.oncall.escalation import MACHINE
-from alerting.oncall.versions import record_version
+from alerting.oncall.in_force import LOOK_EVERY_S, RotaInForce
 from alerting.status_page.publication import publish
 from alerting.status_page.updates import StatusUpdates
 from chaos.metrics import export
@@ -140,6 +142,7 @@ class Watch:
         )
         self._paging = Paging(config, db, self.incidents, problems, self._beat, channels)
         self._canary = open_canary(config, db, self._clock, self.incidents, problems)
+        self._rota = RotaInForce(db, config, problems)
         self._acting = Acting(config, db, self.incidents, problems, telemetry)
         self._causes = Causes(db, self.incidents, self._clock, config.learning, problems)
         self._diagnosing = Diagnosing(telemetry, db, self.incidents, self._acting, self._causes, problems)
@@ -293,11 +296,18 @@ class Watch:
             updates = StatusUpdates(self._db, self._clock, self._config)
             publish(updates, self._config, self._config.status_page.dir, self._clock.now())
 
-    def begin(self) -> None:
-        """What must be settled before the first round."""
+    def begin(self, config_path: Path | None = None) -> None:
+        """What must be settled before the first round. The file at `config_path` owns the rota."""
         self._acting.give_up_what_was_restored(self._config)
         expect_heartbeats(self._db, self._config.heartbeats, self._began)
-        record_version(self._db, self._config.oncall, self._clock.now(), MACHINE)
+        source = str(config_path.absolute()) if config_path else ""
+        start_with_file(self._db, self._config, source, self._clock.now(), MACHINE, self._problems)
+        self.follow_rota()
+
+    def follow_rota(self) -> None:
+        """Use the newest version of the rota."""
+        if self._rota.look():
+            self._logger.info("rota.in_force", version=self._rota.version)
 
     def back_up(self) -> None:
         """The state database's daily copy, and a word on every damaged one that is kept."""
@@ -347,7 +357,7 @@ def _watch(life: Life, config_path: Path | None) -> None:
     telemetry = Reader.connect(config)
     telemetry.beat = lambda: heart.beat(threading.current_thread().name)
     watch = Watch(config, telemetry, db, life.problems)
-    watch.begin()
+    watch.begin(config_path)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -356,6 +366,7 @@ def _watch(life: Life, config_path: Path | None) -> None:
         Job(name="alerts", work=watch.alerts, every_s=min(tick_s, ALERTS_EVERY_S)),
         Job(name="tick", work=watch.tick, every_s=tick_s, at_s=TICK_AT_S),
         Job(name="diagnose", work=watch.diagnose, every_s=1.0),
+        Job(name="rota", work=watch.follow_rota, every_s=LOOK_EVERY_S),
         Job(name="timers", work=watch.timers, every_s=0.5, times=LONG),
         *(Job(name=f"page {name}", work=partial(watch.page, name), every_s=0.5, times=LONG) for name in watch.channels),
         Job(name="canary", work=watch.canary, every_s=CANARY_EVERY_S, core=False, times=LONG),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from alerting.channels.slack.events import LARGEST_BODY, SlackEvents
 from alerting.channels.slack.watch_answers import WatchAnswers
 from alerting.incidents.commands import Incidents
+from alerting.oncall.in_force import RotaInForce
 from chaos.schedules.decisions import Decisions
 from dashboard.app import mount
 from dashboard.reads.own_state import Role
@@ -25,7 +27,9 @@ from dashboard.web import (
     ask_api,
     calendar_feed,
     oncall_api,
+    overrides_api,
     postmortem_api,
+    rota_api,
     sign_in,
     silences_api,
     status_api,
@@ -61,9 +65,12 @@ def build(
 ) -> FastAPI:
     """The application; with `life`, `/readyz` reports the other roles and the items that were set aside.
 
-    Experiments that are started from a page read the configuration from `config_path`.
+    Experiments that are started from a page read the configuration from `config_path`. The rota is the newest version
+    of the state database; a later one counts once it is looked for, which `app.state.rota` does.
     """
     clock = SystemClock()
+    rota = RotaInForce(db, config, life.problems if life else None)
+    rota.look()
     incidents = Incidents.configured(config, db, clock)
 
     def question(incident_id: str) -> str:
@@ -85,6 +92,7 @@ def build(
     events = SlackEvents(config, incidents, question, Decisions(config, db, clock, stop), answers)
     sessions = Sessions(config)
     app = FastAPI(title="Watchkeeper", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
+    app.state.rota = rota
 
     api.add_error_handlers(app)
 
@@ -109,6 +117,8 @@ def build(
     app.include_router(sign_in.router(sessions))
     app.include_router(api.router(incidents))
     app.include_router(oncall_api.router(config, db, clock))
+    app.include_router(overrides_api.router(config, db, clock))
+    app.include_router(rota_api.router(config, db, clock, sessions, rota))
     app.include_router(postmortem_api.router(sources.postmortems, sources.actions))
     app.include_router(status_api.router(sources.status))
     app.include_router(silences_api.router(db, clock))
@@ -155,4 +165,7 @@ def _serve(life: Life, config_path: Path | None) -> None:
     db = Database.open(config)
     life.heart.enter_phase("building the pages")
     application: Any = build(config, Telemetry.connect(config), db, life, config_path)
+    stopping = threading.Event()
+    application.state.rota.follow(stopping)
     serve(life, application, listener)
+    stopping.set()

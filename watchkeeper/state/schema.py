@@ -340,6 +340,7 @@ rota_versions = Table(
     Column("digest", String(64), nullable=False),
     Column("actor", String(200), nullable=False),
     Column("body", Text, nullable=False),
+    Column("owners", Text, nullable=False, server_default='{"file": "", "others": {}}'),
 )
 round_robins = Table(
     "round_robins",

@@ -70,8 +70,6 @@ class SlackChannel:
         self._problems = problems or Problems(None)
         self._channel_name = config.slack.channel
         self._channel_id = self._channel_name if CHANNEL_ID.fullmatch(self._channel_name) else None
-        self._names = {person.id: person.name for person in config.oncall.people}
-        self._ids = {person.id: person.address("slack") for person in config.oncall.people}
         self._users: dict[str, tuple[float, str | None]] = {}
         self._client: WebClient | None = None
         self._replies = Replies(self._api, self._post_to, self._best_effort)
@@ -233,7 +231,15 @@ class SlackChannel:
     def _id_on(self, incident: Incident) -> str:
         """The Slack id of whoever is on an incident: who acknowledged it, else who was paged; empty for nobody."""
         person = known_person(self._config.oncall, incident.acknowledged_by)
-        return self._ids.get(person.id if person else incident.paged_person, "")
+        return self._address(person.id if person else incident.paged_person)
+
+    def _address(self, person_id: str) -> str:
+        """Somebody's Slack id now; empty where there is none."""
+        person = self._config.oncall.person(person_id)
+        return person.address("slack") if person else ""
+
+    def _names(self) -> dict[str, str]:
+        return {person.id: person.name for person in self._config.oncall.people}
 
     # Posts
 
@@ -297,12 +303,12 @@ class SlackChannel:
     def _waited_for(self, *incidents: Incident) -> str:
         """Whom an unanswered page waits for: an edit keeps the mention. It notifies nobody a second time."""
         waited = next((incident.paged_person for incident in incidents if incident.human_state == "paged"), "")
-        return self._ids.get(waited, "")
+        return self._address(waited)
 
     def _blocks(self, message: Message, mention: str = "") -> slack_blocks.Blocks:
         incident = message.incident
         return slack_blocks.message(
-            incident, url=self._url(message), mention=mention, record=self._track_record(incident), names=self._names
+            incident, url=self._url(message), mention=mention, record=self._track_record(incident), names=self._names()
         )
 
     # Reading Slack's history: it helps, and may fail

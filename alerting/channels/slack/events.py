@@ -78,10 +78,6 @@ class SlackEvents:
         self._incidents = incidents
         self._question = question
         self._secret = config.slack_signing_secret()
-        self._people: dict[str, list[str]] = {}
-        for person in config.oncall.people:
-            self._people.setdefault(person.address("slack"), []).append(person.name)
-        self._ids = {person.address("slack"): person.id for person in config.oncall.people}
         self._app = AsyncApp(
             client=AsyncWebClient(token=config.slack_token(), base_url=config.slack_api_url(), timeout=5),
             signing_secret=config.slack_signing_secret(),
@@ -130,6 +126,14 @@ class SlackEvents:
         REQUESTS.labels("ok").inc()
         return to_starlette_response(answer)
 
+    def _names_of(self, user: str) -> list[str]:
+        """Whoever of the rota has a Slack id now."""
+        return [person.name for person in self._config.oncall.people if person.address("slack") == user]
+
+    def _id_of(self, user: str) -> str:
+        people = self._config.oncall.people
+        return next((person.id for person in people if person.address("slack") == user), "")
+
     async def _press(self, ack: Any, body: dict[str, Any], action: dict[str, Any], client: AsyncWebClient) -> None:
         actor = self.known(body["user"]["id"])
         if actor is None:
@@ -149,7 +153,7 @@ class SlackEvents:
             "approve": lambda: self._incidents.approve(incident_id, actor, key, seen),
             "decline": lambda: self._incidents.decline(incident_id, actor, key, seen),
             "snooze": lambda: self._incidents.snooze(incident_id, actor, until, key),
-            "take": lambda: self._incidents.assign(incident_id, actor, self._ids.get(body["user"]["id"], ""), key),
+            "take": lambda: self._incidents.assign(incident_id, actor, self._id_of(body["user"]["id"]), key),
             ANSWER: lambda: self._incidents.answer(incident_id, actor, key, seen, answer),
         }
         recording = await recorded(asyncio.to_thread(commands[name]), ack)
@@ -241,20 +245,20 @@ class SlackEvents:
 
     def known(self, user: str) -> Actor | None:
         """Who acts; None where the configuration knows nobody or several by that id of Slack's."""
-        names = self._people.get(user, [])
+        names = self._names_of(user)
         return Actor(name=names[0], via="slack") if len(names) == 1 else None
 
     def why_unknown(self, user: str) -> str:
         """Why somebody who is not known may only look, and what to do."""
         UNKNOWN.inc()
-        if names := self._people.get(user, []):
+        if names := self._names_of(user):
             return (
                 f"Nothing was changed: {' and '.join(names)} have the same Slack id {user} in oncall.people, so nobody "
                 "can know which of them pressed. Whoever runs Watchkeeper must correct `addresses.slack`."
             )
         return (
             f"Nothing was changed: you may look, but Watchkeeper does not know you. Whoever runs it can add you to "
-            f"oncall.people with addresses: {{slack: {user}}} and start it again."
+            f"oncall.people with addresses: {{slack: {user}}} (`watchkeeper oncall apply`)."
         )
 
     async def actor(self, client: AsyncWebClient, body: dict[str, Any]) -> Actor | None:

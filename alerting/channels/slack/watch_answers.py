@@ -31,7 +31,7 @@ from alerting.oncall.schedule import (
 )
 from alerting.oncall.spoken_times import moment_of
 from watchkeeper.clock import Clock
-from watchkeeper.config import Config, PersonConfig, ScheduleConfig
+from watchkeeper.config import Config, OnCallConfig, PersonConfig, ScheduleConfig
 from watchkeeper.durations import duration
 from watchkeeper.errors import ConfigError, NotFound
 from watchkeeper.state.database import Database
@@ -50,11 +50,15 @@ class WatchAnswers:
     ) -> None:
         """`ask` answers a question from the system's own records."""
         self._config = config
-        self._oncall = config.oncall
         self._db = db
         self._incidents = incidents
         self._clock = clock
         self._ask = ask
+
+    @property
+    def _oncall(self) -> OnCallConfig:
+        """The rota in force."""
+        return self._config.oncall
 
     def look(self, order: Order) -> str:
         """Carry out an order that only reads."""
