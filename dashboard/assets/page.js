@@ -129,6 +129,17 @@ window.dash_clientside.watchkeeper = (function () {
     event.preventDefault();
     go(link.getAttribute("href"));
   });
+  // Enter takes the marked answer of the search. Mantine forgets which it marked when a refresh brings new answers.
+  document.addEventListener("keydown", function (event) {
+    if (event.key !== "Enter" || event.isComposing || event.target.id !== "search") return;
+    const list = document.getElementById(event.target.getAttribute("aria-controls"));
+    const answer = list && (list.querySelector("[data-combobox-selected]") || list.querySelector("[role=option]"));
+    if (!answer) return;
+    event.preventDefault();
+    event.stopPropagation();
+    answer.click();
+  }, true);
+
   // ---- the navigation on a narrow screen ---------------------------------------------------------------
   function menu(open) {
     document.documentElement.classList.toggle("menu-open", open);

@@ -27,18 +27,23 @@ LEAST_SHARE: Final = 0.001  # of the budget: an incident that used up less is no
 
 def state_pill(slo: Slo, minutes: Minutes, viewer: Viewer) -> html.Span:
     """The state of a budget in a word or two."""
+    return pill(*budget_state(slo, minutes, viewer.now))
+
+
+def budget_state(slo: Slo, minutes: Minutes, now: datetime) -> tuple[str, str, str]:
+    """The state of a budget: its words, tone and shape. A tone of `failing` or `degraded` is trouble."""
     state, _ = minutes.state()
     share = left(slo, minutes)
     if state != "measured" or share is None:
-        return pill("no data" if state == "no data" else "not measured", "unknown", "?")
+        return "no data" if state == "no data" else "not measured", "unknown", "?"
     if share <= 0:
-        return pill("used up", "failing", "✕")
+        return "used up", "failing", "✕"
     if _burns_fast(slo, minutes):
-        return pill("burns fast", "failing", "▲")
-    coming = forecast(slo, minutes, viewer.now)
+        return "burns fast", "failing", "▲"
+    coming = forecast(slo, minutes, now)
     if coming and coming.gone:
-        return pill("will run out" if coming.latest else "may run out", "degraded", "▲")
-    return pill("safe", "ok", "●")
+        return "will run out" if coming.latest else "may run out", "degraded", "▲"
+    return "safe", "ok", "●"
 
 
 def _burns_fast(slo: Slo, minutes: Minutes) -> bool:

@@ -1,44 +1,79 @@
-"""Error budgets that burn too fast, or that cannot be measured."""
+"""Error budgets that are used up, burn too fast or will run out, and objectives that cannot be measured."""
 
 from __future__ import annotations
 
-from dash import html
+from collections.abc import MutableMapping
 
+from dash import dcc, html
+
+from dashboard.components.budgets import budget_state, left_words
 from dashboard.components.elements import Part, card, moment, pill
 from dashboard.components.wording import count
 from dashboard.reads.sources import Sources
+from dashboard.urls import objective_path
 from dashboard.viewer import Viewer
+from detectors.slo.budget import left
+from detectors.slo.openslo import Slo
 from watchkeeper.vocabulary import Finding
 
 SHOWN = 5
 UNMEASURED = "slo.unmeasured"
+TROUBLE = ("failing", "degraded")  # tones
 
 
 def burning_budgets(sources: Sources, viewer: Viewer) -> Part:
-    """What the detector of burns reports now; None where no objective is configured."""
-    firing = sorted(
-        (finding for finding in sources.records.firing() if finding.kind == "slo"),
-        key=lambda finding: (finding.severity != "page", -(finding.value or 0.0), finding.key),
-    )
-    if not firing:
-        if not sources.config.slo:
-            return None
+    """What is wrong with budgets now, the least left first; None where no objective is configured.
+
+    A budget is as the page SLOs counts it. What the detector reports about it stands with it, and by itself where the
+    objective is not in the files any more.
+    """
+    reported = {finding.key: finding for finding in sources.records.firing() if finding.kind == "slo"}
+    objectives = sources.objectives.all().by_name.values()
+    if not objectives and not reported:
+        return None
+    troubled = []
+    for slo in objectives:
+        minutes = sources.objectives.minutes(slo)
+        state = budget_state(slo, minutes, viewer.now)
+        finding = _taken(slo, reported)
+        if finding is None and state[1] not in TROUBLE:
+            continue
+        share = left(slo, minutes)
+        row = _budget(slo, pill(*state), left_words(slo, minutes), finding, viewer)
+        troubled.append((2.0 if share is None else share, slo.name, row))
+    rows = [row for _, _, row in sorted(troubled, key=lambda each: each[:2])]
+    rows += [_orphan(finding, viewer) for _, finding in sorted(reported.items())]
+    if not rows:
         return card("Error budgets", html.P("No budget burns too fast.", className="muted"))
-    burning = sum(finding.detector != UNMEASURED for finding in firing)
-    rest = len(firing) - SHOWN
+    rest = len(rows) - SHOWN
     return card(
         "Error budgets",
-        html.Ul([_budget(finding, viewer) for finding in firing[:SHOWN]], className="events stacked"),
-        html.P(f"and {rest} more", className="muted") if rest > 0 else None,
-        aside=f"{burning} burning too fast" if burning else f"{count(len(firing), 'objective')} not measured",
+        html.Ul(rows[:SHOWN], className="events stacked"),
+        html.P(dcc.Link(f"and {rest} more", href="/slos")) if rest > 0 else None,
+        aside=dcc.Link(f"{len(rows)} of {count(max(len(objectives), len(rows)), 'objective')}", href="/slos"),
     )
 
 
-def _budget(finding: Finding, viewer: Viewer) -> Part:
-    if finding.detector == UNMEASURED:
+def _taken(slo: Slo, reported: MutableMapping[str, Finding]) -> Finding | None:
+    """What is reported about one objective, a page before a ticket; it is taken out of the rest."""
+    found = [reported.pop(f"slo:{slo.name}:{severity}", None) for severity in ("page", "ticket")]
+    return found[0] or found[1]
+
+
+def _budget(slo: Slo, word: Part, share: Part, finding: Finding | None, viewer: Viewer) -> Part:
+    since = [" since ", moment(finding.onset, viewer)] if finding else []
+    if finding and finding.detector == UNMEASURED:
         word = pill("not measured", "unknown", "?")
-    else:
-        word = pill("pages", "failing", "◆") if finding.severity == "page" else pill("burns", "degraded", "▲")
+    return html.Li(
+        [
+            html.Div([word, dcc.Link(slo.title, href=objective_path(slo.name)), *since], className="line"),
+            html.Span(finding.summary) if finding else html.Span(["Budget left: ", share]),
+        ]
+    )
+
+
+def _orphan(finding: Finding, viewer: Viewer) -> Part:
+    word = pill("pages", "failing", "◆") if finding.severity == "page" else pill("burns", "degraded", "▲")
     return html.Li(
         [html.Div([word, "since ", moment(finding.onset, viewer)], className="line"), html.Span(finding.summary)]
     )

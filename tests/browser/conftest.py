@@ -152,9 +152,9 @@ def slow_finding(service: str, latency_ms: float) -> Finding:
     )
 
 
-def open_incident(incidents: Incidents, service: str) -> str:
+def open_incident(incidents: Incidents, service: str, now: datetime | None = None) -> str:
     """A service fails since five minutes, after a deploy; diagnosed, with a runbook proposed, and paged."""
-    now = datetime.now(UTC)
+    now = now or datetime.now(UTC)
     onset = now - timedelta(minutes=5)
     finding = Finding(
         detector="red",
