@@ -20,6 +20,7 @@ from dashboard.reads.own_state import OwnState, Roles
 from dashboard.reads.records import RecordReads
 from dashboard.reads.runbooks import RunbookReads
 from dashboard.reads.trace_search import TraceSearchReads
+from dashboard.reads.traces import TraceReads
 from dashboard.reads.traffic import TrafficReads
 from watchkeeper.clock import Clock
 from watchkeeper.config import Config
@@ -35,9 +36,9 @@ class Sources:
     Attributes:
         traffic: requests, calls, traces, log lines and metrics.
         logs: searches of log lines, and their templates.
-        trace_search: searches among spans.
         objectives: the objectives, and the requests that they count.
         metrics: any metric by its labels, and the dictionary of all.
+        trace_search, traces: searches among spans, and single traces.
         records: incidents, findings, changes, labels and suppressions.
         itself: Watchkeeper's roles and their problems.
         telemetry: the store's reader, for a page with queries of its own.
@@ -74,6 +75,7 @@ class Sources:
         self.trace_search = TraceSearchReads(telemetry, self._cache)
         self.objectives = ObjectiveReads(telemetry, config, clock)
         self.metrics = MetricReads(telemetry, self._cache)
+        self.traces = TraceReads(telemetry, self._cache)
         self.records = RecordReads(db, incidents, self._cache)
         self.launches = Launches(config_path, config.data_dir) if config_path else None
         self.experiments = ExperimentReads(telemetry, db, config, clock)

@@ -32,7 +32,7 @@ class TreeSpan:
         start_ns: its start by its caller's clock: `moved_ns` later than its own service's clock says.
         self_ns: of its duration, what none of its children takes.
         path_ns: of the critical path, what is spent in it itself; 0 if it is not on the path.
-        on_path: whether the critical path leads through it.
+        through_ns: of the critical path, what is spent in it and below it.
         below, failed_below: spans below it, and how many of them failed.
     """
 
@@ -42,10 +42,15 @@ class TreeSpan:
     moved_ns: int
     self_ns: int
     path_ns: int
-    on_path: bool
+    through_ns: int
     children: tuple[str, ...]
     below: int
     failed_below: int
+
+    @property
+    def on_path(self) -> bool:
+        """Whether the critical path leads through it."""
+        return self.through_ns > 0
 
     @property
     def end_ns(self) -> int:
@@ -122,9 +127,11 @@ def span_tree(rows: Iterable[SpanRow]) -> SpanTree:
     starts = _starts(by_id, order, parents)
     path = _critical_path(by_id, children, starts, max(roots, key=lambda r: (by_id[r].duration_ns, -starts[r])))
     below, failed_below = dict.fromkeys(order, 0), dict.fromkeys(order, 0)
+    through = {span_id: path.get(span_id, 0) for span_id in order}
     for span_id in reversed(order):
         parent = parents.get(span_id)
         if parent is not None:
+            through[parent] += through[span_id]
             below[parent] += below[span_id] + 1
             failed_below[parent] += failed_below[span_id] + by_id[span_id].failed
     spans = {
@@ -135,7 +142,7 @@ def span_tree(rows: Iterable[SpanRow]) -> SpanTree:
             moved_ns=starts[span_id] - by_id[span_id].start_ns,
             self_ns=_self_time(by_id, children.get(span_id, ()), starts, span_id),
             path_ns=path.get(span_id, 0),
-            on_path=span_id in path,
+            through_ns=through[span_id],
             children=tuple(children.get(span_id, ())),
             below=below[span_id],
             failed_below=failed_below[span_id],
@@ -228,19 +235,19 @@ def _critical_path(
     Source: Z. Zhang et al., CRISP, USENIX ATC 2022.
     """
     path: dict[str, int] = {}
-    waiting = [(root, starts[root] + by_id[root].duration_ns)]
+    waiting = [(root, starts[root], starts[root] + by_id[root].duration_ns)]
     while waiting:
-        span_id, at = waiting.pop()
+        span_id, since, at = waiting.pop()
         own, inside = 0, False
         for child in sorted(children.get(span_id, ()), key=lambda c: -(starts[c] + by_id[c].duration_ns)):
-            begin, end = max(starts[child], starts[span_id]), starts[child] + by_id[child].duration_ns
+            begin, end = max(starts[child], since), starts[child] + by_id[child].duration_ns
             if inside and end > at:
                 continue  # it ran beside the one that the path goes through
             end = min(end, at)
             if end <= begin:
                 continue
             own += at - end
-            waiting.append((child, end))
+            waiting.append((child, begin, end))
             at, inside = begin, True
-        path[span_id] = own + max(0, at - starts[span_id])
+        path[span_id] = own + at - since
     return path

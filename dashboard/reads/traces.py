@@ -1,13 +1,21 @@
-"""Notable requests of a service, and one trace laid out from its root to its leaves."""
+"""Notable requests of a service, and what the page of one trace reads."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final
 
-MOST_SPANS = 500
+from dashboard.reads.cache import Cache
+from dashboard.reads.span_tree import SpanRow, SpanTree, span_tree
+from watchkeeper.store.telemetry import Telemetry
+from watchkeeper.store.trace_spans import span_detail, trace_lines, trace_spans
+
+MOST_SPANS: Final = 20_000  # of one trace; more is a loop, which the first of them show
+MOST_LINES: Final = 300
+BESIDE_S: Final = 3600.0  # around a trace, in which its log lines are looked for: clocks differ, and exporters wait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,60 +30,87 @@ class NotableRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One span of a trace. `offset` and `share` are fractions of the whole trace's time, 0 to 1."""
+class SpanEvent:
+    """Something that happened within a span."""
 
-    service: str
-    operation: str
-    kind: str
-    depth: int
-    offset: float
-    share: float
-    duration_ms: float
-    failed: bool
+    at: datetime
+    name: str
+    attributes: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpanLink:
+    """Another span that a span names."""
+
+    trace_id: str
+    span_id: str
+    attributes: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpanDetail:
+    """What one span carries beside its place and its times."""
+
+    attributes: Mapping[str, str]
+    resource: Mapping[str, str]
+    events: Sequence[SpanEvent]
+    links: Sequence[SpanLink]
+    scope: str
+    status: str
     message: str
 
 
-def steps(spans: Sequence[Mapping[str, Any]]) -> list[Step]:
-    """The spans of one trace as a tree, each under its parent, in order of start.
+class TraceReads:
+    """Reads single traces. Every method raises StoreError if the store cannot be read."""
 
-    `spans` are rows of `Telemetry.trace`. A span whose parent was not recorded stands at the top; a parent that is
-    its own ancestor cannot hang this, because each span is taken once. At most 500 are returned.
-    """
-    if not spans:
-        return []
-    first = min(span["timestamp"] for span in spans)
-    total_ns = max(_after(first, span["timestamp"]) + span["duration_ns"] for span in spans) or 1
-    children: dict[str, list[Mapping[str, Any]]] = {}
-    span_ids = {span["span_id"] for span in spans}
-    for span in sorted(spans, key=lambda s: (s["timestamp"], s["span_id"])):
-        parent = span["parent_span_id"] if span["parent_span_id"] in span_ids else ""
-        children.setdefault(parent, []).append(span)
-    taken: set[str] = set()
-    result: list[Step] = []
-    waiting = [(span, 0) for span in reversed(children.get("", []))]
-    while waiting and len(result) < MOST_SPANS:
-        span, depth = waiting.pop()
-        if span["span_id"] in taken:
-            continue
-        taken.add(span["span_id"])
-        result.append(
-            Step(
-                service=span["service"],
-                operation=span["operation"],
-                kind=span["kind"],
-                depth=depth,
-                offset=_after(first, span["timestamp"]) / total_ns,
-                share=span["duration_ns"] / total_ns,
-                duration_ms=span["duration_ns"] / 1e6,
-                failed=span["status"] == "Error",
-                message=span["message"],
-            )
+    def __init__(self, telemetry: Telemetry, cache: Cache) -> None:
+        self._telemetry = telemetry
+        self._cache = cache
+
+    def tree(self, trace_id: str) -> SpanTree | None:
+        """The first 20,000 spans of a trace; None if the store has none."""
+
+        def load() -> SpanTree | None:
+            rows = trace_spans(self._telemetry, trace_id, MOST_SPANS)
+            return span_tree(SpanRow(**row) for row in rows) if rows else None
+
+        return self._cache.get(("trace-tree", trace_id), load)
+
+    def detail(self, trace_id: str, span_id: str) -> SpanDetail | None:
+        """What one span carries; None if the store has no such span."""
+
+        def load() -> SpanDetail | None:
+            row = span_detail(self._telemetry, trace_id, span_id)
+            return _detail(row) if row else None
+
+        return self._cache.get(("span-detail", trace_id, span_id), load)
+
+    def lines(self, trace_id: str, tree: SpanTree) -> Sequence[Mapping[str, Any]]:
+        """The first 300 log lines of a trace: see `trace_lines`."""
+        start, end = tree.start_ns / 1e9 - BESIDE_S, (tree.start_ns + tree.duration_ns) / 1e9 + BESIDE_S
+        return self._cache.get(
+            ("trace-lines", trace_id), lambda: trace_lines(self._telemetry, trace_id, start, end, MOST_LINES)
         )
-        waiting += [(child, depth + 1) for child in reversed(children.get(span["span_id"], []))]
-    return result
 
 
-def _after(first: datetime, at: datetime) -> float:
-    """Nanoseconds from one time to another."""
-    return (at - first).total_seconds() * 1e9
+def moment_of(ns: int) -> datetime:
+    """A time of a span, to the microsecond."""
+    return datetime.fromtimestamp(ns // 1_000_000_000, UTC).replace(microsecond=ns % 1_000_000_000 // 1000)
+
+
+def _detail(row: Mapping[str, Any]) -> SpanDetail:
+    return SpanDetail(
+        attributes=json.loads(row["attributes"]),
+        resource=json.loads(row["resource"]),
+        events=[
+            SpanEvent(at=moment_of(int(e["at_ns"])), name=e["name"], attributes=json.loads(e["attributes"]))
+            for e in json.loads(row["events"])
+        ],
+        links=[
+            SpanLink(trace_id=each["trace_id"], span_id=each["span_id"], attributes=json.loads(each["attributes"]))
+            for each in json.loads(row["links"])
+        ],
+        scope=f"{row['scope']} {row['scope_version']}".strip(),
+        status=row["status"],
+        message=row["message"],
+    )

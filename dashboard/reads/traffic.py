@@ -97,19 +97,6 @@ class TrafficReads:
 
         return self._cache.get(("examples", window, service), load)
 
-    def trace(self, trace_id: str) -> list[dict[str, Any]]:
-        """The spans of one trace, by start; empty if the store has none."""
-        return self._cache.get(("trace", trace_id), lambda: self._telemetry.trace(trace_id).to_pylist())
-
-    def trace_logs(self, trace_id: str) -> list[dict[str, Any]]:
-        """The log lines with a trace's id, by time, at most 100."""
-
-        def load() -> list[dict[str, Any]]:
-            rows: list[dict[str, Any]] = self._telemetry.query(page_queries.TRACE_LOGS, {"trace": trace_id}).to_pylist()
-            return rows
-
-        return self._cache.get(("trace-logs", trace_id), load)
-
     def log_counts(self, window: Window, step_s: int) -> pa.Table:
         """Log lines by bucket, service and severity: see `Telemetry.log_counts`."""
         return self._cache.get(("log_counts", window, step_s), lambda: self._telemetry.log_counts(window, step_s))

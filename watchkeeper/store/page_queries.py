@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from watchkeeper.store.schema import SEVERITY_SQL
-
 _BUCKETS: Final = (
     "bucket >= toDateTime({start:Float64}, 'UTC') AND bucket < toDateTime({end:Float64}, 'UTC') "
     "AND kind IN ('Server', 'Consumer')"
@@ -35,13 +33,6 @@ NOTABLE_REQUESTS: Final = (
     "AND Timestamp >= fromUnixTimestamp64Milli(toInt64({start:Float64} * 1000)) "
     "AND Timestamp < fromUnixTimestamp64Milli(toInt64({end:Float64} * 1000)) "
     "AND SpanKind IN ('Server', 'Consumer') ORDER BY failed DESC, Duration DESC LIMIT 8"
-)
-
-# The log lines of one trace, by time: timestamp, service, severity, severity_number, body.
-TRACE_LOGS: Final = (
-    f"SELECT Timestamp AS timestamp, ServiceName AS service, {SEVERITY_SQL} AS severity, "
-    "SeverityNumber AS severity_number, Body AS body FROM otel_logs WHERE TraceId = {trace:String} "
-    "ORDER BY timestamp LIMIT 100"
 )
 
 # The newest trace, log and metric since `start`: signal, newest.
