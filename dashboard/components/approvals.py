@@ -53,5 +53,5 @@ def decision_button(decision: Decision, shown: Announcement) -> Any:
         n_clicks=0,
         size="sm",
         variant="filled" if decision == "approve" else "outline" if decision == "stop" else "default",
-        **({"color": "red"} if decision == "stop" else {}),
+        className="danger" if decision == "stop" else "",
     )

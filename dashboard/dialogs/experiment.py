@@ -45,7 +45,7 @@ def start_button(service: str, fault: str, text: str = "Start", *, quiet: bool =
 
 def stop_button() -> Any:
     """Ends every experiment that runs on this machine, at once."""
-    return dmc.Button("Stop", id={"stop": "experiments"}, n_clicks=0, size="sm", color="red", variant="outline")
+    return dmc.Button("Stop", id={"stop": "experiments"}, n_clicks=0, size="sm", variant="outline", className="danger")
 
 
 def dialog() -> Any:

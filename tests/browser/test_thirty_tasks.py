@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.investigated import ORDER, Investigated, investigated
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("tasks")]  # a site of its own
 MOST_STEPS: Final = 4
 Step = Callable[[Page], None]
 
