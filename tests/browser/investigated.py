@@ -133,6 +133,8 @@ class Investigated:
     token: str
     incident_id: str
     earlier_id: str
+    roles: OwnRoles
+    incidents: Incidents
 
 
 @contextmanager
@@ -173,6 +175,8 @@ def investigated(folder: Path) -> Iterator[Investigated]:
             token=own.config.secret("commands"),
             incident_id=incident_id,
             earlier_id=earlier,
+            roles=own,
+            incidents=incidents,
         )
         database.close()
 
