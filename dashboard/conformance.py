@@ -205,9 +205,11 @@ def _rendered(page: Page, site: ExampleSite) -> list[Part]:
 
 
 def _argument(page: Page, site: ExampleSite) -> str:
-    """Something that there is: a trace for a page of traces, else an incident."""
+    """Something that there is: a trace for a page of traces, a service for one of services, else an incident."""
     if not page.takes_argument:
         return ""
+    if "service" in page.path:
+        return SERVICES[-1]
     return ONE_TRACE if "trace" in page.path else site.incident_ids()[0]
 
 

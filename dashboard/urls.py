@@ -192,6 +192,10 @@ def incident_path(incident_id: str) -> str:
     return f"/incidents/{quote(incident_id, safe='', errors='replace')}"
 
 
+def service_path(name: str) -> str:
+    return f"/services/{quote(name, safe='', errors='replace')}"
+
+
 def postmortem_path(incident_id: str) -> str:
     return f"/postmortems/{quote(incident_id, safe='', errors='replace')}"
 

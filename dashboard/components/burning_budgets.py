@@ -21,14 +21,14 @@ UNMEASURED = "slo.unmeasured"
 TROUBLE = ("failing", "degraded")  # tones
 
 
-def burning_budgets(sources: Sources, viewer: Viewer) -> Part:
-    """What is wrong with budgets now, the least left first; None where no objective is configured.
+def burning_budgets(sources: Sources, viewer: Viewer, service: str = "") -> Part:
+    """What is wrong with budgets now, of one service or of all, the least left first; None without an objective.
 
     A budget is as the page SLOs counts it. What the detector reports about it stands with it, and by itself where the
     objective is not in the files any more.
     """
-    reported = {finding.key: finding for finding in sources.records.firing() if finding.kind == "slo"}
-    objectives = sources.objectives.all().by_name.values()
+    reported = {finding.key: finding for finding in _firing(sources, service)}
+    objectives = [slo for slo in sources.objectives.all().by_name.values() if service in ("", slo.service)]
     if not objectives and not reported:
         return None
     troubled = []
@@ -52,6 +52,11 @@ def burning_budgets(sources: Sources, viewer: Viewer) -> Part:
         html.P(dcc.Link(f"and {rest} more", href="/slos")) if rest > 0 else None,
         aside=dcc.Link(f"{len(rows)} of {count(max(len(objectives), len(rows)), 'objective')}", href="/slos"),
     )
+
+
+def _firing(sources: Sources, service: str) -> list[Finding]:
+    """What the detectors report about budgets, of one service or of all."""
+    return [one for one in sources.records.firing() if one.kind == "slo" and service in ("", one.service)]
 
 
 def _taken(slo: Slo, reported: MutableMapping[str, Finding]) -> Finding | None:

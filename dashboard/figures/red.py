@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from dashboard.figures.frame import Figure, Moment, layout, mark, numbers, time_axis, value_axis
 from dashboard.reads.series import RedSeries
 from dashboard.viewer import Viewer
 
 
-def red_figure(series: RedSeries, viewer: Viewer, moments: Sequence[Moment] = (), *, height: int = 380) -> Figure:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Band:
+    """A span of time in which a detector reported something: behind the lines, darker for a higher score (0 to 1)."""
+
+    start: datetime
+    end: datetime
+    score: float
+
+
+def red_figure(
+    series: RedSeries,
+    viewer: Viewer,
+    moments: Sequence[Moment] = (),
+    *,
+    height: int = 380,
+    bands: Sequence[Band] = (),
+) -> Figure:
     """Three plots with a shared x axis: requests a second, failed share, and p50 with p95 latency.
 
-    Moments outside the series' time are left out.
+    Moments and bands outside the series' time are left out.
     """
     p = viewer.palette
     times = series.times
@@ -51,8 +68,20 @@ def red_figure(series: RedSeries, viewer: Viewer, moments: Sequence[Moment] = ()
         "yaxis2": errors_axis | {"domain": [0.38, 0.64]},
         "yaxis3": value_axis(p, title="p50, p95 ms") | {"domain": [0.0, 0.30]},
     }
+    for band in bands:
+        if band.end > series.start and band.start < end:
+            figure["layout"]["shapes"].append(_band(band, series.start, end, viewer))
     mark(figure, viewer, [m for m in moments if series.start <= m.at <= end])
     return figure
+
+
+def _band(band: Band, start: datetime, end: datetime, viewer: Viewer) -> dict[str, object]:
+    first, last = max(band.start, start), min(band.end, end)
+    return {
+        "type": "rect", "xref": "x", "yref": "paper", "x0": viewer.local(first), "x1": viewer.local(last),
+        "y0": 0, "y1": 1, "fillcolor": viewer.palette.failing, "opacity": round(0.05 + 0.15 * band.score, 3),
+        "line": {"width": 0}, "layer": "below",
+    }  # fmt: skip
 
 
 def _faint(colour: str) -> str:

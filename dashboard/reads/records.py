@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from sqlalchemy import select
 
@@ -26,6 +27,8 @@ from watchkeeper.state.codec import parse
 from watchkeeper.state.database import Database, from_micros, to_micros
 from watchkeeper.state.schema import findings, incidents, postmortems
 from watchkeeper.vocabulary import ChangeEvent, Finding, Readiness, Severity, Window
+
+LONGEST_FIRING: Final = timedelta(days=7)  # what has fired for longer without being seen anew is no news to a plot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +98,29 @@ class RecordReads:
                 return [parse(Finding, body) for body in bodies]
 
         return self._cache.get("firing", load)
+
+    def reported(self, service: str, window: Window, limit: int = 50) -> Sequence[tuple[Finding, datetime | None]]:
+        """Findings about a service that fired within a window, with when each cleared; the newest first, no details."""
+
+        def load() -> Sequence[tuple[Finding, datetime | None]]:
+            columns = findings.c
+            query = (
+                select(columns.body, columns.cleared_at)
+                .where(columns.service == service, columns.severity != "detail")
+                .where(
+                    columns.onset < to_micros(window.end), columns.seen_at >= to_micros(window.start - LONGEST_FIRING)
+                )
+                .where(columns.cleared_at.is_(None) | (columns.cleared_at >= to_micros(window.start)))
+                .order_by(columns.onset.desc(), columns.key)
+                .limit(limit)
+            )
+            with self._db.read() as connection:
+                return [
+                    (parse(Finding, row.body), from_micros(row.cleared_at) if row.cleared_at is not None else None)
+                    for row in connection.execute(query)
+                ]
+
+        return self._cache.get(("reported", service, window, limit), load)
 
     def readiness(self) -> Mapping[str, Readiness]:
         """Whether the detectors' baselines are ready, by service."""

@@ -34,6 +34,30 @@ class Operation:
     max_ms: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """One instance of a service with its version, over a window; empty where the telemetry does not name it."""
+
+    name: str
+    version: str
+    calls: int
+    error_ratio: float
+    p50_ms: float
+    p95_ms: float
+    first: datetime
+    last: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogPattern:
+    """Log lines that differ in numbers only: how many, one of them, and when the newest was written."""
+
+    severity: str
+    body: str
+    lines: int
+    newest: datetime
+
+
 class TrafficReads:
     """Reads of the telemetry store. Every method raises StoreError if the store cannot be read."""
 
@@ -79,6 +103,38 @@ class TrafficReads:
             ]
 
         return self._cache.get(("operations", window, service), load)
+
+    def instances(self, window: Window, service: str) -> Sequence[Instance]:
+        """The instances of a service by version, busiest first, at most 50; from raw spans: keep the window short."""
+
+        def load() -> Sequence[Instance]:
+            rows = self._telemetry.query(page_queries.INSTANCES, _bounds(window) | {"service": service}).to_pylist()
+            return [
+                Instance(
+                    name=row["instance"],
+                    version=row["version"],
+                    calls=row["calls"],
+                    error_ratio=row["errors"] / row["calls"],
+                    p50_ms=row["p50_ms"],
+                    p95_ms=row["p95_ms"],
+                    first=row["first"],
+                    last=row["last"],
+                )
+                for row in rows
+            ]
+
+        return self._cache.get(("instances", window, service), load)
+
+    def log_patterns(self, window: Window, service: str, newest: int = 50_000) -> Sequence[LogPattern]:
+        """What a service logs, of its `newest` lines in the window, the most frequent first; at most 30."""
+
+        def load() -> Sequence[LogPattern]:
+            parameters = _bounds(window) | {"service": service, "newest": newest}
+            return [
+                LogPattern(**row) for row in self._telemetry.query(page_queries.LOG_PATTERNS, parameters).to_pylist()
+            ]
+
+        return self._cache.get(("log_patterns", window, service, newest), load)
 
     def log_lines(self, window: Window, service: str, limit: int = 8) -> Sequence[Mapping[str, Any]]:
         """The newest warnings and errors of a service: timestamp, severity, body, trace_id."""

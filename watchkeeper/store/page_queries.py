@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from watchkeeper.store.schema import SEVERITY_SQL
+
 _BUCKETS: Final = (
     "bucket >= toDateTime({start:Float64}, 'UTC') AND bucket < toDateTime({end:Float64}, 'UTC') "
     "AND kind IN ('Server', 'Consumer')"
@@ -24,6 +26,37 @@ OPERATIONS: Final = (
     "max(duration_ns_max) / 1e6 AS max_ms "
     f"FROM red WHERE {_BUCKETS} AND service = {{service:String}} "
     "GROUP BY operation ORDER BY calls DESC LIMIT 50"
+)
+
+# Which process a span came from, by what its resource names.
+_INSTANCE: Final = (
+    "multiIf(ResourceAttributes['service.instance.id'] != '', ResourceAttributes['service.instance.id'], "
+    "ResourceAttributes['k8s.pod.name'] != '', ResourceAttributes['k8s.pod.name'], ResourceAttributes['host.name'])"
+)
+_OF_SERVICE: Final = (
+    "WHERE ServiceName = {service:String} "
+    "AND Timestamp >= fromUnixTimestamp64Milli(toInt64({start:Float64} * 1000)) "
+    "AND Timestamp < fromUnixTimestamp64Milli(toInt64({end:Float64} * 1000))"
+)
+
+# The instances and versions of one service, busiest first: instance, version, calls, errors, p50_ms, p95_ms, first, last.
+INSTANCES: Final = (
+    f"SELECT {_INSTANCE} AS instance, ResourceAttributes['service.version'] AS version, toInt64(count()) AS calls, "
+    "toInt64(countIf(StatusCode = 'Error')) AS errors, quantilesTDigest(0.5, 0.95)(Duration) AS q, "
+    "q[1] / 1e6 AS p50_ms, q[2] / 1e6 AS p95_ms, min(Timestamp) AS first, max(Timestamp) AS last "
+    f"FROM otel_traces {_OF_SERVICE} AND SpanKind IN ('Server', 'Consumer') "
+    "GROUP BY instance, version ORDER BY calls DESC, instance, version LIMIT 50"
+)
+
+# Of the newest log lines of one service, those that differ in more than numbers: severity, body (one of them), lines,
+# newest. Takes `newest`, how many lines are looked at.
+LOG_PATTERNS: Final = (
+    "SELECT severity, any(line) AS body, toInt64(count()) AS lines, max(at) AS newest FROM ("
+    f"SELECT {SEVERITY_SQL} AS severity, toValidUTF8(substring(Body, 1, 400)) AS line, Timestamp AS at FROM otel_logs "
+    "WHERE TimestampTime >= toDateTime({start:Float64} - 1) AND TimestampTime <= toDateTime({end:Float64} + 1) "
+    f"AND {_OF_SERVICE.removeprefix('WHERE ')} ORDER BY TimestampTime DESC LIMIT {{newest:UInt32}}) "
+    "GROUP BY severity, replaceRegexpAll(line, '[0-9a-fA-F]{8,}|[0-9]+', '#') "
+    "ORDER BY lines DESC, severity, body LIMIT 30"
 )
 
 # The failed requests of one service, then the slowest: trace_id, at, operation, duration_ms, failed.
