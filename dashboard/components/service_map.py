@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dash_cytoscape as cyto
@@ -10,7 +10,8 @@ from dash import html
 
 from dashboard.components.elements import Part, card, pill
 from dashboard.components.wording import count
-from dashboard.figures.topology import topology
+from dashboard.figures.neighbourhood import Shown
+from dashboard.figures.topology import Call, topology
 from dashboard.palette import Palette
 from dashboard.reads.fleet import Member
 from dashboard.reads.health import MARKS, MEANINGS, WORST_FIRST
@@ -19,13 +20,18 @@ from dashboard.urls import View, lately
 from dashboard.viewer import Viewer
 
 
-def service_map(sources: Sources, members: Mapping[str, Member], view: View, viewer: Viewer) -> Part:
-    """Every service and its calls; the color of an edge shows what flows now."""
+def calls_shown(sources: Sources, view: View, viewer: Viewer) -> Sequence[Call]:
+    """The calls that a map shows: those of now; of the whole time range where nothing flows now."""
     window = view.window(viewer.now)
-    near = lately(window)
-    calls = sources.traffic.calls(near) or sources.traffic.calls(window)
-    health = {name: member.health for name, member in members.items()}
-    elements = topology(calls, health, viewer.palette, view.service, downward=viewer.narrow)
+    return sources.traffic.calls(lately(window)) or sources.traffic.calls(window)
+
+
+def service_map(members: Mapping[str, Member], calls: Sequence[Call], shown: Shown, view: View, viewer: Viewer) -> Part:
+    """The services that are shown and their calls; the color of an edge shows what flows now."""
+    near = lately(view.window(viewer.now))
+    health = {name: member.health for name, member in members.items() if name in shown.names}
+    within = [call for call in calls if {call.caller, call.callee} <= shown.names]
+    elements = topology(within, health, viewer.palette, view.service, downward=viewer.narrow)
     states = [s for s in WORST_FIRST if any(h.state == s for h in health.values())]
     legend = html.Div(
         [pill(s, s, MARKS[s]) for s in states]
@@ -51,11 +57,18 @@ def service_map(sources: Sources, members: Mapping[str, Member], view: View, vie
             ),
             role="img",
             className="map",
-            **{"aria-label": f"{count(len(members), 'service')} and their calls. The table beside it shows the same."},
+            **{"aria-label": f"{count(len(health), 'service')} and their calls. The table beside it shows the same."},
         ),
         legend,
+        html.P(_hidden(shown), className="muted") if shown.words else None,
         aside=f"calls of the last {int(near.seconds)} s" if view.is_live else None,
     )
+
+
+def _hidden(shown: Shown) -> str:
+    """What is shown, and how much is not."""
+    others = f" {count(shown.hidden, 'other service is', 'other services are')} not shown." if shown.hidden else ""
+    return f"{shown.words[:1].upper()}{shown.words[1:]}.{others}"
 
 
 def _style(p: Palette) -> list[dict[str, Any]]:

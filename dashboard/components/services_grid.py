@@ -37,12 +37,12 @@ OPTIONS = {
 }
 
 
-def services_grid(members: Mapping[str, Member], view: View, viewer: Viewer) -> Part:
-    """A row for each service, worst first, with a sparkline for each number."""
+def services_grid(members: Mapping[str, Member], view: View, viewer: Viewer, *, of: int) -> Part:
+    """A row for each service that is shown, `of` so many, worst first, with a sparkline for each number."""
     rows = [_row(name, member, view, viewer.palette) for name, member in members.items()]
     is_short = len(rows) <= FEW
     return card(
-        "All services",
+        "All services" if len(members) == of else "These services",
         dag.AgGrid(
             id="services-grid",
             rowData=rows,
@@ -54,7 +54,7 @@ def services_grid(members: Mapping[str, Member], view: View, viewer: Viewer) -> 
             style={"width": "100%"} | ({} if is_short else {"height": "500px"}),
             className="grid",
         ),
-        aside=count(len(members), "service"),
+        aside=count(of, "service") if len(members) == of else f"{len(members)} of {count(of, 'service')}",
     )
 
 

@@ -8,9 +8,11 @@ from dash import html
 
 from dashboard.components.attempts import attempt
 from dashboard.components.elements import Part, card, empty
-from dashboard.components.service_map import service_map
+from dashboard.components.map_choices import choice_of, map_choices
+from dashboard.components.service_map import calls_shown, service_map
 from dashboard.components.service_panel import service_panel
 from dashboard.components.services_grid import services_grid
+from dashboard.figures.neighbourhood import choose
 from dashboard.page import Page, PageRequest
 from dashboard.reads.fleet import Member, fleet
 
@@ -39,15 +41,24 @@ def _services(request: PageRequest) -> Part:
     chosen = view.service if view.service in members else None
     missing = f"No service named {view.service} reported in this time range." if view.service and not chosen else ""
     unjudged = _unjudged(members)
+    choice = choice_of(view)
+    calls = calls_shown(sources, view, viewer)
+    shown = choose({name: member.health for name, member in members.items()}, calls, choice)
+    listed = {name: member for name, member in members.items() if name in shown.names}
     return [
         html.Div(missing, className="note", role="status") if missing else None,
         html.Div(f"No service is judged: {unjudged}.", className="note", role="status") if unjudged else None,
+        map_choices(view, choice),
         html.Div(
             [
-                html.Div(service_map(sources, members, view, viewer), className="half"),
-                html.Div(services_grid(members, view, viewer), className="half"),
+                html.Div(service_map(members, calls, shown, view, viewer), className="half"),
+                html.Div(services_grid(listed, view, viewer, of=len(members)), className="half"),
             ],
             className="columns even",
+        )
+        if listed
+        else card(
+            "Services", empty(f"Nothing to show: {shown.words}", "Choose All above, or search for another name.")
         ),
         attempt(f"The service {chosen}", lambda: service_panel(sources, chosen, members[chosen], view, viewer))
         if chosen

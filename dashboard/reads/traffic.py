@@ -183,9 +183,9 @@ def _calls(table: pa.Table, seconds: float) -> Sequence[Call]:
     for row in table.to_pylist():
         if row["caller"].startswith(OWN) or row["callee"].startswith(OWN) or not row["calls"]:
             continue
-        total = totals.setdefault(
-            (row["caller"], row["callee"]), {"calls": 0, "errors": 0, "ms": 0.0, "timed": 0, "spans": 0}
-        )
+        # An earlier version named a database without a namespace `redis:`.
+        callee = row["callee"].removesuffix(":") or row["callee"]
+        total = totals.setdefault((row["caller"], callee), {"calls": 0, "errors": 0, "ms": 0.0, "timed": 0, "spans": 0})
         total["calls"] += row["calls"]
         total["errors"] += row["errors"]
         total["spans"] += row["source"] == "span"
