@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from alerting.commands import oncall_feed, oncall_swap, oncall_versions
+from alerting.commands import oncall_feed, oncall_import, oncall_swap, oncall_versions
 from alerting.commands.oncall_opened import opened
 from alerting.commands.oncall_times import span_of, time_of
 from alerting.oncall import ical as calendar
@@ -30,6 +30,9 @@ from watchkeeper.vocabulary import Window
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 for command in (oncall_versions.history, oncall_versions.diff, oncall_versions.apply, oncall_versions.export):
     app.command(epilog=f"Example: watchkeeper oncall {command.__name__}")(command)
+app.command("import", epilog="Example: watchkeeper oncall import primary.ics --schedule primary --map 'Ana Souza=ana'")(
+    oncall_import.import_
+)
 app.add_typer(oncall_feed.app, name="feed", help="Addresses to which calendars subscribe.")
 app.add_typer(oncall_swap.app, name="swap", help="Ask somebody to take a shift, and answer.")
 
