@@ -33,6 +33,7 @@ CHANGES: Final = {
     "fewer": ("fewer", "accent", "▼"),
     "gone": ("gone", "silent", "✕"),
     "same": ("as before", "unknown", "●"),
+    "unknown": ("not known", "unknown", "?"),
 }
 
 
@@ -110,15 +111,18 @@ def _body(found: Templates, chosen: ChangeEvent | None, view: View, viewer: View
         templates.sort(key=lambda one: (order.index(one.change), -(rank(one.severity) or 0), -one.now))
     new = [one for one in found.templates if one.change == "new"]
     what = f"the {chosen.kind} of {seen_name(chosen.service)}" if chosen else "this time range began"
-    notes = [
-        f"{count(len(new), 'template is', 'templates are')} new since {what}." if new else f"None is new since {what}."
-    ]
+    if not found.templates[0].is_comparable:
+        notes = ["Nothing can be compared: no such line is stored of the time before."]
+    elif new:
+        notes = [f"{count(len(new), 'template is', 'templates are')} new since {what}."]
+    else:
+        notes = [f"None is new since {what}."]
     if len(templates) > SHOWN:
         notes.append(f"The first {SHOWN} of {len(templates):,} are shown.")
     heads = ["Template", "Severity", "Lines", "Expected", "Change", "First seen"]
     return html.Div(
         [
-            html.P(" ".join(notes), className="muted"),
+            html.P(" ".join(notes), className="muted lead"),
             table(
                 heads,
                 [_row(one, view, viewer) for one in templates[:SHOWN]],
@@ -151,7 +155,7 @@ def _row(one: Template, view: View, viewer: Viewer) -> Part:
             ),
             html.Td(pill(one.severity.lower()[:12], severity)),
             html.Td(f"{one.now:,}", className="number"),
-            html.Td(_expected(one.expected), className="number"),
+            html.Td(_expected(one.expected) if one.is_comparable else "–", className="number"),
             html.Td(pill(words, tone, shape)),
             html.Td(moment(one.first, viewer) if one.first else "–"),
         ],

@@ -44,7 +44,7 @@ def shelf_card(request: PageRequest, library: Library) -> Part:
     touch = (
         f"May touch: {listed([seen_name(name) for name in library.policy.services])}."
         if library.policy.services
-        else ("May touch no service yet: name some under `services` in the folder's policy.yaml.")
+        else ("May touch no service yet: name some under services in the folder’s policy.yaml.")
     )
     return card("Runbooks", html.P(touch, className="muted lead"), body, aside=count(len(library.books), "runbook"))
 
@@ -75,7 +75,8 @@ def _row(book: Runbook, library: Library, proof: Proof, request: PageRequest) ->
 
 
 def _about(text: str) -> str:
-    return prose(text.replace("{service}", ANY))
+    words = prose(text.replace("{service}", ANY))
+    return words[:1].upper() + words[1:]
 
 
 def book_card(request: PageRequest, book: Runbook, library: Library) -> Part:
@@ -152,7 +153,7 @@ def _approval(rule: ApprovalRule) -> str:
 def _alone(book: Runbook, library: Library) -> str:
     rule = library.policy.autonomous
     if book.id not in rule.runbooks:
-        return "never: `autonomous` in policy.yaml does not name it"
+        return "never: policy.yaml does not name it under autonomous"
     where = listed([seen_name(name) for name in rule.services]) or "no service"
     proof = rule.proof
     return (

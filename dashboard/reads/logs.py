@@ -23,7 +23,7 @@ MOST_AT_ONCE: Final = 1000  # lines of one microsecond among which one is looked
 NOISE: Final = 3.0  # standard deviations by which counts differ before it is called a change
 LEAST_TIMES: Final = 1.5  # a smaller change is none to a human, however certain
 
-Change = Literal["new", "gone", "more", "fewer", "same"]
+Change = Literal["new", "gone", "more", "fewer", "same", "unknown"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,10 +95,13 @@ class Template:
     first: datetime | None = None
     services: set[str] = field(default_factory=set)
     severity: str = ""
+    is_comparable: bool = True  # whether anything was logged in the window before
 
     @property
     def change(self) -> Change:
         """What has changed beyond chance, by counts as of a Poisson process."""
+        if not self.is_comparable:
+            return "unknown"
         if not self.before:
             return "new"
         if not self.now and self.expected >= NOISE:
@@ -193,6 +196,9 @@ class LogReads:
             if row["now"]:
                 first = utc(row["first_ns"] // 1_000_000_000)
                 one.first = min(one.first or first, first)
+        is_comparable = any(one.before for one in by_id.values())
+        for one in by_id.values():
+            one.is_comparable = is_comparable
         templates = sorted(by_id.values(), key=lambda one: (-max(one.now, one.before), one.text))
         return Templates(templates=templates, every=read.every, before=before, window=window)
 

@@ -90,6 +90,13 @@ def test_templates_say_what_is_new_rarer_gone_and_as_before(logs: LogReads) -> N
     assert templates["bank refused the charge"].severity == "ERROR"
 
 
+def test_nothing_is_new_where_there_is_nothing_before(logs: LogReads) -> None:
+    """A store that has no earlier line cannot tell: no template is called new."""
+    long_ago = Window(start=NOW - timedelta(hours=9), end=NOW - timedelta(hours=8))
+    templates = logs.templates(parse("service:cart"), long_ago, WINDOW).templates
+    assert {one.change for one in templates} == {"unknown"}
+
+
 def test_a_template_leads_to_its_lines(logs: LogReads) -> None:
     """The search made from a template finds as many lines as it was counted to have."""
     for one in logs.templates(parse("service:cart"), BEFORE, WINDOW).templates:

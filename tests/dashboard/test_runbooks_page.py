@@ -195,6 +195,7 @@ def test_a_runbook_says_what_it_needs_who_approves_and_what_it_would_do(show: Sh
     """Steps in words, verbs, the rule of approval, and a plan for one service with the undo of each step."""
     text = show(runbook="tidy-up", service="shop-cart")
     assert "Tidy up the service" in text
+    assert "The service alone." in text
     assert "a target that takes restart" in text
     assert "2 people: ana and ben; it stands for 10 min" in text
     assert "on shop-cart, if 90% of 3 tests or more in 30 days repaired their fault" in text
