@@ -11,6 +11,8 @@ from alerting.postmortems.actions import Actions
 from alerting.postmortems.editing import Postmortems
 from alerting.status_page.updates import StatusUpdates
 from chaos.launches import Launches
+from dashboard.reads.arrivals import ArrivalReads
+from dashboard.reads.audit import AuditReads
 from dashboard.reads.cache import Cache
 from dashboard.reads.experiments import ExperimentReads
 from dashboard.reads.logs import LogReads
@@ -37,6 +39,8 @@ class Sources:
         traffic: requests, calls, traces, log lines and metrics.
         logs: searches of log lines, and their templates.
         objectives: the objectives, and the requests that they count.
+        audit: who changed what outside of incidents.
+        arrivals: what arrives from whom, and what was refused.
         metrics: any metric by its labels, and the dictionary of all.
         trace_search, traces: searches among spans, and single traces.
         records: incidents, findings, changes, labels and suppressions.
@@ -46,6 +50,7 @@ class Sources:
         postmortems, actions, status: postmortems, their action items, and status updates, with their commands.
         experiments: what experiments have shown.
         runbooks: the runbooks, their proof, their runs, and plans.
+        config_path: the file that the configuration was read from; None where there is none.
         launches: starts and stops them; None where the web role reads no file.
     """
 
@@ -65,6 +70,7 @@ class Sources:
         self.incidents = incidents
         self.db = db
         self.config = config
+        self.config_path = config_path
         self._clock = clock
         self.postmortems = Postmortems(db, clock, incidents, lambda: config.oncall)
         self.actions = Actions(db, clock, lambda: config.oncall)
@@ -76,6 +82,8 @@ class Sources:
         self.objectives = ObjectiveReads(telemetry, config, clock)
         self.metrics = MetricReads(telemetry, self._cache)
         self.traces = TraceReads(telemetry, self._cache)
+        self.audit = AuditReads(db, self._cache)
+        self.arrivals = ArrivalReads(telemetry, self._cache, config.ingest_log_dir)
         self.records = RecordReads(db, incidents, self._cache)
         self.launches = Launches(config_path, config.data_dir) if config_path else None
         self.experiments = ExperimentReads(telemetry, db, config, clock)

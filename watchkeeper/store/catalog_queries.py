@@ -38,6 +38,15 @@ LABELS: Final = (
     "ORDER BY distinct DESC, label LIMIT 100"
 )
 
+# Labels with `least` values or more, of the fifty metrics with most series: metric, label, distinct.
+NUMEROUS: Final = (
+    "SELECT metric, pair.1 AS label, toInt64(pair.2) AS distinct FROM ("
+    "SELECT metric, arrayJoin(arrayZip(mapKeys(m), mapValues(m))) AS pair FROM ("
+    "SELECT metric, uniqCombinedMapMerge(12)(c.labels) AS m, uniqCombinedMerge(14)(c.series) AS s "
+    f"FROM metric_catalog AS c WHERE {_HOURS} GROUP BY metric ORDER BY s DESC, metric LIMIT 50)) "
+    "WHERE distinct >= {least:UInt32} ORDER BY distinct DESC, metric, label LIMIT 100"
+)
+
 # Rows, bytes and lag of each signal by `step` seconds: step (Unix seconds), signal, rows, bytes, lag_ms_mean, lag_ms_max.
 ARRIVED: Final = (
     "SELECT toInt64(intDiv(toUnixTimestamp(bucket), {step:UInt32}) * {step:UInt32}) AS step, signal, "
