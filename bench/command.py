@@ -189,3 +189,23 @@ def storm(
 ) -> None:
     """Thousands of alerts at once: how they are grouped, what Slack and the people on call get, and what it costs."""
     import_module("bench.storm").run(alerts=alerts, services=services, peer=peer, as_json=as_json)
+
+
+@app.command(
+    epilog="Examples: watchkeeper bench dashboard --scale 0.1    "
+    "watchkeeper bench dashboard --keep watchkeeper-data/bench --json"
+)
+def dashboard(
+    scale: Annotated[
+        float, typer.Option(help="1 is 10 million spans, 1 million log lines and 100,000 series.", min=0.0001, max=10)
+    ] = 1,
+    rounds: Annotated[int, typer.Option(help="How often each page is opened.", min=1, max=100)] = 3,
+    readers_s: Annotated[float, typer.Option("--readers-s", help="Seconds that twenty readers stay.", min=5)] = 40,
+    most_gib: Annotated[float, typer.Option("--most-gib", help="The most that may be written to disk.", min=0.1)] = 12,
+    keep: Annotated[Path | None, typer.Option(help="A new folder for data and logs, which is kept.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Every page of the dashboard over a full store, beside the same questions put to the store directly."""
+    import_module("bench.dashboard_pages").run(
+        scale=scale, rounds=rounds, most_gib=most_gib, readers_s=readers_s, keep=keep, as_json=as_json
+    )
