@@ -333,7 +333,9 @@ class Delivery:
         if not outbox.claim(self.db, [row], now):
             return 0
         mentions = (row.address,) if row.address else ()
-        notice = Notice(key=row.key, title=row.draft.title, text=row.draft.text, mentions=mentions)
+        notice = Notice(
+            key=row.key, title=row.draft.title, text=row.draft.text, mentions=mentions, buttons=row.draft.choices
+        )
         where = self._attempt(row, lambda: channel.show_notice(notice, None, maybe_there=not _is_new(row)), now)
         if where is None:
             return 0

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, case, func, select, update
 
-from alerting.channels.channel import Thread
+from alerting.channels.channel import NoticeButton, Thread
 from alerting.channels.routing import Routing, Way
 from alerting.incidents.machine import Event, Incident
 from watchkeeper.durations import backoff_s
@@ -47,7 +47,8 @@ class Draft:
     """A message as the outbox keeps it: what is current is read when it is sent.
 
     `step` is the escalation's, `after_s` how long after the page the person's notification rule sends it.
-    `names` are the people and schedules of the escalation, those of the page's own step first.
+    `names` are the people and schedules of the escalation, those of the page's own step first. `choices` are the
+    buttons of a reminder.
     """
 
     kind: Literal["page", "update", "digest", "reminder"]
@@ -57,6 +58,7 @@ class Draft:
     step: int = 0
     after_s: float = 0.0
     names: tuple[str, ...] = ()
+    choices: tuple[NoticeButton, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

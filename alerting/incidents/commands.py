@@ -124,6 +124,11 @@ class Incidents:
         with self._db.read() as connection:
             return outbox.thread_of(connection, incident_id, channel)
 
+    def shown_at(self, channel: str, thread: Thread) -> tuple[str, ...]:
+        """The incidents that a message of a channel shows, by id."""
+        with self._db.read() as connection:
+            return outbox.incidents_at(connection, channel, thread)
+
     # What the machine observes
 
     def observe(

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, insert, select, update
 
+from alerting.oncall import swap_messages
 from alerting.oncall.escalation import known_person
 from alerting.oncall.schedule import (
     OVERRIDING,
@@ -28,7 +29,7 @@ from watchkeeper.errors import NotFound, StateError
 from watchkeeper.state.audit import record_audit
 from watchkeeper.state.database import Database, from_micros, to_micros
 from watchkeeper.state.schema import swaps as table
-from watchkeeper.vocabulary import Actor, Window
+from watchkeeper.vocabulary import Actor, Window, content_key
 
 State = Literal["asked", "accepted", "declined", "cancelled"]
 Answer = Literal["accepted", "declined", "cancelled"]
@@ -51,8 +52,8 @@ class Swap:
     answered_by: str = ""
 
 
-def ask(db: Database, oncall: OnCallConfig, swap: Swap, now: datetime, actor: Actor) -> str:
-    """Ask somebody to take a shift; the id of what was asked.
+def ask(db: Database, oncall: OnCallConfig, swap: Swap, now: datetime, actor: Actor, key: str = "") -> str:
+    """Ask somebody to take a shift, who gets a message; the id of what was asked. The same `key` again asks nothing.
 
     Raises:
         NotFound: no such schedule or person.
@@ -63,8 +64,10 @@ def ask(db: Database, oncall: OnCallConfig, swap: Swap, now: datetime, actor: Ac
     _may(oncall, actor, {asker.id}, f"ask for {asker.name}")
     if asker == taker:
         raise StateError(f"{asker.name} cannot swap with themselves; name somebody else")
-    swap_id = secrets.token_hex(4)
+    swap_id = content_key("swap", key) if key else secrets.token_hex(4)
     with db.write() as connection:
+        if key and connection.execute(select(table.c.id).where(table.c.id == swap_id)).first():
+            return swap_id
         _check_shifts(connection, oncall, swap, now)
         row = {"id": swap_id, "schedule": swap.schedule, "asker": asker.id, "taker": taker.id, "state": "asked"}
         row |= {"start": to_micros(swap.window.start), "end": to_micros(swap.window.end)}  # type: ignore[dict-item]
@@ -73,6 +76,7 @@ def ask(db: Database, oncall: OnCallConfig, swap: Swap, now: datetime, actor: Ac
             row |= back  # type: ignore[arg-type]
         connection.execute(insert(table).values(**row, asked_at=to_micros(now), asked_by=actor.name))
         record_audit(connection, now, actor, "swap.ask", swap.schedule, f"{swap_id}: {_words(swap)}")
+        swap_messages.announce(connection, swap_id, "asked", now)
     return swap_id
 
 
@@ -105,6 +109,7 @@ def answer(db: Database, oncall: OnCallConfig, swap_id: str, given: Answer, now:
         answered = {"state": given, "answered_at": to_micros(now), "answered_by": actor.name}
         connection.execute(update(table).where(table.c.id == swap_id).values(**answered))
         record_audit(connection, now, actor, f"swap.{given}", swap.schedule, f"{swap_id}: {_words(swap)}")
+        swap_messages.announce(connection, swap_id, given, now)
         return _load(connection, swap_id)
 
 

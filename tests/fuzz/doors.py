@@ -20,6 +20,10 @@ FORM: Final = "application/x-www-form-urlencoded"
 COMMANDS: Final = ("acknowledge", "resolve", "label", "approve", "decline", "nothing")
 
 
+# Buttons of Slack's messages.
+ACTIONS = ("acknowledge", "resolve", "decline", "more", "approve", "split", "swap_accept")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payload:
     """One request. `port` names the application: web, standin or ingest."""
@@ -104,7 +108,7 @@ class Doors:
         user = {"id": random.choice(("UANA", "UBEN", "UNOBODY")), "username": "ana", "team_id": "T0LOCAL"}
         base = {"user": user, "team": {"id": "T0LOCAL", "domain": "local"}, "api_app_id": "A0", "trigger_id": "1.2"}
         action = {
-            "action_id": random.choice(("acknowledge", "resolve", "decline", "more", "approve")), "block_id": "b",
+            "action_id": random.choice(ACTIONS), "block_id": "b",
             "type": "button", "value": self._incident_id, "action_ts": f"{random.random() * 1e9:.6f}",
         }  # fmt: skip
         values = {
@@ -121,9 +125,17 @@ class Doors:
             "type": "block_actions", "channel": {"id": "C0INCIDENTS"}, "container": {"type": "message"},
             "message": {"ts": "1.0"}, "actions": [action],
         }  # fmt: skip
+        event = {"type": "event_callback", "event": {"type": "app_home_opened", "user": user["id"], "tab": "home"}}
+        shortcut = base | {
+            "type": "message_action", "callback_id": "add_to_timeline", "channel": {"id": "C0INCIDENTS"},
+            "message": {"ts": "1.0", "text": "x", "user": user["id"]},
+        }  # fmt: skip
         tree = random.choice(
-            (press, base | {"type": "view_submission", "view": view}, {"type": "url_verification", "challenge": "c"})
-        )
+            (
+                press, base | {"type": "view_submission", "view": view}, shortcut, event,
+                {"type": "url_verification", "challenge": "c"},
+            )
+        )  # fmt: skip
         text = text_of(random, mutated(random, tree))
         orders = ("status", "who x", "ask why is x slow?", "mute x for 1h because y", hostile_text(random)[:200])
         order = {
@@ -317,6 +329,8 @@ class Doors:
             "/standin/trouble": {"method": "chat.nothing", "kind": "ratelimited", "times": 1, "retry_after_s": 0.1},
             "/standin/delete": {"channel": "C0INCIDENTS", "ts": "1.0"},
             "/standin/command": {"text": "status", "user": "UANA"},
+            "/standin/home": {"user": "UANA"},
+            "/standin/shortcut": {"channel": "C0INCIDENTS", "ts": "1.0", "text": "x", "user": "UANA"},
         }
         path = self._random.choice(sorted(trees))
         return self._json("presses", "standin", path, trees[path], {})

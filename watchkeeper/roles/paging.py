@@ -18,7 +18,7 @@ from alerting.channels.outbox import Draft
 from alerting.channels.registry import OpenChannels, open_channels
 from alerting.incidents.commands import Incidents
 from alerting.incidents.machine import Incident
-from alerting.oncall import digest
+from alerting.oncall import digest, swap_messages
 from alerting.oncall.clock_steps import ClockSteps
 from alerting.oncall.escalation import effects
 from alerting.oncall.recipients import Reach, Recipient, recipients
@@ -96,6 +96,7 @@ class Paging:
         timed = {
             **effects(self._incidents),
             digest.KIND: digest.effect(self.channels, oncall),
+            swap_messages.KIND: swap_messages.effect(oncall, self._with_notices),
             reminders.KIND: reminders.effect(oncall, self._with_notices, self._config.web_url),
         }
         run_due(self._db, now, timed, self._problems)

@@ -89,7 +89,7 @@ def build(
     stop = sources.launches.stop if sources.launches else None
     asker = asker_of(config, telemetry, db, incidents, clock)
     answers = WatchAnswers(config, db, incidents, clock, asker.ask)
-    events = SlackEvents(config, incidents, question, Decisions(config, db, clock, stop), answers)
+    events = SlackEvents(config, incidents, question, Decisions(config, db, clock, stop), answers, db, clock)
     sessions = Sessions(config)
     app = FastAPI(title="Watchkeeper", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     app.state.rota = rota

@@ -294,6 +294,8 @@ def _proposal(incident: Incident) -> str:
 
 
 def _buttons(incident: Incident, url: str) -> list[InteractiveElement]:
+    if incident.human_state == "merged":
+        return [_button("split", "Split off", f"{incident.id} {incident.merged_into}")]
     if not incident.is_open:
         return []
     buttons: list[InteractiveElement] = []
@@ -312,6 +314,7 @@ def _buttons(incident: Incident, url: str) -> list[InteractiveElement]:
             for words, seconds in SNOOZES
         ]
     options.append(Option(text=plain("Take it over"), value=f"take {incident.id}"))
+    options.append(Option(text=plain("Merge into another"), value=f"merge {incident.id}"))
     buttons.append(OverflowMenuElement(action_id="more", options=options))
     return buttons
 

@@ -29,17 +29,26 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from alerting.channels.slack.experiments import ExperimentButtons, ExperimentDecisions
 from alerting.channels.slack.form import causes, resolve_view
+from alerting.channels.slack.home import HomeTab
 from alerting.channels.slack.markup import slack_text
+from alerting.channels.slack.merging import MERGE, Merging
+from alerting.channels.slack.owed import Owed, owed_by
 from alerting.channels.slack.payloads import IGNORED, NotUnderstoodError, challenge, read_payload
 from alerting.channels.slack.questions import ACTION as ANSWER
 from alerting.channels.slack.recorded import recorded
+from alerting.channels.slack.shortcut import AddToTimeline
 from alerting.channels.slack.slash import WatchCommand
+from alerting.channels.slack.swap_buttons import SwapButtons
 from alerting.channels.slack.watch_answers import WatchAnswers
+from alerting.channels.slack.watch_words import INCIDENT
 from alerting.incidents.commands import Incidents
 from alerting.incidents.human_labels import Judgement, read_form
 from alerting.incidents.machine import Outcome
+from alerting.oncall.escalation import known_person
+from watchkeeper.clock import Clock, SystemClock
 from watchkeeper.config import Config
 from watchkeeper.errors import WatchkeeperError
+from watchkeeper.state.database import Database
 from watchkeeper.text import one_line
 from watchkeeper.vocabulary import Actor
 
@@ -49,6 +58,7 @@ FAILED = Counter("watchkeeper_slack_failures_total", "Presses and forms whose co
 UNKNOWN = Counter("watchkeeper_slack_unknown_users_total", "Presses by users who are not, or not alone, configured.")
 LARGEST_BODY: Final = 1 << 20  # bytes; Slack's largest payload holds a whole message, some 200 KiB
 WINDOW_S: Final = 300.0  # age of a signature, as Slack recommends (docs.slack.dev, Verifying requests from Slack)
+FORM: Final = "application/x-www-form-urlencoded"
 NONE_OF_THESE: Final = "-"
 # What the menu of a message offers beside its link: an incident, and how many seconds to snooze it.
 CHOICE: Final = re.compile(r"snooze [\w-]{1,32} \d{1,6}|take [\w-]{1,32}")
@@ -72,8 +82,10 @@ class SlackEvents:
         question: Callable[[str], str] = lambda _: "",
         experiments: ExperimentDecisions | None = None,
         answers: WatchAnswers | None = None,
+        db: Database | None = None,
+        clock: Clock | None = None,
     ) -> None:
-        """`answers` is what `/watch` answers; without, there is no such command."""
+        """`answers` is what `/watch` answers; without, there is no such command. `db` is for the home tab and swaps."""
         self._config = config
         self._incidents = incidents
         self._question = question
@@ -90,10 +102,15 @@ class SlackEvents:
         self._app.action("more")(self._choose)
         self._app.view("resolve")(self._judged)
         self._app.view("label")(self._judged)
+        self._merging = Merging(incidents, self)
+        self._merging.connect(self._app)
+        AddToTimeline(incidents, self, self._name_of).connect(self._app)
         if experiments is not None:
             ExperimentButtons(experiments, self).connect(self._app)
         if answers is not None:
             WatchCommand(answers, self, config.slack_api_url()).connect(self._app)
+        if db is not None:
+            self._connect_home(db, clock or SystemClock())
         self._app.error(_failed)
 
     async def handle(self, request: Request) -> Response:
@@ -118,8 +135,8 @@ class SlackEvents:
             REQUESTS.labels("ok").inc()
             return PlainTextResponse("")
         # Bolt reads it once more, from bytes: those of what was checked.
-        checked = urlencode(payload if "command" in payload else {"payload": json.dumps(payload)})
-        headers: dict[str, str | Sequence[str]] = {"content-type": "application/x-www-form-urlencoded"}
+        checked, kind = _as_slack_sends(payload)
+        headers: dict[str, str | Sequence[str]] = {"content-type": kind}
         answer = await self._app.async_dispatch(AsyncBoltRequest(body=checked, headers=headers))
         if answer.status >= 400:
             return _refuse("this interaction is not understood", 400)
@@ -157,11 +174,15 @@ class SlackEvents:
             ANSWER: lambda: self._incidents.answer(incident_id, actor, key, seen, answer),
         }
         recording = await recorded(asyncio.to_thread(commands[name]), ack)
-        await self._run(client, body, recording, name)
+        await self.run(client, body, recording, name)
 
     async def _choose(self, ack: Any, body: dict[str, Any], action: dict[str, Any], client: AsyncWebClient) -> None:
         """What was chosen in the menu of a message; a link needs no more than an answer."""
-        if CHOICE.fullmatch(_value_of(action)):
+        verb, _, incident_id = _value_of(action).partition(" ")
+        if verb == MERGE and INCIDENT.fullmatch(incident_id):
+            await ack()
+            await self._merging.ask(body, incident_id, client)
+        elif CHOICE.fullmatch(_value_of(action)):
             await self._press(ack, body, action, client)
         else:
             await ack()
@@ -200,9 +221,9 @@ class SlackEvents:
                 return self._incidents.judge(incident_id, actor, key, judgement or Judgement())
             return self._incidents.resolve(incident_id, actor, key, judgement)
 
-        await self._run(client, body, asyncio.to_thread(judge), name)
+        await self.run(client, body, asyncio.to_thread(judge), name)
 
-    async def _run(self, client: AsyncWebClient, body: dict[str, Any], command: Awaitable[Outcome], name: str) -> None:
+    async def run(self, client: AsyncWebClient, body: dict[str, Any], command: Awaitable[Outcome], name: str) -> None:
         """Give a command; where it changed nothing, notify whoever pressed, with the reason."""
         try:
             outcome = await command
@@ -243,6 +264,23 @@ class SlackEvents:
             refused = f"; {len(others)} were taken or resolved before" if others else "; there was nothing left to take"
             await self.notify(client, body, f"You acknowledged {len(taken)} incidents{refused}.")
 
+    def _connect_home(self, db: Database, clock: Clock) -> None:
+        """The home tab, and the buttons of swaps that stand in it and in messages."""
+        config = self._config
+
+        def read(user: str) -> Owed | None:
+            person = known_person(config.oncall, self.known(user))
+            return owed_by(config, db, self._incidents, clock, person) if person else None
+
+        home = HomeTab(read, self.why_unknown, config.web_url)
+        home.connect(self._app)
+        SwapButtons(db, lambda: config.oncall, clock, self, home.show).connect(self._app)
+
+    def _name_of(self, user: str) -> str:
+        """What the author of a message is called."""
+        names = self._names_of(user)
+        return names[0] if len(names) == 1 else f"Slack user {user}" if user else "an app"
+
     def known(self, user: str) -> Actor | None:
         """Who acts; None where the configuration knows nobody or several by that id of Slack's."""
         names = self._names_of(user)
@@ -274,6 +312,13 @@ async def _failed(error: Exception) -> None:
     """After Slack has its answer, a failure is ours to see."""
     FAILED.inc()
     structlog.get_logger().error("slack.command_failed", error=repr(error), exc_info=error)
+
+
+def _as_slack_sends(payload: dict[str, Any]) -> tuple[str, str]:
+    """A checked payload as a body, with its content type."""
+    if payload["type"] == "event":
+        return json.dumps(payload | {"type": "event_callback"}), "application/json"
+    return urlencode(payload if "command" in payload else {"payload": json.dumps(payload)}), FORM
 
 
 def _value_of(action: dict[str, Any]) -> str:

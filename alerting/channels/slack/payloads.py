@@ -24,6 +24,8 @@ RECORDS: Final[Mapping[str, tuple[str, ...]]] = {
 TEXTS: Final = ("api_app_id", "trigger_id", "response_url")
 # Of a slash command, whose body has no payload.
 COMMAND: Final = ("command", "text", "user_id", "channel_id", "trigger_id", "response_url", "api_app_id")
+# Of an event: when somebody opens the app's home tab.
+EVENT: Final = ("type", "user", "tab", "channel")
 ACTION: Final = ("action_id", "action_ts", "block_id", "type", "value")
 VIEW: Final = ("id", "type", "callback_id", "private_metadata", "hash", "team_id")
 # The forms of ours, and the fields that each has.
@@ -31,9 +33,12 @@ FORMS: Final[Mapping[str, tuple[str, ...]]] = {
     "resolve": ("warranted", "cause", "mechanism", "note"),
     "label": ("warranted", "cause", "mechanism", "note"),
     "experiment_postpone": ("at",),
+    "merge": ("into",),
+    "swap_ask": ("taker",),
+    "add_to_timeline": ("incident",),
 }
 LATEST: Final = 1 << 34  # seconds of a time: in the year 2514
-IGNORED: Final = ("view_closed", "shortcut", "message_action", "block_suggestion")  # nothing of ours listens
+IGNORED: Final = ("view_closed", "shortcut", "block_suggestion", "event_callback")  # nothing of ours listens
 
 
 class NotUnderstoodError(ValueError):
@@ -46,18 +51,12 @@ def read_payload(body: bytes) -> dict[str, Any]:
     Raises:
         NotUnderstoodError: it has another shape.
     """
-    try:
-        fields = parse_qs(body.decode(), max_num_fields=50)
-        if "command" in fields and "payload" not in fields:
-            return _command(fields)
-        given = fields.get("payload", [])
-        if len(given) != 1:
-            raise NotUnderstoodError("payload: must stand in the form, once")
-        tree = plain_object(given[0])
-    except NotPlainError as error:
-        raise NotUnderstoodError(f"payload: {error}") from error
-    except ValueError as error:
-        raise error if isinstance(error, NotUnderstoodError) else NotUnderstoodError("the body is no form") from error
+    if body[:1] == b"{":
+        return _event(body)
+    fields = _fields(body)
+    if "command" in fields and "payload" not in fields:
+        return _command(fields)
+    tree = _tree(fields)
     kind = tree.get("type")
     payload: dict[str, Any] = {"type": kind}
     for name, keys in RECORDS.items():
@@ -71,6 +70,8 @@ def read_payload(body: bytes) -> dict[str, Any]:
             payload["actions"] = _actions(tree.get("actions"))
         case "view_submission":
             payload["view"] = _view(tree.get("view"))
+        case "message_action":
+            payload |= _shortcut(tree)
         case str() if kind in IGNORED:
             pass
         case _:
@@ -78,17 +79,67 @@ def read_payload(body: bytes) -> dict[str, Any]:
     return payload
 
 
+def _fields(body: bytes) -> dict[str, list[str]]:
+    try:
+        return parse_qs(body.decode(), max_num_fields=50)
+    except ValueError as error:
+        raise NotUnderstoodError("the body is no form") from error
+
+
+def _tree(fields: Mapping[str, list[str]]) -> dict[str, Any]:
+    """The one payload of a form."""
+    given = fields.get("payload", [])
+    if len(given) != 1:
+        raise NotUnderstoodError("payload: must stand in the form, once")
+    try:
+        return plain_object(given[0])
+    except NotPlainError as error:
+        raise NotUnderstoodError(f"payload: {error}") from error
+
+
 def _command(fields: Mapping[str, list[str]]) -> dict[str, Any]:
     """A slash command; `type` tells it apart from an interaction."""
     if twice := [name for name in COMMAND if len(fields.get(name, [])) > 1]:
         raise NotUnderstoodError(f"{twice[0]}: stands twice")
     given = {name: fields[name][0] for name in COMMAND if name in fields}
-    check_plain(given, 2)
+    try:
+        check_plain(given, 2)
+    except NotPlainError as error:
+        raise NotUnderstoodError(f"command: {error}") from error
     command = _record("command", given, COMMAND)
     for name in ("command", "user_id", "trigger_id"):
         if not command.get(name):
             raise NotUnderstoodError(f"{name}: is missing")
     return {"type": "slash_command", **command}
+
+
+def _event(body: bytes) -> dict[str, Any]:
+    """What happened in the workspace, as far as the app subscribes to it."""
+    try:
+        tree = plain_object(body)
+    except NotPlainError as error:
+        raise NotUnderstoodError(str(error)) from error
+    if tree.get("type") != "event_callback":
+        raise NotUnderstoodError("type: is no event that is understood here")
+    event = _record("event", tree.get("event"), EVENT)
+    if event.get("type") != "app_home_opened":
+        return {"type": "event_callback"}  # nothing of ours listens
+    if not event.get("user"):
+        raise NotUnderstoodError("event.user: is missing")
+    return {"type": "event", "event": event}
+
+
+def _shortcut(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """A shortcut of a message. Its text may be longer than any other, and is cut."""
+    given = tree.get("message")
+    message = _record("message", given, ("ts", "thread_ts", "user"))
+    text = given.get("text") if isinstance(given, dict) else None
+    if not message.get("ts") or not isinstance(text, str | None):
+        raise NotUnderstoodError("message: needs a ts, and a text if it has one")
+    callback = _record("payload", tree, ("callback_id",))
+    if not callback.get("callback_id"):
+        raise NotUnderstoodError("callback_id: is missing")
+    return callback | {"message": message | {"text": (text or "")[:LONGEST]}}
 
 
 def challenge(body: bytes) -> str | None:

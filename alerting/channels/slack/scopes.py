@@ -24,6 +24,7 @@ SCOPE_OF: Final[Mapping[str, str | None]] = {
     "conversations.replies": "channels:history",
     "users.info": "users:read",
     "views.open": None,
+    "views.publish": None,
 }
 
 

@@ -98,7 +98,7 @@ class WatchAnswers:
         pages = sum(one.severity == "page" for one in incidents[:LISTED])
         count = f"{len(incidents)}" if len(incidents) <= LISTED else f"more than {LISTED}"
         names = {one.id: one.name for one in self._oncall.people}
-        lines = [f"*{count} open incident{'s'[: len(incidents) != 1]}*, {pages} of them page"]
+        lines = [f"*{count} open incident{'s'[: len(incidents) != 1]}*, of them {pages} page{'s'[: pages != 1]}"]
         lines += [
             f"{slack_blocks.mark(one)} <{url}/{one.id}|{one.id}> {slack_text(one.title, 140)}"
             f" · since {slack_blocks.slack_time(one.onset)} · {slack_text(holder(one, names), 120)}"

@@ -64,6 +64,7 @@ class StandIn:
             "chat.update": self._update,
             "chat.postEphemeral": self._post_ephemeral,
             "views.open": self._views_open,
+            "views.publish": self._views_publish,
             "conversations.list": self._conversations_list,
             "conversations.history": self._history,
             "conversations.replies": self._replies,
@@ -82,6 +83,8 @@ class StandIn:
                 Route("/standin/press", self._press, methods=["POST"]),
                 Route("/standin/submit", self._submit, methods=["POST"]),
                 Route("/standin/command", self._command, methods=["POST"]),
+                Route("/standin/home", self._home, methods=["POST"]),
+                Route("/standin/shortcut", self._shortcut, methods=["POST"]),
                 Route("/standin/responses/{token}", self._respond, methods=["POST"]),
                 Route("/standin/trouble", self._trouble, methods=["POST"]),
                 Route("/standin/delete", self._delete, methods=["POST"]),
@@ -160,6 +163,11 @@ class StandIn:
         view = plain_json(view) if isinstance(view, str) else view
         return {"view": self.interactions.open(_required(arguments, "trigger_id", "invalid_trigger_id"), view or {})}
 
+    def _views_publish(self, arguments: Arguments) -> dict[str, Any]:
+        view = arguments.get("view")
+        view = plain_json(view) if isinstance(view, str) else view
+        return {"view": self.interactions.publish(_required(arguments, "user_id", "user_not_found"), view or {})}
+
     def _conversations_list(self, _: Arguments) -> dict[str, Any]:
         return {"channels": [self.workspace.channel], "response_metadata": {"next_cursor": ""}}
 
@@ -223,6 +231,26 @@ class StandIn:
             (text,) = _texts(body, "text")
             channel = {"id": str(self.workspace.channel["id"]), "name": str(self.workspace.channel["name"])}
             return await self.interactions.command(text, user, channel)
+
+        return await self._act(request, act)
+
+    async def _home(self, request: Request) -> Response:
+        """Open the app's home tab, and press a button of it if `action_id` names one."""
+
+        async def act(body: dict[str, Any], user: dict[str, str]) -> dict[str, Any]:
+            if "action_id" in body:
+                (action_id,) = _texts(body, "action_id")
+                return await self.interactions.press_at_home(action_id, user)
+            return await self.interactions.open_home(user)
+
+        return await self._act(request, act)
+
+    async def _shortcut(self, request: Request) -> Response:
+        async def act(body: dict[str, Any], user: dict[str, str]) -> dict[str, Any]:
+            channel, ts, text, thread_ts = _texts({"thread_ts": ""} | body, "channel", "ts", "text", "thread_ts")
+            message = {"type": "message", "user": user["id"], "ts": ts, "text": text}
+            message |= {"thread_ts": thread_ts} if thread_ts else {}
+            return await self.interactions.shortcut(channel, message, user)
 
         return await self._act(request, act)
 

@@ -29,6 +29,7 @@ class Interactions:
     ) -> None:
         """`own_url` is where late answers go, below this stand-in's own address."""
         self._own_url = own_url
+        self._homes: dict[str, dict[str, Any]] = {}
         self._responses: dict[str, tuple[str, str]] = {}
         self._workspace = workspace
         self._verifier = SignatureVerifier(signing_secret)
@@ -45,25 +46,81 @@ class Interactions:
             RuleError: no such message or button, or the program did not answer.
         """
         message = self._workspace.thread(channel, ts)[0]
-        action = _find(message, action_id)
-        trigger = self._trigger(user["id"])
-        payload = {
-            "type": "block_actions",
-            "user": user | {"team_id": BOT["team_id"]},
-            "api_app_id": BOT["app_id"],
-            "team": {"id": BOT["team_id"], "domain": "local"},
+        payload = self._payload("block_actions", user) | {
             "channel": {"id": channel, "name": self._workspace.channel["name"]},
             "container": {"type": "message", "message_ts": ts, "channel_id": channel},
             "message": message,
-            "trigger_id": trigger,
             "response_url": "",
-            "actions": [action | {"action_ts": f"{time.time():.6f}"}],
+            "actions": [_find(message, action_id) | {"action_ts": f"{time.time():.6f}"}],
         }
+        return await self._pressed(payload, opens_form=action_id in OPENS_FORM)
+
+    async def open_home(self, user: dict[str, str]) -> dict[str, Any]:
+        """Open the app's home tab; the view that the program published.
+
+        Raises:
+            RuleError: the program did not answer, or published nothing.
+        """
+        self._homes.pop(user["id"], None)
+        event = {"type": "app_home_opened", "user": user["id"], "tab": "home", "channel": f"D{user['id']}"}
+        callback = {"type": "event_callback", "api_app_id": BOT["app_id"], "team_id": BOT["team_id"], "event": event}
+        await self._deliver(callback)
+        for _ in range(int(TRIGGER_S / 0.02)):
+            if view := self._homes.get(user["id"]):
+                return {"view": view}
+            await asyncio.sleep(0.02)
+        raise RuleError("not_published")
+
+    async def press_at_home(self, action_id: str, user: dict[str, str]) -> dict[str, Any]:
+        """Press a button of the home tab as it was published last; the form that it opened, if it did."""
+        view = self._homes.get(user["id"], {})
+        payload = self._payload("block_actions", user) | {
+            "container": {"type": "view", "view_id": "VHOME"},
+            "actions": [_find(view, action_id) | {"action_ts": f"{time.time():.6f}"}],
+        }
+        return await self._pressed(payload, opens_form=action_id.startswith("swap_ask"))
+
+    async def shortcut(self, channel: str, message: dict[str, Any], user: dict[str, str]) -> dict[str, Any]:
+        """Choose "Add to timeline" at somebody's message; the form that it opened, if it did."""
+        payload = self._payload("message_action", user) | {
+            "callback_id": "add_to_timeline",
+            "channel": {"id": channel, "name": self._workspace.channel["name"]},
+            "message": message,
+            "message_ts": message["ts"],
+            "response_url": "",
+        }
+        return await self._pressed(payload, opens_form=True)
+
+    def publish(self, user: str, view: dict[str, Any]) -> dict[str, Any]:
+        """views.publish: the home tab of a user.
+
+        Raises:
+            RuleError: the view is wrong.
+        """
+        check_view(view)
+        if view["type"] != "home":
+            raise RuleError("invalid_arguments", "views.publish takes a home tab")
+        self._homes[user] = view
+        return view
+
+    def _payload(self, kind: str, user: dict[str, str]) -> dict[str, Any]:
+        """What every interaction has."""
+        return {
+            "type": kind,
+            "user": user | {"team_id": BOT["team_id"]},
+            "api_app_id": BOT["app_id"],
+            "team": {"id": BOT["team_id"], "domain": "local"},
+            "trigger_id": self._trigger(user["id"]),
+        }
+
+    async def _pressed(self, payload: dict[str, Any], *, opens_form: bool) -> dict[str, Any]:
+        """Send an interaction; the form that it opened, if it did."""
+        trigger = payload["trigger_id"]
         self._waiting[trigger] = asyncio.Event()
         try:
             await self._deliver(payload)
             # A handler opens its form after the answer, while the trigger lives.
-            wait_s = TRIGGER_S if action_id in OPENS_FORM else 0.05
+            wait_s = TRIGGER_S if opens_form else 0.05
             await asyncio.wait_for(self._waiting[trigger].wait(), wait_s)
         except TimeoutError:
             pass
@@ -149,8 +206,9 @@ class Interactions:
         view = self._views.get(view_id)
         if view is None:
             raise RuleError("view_not_found")
-        state = {block["block_id"]: _state(block, values.get(block["block_id"])) for block in view["blocks"]}
-        missing = [b["block_id"] for b in view["blocks"] if not b.get("optional") and not values.get(b["block_id"])]
+        inputs = [block for block in view["blocks"] if block["type"] == "input"]
+        state = {block["block_id"]: _state(block, values.get(block["block_id"])) for block in inputs}
+        missing = [b["block_id"] for b in inputs if not b.get("optional") and not values.get(b["block_id"])]
         if missing:
             raise RuleError("missing_input", *missing)
         payload = {
@@ -174,12 +232,14 @@ class Interactions:
 
     async def _deliver(self, payload: dict[str, Any]) -> dict[str, Any]:
         """POST with a signature; Slack tries again when there is no answer within three seconds."""
-        body = urlencode(payload if "command" in payload else {"payload": json.dumps(payload)})
+        is_event = payload.get("type") == "event_callback"
+        form = urlencode(payload if "command" in payload else {"payload": json.dumps(payload)})
+        body = json.dumps(payload) if is_event else form
         async with httpx.AsyncClient(timeout=TRIGGER_S, trust_env=False) as client:
             for number in range(TRIES):
                 stamp = str(int(time.time()))
                 headers = {
-                    "Content-Type": "application/x-www-form-urlencoded",
+                    "Content-Type": "application/json" if is_event else "application/x-www-form-urlencoded",
                     "X-Slack-Request-Timestamp": stamp,
                     "X-Slack-Signature": self._verifier.generate_signature(timestamp=stamp, body=body) or "",
                 }

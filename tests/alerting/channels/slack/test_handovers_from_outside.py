@@ -29,7 +29,8 @@ def test_the_menu_snoozes_and_takes_over(site: Site) -> None:
     incident_id = site.page()
     menu = [e for b in site.message()["blocks"] if b["type"] == "actions" for e in b["elements"] if "options" in e]
     offered = [option["value"] for option in menu[0]["options"]]
-    assert offered == ["open", f"snooze {incident_id} 3600", f"snooze {incident_id} 14400", f"take {incident_id}"]
+    choices = [f"snooze {incident_id} 3600", f"snooze {incident_id} 14400", f"take {incident_id}"]
+    assert offered == ["open", *choices, f"merge {incident_id}"]
     body = chosen(offered[1])
     for _ in range(2):
         assert site.signed(body).status_code == 200

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from alerting.channels.slack import scopes
+from alerting.channels.slack.home import EVENT
+from alerting.channels.slack.shortcut import ADD
 from alerting.channels.slack.slash import COMMAND
 from alerting.channels.slack.standin.app import StandIn
 from tests.alerting.channels.slack.running_site import Site
@@ -54,6 +56,10 @@ def test_the_command_and_every_address_lead_to_the_one_endpoint() -> None:
     (command,) = tree["features"]["slash_commands"]
     assert command["command"] == COMMAND
     assert command["should_escape"] is True
+    (shortcut,) = tree["features"]["shortcuts"]
+    assert (shortcut["type"], shortcut["callback_id"]) == ("message", ADD)
+    assert tree["settings"]["event_subscriptions"]["bot_events"] == [EVENT]
+    assert tree["features"]["app_home"]["home_tab_enabled"] is True
     addresses = set(re.findall(r"https://\S+", scopes.MANIFEST.read_text()))
     assert addresses == {"https://YOUR-HOST/slack/events"}
 

@@ -1,0 +1,109 @@
+"""The shortcut "Add to timeline" of a message: in an incident's thread it is one click, elsewhere a form asks which."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+import structlog
+from slack_bolt.async_app import AsyncApp
+from slack_sdk.errors import SlackClientError
+from slack_sdk.models.blocks import InputBlock, Option, StaticSelectElement
+from slack_sdk.models.views import View
+from slack_sdk.web.async_client import AsyncWebClient
+
+from alerting.channels.channel import Thread
+from alerting.channels.slack.blocks import plain
+from alerting.channels.slack.merging import OFFERED, People
+from alerting.channels.slack.watch_words import plain_words
+from alerting.incidents.commands import Incidents
+from alerting.incidents.machine import Incident
+from watchkeeper.errors import WatchkeeperError
+from watchkeeper.text import one_line, prose
+
+ADD: Final = "add_to_timeline"
+WHICH: Final = "incident"
+LONGEST: Final = 2000  # characters of a message that are kept
+
+
+class AddToTimeline:
+    """Its listeners. `name_of` gives what whoever wrote a message is called, by their id of Slack's."""
+
+    def __init__(self, incidents: Incidents, people: People, name_of: Callable[[str], str]) -> None:
+        self._incidents = incidents
+        self._people = people
+        self._name_of = name_of
+
+    def connect(self, app: AsyncApp) -> None:
+        """Let them answer."""
+        app.shortcut(ADD)(self._chosen)
+        app.view(ADD)(self._submitted)
+
+    async def _chosen(self, ack: Any, body: dict[str, Any], client: AsyncWebClient) -> None:
+        await ack()
+        if await self._people.actor(client, body) is None:
+            return
+        message, channel = body["message"], (body.get("channel") or {}).get("id", "")
+        author = self._name_of(message.get("user", ""))
+        line = prose(f"{author} wrote: {' '.join(plain_words(message.get('text', '')))}", LONGEST)
+        place = Thread(conversation=channel, ts=message.get("thread_ts") or message["ts"])
+        key = f"{channel}:{message['ts']}"
+        try:
+            shown = await asyncio.to_thread(self._incidents.shown_at, "slack", place)
+            if len(shown) == 1:
+                await self._note(body, client, shown[0], line, key)
+                return
+            offered = await asyncio.to_thread(self._incidents.list, "open", OFFERED)
+            if not offered:
+                await self._people.notify(client, body, "No incident is open, and this is no incident's thread.")
+                return
+            view = which_view(offered, f"{key} {line}")
+            await client.views_open(trigger_id=body.get("trigger_id", ""), view=view)
+        except WatchkeeperError as error:
+            await self._people.notify(client, body, error.message)
+        except (SlackClientError, OSError, TimeoutError) as error:
+            structlog.get_logger().warning("slack.form_failed", shortcut=ADD, error=str(error))
+
+    async def _submitted(self, ack: Any, body: dict[str, Any], view: dict[str, Any], client: AsyncWebClient) -> None:
+        option = view["state"]["values"][WHICH][WHICH].get("selected_option")
+        if option is None:
+            await ack(response_action="errors", errors={WHICH: "choose an incident"})
+            return
+        await ack()
+        key, _, line = view["private_metadata"].partition(" ")
+        await self._note(body, client, option["value"], line, key)
+
+    async def _note(self, body: dict[str, Any], client: AsyncWebClient, incident_id: str, line: str, key: str) -> None:
+        """One message is one line, whoever adds it and however often."""
+        actor = await self._people.actor(client, body)
+        if actor is None:
+            return
+        try:
+            outcome = await asyncio.to_thread(self._incidents.note, incident_id, actor, line, f"slack:message:{key}")
+        except WatchkeeperError as error:
+            await self._people.notify(client, body, error.message)
+            return
+        done = "is in" if outcome.changed else "was in"
+        await self._people.notify(client, body, f"That message {done} the timeline of {outcome.incident.id}.")
+
+
+def which_view(incidents: tuple[Incident, ...], kept: str) -> dict[str, Any]:
+    """The form that asks to which incident a message belongs. `kept` comes back with it."""
+    options = [Option(text=plain(f"{one.id} {one_line(one.title, 200)}", 75), value=one.id) for one in incidents]
+    view = View(
+        type="modal",
+        callback_id=ADD,
+        private_metadata=kept[:2900],
+        title=plain("Add to timeline", 24),
+        submit=plain("Add", 24),
+        close=plain("Cancel", 24),
+        blocks=[
+            InputBlock(
+                block_id=WHICH,
+                label=plain("Which incident is it about?", 2000),
+                element=StaticSelectElement(action_id=WHICH, options=options),
+            )
+        ],
+    )
+    return view.to_dict()
