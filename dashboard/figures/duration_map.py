@@ -85,7 +85,7 @@ def duration_figure(cells: Sequence[Cell], window: Window, step_s: int, viewer: 
         "yaxis": {
             "range": [low / BANDS, (high + 1) / BANDS],
             "tickvals": list(powers),
-            "ticktext": [milliseconds(10.0**power) for power in powers],
+            "ticktext": [_fine(10.0**power) for power in powers],
             "gridcolor": p.line,
             "zeroline": False,
             "fixedrange": False,
@@ -102,7 +102,12 @@ def cell_words(cell: Cell) -> str:
 
 def band_words(band: int, bands: int = 1) -> str:
     """The durations of a band, or of several from it: `24 ms to 32 ms`."""
-    return f"{milliseconds(band_ms(band))} to {milliseconds(band_ms(band + bands))}"
+    return f"{_fine(band_ms(band))} to {_fine(band_ms(band + bands))}"
+
+
+def _fine(ms: float) -> str:
+    """A duration; below a millisecond in microseconds."""
+    return milliseconds(ms) if ms >= 1 else f"{ms * 1000:.3g} µs"
 
 
 def band_ms(band: int) -> float:

@@ -10,6 +10,7 @@ from dashboard.components.attempts import attempt
 from dashboard.components.elements import Part, card, folded
 from dashboard.components.found_requests import durations_card, nothing_found, requests_card
 from dashboard.components.query_form import Field, query_form
+from dashboard.components.trace_comparison import comparison_card, comparison_choices
 from dashboard.page import Page, PageRequest
 from dashboard.reads.trace_query import TraceQuery, trace_query
 from watchkeeper.store.span_search import Scope
@@ -57,7 +58,13 @@ def _found(query: TraceQuery, request: PageRequest) -> Part:
     result = request.sources.trace_search.found(window, query)
     if not result.total:
         return nothing_found(query, request)
-    return [durations_card(result, window, request.view, request.viewer), requests_card(result, query, request)]
+    shown = [
+        durations_card(result, window, request.view, request.viewer),
+        comparison_choices(query, request.view),
+        attempt("The comparison", lambda: comparison_card(query, request)),
+        requests_card(result, query, request),
+    ]
+    return html.Div(shown, className="found")
 
 
 def _choices(links: Sequence[tuple[str, str, bool]]) -> Part:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from dashboard.urls import View
+from watchkeeper.store.span_comparison import Split
 from watchkeeper.store.span_search import AttributeCondition, Operator, Scope, SpanSearch
 
 Order = Literal["slowest", "newest"]
-Comparison = Literal["slow", "failed", "before"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 MOST_CONDITIONS: Final = 8
 _CONDITION: Final = re.compile(r'\s*([^\s=!<>"]+)(?:(>=|<=|!=|=|>|<)("(?:[^"\\]|\\.)*"|[^\s"]*))?(?=\s|$)')
@@ -26,7 +26,7 @@ class TraceQuery:
 
     search: SpanSearch
     order: Order = "slowest"
-    comparison: Comparison | None = None
+    comparison: Split | None = None
     problems: tuple[str, ...] = ()
 
 
@@ -65,7 +65,7 @@ def trace_query(view: View) -> TraceQuery:
             text=view.words,
         ),
         order="newest" if view.choice("sort") == "newest" else "slowest",
-        comparison=next((one for one in get_args(Comparison) if one == compare), None),
+        comparison=next((one for one in get_args(Split) if one == compare), None),
         problems=tuple(problems),
     )
 
@@ -134,8 +134,3 @@ def duration_ms(text: str) -> float | None:
     if match is None:
         raise ValueError(f"{text[:40]!r} is no duration; write 250ms, 1.5s or 2min")
     return min(float(match[1]) * _MS[match[2] or "ms"], _LONGEST_MS)
-
-
-def without_bounds(search: SpanSearch) -> SpanSearch:
-    """The same search for spans of any duration."""
-    return replace(search, least_ms=None, most_ms=None)

@@ -11,6 +11,7 @@ from typing import Any, Final
 from dashboard.reads.cache import Cache
 from dashboard.reads.trace_query import Order, TraceQuery
 from watchkeeper.store import span_search
+from watchkeeper.store.span_comparison import SpanComparison, Split, compare_spans
 from watchkeeper.store.span_search import MOST_COUNTED, SpanSearch
 from watchkeeper.store.telemetry import Telemetry
 from watchkeeper.vocabulary import Window
@@ -87,6 +88,13 @@ class TraceSearchReads:
                 )
 
         return self._cache.get(("trace-search", window, search, query.order), load)
+
+    def comparison(self, window: Window, search: SpanSearch, split: Split) -> SpanComparison:
+        """The slow, the failed or the present spans beside the others: see `compare_spans`."""
+        return self._cache.get(
+            ("trace-comparison", window, search, split),
+            lambda: compare_spans(self._telemetry, window, search, split),
+        )
 
     def operations(self, window: Window, service: str) -> Sequence[str]:
         """Names of a service's operations ("" for all), the most frequent first."""

@@ -65,3 +65,12 @@ def test_a_search_without_result_says_what_to_try(page: Page, show: Show) -> Non
     expect(page.locator("#live")).to_contain_text("No span matches in this time range")
     page.get_by_role("link", name="Search spans of any duration").click()
     expect(page.locator(".requests tbody tr").first).to_contain_text("failed")
+
+
+def test_what_failed_ones_share_is_one_click_away(page: Page, show: Show) -> None:
+    """Both groups are described; where nothing differs, the page says so and what to look at."""
+    show("/traces?range=1h")
+    page.get_by_role("link", name="the failed ones with the others").click()
+    expect(page.locator("#live")).to_contain_text("What the failed ones have in common")
+    expect(page.locator("#live")).to_contain_text("100 % failed")
+    assert "compare=failed" in page.url
