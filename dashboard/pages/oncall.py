@@ -13,6 +13,7 @@ from alerting.oncall.schedule import Override, Shift
 from alerting.oncall.swaps import Swap
 from dashboard.components.attempts import attempt
 from dashboard.components.elements import Part, card, empty, moment, pill, plot, table
+from dashboard.components.rota_in_force import rota_card
 from dashboard.components.silences import silences_card
 from dashboard.components.wording import ago, count, zone_named
 from dashboard.figures.handoffs import Shift as Bar
@@ -57,6 +58,7 @@ def render(request: PageRequest) -> Part:
                     [
                         attempt("The escalation", lambda: _chain(sources, now)),
                         attempt("The gaps", lambda: _gaps(sources, window, viewer)),
+                        attempt("The rota", lambda: rota_card((sources.records.rotas() or (None,))[-1], viewer)),
                     ],
                     className="narrow",
                 ),

@@ -10,6 +10,7 @@ import plotly.utils
 import pytest
 
 from alerting.incidents.commands import Incidents
+from alerting.oncall.ownership import Owners
 from alerting.oncall.swaps import Swap, answer, ask
 from alerting.oncall.versions import record_version
 from dashboard.page import PageRequest
@@ -59,6 +60,17 @@ def shown(db: Database, reader: Viewer, clock: FrozenClock) -> Show:
         )
 
     return show
+
+
+def test_it_shows_which_version_is_in_force_and_who_owns_what(db: Database, shown: Show, clock: FrozenClock) -> None:
+    """Before the first version, that the file counts; then its file, and what somebody made through the API."""
+    oncall = rota("ana", "ben")
+    assert "becomes the first version when the watch role starts" in shown(oncall)
+    owners = Owners(file="/etc/watchkeeper.yaml", others={"people/ben": "Kim (api)"})
+    record_version(db, oncall, clock.now(), BOSS, owners=owners)
+    page = shown(oncall)
+    for words in ("Version 1, by root", "/etc/watchkeeper.yaml", "watchkeeper oncall apply", "person ben, made by Kim"):
+        assert words in page
 
 
 def test_it_shows_each_policy_and_the_swaps_that_wait(db: Database, shown: Show, clock: FrozenClock) -> None:

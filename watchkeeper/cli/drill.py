@@ -37,6 +37,7 @@ def drill(
 
     hint_at_unused_file(config)
     tree = load_for(config, "watch")
+    _use_the_rota_in_force(tree)
     recipient, now, user = whom(tree.oncall, person), SystemClock().now(), user_name()
     sent = page(tree, recipient, now, user)
     for test in sent:
@@ -54,6 +55,16 @@ def drill(
     if refused := [test for test in sent if not test.accepted]:
         lines = [f"{test.channel} did not page {recipient.name} ({test.address}): {test.refused}" for test in refused]
         raise DeliveryError("\n".join(lines), retry=False)
+
+
+def _use_the_rota_in_force(config: Config) -> None:
+    """Know whom the roles know; without the state database, whom the file has: a page needs none."""
+    from alerting.oncall.in_force import open_in_force
+
+    try:
+        open_in_force(config).close()
+    except StateError as error:
+        print(f"watchkeeper: the file's rota is used: {error.message}", file=sys.stderr)
 
 
 def _when(after_s: float | None) -> str:
