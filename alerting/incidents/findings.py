@@ -18,8 +18,10 @@ from watchkeeper.state.suppressions import end_suppressions, store_suppressions
 from watchkeeper.vocabulary import Finding
 
 
-def store_findings(connection: Connection, found: Iterable[tuple[Finding, str | None]]) -> None:
+def store_findings(connection: Connection, found: Sequence[tuple[Finding, str | None]]) -> None:
     """Keep findings with the incident that each belongs to (None for those that belong to none)."""
+    if not found:
+        return
     columns = (findings.c.key, findings.c.onset, findings.c.incident_id, findings.c.seen_at, findings.c.severity)
     # A detector refines its estimate of the onset while a finding fires; that is still one row.
     firing = {row.key: row for row in connection.execute(select(*columns).where(findings.c.cleared_at.is_(None)))}
@@ -57,8 +59,15 @@ def clear_findings(
 ) -> None:
     """Mark as cleared every finding that fires no longer, of those that were judged; one row by one, however many."""
     keys = set(firing)
-    rows = connection.execute(select(findings.c.key, findings.c.body).where(findings.c.cleared_at.is_(None))).all()
-    gone = [{"gone": row.key} for row in rows if row.key not in keys and _is_judged(row.body, judged)]
+    fires = findings.c.cleared_at.is_(None)
+    # Bodies are long, and most of what fired fires still.
+    missing = [key for key in connection.scalars(select(findings.c.key).where(fires)) if key not in keys]
+    rows = [
+        row
+        for part in chunks(missing)
+        for row in connection.execute(select(findings.c.key, findings.c.body).where(fires, findings.c.key.in_(part)))
+    ]
+    gone = [{"gone": row.key} for row in rows if _is_judged(row.body, judged)]
     if gone:
         statement = update(findings).where(findings.c.cleared_at.is_(None), findings.c.key == bindparam("gone"))
         connection.execute(statement.values(cleared_at=to_micros(now)), gone)

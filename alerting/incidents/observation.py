@@ -58,6 +58,14 @@ class Observed:
     judged: Judged
 
 
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """A finding that its incident knows: nothing is to be done for it, while both are as they are."""
+
+    finding: Finding
+    incident: Incident
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Part:
     """What one transaction of a round did: findings placed, incidents opened, and whether nothing is left to do."""
@@ -65,6 +73,7 @@ class _Part:
     placed: int
     opened: tuple[str, ...]
     complete: bool
+    settled: Sequence[_Settled]
 
 
 @dataclass(slots=True)
@@ -87,6 +96,7 @@ class _Round:
     Attributes:
         opening: incidents that are not written yet, each with its first event.
         joining: incidents, by id, whose new findings are not written yet.
+        settled: findings that their incidents knew already.
         similar: of incidents that this part opened, by id, the one that people would merge each with.
         placed: findings, each with the incident that it belongs to.
         changes: incidents that were changed one by one.
@@ -98,6 +108,7 @@ class _Round:
     opening: list[tuple[Incident, Event]] = field(default_factory=list)
     joining: dict[str, _Joining] = field(default_factory=dict)
     similar: dict[str, Similar] = field(default_factory=dict)
+    settled: list[_Settled] = field(default_factory=list)
     opened: list[str] = field(default_factory=list)
     placed: list[tuple[Finding, str | None]] = field(default_factory=list)
     changes: int = 0
@@ -139,6 +150,7 @@ class Observation:
         beat: called now and then in a round of many findings: it is long, and does not hang.
         worst: of each finding that fires, how it was at its worst.
         read: incidents as they were read last, by id: most do not change from round to round.
+        settled: by key, findings that their incidents know.
     """
 
     db: Database
@@ -147,6 +159,7 @@ class Observation:
     beat: Callable[[], None]
     worst: dict[str, Finding] = field(default_factory=dict)
     read: dict[str, Incident] = field(default_factory=dict)
+    settled: dict[str, _Settled] = field(default_factory=dict)
 
     def observe(self, observed: Observed) -> tuple[str, ...]:
         """Open and join incidents, and clear what fires no longer; the ids of the incidents that were opened."""
@@ -175,6 +188,7 @@ class Observation:
         for key, finding in list(self.worst.items()):
             if key not in observed.firing and observed.judged(finding):
                 del self.worst[key]
+                self.settled.pop(key, None)
 
     def _part(self, observed: Observed, waiting: Sequence[Finding]) -> _Part:
         for _ in range(TRIES):
@@ -182,9 +196,12 @@ class Observation:
             try:
                 with self.db.write() as connection:
                     self.db.one_at_a_time(connection, OBSERVING)
-                    return self._place_all(connection, observed, waiting)
+                    part = self._place_all(connection, observed, waiting)
             except Conflict:
                 continue  # a human decision came in between: place the findings anew
+            # What was rolled back settles nothing.
+            self.settled.update((one.finding.key, one) for one in part.settled)
+            return part
         raise Conflict("the incidents change too fast to place findings; the next round tries again", retry=True)
 
     def _place_all(self, connection: Connection, observed: Observed, waiting: Sequence[Finding]) -> _Part:
@@ -198,6 +215,8 @@ class Observation:
             if round_.is_full:
                 break  # others want to write, too
             count += 1
+            if self._is_settled(finding, recent):
+                continue
             with self._reported(f"{finding.service}: {finding.summary}"):
                 self._place(round_, finding, observed)
         self._write(round_)
@@ -212,7 +231,16 @@ class Observation:
             ended = list(islice(endings, room + 1))
             complete = len(ended) <= room
             self._end_all(connection, ended[:room])
-        return _Part(placed=count, opened=tuple(round_.opened), complete=complete)
+        return _Part(placed=count, opened=tuple(round_.opened), complete=complete, settled=round_.settled)
+
+    def _is_settled(self, finding: Finding, recent: Recent) -> bool:
+        """Whether a finding and the incident that knows it are the very ones of an earlier round.
+
+        An alert from outside is one value for as long as nobody repeats it, and so is an incident that nothing changed:
+        of ten thousand alerts that fire, a round looks at those for which something may be to do.
+        """
+        known = self.settled.get(finding.key)
+        return known is not None and known.finding is finding and recent.get(known.incident.id) is known.incident
 
     def _place(self, round_: _Round, finding: Finding, observed: Observed) -> None:
         """Open an incident for a finding, or join one, or count it to one."""
@@ -242,6 +270,8 @@ class Observation:
             with connection.begin_nested():
                 recent.put(self._join(connection, joined, finding, placement, observed.now))
             round_.changes += 1
+        elif joined and joined.is_open and placement.how == "join" and joined.knows(finding):
+            round_.settled.append(_Settled(finding, joined))
         round_.placed.append((finding, known))
 
     def _write(self, round_: _Round) -> None:

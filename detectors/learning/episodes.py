@@ -23,30 +23,37 @@ class Episodes:
     """Follows findings while they fire. State: what each that fires now has come to."""
 
     def __init__(self) -> None:
-        self._episodes: dict[str, Episode] = {}
+        # Of each key, the finding as it was given last, and with its episode.
+        self._followed: dict[str, tuple[Finding, Finding]] = {}
 
     def follow(self, findings: Sequence[Finding], changes: Sequence[ChangeEvent]) -> list[Finding]:
         """The findings, each that could page with its episode so far; one that is missing has ended."""
-        self._episodes = {
-            finding.key: self._continued(finding, changes) for finding in findings if finding.severity == "page"
-        }
-        return [
-            replace(finding, episode=self._episodes[finding.key]) if finding.severity == "page" else finding
-            for finding in findings
-        ]
+        of_service: dict[str, list[ChangeEvent]] = {}
+        for change in changes:
+            of_service.setdefault(change.service, []).append(change)
+        pages = [finding for finding in findings if finding.severity == "page"]
+        followed = {one.key: (one, self._with_episode(one, of_service.get(one.service, ()))) for one in pages}
+        self._followed = followed
+        return [followed[one.key][1] if one.severity == "page" else one for one in findings]
 
-    def _continued(self, finding: Finding, changes: Sequence[ChangeEvent]) -> Episode:
-        before = self._episodes.get(finding.key)
-        peaks = [finding.value] if before is None else [before.peak_value, finding.value]
-        return Episode(
-            peak_score=max(before.peak_score, finding.score) if before else finding.score,
+    def _with_episode(self, finding: Finding, changes: Sequence[ChangeEvent]) -> Finding:
+        """A finding with its episode; of what was given before as it is, the same value: most alerts fire for hours."""
+        given, before = self._followed.get(finding.key, (None, None))
+        deployed_s = _deployed_s(finding, changes)
+        known = before.episode if before else None
+        if known and before and given is finding and known.deployed_s == deployed_s:
+            return before
+        peaks = [known.peak_value, finding.value] if known else [finding.value]
+        episode = Episode(
+            peak_score=max(known.peak_score, finding.score) if known else finding.score,
             peak_value=max((value for value in peaks if value is not None), default=None),
-            deployed_s=_deployed_s(finding, changes),
+            deployed_s=deployed_s,
         )
+        return replace(finding, episode=episode)
 
 
 def _deployed_s(finding: Finding, changes: Sequence[ChangeEvent]) -> float | None:
-    """Seconds from the newest change of its service to the onset, if there was one shortly before."""
-    ages = [finding.onset - change.at for change in changes if change.service == finding.service]
+    """Seconds from the newest of its service's changes to the onset, if there was one shortly before."""
+    ages = [finding.onset - change.at for change in changes]
     recent = [age for age in ages if -CLOCKS_DIFFER <= age <= LONGEST_BEFORE]
     return max(0.0, min(recent).total_seconds()) if recent else None

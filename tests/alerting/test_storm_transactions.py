@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, event, func, select
 from structlog.testing import capture_logs
 
-from alerting.incidents import journal
+from alerting.incidents import journal, observation
 from alerting.incidents.commands import Incidents
+from alerting.incidents.grouping import place
 from alerting.incidents.machine import Event, Incident
 from alerting.incidents.observation import MOST_ENDED, MOST_FINDINGS, MOST_TOGETHER
 from collectors.webhooks.alert_episodes import record_alerts
@@ -262,3 +264,46 @@ def test_a_storm_on_one_service_is_one_incident_that_a_human_ends_whole(db: Data
     assert read_alerts(db, NOW)[0] == ()
     later = clock.advance(600)
     assert incidents.observe(read_alerts(db, later)[0], now=later) == ()
+
+
+def test_alerts_that_stand_are_not_placed_again_until_something_changes(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten thousand that fire for hours cost a round a look at each; a decision on one incident, that incident's."""
+    placed: list[str] = []
+
+    def counted(finding: Finding, *rest: Any) -> Any:
+        placed.append(finding.service)
+        return place(finding, *rest)
+
+    monkeypatch.setattr(observation, "place", counted)
+    clock = FrozenClock(NOW)
+    incidents = Incidents(db, clock, OnCallConfig())
+    storm = [finding(number, f"service-{number % 4}") for number in range(20)]
+    opened = incidents.observe(storm, now=NOW)
+    incidents.observe(storm, now=NOW)
+    placed.clear()
+    incidents.observe(storm, now=NOW)
+    assert placed == []
+    incidents.acknowledge(opened[0], Actor(name="Ana", via="cli"), "a")
+    incidents.observe(storm, now=NOW)
+    assert set(placed) == {incidents.get(opened[0]).service}
+    repeated = [replace(storm[0], seen_at=NOW + timedelta(seconds=9)), *storm[1:]]
+    incidents.observe(repeated, now=NOW)
+    placed.clear()
+    incidents.observe([replace(storm[0], seen_at=NOW + timedelta(seconds=20)), *storm[1:]], now=NOW)
+    assert placed == [storm[0].service]
+
+
+def test_an_alert_that_fires_on_after_a_resolve_opens_a_new_incident_though_it_stood(db: Database) -> None:
+    """Nothing of an earlier round hides that its incident is over."""
+    clock = FrozenClock(NOW)
+    incidents = Incidents(db, clock, OnCallConfig())
+    stands = [finding(1, "cart")]
+    (first,) = incidents.observe(stands, now=NOW)
+    for _ in range(3):
+        assert incidents.observe(stands, now=clock.advance(2)) == ()
+    incidents.resolve(first, Actor(name="Ana", via="cli"), "r")
+    assert incidents.observe(stands, now=clock.advance(60)) == ()
+    (second,) = incidents.observe(stands, now=clock.advance(300))
+    assert (second != first, incidents.get(second).system_state) == (True, "firing")
