@@ -40,8 +40,10 @@ def render(request: PageRequest) -> Part:
     return [
         html.Div(view.problem, className="note", role="status") if view.problem else None,
         _head(request, member),
+        html.H2("Summary", className="unseen"),
         attempt("The summary", lambda: _summary(request, member)),
         _tabs(request, tab),
+        html.H2(TABS[tab][0], className="unseen"),
         html.Div(
             attempt(f"The tab {TABS[tab][0]}", lambda: TABS[tab][1](request)), className="stack", id="service-tab"
         ),
