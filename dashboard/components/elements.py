@@ -86,9 +86,9 @@ def plot(name: str, figure: Figure, words: str) -> html.Div:
     )
 
 
-def folded(text: str, *children: Part) -> html.Details:
-    """What few readers need: behind a line that opens it."""
-    return html.Details([html.Summary(text), *children])
+def folded(text: str, *children: Part, is_open: bool = False) -> html.Details:
+    """What few readers need: behind a line that opens it, and that closes it where it `is_open` at first."""
+    return html.Details([html.Summary(text), *children], open=is_open)
 
 
 def picture(source: str, words: str) -> html.Img:

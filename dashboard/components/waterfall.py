@@ -195,7 +195,8 @@ def _events(detail: SpanDetail, viewer: Viewer) -> Part:
         )
         for event in detail.events[:100]
     ]  # fmt: skip
-    return folded(count(len(detail.events), "event"), html.Ul(items, className="events"))
+    failed = any(event.name == "exception" for event in detail.events)  # why it failed is what the reader came for
+    return folded(count(len(detail.events), "event"), html.Ul(items, className="events"), is_open=failed)
 
 
 def _attributes(title: str, values: Mapping[str, str], span: TreeSpan, request: PageRequest) -> Part:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from dashboard.registry import read_pages
 from watchkeeper.config import Config
 from watchkeeper.parts import GROUPS
 
@@ -86,3 +87,11 @@ def test_the_examples_of_the_documentation_are_those_that_are_tested() -> None:
     assert {kind for block in blocks for kind in re.findall(r'"watchkeeper\.(\w+)"\]', block)} == {
         group.removeprefix("watchkeeper.") for group in GROUPS.values()
     }
+
+
+def test_every_page_of_the_navigation_is_documented_with_its_key() -> None:
+    """docs/dashboard.md has a row for each page that Watchkeeper brings, in their order, and for nothing else."""
+    table = (ROOT / "docs/dashboard.md").read_text().partition("## Ways")[0]
+    rows = re.findall(r"^\| ([^|]+?) \| `g` `(.)` \|", table, re.MULTILINE)
+    pages = [(page.title, page.key) for page in read_pages().navigation]
+    assert rows == pages, "give each page its row under 'Pages' in docs/dashboard.md, in the order of the navigation"

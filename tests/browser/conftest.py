@@ -34,7 +34,7 @@ SPANS = """
 INSERT INTO otel.otel_traces
     (Timestamp, TraceId, SpanId, ParentSpanId, SpanName, SpanKind, ServiceName, Duration, StatusCode)
 SELECT fromUnixTimestamp64Nano(toInt64({now} - 1200 + number / 4) * 1000000000) AS at,
-    hex(sipHash128(number)), hex(sipHash64(number, part)), if(part = 0, '', hex(sipHash64(number, part - 1))),
+    hex(sipHash128(number)), hex(sipHash64(number, part)), if(part = 0, '', hex(sipHash64(number, toUInt8(part - 1)))),
     ['GET /checkout', 'POST', 'POST /charge'][part + 1], ['Server', 'Client', 'Server'][part + 1],
     ['web', 'web', 'payments'][part + 1],
     toUInt64(if(number > 3600, 600, 30) * [1.3, 1.1, 1][part + 1] * 1000000),

@@ -3,7 +3,7 @@
 Forty minutes of two requests a second. `web` serves GET /checkout through `orders`, `payments` and the database
 `ledger`, and GET /catalog through `catalog` and a Redis. Since ten minutes payments runs 2.4.0, which refuses a third
 of the cards; since twenty-five minutes catalog is slow on the host node-7; twenty minutes ago `billing` fell silent;
-the disk of node-3 fills.
+the disk of node-3 fills. The ten minutes to come are injected, too: to readers, it goes on.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ INSERT INTO otel.otel_traces (Timestamp, TraceId, SpanId, ParentSpanId, SpanName
 WITH number > 1800 AND number % 3 = 0 AS refused, number > 1800 AS new,
     fromUnixTimestamp64Nano(toInt64(({now} - 2400 + number) * 1e9)) AS start
 SELECT start + toIntervalMillisecond(2 * part), hex(sipHash128('o', number)), hex(sipHash64('o', number, part)),
-    if(part = 0, '', hex(sipHash64('o', number, part - 1))),
+    if(part = 0, '', hex(sipHash64('o', number, toUInt8(part - 1)))),
     ['GET /checkout', 'POST', 'POST /orders', 'POST', 'POST /charge', 'SELECT accounts'][part + 1],
     ['Server', 'Client', 'Server', 'Client', 'Server', 'Client'][part + 1],
     ['web', 'web', 'orders', 'orders', 'payments', 'payments'][part + 1],
@@ -50,7 +50,7 @@ SELECT start + toIntervalMillisecond(2 * part), hex(sipHash128('o', number)), he
         map('http.route', '/charge')),
     if(refused AND part = 4, [start], []), if(refused AND part = 4, ['exception'], []),
     if(refused AND part = 4, [map('exception.type', 'CardRefused', 'exception.message', 'acquirer said no')], [])
-FROM numbers(2400) ARRAY JOIN [0, 1, 2, 3, 4, 5] AS part
+FROM numbers(3000) ARRAY JOIN [0, 1, 2, 3, 4, 5] AS part
 """
 CATALOG: Final = """
 INSERT INTO otel.otel_traces
@@ -59,13 +59,13 @@ INSERT INTO otel.otel_traces
 WITH number % 4 = 3 AND number > 900 AS slow
 SELECT fromUnixTimestamp64Nano(toInt64(({now} - 2400 + number + 0.5) * 1e9)) + toIntervalMillisecond(2 * part),
     hex(sipHash128('c', number)), hex(sipHash64('c', number, part)),
-    if(part = 0, '', hex(sipHash64('c', number, part - 1))),
+    if(part = 0, '', hex(sipHash64('c', number, toUInt8(part - 1)))),
     ['GET /catalog', 'GET', 'GET /items', 'GET item'][part + 1], ['Server', 'Client', 'Server', 'Client'][part + 1],
     ['web', 'web', 'catalog', 'catalog'][part + 1],
     toUInt64(if(slow, [1230, 1220, 1200, 8], [30, 26, 20, 8])[part + 1] * 1000000),
     map('service.version', '1.0.0', 'host.name', concat('node-', toString(if(part < 2, 1, number % 4 + 4)))),
     if(part = 3, map('db.system.name', 'redis', 'server.address', 'cache'), map('http.route', '/catalog'))
-FROM numbers(2400) ARRAY JOIN [0, 1, 2, 3] AS part
+FROM numbers(3000) ARRAY JOIN [0, 1, 2, 3] AS part
 """
 BILLING: Final = """
 INSERT INTO otel.otel_traces (Timestamp, TraceId, SpanId, SpanName, SpanKind, ServiceName, Duration, ResourceAttributes)
@@ -79,7 +79,7 @@ INSERT INTO otel.edges (bucket, caller, callee, source, calls, errors, client_ns
 SELECT toDateTime(intDiv({now} - 2400 + number * 5, 5) * 5), pair.1, pair.2, 'span', 5,
     if(number > 360 AND pair.3, 2, 0),
     toUInt64(5 * if(pair.2 = 'catalog' AND number > 180, 330, 50) * 1000000), 5, toUInt64(5 * 45000000)
-FROM numbers(480) ARRAY JOIN
+FROM numbers(600) ARRAY JOIN
     [('web', 'orders', 1), ('orders', 'payments', 1), ('web', 'catalog', 0), ('payments', 'ledger', 0),
     ('catalog', 'cache', 0)] AS pair
 """
@@ -91,21 +91,21 @@ SELECT fromUnixTimestamp64Nano(toInt64(({now} - 2400 + number + 0.02) * 1e9)), h
     if(refused, 'ERROR', 'INFO'), if(refused, 17, 9),
     concat(if(refused, 'card refused by acquirer for order ', 'charged order '), toString(2871 + number)),
     map('host.name', concat('node-', toString(number % 3 + 1))), map('acquirer', if(refused, 'northbank', 'eastbank'))
-FROM numbers(2400)
+FROM numbers(3000)
 UNION ALL
 SELECT fromUnixTimestamp64Nano(toInt64(({now} - 2400 + number) * 1e9)), '', 'catalog', 'WARN', 13,
     concat('read of item ', toString(number), ' timed out after 1200 ms'), map('host.name', 'node-7'), map()
-FROM numbers(2400) WHERE number % 4 = 3 AND number > 900
+FROM numbers(3000) WHERE number % 4 = 3 AND number > 900
 """
 DISKS: Final = """
 INSERT INTO otel.otel_metrics_gauge
     (TimeUnix, ServiceName, MetricName, MetricDescription, MetricUnit, Value, ResourceAttributes, Attributes)
 SELECT fromUnixTimestamp64Nano(toInt64({now} - 2400 + number * 10) * 1000000000), 'host-agent',
     'system.filesystem.utilization', 'Share of a file system that is used', '1',
-    if(node = 3, 0.55 + number * 0.0017, 0.4 + node * 0.02),
+    if(node = 3, 0.55 + number * 0.0014, 0.4 + node * 0.02),
     map('service.name', 'host-agent', 'host.name', concat('node-', toString(node))),
     map('mountpoint', '/data', 'host', concat('node-', toString(node)))
-FROM numbers(240) ARRAY JOIN range(1, 8) AS node
+FROM numbers(300) ARRAY JOIN range(1, 8) AS node
 """
 OBJECTIVE: Final = """
 apiVersion: openslo/v1

@@ -77,11 +77,11 @@ INCIDENT: Final = click("payments: 33 % of requests fail", within=".open-inciden
 TASKS: Final = (
     Task("What is wrong now?", (), "payments: 33 % of requests fail, expected 0 %"),
     Task("Who has it?", (), "Nobody yet: paged Ben Okoro"),
-    Task("What do users feel?", (), re.compile("web.*Failed.*17 %", re.DOTALL)),
+    Task("What do users feel?", (), re.compile(r"web.*Failed.*1\d %", re.DOTALL)),
     Task("Who is on call until when?", (), re.compile("Ben Okoro until")),
     Task("Was there trouble on another day of this week?", (), re.compile("2 pages .* in seven days")),
     Task("Does an error budget burn?", (), re.compile("used up.*Checkout works.*overdrawn by", re.DOTALL)),
-    Task("Who is hurt by it?", (INCIDENT,), re.compile("Users of web: 1[67] % of requests fail")),
+    Task("Who is hurt by it?", (INCIDENT,), re.compile(r"Users of web: 1\d % of requests fail")),
     Task(
         "What is the likely cause, and how sure is it?",
         (INCIDENT,),
@@ -104,9 +104,9 @@ TASKS: Final = (
         re.compile(r"Resolved by Ana Sousa after .*cause: payments \(deploy\)"),
     ),
     Task(
-        "Which call of a failed request failed first, and why?",
-        (INCIDENT, click("Requests"), click("POST /charge")),
-        "card refused by acquirer",
+        "Which call of a failed request failed first, and with which exception?",
+        (INCIDENT, click("Requests", exact=True), click("POST /charge"), click("payments POST /charge")),
+        re.compile("payments.*CardRefused", re.DOTALL),
     ),
     Task("Which dependency of web is slow?", (keys("/"), choose("web")), re.compile(r"catalog\s.*3\d\d ms")),
     Task(
@@ -146,6 +146,18 @@ TASKS: Final = (
         (keys("g b"), click("Checkout works")),
         re.compile("What used it up.*Of the failures.*payments: 33 % of requests fail", re.DOTALL),
     ),
+    Task(
+        "Which runbook would help, and has it been tested?",
+        (keys("g r"),),
+        re.compile("Roll back the service.*none tested", re.DOTALL),
+    ),
+    Task(
+        "Which host's disk fills first?",
+        (keys("g e"), click("system.filesystem.utilization"), click("host", exact=True)),
+        re.compile(r"Line\s+Last.*?node-3\s+0\.[89]", re.DOTALL),
+    ),
+    Task("Who sends most?", (keys("g d"),), re.compile(r"web\s+traces\s+[\d.]+/s\s+[\d.]+ MiB\s+3\d %")),
+    Task("Whose clock or exporter is late?", (keys("g d"),), re.compile(r"late \d\d min")),
     Task("What ended two days ago?", (keys("g i"), click("Resolved", exact=True)), "resolved by Ana Sousa"),
     Task("Who is on call next week?", (keys("g c"),), "The next two weeks"),
     Task("Which postmortem waits for its author?", (keys("g m"),), re.compile("payments")),
@@ -175,4 +187,6 @@ def test_an_answer_is_at_most_four_steps_from_the_overview(task: Task, system: I
     reader.wait_for_selector("#live h1", state="attached")
     for step in task.steps:
         step(reader)
+        reader.wait_for_timeout(200)  # the question goes out; then the answer is awaited
+        expect(reader.locator("#live[data-dash-is-loading]")).to_have_count(0)
     expect(reader.locator("#live")).to_contain_text(task.answer, use_inner_text=True, timeout=20_000)
