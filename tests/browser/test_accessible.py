@@ -21,6 +21,12 @@ MORE = (
     "/logs?tab=templates",
     "/postmortems/{earlier}",
     "/services?service=web",
+    "/services/web",
+    "/services/web?tab=dependencies",
+    "/services/web?tab=instances",
+    "/slos/checkout",
+    "/explore?metric=system.filesystem.utilization",
+    "/traces?status=failed",
     "/nowhere",
 )
 
