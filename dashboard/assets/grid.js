@@ -13,7 +13,7 @@ dagcomponentfuncs.SparkCell = function (props) {
   return React.createElement(
     "span",
     { className: "cell" },
-    React.createElement("img", { src: props.data[field + "Line"], alt: "", className: "spark small" }),
+    props.data[field + "Line"] ? React.createElement("img", { src: props.data[field + "Line"], alt: "", className: "spark small" }) : null,
     React.createElement("span", { className: "number" }, props.data[field + "Text"])
   );
 };

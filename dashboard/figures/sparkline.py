@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from urllib.parse import quote
 
 import numpy as np
@@ -10,16 +9,16 @@ import numpy as np
 from dashboard.reads.series import Floats
 
 WIDTH, HEIGHT, PAD = 132, 28, 3.0
+MOST = 42  # points: three pixels each
 
 
-def sparkline(
-    values: Floats, colour: str, *, floor: float = 0.0, least_top: float = 0.0, marks: Sequence[int] = ()
-) -> str:
+def sparkline(values: Floats, colour: str, *, floor: float = 0.0, least_top: float = 0.0) -> str:
     """A line over `values`, shape (n,), as a data URI for an image of 132 by 28 pixels.
 
     The scale starts at `floor` and reaches the largest value, at least `least_top`, so that a flat, tiny
-    value does not look like trouble. NaN leaves a gap. `marks` are indexes that get a vertical tick.
+    value does not look like trouble. NaN leaves a gap. Of values closer than three pixels the largest is drawn.
     """
+    values = _largest(values)
     n = len(values)
     finite = np.isfinite(values)
     top = max(float(np.max(values[finite])) if finite.any() else 0.0, least_top, floor + 1e-9)
@@ -34,18 +33,20 @@ def sparkline(
             continue
         lines.append(f"<polyline points='{points}'/>")
         areas.append(f"<polygon points='{x[run][0]:.1f},{HEIGHT} {points} {x[run][-1]:.1f},{HEIGHT}'/>")
-    ticks = "".join(
-        f"<path d='M{x[i]:.1f} 0V{HEIGHT}' stroke='{colour}' stroke-dasharray='2 2' stroke-opacity='.8'/>"
-        for i in marks
-        if 0 <= i < n
-    )
     base = f"<path d='M0 {HEIGHT - 0.5}H{WIDTH}' stroke='{colour}' stroke-opacity='.25'/>"
     svg = (
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {HEIGHT}' width='{WIDTH}' height='{HEIGHT}'>"
         f"{base}<g fill='{colour}' fill-opacity='.14'>{''.join(areas)}</g>"
-        f"<g fill='none' stroke='{colour}' stroke-width='1.4' stroke-linejoin='round'>{''.join(lines)}</g>{ticks}</svg>"
+        f"<g fill='none' stroke='{colour}' stroke-width='1.4' stroke-linejoin='round'>{''.join(lines)}</g></svg>"
     )
     return "data:image/svg+xml," + quote(svg, safe=" '/=:,;<>()")
+
+
+def _largest(values: Floats) -> Floats:
+    """At most `MOST` values: the largest of each stretch, NaN where all of it is."""
+    per = -(-len(values) // MOST) if len(values) else 1
+    filled = np.concatenate([values, np.full(-len(values) % per, np.nan)]).reshape(-1, per)
+    return np.where(np.isnan(filled).all(axis=1), np.nan, np.nanmax(np.nan_to_num(filled, nan=-np.inf), axis=1))
 
 
 def _runs(finite: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> list[slice]:

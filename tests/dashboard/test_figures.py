@@ -14,7 +14,7 @@ from dashboard.figures.evidence import Signal, evidence_figure
 from dashboard.figures.frame import Moment
 from dashboard.figures.handoffs import Shift, handoff_figure
 from dashboard.figures.red import red_figure
-from dashboard.figures.sparkline import sparkline
+from dashboard.figures.sparkline import PAD, sparkline
 from dashboard.figures.topology import Call, topology
 from dashboard.palette import DARK, LIGHT, Palette
 from dashboard.reads.health import Health
@@ -108,6 +108,19 @@ def test_a_sparkline_is_well_formed_and_breaks_at_gaps() -> None:
     assert names.count("polyline") == 2
     assert names.count("circle") == 1
     ET.fromstring(unquote(sparkline(np.full(4, np.nan), "#0b6b74").removeprefix("data:image/svg+xml,")))
+
+
+def test_a_sparkline_of_many_values_stays_small_and_keeps_its_peak() -> None:
+    """A day of values is drawn with a point each three pixels; one bucket of trouble in it is still to be seen."""
+    calm = sparkline(np.full(10_000, 1.0), "#0b6b74", least_top=50.0)
+    trouble = np.full(10_000, 1.0)
+    trouble[7_777] = 50.0
+    assert len(calm) < 2_000
+    peak = f",{PAD:.1f}"
+    assert peak in unquote(sparkline(trouble, "#0b6b74"))
+    assert peak not in unquote(calm)
+    assert "NaN" not in calm
+    assert "inf" not in sparkline(np.append(trouble, np.nan), "#0b6b74")
 
 
 def test_a_tiny_value_does_not_look_like_trouble() -> None:
