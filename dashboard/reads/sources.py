@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
+from alerting.ask.answer import Answer
+from alerting.ask.asker import Asker
 from alerting.incidents.commands import Incidents
 from alerting.postmortems.actions import Actions
 from alerting.postmortems.editing import Postmortems
@@ -76,6 +78,14 @@ class Sources:
         self.actions = Actions(db, clock, lambda: config.oncall)
         self.status = StatusUpdates(db, clock, config)
         self._cache = Cache(CACHE_S)
+        self._asker = Asker(
+            db=db,
+            incidents=incidents,
+            store=telemetry,
+            oncall=lambda: config.oncall,
+            clock=clock,
+            objectives=lambda: list(self.objectives.all().by_name.values()),
+        )
         self.traffic = TrafficReads(telemetry, clock, self._cache)
         self.logs = LogReads(telemetry, self._cache)
         self.trace_search = TraceSearchReads(telemetry, self._cache)
@@ -98,6 +108,10 @@ class Sources:
 
     def now(self) -> datetime:
         return self._clock.now()
+
+    def ask(self, question: str) -> Answer:
+        """The answer to a question in plain words. Raises StateError."""
+        return self._cache.get(("ask", question), lambda: self._asker.ask(question))
 
     def forget(self) -> None:
         """Read everything again: a command has just changed something."""

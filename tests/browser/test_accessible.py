@@ -20,6 +20,7 @@ MORE = (
     "/incidents/{incident}?tab=similar",
     "/logs?tab=templates",
     "/postmortems/{earlier}",
+    "/ask?q=why+is+catalog+slow",
     "/services?service=web",
     "/services/web",
     "/services/web?tab=dependencies",

@@ -140,6 +140,11 @@ TASKS: Final = (
         (keys("g w"), click("Templates")),
         re.compile(r"new.*card refused by acquirer for order", re.DOTALL),
     ),
+    Task(
+        "Why is catalog slow, in one question?",
+        (keys("g q"), send("Question", "why is catalog slow?")),
+        re.compile("catalog.*What was read", re.DOTALL),
+    ),
     Task("Is the budget safe until Monday?", (keys("g b"),), "Used up, and nothing comes back within the window"),
     Task(
         "What used the budget up?",
