@@ -37,6 +37,8 @@ class Moment:
         with db.read() as connection:
             query = select(timers.c.incident_id, timers.c.kind, timers.c.due_at).where(timers.c.done_at.is_(None))
             for row in connection.execute(query):
+                if row.incident_id not in waits:
+                    continue  # a swap, an action item or the digest waits, too
                 assert row.kind not in waits[row.incident_id]
                 waits[row.incident_id][row.kind] = from_micros(row.due_at)
         return cls(db=db, incidents=everything, waits=waits)
