@@ -60,7 +60,7 @@ def test_a_postmortem_is_written_on_the_page(
 ) -> None:
     """Edited while somebody else edits, completed, marked, submitted; what was typed is never lost."""
     documents = postmortems(site)
-    show(f"/incidents/{resolved}")
+    show(f"/incidents/{resolved}?tab=postmortem")
     card = page.locator("section.card", has=page.get_by_role("heading", name="Postmortem", exact=True))
     card.get_by_role("button", name="Edit").press("Enter")
     dialog = page.get_by_role("dialog")
@@ -110,7 +110,7 @@ def test_a_postmortem_is_written_on_the_page(
     expect(page.locator("#live")).to_contain_text("No action item is open")
     assert not Actions(site.database, SystemClock(), site.config.oncall).list()
     _pictures(page, tmp_path, "postmortems")
-    show(f"/incidents/{resolved}")
+    show(f"/incidents/{resolved}?tab=postmortem")
     page.get_by_role("button", name="Write an update").press("Enter")
     dialog.get_by_label("What its readers need to know").fill("We look into it.")
     dialog.get_by_role("button", name="Write", exact=True).press("Enter")

@@ -28,6 +28,7 @@ from watchkeeper.asgi.hosts import Names, name_of
 from watchkeeper.config import is_loopback
 from watchkeeper.store.engine import Engine, QueryError, is_kill
 from watchkeeper.store.request_body import BodyError, RequestBody
+from watchkeeper.store.request_form import FORM, form_fields
 from watchkeeper.text import one_line
 
 # Rows of the loader go through a file; a statement is kept in memory.
@@ -184,9 +185,13 @@ class _Request(BaseHTTPRequestHandler):
         self._answer(200, answer, {"X-ClickHouse-Summary": "{}", "Content-Type": "application/octet-stream"})
 
     def _run(self, name: str, rights: User, sql: str, options: Mapping[str, str], body: Iterable[bytes]) -> bytes:
-        parameters = {k.removeprefix("param_"): v for k, v in options.items() if k.startswith("param_")}
-        if not sql:
+        form = self.headers.get("Content-Type", "")
+        if not sql and form.lower().startswith(FORM):
+            options, body = {**options, **form_fields(form, b"".join(body))}, ()
+            sql = options.get("query", "")
+        elif not sql:
             sql, body = b"".join(body).decode(errors="replace"), ()
+        parameters = {k.removeprefix("param_"): v for k, v in options.items() if k.startswith("param_")}
         if not rights.writes:
             deque(body, maxlen=0)  # what is left unread would be taken for the next request
         with SECONDS.labels(name).time():

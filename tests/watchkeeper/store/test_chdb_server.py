@@ -84,6 +84,36 @@ def test_a_query_may_come_in_a_zipped_body(roles: OwnRoles) -> None:
     assert (status, text) == (200, b"2\n")
 
 
+def test_parameters_that_are_too_long_for_an_address_come_as_a_form(roles: OwnRoles) -> None:
+    """The client sends them so by itself: each value arrives byte for byte, lines and a boundary's dashes included."""
+    values = {f"v{number}": "e" + "\u0301" * 2000 + f"\r\n--boundary--\n\t\\{number}\n" for number in range(6)}
+    columns = ", ".join(f"{{{name}:String}} AS {name}" for name in values)
+    (row,) = roles.telemetry.query(f"SELECT {columns}", values).to_pylist()
+    assert row == values
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("multipart/form-data; boundary=b", b"--b\r\nContent-Disposition: form-data; name=query\r\n\r\nSELECT 1"),
+        ("multipart/form-data", b"SELECT 1"),
+        ("multipart/form-data; boundary=b", b"--b\r\nContent-Disposition: form-data\r\n\r\nSELECT 1\r\n--b--\r\n"),
+        (
+            "multipart/form-data; boundary=b",
+            b'--b\r\nContent-Disposition: form-data; name="query"\r\n\r\n\xff\r\n--b--',
+        ),
+        ("multipart/form-data; boundary=b", b""),
+    ],
+    ids=["cut", "no boundary", "no name", "not UTF-8", "nothing"],
+)
+def test_a_form_that_makes_no_sense_is_refused(roles: OwnRoles, kind: str, body: bytes) -> None:
+    """400 and the reason; the store serves on."""
+    status, text, _ = ask(roles, "", body=body, headers={"Content-Type": kind})
+    assert status == 400
+    assert b"the request cannot be read" in text
+    assert ask(roles, "SELECT 1")[0] == 200
+
+
 def test_a_body_that_is_cut_short_is_refused(roles: OwnRoles) -> None:
     """Half a gzip stream is 400, not a traceback and not half a statement."""
     half = gzip.compress(b"SELECT 1 + 1" * 100)[:30]
