@@ -22,13 +22,22 @@ SELECT fromUnixTimestamp64Nano(toInt64({now} - 600 + number) * 1000000000), 'til
     if(number = 540, '{trace}', ''), map('till.lane', toString(number % 4)), map('k8s.pod.name', 'till-0')
 FROM numbers(598)
 """
+# The time before was not silent: what is new now can be told.
+BEFORE = """
+INSERT INTO otel.otel_logs (Timestamp, ServiceName, SeverityNumber, Body)
+SELECT fromUnixTimestamp64Nano(toInt64({now} - 2400 - number) * 1000000000), 'till', 9,
+    concat('sale ', toString(number), ' done')
+FROM numbers(60)
+"""
 
 
 @pytest.fixture(scope="module", autouse=True)
 def lines(site: Site) -> None:
     """The log lines of these tests."""
     store = Statements(url=site.config.store_url, user="loader", password=site.config.secret("store-loader"))
-    store.run(LINES.format(now=int(datetime.now(UTC).timestamp()), trace=TRACE))
+    now = int(datetime.now(UTC).timestamp())
+    store.run(LINES.format(now=now, trace=TRACE))
+    store.run(BEFORE.format(now=now))
 
 
 def test_a_search_is_mended_narrowed_and_leads_to_the_trace(page: Page, show: Show) -> None:
@@ -94,7 +103,7 @@ def test_new_lines_come_on_top_until_one_pauses(page: Page, show: Show, site: Si
 
 
 def test_templates_name_what_is_new_and_fit_a_phone(page: Page, show: Show) -> None:
-    """Both kinds of lines of the till are new; a template leads to its lines; nothing is wider than the screen."""
+    """One kind of line of the till is new; a template leads to its lines; nothing is wider than the screen."""
     page.set_viewport_size({"width": 360, "height": 780})
     show("/logs?service=till&tab=templates")
     row = page.locator("tr", has_text="drawer <*> is stuck")
