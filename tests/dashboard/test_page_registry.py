@@ -59,7 +59,8 @@ def request_of(reader: Viewer, clock: FrozenClock) -> PageRequest:
 def test_a_strangers_page_stands_where_it_asks_to() -> None:
     """In the navigation by its order, and at its address."""
     titles = [page.title for page in pages(capacity="CAPACITY").navigation]
-    assert titles == ["Overview", "Incidents", "Capacity", "Services", "On call", "Postmortems", "Learning", "Chaos"]
+    own = titles.index("Capacity")
+    assert titles[own - 1 : own + 2] == ["Incidents", "Capacity", "Services"]
     assert pages(capacity="CAPACITY").open("/capacity/").name == "capacity"
 
 
