@@ -303,6 +303,19 @@ def test_the_services_table_shows_its_last_column(page: Page, show: Show, width:
     )
 
 
+@pytest.mark.parametrize("width", [1024, 1418, 1440, 1617])
+def test_the_overviews_table_fits_beside_the_navigation(page: Page, show: Show, width: int) -> None:
+    """Its last column is no further right than its card."""
+    page.set_viewport_size({"width": width, "height": 900})
+    show("/")
+    table = page.locator(".services-table").first
+    expect(table).to_be_visible()
+    wide = (
+        "one => { const box = one.closest('.scroll') || one.parentElement; return box.scrollWidth - box.clientWidth; }"
+    )
+    assert table.evaluate(wide) <= 1
+
+
 def test_the_overview_shows_problems_and_hung_roles(page: Page, site: Site, show: Show) -> None:
     """Hostile names are shown as text; both disappear when they are over."""
     run_dir = Path(str(site.database.engine.url.database)).parent / "run"
