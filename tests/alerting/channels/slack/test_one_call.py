@@ -36,6 +36,7 @@ SCOPES = {
     "conversations.list": "channels:read",
     "users.info": "users:read",
     "views.open": None,
+    "views.publish": None,
 }
 OPTIONAL = ("conversations.list", "conversations.history", "conversations.replies", "chat.update", "users.info")
 
