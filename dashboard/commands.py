@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import dash_mantine_components as dmc
 import structlog
@@ -21,6 +21,7 @@ from watchkeeper.errors import WatchkeeperError
 from watchkeeper.text import page_text
 from watchkeeper.vocabulary import Actor
 
+LONGEST_NOTE: Final = 2000  # characters of a line that a reader adds to the timeline
 Who = Callable[[], Actor | None]
 Name = Literal[
     "acknowledge", "resolve", "approve", "decline", "answer", "label", "note", "snooze", "assign", "merge", "split"

@@ -8,7 +8,8 @@ WatchkeeperError
 ├── StateError           incidents, labels, timers: the state database
 │   ├── DatabaseError    the database itself failed
 │   ├── NotFound         no such incident, label, model, ...
-│   └── Conflict         the version moved: somebody else was first; read again
+│   ├── Conflict         the version moved: somebody else was first; read again
+│   └── BrokenTrail      an entry of the audit trail was changed, removed or put in between
 ├── CollectorError       a source of telemetry could not be read
 ├── DetectorError        a detector was given what it cannot judge
 ├── DiagnosisError       a case or a window cannot be diagnosed
@@ -80,6 +81,10 @@ class Conflict(StateError):
     """The version moved: somebody else was first. Read again, then decide."""
 
     exit_code = 4
+
+
+class BrokenTrail(StateError):
+    """An entry of the audit trail was changed, removed or put in between; the message names the first."""
 
 
 class CollectorError(WatchkeeperError):

@@ -132,13 +132,14 @@ def publish(
 
 def open_updates(config_path: Path | None) -> tuple[StatusUpdates, Config]:
     """Status updates of the state database that a configuration names, and the configuration."""
+    from alerting.oncall.in_force import open_in_force
     from alerting.status_page.updates import StatusUpdates
     from watchkeeper.clock import SystemClock
     from watchkeeper.config import load
-    from watchkeeper.state.database import Database
 
     config = load(config_path)
-    return StatusUpdates(Database.open(config), SystemClock(), config), config
+    # No name may leak: also not that of somebody whom only the rota in force has.
+    return StatusUpdates(open_in_force(config), SystemClock(), config), config
 
 
 def _content(text: str, state: str, impact: str, components: list[str] | None) -> Content:

@@ -8,11 +8,10 @@ from uuid import uuid4
 import dash_mantine_components as dmc
 from dash import Input, Output, State, no_update
 
-from dashboard.commands import NOT_SIGNED_IN, Command, Notice, give
+from dashboard.commands import LONGEST_NOTE, NOT_SIGNED_IN, Command, Notice, give
 from dashboard.dialogs.pressed import buttons, closing, is_for, notices, pressed, refresh
 from dashboard.wiring import Wiring
 
-LONGEST: Final = 2000  # characters, as over the API
 EMPTY: Final = Notice(title="Nothing was added", message="Write what happened or what you did first.", good=False)
 
 
@@ -40,8 +39,8 @@ def refused(written: str) -> Notice | None:
     """Why a note is not added as it is written."""
     if not written:
         return EMPTY
-    if len(written) > LONGEST:
-        words = f"It has {len(written):,} characters; at most {LONGEST:,} are kept. Shorten it, or add two notes."
+    if len(written) > LONGEST_NOTE:
+        words = f"It has {len(written):,} characters; at most {LONGEST_NOTE:,} are kept. Shorten it, or add two notes."
         return Notice(title="Nothing was added", message=words, good=False)
     return None
 

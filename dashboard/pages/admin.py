@@ -13,7 +13,7 @@ from dashboard.components.wording import count
 from dashboard.page import Page, PageRequest
 from dashboard.reads.audit import NEWEST
 from dashboard.reads.settings import Setting, settings
-from watchkeeper.errors import StateError
+from watchkeeper.errors import BrokenTrail
 from watchkeeper.state.audit import Verified
 
 SHOWN = 50
@@ -22,6 +22,7 @@ CHECKED = {
     "changes": "report deploys and other changes",
     "commands": "acknowledge, approve and every other command",
     "heartbeats": "report that a system is alive",
+    "rota": "change people, teams, schedules and escalation policies",
 }
 EXPORTS = (
     ("Incidents", "/api/v1/incidents?limit=500", "watchkeeper incident list --json"),
@@ -186,9 +187,7 @@ def _chain(request: PageRequest) -> Part:
     )
     try:
         verified: Verified = request.sources.audit.verified()
-    except StateError as error:
-        if "was changed" not in error.message:
-            raise
+    except BrokenTrail as error:
         return card("Chain", html.P(pill("broken", "failing", "✕")), html.P(error.message), advice)
     return card(
         "Chain",

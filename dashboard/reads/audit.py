@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from dashboard.reads.cache import Cache
+from watchkeeper.errors import BrokenTrail
 from watchkeeper.state.audit import AuditEntry, Verified, audit_trail, verify_audit
 from watchkeeper.state.database import Database
 
@@ -25,9 +26,20 @@ class AuditReads:
         return self._cache.get("audit", lambda: audit_trail(self._db, NEWEST))
 
     def verified(self) -> Verified:
-        """The chain from its first entry on, checked at most once a minute.
+        """The chain from its first entry on, checked at most once a minute, whether or not it is broken.
 
         Raises:
-            StateError: an entry was changed; the message names it.
+            BrokenTrail: an entry was changed; the message names it.
+            StateError: the trail cannot be read.
         """
-        return self._slow_cache.get("chain", lambda: verify_audit(self._db))
+        result = self._slow_cache.get("chain", self._checked)
+        if isinstance(result, BrokenTrail):
+            raise result
+        return result
+
+    def _checked(self) -> Verified | BrokenTrail:
+        """What the check came to: a broken chain is a result, too, and is remembered."""
+        try:
+            return verify_audit(self._db)
+        except BrokenTrail as broken:
+            return broken

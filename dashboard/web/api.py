@@ -15,7 +15,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from alerting.incidents.commands import Incidents
 from alerting.incidents.human_labels import Judgement
 from alerting.incidents.machine import HumanState, Incident
-from dashboard.commands import Command, Name
+from dashboard.commands import LONGEST_NOTE, Command, Name
 from dashboard.web.credentials import Denied
 from dashboard.web.session import NO_CREDENTIAL, denied, who
 from watchkeeper.errors import ConfigError, Conflict, NotFound, WatchkeeperError
@@ -57,7 +57,8 @@ class CommandBody(BaseModel):
     """A command's body. The same `key` again changes nothing.
 
     `proposal` is the id of the one to approve or decline; `question` is the id of the one to `answer`; `until` is the
-    end of a `snooze`; `person` is the id of whom to `assign` it to; `into` is the incident to `merge` it into.
+    end of a `snooze`; `person` is the id of whom to `assign` it to; `into` is the incident to `merge` it into;
+    `text` is the line that a `note` adds to the timeline.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -70,6 +71,7 @@ class CommandBody(BaseModel):
     until: Annotated[AwareDatetime, AfterValidator(_utc)] | None = None
     person: Annotated[str, Field(max_length=64), WITHOUT_NUL] = ""
     into: Annotated[str, Field(max_length=32, pattern="^[A-Za-z0-9-]*$")] = ""
+    text: Annotated[str, Field(max_length=LONGEST_NOTE), WITHOUT_NUL] = ""
 
 
 class PageBody(BaseModel):
@@ -130,11 +132,12 @@ def router(incidents: Incidents) -> APIRouter:
         command: Name,
         body: CommandBody | None = None,
     ) -> Response:
-        """Acknowledge, resolve, label, approve, decline, answer, snooze, assign, merge or split. 401 without a token.
+        """Acknowledge, resolve, label, approve, decline, answer, note, snooze, assign, merge or split.
 
         Approve and decline need `proposal`, the `proposal.id` of the incident as it was read; if another runbook is
         proposed by now, the response is 409 with the reason. Answer needs `question`, the `question.id` of one of the
-        incident's `questions`, and `answer`, one of its choices. Snooze needs `until`, assign `person`, merge `into`.
+        incident's `questions`, and `answer`, one of its choices. Note needs `text`, snooze
+        `until`, assign `person`, merge `into`. 401 without a token.
         """
         actor = who()
         if actor is None:
@@ -142,9 +145,16 @@ def router(incidents: Incidents) -> APIRouter:
         body = body or CommandBody()
         key = f"{actor.via}:{command}:{body.key or uuid.uuid4().hex}"
         judgement = Judgement(**body.label.model_dump()) if body.label else None
-        needed = {"label": judgement, "snooze": body.until, "assign": body.person, "merge": body.into}
-        if not needed.get(command, True):
-            name = {"snooze": "until", "assign": "person", "merge": "into"}.get(command, command)
+        text = body.text.strip()
+        needed = {
+            "label": ("label", judgement),
+            "note": ("text", text),
+            "snooze": ("until", body.until),
+            "assign": ("person", body.person),
+            "merge": ("into", body.into),
+        }
+        name, value = needed.get(command, ("", True))
+        if not value:
             return JSONResponse({"error": f"{name}: is required; add it"}, 422)
         seen = body.question if command == "answer" else body.proposal
         order = Command(
@@ -154,6 +164,7 @@ def router(incidents: Incidents) -> APIRouter:
             judgement=judgement,
             seen=seen,
             answer=body.answer,
+            text=text,
             until=body.until,
             other=body.person or body.into,
         )

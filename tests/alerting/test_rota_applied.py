@@ -19,8 +19,9 @@ from alerting.oncall.applying import bring_into_force, expect, plan_edit, plan_f
 from alerting.oncall.in_force import RotaInForce
 from alerting.oncall.ownership import Owners
 from alerting.oncall.versions import newest, record_version, versions
+from tests.front_door import front_door
 from tests.waiting import until
-from watchkeeper.clock import FrozenClock
+from watchkeeper.clock import FrozenClock, SystemClock
 from watchkeeper.config import Config, EscalationStep, LayerConfig, OnCallConfig, PersonConfig, ScheduleConfig, load
 from watchkeeper.errors import ConfigError, Conflict, NotFound
 from watchkeeper.problems import Problems
@@ -267,3 +268,23 @@ def test_the_commands_show_what_would_change_and_bring_it_into_force(tmp_path: P
     db.close()
     assert "# schedules/night is not owned by the file: Ana (api) made it" in run("export")[1]
     assert "note: schedules/night stays as it is" in run("apply", "--dry-run")[1]
+
+
+def test_questions_and_the_status_page_know_the_rota_in_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`ask` names who the roles page; a text for the public names nobody of the rota that the file lacks."""
+    file = tmp_path / "watchkeeper.yaml"
+    page = {"components": [{"id": "checkout", "name": "Checkout", "services": ["payments"]}]}
+    tree = {"data_dir": str(tmp_path / "data"), "oncall": rota("ana").model_dump(mode="json"), "status_page": page}
+    file.write_text(yaml.safe_dump(tree))
+    monkeypatch.setenv("WATCHKEEPER_CONFIG", str(file))
+    run = front_door(monkeypatch, capsys)
+    db = Database.open(load(file))
+    apply(db, rota("zoe"), datetime.now(UTC))
+    (opened,) = Incidents(db, SystemClock(), rota("zoe")).observe([finding(SystemClock().now(), "payments")])
+    db.close()
+    told = run("ask", "who is on call?")[1]
+    assert ("Zoe" in told, "Ana" in told) == (True, False)
+    status, _, why = run("status", "post", opened, "Zoe is on it", "--audience", "public")
+    assert (status, "Zoe" in why) == (4, True)

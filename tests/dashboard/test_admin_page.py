@@ -10,16 +10,20 @@ from plotly.io.json import to_json_plotly
 from sqlalchemy import update
 
 from alerting.incidents.commands import Incidents
+from collectors.commands.token import SCOPES
 from dashboard.components.escaping import inert
 from dashboard.page import PageRequest
-from dashboard.pages.admin import PAGE
+from dashboard.pages.admin import CHECKED, PAGE
+from dashboard.reads.audit import AuditReads
+from dashboard.reads.cache import Cache
 from dashboard.reads.settings import HIDDEN, settings
 from dashboard.reads.sources import Sources
 from dashboard.urls import View
 from dashboard.viewer import viewer
 from tests.dashboard.values import NOW
 from watchkeeper.clock import FrozenClock
-from watchkeeper.config import load
+from watchkeeper.config import TokenConfig, load
+from watchkeeper.errors import BrokenTrail
 from watchkeeper.state.audit import record_audit
 from watchkeeper.state.database import Database
 from watchkeeper.state.schema import audit
@@ -126,3 +130,26 @@ def test_the_trail_and_the_keys_are_searched(sources: Sources, db: Database) -> 
     page = shown(sources, View(path=PAGE.path, choices={"key": "retention", "origin": "all"}))
     assert "store.retention_days" in page
     assert "store.port" not in page
+
+
+def test_every_scope_of_a_token_is_explained(sources: Sources) -> None:
+    """Those that `watchkeeper token new` makes, and the configuration takes."""
+    assert tuple(CHECKED) == SCOPES
+    TokenConfig(name="all", sha256="0" * 64, scopes=SCOPES)
+    assert "to change people, teams, schedules and escalation policies" in shown(sources)
+
+
+def test_a_broken_chain_is_read_once_a_minute_like_another(db: Database) -> None:
+    """The page is rendered again every five seconds, and the check reads every entry."""
+    with db.write() as connection:
+        record_audit(connection, NOW, Actor(name="Ana", via="cli"), "silence.create", "payments")
+        connection.execute(update(audit).values(detail="nothing"))
+    reads = AuditReads(db, Cache(5))
+    told = []
+    for detail in ("nothing", "something else"):
+        with db.write() as connection:
+            connection.execute(update(audit).values(detail=detail, action=f"silence.{detail[:4]}"))
+        with pytest.raises(BrokenTrail) as broken:
+            reads.verified()
+        told.append(broken.value.message)
+    assert told[0] == told[1], "the second look read the trail again"

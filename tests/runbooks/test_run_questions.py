@@ -11,6 +11,7 @@ from run_parts import ANA, BEN, LEASE, Deadly, DeadlyDatabase, Killed, World, di
 
 from alerting.incidents.commands import Incidents
 from alerting.incidents.questions import Asked, open_questions
+from alerting.oncall.applying import bring_into_force, plan_file
 from runbooks.commands.runbook import print_run
 from runbooks.library import Library
 from runbooks.policy import Policy
@@ -223,5 +224,26 @@ def test_the_command_line_answers_the_question_that_was_seen(
     assert capsys.readouterr().out == "Is the batch over? yes; the run goes on\n"
     with pytest.raises(Conflict, match="that question is over"):
         answer("no", "--as", "ana", "--question", question.id)
+    assert asking.questions[0].answer == "yes"
+    db.close()
+
+
+def test_the_command_line_knows_who_may_answer_by_the_rota_in_force(tmp_path: Path, clock: FrozenClock) -> None:
+    """A rota that was applied, and that the file does not have yet, says who is who."""
+    config = tmp_path / "watchkeeper.yaml"
+    people = "[{id: oncall, name: On call, addresses: {slack: UX}}, {id: ana, name: Ann, addresses: {slack: UANA}}]"
+    config.write_text(f"data_dir: {tmp_path / 'data'}\noncall: {{people: {people}}}\n")
+    tree = load(config)
+    db = Database.open(tree)
+    clock.advance((SystemClock().now() - clock.now()).total_seconds())
+    asking = Asking(db, clock, Incidents(db, clock, ONCALL))
+    asking.turn()
+    renamed = OnCallConfig(people=(PersonConfig(id="oncall", name="On call"), PersonConfig(id="ana", name="Zoe")))
+    in_force = plan_file(db, tree.model_copy(update={"oncall": renamed}), "other.yaml")
+    bring_into_force(db, in_force, clock.now(), ANA)
+    words = ["answer", run_of(db, asking.id).id, "yes", "--config", str(config), "--as"]
+    with pytest.raises(Conflict, match="Ann may not answer this runbook"):
+        app([*words, "Ann"], standalone_mode=False)
+    app([*words, "Zoe"], standalone_mode=False)
     assert asking.questions[0].answer == "yes"
     db.close()

@@ -26,16 +26,16 @@ def ask(
     """
     from alerting.ask.answer import as_json as tree_of
     from alerting.incidents.commands import Incidents
+    from alerting.oncall.in_force import open_in_force
     from watchkeeper.clock import SystemClock
     from watchkeeper.config import load
     from watchkeeper.roles.asking import asker_of
-    from watchkeeper.state.database import Database
     from watchkeeper.store.telemetry import Telemetry
     from watchkeeper.text import page_text, prose
 
     hint_at_unused_file(config)
     tree = load(config)
-    db, clock = Database.open(tree), SystemClock()
+    db, clock = open_in_force(tree), SystemClock()
     incidents = Incidents.configured(tree, db, clock)
     answer = asker_of(tree, Telemetry.connect(tree), db, incidents, clock).ask(" ".join(question))
     if as_json:

@@ -152,14 +152,14 @@ def answer(
     """Answer what a run asks: the question of a step, or whether a step happened. Exit status 4 if it asks none."""
     from alerting.incidents.commands import Incidents
     from alerting.incidents.questions import open_questions
+    from alerting.oncall.in_force import open_in_force
     from runbooks.questions import answer_question
     from runbooks.run_rows import read_run
     from watchkeeper.clock import SystemClock
     from watchkeeper.config import load
-    from watchkeeper.state.database import Database
 
     settings, clock, actor = load(config), SystemClock(), actor_of(who)
-    with closing(Database.open(settings)) as db:
+    with closing(open_in_force(settings)) as db:
         known, incidents = read_run(db, run), Incidents.configured(settings, db, clock)
         incident = incidents.get(known.incident_id) if known and known.incident_id else None
         asked = [each.question for each in open_questions(incident.questions)] if incident else []

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, insert, select, text, update
 
-from watchkeeper.errors import DatabaseError, NotFound, StateError
+from watchkeeper.errors import BrokenTrail, DatabaseError, NotFound, StateError
 from watchkeeper.state.database import Database, from_micros, to_micros
 from watchkeeper.state.schema import audit
 from watchkeeper.text import one_line
@@ -93,14 +93,15 @@ def verify_audit(db: Database, known: str = "") -> Verified:
     """Check every entry against its digest, oldest first. `known` is a digest that was noted earlier.
 
     Raises:
-        StateError: an entry was changed, removed or put in between; names the first that does not fit.
+        BrokenTrail: an entry was changed, removed or put in between; names the first that does not fit.
+        StateError: the trail cannot be read.
         NotFound: no entry has the digest that was noted.
     """
     before, count, seen = FIRST, 0, not known
     try:
         for row in _rows(db):
             if row.digest != digest_of(row, before):
-                raise StateError(
+                raise BrokenTrail(
                     f"the audit trail was changed at entry {row.id} or just before it "
                     f"({one_line(row.action, 64)} by {one_line(row.actor, 60)}): its digest does not fit; "
                     "compare with a backup"
