@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,21 +15,30 @@ import pytest
 from dash import dcc, html
 from dash.development.base_component import Component
 
+from alerting.incidents.commands import Incidents
 from dashboard.commands import Notice
 from dashboard.components.diagnosis import diagnosis_card
 from dashboard.components.elements import table
 from dashboard.components.escaping import inert
+from dashboard.components.incident_summary import incident_summary
+from dashboard.components.incident_timeline import timeline_card
+from dashboard.components.incident_words import state_pills
 from dashboard.dialogs.approve import plan
 from dashboard.figures.evidence import Signal, evidence_figure
 from dashboard.figures.frame import Moment
 from dashboard.figures.handoffs import Shift, handoff_figure
 from dashboard.figures.topology import Call, topology
-from dashboard.pages.incident import _facts, _head, _proposal, _timeline
+from dashboard.page import PageRequest
+from dashboard.reads.sources import Sources
 from dashboard.urls import View
 from dashboard.viewer import Viewer
 from tests.alerting.channels.slack.test_foreign_names_in_slack import hostile
 from tests.dashboard.values import NOW
 from tests.hostile import EVERY
+from watchkeeper.clock import FrozenClock
+from watchkeeper.config import Config
+from watchkeeper.state.database import Database
+from watchkeeper.store.telemetry import Telemetry
 
 
 def strings(part: Any) -> Iterator[str]:
@@ -58,17 +68,22 @@ def unseen(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize("which", sorted(EVERY))
-def test_a_page_only_shows_foreign_names(reader: Viewer, which: str) -> None:
+def test_a_page_only_shows_foreign_names(
+    reader: Viewer, db: Database, clock: FrozenClock, incidents: Incidents, tmp_path: Path, which: str
+) -> None:
     """Nothing unseen, nothing endless, no link but our own, and no raw HTML anywhere in an incident's page."""
     incident = hostile(EVERY[which])
-    view = View()
+    store = Telemetry(url="http://127.0.0.1:9", database="otel", user="", password="")
+    config = Config(data_dir=tmp_path)
+    sources = Sources(telemetry=store, incidents=incidents, db=db, config=config, clock=clock)
+    view = View(path=f"/incidents/{incident.id}")
     page = inert(
         [
-            _head(incident, reader),
+            html.H1(incident.title),
+            state_pills(incident),
+            incident_summary(PageRequest(sources=sources, view=view, viewer=reader), incident, ()),
             diagnosis_card(incident, view, reader),
-            _facts(incident, reader, {EVERY[which]: EVERY[which]}),
-            _proposal(incident),
-            _timeline(incident, reader),
+            timeline_card(incident, view, reader),
             plan(incident),
         ]
     )
