@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from dash import dcc, html
 
+from dashboard.components.choices import choice_link, choices
 from dashboard.components.elements import Part, card, empty, folded, moment, pill, plot, table
 from dashboard.components.wording import count, listed, milliseconds, percent
 from dashboard.figures.duration_map import band_ms, band_words, duration_figure
@@ -60,11 +61,12 @@ def requests_card(result: SearchResult, query: TraceQuery, request: PageRequest)
     title = (
         f"The {len(rows):,} {query.order} of {result.total:,}" if result.total > len(rows) else f"All {result.total:,}"
     )
-    order = html.Div(
-        [_choice(name, request.view.link(sort=value), is_on=query.order == name)
-         for name, value in (("slowest", None), ("newest", "newest"))],
-        className="choices",
-    )  # fmt: skip
+    order = choices(
+        *(
+            _choice(name, request.view.link(sort=value), is_on=query.order == name)
+            for name, value in (("slowest", None), ("newest", "newest"))
+        )
+    )
     shown = table(heads, rows, caption=f"{title}: each opens its trace", kind="requests", numbers=["Took", "Spans"])
     return card(title, order, shown, aside="j and k move, Enter opens" if len(rows) > 1 else None)
 
@@ -126,7 +128,7 @@ def _path(one: FoundRequest) -> str:
 
 def _choice(words: str, address: str, *, is_on: bool) -> Part:
     on = {"aria-current": "true"} if is_on else {}
-    return html.Span(dcc.Link(words, href=address, className="choice on" if is_on else "choice"), **on)
+    return html.Span(choice_link(words, address, on=is_on), **on)
 
 
 def _band_row(band: int, spans: int, failed: int, one_in: int, view: View) -> Part:

@@ -7,6 +7,7 @@ from typing import Final
 from dash import html
 
 from alerting.incidents.machine import Incident, TimelineEntry
+from dashboard.components.choices import choice_in_place, choices
 from dashboard.components.elements import Part, card, empty, folded, moment
 from dashboard.components.wording import count
 from dashboard.urls import View
@@ -87,18 +88,7 @@ def timeline_card(incident: Incident, view: View, viewer: Viewer) -> Part:
 
 def _choices(view: View, chosen: str) -> Part:
     links = [("", "All"), *((name, words) for name, (words, _) in FILTERS.items())]
-    return html.Div(
-        [
-            html.A(
-                words,
-                href=view.link(kind=name),
-                className="choice on" if name == chosen else "choice",
-                **{"data-go": "", **({"aria-current": "true"} if name == chosen else {})},
-            )
-            for name, words in links
-        ],
-        className="choices",
-    )
+    return choices(*(choice_in_place(words, view.link(kind=name), on=name == chosen) for name, words in links))
 
 
 def _is_minor(entry: TimelineEntry, details: tuple[str, ...]) -> bool:

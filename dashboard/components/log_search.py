@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from dash import dcc, html
+from dash import html
 
+from dashboard.components.choices import choice_link, choices
 from dashboard.components.elements import Part, folded
 from dashboard.components.query_form import Field, query_form
 from dashboard.urls import View
@@ -52,10 +53,10 @@ def search_box(view: View) -> Part:
     """The box with its language, and the filters beside it."""
     rows = [part for example, words in LANGUAGE for part in (html.Dt(html.Code(example)), html.Dd(words))]
     service = (
-        dcc.Link(
+        choice_link(
             [f"service {seen_name(view.service)} ", html.Span("✕", **{"aria-hidden": "true"})],
-            href=view.link(service=None, **{NUMBER: None, LINE: None}),
-            className="choice on",
+            view.link(service=None, **{NUMBER: None, LINE: None}),
+            on=True,
             title="Search all services",
         )
         if view.service
@@ -63,11 +64,7 @@ def search_box(view: View) -> Part:
     )
     chosen = view.choice(LEAST) if view.choice(LEAST) in LEAST_CHOICES else ""
     least = [
-        dcc.Link(
-            words,
-            href=view.link(**{LEAST: name, NUMBER: None, LINE: None}),
-            className="choice on" if name == chosen else "choice",
-        )
+        choice_link(words, view.link(**{LEAST: name, NUMBER: None, LINE: None}), on=name == chosen)
         for name, words in LEAST_CHOICES.items()
     ]
     field = Field(
@@ -76,7 +73,7 @@ def search_box(view: View) -> Part:
     return html.Div(
         [
             query_form(view, [field], clears=(NUMBER, LINE)),
-            html.Div([service, *least], className="choices log-filters"),
+            choices(service, *least, kind="log-filters"),
             folded("How to write a search", html.Dl(rows, className="facts language")),
         ],
         className="log-search",

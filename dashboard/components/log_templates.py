@@ -8,6 +8,7 @@ from typing import Final
 
 from dash import dcc, html
 
+from dashboard.components.choices import choice_link, choices
 from dashboard.components.elements import Part, card, empty, moment, pill, table
 from dashboard.components.log_search import QUERY, SINCE, TAB, narrowed
 from dashboard.components.wording import clock_text, count, listed
@@ -70,29 +71,25 @@ def _halves(window: Window, deploy: ChangeEvent | None) -> tuple[Window, Window]
 
 
 def _against(deploys: Sequence[ChangeEvent], chosen: ChangeEvent | None, view: View, viewer: Viewer) -> Part:
-    links = [_choice("the time before", view.link(**{SINCE: None}), on=chosen is None)]
+    links = [choice_link("the time before", view.link(**{SINCE: None}), on=chosen is None)]
     for change in deploys:
         at = clock_text(change.at, viewer.zone, viewer.now, seconds=False)
         version = one_line(change.version, 20) if change.version else ""
         words = f"before {change.kind} {version} of {seen_name(change.service, 40)}, {at}"
-        links.append(_choice(" ".join(words.split()), view.link(**{SINCE: change.id}), on=change is chosen))
-    return html.Div([html.Span("Compared with", className="muted"), *links], className="choices compared")
+        links.append(choice_link(" ".join(words.split()), view.link(**{SINCE: change.id}), on=change is chosen))
+    return choices(*links, title="Compared with", kind="compared")
 
 
 def _sorts(view: View) -> Part:
     links = [
-        _choice(
+        choice_link(
             words,
             view.link(**{SORT: name}),
             on=view.choice(SORT) == name or (not name and view.choice(SORT) not in SORTS),
         )
         for name, words in SORTS.items()
     ]
-    return html.Div([html.Span("Order", className="muted"), *links], className="choices compared")
-
-
-def _choice(words: str, href: str, *, on: bool) -> Part:
-    return dcc.Link(words, href=href, className="choice on" if on else "choice")
+    return choices(*links, title="Order", kind="compared")
 
 
 def _aside(found: Templates, viewer: Viewer) -> Part:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dash import dcc, html
+from dash import html
 
+from dashboard.components.choices import choice_link, choices
 from dashboard.components.elements import Part
 from dashboard.components.query_form import Field, query_form
 from dashboard.components.wording import count
@@ -25,13 +26,15 @@ def choice_of(view: View) -> Choice:
 
 def map_choices(view: View, choice: Choice) -> Part:
     """A link for each choice, and the search."""
-    shows = [_link(words, view.link(show=name, near=None, words=""), on=_is_on(choice, name)) for name, words in SHOWS]
+    shows = [
+        choice_link(words, view.link(show=name, near=None, words=""), on=_is_on(choice, name)) for name, words in SHOWS
+    ]
     around: list[Part] = []
     if choice.service:
         around = [html.Span("around it:", className="muted"), *(_near(view, choice, n) for n in range(1, FARTHEST + 1))]
     return html.Div(
         [
-            html.Div([*shows, *around], className="choices"),
+            choices(*shows, *around),
             query_form(view, [NAME], words="Show", clears=("near", "show")),
         ],
         className="map-choices",
@@ -43,8 +46,4 @@ def _is_on(choice: Choice, name: Show) -> bool:
 
 
 def _near(view: View, choice: Choice, calls: int) -> Part:
-    return _link(count(calls, "call"), view.link(near=str(calls)), on=choice.near == calls)
-
-
-def _link(words: str, address: str, *, on: bool) -> Part:
-    return dcc.Link(words, href=address, className="choice on" if on else "choice")
+    return choice_link(count(calls, "call"), view.link(near=str(calls)), on=choice.near == calls)

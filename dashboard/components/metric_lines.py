@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from dash import dcc, html
 
+from dashboard.components.choices import choice_link, choices
 from dashboard.components.elements import Part, card, empty, folded, moment, plot, table
 from dashboard.components.wording import count, listed, measured
 from dashboard.figures.frame import Moment
@@ -178,13 +179,8 @@ def _usual(answers: Sequence[Answer]) -> str:
 
 def _band_choice(view: View) -> Part:
     on = view.choice("band") == "on"
-    link = dcc.Link(
-        "Usual range",
-        href=view.link(band=None if on else "on"),
-        className="choice on" if on else "choice",
-        title="Where query A lay at this time on earlier days",
-    )
-    return html.Div(link, className="choices")
+    title = "Where query A lay at this time on earlier days"
+    return choices(choice_link("Usual range", view.link(band=None if on else "on"), on=on, title=title))
 
 
 def _cut(answers: Sequence[Answer]) -> list[str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dash import dcc, html
+from dash import html
 
+from dashboard.components.choices import choice_link, choices
 from dashboard.components.elements import Part
 from dashboard.components.query_form import Field, query_form
 from dashboard.reads.metric_choices import SHOWS, Asked, choice_name
@@ -66,20 +67,13 @@ def _choices(view: View, letter: str, one: Asked, kind: str) -> Part:
     if one.aggregates:
         offers = [(name, name) for name in AGGREGATIONS]
         groups.append(_group(view, "Series of a group", choice_name("agg", letter), offers, one.aggregation))
-    groups.append(dcc.Link("Remove", href=without(view, letter), className="choice"))
+    groups.append(choice_link("Remove", without(view, letter)))
     return html.Div(groups, className="metric-choices")
 
 
-def _group(view: View, title: str, choice: str, offers: Sequence[tuple[str, str]], chosen: str) -> Part:
-    links = [
-        dcc.Link(
-            words,
-            href=view.link(**{choice: value}),
-            className="choice on" if value == chosen else "choice",
-        )
-        for value, words in offers
-    ]
-    return html.Div([html.Span(title, className="muted"), *links], className="choices")
+def _group(view: View, title: str, name: str, offers: Sequence[tuple[str, str]], chosen: str) -> Part:
+    links = [choice_link(words, view.link(**{name: value}), on=value == chosen) for value, words in offers]
+    return choices(*links, title=title)
 
 
 def _word(kind: str, show: str) -> str:

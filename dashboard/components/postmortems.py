@@ -13,6 +13,7 @@ from alerting.postmortems.actions import Action
 from alerting.postmortems.document import ENTRY_KINDS, HEADINGS, template
 from alerting.postmortems.rendering import Line, Report, measured_lines
 from alerting.postmortems.revisions import Revision, Stored
+from dashboard.components.choices import choice_link, choices
 from dashboard.components.elements import Part, card, empty, facts, folded, moment, pill
 from dashboard.components.wording import count
 from dashboard.urls import View, incident_path, postmortem_path
@@ -90,13 +91,8 @@ def timeline(report: Report, view: View, viewer: Viewer) -> Part:
     """Every line, or those of one kind; a star marks what is important."""
     chosen = view.state if view.state in ENTRY_KINDS else ""
     lines = [line for line in report.lines if chosen in ("", line.kind)]
-    filters = html.Div(
-        [
-            dcc.Link(kind or "all", href=view.link(state=kind), className="choice on" if kind == chosen else "choice")
-            for kind in ("", *ENTRY_KINDS)
-        ],
-        className="choices",
-    )
+    kinds = ("", *ENTRY_KINDS)
+    filters = choices(*(choice_link(kind or "all", view.link(state=kind), on=kind == chosen) for kind in kinds))
     rows = [_line(line, report.stored, viewer) for line in lines]
     body = html.Ol(rows, className="events stacked") if rows else empty("No such line")
     return card("Timeline", filters, body, aside=form_button("entry", "Add a line", report.stored))

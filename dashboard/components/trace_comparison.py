@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from dash import dcc, html
 
+from dashboard.components.choices import choice_link, choices
 from dashboard.components.elements import Part, card, empty, table
 from dashboard.components.wording import count, milliseconds, percent
 from dashboard.page import PageRequest
@@ -25,13 +26,13 @@ WORDS: dict[Split, tuple[str, str, str]] = {
 
 def comparison_choices(query: TraceQuery, view: View) -> Part:
     """Links that compare, or end it."""
-    links: list[Part] = [html.Span("Compare", className="muted")]
+    links = []
     for split, (words, _, _) in WORDS.items():
         is_on = query.comparison == split
         href = view.link(compare=None if is_on else split)
         text = f"with {words}" if split == "before" else f"the {words} with the others"
-        links.append(dcc.Link(text, href=href, className="choice on" if is_on else "choice"))
-    return html.Div(links, className="choices compare")
+        links.append(choice_link(text, href, on=is_on))
+    return choices(*links, title="Compare", kind="compare")
 
 
 def comparison_card(query: TraceQuery, request: PageRequest) -> Part:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dash import dcc, html
+from dash import html
 
 from dashboard.components.attempts import attempt
+from dashboard.components.choices import choice_link, choices
 from dashboard.components.elements import Part, card, empty, facts, moment, pill, table
 from dashboard.components.query_form import Field, query_form
 from dashboard.components.wording import count
@@ -213,15 +214,12 @@ def _configuration(request: PageRequest) -> Part:
     wanted = view.choice("key").casefold()
     shown = [one for one in every if one.origin in kept and wanted in one.key.casefold()]
     origins = [("", "Set here"), ("default", "Default"), ("all", "All")]
-    links = [
-        dcc.Link(words, href=view.link(origin=value), className="choice on" if chosen == value else "choice")
-        for value, words in origins
-    ]
+    links = [choice_link(words, view.link(origin=value), on=chosen == value) for value, words in origins]
     form = query_form(view, [Field(name="key", label="Key", placeholder="store.retention_days", wide=True)])
     path = str(sources.config_path) if sources.config_path else "no file: every value is its default"
     return card(
         "Configuration",
-        html.Div(links, className="choices"),
+        choices(*links),
         form,
         _settings(shown)
         if shown

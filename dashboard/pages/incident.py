@@ -9,6 +9,7 @@ from dash import dcc, html
 
 from alerting.incidents.machine import Incident
 from dashboard.components.attempts import attempt
+from dashboard.components.choices import tabs
 from dashboard.components.diagnosis import diagnosis_card
 from dashboard.components.elements import Part, empty
 from dashboard.components.incident_actions import actions
@@ -77,15 +78,14 @@ def _head(request: PageRequest, incident: Incident) -> Part:
 def _tabs(request: PageRequest, incident: Incident, changes: Sequence[ChangeEvent], name: str) -> Part:
     numbers = {"findings": len(incident.findings), "changes": len(changes)}
     links = [
-        html.A(
+        (
             [words, html.Span(f" {numbers[tab]}", className="muted") if numbers.get(tab) else None],
-            href=request.view.link(tab="" if tab == FIRST_TAB else tab, kind=None),
-            className="choice on" if tab == name else "choice",
-            **{"data-go": "", **({"aria-current": "true"} if tab == name else {})},
+            request.view.link(tab="" if tab == FIRST_TAB else tab, kind=None),
+            tab == name,
         )
         for tab, (words, _) in TABS.items()
     ]
-    return html.Nav(links, className="choices parts", **{"aria-label": "Everything about this incident"})
+    return tabs(links, "Everything about this incident")
 
 
 def _timeline(request: PageRequest, incident: Incident, _: Sequence[ChangeEvent]) -> list[Part]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dash import dcc, html
+from dash import html
 
 from alerting.incidents.machine import Incident
+from dashboard.components.choices import choice_link, choices
 from dashboard.components.elements import Part, card, empty, moment, table
 from dashboard.components.incident_words import cause, cause_text, lasted, link, owner, state_pills
 from dashboard.components.query_form import Field, query_form
@@ -26,13 +27,12 @@ def render(request: PageRequest) -> Part:
     shown = [i for i in newest if not view.state or (view.state == "open") == i.is_open]
     wanted = view.words.casefold().split()
     shown = [i for i in shown if all(word in _text(i, sources.people).casefold() for word in wanted)]
-    choices = html.Div(
-        [
-            dcc.Link(words, href=view.link(**{name: value}), className="choice on" if chosen == value else "choice")
+    shown_ones = choices(
+        *(
+            choice_link(words, view.link(**{name: value}), on=chosen == value)
             for name, chosen, filters in (("state", view.state, STATES), ("severity", severity, SEVERITIES))
             for value, words in filters
-        ],
-        className="choices",
+        )
     )
     if not newest and not severity:
         body: Part = empty(
@@ -49,7 +49,7 @@ def render(request: PageRequest) -> Part:
             caption="Incidents, newest first",
         )
     return [
-        html.Div([html.H1("Incidents"), choices], className="page-head"),
+        html.Div([html.H1("Incidents"), shown_ones], className="page-head"),
         query_form(view, [Field(name="q", label="Words", placeholder="service, cause, person, id", wide=True)]),
         card("Newest first", body, aside=count(len(shown), "incident")),
     ]

@@ -9,6 +9,7 @@ from typing import Final
 from dash import dcc, html
 
 from dashboard.components.attempts import attempt
+from dashboard.components.choices import choice_link, choices
 from dashboard.components.elements import Part, card, empty, moment, pill, plot
 from dashboard.components.log_lines import AROUND, line_list, still
 from dashboard.components.log_search import LINE, NUMBER, QUERY, TAB, TABS, chosen_query, mistake, narrowed, search_box
@@ -44,16 +45,12 @@ def render(request: PageRequest) -> Part:
 
 
 def _tabs(request: PageRequest, tab: str) -> Part:
-    return html.Div(
-        [
-            dcc.Link(
-                words,
-                href=request.view.link(**{TAB: name, LINE: None, NUMBER: None}),
-                className="choice on" if name == tab else "choice",
-            )
+    link = request.view.link
+    return choices(
+        *(
+            choice_link(words, link(**{TAB: name, LINE: None, NUMBER: None}), on=name == tab)
             for name, words in TABS.items()
-        ],
-        className="choices",
+        )
     )
 
 

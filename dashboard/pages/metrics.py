@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dash import dcc, html
 
 from dashboard.components.attempts import attempt
+from dashboard.components.choices import choice_link
 from dashboard.components.elements import Part, card
 from dashboard.components.metric_dictionary import dictionary_card, metric_card
 from dashboard.components.metric_lines import Answer, lines_card
@@ -63,7 +64,7 @@ def _queries_card(request: PageRequest, queries: Sequence[Asked], dictionary: Se
         *forms,
         html.Div(
             [
-                dcc.Link("Add a query", href=view.link(add="on"), className="choice")
+                choice_link("Add a query", view.link(add="on"))
                 if queries and free and view.choice("add") != "on"
                 else None,
                 html.Span(

@@ -9,6 +9,7 @@ from dash import dcc, html
 
 from dashboard.components.attempts import attempt
 from dashboard.components.burning_budgets import burning_budgets
+from dashboard.components.choices import tabs
 from dashboard.components.elements import Part, empty, health_pill
 from dashboard.components.notable_requests import notable_requests
 from dashboard.components.service_detectors import detectors_card
@@ -89,15 +90,10 @@ def _summary(request: PageRequest, member: Member) -> Part:
 
 def _tabs(request: PageRequest, chosen: str) -> Part:
     links = [
-        html.A(
-            words,
-            href=request.view.link(tab="" if tab == FIRST_TAB else tab),
-            className="choice on" if tab == chosen else "choice",
-            **{"data-go": "", **({"aria-current": "true"} if tab == chosen else {})},
-        )
+        (words, request.view.link(tab="" if tab == FIRST_TAB else tab), tab == chosen)
         for tab, (words, _) in TABS.items()
     ]
-    return html.Nav(links, className="choices parts", **{"aria-label": "Everything about this service"})
+    return tabs(links, "Everything about this service")
 
 
 def _operations(request: PageRequest) -> list[Part]:

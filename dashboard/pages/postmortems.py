@@ -6,6 +6,7 @@ from dash import dcc, html
 
 from alerting.postmortems.document import STATES
 from alerting.postmortems.revisions import Stored
+from dashboard.components.choices import choice_link, choices
 from dashboard.components.elements import Part, card, empty, moment, table
 from dashboard.components.postmortems import actions_card, state_pill
 from dashboard.components.query_form import Field, query_form
@@ -20,13 +21,7 @@ def render(request: PageRequest) -> Part:
     sources, view, viewer = request.sources, request.view, request.viewer
     state = view.state if view.state in STATES else ""
     hits = sources.postmortems.search(view.words, state)
-    choices = html.Div(
-        [
-            dcc.Link(name or "all", href=view.link(state=name), className="choice on" if name == state else "choice")
-            for name in ("", *STATES)
-        ],
-        className="choices",
-    )
+    states = choices(*(choice_link(name or "all", view.link(state=name), on=name == state) for name in ("", *STATES)))
     search = query_form(view, [Field(name="q", label="Words", placeholder="Search postmortems", wide=True)])
     if hits:
         rows = [_row(one, viewer) for one in hits]
@@ -36,7 +31,7 @@ def render(request: PageRequest) -> Part:
     else:
         body = empty("No postmortem yet", "Resolving a page drafts one.")
     return [
-        html.Div([html.H1("Postmortems"), choices], className="page-head"),
+        html.Div([html.H1("Postmortems"), states], className="page-head"),
         card("Newest change first", search, body, aside=count(len(hits), "postmortem")),
         actions_card(sources.actions.list(), sources.config.oncall, viewer),
     ]

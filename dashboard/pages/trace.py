@@ -8,6 +8,7 @@ from typing import Any
 from dash import dcc, html
 
 from dashboard.components.attempts import attempt
+from dashboard.components.choices import choice_link, choices
 from dashboard.components.elements import Part, card, empty, folded, moment, pill
 from dashboard.components.waterfall import SEARCHED_AROUND, log_list, page_of, span_facts, waterfall
 from dashboard.components.wording import count, listed, milliseconds, percent
@@ -53,7 +54,7 @@ def _head(trace_id: str, tree: SpanTree, request: PageRequest) -> Part:
     return html.Div(
         [
             html.Div([title, html.Div(words, className="line")]),
-            html.Div(dcc.Link("Similar requests", href=similar, className="choice"), className="choices"),
+            choices(choice_link("Similar requests", similar)),
         ],
         className="page-head",
     )

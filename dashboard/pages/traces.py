@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from dash import dcc, html
+from dash import html
 
 from dashboard.components.attempts import attempt
+from dashboard.components.choices import choice_link, choices
 from dashboard.components.elements import Part, card, folded
 from dashboard.components.found_requests import durations_card, nothing_found, requests_card
 from dashboard.components.query_form import Field, query_form
@@ -44,12 +43,13 @@ def _search(query: TraceQuery, request: PageRequest) -> Part:
     )
     scope = query.search.scope
     status = {None: "", True: "failed", False: "ok"}[query.search.failed]
-    scopes = [(words, view.link(scope=name), name == scope) for name, words in SCOPE_WORDS.items()]
+    scopes = [choice_link(words, view.link(scope=name), on=name == scope) for name, words in SCOPE_WORDS.items()]
     results = [
-        (words or "any result", view.link(status=words or None), words == status) for words in ("", "failed", "ok")
+        choice_link(words or "any result", view.link(status=words or None), on=words == status)
+        for words in ("", "failed", "ok")
     ]
     return card(
-        "Search", query_form(view, fields), html.Div([_choices(scopes), _choices(results)], className="line"), _guide()
+        "Search", query_form(view, fields), html.Div([choices(*scopes), choices(*results)], className="line"), _guide()
     )
 
 
@@ -65,16 +65,6 @@ def _found(query: TraceQuery, request: PageRequest) -> Part:
         requests_card(result, query, request),
     ]
     return html.Div(shown, className="found")
-
-
-def _choices(links: Sequence[tuple[str, str, bool]]) -> Part:
-    return html.Div(
-        [
-            dcc.Link(words, href=address, className="choice on" if is_on else "choice")
-            for words, address, is_on in links
-        ],
-        className="choices",
-    )
 
 
 def _guide() -> Part:
