@@ -106,7 +106,7 @@ def digest(incidents: Sequence[Incident], *, key: str, url: str, mention: str = 
     blocks.append(section(f"*Services:* {_services_of(incidents, NAMED)}"))
     blocks += _listed(lines)
     if open_incidents and key:
-        every = _button("acknowledge_all", f"Acknowledge all {len(open_incidents)}", key, style="primary")
+        every = button("acknowledge_all", f"Acknowledge all {len(open_incidents)}", key, style="primary")
         blocks.append(ActionsBlock(block_id=f"actions:{key}", elements=[every]))
     return rendered(blocks)
 
@@ -295,18 +295,18 @@ def _proposal(incident: Incident) -> str:
 
 def _buttons(incident: Incident, url: str) -> list[InteractiveElement]:
     if incident.human_state == "merged":
-        return [_button("split", "Split off", f"{incident.id} {incident.merged_into}")]
+        return [button("split", "Split off", f"{incident.id} {incident.merged_into}")]
     if not incident.is_open:
         return []
     buttons: list[InteractiveElement] = []
     if incident.human_state != "acknowledged":
-        buttons.append(_button("acknowledge", "Acknowledge", incident.id, style="primary"))
-    buttons.append(_button("resolve", "Resolve", incident.id, style="primary"))
+        buttons.append(button("acknowledge", "Acknowledge", incident.id, style="primary"))
+    buttons.append(button("resolve", "Resolve", incident.id, style="primary"))
     if incident.proposal_state == "proposed" and incident.proposal and not incident.proposal.blocked:
         # A press approves what this message shows, and nothing that came to stand in its place.
         value = f"{incident.id} {incident.proposal.id}"
-        buttons.append(_button("approve", "Approve runbook", value, style="primary"))
-        buttons.append(_button("decline", "Decline runbook", value))
+        buttons.append(button("approve", "Approve runbook", value, style="primary"))
+        buttons.append(button("decline", "Decline runbook", value))
     options = [Option(text=plain("Open in Watchkeeper"), value="open", url=url)]
     if incident.severity == "page":
         options += [
@@ -362,7 +362,8 @@ def _field(head: str, text: str) -> MarkdownTextObject:
     return marked(f"*{head}*\n{text}", FIELD_LIMIT)
 
 
-def _button(action: str, text: str, value: str, *, style: str | None = None) -> ButtonElement:
+def button(action: str, text: str, value: str, *, style: str | None = None) -> ButtonElement:
+    """A button whose press comes to `action` with `value`."""
     return ButtonElement(action_id=action, text=plain(text), value=value, style=style)
 
 

@@ -12,10 +12,10 @@ import structlog
 from slack_bolt.async_app import AsyncApp
 from slack_sdk.errors import SlackClientError
 from slack_sdk.models.blocks import DateTimePickerElement, InputBlock
-from slack_sdk.models.views import View
 from slack_sdk.web.async_client import AsyncWebClient
 
 from alerting.channels.slack.blocks import plain
+from alerting.channels.slack.menu_form import modal
 from alerting.channels.slack.recorded import recorded
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.text import one_line
@@ -114,13 +114,5 @@ def postpone_view(token: str) -> dict[str, Any]:
     with suppress(ValueError, TypeError):  # no run of ours: the decision says so
         later = max(later, datetime.fromisoformat(token.rpartition("@")[2]) + timedelta(hours=1))
     element = DateTimePickerElement(action_id=WHEN, initial_date_time=int(later.timestamp()) // 60 * 60)
-    view = View(
-        type="modal",
-        callback_id=POSTPONE,
-        private_metadata=token,
-        title=plain("Postpone", 24),
-        submit=plain("Postpone", 24),
-        close=plain("Cancel", 24),
-        blocks=[InputBlock(block_id=WHEN, label=plain("Run it at", 2000), element=element)],
-    )
-    return view.to_dict()
+    when = InputBlock(block_id=WHEN, label=plain("Run it at", 2000), element=element)
+    return modal(POSTPONE, title="Postpone", submit="Postpone", kept=token, blocks=[when])

@@ -12,9 +12,9 @@ from slack_sdk.models.blocks import (
     PlainTextInputElement,
     StaticSelectElement,
 )
-from slack_sdk.models.views import View
 
 from alerting.channels.slack.blocks import FIELD_LIMIT, plain
+from alerting.channels.slack.menu_form import modal
 from alerting.incidents.human_labels import ANSWERS
 from alerting.incidents.machine import Incident
 from watchkeeper.text import seen_name
@@ -61,16 +61,7 @@ def _questions(incident: Incident) -> list[InputBlock]:
 
 
 def _view(callback: str, word: str, incident: Incident, blocks: Sequence[InputBlock]) -> dict[str, Any]:
-    view = View(
-        type="modal",
-        callback_id=callback,
-        private_metadata=incident.id,
-        title=plain(word),
-        submit=plain(word),
-        close=plain("Cancel"),
-        blocks=blocks,
-    )
-    return view.to_dict()
+    return modal(callback, title=word, submit=word, kept=incident.id, blocks=blocks)
 
 
 def causes(incident: Incident) -> dict[str, str]:

@@ -20,7 +20,7 @@ from slack_sdk.models.blocks import (
 )
 from slack_sdk.web.async_client import AsyncWebClient
 
-from alerting.channels.slack.blocks import mark, marked, plain, rendered, section, slack_day, slack_time
+from alerting.channels.slack.blocks import button, mark, marked, plain, rendered, section, slack_day, slack_time
 from alerting.channels.slack.markup import slack_text
 from alerting.channels.slack.owed import Owed
 from alerting.channels.slack.swap_buttons import ASK, CANCEL, shift_value
@@ -91,7 +91,7 @@ def _shifts(shifts: Sequence[tuple[str, Shift]]) -> Iterator[Block]:
         yield section(f"*{slack_text(seen_name(schedule), 100)}*{how}: {_span(shift.start, shift.end)}")
         # An action id stands once in a view: the number tells the buttons apart.
         value = shift_value(schedule, shift.start, shift.end)
-        yield _actions(f"shift:{number}", _button(f"{ASK}:{number}", "Ask somebody to take it", value))
+        yield _actions(f"shift:{number}", button(f"{ASK}:{number}", "Ask somebody to take it", value))
     if len(shifts) > LISTED:
         yield section(f"and {len(shifts) - LISTED} more")
 
@@ -99,11 +99,11 @@ def _shifts(shifts: Sequence[tuple[str, Shift]]) -> Iterator[Block]:
 def _waiting(owed: Owed, url: str) -> Iterator[Block]:
     for number, swap in enumerate(owed.asked[:LISTED]):
         yield section(f"*{slack_text(seen_name(swap.asker), 100)} asks you to take a shift:* {_swap(swap)}")
-        accept = _button(f"{ACCEPT}:{number}", "Accept", swap.id, style="primary")
-        yield _actions(f"asked:{number}", accept, _button(f"{DECLINE}:{number}", "Decline", swap.id))
+        accept = button(f"{ACCEPT}:{number}", "Accept", swap.id, style="primary")
+        yield _actions(f"asked:{number}", accept, button(f"{DECLINE}:{number}", "Decline", swap.id))
     for number, swap in enumerate(owed.asking[:LISTED]):
         yield section(f"You asked {slack_text(seen_name(swap.taker), 100)} to take a shift: {_swap(swap)}")
-        yield _actions(f"asking:{number}", _button(f"{CANCEL}:{number}", "Cancel", swap.id))
+        yield _actions(f"asking:{number}", button(f"{CANCEL}:{number}", "Cancel", swap.id))
     lines = [
         f"• Decide on the runbook of <{url}/incidents/{one.id}|{one.id}>: {slack_text(one.proposal.title, 150)}"
         for one in owed.approvals[:LISTED]
@@ -147,7 +147,3 @@ def _span(start: datetime, end: datetime) -> str:
 
 def _actions(block_id: str, *buttons: ButtonElement) -> ActionsBlock:
     return ActionsBlock(block_id=block_id, elements=list(buttons))
-
-
-def _button(action: str, text: str, value: str, *, style: str | None = None) -> ButtonElement:
-    return ButtonElement(action_id=action, text=plain(text), value=value, style=style)

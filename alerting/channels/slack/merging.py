@@ -12,11 +12,9 @@ from typing import Any, Final, Protocol
 import structlog
 from slack_bolt.async_app import AsyncApp
 from slack_sdk.errors import SlackClientError
-from slack_sdk.models.blocks import InputBlock, Option, StaticSelectElement
-from slack_sdk.models.views import View
 from slack_sdk.web.async_client import AsyncWebClient
 
-from alerting.channels.slack.blocks import plain
+from alerting.channels.slack.menu_form import chosen, menu, modal
 from alerting.channels.slack.recorded import recorded
 from alerting.incidents.commands import Incidents
 from alerting.incidents.machine import Incident, Outcome
@@ -70,17 +68,15 @@ class Merging:
             structlog.get_logger().warning("slack.form_failed", incident=incident_id, error=str(error))
 
     async def _merge(self, ack: Any, body: dict[str, Any], view: dict[str, Any], client: AsyncWebClient) -> None:
-        option = view["state"]["values"][INTO][INTO].get("selected_option")
+        option = await chosen(ack, view, INTO, "choose an incident")
         if option is None:
-            await ack(response_action="errors", errors={INTO: "choose an incident"})
             return
-        await ack()
         actor = await self._people.actor(client, body)
         if actor is None:
             return
         key = f"slack:merge:{body['user']['id']}:{view['id']}"
         incident_id, _, seen = view["private_metadata"].partition(" ")
-        into, _, seen_into = option["value"].partition(" ")
+        into, _, seen_into = option.partition(" ")
 
         def merge() -> Outcome:
             for name, before in ((incident_id, seen), (into, seen_into)):
@@ -119,22 +115,6 @@ def appearance(incident: Incident) -> str:
 
 def merge_view(incident: Incident, others: tuple[Incident, ...]) -> dict[str, Any]:
     """The form that asks into which incident another is merged."""
-    options = [
-        Option(text=plain(f"{one.id} {one_line(one.title, 200)}", 75), value=f"{one.id} {appearance(one)}")
-        for one in others[:OFFERED]
-    ]
-    label = f"Which incident goes on with {incident.id}?"
-    view = View(
-        type="modal",
-        callback_id=MERGE,
-        private_metadata=f"{incident.id} {appearance(incident)}",
-        title=plain("Merge", 24),
-        submit=plain("Merge", 24),
-        close=plain("Cancel", 24),
-        blocks=[
-            InputBlock(
-                block_id=INTO, label=plain(label, 2000), element=StaticSelectElement(action_id=INTO, options=options)
-            )
-        ],
-    )
-    return view.to_dict()
+    options = [(f"{one.id} {appearance(one)}", f"{one.id} {one_line(one.title, 200)}") for one in others[:OFFERED]]
+    which = menu(INTO, f"Which incident goes on with {incident.id}?", options)
+    return modal(MERGE, title="Merge", submit="Merge", kept=f"{incident.id} {appearance(incident)}", blocks=[which])

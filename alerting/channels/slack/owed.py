@@ -37,7 +37,6 @@ class Owed:
         asked: swaps that they were asked to accept; `asking` are those that they asked.
     """
 
-    person: PersonConfig
     shifts: Sequence[tuple[str, Shift]] = ()
     incidents: Sequence[Incident] = ()
     approvals: Sequence[Incident] = ()
@@ -77,7 +76,6 @@ def owed_by(config: Config, db: Database, incidents: Incidents, clock: Clock, pe
 
     open_swaps = swaps(db, "asked")
     return Owed(
-        person=person,
         shifts=sorted(shifts, key=lambda one: one[1].start),
         incidents=[one for one in listed if has(one)],
         approvals=[one for one in listed if waits(one)],

@@ -9,12 +9,10 @@ from typing import Any, Final
 import structlog
 from slack_bolt.async_app import AsyncApp
 from slack_sdk.errors import SlackClientError
-from slack_sdk.models.blocks import InputBlock, Option, StaticSelectElement
-from slack_sdk.models.views import View
 from slack_sdk.web.async_client import AsyncWebClient
 
 from alerting.channels.channel import Thread
-from alerting.channels.slack.blocks import plain
+from alerting.channels.slack.menu_form import chosen, menu, modal
 from alerting.channels.slack.merging import OFFERED, People
 from alerting.channels.slack.watch_words import plain_words
 from alerting.incidents.commands import Incidents
@@ -66,13 +64,11 @@ class AddToTimeline:
             structlog.get_logger().warning("slack.form_failed", shortcut=ADD, error=str(error))
 
     async def _submitted(self, ack: Any, body: dict[str, Any], view: dict[str, Any], client: AsyncWebClient) -> None:
-        option = view["state"]["values"][WHICH][WHICH].get("selected_option")
-        if option is None:
-            await ack(response_action="errors", errors={WHICH: "choose an incident"})
+        incident_id = await chosen(ack, view, WHICH, "choose an incident")
+        if incident_id is None:
             return
-        await ack()
         key, _, line = view["private_metadata"].partition(" ")
-        await self._note(body, client, option["value"], line, key)
+        await self._note(body, client, incident_id, line, key)
 
     async def _note(self, body: dict[str, Any], client: AsyncWebClient, incident_id: str, line: str, key: str) -> None:
         """One message is one line, whoever adds it and however often."""
@@ -90,20 +86,6 @@ class AddToTimeline:
 
 def which_view(incidents: tuple[Incident, ...], kept: str) -> dict[str, Any]:
     """The form that asks to which incident a message belongs. `kept` comes back with it."""
-    options = [Option(text=plain(f"{one.id} {one_line(one.title, 200)}", 75), value=one.id) for one in incidents]
-    view = View(
-        type="modal",
-        callback_id=ADD,
-        private_metadata=kept[:2900],
-        title=plain("Add to timeline", 24),
-        submit=plain("Add", 24),
-        close=plain("Cancel", 24),
-        blocks=[
-            InputBlock(
-                block_id=WHICH,
-                label=plain("Which incident is it about?", 2000),
-                element=StaticSelectElement(action_id=WHICH, options=options),
-            )
-        ],
-    )
-    return view.to_dict()
+    options = [(one.id, f"{one.id} {one_line(one.title, 200)}") for one in incidents]
+    which = menu(WHICH, "Which incident is it about?", options)
+    return modal(ADD, title="Add to timeline", submit="Add", kept=kept[:2900], blocks=[which])

@@ -11,13 +11,12 @@ from typing import Any, Final
 import structlog
 from slack_bolt.async_app import AsyncApp
 from slack_sdk.errors import SlackClientError
-from slack_sdk.models.blocks import InputBlock, Option, SectionBlock, StaticSelectElement
-from slack_sdk.models.views import View
 from slack_sdk.web.async_client import AsyncWebClient
 
-from alerting.channels.slack.blocks import plain, section, slack_day
+from alerting.channels.slack.blocks import section, slack_day
 from alerting.channels.slack.experiments import People
 from alerting.channels.slack.markup import slack_text
+from alerting.channels.slack.menu_form import chosen, menu, modal
 from alerting.channels.slack.recorded import recorded
 from alerting.oncall import swaps
 from alerting.oncall.escalation import known_person
@@ -97,17 +96,15 @@ class SwapButtons:
             structlog.get_logger().warning("slack.form_failed", swap=asker.id, error=str(error))
 
     async def _ask(self, ack: Any, body: dict[str, Any], view: dict[str, Any], client: AsyncWebClient) -> None:
-        option = view["state"]["values"][TAKER][TAKER].get("selected_option")
-        if option is None:
-            await ack(response_action="errors", errors={TAKER: "choose a person"})
+        taker = await chosen(ack, view, TAKER, "choose a person")
+        if taker is None:
             return
-        await ack()
         key = f"slack:swap:{body['user']['id']}:{view['id']}"
 
         def ask(actor: Actor) -> str:
             asker = known_person(self._rota(), actor)
             schedule, window = read_shift(view["private_metadata"])
-            swap = swaps.Swap(schedule=schedule, asker=asker.id if asker else "", taker=option["value"], window=window)
+            swap = swaps.Swap(schedule=schedule, asker=asker.id if asker else "", taker=taker, window=window)
             swaps.ask(self._db, self._rota(), swap, self._clock.now(), actor, key)
             return f"{_described(self._rota(), swap)}: asked. Nothing changes before they accept."
 
@@ -147,25 +144,8 @@ def ask_view(oncall: OnCallConfig, asker: PersonConfig, value: str) -> dict[str,
     if not others:
         raise StateError("there is nobody else in oncall.people who could take a shift")
     shift = f"{slack_text(seen_name(schedule), 100)}: {slack_day(window.start)} to {slack_day(window.end)}"
-    options = [Option(text=plain(person.name, 75), value=person.id) for person in others]
-    blocks: list[SectionBlock | InputBlock] = [
-        section(shift),
-        InputBlock(
-            block_id=TAKER,
-            label=plain("Who should take it?", 2000),
-            element=StaticSelectElement(action_id=TAKER, options=options),
-        ),
-    ]
-    view = View(
-        type="modal",
-        callback_id=ASK,
-        private_metadata=value,
-        title=plain("Swap a shift", 24),
-        submit=plain("Ask", 24),
-        close=plain("Cancel", 24),
-        blocks=blocks,
-    )
-    return view.to_dict()
+    which = menu(TAKER, "Who should take it?", [(person.id, person.name) for person in others])
+    return modal(ASK, title="Swap a shift", submit="Ask", kept=value, blocks=[section(shift), which])
 
 
 def _described(oncall: OnCallConfig, swap: swaps.Swap) -> str:
