@@ -61,7 +61,7 @@ class Asker:
             incidents=self._incidents,
             store=self._store,
             oncall=self._rota(),
-            objectives=self._objectives,
+            objectives=self._objectives(),
             now=self._clock.now(),
         )
         text = one_line(question, LONGEST)
@@ -128,7 +128,7 @@ def _service_of(reading: Reading, subject: Name | None) -> str:
     if subject.kind == "incident":
         return reading.incident(subject.text).service
     if subject.kind == "objective":
-        return next((one.service for one in reading.objectives() if subject.text in (one.name, one.title)), "")
+        return next((one.service for one in reading.objectives if subject.text in (one.name, one.title)), "")
     return subject.text if subject.kind == "service" else ""
 
 
@@ -138,7 +138,7 @@ def _names(reading: Reading) -> Iterator[Name]:
     times = {"start": (end - NAMED_WITHIN).timestamp(), "end": end.timestamp()}
     services = [row["service"] for row in reading.telemetry(ask_queries.SERVICES, **times)]
     incidents = reading.incidents.list(limit=200)
-    objectives = reading.objectives()
+    objectives = reading.objectives
     known = [
         *services,
         *(one.service for one in incidents),

@@ -12,7 +12,7 @@ from alerting.ask.sources import Reading
 from alerting.ask.words import ago, cause, concerns, headline, holder, path_of, span_of
 from alerting.incidents.machine import Incident
 from alerting.oncall.chain import chain_for, whom
-from alerting.oncall.schedule import cover_at, final_schedule, person, schedule_of
+from alerting.oncall.schedule import Override, cover_at, final_schedule, person, schedule_of
 from watchkeeper.config import OnCallConfig
 from watchkeeper.durations import duration
 from watchkeeper.text import one_line, prose, seen_name
@@ -87,7 +87,8 @@ def who_is_on_call(reading: Reading, subject: Name | None) -> Answer:
     """Whom an incident of a service pages; who has a schedule, or an incident; when somebody is on call."""
     link = (("On call", "/oncall"),)
     if subject is None:
-        lines = [_covered(reading, schedule.id) for schedule in reading.oncall.schedules]
+        overrides = reading.overrides()
+        lines = [_covered(reading, schedule.id, overrides) for schedule in reading.oncall.schedules]
         reading.who_is_on_call()
         first = lines[0] if lines else "No schedule is configured."
         return Answer(heading=first, lines=tuple(lines[1:]), links=link)
@@ -97,7 +98,7 @@ def who_is_on_call(reading: Reading, subject: Name | None) -> Answer:
             return Answer(heading=f"{incident.id}: {holder(incident, names_of(reading.oncall))}.", links=link)
         case "schedule":
             reading.who_is_on_call()
-            return Answer(heading=_covered(reading, subject.text), links=link)
+            return Answer(heading=_covered(reading, subject.text, reading.overrides()), links=link)
         case "person":
             return Answer(heading=_shifts_of(reading, subject.text), links=link)
     return _called(reading, subject.text, link)
@@ -116,8 +117,8 @@ def _called(reading: Reading, service: str, links: tuple[tuple[str, str], ...]) 
     return Answer(heading=f"{names}: an incident of {seen_name(service)} pages them.", lines=tuple(lines), links=links)
 
 
-def _covered(reading: Reading, schedule_id: str) -> str:
-    cover = cover_at(reading.oncall, schedule_of(reading.oncall, schedule_id), reading.now, reading.overrides())
+def _covered(reading: Reading, schedule_id: str, overrides: Sequence[Override]) -> str:
+    cover = cover_at(reading.oncall, schedule_of(reading.oncall, schedule_id), reading.now, overrides)
     name = person(reading.oncall, cover.person).name if cover.person else "Nobody"
     until = f" until {cover.until:%a %Y-%m-%d %H:%M} UTC" if cover.until - reading.now < AHEAD else ""
     why = HOW.get(cover.source, "no rotation covers it, and there is no fallback")

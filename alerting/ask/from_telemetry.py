@@ -180,7 +180,7 @@ def _neighbours(reading: Reading, service: str, sides: tuple[str, str]) -> Answe
 
 def budget(reading: Reading, subject: Name | None) -> Answer:
     """What is left of the error budgets of a service, of one objective, or of all, and how long that lasts."""
-    every = reading.objectives()
+    every = reading.objectives
     chosen = [
         one
         for one in every

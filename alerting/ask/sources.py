@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Protocol
@@ -60,7 +60,7 @@ class Reading:
     incidents: Incidents
     store: Store
     oncall: OnCallConfig
-    objectives: Callable[[], Sequence[Objective]]
+    objectives: Sequence[Objective]
     now: datetime
     reads: list[Read] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

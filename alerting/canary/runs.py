@@ -8,7 +8,6 @@ from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, delete, select, update
 
-from watchkeeper.state.columns import LARGEST
 from watchkeeper.state.database import Database, from_micros, to_micros
 from watchkeeper.state.insert import insert_new
 from watchkeeper.state.schema import canary_runs
@@ -72,11 +71,11 @@ def record_notified(db: Database, run: CanaryRun, who: str) -> None:
         connection.execute(update(canary_runs).where(canary_runs.c.id == run.id).values(notified=one_line(who, 200)))
 
 
-def newest_runs(db: Database, limit: int = 1, before: datetime | None = None) -> tuple[CanaryRun, ...]:
+def newest_runs(db: Database, limit: int = 1) -> tuple[CanaryRun, ...]:
     """The newest runs, the newest first."""
-    query = select(canary_runs).where(canary_runs.c.began < (to_micros(before) if before else LARGEST))
+    query = select(canary_runs).order_by(canary_runs.c.began.desc()).limit(limit)
     with db.read() as connection:
-        rows = connection.execute(query.order_by(canary_runs.c.began.desc()).limit(limit)).all()
+        rows = connection.execute(query).all()
     return tuple(_run(row) for row in rows)
 
 

@@ -62,10 +62,10 @@ def import_(
         return
     actor = actor_of()
     value = imported.schedule.model_dump(mode="json", exclude={"id"})
-    bring_into_force(db, plan_edit(db, tree, "schedules", schedule, value, actor), now, actor)
-    with_it = tree.oncall.model_copy(update={"schedules": (*tree.oncall.schedules, imported.schedule)})
+    plan = plan_edit(db, tree, "schedules", schedule, value, actor)
+    bring_into_force(db, plan, now, actor)
     for each in imported.overrides:
-        record_override(db, with_it, each, now, actor)
+        record_override(db, plan.oncall, each, now, actor)
     made = f"{len(imported.overrides)} overrides were made"
     print(f"Version {newest_id(db)} is in force; {made}. No escalation names {schedule!r} yet.", file=sys.stderr)
 

@@ -18,7 +18,8 @@ def opened(path: Path | None) -> tuple[Config, Database]:
 
     Where the file has another rota, a note on stderr says so: whoever edited it expects that one.
     """
-    file, tree = load(path), load(path)
+    tree = load(path)
+    file = tree.model_copy()  # keeps its rota when the tree takes the one in force
     db = open_in_force(tree)
     try:
         differs = text_of(plan_file(db, file, "").oncall) != text_of(tree.oncall)

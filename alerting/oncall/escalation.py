@@ -55,11 +55,9 @@ def known_person(oncall: OnCallConfig, actor: Actor | None) -> PersonConfig | No
 
 def chain_of(oncall: OnCallConfig, incident: Incident) -> Chain:
     """The escalation of an incident: as it began; of one that has not begun, as it would be now."""
-    return incident.chain or (CANARY_CHAIN if incident.is_canary else _new_chain(oncall, incident))
-
-
-def _new_chain(oncall: OnCallConfig, incident: Incident) -> Chain:
-    return chain_for(oncall, incident.service, _labels(incident))
+    return incident.chain or (
+        CANARY_CHAIN if incident.is_canary else chain_for(oncall, incident.service, _labels(incident))
+    )
 
 
 def _labels(incident: Incident) -> tuple[str, ...]:

@@ -42,23 +42,22 @@ def effect(oncall: OnCallConfig, channels: Sequence[str]) -> Effect:
         to = row.asker if row.state in ("accepted", "declined") else row.taker
         person = oncall.person(to)
         reached = [(name, person.address(name)) for name in channels if person and person.address(name)]
-        message = _message(oncall, row)
+        message = _message(oncall, row, to)
         for channel, address in reached[:1]:
             outbox.put_reminder(connection, f"{timer.id}:{channel}", row.id, channel, address, message, now)
 
     return tell
 
 
-def _message(oncall: OnCallConfig, row: Any) -> outbox.Draft:
+def _message(oncall: OnCallConfig, row: Any, to: str) -> outbox.Draft:
     asker, taker = (_name(oncall, each) for each in (row.asker, row.taker))
     shift = f"{seen_name(row.schedule)}, {_span(row.start, row.end)}"
     back = f"\nIn return, {asker} takes {_span(row.return_start, row.return_end)}." if row.return_start else ""
-    person = row.asker if row.state in ("accepted", "declined") else row.taker
     if row.state == "asked":
         how = f"watchkeeper oncall swap accept {row.id}, or decline {row.id}"
         return outbox.Draft(
             kind="reminder",
-            person=person,
+            person=to,
             title=f"{asker} asks {taker} to take a shift",
             text=f"On call in {shift}.{back}\nNothing changes before {taker} accepts. From a terminal: {how}",
             choices=(
@@ -69,7 +68,7 @@ def _message(oncall: OnCallConfig, row: Any) -> outbox.Draft:
     by = row.answered_by or "somebody"
     ended = {"accepted": f"{taker} is on call", "declined": f"{asker} stays on call", "cancelled": "Nothing changes"}
     title = f"{by} {row.state} the swap of a shift"
-    return outbox.Draft(kind="reminder", person=person, title=title, text=f"{ended[row.state]}: {shift}.{back}")
+    return outbox.Draft(kind="reminder", person=to, title=title, text=f"{ended[row.state]}: {shift}.{back}")
 
 
 def _name(oncall: OnCallConfig, person_id: str) -> str:

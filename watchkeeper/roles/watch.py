@@ -75,7 +75,7 @@ from watchkeeper.state.changes import changes_between, record_change
 from watchkeeper.state.database import Database
 from watchkeeper.state.heartbeats import expect_heartbeats, missed_heartbeats
 from watchkeeper.store.telemetry import Telemetry
-from watchkeeper.vocabulary import CANARY, Finding, Window
+from watchkeeper.vocabulary import Finding, Window
 
 TICKS = Counter("watchkeeper_ticks_total", "Ticks, by outcome.", ["outcome"])
 FIRING = Gauge("watchkeeper_findings_firing", "Findings that fire now.", ["severity"])
@@ -172,14 +172,15 @@ class Watch:
             self._problems.report("alerts", "changes before alerts", error)
             followed = list(firing)
         missed = missed_heartbeats(self._db, self._config.heartbeats, now, self._began)
-        findings = [*followed, *missed, *own, *self._about_ourselves]
+        outside = [*followed, *missed, *self._about_ourselves]
+        findings = [*outside, *own]
         nothing_fires = not findings and not unreadable
         if nothing_fires and self._outside_is_over:
             return
         opened = self.incidents.observe(
             findings, edges=self._edges, now=now, judged=lambda one: _is_outside(one) and one.key not in unreadable
         )
-        self._outside = [finding for finding in findings if finding.detector != CANARY]
+        self._outside = outside
         self._outside_is_over = nothing_fires
         self._announce(opened)
 
