@@ -35,11 +35,11 @@ from agent.finder import (
 )
 from agent.instance import Instance
 from agent.keepers import Keepers
-from agent.listening import free_port
 from agent.processes import born, seen
 from agent.records import FaultState, fault_folder
 from agent.registry import accept_fault, host_faults
 from watchkeeper.errors import AgentError
+from watchkeeper.ports import free_port
 
 LONG_S: Final = 600.0  # of a fault that is ended before
 PATIENCE_S: Final = 120.0  # for what must come, on a machine that is busy with other things

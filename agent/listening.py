@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from contextlib import suppress
 from typing import Final
 
@@ -45,10 +44,3 @@ def listeners(port: int) -> tuple[int, ...]:
     if not sockets:
         return ()
     return tuple(sorted(process.pid for process in all_seen() if ports_of((process.pid,), sockets)))
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port

@@ -21,9 +21,9 @@ from bench.own_library import OwnLibrary, started_library
 from bench.own_roles import OwnRoles
 from chaos.demo.human import ScriptedHuman
 from chaos.demo.loop import Loop
-from chaos.demo.ports import free_port
 from chaos.demo.processes import Patience
 from chaos.demo.story import Stage, Story
+from watchkeeper.ports import free_port
 
 RATE_PER_S: Final = 12.0
 HOLD_S: Final = 25.0  # after the effect: pages come within 20 s where they come at all

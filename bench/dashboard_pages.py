@@ -28,13 +28,13 @@ import psutil
 from alerting.incidents.commands import Incidents
 from bench.dashboard_fill import Size, fill
 from bench.own_roles import OwnRoles
-from chaos.demo.ports import free_port
 from dashboard.page import Page, PageRequest
 from dashboard.reads.sources import Sources
 from dashboard.registry import page_registry
 from dashboard.urls import parse
 from dashboard.viewer import viewer
 from watchkeeper.clock import SystemClock
+from watchkeeper.ports import free_port
 from watchkeeper.roles import ready
 from watchkeeper.state.database import Database
 from watchkeeper.store.statements import Statements
@@ -238,9 +238,7 @@ def _times(own: OwnRoles, database: Database, url: str, name: str, addresses: Se
 def _directly(own: OwnRoles, database: Database, address: str, rounds: int) -> tuple[float, int]:
     """The median time of a page's SELECTs, one after the other, and how many there are."""
     config, clock = own.config, SystemClock()
-    telemetry = RecordingTelemetry(
-        url=config.store_url, database=config.store.database, user=config.store.user, password=config.store_password()
-    )
+    telemetry = RecordingTelemetry.connect(config)
     sources = Sources(
         telemetry=telemetry,
         incidents=Incidents(database, clock, config.oncall),

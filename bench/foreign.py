@@ -22,12 +22,12 @@ from typing import Any, Final
 from alerting.incidents.machine import Incident
 from bench.own_roles import OwnRoles
 from chaos.demo.loop import Loop, paged_at
-from chaos.demo.ports import free_port
 from chaos.foreign.faults import FAULTS, HARMLESS, ForeignFault
 from chaos.foreign.programs import find
 from chaos.foreign.system import Library
 from chaos.foreign.users import Users
 from watchkeeper.errors import ChaosError
+from watchkeeper.ports import free_port
 from watchkeeper.vocabulary import Actor, Diagnosis
 
 ROLES: Final = ("store", "ingest", "standin", "watch")

@@ -11,12 +11,12 @@ from typing import Any, Final
 
 from agent.proxy.running import end, ports
 from bench.own_agent import OwnAgent
-from chaos.demo.ports import free_port
 from chaos.foreign.agent_file import AgentFile, agent_file
 from chaos.foreign.programs import find
 from chaos.foreign.system import Library
 from chaos.foreign.users import Users
 from watchkeeper.errors import ChaosError
+from watchkeeper.ports import free_port
 
 PROXIES_WITHIN_S: Final = 120.0
 NOWHERE: Final = "http://127.0.0.1:9"  # telemetry goes there where no role runs

@@ -13,9 +13,9 @@ from typing import Any, Self
 import psutil
 import yaml
 
-from chaos.demo.ports import free_port
 from watchkeeper.config import load
 from watchkeeper.errors import WatchkeeperError
+from watchkeeper.ports import free_port
 from watchkeeper.roles import ready
 from watchkeeper.store.telemetry import Telemetry
 

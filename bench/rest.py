@@ -29,7 +29,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 
 from bench.own_roles import OwnRoles, cpu_seconds
 from bench.span_load import SERVICES, SpanLoad
-from chaos.demo.ports import free_port
+from watchkeeper.ports import free_port
 from watchkeeper.roles import ready
 from watchkeeper.store.telemetry import Telemetry
 

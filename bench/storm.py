@@ -33,7 +33,7 @@ import psutil
 import yaml
 
 from bench.own_roles import OwnRoles, cpu_seconds
-from chaos.demo.ports import free_port
+from watchkeeper.ports import free_port
 
 ROLES: Final = ("store", "ingest", "standin", "web", "watch")
 PEER: Final = "prometheus-alertmanager"

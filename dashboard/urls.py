@@ -178,9 +178,9 @@ def floor_5s(now: datetime) -> datetime:
     return datetime.fromtimestamp(int(now.timestamp()) // 5 * 5, UTC)
 
 
-def lately(window: Window) -> Window:
+def lately(window: Window, seconds: float = NOW_S) -> Window:
     """The end of a window, for what flows now: not the mean over the whole range."""
-    return Window.last(min(window.seconds, NOW_S), until=window.end)
+    return Window.last(min(window.seconds, seconds), until=window.end)
 
 
 def step_for(window: Window) -> int:

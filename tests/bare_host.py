@@ -12,8 +12,8 @@ from agent.conformance import SERVER
 from agent.finder import Finder, described_finder, finder_of
 from agent.instance import Instance
 from agent.processes import PROC, born, send, started_at
-from chaos.demo.ports import free_port
 from tests.waiting import until
+from watchkeeper.ports import free_port
 
 
 class BareService:

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from hypothesis import settings
 
-from chaos.demo import ports
+from watchkeeper import ports
 from watchkeeper.state.database import Database
 from watchkeeper.state.schema import metadata
 

@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 import structlog
 from prometheus_client import Gauge
 
-from alerting.oncall.versions import newest, newest_id
+from alerting.oncall.versions import newest, newest_mark
 from watchkeeper.config import Config, OnCallConfig
 from watchkeeper.errors import StateError
 from watchkeeper.problems import Problems
@@ -51,12 +51,12 @@ class RotaInForce:
         self._db = db
         self._config = config
         self._problems = problems or Problems(None)
-        self._seen = 0
+        self._seen = (0, 0)
 
     @property
     def version(self) -> int:
         """The version that was seen last; 0 before the first."""
-        return self._seen
+        return self._seen[0]
 
     def look(self) -> bool:
         """Use the newest version; whether it is another one than before.
@@ -66,12 +66,13 @@ class RotaInForce:
         Raises:
             DatabaseError: the database failed.
         """
-        if newest_id(self._db) == self._seen:
+        mark = newest_mark(self._db)
+        if mark == self._seen:
             return False
         version = newest(self._db)
         if version is None:
             return False
-        self._seen = version.id
+        self._seen = mark
         try:
             self._config.put_in_force(version.oncall)
         except StateError as error:

@@ -130,6 +130,13 @@ def newest_id(db: Database) -> int:
         return int(connection.scalar(select(func.max(table.c.id))) or 0)
 
 
+def newest_mark(db: Database) -> tuple[int, int]:
+    """What tells the version in force from any other: a database put back from a backup counts ids again."""
+    with db.read() as connection:
+        row = connection.execute(select(table.c.id, table.c.at).order_by(table.c.id.desc()).limit(1)).first()
+    return (row.id, row.at) if row else (0, 0)
+
+
 def _version(row: Any) -> RotaVersion:
     owners = Owners.read(row.owners)
     return RotaVersion(id=row.id, since=from_micros(row.at), by=row.actor, text=row.body, owners=owners)

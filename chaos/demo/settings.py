@@ -13,10 +13,10 @@ from typing import Any
 
 import yaml
 
-from chaos.demo.ports import free_port, is_free
 from chaos.shop.topology import PLANS
 from runbooks.runbook import BUILT_IN
 from watchkeeper.config import Config, load
+from watchkeeper.ports import free_port, is_free
 
 KEPT_RUNS = 5  # older ones are deleted
 TARGET_TOKEN_ENV = "WATCHKEEPER_DEMO_TARGET_TOKEN"  # noqa: S105 - the name of a variable, not a secret

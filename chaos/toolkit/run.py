@@ -159,7 +159,7 @@ def _run(
         # The library stops where it is when a look at the hypothesis raises, such as by a value of another type.
         course.leave()
         why = one_line(error) if isinstance(error, ChaosException) else f"{type(error).__name__}: {one_line(error)}"
-        if not course.journal.get("run"):
+        if course.phase == "checking":
             raise ChaosError(f"{content.get('title', '')}: {why}") from error
         LOGGER.warning("ended early: %s", why)
         course.stopped = course.stopped or why
@@ -180,9 +180,10 @@ def _play_rollbacks_left_out(
 ) -> None:
     """After an interruption or a failure the library plays none unless asked to: but what was broken must be put back.
 
-    Where a strategy was asked for in so many words, what that leaves open; none where nothing was done yet.
+    Where a strategy was asked for in so many words, what that leaves open; none where the method was not begun. What
+    the journal says of the method is no sign: an activity that was cut short may have broken something unrecorded.
     """
-    if journal["rollbacks"] or not journal["run"] or not content.get("rollbacks"):
+    if journal["rollbacks"] or course.phase == "checking" or not content.get("rollbacks"):
         return
     status = journal["status"]
     by_strategy = {None: status in ("interrupted", "failed", "aborted"), "default": status == "aborted", "always": True}
@@ -274,6 +275,7 @@ class _Course(RunEventHandler):  # type: ignore[misc] # the library ships no typ
         try:
             self.enter("method")
         except OSError as error:
+            self.phase = "checking"
             self.stopped = f"it could not be noted that it runs: {one_line(error)}"
             raise SystemExit(LEAVE_WITH_ROLLBACKS) from error  # the library drops every Exception of a handler
         self._watcher.start()

@@ -14,8 +14,8 @@ from dashboard.components.elements import Part, card, moment, pill, table
 from dashboard.components.wording import NOTHING, clock_text, percent
 from dashboard.urls import incident_path
 from dashboard.viewer import Viewer
-from detectors.slo.budget import Burn, Forecast, Spent, burns, forecast, left, spent_within, worst_hours
-from detectors.slo.burn import ALERTS, LEAST_BAD, LEAST_TOTAL
+from detectors.slo.budget import Burn, Forecast, Spent, allowance, burns, forecast, left, spent_within, worst_hours
+from detectors.slo.burn import ALERTS, burns_too_fast
 from detectors.slo.minutes import Minutes
 from detectors.slo.openslo import Slo
 from watchkeeper.durations import duration
@@ -48,21 +48,7 @@ def budget_state(slo: Slo, minutes: Minutes, now: datetime) -> tuple[str, str, s
 
 def _burns_fast(slo: Slo, minutes: Minutes) -> bool:
     """Whether a pair of windows burns as fast as the detector pages for."""
-    for alert in ALERTS:
-        if alert.severity != "page" or alert.long_s > slo.window_s:
-            continue
-        rates = []
-        for seconds in (alert.long_s, alert.short_s):
-            good, total = minutes.sums(seconds)
-            rates.append((total - good) / total / (1 - slo.target) if total else 0.0)
-        good, total = minutes.sums(alert.long_s)
-        if (
-            min(rates) >= alert.share * slo.window_s / alert.long_s
-            and total - good >= LEAST_BAD
-            and total >= LEAST_TOTAL
-        ):
-            return True
-    return False
+    return any(burns_too_fast(slo, minutes, alert) for alert in ALERTS if alert.severity == "page")
 
 
 def left_words(slo: Slo, minutes: Minutes) -> Part:
@@ -121,7 +107,7 @@ def promise(slo: Slo) -> str:
 
 def burn_card(slo: Slo, minutes: Minutes) -> Part:
     """The burn rates, and from which one on the detector pages."""
-    pages = {alert.long_s: alert.share * slo.window_s / alert.long_s for alert in ALERTS if alert.severity == "page"}
+    pages = {alert.long_s: alert.factor(slo) for alert in ALERTS if alert.severity == "page"}
     rows = [
         html.Tr(
             [
@@ -163,7 +149,7 @@ def eaten_card(slo: Slo, minutes: Minutes, incidents: Sequence[Incident], viewer
         html.Tr(
             [
                 html.Th("outside of every incident", scope="row"),
-                html.Td(percent(outside / _used(slo, minutes)), className="number"),
+                html.Td(percent(outside / allowance(slo, minutes)), className="number"),
                 html.Td(percent(outside / bad), className="number"),
                 html.Td(f"{outside:,.0f}", className="number"),
             ]
@@ -188,11 +174,6 @@ def eaten_card(slo: Slo, minutes: Minutes, incidents: Sequence[Incident], viewer
         html.H3("Worst hours", className="lead"),
         table(["From", *heads], hours, caption="The hours with the most failures", numbers=heads),
     )
-
-
-def _used(slo: Slo, minutes: Minutes) -> float:
-    """Failures that use up the budget exactly; there was one at least."""
-    return float(np.sum(minutes.total)) * (1 - slo.target)
 
 
 def _span(incident: Incident, now: datetime) -> Window:

@@ -75,6 +75,11 @@ def trouble(what: str, why: str) -> html.Div:
     )
 
 
+def note(text: str) -> html.Div | None:
+    """A line that the reader should know before the rest; nothing for no text."""
+    return html.Div(text, className="note", role="status") if text else None
+
+
 def plot(name: str, figure: Figure, words: str) -> html.Div:
     """A plotly figure with a sentence for who cannot see it."""
     height = figure["layout"]["height"]

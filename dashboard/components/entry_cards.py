@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from dash import dcc, html
 
 from dashboard.components.elements import Part, card, empty, health_pill, picture
 from dashboard.components.wording import count, milliseconds, per_second, percent
-from dashboard.figures.sparkline import sparkline
+from dashboard.figures.sparkline import red_lines
 from dashboard.page import PageRequest
-from dashboard.reads.fleet import Member, fleet
+from dashboard.reads.fleet import Member
 from dashboard.reads.users import entry_points
 
 SHOWN = 6
 
 
-def entry_cards(request: PageRequest) -> Part:
+def entry_cards(request: PageRequest, members: Mapping[str, Member]) -> Part:
     """The entry points, the worst first; nothing while no service has reported."""
     sources, view = request.sources, request.view
-    members = fleet(sources, view)
     if not members:
         return None  # the services' card says where to send telemetry
     window = view.window(request.viewer.now)
@@ -39,12 +40,12 @@ def entry_cards(request: PageRequest) -> Part:
 
 
 def _entry(name: str, member: Member, request: PageRequest) -> Part:
-    palette, series, recent = request.viewer.palette, member.series, member.recent
-    failed = sparkline(series.error_ratio, palette.errors, least_top=0.05)
+    recent = member.recent
+    rate, failed, p95 = red_lines(member.series, request.viewer.palette)
     lines = (
-        ("Requests", sparkline(series.rate, palette.rate), per_second(recent.per_second)),
+        ("Requests", rate, per_second(recent.per_second)),
         ("Failed", failed, percent(recent.error_ratio)),
-        ("p95", sparkline(series.p95_ms, palette.latency), milliseconds(recent.p95_ms)),
+        ("p95", p95, milliseconds(recent.p95_ms)),
     )
     head = [
         html.H3(dcc.Link(name, href=request.view.link("/services", service=name))),

@@ -127,7 +127,7 @@ def _judged(incident: Incident) -> Part:
                 [
                     html.Strong(f"{label.author}: "),
                     label_line(label),
-                    html.Span(f". {label.note}", className="typed-note") if label.note else None,
+                    html.Span(f". {label.note}") if label.note else None,
                 ]
             )
             for label in newest

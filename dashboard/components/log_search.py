@@ -73,7 +73,7 @@ def search_box(view: View) -> Part:
     return html.Div(
         [
             query_form(view, [field], clears=(NUMBER, LINE)),
-            choices(service, *least, kind="log-filters"),
+            choices(service, *least),
             folded("How to write a search", html.Dl(rows, className="facts language")),
         ],
         className="log-search",

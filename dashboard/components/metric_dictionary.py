@@ -56,7 +56,7 @@ def metric_card(
     pairs: list[tuple[str, Part]] = [
         ("Kind", f"{metric.kind}, {' and '.join(temporality)}" if temporality else metric.kind),
         ("Unit", metric.unit or "none was sent"),
-        ("Series", [f"about {metric.series:,} ", _many(metric)]),
+        ("Series", [f"about {metric.series:,} ", numerous(metric)]),
         ("Instrumentation", ", ".join(scopes[:4]) or "not named"),
     ]
     return card(
@@ -141,7 +141,7 @@ def _row(metric: Metric, view: View, viewer: Viewer) -> Part:
             ),
             html.Td(metric.kind),
             html.Td(metric.unit or "–"),
-            html.Td([_many(metric), f" {metric.series:,}"], className="number"),
+            html.Td([numerous(metric), f" {metric.series:,}"], className="number"),
             html.Td(f"{metric.services:,}", className="number"),
             html.Td(f"{metric.points:,}", className="number"),
             html.Td(moment(metric.newest, viewer, relative=True)),
@@ -151,7 +151,8 @@ def _row(metric: Metric, view: View, viewer: Viewer) -> Part:
     )
 
 
-def _many(metric: Metric) -> Part:
+def numerous(metric: Metric) -> Part:
+    """A word for a metric with more series than its senders explain; None for another."""
     many = metric.series >= MANY_SERIES * max(1, metric.services)
     return pill("too numerous", "degraded", "▲") if many else None
 

@@ -10,7 +10,7 @@ import numpy as np
 from dash import dcc, html
 
 from dashboard.components.choices import choice_link, choices
-from dashboard.components.elements import Part, card, empty, folded, moment, plot, table
+from dashboard.components.elements import Part, card, empty, folded, moment, note, plot, table
 from dashboard.components.wording import count, listed, measured
 from dashboard.figures.frame import Moment
 from dashboard.figures.metrics import DASHES, Drawn, metric_figure
@@ -59,7 +59,7 @@ def lines_card(answers: Sequence[Answer], request: PageRequest, marks: Sequence[
     return card(
         "Plot",
         _band_choice(view),
-        *(html.Div(note, className="note", role="status") for note in (*notes, *_cut(answers))),
+        *(note(text) for text in (*notes, *_cut(answers))),
         html.Div(_usual(answers), className="hint") if view.choice("band") else None,
         *plots,
         html.P("Press a point in the plot for the traces and logs of its minute.", className="hint"),

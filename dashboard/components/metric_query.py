@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dash import html
 
 from dashboard.components.choices import choice_link, choices
-from dashboard.components.elements import Part
+from dashboard.components.elements import Part, note
 from dashboard.components.query_form import Field, query_form
 from dashboard.reads.metric_choices import SHOWS, Asked, choice_name
 from dashboard.urls import View
@@ -49,7 +49,7 @@ def metric_query(view: View, letter: str, one: Asked | None, names: Sequence[str
         [
             html.Div([html.Span(letter, className="query-letter"), form], className="metric-query"),
             _choices(view, letter, one, one.metric.kind) if one is not None and one.metric is not None else None,
-            html.Div(one.problem, className="note", role="status") if one is not None and one.problem else None,
+            note(one.problem) if one is not None and one.problem else None,
         ]
     )
 

@@ -9,8 +9,16 @@ from dash import html
 from alerting.incidents.machine import Incident
 from dashboard.components.elements import Part, card, moment
 from dashboard.components.incident_words import cause_text, link, state_pills
+from dashboard.reads.sources import Sources
 from dashboard.viewer import Viewer
-from watchkeeper.vocabulary import ChangeEvent
+from watchkeeper.vocabulary import ChangeEvent, Window
+
+
+def concerning(sources: Sources, name: str, window: Window) -> tuple[list[ChangeEvent], list[Incident]]:
+    """The changes of a service within a window, and the newest incidents that it takes part in."""
+    changes = [change for change in sources.records.changes(window) if change.service == name]
+    incidents = [i for i in sources.records.newest() if name in {i.service, *(f.service for f in i.findings)}]
+    return changes, incidents
 
 
 def incidents_card(incidents: Sequence[Incident]) -> Part:

@@ -13,6 +13,7 @@ from dashboard.components.elements import Part, card, empty, facts, moment, pill
 from dashboard.components.wording import count, milliseconds, percent
 from dashboard.reads.sources import Sources
 from dashboard.reads.traffic import Instance
+from dashboard.urls import lately
 from dashboard.viewer import Viewer
 from watchkeeper.durations import duration
 from watchkeeper.vocabulary import Window
@@ -27,7 +28,7 @@ SILENT: Final = timedelta(seconds=60)
 
 def instances_cards(sources: Sources, name: str, window: Window, viewer: Viewer) -> list[Part]:
     """Every instance with what sets it apart from the others, and the share of requests by version."""
-    near = Window(start=max(window.start, window.end - LOOKED_AT), end=window.end)
+    near = lately(window, LOOKED_AT.total_seconds())
     instances = sources.traffic.instances(near, name)
     span = f"the last {duration(near.end - near.start)} of the time range"
     if not instances:

@@ -8,7 +8,7 @@ from dash import dcc, html
 
 from dashboard.components.elements import Part, card, moment, pill, table
 from dashboard.reads.sources import Sources
-from dashboard.urls import trace_path
+from dashboard.urls import lately, trace_path
 from dashboard.viewer import Viewer
 from watchkeeper.vocabulary import Window
 
@@ -16,13 +16,9 @@ LONGEST = timedelta(hours=1)
 TONES = {"FATAL": "failing", "ERROR": "failing", "WARN": "degraded"}
 
 
-def _near(window: Window) -> Window:
-    return Window(start=max(window.start, window.end - LONGEST), end=window.end)
-
-
 def log_patterns_card(sources: Sources, name: str, window: Window, viewer: Viewer) -> Part:
     """Lines that differ in numbers only, the most frequent first."""
-    patterns = sources.traffic.log_patterns(_near(window), name)
+    patterns = sources.traffic.log_patterns(lately(window, LONGEST.total_seconds()), name)
     if not patterns:
         return card("Log patterns", html.P("It logged nothing in the last hour of the time range.", className="muted"))
     rows = [
@@ -43,7 +39,7 @@ def log_patterns_card(sources: Sources, name: str, window: Window, viewer: Viewe
 
 def log_lines_card(sources: Sources, name: str, window: Window, viewer: Viewer) -> Part:
     """The newest lines at WARN or above, each with its trace."""
-    lines = sources.traffic.log_lines(_near(window), name)
+    lines = sources.traffic.log_lines(lately(window, LONGEST.total_seconds()), name)
     if not lines:
         return card("Warnings and errors", html.P("No log line at WARN or above.", className="muted"), level=3)
     items = [

@@ -15,7 +15,7 @@ from dashboard.components.wording import count
 from dashboard.figures.sparkline import sparkline
 from dashboard.reads.series import grid
 from dashboard.reads.sources import Sources
-from dashboard.urls import step_for
+from dashboard.urls import lately, step_for
 from dashboard.viewer import Viewer
 from watchkeeper import metric_names
 from watchkeeper.vocabulary import Window
@@ -27,7 +27,7 @@ FAMILIES: Final = 40
 
 def metrics_card(sources: Sources, name: str, window: Window, viewer: Viewer) -> Part:
     """Every metric of the last hour of the time range, by the first part of its name."""
-    near = Window(start=max(window.start, window.end - LONGEST), end=window.end)
+    near = lately(window, LONGEST.total_seconds())
     step = step_for(near)
     rows = sources.traffic.metrics(near, step, name)
     if not rows.num_rows:

@@ -8,7 +8,7 @@ from dashboard.components.attempts import attempt
 from dashboard.components.elements import Part, health_pill
 from dashboard.components.notable_requests import notable_requests
 from dashboard.components.service_detectors import detectors_card
-from dashboard.components.service_history import changes_card, incidents_card
+from dashboard.components.service_history import changes_card, concerning, incidents_card
 from dashboard.components.service_logs import log_lines_card
 from dashboard.components.service_neighbours import calls_card
 from dashboard.components.service_requests import marks_of, operations_card, requests_card
@@ -21,8 +21,7 @@ from dashboard.viewer import Viewer
 def service_panel(sources: Sources, name: str, member: Member, view: View, viewer: Viewer) -> Part:
     """The panel of a chosen service, over the time range of the page."""
     window = view.window(viewer.now)
-    changes = [change for change in sources.records.changes(window) if change.service == name]
-    incidents = [i for i in sources.records.newest() if name in {i.service, *(f.service for f in i.findings)}]
+    changes, incidents = concerning(sources, name, window)
     reported = sources.records.reported(name, window)
     lower = {
         "half": [

@@ -9,7 +9,7 @@ import dash_ag_grid as dag
 
 from dashboard.components.elements import Part, card
 from dashboard.components.wording import count, milliseconds, per_second, percent
-from dashboard.figures.sparkline import sparkline
+from dashboard.figures.sparkline import red_lines
 from dashboard.palette import Palette
 from dashboard.reads.fleet import Member
 from dashboard.reads.health import MARKS
@@ -82,12 +82,7 @@ def _row(name: str, member: Member, view: View) -> dict[str, Any]:
 
 
 def _lines(member: Member, palette: Palette) -> dict[str, str]:
-    series = member.series
-    return {
-        "rateLine": sparkline(series.rate, palette.rate),
-        "failedLine": sparkline(series.error_ratio, palette.errors, least_top=0.05),
-        "p95Line": sparkline(series.p95_ms, palette.latency),
-    }
+    return dict(zip(("rateLine", "failedLine", "p95Line"), red_lines(member.series, palette), strict=True))
 
 
 def _quoted(name: str | None) -> str:

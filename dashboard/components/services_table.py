@@ -8,18 +8,17 @@ from dash import dcc, html
 
 from dashboard.components.elements import Part, card, empty, health_pill, picture, pill, table
 from dashboard.components.wording import count, likely, milliseconds, per_second, percent
-from dashboard.figures.sparkline import sparkline
+from dashboard.figures.sparkline import red_lines
 from dashboard.page import PageRequest
-from dashboard.reads.fleet import Member, fleet
+from dashboard.reads.fleet import Member
 from watchkeeper.config import Config
 from watchkeeper.config_values import bracketed
 
 HEADS = ["Service", "State", "Requests", "Failed", "p95 latency"]
 
 
-def services_table(request: PageRequest, most: int) -> Part:
+def services_table(request: PageRequest, members: Mapping[str, Member], most: int) -> Part:
     """The `most` services that need a look, or where to send telemetry while there is no service."""
-    members = fleet(request.sources, request.view)
     if not members:
         return card("Services", _no_service(request.sources.config))
     rows = [_row(name, member, request) for name, member in list(members.items())[:most]]
@@ -53,18 +52,18 @@ def _summary(members: Mapping[str, Member]) -> str:
 
 
 def _row(name: str, member: Member, request: PageRequest) -> Part:
-    palette, series, recent, health = request.viewer.palette, member.series, member.recent, member.health
+    recent, health = member.recent, member.health
     reason = html.Div(health.reason, className="reason") if health.state != "ok" else None
     suspected = pill(f"suspected cause {likely(health.suspected)}", "failing", "◎") if health.suspected else None
     link = dcc.Link(name, href=request.view.link("/services", service=name))
-    failed = sparkline(series.error_ratio, palette.errors, least_top=0.05)
+    rate, failed, p95 = red_lines(member.series, request.viewer.palette)
     return html.Tr(
         [
             html.Th([link, suspected, reason], scope="row"),
             html.Td(health_pill(health)),
-            _cell(sparkline(series.rate, palette.rate), f"requests to {name}", per_second(recent.per_second)),
+            _cell(rate, f"requests to {name}", per_second(recent.per_second)),
             _cell(failed, f"failed requests to {name}", percent(recent.error_ratio)),
-            _cell(sparkline(series.p95_ms, palette.latency), f"p95 latency of {name}", milliseconds(recent.p95_ms)),
+            _cell(p95, f"p95 latency of {name}", milliseconds(recent.p95_ms)),
         ],
         tabIndex=0,
         **{"data-row": name},

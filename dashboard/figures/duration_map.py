@@ -14,8 +14,10 @@ from dashboard.viewer import Viewer
 from watchkeeper.store.span_search import BANDS
 from watchkeeper.vocabulary import Window
 
+HEIGHT = 260
 
-def duration_figure(cells: Sequence[Cell], window: Window, step_s: int, viewer: Viewer, *, height: int = 260) -> Figure:
+
+def duration_figure(cells: Sequence[Cell], window: Window, step_s: int, viewer: Viewer) -> Figure:
     """Cells by start and duration; a cross marks a cell in which requests failed, larger where more of them did.
 
     The y axis is the logarithm (base 10) of milliseconds. Dragging selects; page.js turns that into choices.
@@ -72,7 +74,7 @@ def duration_figure(cells: Sequence[Cell], window: Window, step_s: int, viewer: 
                 "hoverinfo": "skip",
             },
         ],
-        "layout": layout(viewer, height=height),
+        "layout": layout(viewer, height=HEIGHT),
     }
     powers = range(math.floor(low / BANDS), math.ceil((high + 1) / BANDS) + 1)
     figure["layout"] |= {

@@ -6,7 +6,8 @@ from urllib.parse import quote
 
 import numpy as np
 
-from dashboard.reads.series import Floats
+from dashboard.palette import Palette
+from dashboard.reads.series import Floats, RedSeries
 
 WIDTH, HEIGHT, PAD = 132, 28, 3.0
 MOST = 42  # points: three pixels each
@@ -40,6 +41,15 @@ def sparkline(values: Floats, colour: str, *, floor: float = 0.0, least_top: flo
         f"<g fill='none' stroke='{colour}' stroke-width='1.4' stroke-linejoin='round'>{''.join(lines)}</g></svg>"
     )
     return "data:image/svg+xml," + quote(svg, safe=" '/=:,;<>()")
+
+
+def red_lines(series: RedSeries, palette: Palette) -> tuple[str, str, str]:
+    """The sparklines of a service: requests, failures and p95 latency."""
+    return (
+        sparkline(series.rate, palette.rate),
+        sparkline(series.error_ratio, palette.errors, least_top=0.05),
+        sparkline(series.p95_ms, palette.latency),
+    )
 
 
 def _largest(values: Floats) -> Floats:

@@ -8,7 +8,7 @@ from dash import html
 
 from dashboard.components.attempts import attempt
 from dashboard.components.choices import choice_link, choices
-from dashboard.components.elements import Part, card, empty, facts, moment, pill, table
+from dashboard.components.elements import Part, card, empty, facts, moment, note, pill, table
 from dashboard.components.query_form import Field, query_form
 from dashboard.components.wording import count
 from dashboard.page import Page, PageRequest
@@ -41,7 +41,7 @@ def render(request: PageRequest) -> Part:
     problem = request.view.problem
     return [
         html.H1("Admin"),
-        html.Div(problem, className="note", role="status") if problem else None,
+        note(problem),
         html.Div(
             [
                 html.Div(

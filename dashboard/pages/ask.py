@@ -9,7 +9,7 @@ from dash import dcc, html
 
 from alerting.ask.answer import Answer, Read
 from dashboard.components.attempts import attempt
-from dashboard.components.elements import Part, card, folded
+from dashboard.components.elements import Part, card, folded, note
 from dashboard.components.query_form import Field, query_form
 from dashboard.components.wording import count
 from dashboard.page import Page, PageRequest
@@ -29,7 +29,7 @@ def render(request: PageRequest) -> Part:
 
 
 def _answer(answer: Answer, view: View) -> Part:
-    notes = [html.Div(note, className="note", role="status") for note in answer.notes]
+    notes = [note(text) for text in answer.notes]
     if not view.words:
         return card("What can be asked", _suggested(answer.suggestions, view), *notes)
     parts: list[Part] = []

@@ -13,7 +13,7 @@ from chaos.scored import ScoredExperiment
 from dashboard.components.approvals import approval_cards
 from dashboard.components.attempts import attempt
 from dashboard.components.coverage_map import coverage_card, proposals_card
-from dashboard.components.elements import Part, card, empty, moment, pill, plot, table
+from dashboard.components.elements import Part, card, empty, moment, note, pill, plot, table
 from dashboard.components.experiment_record import OUTCOMES, timeline_card
 from dashboard.components.launches import launches_card
 from dashboard.components.resilience import resilience_card
@@ -47,7 +47,7 @@ def _actions(request: PageRequest) -> Part:
 def _page(request: PageRequest) -> Part:
     known, viewer = request.sources.experiments.assessment(), request.viewer
     return [
-        *(html.Div(f"Not complete: {gap}.", className="note", role="status") for gap in known.gaps),
+        *(note(f"Not complete: {gap}.") for gap in known.gaps),
         attempt("What waits for approval", lambda: html.Div(approval_cards(request))),
         attempt("What was started here", lambda: launches_card(request, known)),
         *(attempt("What runs now", partial(timeline_card, request, one)) for one in _running(known, viewer)),

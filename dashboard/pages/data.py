@@ -9,8 +9,8 @@ from dash import dcc, html
 
 from collectors.ingest_log.quarantine import Quarantined
 from dashboard.components.attempts import attempt
-from dashboard.components.elements import Part, card, empty, moment, pill, plot, table
-from dashboard.components.metric_dictionary import MANY_SERIES, MANY_VALUES
+from dashboard.components.elements import Part, card, empty, moment, note, pill, plot, table
+from dashboard.components.metric_dictionary import MANY_VALUES, numerous
 from dashboard.components.query_form import Field, query_form
 from dashboard.components.wording import count, listed, milliseconds, per_second, percent, size
 from dashboard.figures.arrivals import arrivals_figure
@@ -27,7 +27,7 @@ def render(request: PageRequest) -> Part:
     problem = request.view.problem
     return [
         html.H1("Data"),
-        html.Div(problem, className="note", role="status") if problem else None,
+        note(problem),
         attempt("What arrives", lambda: _arriving(request)),
         html.Div(
             [
@@ -181,9 +181,7 @@ def _numerous(request: PageRequest) -> Part:
                 html.Th(dcc.Link(one.name, href=view.link("/explore", metric=one.name)), scope="row"),
                 html.Td(
                     [
-                        pill("too numerous", "degraded", "▲")
-                        if one.series >= MANY_SERIES * max(1, one.services)
-                        else None,
+                        numerous(one),
                         f" {one.series:,}",
                     ],
                     className="number",

@@ -10,7 +10,7 @@ from dash import dcc, html
 
 from dashboard.components.attempts import attempt
 from dashboard.components.choices import choice_link, choices
-from dashboard.components.elements import Part, card, empty, moment, pill, plot
+from dashboard.components.elements import Part, card, empty, moment, note, pill, plot
 from dashboard.components.log_lines import AROUND, line_list, still
 from dashboard.components.log_search import LINE, NUMBER, QUERY, TAB, TABS, chosen_query, mistake, narrowed, search_box
 from dashboard.components.log_templates import templates_card
@@ -31,7 +31,7 @@ def render(request: PageRequest) -> Part:
     view = request.view
     tab = view.choice(TAB) if view.choice(TAB) in (*TABS, AROUND) else ""
     head = html.Div([html.H1("Logs"), _tabs(request, tab)], className="page-head")
-    problem = html.Div(view.problem, className="note", role="status") if view.problem else None
+    problem = note(view.problem)
     box = search_box(view)
     try:
         query = chosen_query(view)

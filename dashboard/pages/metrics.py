@@ -8,7 +8,7 @@ from dash import dcc, html
 
 from dashboard.components.attempts import attempt
 from dashboard.components.choices import choice_link
-from dashboard.components.elements import Part, card
+from dashboard.components.elements import Part, card, note
 from dashboard.components.metric_dictionary import dictionary_card, metric_card
 from dashboard.components.metric_lines import Answer, lines_card
 from dashboard.components.metric_query import metric_query
@@ -24,7 +24,7 @@ def render(request: PageRequest) -> Part:
     problem = request.view.problem
     return [
         html.H1("Metrics"),
-        html.Div(problem, className="note", role="status") if problem else None,
+        note(problem),
         attempt("The metrics", lambda: _metrics(request)),
     ]
 

@@ -10,10 +10,10 @@ from dash import dcc, html
 from dashboard.components.attempts import attempt
 from dashboard.components.burning_budgets import burning_budgets
 from dashboard.components.choices import tabs
-from dashboard.components.elements import Part, empty, health_pill
+from dashboard.components.elements import Part, empty, health_pill, note
 from dashboard.components.notable_requests import notable_requests
 from dashboard.components.service_detectors import detectors_card
-from dashboard.components.service_history import changes_card, incidents_card
+from dashboard.components.service_history import changes_card, concerning, incidents_card
 from dashboard.components.service_instances import instances_cards
 from dashboard.components.service_logs import log_lines_card, log_patterns_card
 from dashboard.components.service_metrics import metrics_card
@@ -39,7 +39,7 @@ def render(request: PageRequest) -> Part:
     chosen = view.choice("tab", FIRST_TAB)
     tab = chosen if chosen in TABS else FIRST_TAB
     return [
-        html.Div(view.problem, className="note", role="status") if view.problem else None,
+        note(view.problem),
         _head(request, member),
         html.H2("Summary", className="unseen"),
         attempt("The summary", lambda: _summary(request, member)),
@@ -73,8 +73,7 @@ def _head(request: PageRequest, member: Member) -> Part:
 def _summary(request: PageRequest, member: Member) -> Part:
     sources, viewer, name = request.sources, request.viewer, request.argument
     window = request.view.window(viewer.now)
-    changes = [change for change in sources.records.changes(window) if change.service == name]
-    incidents = [i for i in sources.records.newest() if name in {i.service, *(f.service for f in i.findings)}]
+    changes, incidents = concerning(sources, name, window)
     reported = sources.records.reported(name, window)
     return html.Div(
         [

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from dash import dcc, html
 
 from dashboard.components.attempts import attempt
 from dashboard.components.burning_budgets import burning_budgets
-from dashboard.components.elements import Part, card, facts, moment
+from dashboard.components.elements import Part, card, facts, moment, note
 from dashboard.components.entry_cards import entry_cards
 from dashboard.components.glance_strips import glance_card
 from dashboard.components.incident_words import lasted, link
@@ -15,6 +17,7 @@ from dashboard.components.own_state_cards import own_state, set_aside
 from dashboard.components.services_table import services_table
 from dashboard.components.wording import ago
 from dashboard.page import Page, PageRequest
+from dashboard.reads.fleet import fleet
 from dashboard.reads.oncall import Duty, on_duty
 from dashboard.urls import View
 from dashboard.viewer import Viewer
@@ -34,13 +37,14 @@ def render(request: PageRequest) -> Part:
         attempt("The recent incidents", lambda: _recent(request)),
         attempt("Watchkeeper’s own state", lambda: own_state(sources, viewer)),
     ]
+    members = cache(lambda: fleet(sources, view))
     services = [
-        attempt("What users feel", lambda: entry_cards(request)),
-        attempt("The services", lambda: services_table(request, most=SERVICES)),
+        attempt("What users feel", lambda: entry_cards(request, members())),
+        attempt("The services", lambda: services_table(request, members(), most=SERVICES)),
     ]
     return [
         html.H1("Overview", className="unseen"),
-        html.Div(view.problem, className="note", role="status") if view.problem else None,
+        note(view.problem),
         attempt("The incidents", lambda: open_incidents(sources, viewer)),
         attempt("The items that were set aside", lambda: set_aside(sources, viewer)),
         html.Div([html.Div(services, className="wide"), html.Div(beside, className="narrow")], className="columns"),

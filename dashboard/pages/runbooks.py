@@ -10,7 +10,7 @@ from alerting.incidents.machine import Incident
 from alerting.incidents.questions import open_questions
 from dashboard.commands import command_button
 from dashboard.components.attempts import attempt
-from dashboard.components.elements import Part, card, facts, moment, pill
+from dashboard.components.elements import Part, card, facts, moment, note, pill
 from dashboard.components.proposal import proposal_facts
 from dashboard.components.questions import question_cards
 from dashboard.components.runbook_runs import runs_card
@@ -98,10 +98,7 @@ def _approval(incident: Incident, request: PageRequest) -> Part:
 
 def _shelf(request: PageRequest) -> Part:
     library = request.sources.runbooks.library()
-    notes = [
-        html.Div(f"Not read: {problem}", className="note", role="status")
-        for problem in request.sources.runbooks.problems()
-    ]
+    notes = [note(f"Not read: {problem}") for problem in request.sources.runbooks.problems()]
     book = library.books.get(request.view.choice(BOOK))
     chosen = book_card(request, book, library) if book else None
     return [*notes, shelf_card(request, library), chosen]

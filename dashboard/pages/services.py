@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dash import html
 
 from dashboard.components.attempts import attempt
-from dashboard.components.elements import Part, card, empty
+from dashboard.components.elements import Part, card, empty, note
 from dashboard.components.map_choices import choice_of, map_choices
 from dashboard.components.service_map import calls_shown, service_map
 from dashboard.components.service_panel import service_panel
@@ -22,7 +22,7 @@ def render(request: PageRequest) -> Part:
     problem = request.view.problem
     return [
         html.H1("Services", className="unseen"),
-        html.Div(problem, className="note", role="status") if problem else None,
+        note(problem),
         attempt("The services", lambda: _services(request)),
     ]
 
@@ -46,8 +46,8 @@ def _services(request: PageRequest) -> Part:
     shown = choose({name: member.health for name, member in members.items()}, calls, choice)
     listed = {name: member for name, member in members.items() if name in shown.names}
     return [
-        html.Div(missing, className="note", role="status") if missing else None,
-        html.Div(f"No service is judged: {unjudged}.", className="note", role="status") if unjudged else None,
+        note(missing),
+        note(f"No service is judged: {unjudged}.") if unjudged else None,
         map_choices(view, choice),
         html.Div(
             [

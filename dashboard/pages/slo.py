@@ -16,7 +16,7 @@ from dashboard.figures.budget import budget_figure
 from dashboard.figures.frame import Moment
 from dashboard.page import Page, PageRequest
 from dashboard.urls import View
-from detectors.slo.budget import counted_since, course, forecast, left
+from detectors.slo.budget import allowance, counted_since, course, forecast, left
 from detectors.slo.minutes import STEP_S, Minutes
 from detectors.slo.openslo import Slo
 from watchkeeper.durations import duration
@@ -92,20 +92,21 @@ def _budget(slo: Slo, minutes: Minutes, incidents: list[Incident], request: Page
         if end + ahead >= coming.gone:
             marks.append(Moment(at=coming.gone, text="gone at this pace", kind="page"))
             end += ahead * 1.04
-    words = f"Error budget of {slo.title}: {percent(max(share, 0.0))} is left. {forecast_words(slo, minutes, viewer)}"
+    pace = forecast_words(slo, minutes, viewer)
+    words = f"Error budget of {slo.title}: {percent(max(share, 0.0))} is left. {pace}"
     return card(
         "Budget over its window",
         plot("budget", budget_figure(times, shares, end, viewer, marks), words),
-        html.P(forecast_words(slo, minutes, viewer)),
+        html.P(pace),
     )
 
 
 def _facts(slo: Slo, minutes: Minutes, request: PageRequest) -> Part:
     since = counted_since(minutes)
     rows: list[tuple[str, Part]] = [("Left", left_words(slo, minutes))]
-    allowed = float(minutes.total.sum()) * (1 - slo.target)
+    most = allowance(slo, minutes)
     rows += [
-        ("Failed", f"{minutes.bad.sum():,.0f} of {minutes.total.sum():,.0f} requests; {allowed:,.0f} may"),
+        ("Failed", f"{minutes.bad.sum():,.0f} of {minutes.total.sum():,.0f} requests; {most:,.0f} may"),
         ("Service", dcc.Link(slo.service, href=request.view.link("/services", service=slo.service))),
         ("Failures", dcc.Link("Log lines of the last hour", href=_logs(slo))),
     ]

@@ -7,7 +7,7 @@ from typing import Final
 from dash import dcc, html
 
 from dashboard.components.budgets import burn_words, forecast_words, left_words, promise, state_pill
-from dashboard.components.elements import Part, card, empty, table
+from dashboard.components.elements import Part, card, empty, note, table
 from dashboard.components.wording import NOTHING, count
 from dashboard.page import Page, PageRequest
 from dashboard.urls import objective_path
@@ -25,7 +25,7 @@ def render(request: PageRequest) -> Part:
     objectives = request.sources.objectives.all()
     shown = [(slo, request.sources.objectives.minutes(slo)) for slo in objectives.by_name.values()]
     shown.sort(key=lambda pair: (_left(*pair), pair[0].name))
-    notes = [html.Div(f"Not read: {problem}", className="note", role="status") for problem in objectives.problems]
+    notes = [note(f"Not read: {problem}") for problem in objectives.problems]
     if not shown:
         return [html.H1("SLOs"), *notes, card("No objective", _nothing())]
     rows = [_row(slo, minutes, request.viewer) for slo, minutes in shown]

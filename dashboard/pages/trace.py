@@ -9,7 +9,7 @@ from dash import dcc, html
 
 from dashboard.components.attempts import attempt
 from dashboard.components.choices import choice_link, choices
-from dashboard.components.elements import Part, card, empty, folded, moment, pill
+from dashboard.components.elements import Part, card, empty, folded, moment, note, pill
 from dashboard.components.waterfall import SEARCHED_AROUND, log_list, page_of, span_facts, waterfall
 from dashboard.components.wording import count, listed, milliseconds, percent
 from dashboard.page import Page, PageRequest
@@ -76,7 +76,7 @@ def _calls(trace_id: str, tree: SpanTree, lines: Sequence[Mapping[str, Any]], re
     some = f"{shown:,} of " if shown < len(tree.spans) else ""
     return card(
         "Calls",
-        html.Div(missing, className="note", role="status") if missing else None,
+        note(missing),
         _above(tree, top, request) if top or page else html.Ul(_summary(tree, request), className="trace-summary"),
         waterfall(rows, tree, top, request, detail),
         aside=f"{some}{count(len(tree.spans), 'span')}, {count(services, 'service')}",

@@ -6,7 +6,7 @@ from dash import html
 
 from dashboard.components.attempts import attempt
 from dashboard.components.choices import choice_link, choices
-from dashboard.components.elements import Part, card, folded
+from dashboard.components.elements import Part, card, folded, note
 from dashboard.components.found_requests import durations_card, nothing_found, requests_card
 from dashboard.components.query_form import Field, query_form
 from dashboard.components.trace_comparison import comparison_card, comparison_choices
@@ -22,7 +22,7 @@ def render(request: PageRequest) -> Part:
     query = trace_query(request.view)
     return [
         html.H1("Traces", className="unseen"),
-        *(html.Div(problem, className="note", role="status") for problem in query.problems),
+        *(note(problem) for problem in query.problems),
         attempt("The search", lambda: _search(query, request)),
         attempt("The requests", lambda: _found(query, request)),
     ]

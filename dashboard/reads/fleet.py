@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from alerting.incidents.machine import Incident
 from dashboard.reads.health import Health, judge
-from dashboard.reads.series import Recent, RedSeries
+from dashboard.reads.series import RedSeries, Served
 from dashboard.reads.sources import Sources
 from dashboard.urls import View, floor_5s, step_for
 from watchkeeper.errors import StateError
@@ -22,7 +22,7 @@ class Member:
 
     health: Health
     series: RedSeries
-    recent: Recent
+    recent: Served
 
 
 def fleet(sources: Sources, view: View) -> Mapping[str, Member]:

@@ -121,7 +121,6 @@ class Templates:
 
     templates: Sequence[Template]
     every: int
-    before: Window
     window: Window
 
 
@@ -200,7 +199,7 @@ class LogReads:
         for one in by_id.values():
             one.is_comparable = is_comparable
         templates = sorted(by_id.values(), key=lambda one: (-max(one.now, one.before), one.text))
-        return Templates(templates=templates, every=read.every, before=before, window=window)
+        return Templates(templates=templates, every=read.every, window=window)
 
 
 def _holding(by_bucket: Mapping[datetime, int], part: Window, lines: int) -> Window | None:

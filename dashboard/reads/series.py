@@ -47,14 +47,22 @@ class RedSeries:
         """The start of each bucket."""
         return [self.start + timedelta(seconds=self.step_s * i) for i in range(len(self.calls))]
 
-    def recent(self, seconds: float = 60.0) -> Recent:
+    def recent(self, seconds: float = 60.0) -> Served:
         """What the service did in the buckets that cover `seconds`; but the newest, which may still grow."""
         n = min(max(1, round(seconds / self.step_s)), max(1, len(self.calls) - 1))
-        part = slice(-n - 1, -1) if len(self.calls) > 1 else slice(None)
-        calls, errors = float(self.calls[part].sum()), float(self.errors[part].sum())
-        served = self.calls[part] > 0
-        p95 = float(np.average(self.p95_ms[part][served], weights=self.calls[part][served])) if served.any() else None
-        return Recent(per_second=calls / (n * self.step_s), error_ratio=errors / calls if calls else None, p95_ms=p95)
+        return self.over(slice(-n - 1, -1) if len(self.calls) > 1 else slice(None))
+
+    def over(self, part: slice) -> Served:
+        """What the service did in a part of the buckets; the latency is weighted by requests."""
+        calls, p95_ms = self.calls[part], self.p95_ms[part]
+        total, errors = float(calls.sum()), float(self.errors[part].sum())
+        known = np.isfinite(p95_ms) & (calls > 0)
+        return Served(
+            per_second=total / (len(calls) * self.step_s) if len(calls) else 0.0,
+            errors=errors,
+            error_ratio=errors / total if total else None,
+            p95_ms=float(np.average(p95_ms[known], weights=calls[known])) if known.any() else None,
+        )
 
     @property
     def last_served(self) -> datetime | None:
@@ -64,10 +72,11 @@ class RedSeries:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recent:
-    """The newest rate, error ratio (0 to 1) and latency; None where nothing was served."""
+class Served:
+    """Rate, failures, error ratio (0 to 1) and latency of a part of a series; None where nothing was served."""
 
     per_second: float
+    errors: float
     error_ratio: float | None
     p95_ms: float | None
 

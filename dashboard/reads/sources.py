@@ -48,6 +48,7 @@ class Sources:
         records: incidents, findings, changes, labels and suppressions.
         itself: Watchkeeper's roles and their problems.
         telemetry: the store's reader, for a page with queries of its own.
+        asker: answers questions in plain words.
         incidents: the commands; pages give them through buttons only.
         postmortems, actions, status: postmortems, their action items, and status updates, with their commands.
         experiments: what experiments have shown.
@@ -78,7 +79,7 @@ class Sources:
         self.actions = Actions(db, clock, lambda: config.oncall)
         self.status = StatusUpdates(db, clock, config)
         self._cache = Cache(CACHE_S)
-        self._asker = Asker(
+        self.asker = Asker(
             db=db,
             incidents=incidents,
             store=telemetry,
@@ -111,7 +112,7 @@ class Sources:
 
     def ask(self, question: str) -> Answer:
         """The answer to a question in plain words. Raises StateError."""
-        return self._cache.get(("ask", question), lambda: self._asker.ask(question))
+        return self._cache.get(("ask", question), lambda: self.asker.ask(question))
 
     def forget(self) -> None:
         """Read everything again: a command has just changed something."""

@@ -59,18 +59,19 @@ class TreeSpan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpanTree:
-    """All spans of a trace by id, each after its parent, and the ids of those without a recorded parent."""
+    """All spans of a trace by id, each after its parent.
+
+    Attributes:
+        roots: the ids of those without a recorded parent.
+        parents: of the others, the parent's id.
+        start_ns, duration_ns: from the first start to the last end.
+    """
 
     spans: Mapping[str, TreeSpan]
     roots: tuple[str, ...]
-
-    @property
-    def start_ns(self) -> int:
-        return min(span.start_ns for span in self.spans.values())
-
-    @property
-    def duration_ns(self) -> int:
-        return max(span.end_ns for span in self.spans.values()) - self.start_ns
+    parents: Mapping[str, str]
+    start_ns: int
+    duration_ns: int
 
     @property
     def main(self) -> TreeSpan:
@@ -80,9 +81,8 @@ class SpanTree:
     def ancestors(self, span_id: str) -> list[str]:
         """The ids above a span, the nearest first."""
         above: list[str] = []
-        parents = {child: parent for parent, span in self.spans.items() for child in span.children}
-        while span_id in parents:
-            span_id = parents[span_id]
+        while span_id in self.parents:
+            span_id = self.parents[span_id]
             above.append(span_id)
         return above
 
@@ -149,7 +149,9 @@ def span_tree(rows: Iterable[SpanRow]) -> SpanTree:
         )
         for span_id in order
     }
-    return SpanTree(spans=spans, roots=tuple(roots))
+    start = min(starts.values())
+    end = max(span.end_ns for span in spans.values())
+    return SpanTree(spans=spans, roots=tuple(roots), parents=parents, start_ns=start, duration_ns=end - start)
 
 
 def _children(by_id: Mapping[str, SpanRow]) -> tuple[dict[str, list[str]], list[str]]:

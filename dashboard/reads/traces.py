@@ -55,9 +55,6 @@ class SpanDetail:
     resource: Mapping[str, str]
     events: Sequence[SpanEvent]
     links: Sequence[SpanLink]
-    scope: str
-    status: str
-    message: str
 
 
 class TraceReads:
@@ -110,7 +107,4 @@ def _detail(row: Mapping[str, Any]) -> SpanDetail:
             SpanLink(trace_id=each["trace_id"], span_id=each["span_id"], attributes=json.loads(each["attributes"]))
             for each in json.loads(row["links"])
         ],
-        scope=f"{row['scope']} {row['scope_version']}".strip(),
-        status=row["status"],
-        message=row["message"],
     )

@@ -14,23 +14,13 @@ from typing import Final
 import numpy as np
 
 from dashboard.figures.topology import Call
-from dashboard.reads.series import Floats, RedSeries
+from dashboard.reads.series import RedSeries, Served
+from detectors.red.entries import DIRECT
 
-DIRECT: Final = 0.02  # of an entry's requests have no parent span, as in detectors.red.entries
 FAILED_MORE: Final = 0.01  # of the requests, beyond what failed before
 SLOWER: Final = 1.5  # times the latency before, and more than SLOWER_MS longer
 SLOWER_MS: Final = 50.0
 FEWER: Final = 0.5  # of the requests before
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Served:
-    """How a service served in a part of its series; None where it served nothing. `error_ratio` is 0 to 1."""
-
-    per_second: float
-    errors: float
-    error_ratio: float | None
-    p95_ms: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,27 +76,10 @@ def felt(series: Mapping[str, RedSeries], entries: Iterable[str], at: datetime, 
         one = series[name]
         cut = _bucket(one, at)
         last = max(cut + 1, _bucket(one, end))
-        found.append(Felt(entry=name, before=_served(one, slice(0, cut)), since=_served(one, slice(cut, last))))
+        found.append(Felt(entry=name, before=one.over(slice(0, cut)), since=one.over(slice(cut, last))))
     return tuple(sorted(found, key=lambda each: (each.is_hurt, each.harm, each.since.per_second), reverse=True))
 
 
 def _bucket(series: RedSeries, at: datetime) -> int:
     """Where a moment lies on the series' grid, from 0 to its length."""
     return int(np.clip((at - series.start).total_seconds() // series.step_s, 0, len(series.calls)))
-
-
-def _served(series: RedSeries, part: slice) -> Served:
-    calls, errors, p95 = series.calls[part], series.errors[part], series.p95_ms[part]
-    total, failed = float(calls.sum()), float(errors.sum())
-    return Served(
-        per_second=total / (len(calls) * series.step_s) if len(calls) else 0.0,
-        errors=failed,
-        error_ratio=failed / total if total else None,
-        p95_ms=_mean(p95, calls) if total else None,
-    )
-
-
-def _mean(values: Floats, weights: Floats) -> float | None:
-    """Weighted by requests, over the buckets that have a value."""
-    known = np.isfinite(values) & (weights > 0)
-    return float(np.average(values[known], weights=weights[known])) if known.any() else None

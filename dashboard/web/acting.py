@@ -13,7 +13,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from dashboard.web.api import WITHOUT_NUL
 from dashboard.web.credentials import Denied
 from dashboard.web.session import NO_CREDENTIAL, denied, who
-from watchkeeper.errors import ConfigError, Conflict, DatabaseError, NotFound, StateError
+from watchkeeper.errors import ConfigError, DatabaseError, NotFound, StateError
 from watchkeeper.vocabulary import Actor
 
 
@@ -56,5 +56,5 @@ def answered(do: Callable[[], dict[str, Any]], status: int = 200) -> Response:
         return JSONResponse({"error": error.message}, 422)
     except (NotFound, DatabaseError):
         raise
-    except (Conflict, StateError) as error:
+    except StateError as error:
         return JSONResponse({"error": error.message}, 409)

@@ -10,12 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from alerting.oncall import swaps
 from alerting.oncall.schedule import shadows_at, stored_overrides, who_has_it
-from dashboard.web.acting import Time
+from dashboard.web.acting import Time, answered
 from dashboard.web.credentials import Denied
 from dashboard.web.session import NO_CREDENTIAL, denied, who
 from watchkeeper.clock import Clock
 from watchkeeper.config import Config
-from watchkeeper.errors import DatabaseError, NotFound, StateError
 from watchkeeper.state.database import Database
 from watchkeeper.vocabulary import Window
 
@@ -87,11 +86,7 @@ def router(config: Config, db: Database, clock: Clock) -> APIRouter:
             )
         except ValueError as error:
             return JSONResponse({"error": f"shift: {error}"}, 422)
-        try:
-            swap_id = swaps.ask(db, config.oncall, swap, clock.now(), actor)
-        except StateError as error:
-            return _refused(error)
-        return JSONResponse({"id": swap_id}, 201)
+        return answered(lambda: {"id": swaps.ask(db, config.oncall, swap, clock.now(), actor)}, 201)
 
     @api.post("/swaps/{swap_id}/{answer}", response_model=None)
     def answer(
@@ -101,21 +96,12 @@ def router(config: Config, db: Database, clock: Clock) -> APIRouter:
         actor = who()
         if actor is None:
             return denied(Denied(status=401, text=NO_CREDENTIAL))
-        try:
-            swap = swaps.answer(db, config.oncall, swap_id, ANSWERS[answer], clock.now(), actor)
-        except StateError as error:
-            return _refused(error)
-        return JSONResponse(swaps.shown(swap))
+        return answered(
+            lambda: swaps.shown(swaps.answer(db, config.oncall, swap_id, ANSWERS[answer], clock.now(), actor))
+        )
 
     return api
 
 
 def _window(span: Span) -> Window:
     return Window(start=span.start, end=span.end)
-
-
-def _refused(error: StateError) -> Response:
-    """Why something was not done: the request does not fit what is there."""
-    if isinstance(error, NotFound | DatabaseError):
-        raise error
-    return JSONResponse({"error": error.message}, 409)

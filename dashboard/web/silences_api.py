@@ -9,11 +9,11 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from alerting.incidents import silences
-from dashboard.web.acting import Time
+from dashboard.web.acting import Time, answered
 from dashboard.web.credentials import Denied
 from dashboard.web.session import NO_CREDENTIAL, denied, who
 from watchkeeper.clock import Clock
-from watchkeeper.errors import ConfigError, DatabaseError, NotFound, StateError
+from watchkeeper.errors import ConfigError
 from watchkeeper.state.database import Database
 
 
@@ -58,12 +58,6 @@ def router(db: Database, clock: Clock) -> APIRouter:
         actor = who()
         if actor is None:
             return denied(Denied(status=401, text=NO_CREDENTIAL))
-        try:
-            ended = silences.end_silence(db, silence_id, actor, clock.now())
-        except (NotFound, DatabaseError):
-            raise
-        except StateError as error:
-            return JSONResponse({"error": error.message}, 409)
-        return JSONResponse(silences.facts(ended))
+        return answered(lambda: silences.facts(silences.end_silence(db, silence_id, actor, clock.now())))
 
     return api

@@ -64,7 +64,7 @@ class Spent:
 
 def left(slo: Slo, minutes: Minutes) -> float | None:
     """What is left: 1 is untouched, below 0 overdrawn; None if there was no event."""
-    allowed = _allowed(slo, minutes)
+    allowed = allowance(slo, minutes)
     return 1.0 - float(minutes.bad.sum()) / allowed if allowed else None
 
 
@@ -83,7 +83,7 @@ def burns(slo: Slo, minutes: Minutes) -> tuple[Burn, ...]:
 
 def course(slo: Slo, minutes: Minutes, points: int = 400) -> tuple[list[datetime], Floats]:
     """What was left over time: times and shares, `(n,)`, from 1 at the first event to what is left now."""
-    allowed = _allowed(slo, minutes)
+    allowed = allowance(slo, minutes)
     seen = np.flatnonzero(minutes.total)
     first = int(seen[0]) if len(seen) else 0
     used = np.concatenate([[0.0], np.cumsum(minutes.bad)]) / (allowed or 1.0)
@@ -116,7 +116,7 @@ def forecast(slo: Slo, minutes: Minutes, now: datetime) -> Forecast | None:
 
 def worst_hours(slo: Slo, minutes: Minutes, most: int = 5) -> tuple[Spent, ...]:
     """The clock hours that used up most of the budget, the worst first; none that used up nothing."""
-    allowed = _allowed(slo, minutes)
+    allowed = allowance(slo, minutes)
     at = minutes.start + STEP_S * np.arange(len(minutes.bad))
     hours, place = np.unique(at // HOUR_S * HOUR_S, return_inverse=True)
     bad = np.bincount(place, weights=minutes.bad)
@@ -139,13 +139,13 @@ def spent_within(slo: Slo, minutes: Minutes, windows: Sequence[Window]) -> Spent
         inside[max(0, math.floor(first)) : max(0, math.ceil(last))] = True
     if not inside.any():
         return None
-    allowed = _allowed(slo, minutes)
+    allowed = allowance(slo, minutes)
     bad = float(minutes.bad[inside].sum())
     window = Window(start=min(one.start for one in windows), end=max(one.end for one in windows))
     return Spent(window=window, share=bad / allowed if allowed else 0.0, bad=bad)
 
 
-def _allowed(slo: Slo, minutes: Minutes) -> float:
+def allowance(slo: Slo, minutes: Minutes) -> float:
     """Bad events that use up the budget exactly."""
     return float(minutes.total.sum()) * (1 - slo.target)
 

@@ -41,6 +41,10 @@ class Alert:
     share: float
     severity: Severity
 
+    def factor(self, slo: Slo) -> float:
+        """How many times too fast the budget must burn."""
+        return self.share * slo.window_s / self.long_s
+
 
 ALERTS: Final = (
     Alert(HOUR, 300, 0.02, "page"),
@@ -48,6 +52,20 @@ ALERTS: Final = (
     Alert(24 * HOUR, 2 * HOUR, 0.10, "ticket"),
     Alert(72 * HOUR, 6 * HOUR, 0.10, "ticket"),
 )
+
+
+def burns_too_fast(slo: Slo, minutes: Minutes, alert: Alert) -> tuple[float, float] | None:
+    """How many times too fast the budget burns over the long and the short window; None where that is no alert."""
+    if alert.long_s > slo.window_s:
+        return None
+    rates = []
+    for seconds in (alert.long_s, alert.short_s):
+        good, total = minutes.sums(seconds)
+        rates.append((total - good) / total / (1 - slo.target) if total else 0.0)
+    good, total = minutes.sums(alert.long_s)
+    if min(rates) < alert.factor(slo) or total - good < LEAST_BAD or total < LEAST_TOTAL:
+        return None
+    return rates[0], rates[1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,17 +165,10 @@ class SloBurn:
         return Budget(slo=slo, state="measured", good=good, total=total, left=min(1.0, left))
 
     def _burns(self, slo: Slo, minutes: Minutes, alert: Alert, budget: Budget, now: datetime) -> Finding | None:
-        if alert.long_s > slo.window_s:
+        burns = burns_too_fast(slo, minutes, alert)
+        if burns is None:
             return None
-        factor = alert.share * slo.window_s / alert.long_s
-        burns = []
-        for seconds in (alert.long_s, alert.short_s):
-            good, total = minutes.sums(seconds)
-            burns.append((total - good) / total / (1 - slo.target) if total else 0.0)
-        good, total = minutes.sums(alert.long_s)
-        if min(burns) < factor or total - good < LEAST_BAD or total < LEAST_TOTAL:
-            return None
-        onset = minutes.first_bad(alert.long_s, factor * (1 - slo.target), now)
+        onset = minutes.first_bad(alert.long_s, alert.factor(slo) * (1 - slo.target), now)
         words = (
             f"{slo.title} burns its budget {burns[0]:.1f} times too fast over {duration(alert.long_s)} "
             f"({burns[1]:.1f} over {duration(alert.short_s)}); {max(budget.left, 0):.1%} is left"

@@ -14,8 +14,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from chaos.demo.ports import free_port
 from tests.waiting import until
+from watchkeeper.ports import free_port
 
 
 @contextmanager

@@ -16,8 +16,8 @@ from pathlib import Path
 from agent.proxy.control import ask
 from agent.proxy.listener import Route
 from agent.proxy.running import ensure
-from chaos.demo.ports import free_port
 from tests.waiting import until
+from watchkeeper.ports import free_port
 
 
 class Answers(BaseHTTPRequestHandler):

@@ -15,11 +15,11 @@ from agent.faults.redis_full import RedisFull
 from agent.faults.redis_wire import Redis, Refused
 from agent.holders import marked
 from agent.holders.put_back import stand_by
-from chaos.demo.ports import free_port
 from tests.agent.databases import postgresql, redis
 from tests.agent.trials import effect_of, instance_of, plan, trial
 from tests.waiting import until
 from watchkeeper.errors import AgentError
+from watchkeeper.ports import free_port
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ from typing import Any, Final
 import pytest
 
 from agent.proxy.running import end, ports
-from chaos.demo.ports import free_port
 from chaos.foreign.agent_file import PROBES, agent_file
 from chaos.foreign.programs import find
 from chaos.foreign.system import Library
@@ -21,6 +20,7 @@ from tests.agent.trials import of_our_faults
 from tests.running_agent import RunningAgent
 from tests.waiting import until
 from watchkeeper.errors import ChaosError
+from watchkeeper.ports import free_port
 
 RATE: Final = 4.0  # requests a second, through every program
 HELD_S: Final = (6.0, 25.0, 100.0)

@@ -18,7 +18,6 @@ from typing import Any
 import pytest
 
 from agent.finders.process import Process
-from agent.listening import free_port
 from agent.processes import born, send
 from agent.proxy.control import ask
 from agent.proxy.running import end, ports
@@ -38,6 +37,7 @@ from tests.running_agent import TOKEN, RunningAgent
 from tests.waiting import until
 from watchkeeper.clock import FrozenClock
 from watchkeeper.errors import ConfigError
+from watchkeeper.ports import free_port
 from watchkeeper.state.database import Database
 from watchkeeper.state.runs import add_run
 from watchkeeper.target import TargetSettings

@@ -17,10 +17,10 @@ from agent.faults.packet_filter import as_user
 from agent.proxy.control import ask, reached_at
 from agent.proxy.listener import Route
 from agent.proxy.running import end, ensure, ports
-from chaos.demo.ports import free_port
 from tests.agent.proxied import echo_service, http_service, proxy_to
 from tests.waiting import until
 from watchkeeper.errors import AgentError
+from watchkeeper.ports import free_port
 
 
 def answers(port: int) -> bool:

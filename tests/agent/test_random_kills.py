@@ -23,12 +23,12 @@ from agent.holders.cgroup import folder_of
 from agent.proxy.control import ask
 from agent.proxy.running import end, ports
 from agent.records import open_folders
-from chaos.demo.ports import free_port
 from tests.agent.databases import postgresql, redis
 from tests.agent.trials import of_our_faults
 from tests.bare_host import BareService, keepers_of
 from tests.running_agent import RunningAgent, allowed, kill_all
 from tests.waiting import until
+from watchkeeper.ports import free_port
 
 pytestmark = pytest.mark.slow
 ROUNDS = int(os.environ.get("WATCHKEEPER_KILL_ROUNDS", "7"))

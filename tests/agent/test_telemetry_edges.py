@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from agent.keepers import Keepers
-from agent.listening import free_port
 from agent.records import FaultState
 from agent.telemetry.alerts import Alert, Alerts
 from agent.telemetry.conditions import Filling, Held
@@ -25,6 +24,7 @@ from tests.bare_host import BareService
 from tests.front_door import front_door
 from tests.running_agent import RunningAgent, allowed
 from tests.waiting import until
+from watchkeeper.ports import free_port
 from watchkeeper.state.alerts import AlertState, all_alerts
 from watchkeeper.state.database import Database
 

@@ -21,10 +21,10 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
-from agent.listening import free_port
 from bench.own_roles import OwnRoles
 from tests.running_agent import RunningAgent
 from tests.waiting import until
+from watchkeeper.ports import free_port
 
 pytestmark = pytest.mark.xdist_group("agent-telemetry")
 PROTOBUF = {"Content-Type": "application/x-protobuf"}

@@ -11,8 +11,8 @@ import pytest
 from bench.dashboard_fill import Size, fill
 from bench.dashboard_pages import Reader
 from bench.own_roles import OwnRoles
-from chaos.demo.ports import free_port
 from watchkeeper.errors import WatchkeeperError
+from watchkeeper.ports import free_port
 from watchkeeper.store.statements import Statements
 
 

@@ -14,11 +14,11 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from alerting.incidents.commands import Incidents
 from bench.own_roles import OwnRoles
-from chaos.demo.ports import free_port
 from detectors.learning import versions as registry
 from detectors.learning.loop import Learner
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config, GateConfig, LearningConfig
+from watchkeeper.ports import free_port
 from watchkeeper.roles import ready
 from watchkeeper.state.changes import record_change
 from watchkeeper.state.database import Database

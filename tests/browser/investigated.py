@@ -18,10 +18,10 @@ from typing import Final
 from alerting.incidents.commands import Incidents
 from alerting.incidents.human_labels import Judgement
 from bench.own_roles import OwnRoles
-from chaos.demo.ports import free_port
 from tests.browser.conftest import open_incident
 from watchkeeper.clock import FrozenClock, SystemClock
 from watchkeeper.config import Config
+from watchkeeper.ports import free_port
 from watchkeeper.roles import ready
 from watchkeeper.state.changes import record_change
 from watchkeeper.state.database import Database

@@ -12,12 +12,12 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from bench.own_roles import OwnRoles
-from chaos.demo.ports import free_port
 from chaos.journal import recorded
 from chaos.shop.running import started_shop
 from chaos.shop.topology import READY_FILE
 from tests.waiting import until
 from watchkeeper.config import Config
+from watchkeeper.ports import free_port
 from watchkeeper.state.audit import audit_trail
 from watchkeeper.state.database import Database
 from watchkeeper.target import Target

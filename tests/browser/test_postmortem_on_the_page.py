@@ -110,7 +110,7 @@ def test_a_postmortem_is_written_on_the_page(
     expect(page.locator("#live")).to_contain_text("No action item is open")
     assert not Actions(site.database, SystemClock(), site.config.oncall).list()
     _pictures(page, tmp_path, "postmortems")
-    show(f"/incidents/{resolved}?tab=postmortem")
+    show(f"/incidents/{resolved}?tab=updates")
     page.get_by_role("button", name="Write an update").press("Enter")
     dialog.get_by_label("What its readers need to know").fill("We look into it.")
     dialog.get_by_role("button", name="Write", exact=True).press("Enter")

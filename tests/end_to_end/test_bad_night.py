@@ -17,12 +17,12 @@ import yaml
 
 from alerting.incidents.commands import Incidents
 from alerting.incidents.machine import Incident
-from chaos.demo.ports import free_port
 from tests.end_to_end.troubles import Addresses, BadTargets, Night, alert
 from tests.waiting import until
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config, load
 from watchkeeper.errors import StoreError
+from watchkeeper.ports import free_port
 from watchkeeper.roles import ready
 from watchkeeper.state.database import Database
 from watchkeeper.store.telemetry import Telemetry

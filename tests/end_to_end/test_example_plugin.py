@@ -21,13 +21,13 @@ import yaml
 
 from alerting.incidents.commands import Incidents
 from alerting.incidents.machine import Incident
-from chaos.demo.ports import free_port
 from runbooks.run_rows import runs_of
 from tests.installed import ROOT, Installation, build_wheel
 from tests.waiting import until
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config, load
 from watchkeeper.errors import StoreError
+from watchkeeper.ports import free_port
 from watchkeeper.roles import ready
 from watchkeeper.state.database import Database
 from watchkeeper.store.telemetry import Telemetry

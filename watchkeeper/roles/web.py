@@ -42,7 +42,6 @@ from watchkeeper.asgi.middleware import Door
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config
 from watchkeeper.roles import ready
-from watchkeeper.roles.asking import asker_of
 from watchkeeper.roles.lifecycle import Life, alive
 from watchkeeper.roles.ports import bind
 from watchkeeper.roles.readiness import hung_roles, missing, noted
@@ -87,8 +86,7 @@ def build(
         config_path=config_path,
     )
     stop = sources.launches.stop if sources.launches else None
-    asker = asker_of(config, telemetry, db, incidents, clock)
-    answers = WatchAnswers(config, db, incidents, clock, asker.ask)
+    answers = WatchAnswers(config, db, incidents, clock, sources.asker.ask)
     events = SlackEvents(config, incidents, question, Decisions(config, db, clock, stop), answers, db, clock)
     sessions = Sessions(config)
     app = FastAPI(title="Watchkeeper", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
@@ -122,7 +120,7 @@ def build(
     app.include_router(postmortem_api.router(sources.postmortems, sources.actions))
     app.include_router(status_api.router(sources.status))
     app.include_router(silences_api.router(db, clock))
-    app.include_router(ask_api.router(asker))
+    app.include_router(ask_api.router(sources.asker))
     app.include_router(calendar_feed.router(config, db, clock))
     app.include_router(acknowledge.router(config, incidents, clock))
 

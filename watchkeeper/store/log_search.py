@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 import pyarrow as pa
 
 from watchkeeper.store.log_query import MESSAGE, All, Either, Node, Not, Op, Pattern, Term, rank, ranks
-from watchkeeper.store.schema import BUCKET_S, SEVERITY_SQL
+from watchkeeper.store.schema import BUCKET_S, INSTANCE_SQL, SEVERITY_SQL
 from watchkeeper.vocabulary import Window, utc
 
 MOST_SCANNED: Final = 1_000_000  # lines that one search reads
@@ -22,10 +22,6 @@ SAMPLED: Final = 200_000  # lines of which kinds are made
 MOST_KINDS: Final = 3_000  # lines that differ in more than their numbers
 CONTEXT_S: Final = 3600  # how far from a line its neighbours may be
 
-INSTANCE_SQL: Final = (
-    "multiIf(ResourceAttributes['service.instance.id'] != '', ResourceAttributes['service.instance.id'], "
-    "ResourceAttributes['k8s.pod.name'] != '', ResourceAttributes['k8s.pod.name'], ResourceAttributes['host.name'])"
-)
 _COLUMNS: Final = {
     "service": "ServiceName",
     "severity": f"({SEVERITY_SQL})",

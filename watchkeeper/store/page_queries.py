@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from watchkeeper.store.schema import SEVERITY_SQL
+from watchkeeper.store.schema import INSTANCE_SQL, SEVERITY_SQL
 
 _BUCKETS: Final = (
     "bucket >= toDateTime({start:Float64}, 'UTC') AND bucket < toDateTime({end:Float64}, 'UTC') "
@@ -28,23 +28,18 @@ OPERATIONS: Final = (
     "GROUP BY operation ORDER BY calls DESC LIMIT 50"
 )
 
-# Which process a span came from, by what its resource names.
-_INSTANCE: Final = (
-    "multiIf(ResourceAttributes['service.instance.id'] != '', ResourceAttributes['service.instance.id'], "
-    "ResourceAttributes['k8s.pod.name'] != '', ResourceAttributes['k8s.pod.name'], ResourceAttributes['host.name'])"
-)
 _OF_SERVICE: Final = (
-    "WHERE ServiceName = {service:String} "
+    "ServiceName = {service:String} "
     "AND Timestamp >= fromUnixTimestamp64Milli(toInt64({start:Float64} * 1000)) "
     "AND Timestamp < fromUnixTimestamp64Milli(toInt64({end:Float64} * 1000))"
 )
 
 # The instances and versions of one service, busiest first: instance, version, calls, errors, p50_ms, p95_ms, first, last.
 INSTANCES: Final = (
-    f"SELECT {_INSTANCE} AS instance, ResourceAttributes['service.version'] AS version, toInt64(count()) AS calls, "
+    f"SELECT {INSTANCE_SQL} AS instance, ResourceAttributes['service.version'] AS version, toInt64(count()) AS calls, "
     "toInt64(countIf(StatusCode = 'Error')) AS errors, quantilesTDigest(0.5, 0.95)(Duration) AS q, "
     "q[1] / 1e6 AS p50_ms, q[2] / 1e6 AS p95_ms, min(Timestamp) AS first, max(Timestamp) AS last "
-    f"FROM otel_traces {_OF_SERVICE} AND SpanKind IN ('Server', 'Consumer') "
+    f"FROM otel_traces WHERE {_OF_SERVICE} AND SpanKind IN ('Server', 'Consumer') "
     "GROUP BY instance, version ORDER BY calls DESC, instance, version LIMIT 50"
 )
 
@@ -54,7 +49,7 @@ LOG_PATTERNS: Final = (
     "SELECT severity, any(line) AS body, toInt64(count()) AS lines, max(at) AS newest FROM ("
     f"SELECT {SEVERITY_SQL} AS severity, toValidUTF8(substring(Body, 1, 400)) AS line, Timestamp AS at FROM otel_logs "
     "WHERE TimestampTime >= toDateTime({start:Float64} - 1) AND TimestampTime <= toDateTime({end:Float64} + 1) "
-    f"AND {_OF_SERVICE.removeprefix('WHERE ')} ORDER BY TimestampTime DESC LIMIT {{newest:UInt32}}) "
+    f"AND {_OF_SERVICE} ORDER BY TimestampTime DESC LIMIT {{newest:UInt32}}) "
     "GROUP BY severity, replaceRegexpAll(line, '[0-9a-fA-F]{8,}|[0-9]+', '#') "
     "ORDER BY lines DESC, severity, body LIMIT 30"
 )
@@ -62,9 +57,7 @@ LOG_PATTERNS: Final = (
 # The failed requests of one service, then the slowest: trace_id, at, operation, duration_ms, failed.
 NOTABLE_REQUESTS: Final = (
     "SELECT TraceId AS trace_id, Timestamp AS at, SpanName AS operation, Duration / 1e6 AS duration_ms, "
-    "StatusCode = 'Error' AS failed FROM otel_traces WHERE ServiceName = {service:String} "
-    "AND Timestamp >= fromUnixTimestamp64Milli(toInt64({start:Float64} * 1000)) "
-    "AND Timestamp < fromUnixTimestamp64Milli(toInt64({end:Float64} * 1000)) "
+    f"StatusCode = 'Error' AS failed FROM otel_traces WHERE {_OF_SERVICE} "
     "AND SpanKind IN ('Server', 'Consumer') ORDER BY failed DESC, Duration DESC LIMIT 8"
 )
 

@@ -179,6 +179,11 @@ SEVERITY_SQL: Final = (
     "SeverityNumber >= 9, 'INFO', SeverityNumber >= 5, 'DEBUG', SeverityNumber >= 1, 'TRACE', "
     "SeverityText = '', 'UNSET', upper(SeverityText))"
 )
+# Which process a row came from, by what its resource names.
+INSTANCE_SQL: Final = (
+    "multiIf(ResourceAttributes['service.instance.id'] != '', ResourceAttributes['service.instance.id'], "
+    "ResourceAttributes['k8s.pod.name'] != '', ResourceAttributes['k8s.pod.name'], ResourceAttributes['host.name'])"
+)
 # A span counts in the bucket in which it ended: that is when it could first be seen.
 END_BUCKET_SQL: Final = (
     f"toDateTime(intDiv(toUnixTimestamp64Nano(Timestamp) + toInt64(Duration), {BUCKET_S}000000000) * {BUCKET_S}, 'UTC')"

@@ -60,7 +60,11 @@ class Telemetry:
         try:
             if self._client is None:
                 self._client = connect(self._url, self._database, self._user, self._password, self.timeout_s)
-            return self._client.query_arrow(sql, parameters=dict(parameters or {}), use_strings=True)
+            values = dict(parameters or {})
+            try:
+                return self._client.query_arrow(sql, parameters=values, use_strings=True)
+            except UnicodeEncodeError:
+                return self._client.query_arrow(sql, parameters=_as_stored(values), use_strings=True)
         except (ClickHouseError, HTTPError, OSError) as error:
             if isinstance(error, ClickHouseError) and not isinstance(error.__cause__, HTTPError):
                 raise StoreError(f"the store rejected a query: {error}") from error
@@ -285,6 +289,15 @@ _SPAN_COLUMNS = (
     "ServiceName AS service, SpanName AS operation, SpanKind AS kind, toInt64(Duration) AS duration_ns, "
     "StatusCode AS status, StatusMessage AS message, replaceAll(toJSONString(SpanAttributes), '\\\\/', '/') AS attributes FROM otel_traces"
 )
+
+
+def _as_stored(value: Any) -> Any:
+    """Half a surrogate pair, such as in the name that an alert gives, as collectors store it: U+FFFD."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {name: _as_stored(item) for name, item in value.items()}
+    return [_as_stored(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _seconds(window: Window, step_s: int = 5) -> dict[str, Any]:

@@ -34,8 +34,7 @@ def trace_spans(telemetry: Telemetry, trace_id: str, limit: int) -> list[dict[st
 def span_detail(telemetry: Telemetry, trace_id: str, span_id: str) -> dict[str, Any] | None:
     """What one span carries, None if there is no such span.
 
-    Columns: attributes, resource, events, links (JSON text; events and links are lists of objects), scope,
-    scope_version, trace_state, status, message.
+    Columns: attributes, resource, events, links (JSON text; events and links are lists of objects).
     """
     rows: list[dict[str, Any]] = telemetry.query(
         f"SELECT {_TEXT.format(column='SpanAttributes')} AS attributes, "
@@ -43,9 +42,8 @@ def span_detail(telemetry: Telemetry, trace_id: str, span_id: str) -> dict[str, 
         "toJSONString(arrayMap((at, name, values) -> map('at_ns', toString(toUnixTimestamp64Nano(at)), 'name', "
         "toString(name), 'attributes', toJSONString(values)), `Events.Timestamp`, `Events.Name`, `Events.Attributes`)) "
         "AS events, toJSONString(arrayMap((trace, span, values) -> map('trace_id', trace, 'span_id', span, "
-        "'attributes', toJSONString(values)), `Links.TraceId`, `Links.SpanId`, `Links.Attributes`)) AS links, "
-        "ScopeName AS scope, ScopeVersion AS scope_version, TraceState AS trace_state, StatusCode AS status, "
-        "StatusMessage AS message FROM otel_traces WHERE TraceId = {trace:String} AND SpanId = {span:String} LIMIT 1",
+        "'attributes', toJSONString(values)), `Links.TraceId`, `Links.SpanId`, `Links.Attributes`)) AS links "
+        "FROM otel_traces WHERE TraceId = {trace:String} AND SpanId = {span:String} LIMIT 1",
         {"trace": trace_id, "span": span_id},
     ).to_pylist()
     return rows[0] if rows else None

@@ -12,12 +12,12 @@ from typing import Any
 import psutil
 import pytest
 
-from chaos.demo.ports import free_port
 from chaos.foreign.agent_file import AgentFile, agent_file
 from chaos.foreign.programs import find
 from chaos.foreign.system import CALLS, NODE_SERVICES, Library
 from tests.waiting import until
 from watchkeeper.errors import ChaosError
+from watchkeeper.ports import free_port
 
 
 @pytest.fixture(scope="module")

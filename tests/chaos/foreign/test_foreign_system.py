@@ -12,13 +12,13 @@ import pytest
 from bench.foreign import FELT_SHARE, ROLES, is_name, role_changes, run
 from bench.own_roles import OwnRoles
 from chaos.demo.loop import Loop, paged_at
-from chaos.demo.ports import free_port
 from chaos.foreign.faults import FAULTS, HARMLESS, ForeignFault
 from chaos.foreign.programs import Programs, find
 from chaos.foreign.system import Library
 from chaos.foreign.users import Users
 from tests.waiting import until
 from watchkeeper.errors import ChaosError
+from watchkeeper.ports import free_port
 
 RATE = 15.0
 WARM_UP_S = 70.0

@@ -16,7 +16,6 @@ import yaml
 
 from agent.proxy.running import end as end_proxies
 from agent.proxy.running import ports
-from chaos.demo.ports import free_port
 from chaos.fault import measure_baseline, prove, why_not
 from chaos.foreign.agent_file import agent_file
 from chaos.foreign.programs import find
@@ -25,6 +24,7 @@ from chaos.foreign.users import Users
 from chaos.registry import fault_named
 from tests.waiting import until
 from watchkeeper.errors import ChaosError
+from watchkeeper.ports import free_port
 from watchkeeper.target import Target, TargetSettings, open_target
 
 TOKEN = "a-token-that-only-this-test-knows"

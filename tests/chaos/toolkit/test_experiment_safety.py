@@ -140,6 +140,21 @@ def test_an_activity_that_swallows_the_end_is_ended_all_the_same(bench: Bench) -
     assert bench.marks() == {"put-back"}
 
 
+def test_what_an_unrecorded_activity_did_is_put_back(bench: Bench) -> None:
+    """The end comes when the first activity has begun and the journal says nothing of it yet."""
+    (bench.folder / "early.py").write_text(
+        "import os\nimport signal\n\n\ndef before_activity_control(context: object, **_: object) -> None:\n"
+        "    if context['name'] == 'break':\n        os.kill(os.getpid(), signal.SIGTERM)\n"
+    )
+    control = {"name": "early", "provider": {"type": "python", "module": "early"}}
+    bench_file = bench.file(controls=[control])
+    command = [sys.executable, "-m", "watchkeeper.cli.main", "chaos", "run", str(bench_file)]
+    environment = {**bench.environment, "PYTHONPATH": str(bench.folder)}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 1
+    assert "put-back" in bench.marks(), ended.stderr
+
+
 @pytest.mark.parametrize("is_heard", [True, False])
 def test_a_closed_terminal_ends_it(bench: Bench, is_heard: bool) -> None:
     """It rolls back first; one that was started by `nohup` goes on."""

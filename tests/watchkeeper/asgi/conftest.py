@@ -13,9 +13,9 @@ import psutil
 import pytest
 import yaml
 
-from chaos.demo.ports import free_port
 from tests.waiting import until
 from watchkeeper.config import Config, load
+from watchkeeper.ports import free_port
 from watchkeeper.roles import ready
 
 

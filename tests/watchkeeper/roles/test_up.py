@@ -20,11 +20,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
 from alerting.incidents.commands import Incidents
-from chaos.demo.ports import free_port
 from tests.waiting import until
 from watchkeeper.clock import SystemClock
 from watchkeeper.config import Config, load
 from watchkeeper.errors import WatchkeeperError
+from watchkeeper.ports import free_port
 from watchkeeper.roles import ready, up
 from watchkeeper.roles.doctor import roles as roles_check
 from watchkeeper.roles.readiness import ROLES, hung_roles

@@ -13,9 +13,9 @@ import pytest
 
 from alerting.incidents.commands import Incidents
 from bench.own_roles import OwnRoles
-from chaos.demo.ports import free_port
 from tests.alerting.channels.slack.running_site import PROPOSAL, diagnosis, finding, form, pressed
 from watchkeeper.clock import SystemClock
+from watchkeeper.ports import free_port
 from watchkeeper.state.database import Database
 from watchkeeper.vocabulary import Actor, Question
 
