@@ -103,7 +103,7 @@ def _search_choices(pages: Pages, sources: Sources, view: View) -> list[dict[str
     except WatchkeeperError:
         pass
     try:
-        names = sorted(sources.traffic.red(View().window(sources.now()), 15))
+        names = sources.traffic.known_services()
         items = [{"value": view.link("/services", service=name), "label": seen_name(name)} for name in names]
         groups.insert(0, {"group": "Services", "items": items})
     except WatchkeeperError:

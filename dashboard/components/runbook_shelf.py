@@ -109,9 +109,8 @@ def book_card(request: PageRequest, book: Runbook, library: Library) -> Part:
 
 def _services(request: PageRequest) -> Sequence[str]:
     """The services of the time range, to choose from; any other may be written, so none if the store is away."""
-    window, step_s = request.view.window(request.viewer.now), request.view.step_s(request.viewer.now)
     try:
-        return sorted(request.sources.traffic.red(window, step_s))[:MOST_OFFERED]
+        return request.sources.traffic.services(request.view.window(request.viewer.now))[:MOST_OFFERED]
     except StoreError:
         return ()
 

@@ -32,7 +32,7 @@ def _search(query: TraceQuery, request: PageRequest) -> Part:
     view, sources = request.view, request.sources
     window = view.window(request.viewer.now)
     operations = sources.trace_search.operations(window, query.search.service)
-    services = sorted(sources.traffic.red(window, view.step_s(request.viewer.now)))
+    services = sources.traffic.services(window)
     fields = (
         Field(name="service", label="Service", placeholder="any", offers=services),
         Field(name="op", label="Operation", placeholder="any", offers=operations),

@@ -106,18 +106,33 @@ def placed(table: pa.Table, column: str, index: NDArray[np.int64], length: int, 
 def by_service(table: pa.Table, window: Window, step_s: int) -> dict[str, RedSeries]:
     """Split rows (bucket, service, calls, errors, p50_ms, p95_ms) into one series a service, by name."""
     start, length = grid(window, step_s)
-    result: dict[str, RedSeries] = {}
-    for service in sorted(pc.unique(table["service"]).to_pylist()):
-        rows = table.filter(pc.equal(table["service"], service))
-        index = positions(rows, start, step_s)
-        result[service] = RedSeries(
-            service=service,
+    encoded = table["service"].combine_chunks().dictionary_encode()
+    names = encoded.dictionary.to_pylist()
+    at, service = positions(table, start, step_s), np.asarray(encoded.indices)
+    inside = (at >= 0) & (at < length)
+    cells = service[inside], at[inside]
+
+    def laid_out(column: str, empty: float) -> Floats:
+        """Shape (n_services, n_buckets); `empty` where there is no row."""
+        values = np.full((len(names), length), empty)
+        values[cells] = np.asarray(table[column], dtype=np.float64)[inside]
+        return values
+
+    calls, errors = laid_out("calls", 0.0), laid_out("errors", 0.0)
+    p50_ms, p95_ms = laid_out("p50_ms", np.nan), laid_out("p95_ms", np.nan)
+    direct = np.zeros(len(names))
+    if "direct" in table.column_names:
+        np.add.at(direct, service, np.asarray(table["direct"], dtype=np.float64))
+    return {
+        names[row]: RedSeries(
+            service=names[row],
             start=start,
             step_s=step_s,
-            calls=placed(rows, "calls", index, length, 0.0),
-            errors=placed(rows, "errors", index, length, 0.0),
-            p50_ms=placed(rows, "p50_ms", index, length, np.nan),
-            p95_ms=placed(rows, "p95_ms", index, length, np.nan),
-            direct=float(pc.sum(rows["direct"]).as_py() or 0) if "direct" in rows.column_names else 0.0,
+            calls=calls[row],
+            errors=errors[row],
+            p50_ms=p50_ms[row],
+            p95_ms=p95_ms[row],
+            direct=float(direct[row]),
         )
-    return result
+        for row in sorted(range(len(names)), key=names.__getitem__)
+    }

@@ -20,6 +20,8 @@ from watchkeeper.store.telemetry import Telemetry
 from watchkeeper.vocabulary import Window
 
 OWN = "watchkeeper-"
+KNOWN_S = 20.0
+KNOWN_FROM_S = 1800.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +67,19 @@ class TrafficReads:
         self._telemetry = telemetry
         self._clock = clock
         self._cache = cache
+        self._known = Cache(KNOWN_S)
+
+    def services(self, window: Window) -> Sequence[str]:
+        """The names of the target's services that served anything in the window, sorted."""
+        return self._cache.get(("services", window), lambda: self._services(window))
+
+    def known_services(self) -> Sequence[str]:
+        """The names of the last half hour, sorted, some seconds old: what a search offers."""
+        return self._known.get("services", lambda: self._services(Window.last(KNOWN_FROM_S, until=self._clock.now())))
+
+    def _services(self, window: Window) -> Sequence[str]:
+        names = self._telemetry.query(page_queries.SERVICES, _bounds(window))["service"].to_pylist()
+        return sorted(name for name in names if not name.startswith(OWN))
 
     def red(self, window: Window, step_s: int) -> Mapping[str, RedSeries]:
         """RED of each of the target's services, by name. Watchkeeper's own roles are left out."""

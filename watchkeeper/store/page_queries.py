@@ -11,6 +11,9 @@ _BUCKETS: Final = (
     "AND kind IN ('Server', 'Consumer')"
 )
 
+# Every service that served anything: service. Takes `start` and `end` in seconds, as those below.
+SERVICES: Final = f"SELECT DISTINCT service FROM red WHERE {_BUCKETS} LIMIT 20000"
+
 # RED of every service: step, service, calls, direct (of them without a parent span), errors, p50_ms, p95_ms. Takes `start`, `end` and `step` in seconds.
 SERVICE_RED: Final = (
     "SELECT toDateTime64(intDiv(toUnixTimestamp(bucket), {step:UInt32}) * {step:UInt32}, 0, 'UTC') AS step, service, "
