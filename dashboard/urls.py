@@ -183,9 +183,9 @@ def lately(window: Window, seconds: float = NOW_S) -> Window:
     return Window.last(min(window.seconds, seconds), until=window.end)
 
 
-def step_for(window: Window) -> int:
-    """Seconds a bucket, from a short list of round numbers."""
-    return next((step for step in _STEPS if window.seconds / step <= BUCKETS), _STEPS[-1])
+def step_for(window: Window, most: int = BUCKETS) -> int:
+    """Seconds a bucket, from a short list of round numbers, so that at most so many buckets fill the window."""
+    return next((step for step in _STEPS if window.seconds / step <= most), _STEPS[-1])
 
 
 def incident_path(incident_id: str) -> str:

@@ -30,25 +30,17 @@ def durations_card(result: SearchResult, window: Window, view: View, viewer: Vie
         f", {result.failed:,} failed ({percent(result.failed / result.total)})" if result.failed else ", none failed"
     )
     head = f"{count(result.total, 'span')}{failed}"
-    sample = (
-        html.P(
-            f"The map is made of every {_ordinal(result.one_in)} span; the counts above are of all.", className="muted"
-        )
-        if result.one_in > 1
-        else None
-    )
     figure = duration_figure(result.cells, window, result.step_s, viewer)
     legend = html.P(
         "Darker: more spans. ✕: some of them failed. Drag over the map to select a time and a duration.",
         className="muted legend",
     )
-    rows = [_band_row(band, spans, bad, result.one_in, view) for band, spans, bad in _grouped(result.cells)]
+    rows = [_band_row(band, spans, bad, view) for band, spans, bad in _grouped(result.cells)]
     by_duration = table(["Duration", "Spans", "Failed"], rows, caption="Spans by duration", numbers=["Spans", "Failed"])
     return card(
         "Durations",
         plot("duration-map", figure, f"Durations over time: {head}. {_sentence(result.cells)}"),
         legend,
-        sample,
         folded("As a table", by_duration),
         aside=head,
     )
@@ -131,14 +123,13 @@ def _choice(words: str, address: str, *, is_on: bool) -> Part:
     return html.Span(choice_link(words, address, on=is_on), **on)
 
 
-def _band_row(band: int, spans: int, failed: int, one_in: int, view: View) -> Part:
+def _band_row(band: int, spans: int, failed: int, view: View) -> Part:
     address = view.link(min=f"{band_ms(band):g}ms", max=f"{band_ms(band + GROUPED):g}ms")
-    about = "about " if one_in > 1 else ""
     return html.Tr(
         [
             html.Th(dcc.Link(band_words(band, GROUPED), href=address), scope="row"),
-            html.Td(f"{about}{spans * one_in:,}", className="number"),
-            html.Td(f"{about}{failed * one_in:,}" if failed else "0", className="number"),
+            html.Td(f"{spans:,}", className="number"),
+            html.Td(f"{failed:,}", className="number"),
         ]
     )
 
@@ -160,8 +151,3 @@ def _sentence(cells: Sequence[Cell]) -> str:
     everything = sum(cell.spans for cell in cells)
     parts = [f"{percent(spans / everything)} took {band_words(band, GROUPED)}" for band, spans, _ in groups]
     return f"{listed(parts)}." if parts else ""
-
-
-def _ordinal(number: int) -> str:
-    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    return f"{number}{ending}"

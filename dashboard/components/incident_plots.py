@@ -72,12 +72,13 @@ def _signals(sources: Sources, incident: Incident, viewer: Viewer, most: int) ->
 def requests_plot(sources: Sources, incident: Incident, changes: Sequence[ChangeEvent], viewer: Viewer) -> Part:
     """Rate, failures and latency of the accused service around the onset."""
     window = around(incident, viewer)
-    series = sources.traffic.red(window, step_for(window))
-    named = accused(incident)
-    service = named if named in series else incident.service
-    if service not in series:
+    services = list(dict.fromkeys((accused(incident), incident.service)))
+    series = (sources.traffic.red_of(window, step_for(window), service) for service in services)
+    shown = next((one for one in series if one.calls.any()), None)
+    if shown is None:
+        service = incident.service
         return card("Requests around the onset", empty(f"{service} served nothing that was recorded around the onset"))
-    figure = red_figure(series[service], viewer, moments(incident, changes), height=260)
+    service, figure = shown.service, red_figure(shown, viewer, moments(incident, changes), height=260)
     return card(
         f"Requests of {service} around the onset",
         plot("incident-red", figure, f"Rate, failures and latency of {service}"),

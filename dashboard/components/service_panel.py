@@ -23,6 +23,7 @@ def service_panel(sources: Sources, name: str, member: Member, view: View, viewe
     window = view.window(viewer.now)
     changes, incidents = concerning(sources, name, window)
     reported = sources.records.reported(name, window)
+    series = sources.traffic.red_of(window, view.step_s(viewer.now), name)
     lower = {
         "half": [
             attempt("The operations", lambda: operations_card(sources, name, window)),
@@ -36,7 +37,8 @@ def service_panel(sources: Sources, name: str, member: Member, view: View, viewe
         incidents_card(incidents),
         changes_card(changes, viewer),
     ]
-    plots = html.Div(requests_card(name, member, viewer, [*marks_of(changes, incidents)], reported), className="wide")
+    marks = [*marks_of(changes, incidents)]
+    plots = html.Div(requests_card(series, member.recent, viewer, marks, reported), className="wide")
     return html.Section(
         [
             _head(name, member, view),

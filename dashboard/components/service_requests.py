@@ -12,27 +12,26 @@ from dashboard.components.elements import Part, card, plot, table
 from dashboard.components.wording import milliseconds, per_second, percent
 from dashboard.figures.frame import Moment
 from dashboard.figures.red import Band, red_figure
-from dashboard.reads.fleet import Member
+from dashboard.reads.series import RedSeries, Served
 from dashboard.reads.sources import Sources
 from dashboard.viewer import Viewer
 from watchkeeper.vocabulary import ChangeEvent, Finding, Window
 
 
 def requests_card(
-    name: str,
-    member: Member,
+    series: RedSeries,
+    recent: Served,
     viewer: Viewer,
     marks: Sequence[Moment],
     reported: Sequence[tuple[Finding, datetime | None]],
 ) -> Part:
     """The plot, with deploys and onsets marked, and shaded where a detector reported something about the service."""
-    recent = member.recent
     bands = [Band(start=finding.onset, end=cleared or viewer.now, score=finding.score) for finding, cleared in reported]
     summary = (
-        f"{name} serves {per_second(recent.per_second)}, of which {percent(recent.error_ratio)} fail, "
+        f"{series.service} serves {per_second(recent.per_second)}, of which {percent(recent.error_ratio)} fail, "
         f"with a p95 latency of {milliseconds(recent.p95_ms)}"
     )
-    figure = plot("red", red_figure(member.series, viewer, marks, bands=bands), summary)
+    figure = plot("red", red_figure(series, viewer, marks, bands=bands), summary)
     key = html.P("Shaded: a detector reported a finding; the darker, the higher its score.", className="muted key")
     return card("Requests, failures and latency", figure, key if bands else None, level=3)
 

@@ -75,9 +75,11 @@ def _summary(request: PageRequest, member: Member) -> Part:
     window = request.view.window(viewer.now)
     changes, incidents = concerning(sources, name, window)
     reported = sources.records.reported(name, window)
+    series = sources.traffic.red_of(window, request.view.step_s(viewer.now), name)
+    marks = [*marks_of(changes, incidents)]
     return html.Div(
         [
-            html.Div(requests_card(name, member, viewer, [*marks_of(changes, incidents)], reported), className="wide"),
+            html.Div(requests_card(series, member.recent, viewer, marks, reported), className="wide"),
             html.Div(
                 [incidents_card(incidents), changes_card(changes, viewer), burning_budgets(sources, viewer, name)],
                 className="narrow",

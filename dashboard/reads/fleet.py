@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from alerting.incidents.machine import Incident
 from dashboard.reads.health import Health, judge
-from dashboard.reads.series import RedSeries, Served
+from dashboard.reads.series import RedSeries, Served, idle
 from dashboard.reads.sources import Sources
-from dashboard.urls import View, floor_5s, step_for
+from dashboard.urls import View, step_for
 from watchkeeper.errors import StateError
-from watchkeeper.vocabulary import Finding, Readiness, Window
+from watchkeeper.vocabulary import Finding, Readiness
 
-RECENT_S = 60.0
+BUCKETS: Final = 42  # of every service at once: what a sparkline can show
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Member:
-    """One service: its RED over the window, what it does now, and how it is."""
+    """One service: its RED over the window in few buckets, what it does now, and how it is."""
 
     health: Health
     series: RedSeries
@@ -33,10 +34,9 @@ def fleet(sources: Sources, view: View) -> Mapping[str, Member]:
     """
     now = sources.now()
     window = view.window(now)
-    step = step_for(window)
-    series = dict(sources.traffic.red(window, step))
-    near = Window.last(1800, until=floor_5s(now))
-    present = sources.traffic.red(near, 15)
+    step = step_for(window, BUCKETS)
+    series = sources.traffic.red(window, step)
+    present = sources.traffic.present()
     judged = (
         sources.itself.unjudged()
         if view.is_live
@@ -46,19 +46,19 @@ def fleet(sources: Sources, view: View) -> Mapping[str, Member]:
     readiness = sources.records.readiness() if not unread else {}
     members: dict[str, Member] = {}
     for name in sorted({*series, *(present if view.is_live else ())}):
-        own = series.get(name) or present[name]
+        own = series.get(name) or idle(name, window, step)
         live = present.get(name)
         incident = _incident_of(sources, name) if not unread else None
         health = judge(
             name,
-            last_served=live.last_served if live else None,
+            last_served=live.last if live else None,
             findings=findings.get(name, ()) if view.is_live and not judged else (),
             judged=judged or unread or unjudged(readiness.get(name)),
             now=now,
             incident_id=incident.id if incident else None,
             suspected=_suspicion(incident, name),
         )
-        recent = live.recent(RECENT_S) if view.is_live and live else own.recent(window.seconds)
+        recent = live.served if view.is_live and live else own.recent(window.seconds)
         members[name] = Member(health=health, series=own, recent=recent)
     return dict(sorted(members.items(), key=lambda item: (item[1].health.rank, item[0])))
 

@@ -64,11 +64,13 @@ class RedSeries:
             p95_ms=float(np.average(p95_ms[known], weights=calls[known])) if known.any() else None,
         )
 
-    @property
-    def last_served(self) -> datetime | None:
-        """The end of the last bucket in which the service served anything."""
-        served = np.flatnonzero(self.calls > 0)
-        return self.start + timedelta(seconds=self.step_s * (int(served[-1]) + 1)) if served.size else None
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Present:
+    """What a service does now, and the end of the last bucket in which it served anything."""
+
+    served: Served
+    last: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +81,15 @@ class Served:
     errors: float
     error_ratio: float | None
     p95_ms: float | None
+
+
+def idle(service: str, window: Window, step_s: int) -> RedSeries:
+    """The series of a service that served nothing in the window."""
+    start, length = grid(window, step_s)
+    nothing, unknown = np.zeros(length), np.full(length, np.nan)
+    return RedSeries(
+        service=service, start=start, step_s=step_s, calls=nothing, errors=nothing, p50_ms=unknown, p95_ms=unknown
+    )
 
 
 def grid(window: Window, step_s: int) -> tuple[datetime, int]:

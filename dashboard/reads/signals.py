@@ -76,8 +76,8 @@ def signal_of(sources: Sources, service: str, evidence: Evidence, window: Window
 
 
 def _of_requests(sources: Sources, service: str, evidence: Evidence, window: Window, step: int) -> Signal | None:
-    series = sources.traffic.red(window, step).get(service)
-    if series is None:
+    series = sources.traffic.red_of(window, step, service)
+    if not series.calls.any():
         return None
     if evidence.kind in UNANSWERED:  # who gives no answer reports no failure: what is missing is its requests
         title, unit, values = f"{service}: requests a second", "/s", series.rate

@@ -12,7 +12,7 @@ from dashboard.reads.cache import Cache
 from dashboard.reads.trace_query import Order, TraceQuery
 from watchkeeper.store import span_search
 from watchkeeper.store.span_comparison import SpanComparison, Split, compare_spans
-from watchkeeper.store.span_search import MOST_COUNTED, SpanSearch
+from watchkeeper.store.span_search import SpanSearch
 from watchkeeper.store.telemetry import Telemetry
 from watchkeeper.vocabulary import Window
 
@@ -55,11 +55,10 @@ class FoundRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
-    """What was found. Counts of `cells` are of a sample if `one_in` is above 1; `total` and `failed` never are."""
+    """What was found; `cells` count all of it, and `requests` are the first of it."""
 
     total: int
     failed: int
-    one_in: int
     step_s: int
     cells: Sequence[Cell]
     requests: Sequence[FoundRequest]
@@ -79,12 +78,13 @@ class TraceSearchReads:
         def load() -> SearchResult:
             with ThreadPoolExecutor(1) as beside:
                 listed = beside.submit(self._listed, window, search, query.order)
-                total, failed = span_search.totals(self._telemetry, window, search)
-                one_in = max(1, -(-total // MOST_COUNTED))
-                step_s = step_for(window)
-                cells = self._cells(window, search, step_s, one_in) if total else ()
+                cells = self._cells(window, search, step_for(window))
                 return SearchResult(
-                    total=total, failed=failed, one_in=one_in, step_s=step_s, cells=cells, requests=listed.result()
+                    total=sum(cell.spans for cell in cells),
+                    failed=sum(cell.failed for cell in cells),
+                    step_s=step_for(window),
+                    cells=cells,
+                    requests=listed.result(),
                 )
 
         return self._cache.get(("trace-search", window, search, query.order), load)
@@ -102,8 +102,8 @@ class TraceSearchReads:
             ("operation-names", window, service), lambda: span_search.operations(self._telemetry, window, service)
         )
 
-    def _cells(self, window: Window, search: SpanSearch, step_s: int, one_in: int) -> Sequence[Cell]:
-        rows = span_search.duration_map(self._telemetry, window, search, step_s=step_s, one_in=one_in).to_pylist()
+    def _cells(self, window: Window, search: SpanSearch, step_s: int) -> Sequence[Cell]:
+        rows = span_search.duration_map(self._telemetry, window, search, step_s=step_s).to_pylist()
         return [
             Cell(
                 start=datetime.fromtimestamp(row["step"], UTC),

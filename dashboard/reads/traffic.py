@@ -12,16 +12,20 @@ import pyarrow as pa
 
 from dashboard.figures.topology import Call
 from dashboard.reads.cache import Cache
-from dashboard.reads.series import RedSeries, by_service
+from dashboard.reads.series import Present, RedSeries, Served, by_service, idle
 from dashboard.reads.traces import NotableRequest
+from dashboard.urls import floor_5s
 from watchkeeper.clock import Clock
 from watchkeeper.store import page_queries
 from watchkeeper.store.telemetry import Telemetry
-from watchkeeper.vocabulary import Window
+from watchkeeper.vocabulary import Window, utc
 
 OWN = "watchkeeper-"
 KNOWN_S = 20.0
 KNOWN_FROM_S = 1800.0
+RECENT_S = 60.0
+RECENT_STEP_S = 15
+NOTHING = Served(per_second=0.0, errors=0.0, error_ratio=None, p95_ms=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +84,33 @@ class TrafficReads:
     def _services(self, window: Window) -> Sequence[str]:
         names = self._telemetry.query(page_queries.SERVICES, _bounds(window))["service"].to_pylist()
         return sorted(name for name in names if not name.startswith(OWN))
+
+    def present(self) -> Mapping[str, Present]:
+        """What each service that served anything in the last half hour does now."""
+        now = floor_5s(self._clock.now())
+
+        def load() -> Mapping[str, Present]:
+            until = Window.last(KNOWN_FROM_S, until=now)
+            rows = self._telemetry.query(page_queries.LAST_SERVED, _bounds(until))
+            moving = self.red(Window.last(RECENT_S + 2 * RECENT_STEP_S, until=now), RECENT_STEP_S)
+            return {
+                name: Present(served=moving[name].recent(RECENT_S) if name in moving else NOTHING, last=utc(last))
+                for name, last in zip(*(column.to_pylist() for column in rows.columns), strict=True)
+                if not name.startswith(OWN)
+            }
+
+        return self._cache.get(("present", now), load)
+
+    def red_of(self, window: Window, step_s: int, service: str) -> RedSeries:
+        """RED of one service."""
+
+        def load() -> RedSeries:
+            parameters = _bounds(window) | {"step": step_s, "service": service}
+            table = self._telemetry.query(page_queries.RED_OF_SERVICE, parameters)
+            series = by_service(table.rename_columns({"step": "bucket"}), window, step_s)
+            return series.get(service) or idle(service, window, step_s)
+
+        return self._cache.get(("red_of", window, step_s, service), load)
 
     def red(self, window: Window, step_s: int) -> Mapping[str, RedSeries]:
         """RED of each of the target's services, by name. Watchkeeper's own roles are left out."""

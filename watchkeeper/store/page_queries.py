@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from watchkeeper.store.schema import INSTANCE_SQL, SEVERITY_SQL
+from watchkeeper.store.schema import BUCKET_S, INSTANCE_SQL, SEVERITY_SQL
 
 _BUCKETS: Final = (
     "bucket >= toDateTime({start:Float64}, 'UTC') AND bucket < toDateTime({end:Float64}, 'UTC') "
@@ -14,13 +14,22 @@ _BUCKETS: Final = (
 # Every service that served anything: service. Takes `start` and `end` in seconds, as those below.
 SERVICES: Final = f"SELECT DISTINCT service FROM red WHERE {_BUCKETS} LIMIT 20000"
 
+# When each service served last: service, last (the end of that bucket, in Unix seconds).
+LAST_SERVED: Final = (
+    f"SELECT service, toFloat64(toUnixTimestamp(max(bucket)) + {BUCKET_S}) AS last FROM red "
+    f"WHERE {_BUCKETS} AND calls > 0 GROUP BY service LIMIT 20000"
+)
+
 # RED of every service: step, service, calls, direct (of them without a parent span), errors, p50_ms, p95_ms. Takes `start`, `end` and `step` in seconds.
-SERVICE_RED: Final = (
+_RED: Final = (
     "SELECT toDateTime64(intDiv(toUnixTimestamp(bucket), {step:UInt32}) * {step:UInt32}, 0, 'UTC') AS step, service, "
     "toInt64(sum(calls)) AS calls, toInt64(sum(direct)) AS direct, toInt64(sum(errors)) AS errors, "
     "quantilesTDigestMerge(0.5, 0.9, 0.95, 0.99)(latency) AS q, q[1] / 1e6 AS p50_ms, q[3] / 1e6 AS p95_ms "
-    f"FROM red WHERE {_BUCKETS} GROUP BY step, service ORDER BY step, service"
+    f"FROM red WHERE {_BUCKETS}"
 )
+_BY_STEP: Final = "GROUP BY step, service ORDER BY step, service"
+SERVICE_RED: Final = f"{_RED} {_BY_STEP}"
+RED_OF_SERVICE: Final = f"{_RED} AND service = {{service:String}} {_BY_STEP}"
 
 # The operations of one service, busiest first: operation, calls, errors, p50_ms, p95_ms, max_ms.
 OPERATIONS: Final = (

@@ -18,7 +18,6 @@ Scope = Literal["roots", "served", "all"]
 Operator = Literal["=", "!=", ">=", "<=", ">", "<", "exists"]
 OWN: Final = "watchkeeper-"  # Watchkeeper's own roles are searched only by name
 BANDS: Final = 8  # of a duration map, for each power of ten
-MOST_COUNTED: Final = 1_000_000  # spans; a duration map of more is made of a sample
 AROUND_S: Final = 900.0  # around a window, in which the other spans of its traces are looked for
 
 _IN_WINDOW: Final = (
@@ -29,8 +28,6 @@ _SCOPES: Final[Mapping[Scope, str]] = {
     "served": "(SpanKind IN ('Server', 'Consumer') OR ParentSpanId = '')",
     "all": "",
 }
-# Spans that stay in a sample are the same in every query.
-SAMPLED: Final = "cityHash64(Timestamp, Duration) % {one_in:UInt32} = 0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,32 +110,22 @@ def _attribute(one: AttributeCondition, number: int) -> str:
     return equal if one.operator == "=" else f"NOT {equal}"
 
 
-def totals(telemetry: Telemetry, window: Window, search: SpanSearch) -> tuple[int, int]:
-    """How many spans match, and how many of them failed.
+def duration_map(telemetry: Telemetry, window: Window, search: SpanSearch, *, step_s: int) -> pa.Table:
+    """Matching spans by start and duration.
+
+    Columns: step (Unix seconds of its begin, int64), band (int64; band b holds durations from 10 ** (b / 8) ms),
+    spans, failed (int64). All that match are counted: to sample them takes as long.
 
     Raises:
         StoreError: the store rejected it, or could not be reached; as in every function here.
     """
     where, values = condition(search, window)
-    sql = f"SELECT toInt64(count()) AS spans, toInt64(countIf(StatusCode = 'Error')) AS failed FROM otel_traces WHERE {where}"
-    (row,) = telemetry.query(sql, values).to_pylist()
-    return row["spans"], row["failed"]
-
-
-def duration_map(telemetry: Telemetry, window: Window, search: SpanSearch, *, step_s: int, one_in: int = 1) -> pa.Table:
-    """Matching spans by start and duration.
-
-    Columns: step (Unix seconds of its begin, int64), band (int64; band b holds durations from 10 ** (b / 8) ms),
-    spans, failed (int64; counts of the sample, where only every `one_in`-th span is counted).
-    """
-    where, values = condition(search, window)
-    sampled = f" AND {SAMPLED}" if one_in > 1 else ""
     return telemetry.query(
         "SELECT toInt64(intDiv(toUnixTimestamp(toDateTime(Timestamp, 'UTC')), {step:UInt32}) * {step:UInt32}) AS step, "
         f"toInt64(floor(log10(greatest(Duration, 1000) / 1e6) * {BANDS})) AS band, toInt64(count()) AS spans, "
-        f"toInt64(countIf(StatusCode = 'Error')) AS failed FROM otel_traces WHERE {where}{sampled} "
+        f"toInt64(countIf(StatusCode = 'Error')) AS failed FROM otel_traces WHERE {where} "
         "GROUP BY step, band ORDER BY step, band",
-        values | {"step": step_s, "one_in": one_in},
+        values | {"step": step_s},
     )
 
 
