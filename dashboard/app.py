@@ -12,6 +12,7 @@ from dashboard.components.attempts import DEFECT
 from dashboard.dialogs import (
     answer,
     approve,
+    board,
     decide,
     direct,
     experiment,
@@ -73,7 +74,7 @@ def mount(app: FastAPI, sources: Sources, pages: Pages, who: commands.Who = lamb
     _connect_frame(wiring)
     _connect_page(wiring, pages)
     for part in (
-        direct, resolve, judge, note, approve, handover, answer, reopen, experiment, decide, postmortem, status,
+        direct, resolve, judge, note, approve, handover, answer, reopen, experiment, decide, postmortem, status, board,
     ):  # fmt: skip
         part.connect(wiring)
     dash._setup_server()  # noqa: SLF001 - else the first request to a page other than / finds no scripts
@@ -134,6 +135,7 @@ def _connect_frame(wiring: Wiring) -> None:
         "action",
         "entry",
         "status",
+        "board",
     ):
         closed = Output(f"{dialog}-dialog", "opened", allow_duplicate=True)
         client("closed", closed, Input(f"{dialog}-cancel", "n_clicks"))

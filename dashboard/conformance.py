@@ -16,6 +16,7 @@ from dashboard import shell
 from dashboard.components.elements import Part
 from dashboard.components.escaping import inert
 from dashboard.example_site import (
+    BOARD,
     HOSTILE,
     ONE_TRACE,
     SERVICES,
@@ -182,7 +183,9 @@ CHECKS: tuple[Check, ...] = (
 def _requests(page: Page, site: ExampleSite) -> Iterator[PageRequest]:
     """Requests for the page over the full site: each theme, a phone, the past, and hostile choices and arguments."""
     sources = site.with_much()
-    arguments = ("", *HOSTILE[:3], SERVICES[-1], ONE_TRACE, *site.incident_ids()[:4]) if page.takes_argument else ("",)
+    arguments = (
+        ("", *HOSTILE[:3], SERVICES[-1], ONE_TRACE, BOARD, *site.incident_ids()[:4]) if page.takes_argument else ("",)
+    )
     day = site.now.replace(hour=0, minute=0, second=0, microsecond=0)
     views = (
         View(path=page.path),
@@ -210,6 +213,8 @@ def _argument(page: Page, site: ExampleSite) -> str:
         return ""
     if "service" in page.path:
         return SERVICES[-1]
+    if "board" in page.path:
+        return BOARD
     return ONE_TRACE if "trace" in page.path else site.incident_ids()[0]
 
 

@@ -66,6 +66,7 @@ HOSTILE: Final = (
 )
 SERVICES: Final = (*HOSTILE, *(f"service-{number}" for number in range(40)))
 ONE_TRACE: Final = "1" * 32
+BOARD: Final = "all"
 START_WITHIN_S: Final = 120.0
 
 
@@ -105,6 +106,9 @@ class ExampleSite:
         path.write_text(yaml.safe_dump(tree))
         self._folder = folder
         self.config: Config = load(path)
+        self.config.boards_dir.mkdir(parents=True)
+        (self.config.boards_dir / f"{BOARD}.yaml").write_text(yaml.safe_dump(_board()))
+        (self.config.boards_dir / "broken.yaml").write_text(f"title: a\n{json.dumps(HOSTILE[0])}: 1\n")
         self.now: datetime = utc(int(time.time()))
         command = [sys.executable, "-m", "watchkeeper.cli.main", "store", "--config", str(path)]
         log = (folder / "store.log").open("wb")
@@ -226,6 +230,22 @@ def _free_port() -> int:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
         return port
+
+
+def _board() -> dict[str, Any]:
+    """A panel of each kind for each hostile name, as far as a board has room for them."""
+    panels = [
+        panel
+        for name in HOSTILE[:4]
+        for panel in (
+            {"kind": "metrics", "title": name, "metric": name, "by": "service"},
+            {"kind": "logs", "title": name, "service": name},
+            {"kind": "traces", "title": name, "service": name, "width": "full"},
+            {"kind": "slo", "title": name, "objective": name},
+            {"kind": "text", "title": name, "text": name},
+        )
+    ]
+    return {"title": HOSTILE[0], "description": HOSTILE[1], "panels": panels}
 
 
 def _spans(now: datetime) -> list[dict[str, Any]]:

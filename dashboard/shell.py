@@ -10,6 +10,7 @@ from dash import dcc, html
 from dashboard.dialogs import (
     answer,
     approve,
+    board,
     decide,
     experiment,
     handover,
@@ -88,6 +89,7 @@ def layout(pages: Pages) -> Any:
             decide.dialog(),
             *postmortem.dialogs(),
             status.dialog(),
+            board.dialog(),
         ],
     )
 

@@ -208,6 +208,10 @@ def objective_path(name: str) -> str:
     return f"/slos/{quote(name, safe='', errors='replace')}"
 
 
+def board_path(name: str) -> str:
+    return f"/boards/{quote(name, safe='', errors='replace')}"
+
+
 def trace_path(trace_id: str) -> str:
     return f"/traces/{quote(trace_id, safe='', errors='replace')}"
 

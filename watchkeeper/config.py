@@ -30,6 +30,7 @@ from watchkeeper.config_oncall import (
     ScheduleConfig,
 )
 from watchkeeper.config_sections import (
+    BoardConfig,
     CanaryConfig,
     ChannelSettings,
     GateConfig,
@@ -60,6 +61,7 @@ from watchkeeper.yaml_file import Document, read_document
 
 __all__ = [
     "ApprovalConfig",
+    "BoardConfig",
     "CanaryConfig",
     "ChaosConfig",
     "Config",
@@ -115,6 +117,7 @@ class Config(Section):
     oncall: OnCallConfig = OnCallConfig()
     targets: dict[TargetName, TargetConfig] = {}  # noqa: RUF012 - pydantic copies it
     runbooks: RunbookConfig = RunbookConfig()
+    boards: BoardConfig = BoardConfig()
     chaos: ChaosConfig = ChaosConfig()
     status_page: StatusPageConfig = StatusPageConfig()
     slo: tuple[FilePath, ...] = ()
@@ -159,6 +162,10 @@ class Config(Section):
     @property
     def ingest_log_dir(self) -> Path:
         return self.data_dir / "ingest-log"
+
+    @property
+    def boards_dir(self) -> Path:
+        return self.boards.dir or self.data_dir / "boards"
 
     @property
     def web_url(self) -> str:

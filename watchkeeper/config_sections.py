@@ -302,6 +302,12 @@ class RunbookConfig(Section):
     dir: FilePath | None = None
 
 
+class BoardConfig(Section):
+    """Where boards are."""
+
+    dir: FilePath | None = None
+
+
 class ComponentConfig(Section):
     """A part of the product as its users know it, and the services behind it, which nobody outside sees."""
 

@@ -39,7 +39,7 @@ def durations_card(result: SearchResult, window: Window, view: View, viewer: Vie
     by_duration = table(["Duration", "Spans", "Failed"], rows, caption="Spans by duration", numbers=["Spans", "Failed"])
     return card(
         "Durations",
-        plot("duration-map", figure, f"Durations over time: {head}. {_sentence(result.cells)}"),
+        plot("duration-map", figure, f"Durations over time: {head}. {duration_sentence(result.cells)}"),
         legend,
         folded("As a table", by_duration),
         aside=head,
@@ -48,7 +48,7 @@ def durations_card(result: SearchResult, window: Window, view: View, viewer: Vie
 
 def requests_card(result: SearchResult, query: TraceQuery, request: PageRequest) -> Part:
     """The slowest or the newest of what was found."""
-    rows = [_row(one, request.viewer) for one in result.requests]
+    rows = [request_row(one, request.viewer) for one in result.requests]
     heads = ["When", "Request", "Took", "Result", "Path", "Spans"]
     title = (
         f"The {len(rows):,} {query.order} of {result.total:,}" if result.total > len(rows) else f"All {result.total:,}"
@@ -85,7 +85,7 @@ def _narrowed(query: TraceQuery) -> bool:
     return bool(search.operation or search.attributes or search.text or search.failed is not None)
 
 
-def _row(one: FoundRequest, viewer: Viewer) -> Part:
+def request_row(one: FoundRequest, viewer: Viewer) -> Part:
     address = f"{trace_path(one.trace_id)}?span={quote(one.span_id, safe='', errors='replace')}"
     is_root = (one.service, one.operation) == (one.root_service, one.root_operation)
     within = None if is_root else html.Div(f"within {one.root_service} {one.root_operation}", className="reason")
@@ -145,7 +145,7 @@ def _grouped(cells: Sequence[Cell]) -> list[tuple[int, int, int]]:
     return [(band, spans[band], failed[band]) for band in sorted(spans)]
 
 
-def _sentence(cells: Sequence[Cell]) -> str:
+def duration_sentence(cells: Sequence[Cell]) -> str:
     """Where most of them lie, for who cannot see the map."""
     groups = sorted(_grouped(cells), key=lambda group: -group[1])[:2]
     everything = sum(cell.spans for cell in cells)

@@ -39,7 +39,7 @@ def lines_card(answers: Sequence[Answer], request: PageRequest, marks: Sequence[
     """All queries on one plot, a second plot for a third and fourth unit, and a row for each line."""
     view, viewer = request.view, request.viewer
     window = view.window(viewer.now)
-    drawn = _drawn(answers, viewer)
+    drawn = drawn_lines(answers, viewer)
     if not drawn:
         body: Part = empty(
             "No point in this time range",
@@ -53,7 +53,7 @@ def lines_card(answers: Sequence[Answer], request: PageRequest, marks: Sequence[
         part = [one for one in drawn if one.unit in units[number : number + 2]]
         band = answers[0].band if number == 0 else None
         figure = metric_figure(part, viewer, window, moments=marks, band=band, chosen=chosen)
-        plots.append(plot(f"metric-{number}", figure, _sentence(part, answers[0] if band else None)))
+        plots.append(plot(f"metric-{number}", figure, plot_sentence(part, answers[0] if band else None)))
     step = max(answer.lines.step_s for answer in answers)
     aside = f"a point each {step} s" if step < 120 else f"a point each {step // 60} min"
     return card(
@@ -133,7 +133,7 @@ def _chosen(view: View) -> datetime | None:
     return datetime.fromtimestamp(int(text), UTC) if text.isascii() and text.isdecimal() and len(text) < 11 else None
 
 
-def _drawn(answers: Sequence[Answer], viewer: Viewer) -> list[Drawn]:
+def drawn_lines(answers: Sequence[Answer], viewer: Viewer) -> list[Drawn]:
     colours = viewer.palette.people
     drawn: list[Drawn] = []
     several = len(answers) > 1
@@ -153,8 +153,8 @@ def _drawn(answers: Sequence[Answer], viewer: Viewer) -> list[Drawn]:
     return drawn
 
 
-def _sentence(drawn: Sequence[Drawn], banded: Answer | None) -> str:
-    parts = [f"{one.name}: now {measured(_last(one.line.values), one.unit)}" for one in drawn[:4]]
+def plot_sentence(drawn: Sequence[Drawn], banded: Answer | None) -> str:
+    parts = [f"{one.name}: now {measured(last_value(one.line.values), one.unit)}" for one in drawn[:4]]
     more = f" and {len(drawn) - 4} more lines" if len(drawn) > 4 else ""
     return f"{listed(parts)}{more}. " + (_usual([banded]) if banded else "")
 
@@ -202,7 +202,7 @@ def _table(drawn: Sequence[Drawn]) -> Part:
         rows.append(
             html.Tr(
                 [
-                    html.Th([_swatch(one), one.name], scope="row", className="line-name"),
+                    html.Th([swatch(one), one.name], scope="row", className="line-name"),
                     *(
                         html.Td(measured(stats.get(name), one.unit), className="number")
                         for name in ("last", "min", "mean", "max")
@@ -214,7 +214,7 @@ def _table(drawn: Sequence[Drawn]) -> Part:
     return table(heads, rows, caption="Lines of the plot", numbers=heads[1:])
 
 
-def _swatch(one: Drawn) -> Part:
+def swatch(one: Drawn) -> Part:
     style = {"solid": "solid", "dash": "dashed", "dot": "dotted", "dashdot": "double"}[one.dash]
     return html.Span(
         className="line-swatch", style={"borderTop": f"3px {style} {one.colour}"}, **{"aria-hidden": "true"}
@@ -242,5 +242,5 @@ def _data(drawn: Sequence[Drawn], view: View, viewer: Viewer, window: Window) ->
     )
 
 
-def _last(values: Floats) -> float | None:
+def last_value(values: Floats) -> float | None:
     return float(values[-1]) if values.size else None

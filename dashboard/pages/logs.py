@@ -9,6 +9,7 @@ from typing import Final
 from dash import dcc, html
 
 from dashboard.components.attempts import attempt
+from dashboard.components.board_buttons import add_to_board
 from dashboard.components.choices import choice_link, choices
 from dashboard.components.elements import Part, card, empty, moment, note, pill, plot
 from dashboard.components.log_lines import AROUND, line_list, still
@@ -30,7 +31,8 @@ def render(request: PageRequest) -> Part:
     """Log lines by a search: over time, newest first, as templates, and the lines around one."""
     view = request.view
     tab = view.choice(TAB) if view.choice(TAB) in (*TABS, AROUND) else ""
-    head = html.Div([html.H1("Logs"), _tabs(request, tab)], className="page-head")
+    buttons = html.Div([_tabs(request, tab), add_to_board()], className="line")
+    head = html.Div([html.H1("Logs"), buttons], className="page-head")
     problem = note(view.problem)
     box = search_box(view)
     try:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dash import dcc, html
 
 from dashboard.components.attempts import attempt
+from dashboard.components.board_buttons import add_to_board
 from dashboard.components.choices import choice_link
 from dashboard.components.elements import Part, card, note
 from dashboard.components.metric_dictionary import dictionary_card, metric_card
@@ -23,7 +24,7 @@ def render(request: PageRequest) -> Part:
     """Metrics: any metric by its labels on a plot, and a dictionary of all that arrive."""
     problem = request.view.problem
     return [
-        html.H1("Metrics"),
+        html.Div([html.H1("Metrics"), add_to_board()], className="page-head"),
         note(problem),
         attempt("The metrics", lambda: _metrics(request)),
     ]

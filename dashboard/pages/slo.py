@@ -9,6 +9,7 @@ from dash import dcc, html
 
 from alerting.incidents.machine import Incident
 from dashboard.components.attempts import attempt
+from dashboard.components.board_buttons import add_to_board
 from dashboard.components.budgets import burn_card, eaten_card, forecast_words, left_words, promise, state_pill
 from dashboard.components.elements import Part, card, empty, facts, moment, plot
 from dashboard.components.wording import percent
@@ -49,7 +50,7 @@ def render(request: PageRequest) -> Part:
     head = html.Div(
         [
             html.Div([html.H1(slo.title), html.P(promise(slo), className="muted")]),
-            state_pill(slo, minutes, request.viewer),
+            html.Div([state_pill(slo, minutes, request.viewer), add_to_board()], className="line"),
         ],
         className="page-head",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dash import html
 
 from dashboard.components.attempts import attempt
+from dashboard.components.board_buttons import add_to_board
 from dashboard.components.choices import choice_link, choices
 from dashboard.components.elements import Part, card, folded, note
 from dashboard.components.found_requests import durations_card, nothing_found, requests_card
@@ -49,7 +50,10 @@ def _search(query: TraceQuery, request: PageRequest) -> Part:
         for words in ("", "failed", "ok")
     ]
     return card(
-        "Search", query_form(view, fields), html.Div([choices(*scopes), choices(*results)], className="line"), _guide()
+        "Search",
+        query_form(view, fields),
+        html.Div([choices(*scopes), choices(*results), add_to_board()], className="line"),
+        _guide(),
     )
 
 

@@ -13,6 +13,8 @@ from alerting.postmortems.actions import Actions
 from alerting.postmortems.editing import Postmortems
 from alerting.status_page.updates import StatusUpdates
 from chaos.launches import Launches
+from dashboard.boards.changes import Boards
+from dashboard.boards.folder import BoardFolder
 from dashboard.reads.arrivals import ArrivalReads
 from dashboard.reads.audit import AuditReads
 from dashboard.reads.cache import Cache
@@ -53,6 +55,7 @@ class Sources:
         postmortems, actions, status: postmortems, their action items, and status updates, with their commands.
         experiments: what experiments have shown.
         runbooks: the runbooks, their proof, their runs, and plans.
+        boards: the files of boards, with their commands.
         config_path: the file that the configuration was read from; None where there is none.
         launches: starts and stops them; None where the web role reads no file.
     """
@@ -99,6 +102,7 @@ class Sources:
         self.launches = Launches(config_path, config.data_dir) if config_path else None
         self.experiments = ExperimentReads(telemetry, db, config, clock)
         self.runbooks = RunbookReads(db, config, clock, lambda: self.experiments.target, self._cache)
+        self.boards = Boards(BoardFolder(config.boards_dir), db, clock)
         self.itself = OwnState(
             roles=roles, run_dir=config.data_dir / "run", traffic=self.traffic, clock=clock, cache=self._cache
         )

@@ -155,7 +155,9 @@ def callbacks_of_pages(incident_id: str) -> list[dict[str, Any]]:
         "label-warranted.value": "yes", "label-note.value": "n", "reopen-note.value": "n",
         "judge-cause.value": "payments", "judge-mechanism.value": "deploy", "judge-warranted.value": "no",
         "judge-note.value": "n", "note-text.value": "rolled back",
-        "status-text.value": "We look into it.", "action-text.value": "t", "entry-text.value": "t",
+        "status-text.value": "We look into it.", "board-title.value": "t",
+        "board-new.value": "b", "board-into.value": "b", "board-width.value": "half",
+        "action-text.value": "t", "entry-text.value": "t",
         **{f"postmortem-{name}.value": "t" for name in EDITABLE},
     }  # fmt: skip
     found = []
