@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import pyarrow as pa
 from fastapi import FastAPI, Request
 from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import generate_latest
@@ -152,6 +153,7 @@ def _roles(config: Config) -> tuple[Role, ...]:
 def run(config: Config, config_path: Path | None = None) -> None:
     """Serve until stopped. Processes that it starts read the configuration from `config_path`."""
     config.require_safe_binding("web")
+    pa.set_memory_pool(pa.system_memory_pool())  # gives back what an answer took: Arrow's own keeps a fifth of the role
     with alive(config, "web") as life:
         _serve(life, config_path)
 
