@@ -17,7 +17,7 @@ _SHARED: Final = ("service", "q")
 
 def panel_view(panel: Panel, around: View) -> View:
     """The view that the panel's page has of the time range of `around`; its service too, unless the panel has one."""
-    own = {name: value for name, value in panel.choices.items() if name not in (*_SHARED, "objective", "text")}
+    own = {name: value for name, value in panel.choices.items() if name not in (*_SHARED, "names", "objective", "text")}
     path = objective_path(panel.choices.get("objective", "")) if panel.kind == "slo" else _OF_KIND.get(panel.kind, "/")
     return View(
         path=path,

@@ -46,7 +46,7 @@ _QUERY: Final = tuple(
 )
 # The keys of each kind beside kind, title and width; the first one is needed where `_NEEDED` says so.
 KEYS: Final[Mapping[Kind, tuple[str, ...]]] = {
-    "metrics": (*_QUERY, "service"),
+    "metrics": (*_QUERY, "service", "names"),
     "logs": ("query", "least", "service"),
     "traces": ("op", "attr", "min", "max", "q", "status", "scope", "sort", "service"),
     "slo": ("objective",),
@@ -59,6 +59,7 @@ _ALLOWED: Final[Mapping[str, tuple[str, ...]]] = {
         for letter in LETTERS
     },
     **{choice_name("agg", letter): tuple(AGGREGATIONS) for letter in LETTERS},
+    "names": ("prometheus",),
     "least": LEAST,
     "status": ("failed", "ok"),
     "scope": tuple(SCOPES),

@@ -11,6 +11,7 @@ from dash import dcc, html
 
 from dashboard.boards.addresses import panel_view
 from dashboard.boards.board import Board, Kind, Panel
+from dashboard.boards.prometheus_names import translated
 from dashboard.components.attempts import attempt
 from dashboard.components.board_buttons import panel_buttons
 from dashboard.components.budgets import forecast_words, left_words, promise, state_pill
@@ -28,6 +29,7 @@ from dashboard.page import PageRequest
 from dashboard.reads.metric_choices import asked
 from dashboard.reads.trace_query import trace_query
 from detectors.slo.budget import course, left
+from watchkeeper.errors import StoreError
 from watchkeeper.text import seen_name
 
 AT_ONCE: Final = 4  # panels that are read beside each other; the store has more connections than that
@@ -39,9 +41,10 @@ HEIGHT: Final = 210
 def panel_cards(name: str, board: Board, digest: str, request: PageRequest, *, edits: bool) -> Sequence[Part]:
     """Every panel in its order; with `edits`, each has the buttons that move and remove it."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        drawn = list(pool.map(lambda one: _body(one[1], one[0], request), enumerate(board.panels)))
+        panels = list(pool.map(lambda panel: _named(panel, request), board.panels))
+        drawn = list(pool.map(lambda one: _body(one[1], one[0], request), enumerate(panels)))
     cards = []
-    for place, (panel, body) in enumerate(zip(board.panels, drawn, strict=True)):
+    for place, (panel, body) in enumerate(zip(panels, drawn, strict=True)):
         title = seen_name(panel.title, 120)
         link = panel_view(panel, request.view).address()
         head = html.Div(
@@ -63,6 +66,21 @@ _PAGE: Final[Mapping[Kind, str]] = {
     "traces": "a search of Traces",
     "slo": "the objective's page",
 }
+
+
+def _named(panel: Panel, request: PageRequest) -> Panel:
+    """The panel with the names that the store has, where it has those of Prometheus."""
+    if "names" not in panel.choices:
+        return panel
+    metrics, window = request.sources.metrics, request.view.window(request.viewer.now)
+
+    def labels_of(metric: str) -> list[str]:
+        return [label for label, _ in metrics.labels(window, metric)]
+
+    try:
+        return replace(panel, choices=translated(panel.choices, metrics.dictionary(window), labels_of))
+    except StoreError:
+        return panel  # the panel itself says so
 
 
 def _body(panel: Panel, place: int, request: PageRequest) -> Part:

@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "backup": ("watchkeeper.cli.backup", "Copy the state database while the roles run."),
     "restore": ("watchkeeper.cli.restore", "Put a copy of the state database back."),
     "postmortem": ("alerting.commands.postmortem", "Draft and show postmortems."),
+    "boards": ("dashboard.boards.commands.boards", "List and check boards, and make one of a Grafana dashboard."),
     "status": ("alerting.commands.status", "Write status updates of incidents, and the public status page."),
     "model": ("detectors.learning.commands.model", "List, promote and roll back detector models."),
     "agent": ("agent.commands.agent", "Run the agent of this host, which breaks and repairs what its file lists."),

@@ -1,0 +1,1 @@
+"""Grafana dashboards become boards, as far as they go, with a list of what did not."""
