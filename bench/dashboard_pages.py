@@ -27,7 +27,7 @@ import psutil
 
 from alerting.incidents.commands import Incidents
 from bench.dashboard_fill import Size, fill
-from bench.own_roles import OwnRoles
+from bench.own_roles import OwnRoles, loader_of
 from dashboard.page import Page, PageRequest
 from dashboard.reads.sources import Sources
 from dashboard.registry import page_registry
@@ -37,7 +37,6 @@ from watchkeeper.clock import SystemClock
 from watchkeeper.ports import free_port
 from watchkeeper.roles import ready
 from watchkeeper.state.database import Database
-from watchkeeper.store.statements import Statements
 from watchkeeper.store.telemetry import Telemetry
 
 READERS: Final = 20
@@ -161,7 +160,7 @@ def measure(folder: Path, *, scale: float, rounds: int, most_gib: float, readers
     changes: dict[str, dict[str, Any]] = {"web": {"port": free_port()}, "slack": {"stand_in": {"enabled": False}}}
     with OwnRoles(folder, changes) as own:
         own.start("store")
-        store = Statements(url=own.config.store_url, user="loader", password=own.config.secret("store-loader"))
+        store = loader_of(own.config)
         fill_s = fill(store, folder, size, int(time.time()), most_gib=most_gib)
         ready.announce(own.config, "watch", {})  # pages judge only while somebody watches; this process stands in
         own.start("web")

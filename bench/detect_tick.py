@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.own_roles import OwnRoles
+from bench.own_roles import OwnRoles, loader_of
 from detectors.live import Live
 from watchkeeper.store.statements import Statements
 from watchkeeper.vocabulary import Window, utc
@@ -41,7 +41,7 @@ def tick_rows() -> list[dict[str, Any]]:
     """Wall and CPU seconds of a 10-second tick over 1,000 services × 20 operations, and what the store took of it."""
     with tempfile.TemporaryDirectory() as folder, OwnRoles(Path(folder)) as roles:
         roles.start("store")
-        loader = Statements(url=roles.config.store_url, user="loader", password=roles.config.secret("store-loader"))
+        loader = loader_of(roles.config)
         _say(f"filling {HISTORY_S // 60} minutes of roll-ups of {SERVICES * OPERATIONS:,} series")
         chunk = 300
         for start in range(AT - HISTORY_S, AT, chunk):

@@ -13,14 +13,20 @@ from typing import Any, Self
 import psutil
 import yaml
 
-from watchkeeper.config import load
+from watchkeeper.config import Config, load
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.ports import free_port
 from watchkeeper.roles import ready
+from watchkeeper.store.statements import Statements
 from watchkeeper.store.telemetry import Telemetry
 
 STALLED_S = 60.0  # a role that starts and does nothing for so long will not come
 STOP_WITHIN_S = 20.0
+
+
+def loader_of(config: Config) -> Statements:
+    """Whoever may write to the embedded store of these roles."""
+    return Statements(url=config.store_url, user="loader", password=config.secret("store-loader"))
 
 
 class OwnRoles:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from bench.own_roles import OwnRoles
+from bench.own_roles import OwnRoles, loader_of
 from rca.live import diagnose as live
 from rca.live.incident import LiveIncident
 from rca.live.traces import read_traces
@@ -78,7 +78,7 @@ def rows(spans: int, rounds: int = ROUNDS) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder, OwnRoles(Path(folder)) as roles:
         roles.start("store")
         database = roles.config.store.database
-        loader = Statements(url=roles.config.store_url, user="loader", password=roles.config.secret("store-loader"))
+        loader = loader_of(roles.config)
         onset = AT - FAULT_S
         _fill(loader, database, spans, onset)
         for fill in (_METRICS, _LOGS):

@@ -10,7 +10,7 @@ import pytest
 
 from bench.dashboard_fill import Size, fill
 from bench.dashboard_pages import Reader
-from bench.own_roles import OwnRoles
+from bench.own_roles import OwnRoles, loader_of
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.ports import free_port
 from watchkeeper.store.statements import Statements
@@ -28,7 +28,7 @@ def roles(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnRoles]:
 def test_what_is_filled_in_is_found_on_a_page(roles: OwnRoles, tmp_path: Path) -> None:
     """Spans, lines and series in the numbers that were asked for, with their roll-ups, and a page that shows them."""
     config, size = roles.config, Size.of(0.0001)
-    store = Statements(url=config.store_url, user="loader", password=config.secret("store-loader"))
+    store = loader_of(config)
     fill(store, tmp_path, size, int(time.time()), most_gib=1)
     (counted,) = roles.telemetry.query(
         "SELECT (SELECT count() FROM otel_traces) AS spans, (SELECT count() FROM otel_logs) AS log_lines, "

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from alerting.incidents.commands import Incidents
-from bench.own_roles import OwnRoles
+from bench.own_roles import OwnRoles, loader_of
 from detectors.learning import versions as registry
 from detectors.learning.loop import Learner
 from watchkeeper.clock import SystemClock
@@ -23,7 +23,6 @@ from watchkeeper.roles import ready
 from watchkeeper.state.changes import record_change
 from watchkeeper.state.database import Database
 from watchkeeper.state.labels import record_label
-from watchkeeper.store.statements import Statements
 from watchkeeper.vocabulary import Actor, ChangeEvent, Diagnosis, Evidence, Finding, Label, Proposal, Suspect
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -79,7 +78,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     }
     with OwnRoles(tmp_path_factory.mktemp("site"), changes) as own:
         own.start("store")
-        store = Statements(url=own.config.store_url, user="loader", password=own.config.secret("store-loader"))
+        store = loader_of(own.config)
         now = int(datetime.now(UTC).timestamp())
         store.run(SPANS.format(now=now), b"")
         store.run(EDGES.format(now=now), b"")

@@ -17,7 +17,7 @@ from typing import Final
 
 from alerting.incidents.commands import Incidents
 from alerting.incidents.human_labels import Judgement
-from bench.own_roles import OwnRoles
+from bench.own_roles import OwnRoles, loader_of
 from tests.browser.conftest import open_incident
 from watchkeeper.clock import FrozenClock, SystemClock
 from watchkeeper.config import Config
@@ -25,7 +25,6 @@ from watchkeeper.ports import free_port
 from watchkeeper.roles import ready
 from watchkeeper.state.changes import record_change
 from watchkeeper.state.database import Database
-from watchkeeper.store.statements import Statements
 from watchkeeper.vocabulary import Actor, ChangeEvent
 
 ORDER: Final = "4713"  # a request of 2.4.0 whose card was refused
@@ -156,7 +155,7 @@ def investigated(folder: Path) -> Iterator[Investigated]:
     (folder / "experiments").mkdir()
     with OwnRoles(folder, changes) as own:
         own.start("store")
-        store = Statements(url=own.config.store_url, user="loader", password=own.config.secret("store-loader"))
+        store = loader_of(own.config)
         now = int(datetime.now(UTC).timestamp())
         for statement in (CHECKOUTS, CATALOG, BILLING, EDGES, LOGS, DISKS):
             store.run(statement.replace("{now}", str(now)), b"")

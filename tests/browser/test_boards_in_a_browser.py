@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from bench.own_roles import loader_of
 from tests.browser.conftest import Site
-from watchkeeper.store.statements import Statements
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 POINTS = """
@@ -102,7 +102,7 @@ def test_a_board_fits_every_screen_in_both_themes(page: Page, site: Site, show: 
     """No page is wider than its screen. Looked at."""
     site.config.boards_dir.mkdir(exist_ok=True)
     path = site.config.boards_dir / "screens.yaml"
-    store = Statements(url=site.config.store_url, user="loader", password=site.config.secret("store-loader"))
+    store = loader_of(site.config)
     for statement in (POINTS, LOG_LINES):
         store.run(statement, b"")
     path.write_text(

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 from playwright.sync_api import Page, expect
 
+from bench.own_roles import loader_of
 from tests.browser.conftest import Site
-from watchkeeper.store.statements import Statements
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 Show = Callable[[str], None]
@@ -34,7 +34,7 @@ FROM numbers(60)
 @pytest.fixture(scope="module", autouse=True)
 def lines(site: Site) -> None:
     """The log lines of these tests."""
-    store = Statements(url=site.config.store_url, user="loader", password=site.config.secret("store-loader"))
+    store = loader_of(site.config)
     now = int(datetime.now(UTC).timestamp())
     store.run(LINES.format(now=now, trace=TRACE))
     store.run(BEFORE.format(now=now))
@@ -79,7 +79,7 @@ def test_a_search_is_mended_narrowed_and_leads_to_the_trace(page: Page, show: Sh
 
 def test_new_lines_come_on_top_until_one_pauses(page: Page, show: Show, site: Site) -> None:
     """Live, a line that arrives is shown without a press; paused, none is."""
-    store = Statements(url=site.config.store_url, user="loader", password=site.config.secret("store-loader"))
+    store = loader_of(site.config)
 
     def arrive(body: str) -> None:
         store.run(

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 from playwright.sync_api import Page, expect
 
+from bench.own_roles import loader_of
 from tests.browser.conftest import Site
-from watchkeeper.store.statements import Statements
 
 # Half an hour of a gauge of two pools, a point a minute.
 GAUGE = """
@@ -24,7 +24,7 @@ FROM numbers(30) ARRAY JOIN [0, 1] AS pool
 @pytest.fixture(scope="module")
 def gauge(site: Site) -> None:
     config = site.config
-    store = Statements(url=config.store_url, user="loader", password=config.secret("store-loader"))
+    store = loader_of(config)
     store.run(GAUGE.format(now=int(datetime.now(UTC).timestamp())))
 
 

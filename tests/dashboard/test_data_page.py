@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 from plotly.io.json import to_json_plotly
 
+from bench.own_roles import loader_of
 from collectors.ingest_log.quarantine import describe, set_aside
 from dashboard.components.escaping import inert
 from dashboard.example_site import SERVICES, ExampleSite
@@ -17,7 +18,6 @@ from dashboard.pages.data import PAGE
 from dashboard.reads.sources import Sources
 from dashboard.urls import View
 from dashboard.viewer import viewer
-from watchkeeper.store.statements import Statements
 
 # One service sent for twenty minutes, and stopped an hour ago; another sent once.
 STOPPED = """
@@ -54,7 +54,7 @@ def test_it_shows_who_sends_what(site: ExampleSite) -> None:
 
 def test_it_names_who_has_stopped_and_since_when(site: ExampleSite) -> None:
     """A service that came for twenty minutes and came no more; not one that came once."""
-    store = Statements(url=site.config.store_url, user="loader", password=site.config.secret("store-loader"))
+    store = loader_of(site.config)
     at = int(site.now.timestamp()) // 60 * 60 - 3600
     store.run(STOPPED.format(at=at, service="gone-away", minutes=20))
     store.run(STOPPED.format(at=at, service="came-once", minutes=1))

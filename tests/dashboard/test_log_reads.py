@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
-from bench.own_roles import OwnRoles
+from bench.own_roles import OwnRoles, loader_of
 from dashboard.reads.cache import Cache
 from dashboard.reads.logs import SHOWN, LogReads, Template, search_for
 from tests.dashboard.values import NOW
 from watchkeeper.store.log_query import All, Term, parse
-from watchkeeper.store.statements import Statements
 from watchkeeper.vocabulary import Window
 
 pytestmark = pytest.mark.xdist_group("log reads")
@@ -39,7 +38,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LogReads]:
     rows += [line(30, "same", "same moment")] * 250
     with OwnRoles(tmp_path_factory.mktemp("logs"), {"store": {"retention_days": 3650}}) as own:
         own.start("store")
-        loader = Statements(url=own.config.store_url, user="loader", password=own.config.secret("store-loader"))
+        loader = loader_of(own.config)
         body = "\n".join(json.dumps(row) for row in rows).encode()
         loader.run(f"INSERT INTO otel.otel_logs ({', '.join(rows[0])}) FORMAT JSONEachRow", body)
         yield LogReads(own.telemetry, Cache(0.0))

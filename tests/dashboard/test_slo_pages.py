@@ -12,7 +12,7 @@ import pytest
 from dash.development.base_component import Component
 
 from alerting.incidents.commands import Incidents
-from bench.own_roles import OwnRoles
+from bench.own_roles import OwnRoles, loader_of
 from dashboard.page import PageRequest
 from dashboard.reads.sources import Sources
 from dashboard.registry import Pages, read_pages
@@ -22,7 +22,6 @@ from dashboard.viewer import viewer
 from tests.dashboard.values import finding
 from watchkeeper.clock import FrozenClock
 from watchkeeper.state.database import Database
-from watchkeeper.store.statements import Statements
 from watchkeeper.vocabulary import utc
 
 pytestmark = pytest.mark.xdist_group("slo pages")
@@ -65,7 +64,7 @@ def show(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Show]:
     config = {"slo": [str(path) for path in paths]}
     with OwnRoles(folder, config) as own:
         own.start("store")
-        loader = Statements(url=own.config.store_url, user="loader", password=own.config.secret("store-loader"))
+        loader = loader_of(own.config)
         history = {
             "orders": (300, 240, 12, 1440),  # 720 of the 1,440 that may fail, while the incident went on
             "quiet": (0, 0, 0, 1440),

@@ -49,7 +49,6 @@ from watchkeeper.config import Config, OnCallConfig, SlackConfig, SlackStandInCo
 from watchkeeper.problems import Problems
 from watchkeeper.roles.web import build
 from watchkeeper.state.database import Database
-from watchkeeper.store.statements import Statements
 from watchkeeper.store.telemetry import Telemetry
 
 # What these say is meant: the store or Slack is away, or a sender is asked to retry.
@@ -321,9 +320,10 @@ async def fuzz(applications: Applications, payloads: int, seed: int, *, at_once:
 
 def _load_shop(config: Config) -> None:
     """Twenty minutes of requests of a small shop, so that pages have something to draw."""
+    from bench.own_roles import loader_of
     from tests.browser.conftest import EDGES, SPANS
 
-    store = Statements(url=config.store_url, user="loader", password=config.secret("store-loader"))
+    store = loader_of(config)
     for statement in (SPANS, EDGES):
         store.run(statement.format(now=int(time.time())), b"")
 

@@ -15,7 +15,7 @@ import grpc
 import pytest
 from otlp_payloads import SIGNALS, payload, protobuf
 
-from bench.own_roles import OwnRoles
+from bench.own_roles import OwnRoles, loader_of
 from collectors.ingest_log.attributes import MESSAGES
 from collectors.ingest_log.segments import varint
 from collectors.receivers.otlp_canonical import canonical
@@ -110,7 +110,7 @@ def accepted() -> Iterator[tuple[int, str, bytes]]:
 
 def test_whatever_is_taken_is_stored_row_by_row(receiving: OwnRoles) -> None:
     """The real engine inserts every damaged request that the validator accepts, and has every row of it."""
-    store = Statements(url=receiving.config.store_url, user="loader", password=receiving.config.secret("store-loader"))
+    store = loader_of(receiving.config)
     bodies: dict[str, list[tuple[int, bytes]]] = {signal: [] for signal in SIGNALS}
     for seed, signal, body in accepted():
         bodies[signal].append((seed, body))

@@ -15,12 +15,11 @@ import pytest
 
 from alerting.ask.asker import Asker
 from alerting.incidents.commands import Incidents
-from bench.own_roles import OwnRoles
+from bench.own_roles import OwnRoles, loader_of
 from detectors.slo.openslo import Slo
 from watchkeeper.clock import FrozenClock
 from watchkeeper.config import LayerConfig, OnCallConfig, PersonConfig, ScheduleConfig
 from watchkeeper.state.database import Database
-from watchkeeper.store.statements import Statements
 from watchkeeper.store.telemetry import Telemetry
 from watchkeeper.vocabulary import utc
 
@@ -69,7 +68,7 @@ def roles(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnRoles]:
     folder: Path = tmp_path_factory.mktemp("ask")
     with OwnRoles(folder) as own:
         own.start("store")
-        loader = Statements(url=own.config.store_url, user="loader", password=own.config.secret("store-loader"))
+        loader = loader_of(own.config)
         rows = [row for minute in range(60) for row in _minute(_now(), minute)]
         body = "\n".join(json.dumps(row) for row in rows).encode()
         loader.run(f"INSERT INTO otel.otel_traces ({', '.join(rows[0])}) FORMAT JSONEachRow", body)

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from bench.own_roles import OwnRoles
+from bench.own_roles import OwnRoles, loader_of
 from bench.worlds.replay import Replay
 from chaos.worlds import otlp
 from chaos.worlds.recording import SHAPE_STEP_S, Recording
 from chaos.worlds.world import World, world
 from detectors.live import Live
 from watchkeeper.store import edges
-from watchkeeper.store.statements import Statements
 from watchkeeper.vocabulary import utc
 
 SECONDS = 1500
@@ -81,7 +80,7 @@ def test_arrays_and_otlp_give_the_same_pages(tmp_path: Path) -> None:
             assert time.monotonic() < until, "the loader does not keep up"
             time.sleep(0.2)
         roles.stop("ingest")
-        loader = Statements(url=roles.config.store_url, user="loader", password=roles.config.secret("store-loader"))
+        loader = loader_of(roles.config)
         for begin in range(start, start + SECONDS, 5):
             for statement in edges.statements(roles.config.store.database, begin, f"test{begin}"):
                 loader.run(statement)

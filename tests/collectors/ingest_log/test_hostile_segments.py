@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from scripted_store import QUICK, is_empty, open_log
 
-from bench.own_roles import OwnRoles
+from bench.own_roles import OwnRoles, loader_of
 from collectors.ingest_log import quarantine
 from collectors.ingest_log.framing import framed, records
 from collectors.ingest_log.loader import Loader
@@ -23,7 +23,6 @@ from collectors.ingest_log.segments import IngestLog
 from tests.waiting import until
 from watchkeeper.problems import Problems, read_problems
 from watchkeeper.store.preparation import prepare
-from watchkeeper.store.statements import Statements
 
 pytestmark = pytest.mark.xdist_group("small-store")
 DAY_NS = 86_400 * 10**9
@@ -81,7 +80,7 @@ class Loading:
         self.problems = Problems(None)
         self._telemetry = roles.telemetry
         config = roles.config
-        store = Statements(url=config.store_url, user="loader", password=config.secret("store-loader"))
+        store = loader_of(config)
 
         def into() -> Any:
             return prepare(store, database="otel", memory_mib=config.store.memory_mib, retention_days=7)

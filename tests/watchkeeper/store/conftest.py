@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.own_roles import OwnRoles
+from bench.own_roles import OwnRoles, loader_of
 from watchkeeper.store.statements import Statements
 
 
@@ -23,4 +23,4 @@ def roles(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnRoles]:
 @pytest.fixture(scope="session")
 def loader(roles: OwnRoles) -> Statements:
     """The store's writer."""
-    return Statements(url=roles.config.store_url, user="loader", password=roles.config.secret("store-loader"))
+    return loader_of(roles.config)
