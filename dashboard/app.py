@@ -22,6 +22,7 @@ from dashboard.dialogs import (
     postmortem,
     reopen,
     resolve,
+    severity,
     status,
 )
 from dashboard.reads.sources import Sources
@@ -75,6 +76,7 @@ def mount(app: FastAPI, sources: Sources, pages: Pages, who: commands.Who = lamb
     _connect_page(wiring, pages)
     for part in (
         direct, resolve, judge, note, approve, handover, answer, reopen, experiment, decide, postmortem, status, board,
+        severity,
     ):  # fmt: skip
         part.connect(wiring)
     dash._setup_server()  # noqa: SLF001 - else the first request to a page other than / finds no scripts
@@ -127,6 +129,7 @@ def _connect_frame(wiring: Wiring) -> None:
         "note",
         "approve",
         "handover",
+        "severity",
         "answer",
         "reopen",
         "experiment",

@@ -19,12 +19,23 @@ from alerting.incidents.human_labels import Judgement
 from alerting.incidents.machine import Incident, Outcome
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.text import page_text
-from watchkeeper.vocabulary import Actor
+from watchkeeper.vocabulary import Actor, Level
 
 LONGEST_NOTE: Final = 2000  # characters of a line that a reader adds to the timeline
 Who = Callable[[], Actor | None]
 Name = Literal[
-    "acknowledge", "resolve", "approve", "decline", "answer", "label", "note", "snooze", "assign", "merge", "split"
+    "acknowledge",
+    "resolve",
+    "approve",
+    "decline",
+    "answer",
+    "label",
+    "note",
+    "snooze",
+    "assign",
+    "severity",
+    "merge",
+    "split",
 ]
 BUTTONS: dict[Name, str] = {
     "acknowledge": "Acknowledge",
@@ -32,12 +43,13 @@ BUTTONS: dict[Name, str] = {
     "approve": "Review and approve",
     "decline": "Decline",
     "assign": "Snooze or hand over",
+    "severity": "Change severity",
     "split": "Split off",
     "note": "Add a note",
     "label": "Judge",
 }
 # Commands whose refusal is no repeat: the dialog stays open, so that another choice can be made.
-REFUSALS: frozenset[Name] = frozenset({"answer", "snooze", "assign", "merge", "split"})
+REFUSALS: frozenset[Name] = frozenset({"answer", "snooze", "assign", "severity", "merge", "split"})
 NO_SESSION = "This browser has no session, so it can only read. Sign in, or use Slack or the command line."
 
 
@@ -50,7 +62,8 @@ class Command:
         judgement: the human label that `resolve` may carry and `label` must.
         seen: the id of the proposal that the reader saw, for `approve` and `decline`; of the question, for `answer`.
         answer: one of the choices of that question.
-        text: the line that `note` adds to the timeline.
+        text: the line that `note` adds to the timeline, or the reason of a `severity`.
+        level: the `severity` that it has from now on.
         until: the end of a `snooze`.
         other: the id of the person to `assign` to, or of the incident to `merge` into.
     """
@@ -64,6 +77,7 @@ class Command:
     text: str = ""
     until: datetime | None = None
     other: str = ""
+    level: Level | None = None
 
     def run(self, incidents: Incidents, actor: Actor) -> Outcome:
         """Give the command.
@@ -88,6 +102,10 @@ class Command:
                 return incidents.judge(self.incident_id, actor, self.key, self.judgement)
             case "note":
                 return incidents.note(self.incident_id, actor, self.text, self.key)
+            case "severity":
+                if self.level is None:
+                    raise ValueError("the command severity needs a level")
+                return incidents.set_severity(self.incident_id, actor, self.level, self.text, self.key)
             case "snooze" | "assign" | "merge" | "split":
                 return self._hand_over(incidents, actor)
 

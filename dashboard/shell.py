@@ -20,6 +20,7 @@ from dashboard.dialogs import (
     postmortem,
     reopen,
     resolve,
+    severity,
     status,
 )
 from dashboard.page import SECTIONS, Page
@@ -83,6 +84,7 @@ def layout(pages: Pages) -> Any:
             note.dialog(),
             approve.dialog(),
             handover.dialog(),
+            severity.dialog(),
             answer.dialog(),
             reopen.dialog(),
             experiment.dialog(),

@@ -130,14 +130,22 @@ def _escalation(oncall: OnCallConfig, known: set[str]) -> list[Mistake]:
         where: Key = ("policies", number)
         wrong += _steps(policy.steps, (*where, "steps"), known)
         wrong += [((*where, "fallback"), _unknown(name, known)) for name in policy.fallback if name not in known]
-        for place, team in enumerate(policy.teams):
-            if team not in oncall.teams:
-                teams = ", ".join(sorted(oncall.teams)) or "none"
-                wrong.append(((*where, "teams", place), f"{team!r} is not among `oncall.teams`; there are: {teams}"))
-        if number + 1 < len(policies) and not (policy.services or policy.teams or policy.labels):
+        wrong += _teams(oncall, policy.teams, where)
+        fits_all = not (policy.services or policy.teams or policy.labels or policy.severities)
+        if number + 1 < len(policies) and fits_all:
             words = f"fits every incident, so {policies[number + 1].id!r} and what follows is never used; put it last"
             wrong.append((where, words))
+    for number, rule in enumerate(oncall.severities.rules):
+        wrong += _teams(oncall, rule.teams, ("severities", "rules", number))
     return wrong
+
+
+def _teams(oncall: OnCallConfig, named: Sequence[str], where: Key) -> Iterator[Mistake]:
+    """Teams that are configured."""
+    for place, team in enumerate(named):
+        if team not in oncall.teams:
+            teams = ", ".join(sorted(oncall.teams)) or "none"
+            yield (*where, "teams", place), f"{team!r} is not among `oncall.teams`; there are: {teams}"
 
 
 def _steps(steps: Sequence[EscalationStep], where: Key, known: set[str], hint: str = "") -> Iterator[Mistake]:

@@ -11,6 +11,7 @@ from watchkeeper.config_checks import oncall_mistakes, refuse
 from watchkeeper.config_days import ALL_DAY, DAYS, Dates, Day, DutyHours
 from watchkeeper.config_sections import PersonConfig, Section
 from watchkeeper.config_values import Delay, Id, LocalTime, Seconds, Text, Zone
+from watchkeeper.vocabulary import Level
 
 
 class LayerConfig(Section):
@@ -75,7 +76,7 @@ class EscalationStep(Section):
 
 
 class PolicyConfig(Section):
-    """An escalation of its own for the incidents that fit all of `services`, `teams` and `labels`.
+    """An escalation of its own for the incidents that fit all of `services`, `teams`, `labels` and `severities`.
 
     `services` may hold wildcards (`pay-*`), `teams` are names in `oncall.teams`, `labels` are those of an alert. After
     the last step there are `timeout_s` to answer. Then the steps begin again, `repeat` times; then `fallback` is paged.
@@ -85,10 +86,36 @@ class PolicyConfig(Section):
     services: tuple[Text, ...] = ()
     teams: tuple[Text, ...] = ()
     labels: dict[Text, Text] = {}  # noqa: RUF012 - pydantic copies it
+    severities: tuple[Level, ...] = ()
     steps: Annotated[tuple[EscalationStep, ...], Field(min_length=1)]
     repeat: Annotated[int, Field(ge=0, le=100)] = 0
     timeout_s: Seconds = 900
     fallback: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
+
+
+class SeverityRule(Section):
+    """The severity of findings that fit all of `services`, `teams`, `labels` and `users_feel`.
+
+    `users_feel` is about requests: true for errors, latency, silence and budgets, false for everything else.
+    """
+
+    severity: Level
+    services: tuple[Text, ...] = ()
+    teams: tuple[Text, ...] = ()
+    labels: dict[Text, Text] = {}  # noqa: RUF012 - pydantic copies it
+    users_feel: bool | None = None
+
+
+class SeveritiesConfig(Section):
+    """Which severity an incident has, and what each does.
+
+    The first of `rules` that fits a finding gives its severity; an incident has the most severe of its findings. Those
+    of `without_page` are tickets. A status update is due every so many seconds of `update_every_s`.
+    """
+
+    rules: tuple[SeverityRule, ...] = ()
+    without_page: tuple[Level, ...] = ("SEV4",)
+    update_every_s: dict[Level, Seconds] = {"SEV1": 1800.0}  # noqa: RUF012 - pydantic copies it
 
 
 class DigestConfig(Section):
@@ -118,6 +145,7 @@ class OnCallConfig(Section):
     )
     policies: tuple[PolicyConfig, ...] = ()
     teams: dict[Text, tuple[Text, ...]] = {}  # noqa: RUF012 - pydantic copies it
+    severities: SeveritiesConfig = SeveritiesConfig()
     digest: DigestConfig = DigestConfig()
 
     def person(self, person_id: str) -> PersonConfig | None:

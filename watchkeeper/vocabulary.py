@@ -22,6 +22,7 @@ Mechanism = Literal[
     "latency", "errors", "killed", "hung", "cpu", "memory", "database", "network", "deploy", "traffic", "unknown"
 ]
 Severity = Literal["page", "ticket", "detail"]  # most severe first
+Level = Literal["SEV1", "SEV2", "SEV3", "SEV4"]  # most severe first
 ChangeKind = Literal["deploy", "restart", "flag", "config", "commit"]
 LabelSource = Literal["chaos", "human"]
 ReadinessStage = Literal["learning", "level", "ready"]
@@ -40,6 +41,7 @@ MECHANISMS: tuple[Mechanism, ...] = (
     "unknown",
 )
 
+LEVELS: tuple[Level, ...] = ("SEV1", "SEV2", "SEV3", "SEV4")
 
 LONGEST_SENTENCE: Final = 2400
 # The detector of the alert that Watchkeeper raises for itself, the person whom it pages, and what its incident counts

@@ -130,6 +130,7 @@ class WebhookChannel:
             "title": one_line(incident.title, 400),
             "service": one_line(incident.service, 255),
             "severity": incident.severity,
+            "level": incident.level,
             "state": state_of(incident),
             "firing": incident.system_state == "firing",
             "onset": incident.onset.isoformat(),

@@ -40,7 +40,9 @@ Note = Annotated[str, typer.Option("--note", help="A line for whoever reads this
 def list_incidents(
     config: ConfigPath = None,
     state: Annotated[str | None, typer.Option(help=f"One of {', '.join(incident_list.STATES)}. Default: all.")] = None,
-    severity: Annotated[str | None, typer.Option(help="`page` or `ticket`. Default: both.")] = None,
+    severity: Annotated[
+        str | None, typer.Option(help="`page`, `ticket`, or a level such as `SEV1`. Default: all.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=incident_list.MOST, help="At most so many.")] = 50,
     as_json: AsJson = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""`watchkeeper incident snooze|assign|page|merge|split`: a human decides whom an incident pages, and when."""
+"""`watchkeeper incident snooze|assign|page|severity|merge|split`: a human decides whom an incident pages, and when."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from watchkeeper.clock import SystemClock
 from watchkeeper.command_options import AsJson, ConfigPath, IncidentId, Key, Who, actor_of, key_of
 from watchkeeper.durations import seconds_of
 from watchkeeper.errors import ConfigError
+from watchkeeper.vocabulary import LEVELS
 
 
 @app.command(epilog="Example: watchkeeper incident snooze inc-7f3a01 --for 2h")
@@ -58,6 +59,26 @@ def page(
     """Open an incident and page somebody for it. It fires until somebody resolves it. Exit status 4 for a repeat."""
     outcome = open_incidents(config).call(person, text, actor_of(who), key_of(key), service)
     print_outcome(outcome, as_json)
+
+
+@app.command(epilog='Example: watchkeeper incident severity inc-7f3a01 SEV1 --because "no card is accepted"')
+def severity(
+    incident: IncidentId,
+    level: Annotated[str, typer.Argument(help=f"One of {', '.join(LEVELS)}.")],
+    reason: Annotated[str, typer.Option("--because", help="The reason, for the timeline.")],
+    config: ConfigPath = None,
+    who: Who = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Raise or lower the severity of an incident. Exit status 4 if it has it already.
+
+    A level that pages makes a page of a ticket; one that pages nobody ends the escalation.
+    """
+    wanted = next((one for one in LEVELS if one == level.upper()), None)
+    if wanted is None:
+        raise ConfigError(f"{level}: must be one of {', '.join(LEVELS)}")
+    print_outcome(open_incidents(config).set_severity(incident, actor_of(who), wanted, reason, key_of(key)), as_json)
 
 
 @app.command(epilog="Example: watchkeeper incident merge inc-7f3a01 --into inc-2c9e44")

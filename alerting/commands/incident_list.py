@@ -17,8 +17,8 @@ from watchkeeper.text import one_line
 from watchkeeper.text_columns import print_columns
 
 STATES = ("open", "waiting", "paged", "acknowledged", "snoozed", "silenced", "expired", "merged", "resolved")
-SEVERITIES = ("page", "ticket")
-HEADS = ("Incident", "Severity", "System", "Human", "Since (UTC)", "Service", "What")
+SEVERITIES = ("page", "ticket", "SEV1", "SEV2", "SEV3", "SEV4")
+HEADS = ("Incident", "Severity", "Urgency", "System", "Human", "Since (UTC)", "Service", "What")
 MOST = 1000
 MOST_OF_WEB = 500  # that the API gives at once
 WEB_WITHIN_S = 3.0
@@ -115,7 +115,8 @@ def _row(incident: Tree) -> tuple[str, ...]:
     since = str(incident["onset"])[:19].replace("T", " ")
     service, title = one_line(incident["service"], 40), one_line(incident["title"], 200)
     human_state = one_line(human(incident), 60)
-    return (incident["id"], incident["severity"], incident["system_state"], human_state, since, service, title)
+    level = str(incident.get("level") or "")
+    return (incident["id"], level, incident["severity"], incident["system_state"], human_state, since, service, title)
 
 
 def human(incident: Tree) -> str:
@@ -141,6 +142,7 @@ def facts(incident: Tree) -> dict[str, Any]:
         "id": incident["id"],
         "title": incident["title"],
         "severity": incident["severity"],
+        "level": incident.get("level"),
         "service": incident["service"],
         "system_state": incident["system_state"],
         "human_state": incident["human_state"],

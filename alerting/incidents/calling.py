@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select
 
 from alerting.incidents import journal
 from alerting.incidents.findings import store_findings
+from alerting.incidents.levels import level_of
 from alerting.incidents.machine import Command, Event, Outcome, begin
 from alerting.incidents.writer import Writer
 from watchkeeper.config import PersonConfig
@@ -72,7 +73,11 @@ def call(connection: Connection, writer: Writer, called: Call, at: datetime) -> 
     if known:
         return Outcome(changed=False, message="already paged", incident=journal.load(connection, known))
     (incident_id,) = journal.unused_ids(connection, 1)
-    opened = Event(type="opened", at=at, actor=called.actor, key="opened", text=finding.summary, finding=finding)
+    # Somebody asked for a person by name: that pages, whatever level a rule gives.
+    level = level_of(writer.oncall, finding)
+    opened = Event(
+        type="opened", at=at, actor=called.actor, key="opened", text=finding.summary, finding=finding, level=level
+    )
     writer.open_all(connection, [(begin(incident_id, opened), opened)])
     store_findings(connection, [(finding, incident_id)])
     moment = to_micros(at)

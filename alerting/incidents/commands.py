@@ -33,7 +33,7 @@ from watchkeeper.errors import Conflict
 from watchkeeper.problems import Problems
 from watchkeeper.state.database import Database
 from watchkeeper.state.models import deciding_version
-from watchkeeper.vocabulary import CANARY, Actor, Diagnosis, Finding, Proposal, Question
+from watchkeeper.vocabulary import CANARY, Actor, Diagnosis, Finding, Level, Proposal, Question
 
 ACK_TIMEOUT_S: Final = 1800.0  # the default of `watch.ack_timeout_s`
 TOGETHER: Final = 500  # commands of the machine's that share a transaction: a tenth of a second for others to wait
@@ -266,6 +266,17 @@ class Incidents:
         who = person(self._writer.oncall, person_id)
         called = Call(person=who, text=text, actor=actor, key=key, service=service)
         return self._change_two(lambda connection: call(connection, self._writer, called, self._clock.now()))
+
+    def set_severity(self, incident_id: str, actor: Actor, level: Level, reason: str, key: str) -> Outcome:
+        """Raise or lower its severity level, for a reason.
+
+        A level that pages makes a page of a ticket, and one that doesn't a ticket of a page; one with an escalation
+        policy of its own begins that, while nobody has acknowledged.
+
+        Raises:
+            NotFound: no such incident.
+        """
+        return self._apply_all(incident_id, self._new("severity_changed", actor, key, level=level, reason=reason))
 
     def merge(self, incident_id: str, into: str, actor: Actor, key: str) -> Outcome:
         """Make it part of another incident: it pages nobody any more, and `split` undoes it.

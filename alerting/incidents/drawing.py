@@ -73,6 +73,9 @@ def _possible(incident: Incident) -> Iterator[Event]:
                 person="ana",
                 until=AT + timedelta(hours=1),
                 other="inc-2",
+                level="SEV1",
+                reason="cards fail",
+                anew=True,
             )
             decided = decide(incident, command)
             if isinstance(decided, Event):

@@ -17,7 +17,7 @@ from typing import Any, Final
 import structlog
 from sqlalchemy import Connection, Select, bindparam, insert, select, update
 
-from alerting.incidents.machine import CLOSED, Event, Incident, replay
+from alerting.incidents.machine import CLOSED, SEVERITIES, Event, Incident, replay
 from watchkeeper.errors import Conflict, NotFound, StateError
 from watchkeeper.problems import Problems
 from watchkeeper.state.chunks import CHUNK, chunks
@@ -25,7 +25,7 @@ from watchkeeper.state.codec import dump, parse
 from watchkeeper.state.database import to_micros
 from watchkeeper.state.schema import incident_events, incidents
 from watchkeeper.text import one_line
-from watchkeeper.vocabulary import CANARY
+from watchkeeper.vocabulary import CANARY, LEVELS
 
 # So long after its end an incident may still explain findings that began before it.
 REMEMBERED: Final = timedelta(minutes=10)
@@ -81,6 +81,8 @@ def newest(
 ) -> tuple[Incident, ...]:
     """Incidents, newest first; `state` is `open`, a human state, or None for all, and so is `severity`.
 
+    A `severity` may be an urgency, `page` or `ticket`, or a level such as `SEV1`.
+
     Without a severity, the canary's are left out. What cannot be read is given to `set_aside` and left out.
     """
     query = _query().order_by(incidents.c.opened_at.desc(), incidents.c.id).limit(limit)
@@ -88,7 +90,9 @@ def newest(
         query = query.where(incidents.c.human_state.not_in(CLOSED))
     elif state:
         query = query.where(incidents.c.human_state == state)
-    wanted = incidents.c.severity == severity if severity else incidents.c.severity != CANARY
+    if severity in LEVELS:
+        query = query.where(incidents.c.level == severity)
+    wanted = incidents.c.severity == severity if severity in SEVERITIES else incidents.c.severity != CANARY
     query = query.where(wanted)
     return tuple(_read(connection, query, set_aside))
 
@@ -224,7 +228,7 @@ def append_all(connection: Connection, changes: Sequence[Change]) -> None:
     connection.execute(insert(incident_events), added)
 
 
-_COLUMNS: Final = ("severity", "version", "system_state", "human_state", "updated_at", "ended_at", "body")
+_COLUMNS: Final = ("severity", "level", "version", "system_state", "human_state", "updated_at", "ended_at", "body")
 _UNCHANGED: Final = (
     update(incidents)
     .where(incidents.c.id == bindparam("of"), incidents.c.version == bindparam("was"))
@@ -239,6 +243,7 @@ def _row(incident: Incident, event: Event) -> dict[str, object]:
     ends = [end for end in (incident.resolved_at, incident.merged_at, recovered_at) if end]
     return {
         "severity": CANARY if incident.is_canary else incident.severity,
+        "level": incident.level or "",
         "version": incident.version,
         "system_state": incident.system_state,
         "human_state": incident.human_state,

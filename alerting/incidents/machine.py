@@ -17,6 +17,9 @@ resolved one never fires again.
 An incident of severity `ticket` waits without a page. It is raised to `page` once, with the finding that users feel;
 whoever had acknowledged the ticket is not taken to have answered the page.
 
+Beside this urgency stands the severity level, SEV1 to SEV4: the most severe of what fires, or what a human decided. A
+human who raises a ticket to a level that pages, or lowers a page to one that does not, changes both.
+
 Two more states suppress pages for a time: `snoozed` by a human, `silenced` by a silence that matches what fires. What
 still fires at their end pages. An incident that is `assigned` pages its assignee. One that is `merged` into another
 pages nobody: its findings are the other's, until it is split off again.
@@ -34,11 +37,23 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any, Literal, get_args
 
+from alerting.incidents.levels import default_level, more_severe
 from alerting.incidents.questions import Asked, ended, with_question
 from alerting.incidents.refusals import refusal
 from alerting.incidents.timeline import describe
 from alerting.oncall.chain import Chain
-from watchkeeper.vocabulary import CANARY, Actor, Diagnosis, Finding, Label, Proposal, Question, Severity, supersedes
+from watchkeeper.vocabulary import (
+    CANARY,
+    Actor,
+    Diagnosis,
+    Finding,
+    Label,
+    Level,
+    Proposal,
+    Question,
+    Severity,
+    supersedes,
+)
 
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
@@ -47,6 +62,8 @@ FINDINGS_SHOWN = 7  # what a person reads of an incident at a glance
 SystemState = Literal["firing", "recovered"]
 HumanState = Literal["waiting", "paged", "acknowledged", "snoozed", "silenced", "expired", "merged", "resolved"]
 CLOSED: tuple[HumanState, ...] = ("merged", "resolved")
+# A page that is lowered to a ticket leaves these: nobody is asked any more.
+UNANSWERED_STATES: tuple[HumanState, ...] = ("paged", "expired", "snoozed", "silenced")
 # A page that still waits to be sent pages nobody any more.
 QUIET: tuple[HumanState, ...] = ("acknowledged", "snoozed", "silenced", *CLOSED)
 ProposalState = Literal["none", "proposed", "approved", "declined", "running", "done", "failed", "cancelled"]
@@ -71,6 +88,8 @@ EventType = Literal[
     "silenced",
     "silence_ended",
     "assigned",
+    "severity_changed",
+    "update_due",
     "expired",
     "merged",
     "absorbed",
@@ -114,6 +133,7 @@ class Absorbed:
     findings: tuple[Finding, ...] = ()
     cleared: frozenset[str] = frozenset()
     timeline: tuple[TimelineEntry, ...] = ()
+    level: Level | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +144,9 @@ class Command:
     timeline. `seen` is the id of the proposal that whoever approves or declines had before them, or of the question
     that somebody answers; `run` is the run that an event is about. A page is for `person` and those in `also`, and may
     be for what fires only; `chain` is the escalation that it begins. `until` is the end of a snooze or silence; `other`
-    is the incident that is merged or split, and `absorbed` what it brings along.
+    is the incident that is merged or split, and `absorbed` what it brings along. `level` is the severity level of a
+    finding, or the one that a human sets, with `reason`: then `pages` is whether that level pages, and `anew` whether
+    its escalation begins again.
     """
 
     type: EventType | str
@@ -149,6 +171,10 @@ class Command:
     until: datetime | None = None
     other: str = ""
     absorbed: Absorbed | None = None
+    level: Level | None = None
+    reason: str = ""
+    pages: bool = True
+    anew: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +184,11 @@ class Event(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
-    """An incident as its events describe it. `version` is how many there are."""
+    """An incident as its events describe it. `version` is how many there are.
+
+    `level` is its severity level, never None; `level_by` is the human who set it; `urgent_by_hand` is whether it pages
+    for what alone would be a ticket.
+    """
 
     id: str
     title: str
@@ -199,6 +229,14 @@ class Incident:
     resolved_by: Actor | None = None
     labels: tuple[Label, ...] = ()
     timeline: tuple[TimelineEntry, ...] = ()
+    level: Level | None = None
+    level_by: Actor | None = None
+    urgent_by_hand: bool = False
+
+    def __post_init__(self) -> None:
+        if self.level is None:  # an older version kept it
+            levels = [level for finding in self.findings if (level := default_level(finding))]
+            object.__setattr__(self, "level", more_severe(*levels) or ("SEV3" if self.severity == "page" else "SEV4"))
 
     @property
     def is_open(self) -> bool:
@@ -224,6 +262,8 @@ class Incident:
 
     def counts(self, finding: Finding) -> bool:
         """Whether a finding keeps it firing: of a ticket all but details do, else those that page."""
+        if self.urgent_by_hand:
+            return finding.severity != "detail"
         return SEVERITIES.index(finding.severity) <= SEVERITIES.index(self.severity)
 
     @property
@@ -282,7 +322,7 @@ def _changes(incident: Incident, event: Event) -> dict[str, Any]:  # noqa: C901 
             # A ticket that drifts along does not show when this trouble began.
             pages = event.finding.severity == "page"
             onset = min(incident.onset, event.finding.onset) if pages else incident.onset
-            return _joined(incident, event.finding) | {"onset": onset}
+            return _joined(incident, event.finding) | {"onset": onset} | _level(incident, event, event.finding)
         case "raised" if event.finding:
             return _raised(incident, event, event.finding)
         case "cleared" if event.finding:
@@ -305,6 +345,8 @@ def _changes(incident: Incident, event: Event) -> dict[str, Any]:  # noqa: C901 
             # What has recovered, or is a ticket, pages nobody: it has an owner, and no more.
             pages = incident.severity == "page" and incident.system_state == "firing"
             return {"assigned_to": event.person} | (_paged(incident, event) if pages else {})
+        case "severity_changed" if event.level:
+            return _level_changed(incident, event, event.level)
         case "snoozed":
             return {"human_state": "snoozed", "snoozed_until": event.until, "snoozed_by": event.actor}
         case "silenced":
@@ -366,6 +408,27 @@ def _paged(incident: Incident, event: Event) -> dict[str, Any]:
     return {"human_state": "paged", "paged_at": first, "paged_person": event.person}
 
 
+def _level(incident: Incident, event: Event, finding: Finding) -> dict[str, Any]:
+    """The level of an incident with one more finding. What a human decided stands, but for what is more severe."""
+    if incident.level_by and event.type != "raised":
+        return {}
+    return {"level": more_severe(incident.level, event.level or default_level(finding))}
+
+
+def _level_changed(incident: Incident, event: Event, level: Level) -> dict[str, Any]:
+    """The level that a human chose: with it a ticket may become a page, and a page a ticket."""
+    changes: dict[str, Any] = {"level": level, "level_by": event.actor}
+    if not event.pages:
+        waits = {"human_state": "waiting"} if incident.human_state in UNANSWERED_STATES else {}
+        return changes | waits | {"severity": "ticket", "urgent_by_hand": False, "chain": None, "escalation_step": 0}
+    if incident.severity == "ticket":
+        changes |= {"severity": "page", "urgent_by_hand": True, "raised_at": event.at}
+        changes |= {"acknowledged_at": None, "acknowledged_by": None}
+    elif not event.anew or incident.human_state not in ("waiting", "paged", "expired"):
+        return changes
+    return changes | {"human_state": "waiting", "chain": None, "escalation_step": 0}
+
+
 def _absorbed(incident: Incident, other: Absorbed) -> dict[str, Any]:
     """Another incident's findings are its own from now on; of what both have, what it knows itself stands."""
     known = {finding.key for finding in incident.findings}
@@ -376,6 +439,7 @@ def _absorbed(incident: Incident, other: Absorbed) -> dict[str, Any]:
         "cleared": incident.cleared | {finding.key for finding in brought if finding.key in other.cleared},
         "onset": min([incident.onset, *onsets]),
         "absorbed": (*incident.absorbed, replace(other, findings=brought)),
+        "level": incident.level if incident.level_by else more_severe(incident.level, other.level),
     }
 
 
@@ -407,7 +471,8 @@ def _raised(incident: Incident, event: Event, finding: Finding) -> dict[str, Any
     """A ticket that is a page from now on: named, dated and diagnosed by what users feel."""
     felt = {"severity": "page", "title": finding.summary, "service": finding.service, "onset": finding.onset}
     unanswered = {"human_state": "waiting", "acknowledged_at": None, "acknowledged_by": None, "diagnosis": None}
-    return felt | unanswered | _joined(incident, finding) | {"raised_at": event.at}
+    level = _level(incident, event, finding) | {"urgent_by_hand": False}
+    return felt | unanswered | _joined(incident, finding) | level | {"raised_at": event.at}
 
 
 def begin(incident_id: str, event: Event) -> Incident:
@@ -422,6 +487,7 @@ def begin(incident_id: str, event: Event) -> Incident:
         service=finding.service,
         opened_at=event.at,
         onset=finding.onset,
+        level=event.level or default_level(finding),
     )
     return fold(empty, event)
 

@@ -37,6 +37,7 @@ def merge(connection: Connection, writer: Writer, incident_id: str, command: Com
         findings=incident.findings,
         cleared=incident.cleared,
         timeline=incident.complete_timeline,
+        level=incident.level,
     )
     absorbed = replace(
         command,

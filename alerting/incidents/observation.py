@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from alerting.incidents import journal
 from alerting.incidents.findings import clear_findings, store_findings, ticket_resolved_by_hand
 from alerting.incidents.grouping import Neighbourhood, Placement, Recent, place
+from alerting.incidents.levels import decides_urgency, level_of, with_urgency
 from alerting.incidents.machine import SEVERITIES, Command, Event, EventType, Incident, decide, fold
 from alerting.incidents.merge_lessons import Similar, Taught, similar_incident, taught
 from alerting.incidents.merging import merge
@@ -28,7 +29,7 @@ from alerting.oncall.escalation import MACHINE
 from watchkeeper.errors import Conflict
 from watchkeeper.problems import Problems
 from watchkeeper.state.database import Database
-from watchkeeper.vocabulary import Finding
+from watchkeeper.vocabulary import Finding, Level
 
 Judged = Callable[[Finding], bool]
 
@@ -151,6 +152,8 @@ class Observation:
         worst: of each finding that fires, how it was at its worst.
         read: incidents as they were read last, by id: most do not change from round to round.
         settled: by key, findings that their incidents know.
+        levels: by key, the severity levels of what fires; empty where the configuration decides on none.
+        urgent: by key, findings with what their levels made of them.
     """
 
     db: Database
@@ -160,9 +163,12 @@ class Observation:
     worst: dict[str, Finding] = field(default_factory=dict)
     read: dict[str, Incident] = field(default_factory=dict)
     settled: dict[str, _Settled] = field(default_factory=dict)
+    levels: dict[str, Level | None] = field(default_factory=dict)
+    urgent: dict[str, tuple[Finding, Finding]] = field(default_factory=dict)
 
     def observe(self, observed: Observed) -> tuple[str, ...]:
         """Open and join incidents, and clear what fires no longer; the ids of the incidents that were opened."""
+        observed = self._with_urgency(observed)
         # Pages first: a ticket may join an incident that is opened in this very round.
         waiting = sorted(observed.findings, key=lambda f: (SEVERITIES.index(f.severity), f.onset, f.key))
         self._remember_the_worst(observed)
@@ -177,6 +183,23 @@ class Observation:
                 return tuple(opened)  # what still waits is for the next round
             time.sleep(BREATH_S)
 
+    def _with_urgency(self, observed: Observed) -> Observed:
+        """The findings as the rules of severities have them: pages and tickets."""
+        oncall = self.writer.oncall
+        if not decides_urgency(oncall):
+            self.levels, self.urgent = {}, {}
+            return observed
+        self.levels = {finding.key: level_of(oncall, finding) for finding in observed.findings}
+        findings: list[Finding] = []
+        for finding in observed.findings:
+            after = with_urgency(oncall, finding, self.levels[finding.key])
+            known = self.urgent.get(finding.key)
+            if known and known[0] is finding and known[1].severity == after.severity:
+                after = known[1]  # the very value of the round before: what is settled stays so
+            self.urgent[finding.key] = (finding, after)
+            findings.append(after)
+        return replace(observed, findings=findings)
+
     def _remember_the_worst(self, observed: Observed) -> None:
         """Of each finding that fires, how it was when it was furthest from what is usual."""
         for finding in observed.findings:
@@ -188,6 +211,7 @@ class Observation:
         for key, finding in list(self.worst.items()):
             if key not in observed.firing and observed.judged(finding):
                 del self.worst[key]
+                self.urgent.pop(key, None)
                 self.settled.pop(key, None)
 
     def _part(self, observed: Observed, waiting: Sequence[Finding]) -> _Part:
@@ -251,7 +275,7 @@ class Observation:
             with connection.begin_nested():
                 known = ticket_resolved_by_hand(connection, finding.key)
         if placement.how == "open" and known is None:
-            incident, event = opened_by(round_.unused_name(), finding, observed.now)
+            incident, event = opened_by(round_.unused_name(), finding, observed.now, self.levels.get(finding.key))
             if similar := similar_incident(finding, recent, round_.taught):
                 round_.similar[incident.id] = similar
             recent.put(incident)
@@ -261,7 +285,7 @@ class Observation:
         joined = recent.get(known or "")
         joins = placement.how == "raise" or (placement.how == "join" and joined and not _is_full(joined, finding))
         if joined and joins and not joined.knows(finding):
-            command = _joins(joined, finding, placement, observed.now)
+            command = self._joins(joined, finding, placement, observed.now)
             decision = decide(joined, command) if _only_joins(joined, command) else None
             if isinstance(decision, Event):
                 round_.join(joined, decision)
@@ -325,7 +349,14 @@ class Observation:
         if incident.system_state == "recovered" and incident.counts(finding) and incident.is_open:
             command = Command(type="refired", at=now, actor=MACHINE, key=f"refired:{incident.version}")
             incident = self.writer.apply(connection, incident.id, command).incident
-        return self.writer.apply(connection, incident.id, _joins(incident, finding, placement, now)).incident
+        return self.writer.apply(connection, incident.id, self._joins(incident, finding, placement, now)).incident
+
+    def _joins(self, incident: Incident, finding: Finding, placement: Placement, now: datetime) -> Command:
+        """What a finding does to the incident that it was placed in."""
+        kind: EventType = "raised" if placement.how == "raise" else "joined"
+        text = f"{finding.summary} ({'raised to a page' if kind == 'raised' else 'joins'}: {placement.reason})"
+        key, level = f"{kind}:{finding.key}:{incident.version}", self.levels.get(finding.key)
+        return Command(type=kind, at=now, actor=MACHINE, key=key, finding=finding, text=text, level=level)
 
     def _merge_similar(self, round_: _Round, now: datetime) -> None:
         """Merge what this part opened with what people would merge it with: before anybody is paged for it."""
@@ -409,14 +440,6 @@ class Observation:
 
     def _unreadable(self, incident_id: str, why: Exception) -> None:
         journal.report_unreadable(self.problems, incident_id, why)
-
-
-def _joins(incident: Incident, finding: Finding, placement: Placement, now: datetime) -> Command:
-    """What a finding does to the incident that it was placed in."""
-    kind: EventType = "raised" if placement.how == "raise" else "joined"
-    text = f"{finding.summary} ({'raised to a page' if kind == 'raised' else 'joins'}: {placement.reason})"
-    key = f"{kind}:{finding.key}:{incident.version}"
-    return Command(type=kind, at=now, actor=MACHINE, key=key, finding=finding, text=text)
 
 
 def _only_joins(incident: Incident, command: Command) -> bool:

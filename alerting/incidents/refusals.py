@@ -132,6 +132,14 @@ def _refuse_assignment(incident: Incident, command: Command) -> str:
     return ""
 
 
+def _refuse_severity(incident: Incident, command: Command) -> str:
+    if command.level is None:
+        return "name the severity: SEV1, SEV2, SEV3 or SEV4"
+    if not command.reason.strip():
+        return "give the reason in a line: whoever reads the timeline will ask"
+    return f"already {incident.level}" if command.level == incident.level else ""
+
+
 def _refuse_merge(incident: Incident, command: Command) -> str:
     match command.type:
         case "merged" if incident.proposal_state in ("approved", "running"):
@@ -223,6 +231,7 @@ _RULES: Final = {
     _refuse_page: ("paged", "escalated", "ack_timed_out", "expired", "snooze_ended", "silence_ended", "silenced"),
     _refuse_snooze: ("snoozed",),
     _refuse_assignment: ("assigned",),
+    _refuse_severity: ("severity_changed",),
     _refuse_merge: ("merged", "absorbed", "split", "released"),
     _refuse_runbook: ("proposed", "withdrawn", "approved", "declined", "run_started", "run_finished", "run_cancelled"),
     _refuse_question: ("run_asked", "run_answered", "run_unanswered"),

@@ -47,6 +47,8 @@ def describe(incident: Incident, command: Command) -> str:
         "silenced": f"a silence suppresses its pages until {day(command.until)}",
         "silence_ended": f"the silence is over and it still fires; paged {command.person}",
         "assigned": f"{who} assigned it to {command.person}",
+        "severity_changed": _severity_line(incident, command),
+        "update_due": f"a status update is due: the incident is {incident.level}",
         "merged": f"{who} merged it into {command.other}",
         "absorbed": f"{who} merged {command.other} into it{_titled(command)}",
         "split": f"{who} split it from {incident.merged_into}",
@@ -56,6 +58,17 @@ def describe(incident: Incident, command: Command) -> str:
         "noted": "",
     }
     return lines.get(command.type, command.type)
+
+
+def _severity_line(incident: Incident, command: Command) -> str:
+    """`Ana raised it from SEV3 to SEV1: cards fail`."""
+    before, after = incident.level or "SEV4", command.level or "SEV4"
+    text = f"{command.actor.name} {'raised' if after < before else 'lowered'} it from {before} to {after}"
+    if incident.severity == "page" and not command.pages:
+        text += ", which pages nobody"
+    elif incident.severity == "ticket" and command.pages:
+        text += ", which pages"
+    return f"{text}: {command.reason}"
 
 
 def _approval_line(incident: Incident, command: Command, title: str) -> str:

@@ -17,6 +17,7 @@ from alerting.channels import outbox
 from alerting.channels.routing import Routing, Way
 from alerting.incidents import journal
 from alerting.incidents.findings import keys_of_incident
+from alerting.incidents.levels import pages
 from alerting.incidents.machine import Command, Event, EventType, Incident, Outcome, Refusal, begin, decide, fold
 from alerting.incidents.questions import named
 from alerting.incidents.silences import Silence, cover, in_force
@@ -31,7 +32,7 @@ from watchkeeper.errors import NotFound
 from watchkeeper.state import runs
 from watchkeeper.state.alerts import end_alerts
 from watchkeeper.state.labels import store_label
-from watchkeeper.vocabulary import Finding
+from watchkeeper.vocabulary import Finding, Level
 
 EVENTS: Final = Counter("watchkeeper_incident_events_total", "Events of incidents, by type.", ["type"])
 REFUSED: Final = Counter("watchkeeper_incident_refusals_total", "Commands that changed nothing, by type.", ["type"])
@@ -45,6 +46,8 @@ SHOWN: Final = frozenset(
         "snoozed",
         "silenced",
         "assigned",
+        "severity_changed",
+        "update_due",
         "merged",
         "absorbed",
         "split",
@@ -79,9 +82,11 @@ SILENCEABLE: Final = escalation.PAGES | {"expired"}
 TOGETHER: Final[frozenset[EventType]] = frozenset({"paged", "delivered", "undelivered"})
 
 
-def opened_by(incident_id: str, finding: Finding, now: datetime) -> tuple[Incident, Event]:
-    """A new incident, and its first event. Pure."""
-    event = Event(type="opened", at=now, actor=MACHINE, key="opened", text=finding.summary, finding=finding)
+def opened_by(incident_id: str, finding: Finding, now: datetime, level: Level | None = None) -> tuple[Incident, Event]:
+    """A new incident, and its first event; `level` is its severity level, if a rule gives one. Pure."""
+    event = Event(
+        type="opened", at=now, actor=MACHINE, key="opened", text=finding.summary, finding=finding, level=level
+    )
     return begin(incident_id, event), event
 
 
@@ -108,9 +113,10 @@ class Writer:
     def open_all(self, connection: Connection, opened: Sequence[tuple[Incident, Event]]) -> None:
         """Keep new incidents, as `opened_by` makes them; should nobody page for a page in time, a timer does."""
         journal.add_incidents(connection, opened)
-        pages = [incident for incident, _ in opened if incident.severity == "page"]
+        urgent = [incident for incident, _ in opened if incident.severity == "page"]
         if opened:
-            escalation.await_pages(connection, self.oncall, pages, opened[0][1].at)
+            escalation.await_pages(connection, self.oncall, urgent, opened[0][1].at)
+            escalation.await_updates(connection, self.oncall, [one for one, _ in opened], opened[0][1].at)
             EVENTS.labels("opened").inc(sum(not incident.is_canary for incident, _ in opened))
 
     def apply_all(self, connection: Connection, commands: Mapping[str, Command]) -> None:
@@ -129,8 +135,8 @@ class Writer:
         repeated = journal.given_before(connection, {name: command.key for name, command in commands.items()})
         changes = []
         overrides = self.overrides() if any(command.type in escalation.PAGES for command in commands.values()) else ()
-        pages = any(command.type in SILENCEABLE for command in commands.values())
-        silences = in_force(connection, max(command.at for command in commands.values())) if pages else ()
+        asks = any(command.type in SILENCEABLE for command in commands.values())
+        silences = in_force(connection, max(command.at for command in commands.values())) if asks else ()
         for name, command in commands.items():
             decision = None if name in repeated else _decided(incidents[name], command, silences)
             if isinstance(decision, Refusal):
@@ -156,6 +162,8 @@ class Writer:
             Conflict: one of the incidents has moved on.
         """
         journal.append_all(connection, changes)
+        if worse := [one for one in changes if one.after.level != one.before.level]:
+            escalation.await_updates(connection, self.oncall, [one.after for one in worse], worse[0].last.at)
         EVENTS.labels("joined").inc(sum(len(one.events) for one in changes))
 
     def end_all(self, connection: Connection, endings: Sequence[tuple[Incident, Sequence[Command]]]) -> None:
@@ -195,6 +203,8 @@ class Writer:
         if repeated:
             return Outcome(changed=False, message=repeated.text, incident=incident)
         silences = in_force(connection, command.at) if command.type in SILENCEABLE else ()
+        if command.type == "severity_changed" and command.level:
+            command = self._with_effects(incident, command, command.level)
         decision = (
             self._refused_approval(incident, command)
             or self._refused_answer(incident, command)
@@ -209,6 +219,10 @@ class Writer:
         journal.append(connection, incident, after, decision)
         _count(after, decision)
         self._consequences(connection, after, decision)
+        if after.level != incident.level:
+            escalation.await_updates(connection, self.oncall, [after], decision.at)
+        if decision.type == "severity_changed":
+            after = self._page_anew(connection, after, decision)
         if decision.type == "refired":
             outbox.release(connection, incident_id, decision.at)
             after = self._catch_up(connection, after, decision.at)
@@ -220,6 +234,24 @@ class Writer:
             never = Command(type="run_cancelled", at=decision.at, actor=MACHINE, key=key, text=text)
             after = self.apply(connection, incident_id, never).incident
         return Outcome(changed=True, message=decision.text, incident=after, events=(decision,))
+
+    def _with_effects(self, incident: Incident, command: Command, level: Level) -> Command:
+        """A human's level, with what it does: whether it pages, and whether that is another escalation."""
+        if not pages(self.oncall, level):
+            return replace(command, pages=False)
+        policy = escalation.policy_of(self.oncall, replace(incident, level=level))
+        runs = incident.chain is not None and incident.human_state in ("paged", "expired")
+        anew = incident.severity == "ticket" or (
+            runs and incident.chain is not None and incident.chain.policy != policy
+        )
+        return replace(command, pages=True, anew=anew)
+
+    def _page_anew(self, connection: Connection, incident: Incident, event: Event) -> Incident:
+        """Page at once whom the escalation of a new level begins with, unless its first step has a delay."""
+        if not event.anew or incident.system_state != "firing" or escalation.first_delay(self.oncall, incident):
+            return incident
+        command = escalation.page_command("paged", 0, event.at, f"paged:{incident.version}")
+        return self.apply(connection, incident.id, command).incident
 
     def _refused_approval(self, incident: Incident, command: Command) -> Refusal | None:
         """Why whoever approves may not: the rota says who is on call, and one person counts once by any name."""
@@ -284,7 +316,11 @@ class Writer:
             end_alerts(connection, outside, event.at, event.actor.name)
         _keep_run(connection, incident, event)
         escalation.consequences(connection, self.oncall, incident, event, self.ack_timeout_s)
-        if event.type in QUIETING:
+        if event.type == "severity_changed":
+            escalation.severity_follows(connection, self.oncall, incident, event)
+        if event.type == "update_due":
+            escalation.await_updates(connection, self.oncall, [incident], event.at)
+        if event.type in QUIETING or (event.type == "severity_changed" and not event.pages):
             outbox.cancel_rules(connection, incident.id, event.at, f"{event.type} before its time")
         if event.type in escalation.PAGES or (event.type == "assigned" and escalation.is_told(incident)):
             outbox.put_page(connection, incident, event, self.routing)

@@ -14,7 +14,9 @@ from typing import Final
 
 from alerting.oncall.schedule import Override, shadows_at, who_has_it
 from watchkeeper.config import EscalationStep, OnCallConfig, PersonConfig, PolicyConfig
+from watchkeeper.config_oncall import SeverityRule
 from watchkeeper.text import seen_name
+from watchkeeper.vocabulary import Level
 
 # After the last step, this long for an answer before the incident counts as expired.
 LAST_WAIT_S: Final = 900.0
@@ -71,15 +73,23 @@ def _first_turn(_: str) -> int:
 
 
 def chain_for(
-    oncall: OnCallConfig, service: str, labels: Sequence[str] = (), turn: Callable[[str], int] = _first_turn
+    oncall: OnCallConfig,
+    service: str,
+    labels: Sequence[str] = (),
+    turn: Callable[[str], int] = _first_turn,
+    level: Level | None = None,
 ) -> Chain:
     """The chain of a new escalation for a service. `labels` are those of its alerts, each as `name=value,name=value`.
 
-    `turn` gives the number of times that a policy's round robin was used.
+    `turn` gives the number of times that a policy's round robin was used. Without a `level`, policies for some
+    severities are left out.
     """
     for policy in oncall.policies:
-        if (why := _why_it_fits(oncall, policy, service, labels)) is not None:
-            return policy_chain(policy, why, turn)
+        if policy.severities and level not in policy.severities:
+            continue
+        if (why := why_it_fits(oncall, policy, service, labels)) is not None:
+            severity = level if policy.severities else ""
+            return policy_chain(policy, ", ".join(each for each in (severity, why) if each), turn)
     return default_chain(oncall, turn)
 
 
@@ -114,8 +124,10 @@ def _round(steps: Sequence[EscalationStep], later_s: float, turn: int, where: st
         yield ChainStep(after_s=step.after_s + later_s, notify=names, name=name)
 
 
-def _why_it_fits(oncall: OnCallConfig, policy: PolicyConfig, service: str, labels: Sequence[str]) -> str | None:
-    """Why a policy is used for an incident, in a few words; None: it does not fit."""
+def why_it_fits(
+    oncall: OnCallConfig, policy: PolicyConfig | SeverityRule, service: str, labels: Sequence[str]
+) -> str | None:
+    """Why a policy or rule is used for a service with these labels, in a few words; None: it does not fit."""
     reasons: list[str] = []
     if policy.services:
         if not _matches(service, policy.services):

@@ -3,7 +3,8 @@
 Kinds of timers: `page` (the first page, should whoever opened the incident die before sending it), `first_step` (the
 first page of an escalation that does not begin at once), `escalate` (the next step), `expire` (nobody is left to ask),
 `ack_timeout` (somebody took it and was not heard of since), `quiet` (a ticket, or what never came to its first step, is
-over and may come back), `snooze` and `silence` (until then a human suppressed its pages).
+over and may come back), `snooze` and `silence` (until then a human suppressed its pages), `update` (a status update is
+due, as often as the severity asks for one).
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ LAST_WAIT: Final = timedelta(seconds=LAST_WAIT_S)
 QUIET: Final = timedelta(hours=1)
 # The waits of which an incident that pages has one at a time.
 ANSWERS: Final = ("page", "first_step", "escalate", "expire", "ack_timeout", "snooze", "silence")
+# The waits that end with an answer, or with the incident; a status update stays due.
+STEPS_AND_END: Final = (*ANSWERS, "quiet")
 # Events that page somebody, and begin the wait for the next.
 PAGES: Final = frozenset({"paged", "escalated", "ack_timed_out", "snooze_ended", "silence_ended"})
 
@@ -55,14 +58,21 @@ def known_person(oncall: OnCallConfig, actor: Actor | None) -> PersonConfig | No
 
 def chain_of(oncall: OnCallConfig, incident: Incident) -> Chain:
     """The escalation of an incident: as it began; of one that has not begun, as it would be now."""
-    return incident.chain or (
-        CANARY_CHAIN if incident.is_canary else chain_for(oncall, incident.service, _labels(incident))
-    )
+    return incident.chain or (CANARY_CHAIN if incident.is_canary else _new_chain(oncall, incident))
+
+
+def _new_chain(oncall: OnCallConfig, incident: Incident) -> Chain:
+    return chain_for(oncall, incident.service, _labels(incident), level=incident.level)
+
+
+def policy_of(oncall: OnCallConfig, incident: Incident) -> str:
+    """The escalation policy that an incident would have now; empty: the default escalation."""
+    return _new_chain(oncall, incident).policy
 
 
 def _labels(incident: Incident) -> tuple[str, ...]:
     """The labels of the alerts that page, as other systems gave them."""
-    pages = (finding for finding in incident.findings if finding.severity == "page")
+    pages = (finding for finding in incident.findings if incident.counts(finding))
     return tuple(finding.alert.labels for finding in pages if finding.alert)
 
 
@@ -107,9 +117,20 @@ def await_pages(connection: Connection, oncall: OnCallConfig, incidents: Sequenc
     set_timers(connection, rows)
 
 
+def await_updates(connection: Connection, oncall: OnCallConfig, incidents: Sequence[Incident], at: datetime) -> None:
+    """Wait for the next status update of incidents whose severity, new or changed, asks for them."""
+    every_s = oncall.severities.update_every_s
+    # One that nobody opened with such a severity has no wait to end.
+    wanted = [one for one in incidents if one.level in every_s and one.is_open and not one.is_canary]
+    others = [one.id for one in incidents if one.version > 1 and one not in wanted]
+    cancel_timers(connection, [*(one.id for one in wanted), *others], at, "update")
+    waits = [(one, timedelta(seconds=every_s[one.level])) for one in wanted if one.level]
+    set_timers(connection, [_wait(one, "update", at, every) for one, every in waits])
+
+
 def silences_follow(connection: Connection, incidents: Sequence[Incident], at: datetime) -> None:
     """After silences took the place of pages: wait for the end of each."""
-    cancel_timers(connection, [incident.id for incident in incidents], at)
+    cancel_timers(connection, [incident.id for incident in incidents], at, *STEPS_AND_END)
     waits = [(incident, incident.silenced_until or at) for incident in incidents]
     set_timers(connection, [_wait(incident, "silence", at, until - at) for incident, until in waits])
 
@@ -144,7 +165,7 @@ def consequences(
         case kind if kind in PAGES or (kind == "assigned" and is_told(incident)):
             steps_follow(connection, oncall, [incident], event.at)
         case "snoozed" if event.until:
-            cancel_timers(connection, incident.id, event.at)
+            cancel_timers(connection, incident.id, event.at, *STEPS_AND_END)
             set_timers(connection, [_wait(incident, "snooze", event.at, event.until - event.at)])
         case "silenced":
             silences_follow(connection, [incident], event.at)
@@ -153,19 +174,31 @@ def consequences(
         case "split" if incident.system_state == "recovered":
             set_timers(connection, [_wait(incident, "quiet", event.at, QUIET)])
         case "raised":
-            cancel_timers(connection, incident.id, event.at)
+            cancel_timers(connection, incident.id, event.at, *STEPS_AND_END)
             await_pages(connection, oncall, [incident], event.at)
         case "recovered":
             recoveries_follow(connection, oncall, [incident], event.at)
         case "refired" if incident.severity == "ticket" or incident.human_state == "waiting":
             cancel_timers(connection, incident.id, event.at, "quiet")
         case "acknowledged" if incident.severity == "page":
-            cancel_timers(connection, incident.id, event.at)
+            cancel_timers(connection, incident.id, event.at, *STEPS_AND_END)
             set_timers(connection, [_wait(incident, "ack_timeout", event.at, timedelta(seconds=ack_timeout_s))])
         case "refired" if incident.human_state == "paged" and "escalate" in pending_kinds(connection, incident.id):
             cancel_timers(connection, incident.id, event.at, "expire")
         case "resolved" | "expired" | "merged":
-            cancel_timers(connection, incident.id, event.at)
+            kinds = STEPS_AND_END if event.type == "expired" else ()
+            cancel_timers(connection, incident.id, event.at, *kinds)
+
+
+def severity_follows(connection: Connection, oncall: OnCallConfig, incident: Incident, event: Event) -> None:
+    """After a human set the severity: another escalation begins, or none goes on."""
+    if event.anew:
+        cancel_timers(connection, incident.id, event.at, *STEPS_AND_END)
+        await_pages(connection, oncall, [incident], event.at)
+    elif not event.pages:
+        cancel_timers(connection, incident.id, event.at, *STEPS_AND_END)
+        if incident.system_state == "recovered":
+            set_timers(connection, [_wait(incident, "quiet", event.at, QUIET)])
 
 
 def _ends_by_itself(oncall: OnCallConfig, incident: Incident) -> bool:
@@ -179,7 +212,8 @@ def overdue(connection: Connection, oncall: OnCallConfig, incident: Incident) ->
     """What an incident that fires again owes at once, and for which step: its wait ended while it was recovered."""
     if incident.severity != "page":
         return None
-    pending, following = pending_kinds(connection, incident.id), incident.escalation_step + 1
+    pending = pending_kinds(connection, incident.id) & set(STEPS_AND_END)
+    following = incident.escalation_step + 1
     match incident.human_state:
         case "expired":
             return "paged", 0  # nobody ever answered, and now it is back: ask again
@@ -215,7 +249,7 @@ def with_people(
     chain = incident.chain if event.type != "paged" else None
     if chain is None:
         turn = partial(_next_turn, connection)
-        chain = chain_for(oncall, incident.service, _labels(incident), turn)
+        chain = chain_for(oncall, incident.service, _labels(incident), turn, incident.level)
         event = replace(event, chain=chain)
     called = whom(oncall, chain.step(event.step), event.at, overrides)
     paged = "; and ".join(f"{each.name}: {each.why}" for each in called)
@@ -261,7 +295,11 @@ def effects(incidents: Applies) -> Mapping[str, Effect]:
         command = Command(type="resolved", at=now, actor=MACHINE, key=timer.id, text=text)
         incidents.apply(connection, timer.incident_id, command)
 
+    def update_due(connection: Connection, timer: Timer, now: datetime) -> None:
+        incidents.apply(connection, timer.incident_id, Command(type="update_due", at=now, actor=MACHINE, key=timer.id))
+
     return {
+        "update": update_due,
         "quiet": resolve,
         "page": pages("paged"),
         "first_step": pages("paged", firing_only=True),

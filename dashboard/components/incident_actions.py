@@ -20,6 +20,7 @@ def actions(incident: Incident) -> Part:
     if incident.is_open:
         buttons.append(command_button("resolve", incident, quiet=is_unanswered(incident)))
         buttons.append(command_button("assign", incident, quiet=True))
+        buttons.append(command_button("severity", incident, quiet=True))
     if incident.human_state == "merged":
         buttons.append(command_button("split", incident))
     buttons.append(command_button("note", incident, quiet=True))

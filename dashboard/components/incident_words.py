@@ -55,8 +55,26 @@ def urgency(incident: Incident) -> tuple[int, float]:
     return later + waits + (incident.system_state == "recovered"), -incident.opened_at.timestamp()
 
 
+LEVELS: Mapping[str, tuple[str, str]] = {
+    "SEV1": ("failing", "▲"),
+    "SEV2": ("degraded", "▲"),
+    "SEV3": ("accent", "△"),
+    "SEV4": ("unknown", "▽"),
+}
+
+
+def level_pill(incident: Incident) -> Part:
+    """Its severity level, in a word."""
+    level = incident.level or "SEV4"
+    return pill(level, *LEVELS[level])
+
+
 def state_pills(incident: Incident) -> list[Part]:
-    """Both halves of the state: the system's and the human's."""
+    """Its severity, and both halves of its state: the system's and the human's."""
+    return [level_pill(incident), " ", *_halves(incident)]
+
+
+def _halves(incident: Incident) -> list[Part]:
     system, human = SYSTEM[incident.system_state], HUMAN[incident.human_state]
     if incident.severity == "page":
         return [pill(*system), " ", pill(*human)]

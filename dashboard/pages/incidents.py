@@ -14,9 +14,15 @@ from dashboard.components.query_form import Field, query_form
 from dashboard.components.wording import count
 from dashboard.page import Page, PageRequest
 from dashboard.viewer import Viewer
+from watchkeeper.vocabulary import LEVELS
 
 STATES = (("", "All"), ("open", "Open"), ("resolved", "Resolved"))
-SEVERITIES = (("", "Pages and tickets"), ("page", "Pages"), ("ticket", "Tickets"))
+SEVERITIES = (
+    ("", "Pages and tickets"),
+    ("page", "Pages"),
+    ("ticket", "Tickets"),
+    *((level, level) for level in LEVELS),
+)
 
 
 def render(request: PageRequest) -> Part:

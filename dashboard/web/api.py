@@ -21,7 +21,7 @@ from dashboard.web.session import NO_CREDENTIAL, denied, who
 from watchkeeper.errors import ConfigError, Conflict, NotFound, WatchkeeperError
 from watchkeeper.state.codec import dump
 from watchkeeper.text import one_line
-from watchkeeper.vocabulary import Mechanism
+from watchkeeper.vocabulary import Level, Mechanism
 
 IncidentId = Annotated[str, Path(pattern="^[A-Za-z0-9-]{1,32}$")]
 
@@ -58,7 +58,8 @@ class CommandBody(BaseModel):
 
     `proposal` is the id of the one to approve or decline; `question` is the id of the one to `answer`; `until` is the
     end of a `snooze`; `person` is the id of whom to `assign` it to; `into` is the incident to `merge` it into;
-    `text` is the line that a `note` adds to the timeline.
+    `text` is the line that a `note` adds to the timeline;
+    `level` is the `severity` that it has from now on, for a `reason`.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -72,6 +73,8 @@ class CommandBody(BaseModel):
     person: Annotated[str, Field(max_length=64), WITHOUT_NUL] = ""
     into: Annotated[str, Field(max_length=32, pattern="^[A-Za-z0-9-]*$")] = ""
     text: Annotated[str, Field(max_length=LONGEST_NOTE), WITHOUT_NUL] = ""
+    level: Level | None = None
+    reason: Annotated[str, Field(max_length=1000), WITHOUT_NUL] = ""
 
 
 class PageBody(BaseModel):
@@ -101,7 +104,7 @@ def router(incidents: Incidents) -> APIRouter:
     @api.get("/incidents")
     def list_incidents(
         state: Literal["open"] | HumanState | None = None,
-        severity: Literal["page", "ticket"] | None = None,
+        severity: Literal["page", "ticket"] | Level | None = None,
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
     ) -> list[dict[str, Any]]:
         """Incidents, newest first."""
@@ -132,12 +135,12 @@ def router(incidents: Incidents) -> APIRouter:
         command: Name,
         body: CommandBody | None = None,
     ) -> Response:
-        """Acknowledge, resolve, label, approve, decline, answer, note, snooze, assign, merge or split.
+        """Acknowledge, resolve, label, approve, decline, answer, note, snooze, assign, severity, merge or split.
 
         Approve and decline need `proposal`, the `proposal.id` of the incident as it was read; if another runbook is
         proposed by now, the response is 409 with the reason. Answer needs `question`, the `question.id` of one of the
-        incident's `questions`, and `answer`, one of its choices. Note needs `text`, snooze
-        `until`, assign `person`, merge `into`. 401 without a token.
+        incident's `questions`, and `answer`, one of its choices. Note needs `text`, snooze `until`,
+        assign `person`, merge `into`, severity `level` and `reason`. 401 without a token.
         """
         actor = who()
         if actor is None:
@@ -152,6 +155,7 @@ def router(incidents: Incidents) -> APIRouter:
             "snooze": ("until", body.until),
             "assign": ("person", body.person),
             "merge": ("into", body.into),
+            "severity": ("level, with a reason", body.level and body.reason.strip()),
         }
         name, value = needed.get(command, ("", True))
         if not value:
@@ -164,9 +168,10 @@ def router(incidents: Incidents) -> APIRouter:
             judgement=judgement,
             seen=seen,
             answer=body.answer,
-            text=text,
+            text=body.reason.strip() if command == "severity" else text,
             until=body.until,
             other=body.person or body.into,
+            level=body.level,
         )
         outcome = order.run(incidents, actor)
         answer = {"changed": outcome.changed, "message": outcome.message, "incident": shown(outcome.incident)}

@@ -32,7 +32,7 @@ ONCALL = OnCallConfig(
 
 
 def main(url: str, first: int, last: int) -> None:
-    """Each number is a merge (every third is split again), a silence, the answer to a swap, and a team."""
+    """Each number is a merge (every third is split again), a severity, a silence, the answer to a swap, and a team."""
     db, clock = Database.open(url), SystemClock()
     incidents, config = Incidents(db, clock, ONCALL), Config(oncall=ONCALL)
     by_service = {incident.service: incident.id for incident in incidents.list(limit=1000)}
@@ -43,6 +43,7 @@ def main(url: str, first: int, last: int) -> None:
         incidents.merge(one, other, BOSS, f"merge {number}")
         if number % 3 == 0:
             incidents.split(one, BOSS, f"split {number}")
+        incidents.set_severity(by_service[f"c{number}"], BOSS, "SEV1", "no card is accepted", f"severity {number}")
         now = clock.now()
         silence = new_silence(
             service=f"s{number}", kind="", label="", reason="r", start=now, end=now + timedelta(hours=1), owner=BOSS

@@ -36,10 +36,10 @@ KILLS = 5
 
 @pytest.mark.slow
 def test_no_command_is_half_done(db: Database) -> None:
-    """Merges and splits, silences, swaps of two shifts, and versions of the rota, each with its audit entry."""
+    """Merges, splits and severities, silences, swaps of two shifts, and versions of the rota, each with its entry."""
     url, clock = db.engine.url.render_as_string(hide_password=False), SystemClock()
     incidents, now = Incidents(db, clock, ONCALL), clock.now()
-    incidents.observe([finding(now, f"{side}{number}") for side in "ab" for number in range(NUMBERS)])
+    incidents.observe([finding(now, f"{side}{number}") for side in "abc" for number in range(NUMBERS)])
     days = Window(start=now, end=now + timedelta(days=2 * NUMBERS + 3))
     shifts = final_schedule(ONCALL, "primary", days)
     whole = [s for s in shifts[1:-1] if s.person]
@@ -80,6 +80,10 @@ def _holds(db: Database, incidents: Incidents) -> None:
         number = int(incident.service[1:])
         wanted = (1, number % 3 == 0) if incident.service.startswith("a") else (0, 0)
         assert (kinds["merged"], kinds["split"]) == wanted
+        is_severe = incident.service.startswith("c")
+        assert kinds["severity_changed"] == is_severe
+        # SEV1 asks for status updates: the wait for the first was kept with the change.
+        assert ("update" in moment.waits[incident.id]) == is_severe
     everybody = audit_trail(db, limit=10_000)
     actions = Counter(entry.action for entry in everybody)
     # A silence that was kept before the kill is made again: each has its line.

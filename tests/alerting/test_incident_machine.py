@@ -67,6 +67,10 @@ def command(number: int, kind: EventType, actor: Actor, which: int, good: bool) 
         succeeded=good,
         until=at + timedelta(seconds=90),
         other="inc-2",
+        level=("SEV1", "SEV4")[which],
+        reason="because",
+        pages=which == 0,
+        anew=good,
         absorbed=Absorbed(id="inc-2", title="two", findings=FINDINGS[1:], cleared=frozenset()) if good else None,
     )
 

@@ -150,6 +150,7 @@ def callbacks_of_pages(incident_id: str) -> list[dict[str, Any]]:
         "viewer.data": {"scheme": "dark", "choice": "dark", "zone": "Europe/Berlin", "narrow": False},
         "pulse.data": {"title": "Overview", "nav": "overview", "open": 1, "share": "/?from=x"},
         "label-mechanism.value": "deploy", "handover-what.value": "snooze", "handover-span.value": "3600",
+        "severity-level.value": "SEV1", "severity-reason.value": "no card is accepted",
         "handover-person.value": "oncall", "handover-into.value": "inc-gone",
         "label-warranted.value": "yes", "label-note.value": "n", "reopen-note.value": "n",
         "judge-cause.value": "payments", "judge-mechanism.value": "deploy", "judge-warranted.value": "no",
@@ -171,7 +172,7 @@ def callbacks_of_pages(incident_id: str) -> list[dict[str, Any]]:
                 name = {key: fixed if isinstance(fixed, str) else fields.get(key, "x") for key, fixed in pattern}
                 return [{"id": name, "property": place["property"], "value": 1}]
             if place["id"] == "asked":
-                dialogs = {"approve-": "approve", "judge-": "label", "note-dialog": "note"}
+                dialogs = {"approve-": "approve", "judge-": "label", "note-dialog": "note", "severity-": "severity"}
                 dialog = next((name for part, name in dialogs.items() if part in output), "resolve")
                 asked = {"command": dialog, "incident": incident_id, "key": "dashboard:1", "seen": ""}
                 return {**place, "value": asked | ({"finding": "red:cart"} if "reopen" in output else {})}

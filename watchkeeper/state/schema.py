@@ -24,6 +24,7 @@ incidents = Table(
     Column("system_state", String(16), nullable=False),
     Column("human_state", String(16), nullable=False),
     Column("severity", String(16), nullable=False, server_default="page"),
+    Column("level", String(8), nullable=False, server_default=""),  # SEV1 to SEV4
     Column("opened_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger),

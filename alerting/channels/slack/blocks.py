@@ -59,7 +59,8 @@ def fallback(incident: Incident) -> str:
     cause = ""
     if incident.diagnosis and not incident.diagnosis.abstained and incident.diagnosis.suspects:
         cause = f" · likely cause: {_name(incident.diagnosis.suspects[0].service)}"
-    return f"{slack_text(_state(incident), 150).capitalize()}: {slack_text(incident.title, 300)}{cause}"
+    state = slack_text(_state(incident), 150).capitalize()
+    return f"{state}: {slack_text(incident.title, 300)} · {incident.level}{cause}"
 
 
 def line(text: str) -> str:
@@ -163,7 +164,7 @@ def message(
     what people are called, by their id.
     """
     blocks: list[Block] = [
-        HeaderBlock(text=plain(f"{seen_name(incident.service)}: {_state(incident)}", HEADER_LIMIT)),
+        HeaderBlock(text=plain(f"{incident.level} · {seen_name(incident.service)}: {_state(incident)}", HEADER_LIMIT)),
         section(
             f"{mark(incident)} *{slack_text(incident.title, TITLE_LIMIT)}*"
             + (f"\n{mention_of(mention)}" if mention else "")

@@ -80,6 +80,7 @@ class WatchAnswers:
             "override": self._override,
             "page": self._page,
             "mute": self._mute,
+            "severity": self._severity,
             "label": self._label,
         }
         return acts[order.verb](order, actor, key)
@@ -100,7 +101,7 @@ class WatchAnswers:
         names = {one.id: one.name for one in self._oncall.people}
         lines = [f"*{count} open incident{'s'[: len(incidents) != 1]}*, of them {pages} page{'s'[: pages != 1]}"]
         lines += [
-            f"{slack_blocks.mark(one)} <{url}/{one.id}|{one.id}> {slack_text(one.title, 140)}"
+            f"{slack_blocks.mark(one)} {one.level} <{url}/{one.id}|{one.id}> {slack_text(one.title, 140)}"
             f" · since {slack_blocks.slack_time(one.onset)} · {slack_text(holder(one, names), 120)}"
             for one in incidents[:LISTED]
         ]
@@ -185,6 +186,12 @@ class WatchAnswers:
         burns = silences.hidden_burns(silence, self._incidents.list("open", 500))
         notes = [f"\nNote: it keeps the burn of a budget from paging: {slack_text(burn, 300)}" for burn in burns[:3]]
         return text + "".join(notes)
+
+    def _severity(self, order: Order, actor: Actor, key: str) -> str:
+        if order.level is None:
+            raise ConfigError("name a severity")
+        outcome = self._incidents.set_severity(order.subject, actor, order.level, order.reason, key)
+        return f"{outcome.incident.id}: {slack_text(outcome.message, 1000)}"
 
     def _label(self, order: Order, actor: Actor, key: str) -> str:
         if order.judgement is None:

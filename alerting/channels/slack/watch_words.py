@@ -12,7 +12,7 @@ from alerting.incidents.human_labels import Judgement
 from alerting.oncall.spoken_times import span_of
 from watchkeeper.errors import ConfigError
 from watchkeeper.text import did_you_mean, one_line
-from watchkeeper.vocabulary import MECHANISMS, Mechanism
+from watchkeeper.vocabulary import LEVELS, MECHANISMS, Level, Mechanism
 
 USAGE: Final[Mapping[str, str]] = {
     "status": "status — open incidents, and who has them",
@@ -21,6 +21,7 @@ USAGE: Final[Mapping[str, str]] = {
     "override": "override PERSON [from TIME] until TIME [in SCHEDULE] — PERSON is on call instead; or: for 2h",
     "page": "page PERSON TEXT — open an incident, and page somebody for it",
     "mute": "mute MATCHER for 2h because REASON — no pages of what matches: a service, kind=errors, or name=value",
+    "severity": "severity INCIDENT SEV1|SEV2|SEV3|SEV4 because REASON — raise or lower its severity",
     "label": "label INCIDENT [yes|no|unsure] [cause SERVICE] [mechanism WORD] [note TEXT] — was the page warranted?",
     "help": "help — this list",
 }
@@ -47,6 +48,7 @@ class Order:
         start, until: times as they were written; `span` in place of them.
         schedule: the schedule of an override; empty for the first one.
         service, kind, label, reason: of a silence.
+        level: of `severity`.
         judgement: None where `label` gives no answer yet.
     """
 
@@ -61,6 +63,7 @@ class Order:
     kind: str = ""
     label: str = ""
     reason: str = ""
+    level: Level | None = None
     judgement: Judgement | None = None
 
     @property
@@ -163,6 +166,19 @@ def _mute(words: Sequence[str]) -> Order:
     )
 
 
+def _severity(words: Sequence[str]) -> Order:
+    if len(words) < 2 or not INCIDENT.fullmatch(words[0]):
+        raise usage("severity")
+    level = next((one for one in LEVELS if one == words[1].upper()), None)
+    parts = _parted(words[2:], ("because",), last="because")
+    reason = parts.get("because", "")
+    if level is None:
+        raise ConfigError(f"severity {one_line(words[1], 20)}: must be one of {', '.join(LEVELS)}")
+    if parts[""] or not reason:
+        raise usage("severity")
+    return Order(verb="severity", subject=words[0], level=level, reason=reason)
+
+
 def _label(words: Sequence[str]) -> Order:
     if not words or not INCIDENT.fullmatch(words[0]):
         raise usage("label")
@@ -205,6 +221,7 @@ _VERBS: Final[Mapping[str, Callable[[Sequence[str]], Order]]] = {
     "page": _page,
     "mute": _mute,
     "silence": _mute,
+    "severity": _severity,
     "label": _label,
     "help": _bare("help"),
 }

@@ -71,6 +71,23 @@ def test_an_incident_is_handed_over_by_the_api(site: Site) -> None:
     assert site.web.post(f"/api/v1/incidents/{other}/snooze", json={"until": until}).status_code == 401
 
 
+def test_the_severity_is_changed_over_the_api(site: Site) -> None:
+    """With a reason; the list is filtered by it, and the message's header names it."""
+    incident_id = site.page()
+    assert give(site, incident_id, "severity", level="SEV1").status_code == 422
+    assert give(site, incident_id, "severity", level="SEV9", reason="x").status_code == 422
+    answer = give(site, incident_id, "severity", level="SEV1", reason="no card is accepted", key="k")
+    assert (answer.status_code, answer.json()["incident"]["level"]) == (200, "SEV1")
+    assert give(site, incident_id, "severity", level="SEV1", reason="again").status_code == 409
+    listed = [
+        [one["id"] for one in site.web.get(f"/api/v1/incidents?severity={level}", headers=site.token()).json()]
+        for level in ("SEV1", "SEV2")
+    ]
+    assert listed == [[incident_id], []]
+    site.send()
+    assert site.message()["blocks"][0]["text"]["text"].startswith("SEV1 · payments: ")
+
+
 def test_silences_are_made_listed_and_ended_by_the_api(site: Site) -> None:
     """The owner is whoever the credential belongs to, whatever the body or a header claims."""
     end = (datetime.now(UTC) + timedelta(hours=2)).isoformat()

@@ -177,6 +177,19 @@ def test_a_mistake_is_answered_with_how_to_write_it(site: Site, order: str, word
     assert list_silences(site.db, site.now()) == ()
 
 
+def test_the_severity_is_raised_with_a_reason(site: Site) -> None:
+    """Whoever is unknown may not; a repeat counts once; what is missing is said."""
+    incident_id = site.page()
+    assert "SEV2" in watch(site, "status")
+    assert "must be one of SEV1" in watch(site, f"severity {incident_id} SEV7 because x")
+    assert "Write it so" in watch(site, f"severity {incident_id} SEV1")
+    watch(site, f"severity {incident_id} sev1 because no card is accepted", user="UEVE")
+    assert site.incidents.get(incident_id).level == "SEV2"
+    answer = watch(site, f"severity {incident_id} sev1 because no card is accepted")
+    assert answer.endswith("raised it from SEV2 to SEV1: no card is accepted")
+    assert site.incidents.get(incident_id).level == "SEV1"
+
+
 def test_help_lists_every_order(site: Site) -> None:
     """So does an order without a word."""
     for order in ("help", ""):
