@@ -1,4 +1,4 @@
-"""`watchkeeper oncall import`: a schedule out of a calendar that another system exports."""
+"""`watchkeeper oncall import`: a schedule out of a calendar, or people, schedules and escalations out of JSON."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 import yaml
 
+from alerting.commands.oncall_import_json import apply_export, is_json, print_export, read_export
 from alerting.commands.oncall_opened import opened
 from alerting.oncall.applying import bring_into_force, plan_edit
 from alerting.oncall.calendar_file import read_calendar
@@ -25,8 +26,10 @@ from watchkeeper.vocabulary import Window
 
 
 def import_(
-    file: Annotated[Path, typer.Argument(help="The calendar: an .ics file.")],
-    schedule: Annotated[str, typer.Option("--schedule", help="The id of the schedule to make.")],
+    file: Annotated[Path, typer.Argument(help="A calendar (.ics), or JSON of PagerDuty's or Grafana OnCall's API.")],
+    schedule: Annotated[
+        str | None, typer.Option("--schedule", help="Of a calendar: the id of the schedule to make.")
+    ] = None,
     config: ConfigPath = None,
     mapped: Annotated[
         list[str] | None,
@@ -36,7 +39,10 @@ def import_(
     days: Annotated[int, typer.Option("--days", min=7, max=366, help="How far back and ahead to look.")] = 84,
     apply: Annotated[bool, typer.Option("--apply", help="Bring it into force, beside what the file owns.")] = False,
 ) -> None:
-    """Recognise the rotation in a calendar. Print it as YAML, and on stderr what the rotation does not explain."""
+    """Print what another system exported as YAML, and on stderr what was taken, in part or not, and why.
+
+    In a calendar, the rotation is recognised.
+    """
     hint_at_unused_file(config)
     tree, db = opened(config)
     now, span = SystemClock().now(), timedelta(days=days)
@@ -44,6 +50,14 @@ def import_(
         data = file.read_bytes()
     except OSError as error:
         raise ConfigError(f"{file} cannot be read: {error.strerror or error}") from error
+    if is_json(data):
+        export = read_export(data, tree, _names(tree.oncall, mapped or []), now, timezone)
+        print_export(export)
+        if apply:
+            apply_export(export, tree, db, actor_of(), now)
+        return
+    if schedule is None:
+        raise ConfigError("--schedule is missing: a calendar becomes a schedule of that id")
     found = read_calendar(data, _names(tree.oncall, mapped or []), Window(start=now - span, end=now + span))
     for line in found.left_out:
         print(f"left out: {line}", file=sys.stderr)

@@ -6,7 +6,7 @@ its time; an escalation that has begun keeps its chain.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -59,6 +59,19 @@ def plan_edit(db: Database, config: Config, kind: Kind, name: str, value: Any, a
     oncall = before.oncall if before else config.oncall
     owners = before.owners if before else Owners()
     oncall, owners = edited(oncall, owners, kind, name, value, f"{actor.name} ({actor.via})")
+    return Plan(before=before, oncall=with_oncall(config, oncall).oncall, owners=owners)
+
+
+def plan_edits(db: Database, config: Config, edits: Iterable[tuple[Kind, str, Any]], actor: Actor) -> Plan:
+    """Several objects made or changed, as one version: of each its kind, its name and its value.
+
+    See `edited` for what it raises.
+    """
+    before = newest(db)
+    oncall = before.oncall if before else config.oncall
+    owners = before.owners if before else Owners()
+    for kind, name, value in edits:
+        oncall, owners = edited(oncall, owners, kind, name, value, f"{actor.name} ({actor.via})")
     return Plan(before=before, oncall=with_oncall(config, oncall).oncall, owners=owners)
 
 
