@@ -30,7 +30,7 @@ def render(request: PageRequest) -> Part:
             html.H1(seen_name(file.name)),
             card(
                 "This board's file has mistakes",
-                html.Pre(page_text(file.reason, 4000), className="mistake"),
+                html.Pre(page_text(file.reason, 4000), className="board-mistake mono"),
                 html.P("Correct the file; the board is shown within two seconds."),
             ),
         ]

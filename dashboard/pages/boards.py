@@ -101,7 +101,7 @@ def _nothing(request: PageRequest, *, has_boards: bool) -> Part:
 def _broken(files: Sequence[BoardFile]) -> Part:
     return card(
         "Files that are not shown",
-        *(html.Pre(page_text(file.reason, 2000), className="mistake") for file in files[:20]),
+        *(html.Pre(page_text(file.reason, 2000), className="board-mistake mono") for file in files[:20]),
         html.P("A corrected file is shown within two seconds.", className="muted"),
         aside=count(len(files), "file"),
     )

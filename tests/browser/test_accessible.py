@@ -28,13 +28,28 @@ MORE = (
     "/slos/checkout",
     "/explore?metric=system.filesystem.utilization",
     "/traces?status=failed",
+    "/boards/first",
+    "/boards/first?edit=on",
     "/nowhere",
 )
+BOARD = """\
+title: First look
+panels:
+  - {kind: metrics, metric: system.filesystem.utilization, by: host.name}
+  - {kind: logs, title: Lines, width: third}
+  - {kind: traces, status: failed, width: full}
+  - {kind: slo, objective: checkout}
+  - {kind: text, text: Roll back first.}
+"""
 
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Investigated]:
     with investigated(tmp_path_factory.mktemp("accessible")) as running:
+        boards = running.roles.config.boards_dir
+        boards.mkdir()
+        (boards / "first.yaml").write_text(BOARD)
+        (boards / "broken.yaml").write_text("titel: A\n")
         yield running
 
 

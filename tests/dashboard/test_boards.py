@@ -314,10 +314,11 @@ def test_a_name_leads_nowhere_but_into_the_folder(boards: Boards, name: str) -> 
             boards.create(Board(title="A"), ANA, name)
 
 
-def test_two_writers_lose_nothing(boards: Boards, db: Database, clock: FrozenClock) -> None:
-    """Eight threads add a panel each at once, through two folders as two processes would have."""
+def test_two_writers_lose_nothing(boards: Boards, tmp_path: Path, clock: FrozenClock) -> None:
+    """Eight threads add a panel each at once, half of them with another state database, whose lock is not the same."""
     name = boards.create(Board(title="A"), ANA)
-    other = Boards(BoardFolder(boards.folder.path), db, clock)
+    database = Database.open(f"sqlite:///{tmp_path / 'other.db'}")
+    other = Boards(BoardFolder(boards.folder.path), database, clock)
     panels = [Panel(kind="text", title=f"Note {number}", choices={"text": "x"}) for number in range(8)]
     threads = [
         threading.Thread(target=(boards, other)[number % 2].add, args=(name, panel, ANA))
@@ -327,6 +328,7 @@ def test_two_writers_lose_nothing(boards: Boards, db: Database, clock: FrozenClo
         thread.start()
     for thread in threads:
         thread.join()
+    database.close()
     assert sorted(panel.title for panel in _panels(boards, name)) == [panel.title for panel in panels]
 
 
