@@ -10,9 +10,9 @@ from typing import Annotated, Any
 from fastapi.responses import JSONResponse, Response
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
-from dashboard.web.api import WITHOUT_NUL
 from dashboard.web.credentials import Denied
 from dashboard.web.session import NO_CREDENTIAL, denied, who
+from dashboard.web.values import AS_TEXT, WITHOUT_NUL, WRITTEN
 from watchkeeper.errors import ConfigError, DatabaseError, NotFound, StateError
 from watchkeeper.vocabulary import Actor
 
@@ -23,8 +23,8 @@ def _year(at: datetime) -> datetime:
     return at.astimezone(UTC)
 
 
-Time = Annotated[AwareDatetime, AfterValidator(_year)]
-Line = Annotated[str, Field(max_length=2000), WITHOUT_NUL]
+Time = Annotated[AwareDatetime, AfterValidator(_year), AS_TEXT]
+WrittenLine = Annotated[str, Field(min_length=1, max_length=2000), WRITTEN]
 Key = Annotated[str, Field(max_length=100), WITHOUT_NUL]
 
 

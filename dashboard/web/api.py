@@ -3,36 +3,36 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from functools import cache
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, FastAPI, Path, Query, Request
+from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StrictBool
+from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from alerting.incidents.commands import Incidents
 from alerting.incidents.human_labels import Judgement
 from alerting.incidents.machine import HumanState, Incident
 from dashboard.commands import LONGEST_NOTE, Command, Name
 from dashboard.web.credentials import Denied
+from dashboard.web.openapi import answers
 from dashboard.web.session import NO_CREDENTIAL, denied, who
+from dashboard.web.values import AS_TEXT, WITHOUT_NUL, WRITTEN
 from watchkeeper.errors import ConfigError, Conflict, NotFound, WatchkeeperError
 from watchkeeper.state.codec import dump
 from watchkeeper.text import one_line
 from watchkeeper.vocabulary import Level, Mechanism
 
+NO_JSON: Final = "the body cannot be read; send JSON in UTF-8, with Content-Type: application/json"
+METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 IncidentId = Annotated[str, Path(pattern="^[A-Za-z0-9-]{1,32}$")]
-
-
-def _without_nul(text: str) -> str:
-    if "\x00" in text:
-        raise ValueError("holds NUL, which no database keeps")
-    return text
-
-
-WITHOUT_NUL = AfterValidator(_without_nul)
 
 
 def _utc(at: datetime) -> datetime:
@@ -47,7 +47,7 @@ class LabelBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    warranted: bool | None
+    warranted: StrictBool | None
     cause: Annotated[str, Field(max_length=255), WITHOUT_NUL] | None = None
     mechanism: Mechanism | None = None
     note: Annotated[str, Field(max_length=4000), WITHOUT_NUL] = ""
@@ -69,7 +69,7 @@ class CommandBody(BaseModel):
     proposal: Annotated[str, Field(max_length=100)] = ""
     question: Annotated[str, Field(max_length=100)] = ""
     answer: Annotated[str, Field(max_length=100)] = ""
-    until: Annotated[AwareDatetime, AfterValidator(_utc)] | None = None
+    until: Annotated[AwareDatetime, AfterValidator(_utc), AS_TEXT] | None = None
     person: Annotated[str, Field(max_length=64), WITHOUT_NUL] = ""
     into: Annotated[str, Field(max_length=32, pattern="^[A-Za-z0-9-]*$")] = ""
     text: Annotated[str, Field(max_length=LONGEST_NOTE), WITHOUT_NUL] = ""
@@ -86,7 +86,7 @@ class PageBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     person: Annotated[str, Field(min_length=1, max_length=64), WITHOUT_NUL]
-    text: Annotated[str, Field(min_length=1, max_length=1000), WITHOUT_NUL]
+    text: Annotated[str, Field(min_length=1, max_length=1000), WRITTEN]
     service: Annotated[str, Field(max_length=255), WITHOUT_NUL] = ""
     key: Annotated[str, Field(max_length=100), WITHOUT_NUL] | None = None
 
@@ -101,7 +101,7 @@ def router(incidents: Incidents) -> APIRouter:
     """The routes under /api/v1."""
     api = APIRouter(prefix="/api/v1")
 
-    @api.get("/incidents")
+    @api.get("/incidents", response_model=None, responses={200: {"content": answers("Incident", many=True)}})
     def list_incidents(
         state: Literal["open"] | HumanState | None = None,
         severity: Literal["page", "ticket"] | Level | None = None,
@@ -110,7 +110,7 @@ def router(incidents: Incidents) -> APIRouter:
         """Incidents, newest first."""
         return [shown(incident) for incident in incidents.list(state, limit, severity)]
 
-    @api.post("/incidents", response_model=None)
+    @api.post("/incidents", response_model=None, status_code=201)
     def page_somebody(body: PageBody) -> Response:
         """Open an incident and page somebody for it: 201; 409 for a repeat. 401 without a token."""
         actor = who()
@@ -124,7 +124,7 @@ def router(incidents: Incidents) -> APIRouter:
         answer = {"changed": outcome.changed, "message": outcome.message, "incident": shown(outcome.incident)}
         return JSONResponse(answer, 201 if outcome.changed else 409)
 
-    @api.get("/incidents/{incident_id}")
+    @api.get("/incidents/{incident_id}", response_model=None, responses={200: {"content": answers("Incident")}})
     def get_incident(incident_id: IncidentId) -> dict[str, Any]:
         """One incident with its timeline, findings, diagnosis and labels."""
         return shown(incidents.get(incident_id))
@@ -181,7 +181,7 @@ def router(incidents: Incidents) -> APIRouter:
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Known errors and bodies that do not validate are JSON with one sentence."""
+    """Known errors, bodies that do not validate and what the framework refuses are JSON with one sentence."""
 
     @app.exception_handler(WatchkeeperError)
     async def _known(_: Request, error: WatchkeeperError) -> Response:
@@ -192,13 +192,33 @@ def add_error_handlers(app: FastAPI) -> None:
         wrong = [f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()]
         return JSONResponse({"error": one_line("; ".join(wrong), 1000)}, 422)
 
+    @app.exception_handler(HTTPException)
+    async def _refused(request: Request, error: HTTPException) -> Response:
+        if not request.url.path.startswith("/api/"):
+            return await http_exception_handler(request, error)
+        text = NO_JSON if error.status_code == 400 else one_line(str(error.detail), 1000)
+        return JSONResponse({"error": text}, error.status_code, headers=error.headers)
+
 
 def add_unknown_paths(app: FastAPI) -> None:
-    """Every other path under /api is a 404 in JSON: Dash would answer it with a page. Call it after all routes."""
+    """Every other path under /api is a 404 in JSON: Dash would answer it with a page. Call it after all routes.
 
-    @app.api_route("/api/{rest:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)
-    async def no_such_path(rest: str) -> Response:
-        return JSONResponse({"error": f"no such path /api/{rest}; see /api/openapi.json"}, 404)
+    A path that there is, by another method, is a 405 with those that it takes.
+    """
+
+    @cache
+    def known() -> list[tuple[re.Pattern[str], str]]:
+        described = app.openapi()["paths"].items()
+        return [(compile_path(path)[0], method.upper()) for path, methods in described for method in methods]
+
+    @app.api_route("/api/{rest:path}", methods=METHODS, include_in_schema=False)
+    async def no_such_path(rest: str, request: Request) -> Response:
+        path, method = f"/api/{rest}", request.method
+        taken = sorted({taken for pattern, taken in known() if pattern.match(path)})
+        if taken:
+            text = f"{path} takes {' and '.join(taken)}, not {method}; see /api/openapi.json"
+            return JSONResponse({"error": text}, 405, headers={"Allow": ", ".join(taken)})
+        return JSONResponse({"error": f"no such path {path}; see /api/openapi.json"}, 404)
 
 
 def error_response(error: WatchkeeperError) -> JSONResponse:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 
 from alerting.ask.answer import as_json
 from alerting.ask.asker import LONGEST, Asker
-from dashboard.web.api import WITHOUT_NUL
+from dashboard.web.values import WITHOUT_NUL
 
 Question = Annotated[str, Query(min_length=1, max_length=LONGEST), WITHOUT_NUL]
 

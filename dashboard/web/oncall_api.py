@@ -67,7 +67,7 @@ def router(config: Config, db: Database, clock: Clock) -> APIRouter:
         """Swaps, newest first."""
         return [swaps.shown(swap) for swap in swaps.swaps(db, state)]
 
-    @api.post("/swaps", response_model=None)
+    @api.post("/swaps", response_model=None, status_code=201)
     def ask(body: SwapBody) -> Response:
         """Ask somebody to take a shift. Nothing changes before they accept."""
         actor = who()

@@ -39,7 +39,7 @@ def router(config: Config, db: Database, clock: Clock) -> APIRouter:
         """Overrides that are not over, in the order in which they were made: a later one beats an earlier one."""
         return [_shown(each) for each in schedules.stored_overrides(db) if each.end > clock.now()]
 
-    @api.post("", response_model=None)
+    @api.post("", response_model=None, status_code=201)
     def override(body: OverrideBody) -> Response:
         """Let somebody take over for a while; one that would have begun earlier begins now."""
         actor = who()

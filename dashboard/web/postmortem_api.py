@@ -7,15 +7,16 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import HTMLResponse, PlainTextResponse, Response
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from alerting.postmortems.actions import ActionOutcome, Actions
 from alerting.postmortems.document import EntryKind, State
 from alerting.postmortems.editing import Postmortems, Saved
 from alerting.postmortems.rendering import to_html, to_markdown
 from alerting.postmortems.shown import action_tree, document_tree, head_tree, revision_tree
-from dashboard.web.acting import ActingBody, Line, acted
-from dashboard.web.api import WITHOUT_NUL, IncidentId
+from dashboard.web.acting import ActingBody, WrittenLine, acted
+from dashboard.web.api import IncidentId
+from dashboard.web.values import AS_NUMBER, AS_TEXT, WITHOUT_NUL, WRITTEN
 from watchkeeper.errors import Conflict
 from watchkeeper.vocabulary import Actor
 
@@ -31,34 +32,34 @@ _CONFINED = {
 class EditBody(ActingBody):
     """Fields to save. `revision` is the one that you looked at."""
 
-    revision: Annotated[int, Field(ge=1, le=2**31 - 1)]
+    revision: Annotated[int, Field(ge=1, le=2**31 - 1), AS_NUMBER]
     fields: Annotated[dict[str, LongText | None], Field(min_length=1, max_length=20)]
 
 
 class ReviewedBody(ActingBody):
     """`revision` is the one that you reviewed."""
 
-    revision: Annotated[int, Field(ge=1, le=2**31 - 1)]
+    revision: Annotated[int, Field(ge=1, le=2**31 - 1), AS_NUMBER]
 
 
 class EntryBody(ActingBody):
     """A line of the timeline."""
 
-    at: datetime
-    text: LongText
+    at: Annotated[datetime, AS_TEXT]
+    text: Annotated[str, Field(min_length=1, max_length=20_000), WRITTEN]
     kind: EntryKind = "note"
 
 
 class MarkBody(ActingBody):
     """Which line, and whether it is important."""
 
-    important: bool = True
+    important: StrictBool = True
 
 
 class ActionBody(ActingBody):
     """An action item. `due` is a date such as 2026-03-31."""
 
-    text: Line
+    text: WrittenLine
     owner: Annotated[str, Field(max_length=100), WITHOUT_NUL] = ""
     due: Annotated[str, Field(max_length=10)] = ""
 
@@ -66,7 +67,7 @@ class ActionBody(ActingBody):
 class ActionChangeBody(ActingBody):
     """What changes of an action item; what is left out stays."""
 
-    text: Line | None = None
+    text: WrittenLine | None = None
     owner: Annotated[str, Field(max_length=100), WITHOUT_NUL] | None = None
     due: Annotated[str, Field(max_length=10)] | None = None
 
@@ -113,7 +114,7 @@ def _add_reads(api: APIRouter, postmortems: Postmortems, actions: Actions) -> No
         """Every revision, oldest first: who, when, and what changed."""
         return [revision_tree(one) for one in postmortems.history(incident_id)]
 
-    @api.get("/postmortems/{incident_id}/text", response_class=PlainTextResponse)
+    @api.get("/postmortems/{incident_id}/text", response_class=Response)
     def text(
         incident_id: IncidentId, form: Literal["markdown", "html"] = "markdown", published: bool = False
     ) -> Response:

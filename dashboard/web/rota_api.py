@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Path, Query, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi import APIRouter, Body, Path, Query, Request
+from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from alerting.oncall.applying import bring_into_force, expect, plan_edit
 from alerting.oncall.in_force import RotaInForce
-from alerting.oncall.ownership import Kind, objects
+from alerting.oncall.ownership import KINDS, Kind, objects
 from alerting.oncall.versions import newest, newest_id
 from dashboard.web.acting import answered
 from dashboard.web.credentials import Denied
+from dashboard.web.openapi import FURTHER_SCOPE
 from dashboard.web.session import NO_CREDENTIAL, Sessions, denied, who
+from dashboard.web.values import AS_NUMBER
 from watchkeeper.clock import Clock
 from watchkeeper.config import Config
 from watchkeeper.state.database import Database
@@ -23,12 +25,12 @@ from watchkeeper.vocabulary import Actor
 
 SCOPE: Final = "rota"
 Name = Annotated[str, Path(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]+$")]
-Version = Annotated[int, Field(ge=0, le=2**31)]
+Version = Annotated[int, Field(ge=0, le=2**31), AS_NUMBER]
 SeenVersion = Annotated[int | None, Query(ge=0, le=2**31)]
 
 
 class ObjectBody(BaseModel):
-    """A person, schedule or policy as in the file, without its id, or a team's list of services.
+    """A person, schedule or policy as in the file, without its id.
 
     With `version`, the change is refused if another version is in force: what was looked at is gone.
     """
@@ -36,7 +38,16 @@ class ObjectBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     version: Version | None = None
-    value: dict[str, Any] | list[str]
+    value: dict[str, Any]
+
+
+class TeamBody(BaseModel):
+    """A team's services; `version` as above."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: Version | None = None
+    value: list[str]
 
 
 def router(config: Config, db: Database, clock: Clock, sessions: Sessions, rota: RotaInForce) -> APIRouter:
@@ -59,20 +70,22 @@ def router(config: Config, db: Database, clock: Clock, sessions: Sessions, rota:
             "oncall": tree,
         }
 
-    @api.put("/{kind}/{name}", response_model=None)
-    def put(kind: Kind, name: Name, body: ObjectBody, request: Request) -> Response:
-        """Make or change one object; it is in force at once. The scope rota is needed; 409 for what the file owns."""
-        if isinstance(body.value, list) != (kind == "teams"):
-            what = "a list of services" if kind == "teams" else "an object with the keys that the file would have"
-            return JSONResponse({"error": f"value: must be {what}"}, 422)
-        return _changed(request, lambda actor: _edit(kind, name, body.value, body.version, actor))
+    def add(kind: Kind, body_type: type[ObjectBody | TeamBody]) -> None:
+        def put(name: Name, body: Annotated[Any, Body()], request: Request) -> Response:
+            return _changed(request, lambda actor: _edit(kind, name, body.value, body.version, actor))
 
-    @api.delete("/{kind}/{name}", response_model=None)
-    def remove(
-        kind: Kind, name: Name, request: Request, version: Annotated[int | None, Query(ge=0)] = None
-    ) -> Response:
-        """Remove one object that the file does not own. 422 while something names it."""
-        return _changed(request, lambda actor: _edit(kind, name, None, version, actor))
+        def remove(name: Name, request: Request, version: SeenVersion = None) -> Response:
+            return _changed(request, lambda actor: _edit(kind, name, None, version, actor))
+
+        put.__annotations__["body"] = body_type  # each kind has a body of its own, and the description shows it
+        described: dict[str, Any] = {"response_model": None, "openapi_extra": {FURTHER_SCOPE: SCOPE}}
+        summary, text = f"Make or change one of the {kind}", "It is in force at once; 409 for what the file owns."
+        api.put(f"/{kind}/{{name}}", name=f"put_{kind}", summary=summary, description=text, **described)(put)
+        summary, text = f"Remove one of the {kind}", "409 for what the file owns, 422 while something names it."
+        api.delete(f"/{kind}/{{name}}", name=f"remove_{kind}", summary=summary, description=text, **described)(remove)
+
+    for kind in KINDS:
+        add(kind, TeamBody if kind == "teams" else ObjectBody)
 
     def _edit(kind: Kind, name: str, value: Any, version: int | None, actor: Actor) -> dict[str, Any]:
         plan = plan_edit(db, config, kind, name, value, actor)

@@ -12,6 +12,7 @@ from alerting.incidents import silences
 from dashboard.web.acting import Time, answered
 from dashboard.web.credentials import Denied
 from dashboard.web.session import NO_CREDENTIAL, denied, who
+from dashboard.web.values import WRITTEN
 from watchkeeper.clock import Clock
 from watchkeeper.errors import ConfigError
 from watchkeeper.state.database import Database
@@ -25,7 +26,7 @@ class SilenceBody(BaseModel):
     service: Annotated[str, Field(max_length=255)] = ""
     kind: Annotated[str, Field(max_length=32)] = ""
     label: Annotated[str, Field(max_length=255)] = ""
-    reason: Annotated[str, Field(min_length=1, max_length=1000)]
+    reason: Annotated[str, Field(min_length=1, max_length=1000), WRITTEN]
     end: Time
 
 
@@ -38,7 +39,7 @@ def router(db: Database, clock: Clock) -> APIRouter:
         """Silences, those that end first before the others; with `ended`, also those that are over."""
         return [dict(silences.facts(one)) for one in silences.list_silences(db, clock.now(), ended=ended)]
 
-    @api.post("", response_model=None)
+    @api.post("", response_model=None, status_code=201)
     def add(body: SilenceBody) -> Response:
         """Suppress the pages of what matches. 401 without a session or token, 422 for what would hide too much."""
         actor = who()

@@ -6,16 +6,17 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from alerting.status_page.shown import update_tree
 from alerting.status_page.updates import Audience, Content, Impact, StatusUpdate, StatusUpdates, UpdateState
 from dashboard.web.acting import ActingBody, acted
-from dashboard.web.api import WITHOUT_NUL, IncidentId
+from dashboard.web.api import IncidentId
+from dashboard.web.values import WITHOUT_NUL, WRITTEN
 from watchkeeper.vocabulary import Actor
 
 UpdateId = Annotated[str, Path(pattern="^[a-z0-9-]{1,64}$")]
-Text = Annotated[str, Field(max_length=4000), WITHOUT_NUL]
+Text = Annotated[str, Field(min_length=1, max_length=4000), WRITTEN]
 Components = Annotated[tuple[Annotated[str, Field(max_length=64), WITHOUT_NUL], ...], Field(max_length=100)]
 
 
@@ -32,14 +33,14 @@ class PostBody(DraftBody):
 
     audience: Audience
     text: Text
-    names_too: bool = False
+    names_too: StrictBool = False
 
 
 class ApproveBody(ActingBody):
     """`text` takes the draft's place."""
 
     text: Text | None = None
-    names_too: bool = False
+    names_too: StrictBool = False
 
 
 def router(updates: StatusUpdates) -> APIRouter:

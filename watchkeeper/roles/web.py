@@ -28,6 +28,7 @@ from dashboard.web import (
     ask_api,
     calendar_feed,
     oncall_api,
+    openapi,
     overrides_api,
     postmortem_api,
     rota_api,
@@ -41,7 +42,7 @@ from watchkeeper.asgi.bodies import Limits
 from watchkeeper.asgi.hosts import Names
 from watchkeeper.asgi.middleware import Door
 from watchkeeper.clock import SystemClock
-from watchkeeper.config import Config
+from watchkeeper.config import Config, is_loopback
 from watchkeeper.roles import ready
 from watchkeeper.roles.lifecycle import Life, alive
 from watchkeeper.roles.ports import bind
@@ -125,6 +126,7 @@ def build(
     app.include_router(calendar_feed.router(config, db, clock))
     app.include_router(acknowledge.router(config, incidents, clock))
 
+    openapi.describe(app, reading_is_open=is_loopback(config.web.host))
     api.add_unknown_paths(app)
     pages = read_pages()
     if life:
