@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -15,7 +17,7 @@ from alerting.incidents.machine import Incident
 from chaos.demo.human import ScriptedHuman
 from chaos.demo.loop import Loop
 from chaos.demo.processes import Patience, Shop, Stopped
-from chaos.demo.screen import progress
+from chaos.demo.screen import PlainProgress, progress
 from chaos.demo.settings import Settings, prepare
 from chaos.demo.stage import RATE_PER_S
 from chaos.demo.story import Plan, Stage, Story
@@ -48,7 +50,9 @@ def run(root: Path, seed: int, *, auto: bool) -> None:
     """Start everything, break one service, show what happens, and keep running until Ctrl-C."""
     console = Console(stderr=True)
     settings = prepare(root)
-    console.print(f"Starting the shop and Watchkeeper (data and logs: {settings.config.data_dir.parent})…")
+    console.print(
+        f"Starting the shop and Watchkeeper (data and logs: {settings.config.data_dir.parent})…", soft_wrap=True
+    )
     shop = Shop(settings, seed=seed, rate_per_s=RATE_PER_S)
     patience = Patience()
     with stopping_on_signals() as asked:
@@ -61,10 +65,12 @@ def run(root: Path, seed: int, *, auto: bool) -> None:
                 target=_course, args=(settings, seed, auto, patience, screen), name="course", daemon=True
             )
             course.start()
-            with Live(console=console, refresh_per_second=3, get_renderable=lambda: _render(screen)):
+            with _shown(console, screen) as tell:
                 while not asked() and not (auto and not course.is_alive()):
                     supervisor.tend()
+                    tell()
                     time.sleep(0.2)
+                tell()
             patience.stop()
             course.join(20)
         except Interrupted:
@@ -74,6 +80,22 @@ def run(root: Path, seed: int, *, auto: bool) -> None:
             console.print("Stopping…")
             shop.stop()
             supervisor.stop()
+
+
+@contextmanager
+def _shown(console: Console, screen: _Screen) -> Iterator[Callable[[], None]]:
+    """A panel that changes; line by line where the output is no terminal, which would get the last panel alone."""
+    if console.is_terminal:
+        with Live(console=console, refresh_per_second=3, get_renderable=lambda: _render(screen)):
+            yield lambda: None
+        return
+    told = PlainProgress()
+
+    def tell() -> None:
+        for line in told.new(screen.headline, screen.incident, screen.links, list(screen.steps)):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    yield tell
 
 
 def _render(screen: _Screen) -> Panel:

@@ -96,5 +96,24 @@ def progress(headline: str, incident: Incident | None, links: Mapping[str, str],
     return Panel(Group(*parts), title="Watchkeeper demo", border_style="blue")
 
 
+class PlainProgress:
+    """The same where no terminal is, such as in a pipe or a log: each line once, when it is new."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def new(self, headline: str, incident: Incident | None, links: Mapping[str, str], steps: list[str]) -> list[str]:
+        """What was not told before."""
+        lines = [*(f"{name}: {url}" for name, url in links.items()), headline, *steps]
+        if incident:
+            lines.append(f"{incident.id}: {incident.title}")
+            lines += [f"{_time(entry.at)} {entry.who}: {entry.text}" for entry in incident.timeline]
+            suspects = incident.diagnosis.suspects if incident.diagnosis else ()
+            lines += [f"Likely cause: {first.service} ({first.mechanism})" for first in suspects[:1]]
+        new = [line for line in dict.fromkeys(lines) if line not in self._told]
+        self._told.update(new)
+        return new
+
+
 def _time(at: datetime) -> str:
     return at.astimezone().strftime("%H:%M:%S")
