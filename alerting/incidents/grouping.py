@@ -10,6 +10,7 @@ incident that paged before it joins a ticket, which it raises to a page. A detai
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,6 +27,10 @@ HOPS: Final = 2
 FLAP: Final = timedelta(minutes=2)
 # While its page waits for an answer it is the same trouble for longer: a new incident would begin the escalation anew.
 UNANSWERED: Final = timedelta(minutes=10)
+# So many incidents that were opened about a minute from each other are a storm: what comes back of it within the longer
+# time is the same storm, and not as many new incidents.
+STORM: Final = 20
+STORM_OPENED_WITHIN_S: Final = 60
 # Neighbours' findings that begin this soon after the recovery are its backlog being worked off.
 BACKLOG: Final = timedelta(seconds=45)
 # An onset is an estimate: it may lie this much after a resolve while it fired, and still be the old trouble's.
@@ -85,6 +90,7 @@ class Recent:
         self._ranks: dict[str, int] = {}
         self._by_key: dict[str, set[str]] = {}
         self._by_service: dict[str, set[str]] = {}
+        self._opened: Counter[int] = Counter()
         for incident in incidents:
             self.put(incident)
 
@@ -92,6 +98,8 @@ class Recent:
         """Add the newest incident, or what became of one."""
         known = self._incidents.get(incident.id)
         self._ranks.setdefault(incident.id, len(self._ranks))
+        if known is None:
+            self._opened[_minute(incident)] += 1
         self._incidents[incident.id] = incident
         known_keys = {finding.key for finding in known.findings} if known else frozenset()
         for finding in incident.findings:
@@ -101,12 +109,19 @@ class Recent:
 
     def forget(self, incident_id: str) -> None:
         """One that could not be kept."""
-        self._incidents.pop(incident_id, None)
+        gone = self._incidents.pop(incident_id, None)
+        if gone:
+            self._opened[_minute(gone)] -= 1
         for names in (*self._by_key.values(), *self._by_service.values()):
             names.discard(incident_id)
 
     def get(self, incident_id: str) -> Incident | None:
         return self._incidents.get(incident_id)
+
+    def in_storm(self, incident: Incident) -> bool:
+        """Whether many others were opened when it was."""
+        minute = _minute(incident)
+        return sum(self._opened[near] for near in (minute - 1, minute, minute + 1)) >= STORM
 
     def all(self) -> tuple[Incident, ...]:
         """Every incident, the newest last."""
@@ -124,6 +139,10 @@ class Recent:
         return [self._incidents[name] for name in sorted(names, key=lambda name: -self._ranks[name])]
 
 
+def _minute(incident: Incident) -> int:
+    return int(incident.opened_at.timestamp()) // STORM_OPENED_WITHIN_S
+
+
 def place(finding: Finding, incidents: Recent | Sequence[Incident], near: Neighbourhood, now: datetime) -> Placement:
     """Where a finding belongs.
 
@@ -136,7 +155,7 @@ def place(finding: Finding, incidents: Recent | Sequence[Incident], near: Neighb
         for incident in (one for one in known if one.severity == severity):
             if _is_aftermath(finding, incident, now):
                 return _aftermath(incident)
-            if incident.is_open and _is_flap_or_firing(finding, incident):
+            if incident.is_open and _is_flap_or_firing(finding, incident, recent):
                 return _join(finding, incident, "the same finding")
         for incident in (one for one in neighbours if one.severity == severity):
             if _is_aftermath(finding, incident, now):
@@ -192,9 +211,11 @@ def _is_ticket_of(finding: Finding, incident: Incident) -> bool:
     return incident.recovered_at is None or finding.severity == "ticket"
 
 
-def _is_flap_or_firing(finding: Finding, incident: Incident) -> bool:
-    within = UNANSWERED if incident.human_state == "paged" else FLAP
-    return incident.recovered_at is None or finding.onset <= incident.recovered_at + within
+def _is_flap_or_firing(finding: Finding, incident: Incident, recent: Recent) -> bool:
+    if incident.recovered_at is None or finding.onset <= incident.recovered_at + FLAP:
+        return True
+    lasts_longer = incident.human_state == "paged" or recent.in_storm(incident)
+    return lasts_longer and finding.onset <= incident.recovered_at + UNANSWERED
 
 
 def _is_aftermath(finding: Finding, incident: Incident, now: datetime) -> bool:

@@ -254,3 +254,33 @@ def test_two_hundred_similar_troubles_do_not_hide_the_one_that_is_another(
     assert "its disk is gone" in lines[0]
     assert "and 199 similar" in lines[1]
     assert len(lines) == 2
+
+
+@pytest.mark.parametrize(("count", "after_s", "anew"), [(40, 300, 0), (40, 700, 40), (5, 300, 5)])
+def test_a_storm_that_comes_back_is_the_same_storm(
+    count: int, after_s: int, anew: int, db: Database, incidents: Incidents, oncall: OnCallConfig, clock: FrozenClock
+) -> None:
+    """Acknowledged, over, and back within ten minutes: no new incident, no page, and one edit of the gathered message.
+
+    A handful is no storm: what comes back of it is new trouble, as of a storm later.
+    """
+    opened = storm(incidents, clock, count)
+    channel = Recorder()
+    sender = delivery(db, incidents, oncall, channel)
+    sender.run(clock.advance(1))
+    for incident_id in opened:
+        incidents.acknowledge(incident_id, ANA, "a")
+    incidents.observe([], now=clock.advance(60))
+    for _ in range(5):
+        sender.run(clock.advance(1))
+    channel.digests.clear()
+    pages, now = len(channel.pages()), clock.advance(after_s)
+    again = incidents.observe([finding(now, f"s{number:04}") for number in range(count)], now=now)
+    assert len(again) == anew
+    for _ in range(5):
+        sender.run(clock.advance(1))
+    if not anew:
+        assert len(channel.pages()) == pages
+        (edit,) = channel.digests
+        assert not edit.mention
+        assert all(incidents.get(name).system_state == "firing" for name in opened)
