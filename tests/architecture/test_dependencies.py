@@ -23,7 +23,7 @@ LOADED_BY_OTHERS = {
     "statsmodels": "the same",
 }
 # Extras for an installation: imported late, with an error that names the extra.
-OPTIONAL = ("kubernetes",)
+OPTIONAL = ("kubernetes", "apprise")
 # What a conformance suite is made of; whoever runs one has it.
 BROUGHT_ALONG = {"pytest"}
 
