@@ -147,6 +147,7 @@ def _connect_frame(wiring: Wiring) -> None:
     address = Output("url", "search", allow_duplicate=True)
     client("point", address, Input({"plot": ALL}, "clickData"), State("url", "search"))
     client("row", address, Input("map", "tapNodeData"), State("url", "search"))
+    client("zoom", address, Input({"plot": ALL}, "relayoutData"), State("url", "search"))
     client("durations", address, Input({"plot": "duration-map"}, "selectedData"), State("url", "search"))
 
 

@@ -15,6 +15,7 @@ from plotly.io.json import to_json_plotly
 from dashboard import shell
 from dashboard.components.elements import Part
 from dashboard.components.escaping import inert
+from dashboard.drawing import drawing
 from dashboard.example_site import (
     BOARD,
     HOSTILE,
@@ -25,6 +26,7 @@ from dashboard.example_site import (
     ExampleSite,
     watched,
 )
+from dashboard.figures.figure_table import figure_table
 from dashboard.page import Page, PageRequest
 from dashboard.reads.sources import Sources
 from dashboard.registry import Pages
@@ -110,6 +112,19 @@ def it_runs_nothing(page: Page, site: ExampleSite) -> None:
                 assert not markup, f"its plot holds markup from data: {markup[0][:100]!r}; use plot_text"
 
 
+def its_plots_give_their_numbers(page: Page, site: ExampleSite) -> None:
+    """Each plot names the reads that made it, and its figure can be saved as a table."""
+    sources = site.with_much()
+    reader = viewer({"scheme": "light", "zone": "UTC"}, sources.now())
+    view = View(path=page.path)
+    request = PageRequest(sources=sources, view=view, viewer=reader, argument=_argument(page, site))
+    with drawing(view, reader.now) as of:
+        page.render(request)
+    for name, plotted in of.plots.items():
+        assert plotted.reads, f"its plot {name} names no reads: plot(..., reads=(...))"
+        assert figure_table(plotted.figure).num_columns > 1, f"its plot {name} has no numbers"
+
+
 def its_links_stay_here(page: Page, site: ExampleSite) -> None:
     """An address is never made of a name as it is: every link is a path of the dashboard."""
     for part in _rendered(page, site):
@@ -171,6 +186,7 @@ CHECKS: tuple[Check, ...] = (
     it_renders_with_much,
     it_has_one_heading,
     it_runs_nothing,
+    its_plots_give_their_numbers,
     its_links_stay_here,
     it_reports_that_the_store_is_away,
     it_reports_that_the_database_is_broken,
@@ -225,7 +241,8 @@ def _shown(page: Page, sources: Sources, argument: str = "") -> Part:
 
 def _shown_for(page: Page, request: PageRequest) -> Part:
     """The page as it goes to the browser, where nothing may have failed."""
-    part = inert(page.render(request))
+    with drawing(request.view, request.viewer.now):
+        part = inert(page.render(request))
     text = _json(part)
     assert "empty trouble" not in text, f"a part of it failed: {_text(part)[:500]}"
     return part

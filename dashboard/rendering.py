@@ -15,6 +15,7 @@ from dashboard.components.elements import Part
 from dashboard.components.escaping import inert, named
 from dashboard.components.incident_words import cause_text
 from dashboard.components.wording import clock_text
+from dashboard.drawing import drawing
 from dashboard.page import PageRequest
 from dashboard.reads.sources import Sources
 from dashboard.registry import Opened, Pages
@@ -65,7 +66,8 @@ def renderer(pages: Pages, sources: Sources, who: Who) -> Callable[..., Any]:
 
 def rendered(opened: Opened, request: PageRequest) -> Part:
     """A page as it goes to the browser: every text inert, and an error in its place."""
-    return inert(attempt("This page", lambda: opened.page.render(request)))
+    with drawing(request.view, request.viewer.now):
+        return inert(attempt("This page", lambda: opened.page.render(request)))
 
 
 def _session(actor: Actor | None) -> Part:

@@ -3,11 +3,18 @@ window.dash_clientside = window.dash_clientside || {};
 window.dash_clientside.watchkeeper = (function () {
   const skip = () => window.dash_clientside.no_update;
 
+  // A plot's time is the reader's wall clock: "2026-11-30 20:10:03.5", without what is zero at its end.
+  const seconds = (at) => { const text = String(at).replace(" ", "T"); return new Date(text.length > 10 ? text : text + "T00:00").getTime() / 1000; };
+  const stamp = (at) => new Date(at * 1000).toISOString().slice(0, 19) + "Z";
+  const zooms = []; // the path, and the query before and after each zoom
+  let zoomed = null; // what was dragged last: a page that comes again brings it along
+
   // ---- called by Dash -------------------------------------------------------------------------------
   const page = {
     // A hidden tab asks for nothing; it catches up when it is shown again. Nor does one that waits for an answer: Dash
     // would drop that answer for the next one, and a page that takes longer than a tick would never be shown.
-    tick: (n) => (document.hidden || document.querySelector("#live[data-dash-is-loading], #range[data-dash-is-loading]") ? skip() : n),
+    // Nor does one in which somebody is marking a query to copy it.
+    tick: (n) => (document.hidden || marking() || document.querySelector("#live[data-dash-is-loading], #range[data-dash-is-loading]") ? skip() : n),
     // Answers to a question that is no longer asked (the reader went elsewhere) are dropped.
     refresh: (fresh) => {
       if (fresh && fresh.at === window.location.pathname + window.location.search) window.watchkeeperRefresh.show("live", fresh.tree);
@@ -66,14 +73,28 @@ window.dash_clientside.watchkeeper = (function () {
       if (query.get("service") === data.id) query.delete("service"); else query.set("service", data.id);
       return "?" + query.toString();
     },
+    // A range dragged over a plot's time becomes the page's time range: every plot follows, and Back undoes it.
+    zoom: (_, search) => {
+      const dragged = window.dash_clientside.callback_context.triggered.map((one) => one.value).find((one) => one && one["xaxis.range[0]"]);
+      if (!dragged || dragged === zoomed) return skip();
+      zoomed = dragged;
+      const times = [dragged["xaxis.range[0]"], dragged["xaxis.range[1]"]].map(seconds).sort((a, b) => a - b);
+      if (!times.every(Number.isFinite)) return skip();
+      const from = Math.floor(times[0] / 5) * 5;
+      const query = new URLSearchParams(search || "");
+      query.delete("range");
+      query.set("from", stamp(from)); query.set("to", stamp(Math.max(from + 10, Math.ceil(times[1] / 5) * 5)));
+      const after = "?" + query.toString();
+      zooms.push([window.location.pathname, search || "", after]);
+      return after;
+    },
     // A box drawn over the map of durations: its times as the reader's wall clock, its durations as powers of ten.
     durations: (selected, search) => {
       if (!selected || !selected.range || !selected.range.x || !selected.range.y) return skip();
-      const times = selected.range.x.map((at) => new Date(String(at).replace(" ", "T")).getTime() / 1000).sort((a, b) => a - b);
+      const times = selected.range.x.map(seconds).sort((a, b) => a - b);
       const powers = [...selected.range.y].sort((a, b) => a - b);
       if (![...times, ...powers].every(Number.isFinite)) return skip();
       const from = Math.floor(times[0]);
-      const stamp = (at) => new Date(at * 1000).toISOString().slice(0, 19) + "Z";
       const query = new URLSearchParams(search || "");
       query.delete("range");
       query.set("from", stamp(from)); query.set("to", stamp(Math.max(from + 1, Math.ceil(times[1]))));
@@ -129,6 +150,34 @@ window.dash_clientside.watchkeeper = (function () {
     event.preventDefault();
     go(link.getAttribute("href"));
   });
+  // ---- plots: a double click returns from a zoom, and what the menu does without a request ---------------------
+  const marking = () => { const marked = window.getSelection(); return !!marked && !marked.isCollapsed && !!(marked.anchorNode.parentElement || marked.anchorNode).closest(".chart-menu"); };
+  // Plotly covers the page while a button is down, so no `dblclick` comes: only clicks that count.
+  document.addEventListener("click", function (event) {
+    if (event.detail !== 2 || !event.target.closest || !event.target.closest(".js-plotly-plot .draglayer")) return;
+    const here = window.location;
+    const last = zooms.pop();
+    const query = new URLSearchParams(here.search);
+    if (last && last[0] === here.pathname && last[2] === here.search) { go(here.pathname + last[1]); return; }
+    zooms.length = 0; // Back was pressed, or another page was opened: the page's time is the present again
+    if (!query.has("from")) return;
+    query.delete("from"); query.delete("to");
+    const text = query.toString();
+    go(here.pathname + (text ? "?" + text : ""));
+  });
+  function picture(name) {
+    const drawn = document.getElementById(JSON.stringify({ plot: name })).querySelector(".js-plotly-plot");
+    const surface = getComputedStyle(document.documentElement).getPropertyValue("--surface").trim();
+    const file = ("watchkeeper" + window.location.pathname + "-" + name).replace(/[^A-Za-z0-9]+/g, "-") + "-" + new Date().toISOString().slice(0, 19).replace(/[-:]/g, "") + "Z";
+    const figure = { data: drawn.data, layout: Object.assign({}, drawn.layout, { paper_bgcolor: surface, plot_bgcolor: surface }) };
+    window.Plotly.downloadImage(figure, { format: "png", filename: file, width: drawn.clientWidth, height: drawn.clientHeight, scale: 2 });
+  }
+  const openMenus = () => Array.from(document.querySelectorAll(".chart-menu[open]"));
+  document.addEventListener("click", function (event) {
+    const button = event.target.closest && event.target.closest("[data-picture]");
+    if (button) picture(button.getAttribute("data-picture"));
+    openMenus().filter((menu) => !menu.contains(event.target)).forEach((menu) => { menu.open = false; });
+  });
   // Enter takes the marked answer of the search. Mantine forgets which it marked when a refresh brings new answers.
   document.addEventListener("keydown", function (event) {
     if (event.key !== "Enter" || event.isComposing || event.target.id !== "search") return;
@@ -158,7 +207,9 @@ window.dash_clientside.watchkeeper = (function () {
     const target = event.target;
     const typing = target.closest && target.closest("input, textarea, select, [contenteditable=true]");
     if (event.key === "Escape") {
-      if (menuIsOpen()) { menu(false); document.querySelector("[data-menu]").focus(); }
+      const opened = openMenus();
+      if (opened.length) { opened.forEach((menu) => { menu.open = false; }); opened[0].querySelector("summary").focus(); }
+      else if (menuIsOpen()) { menu(false); document.querySelector("[data-menu]").focus(); }
       else if (typing) target.blur();
       else if (!document.querySelector("[role=dialog]")) {
         const query = new URLSearchParams(window.location.search);

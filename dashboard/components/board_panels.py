@@ -122,7 +122,7 @@ def _metrics(_panel: Panel, name: str, request: PageRequest) -> Part:
     return html.Div(
         [
             *map(note, notes),
-            plot(name, figure, plot_sentence(shown, None)),
+            plot(name, figure, plot_sentence(shown, None), reads=("lines",)),
             html.Ul(legend, className="log-legend"),
         ]
     )
@@ -138,7 +138,7 @@ def _logs(_panel: Panel, name: str, request: PageRequest) -> Part:
     words = listed([f"{sum(buckets.values()):,} {name}" for name, buckets in by_severity(found.counts).items()])
     return html.Div(
         [
-            plot(name, figure, f"Log lines over time: {words}"),
+            plot(name, figure, f"Log lines over time: {words}", reads=("log-search",)),
             html.P(f"{count(found.total, 'line')}: {words}. The newest:", className="muted"),
             line_list(found.lines[:LINES], request),
         ]
@@ -161,7 +161,12 @@ def _traces(_panel: Panel, name: str, request: PageRequest) -> Part:
     caption = f"The {len(rows)} {query.order}"
     return html.Div(
         [
-            plot(name, figure, f"Durations over time: {head}. {duration_sentence(found.cells)}"),
+            plot(
+                name,
+                figure,
+                f"Durations over time: {head}. {duration_sentence(found.cells)}",
+                reads=("trace-search",),
+            ),
             html.P(f"{head}. {caption}:", className="muted"),
             table(
                 ["When", "Request", "Took", "Result", "Path", "Spans"],
@@ -190,7 +195,8 @@ def _slo(panel: Panel, name: str, request: PageRequest) -> Part:
         times, shares = course(slo, minutes)
         figure = budget_figure(times, shares, times[-1], viewer)
         figure["layout"]["height"] = HEIGHT
-        words.append(plot(name, figure, f"Error budget of {slo.title}: {percent(max(share, 0.0))} is left."))
+        sentence = f"Error budget of {slo.title}: {percent(max(share, 0.0))} is left."
+        words.append(plot(name, figure, sentence, reads=("minutes",)))
         words.append(html.P(forecast_words(slo, minutes, viewer)))
     return html.Div(words)
 

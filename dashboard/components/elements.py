@@ -8,6 +8,7 @@ from typing import Any
 
 from dash import dcc, html
 
+from dashboard.components.chart_menu import chart_menu
 from dashboard.components.wording import ago, clock_text, utc_text
 from dashboard.figures.frame import CONFIG, Figure
 from dashboard.reads.health import MARKS, Health
@@ -80,15 +81,20 @@ def note(text: str) -> html.Div | None:
     return html.Div(text, className="note", role="status") if text else None
 
 
-def plot(name: str, figure: Figure, words: str) -> html.Div:
-    """A plotly figure with a sentence for who cannot see it."""
+def plot(name: str, figure: Figure, words: str, *, reads: Sequence[str] = ()) -> html.Div:
+    """A plotly figure with a sentence for who cannot see it, and a menu with its query and its data.
+
+    `name` is unique on its page: letters, digits, - and _. `reads` name the reads that the figure is made of: the
+    first part of their keys in the cache, such as `red_of`.
+    """
     height = figure["layout"]["height"]
-    return html.Div(
+    picture = html.Div(
         dcc.Graph(id={"plot": name}, figure=figure, config=CONFIG, style={"height": f"{height}px"}),
         role="img",
         className="plot",
         **{"aria-label": words},
     )
+    return html.Div([picture, chart_menu(name, figure, words, reads)], className="charted")
 
 
 def folded(text: str, *children: Part, is_open: bool = False) -> html.Details:

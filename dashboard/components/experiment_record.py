@@ -48,6 +48,7 @@ def timeline_card(request: PageRequest, one: ScoredExperiment) -> Part:
             f"experiment-{one.truth.id[:8]}",
             experiment_figure(series, names, window, viewer, marks),
             f"Failed requests and p95 of {', '.join(names)}; " + ", ".join(f"{m.text} {m.at:%H:%M:%S}" for m in marks),
+            reads=("red",),
         )
         if any(name in series for name in names)
         else empty("No request was recorded in this time", "Its traces may be older than what the store keeps.")

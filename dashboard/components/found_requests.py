@@ -12,6 +12,7 @@ from dashboard.components.choices import choice_link, choices
 from dashboard.components.elements import Part, card, empty, folded, moment, pill, plot, table
 from dashboard.components.wording import count, listed, milliseconds, percent
 from dashboard.figures.duration_map import band_ms, band_words, duration_figure
+from dashboard.figures.frame import Moment
 from dashboard.page import PageRequest
 from dashboard.reads.trace_query import TraceQuery
 from dashboard.reads.trace_search import Cell, FoundRequest, SearchResult
@@ -24,13 +25,15 @@ GROUPED = BANDS // 2  # bands a row of the table beside the map
 SHOWN_SERVICES = 4
 
 
-def durations_card(result: SearchResult, window: Window, view: View, viewer: Viewer) -> Part:
+def durations_card(
+    result: SearchResult, window: Window, view: View, viewer: Viewer, marks: Sequence[Moment] = ()
+) -> Part:
     """The map, and the same as a table whose rows are links."""
     failed = (
         f", {result.failed:,} failed ({percent(result.failed / result.total)})" if result.failed else ", none failed"
     )
     head = f"{count(result.total, 'span')}{failed}"
-    figure = duration_figure(result.cells, window, result.step_s, viewer)
+    figure = duration_figure(result.cells, window, result.step_s, viewer, marks)
     legend = html.P(
         "Darker: more spans. ✕: some of them failed. Drag over the map to select a time and a duration.",
         className="muted legend",
@@ -39,7 +42,12 @@ def durations_card(result: SearchResult, window: Window, view: View, viewer: Vie
     by_duration = table(["Duration", "Spans", "Failed"], rows, caption="Spans by duration", numbers=["Spans", "Failed"])
     return card(
         "Durations",
-        plot("duration-map", figure, f"Durations over time: {head}. {duration_sentence(result.cells)}"),
+        plot(
+            "duration-map",
+            figure,
+            f"Durations over time: {head}. {duration_sentence(result.cells)}",
+            reads=("trace-search",),
+        ),
         legend,
         folded("As a table", by_duration),
         aside=head,

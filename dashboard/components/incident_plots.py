@@ -29,7 +29,7 @@ def strongest_plot(sources: Sources, incident: Incident, changes: Sequence[Chang
         return None
     signal, evidence = strongest
     figure = evidence_figure(signal, viewer, moments(incident, changes), height=height)
-    return plot("cause", figure, f"{signal.title}. {evidence.sentence}")
+    return plot("cause", figure, f"{signal.title}. {evidence.sentence}", reads=(signal.read,))
 
 
 def evidence_plots(sources: Sources, incident: Incident, changes: Sequence[ChangeEvent], viewer: Viewer) -> Part:
@@ -42,6 +42,7 @@ def evidence_plots(sources: Sources, incident: Incident, changes: Sequence[Chang
                     f"evidence-{number}",
                     evidence_figure(signal, viewer, marks),
                     f"{signal.title}. {evidence.sentence}",
+                    reads=(signal.read,),
                 ),
                 html.Figcaption(evidence.sentence),
             ]
@@ -81,5 +82,5 @@ def requests_plot(sources: Sources, incident: Incident, changes: Sequence[Change
     service, figure = shown.service, red_figure(shown, viewer, moments(incident, changes), height=260)
     return card(
         f"Requests of {service} around the onset",
-        plot("incident-red", figure, f"Rate, failures and latency of {service}"),
+        plot("incident-red", figure, f"Rate, failures and latency of {service}", reads=("red_of",)),
     )

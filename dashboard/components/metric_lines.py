@@ -53,7 +53,9 @@ def lines_card(answers: Sequence[Answer], request: PageRequest, marks: Sequence[
         part = [one for one in drawn if one.unit in units[number : number + 2]]
         band = answers[0].band if number == 0 else None
         figure = metric_figure(part, viewer, window, moments=marks, band=band, chosen=chosen)
-        plots.append(plot(f"metric-{number}", figure, plot_sentence(part, answers[0] if band else None)))
+        plots.append(
+            plot(f"metric-{number}", figure, plot_sentence(part, answers[0] if band else None), reads=("lines", "band"))
+        )
     step = max(answer.lines.step_s for answer in answers)
     aside = f"a point each {step} s" if step < 120 else f"a point each {step // 60} min"
     return card(

@@ -31,7 +31,7 @@ def requests_card(
         f"{series.service} serves {per_second(recent.per_second)}, of which {percent(recent.error_ratio)} fail, "
         f"with a p95 latency of {milliseconds(recent.p95_ms)}"
     )
-    figure = plot("red", red_figure(series, viewer, marks, bands=bands), summary)
+    figure = plot("red", red_figure(series, viewer, marks, bands=bands), summary, reads=("red_of",))
     key = html.P("Shaded: a detector reported a finding; the darker, the higher its score.", className="muted key")
     return card("Requests, failures and latency", figure, key if bands else None, level=3)
 

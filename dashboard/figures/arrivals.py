@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from dashboard.figures.frame import Figure, layout, time_axis, value_axis
+from dashboard.figures.frame import MENU_PX, Figure, Moment, layout, mark, time_axis, value_axis
 from dashboard.figures.metrics import DASHES
 from dashboard.reads.arrivals import SIGNALS, Arrived
 from dashboard.viewer import Viewer
 from watchkeeper.vocabulary import Window
 
 
-def arrivals_figure(arrived: Sequence[Arrived], viewer: Viewer, window: Window, step_s: int) -> Figure:
+def arrivals_figure(
+    arrived: Sequence[Arrived], viewer: Viewer, window: Window, step_s: int, moments: Sequence[Moment] = ()
+) -> Figure:
     """A line for each signal; steps in which nothing came are zero, the newest step is left out while it grows."""
     p = viewer.palette
     colours = {"traces": p.rate, "logs": p.latency, "metrics": p.ok}
@@ -35,8 +37,9 @@ def arrivals_figure(arrived: Sequence[Arrived], viewer: Viewer, window: Window, 
         )
     figure["layout"] |= {
         "legend": {"orientation": "h", "x": 0, "y": 1.18, "font": {"size": 12, "color": p.text}},
-        "margin": {"l": 48, "r": 12, "t": 30, "b": 24},
+        "margin": {"l": 48, "r": MENU_PX, "t": 30, "b": 24},
         "xaxis": time_axis(viewer, window.start, window.end),
         "yaxis": value_axis(p, title="rows/s"),
     }
+    mark(figure, viewer, moments)
     return figure

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dashboard.components.wording import count, milliseconds
-from dashboard.figures.frame import Figure, layout, time_axis
+from dashboard.figures.frame import MENU_PX, Figure, Moment, layout, mark, time_axis
 from dashboard.reads.trace_search import Cell
 from dashboard.viewer import Viewer
 from watchkeeper.store.span_search import BANDS
@@ -17,7 +17,9 @@ from watchkeeper.vocabulary import Window
 HEIGHT = 260
 
 
-def duration_figure(cells: Sequence[Cell], window: Window, step_s: int, viewer: Viewer) -> Figure:
+def duration_figure(
+    cells: Sequence[Cell], window: Window, step_s: int, viewer: Viewer, moments: Sequence[Moment] = ()
+) -> Figure:
     """Cells by start and duration; a cross marks a cell in which requests failed, larger where more of them did.
 
     The y axis is the logarithm (base 10) of milliseconds. Dragging selects; page.js turns that into choices.
@@ -28,6 +30,7 @@ def duration_figure(cells: Sequence[Cell], window: Window, step_s: int, viewer: 
     low, high = (min(c.band for c in cells), max(c.band for c in cells)) if cells else (0, 3 * BANDS)
     low, high = min(low, high - BANDS), max(high, low + BANDS)  # at least a power of ten
     colours: list[list[float | None]] = [[None] * columns for _ in range(high - low + 1)]
+    counts: list[list[list[int] | None]] = [[None] * columns for _ in range(high - low + 1)]
     words: list[list[str]] = [[""] * columns for _ in range(high - low + 1)]
     crosses: dict[str, list[Any]] = {"x": [], "y": [], "size": [], "opacity": []}
     middle = datetime.fromtimestamp(start + step_s / 2, UTC)
@@ -37,6 +40,7 @@ def duration_figure(cells: Sequence[Cell], window: Window, step_s: int, viewer: 
         if not 0 <= column < columns:
             continue
         colours[cell.band - low][column] = round(math.log10(cell.spans) + 0.3, 2)
+        counts[cell.band - low][column] = [cell.spans, cell.failed]
         words[cell.band - low][column] = cell_words(cell)
         if cell.failed:
             crosses["x"].append(times[column])
@@ -52,6 +56,7 @@ def duration_figure(cells: Sequence[Cell], window: Window, step_s: int, viewer: 
                 "y": [(band + 0.5) / BANDS for band in range(low, high + 1)],
                 "z": colours,
                 "text": words,
+                "customdata": counts,
                 "zmin": 0,
                 "zmax": math.log10(most) + 0.3,
                 "colorscale": [[0, p.surface], [0.15, _blend(p.surface, p.accent, 0.25)], [1, p.accent]],
@@ -82,7 +87,7 @@ def duration_figure(cells: Sequence[Cell], window: Window, step_s: int, viewer: 
         "dragmode": "select",
         "selectionrevision": f"{window.start.isoformat()} {low} {high}",
         "newselection": {"line": {"color": p.text, "width": 1, "dash": "dot"}},
-        "margin": {"l": 58, "r": 12, "t": 10, "b": 34},
+        "margin": {"l": 58, "r": MENU_PX, "t": 10, "b": 34},
         "xaxis": time_axis(viewer, window.start, window.end),
         "yaxis": {
             "range": [low / BANDS, (high + 1) / BANDS],
@@ -93,6 +98,7 @@ def duration_figure(cells: Sequence[Cell], window: Window, step_s: int, viewer: 
             "fixedrange": False,
         },
     }
+    mark(figure, viewer, moments)
     return figure
 
 

@@ -14,7 +14,10 @@ from dashboard.viewer import Viewer
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Signal:
-    """A signal on a regular grid: `values` has the shape (n_buckets,), NaN where nothing is known."""
+    """A signal on a regular grid: `values` has the shape (n_buckets,), NaN where nothing is known.
+
+    `read` names the read that gave them.
+    """
 
     title: str
     unit: str
@@ -22,6 +25,7 @@ class Signal:
     step_s: int
     values: Floats
     expected: float | None = None
+    read: str = ""
 
     @property
     def end(self) -> datetime:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from chaos.scored import ScoredExperiment
-from dashboard.figures.frame import Figure, Moment, layout, mark, numbers, time_axis, value_axis
+from dashboard.figures.frame import MENU_PX, Figure, Moment, layout, mark, numbers, time_axis, value_axis
 from dashboard.figures.labels import plot_text
 from dashboard.reads.series import RedSeries
 from dashboard.viewer import Viewer
@@ -73,7 +73,7 @@ def experiment_figure(
     figure["layout"] |= {
         "showlegend": True,
         "legend": {"orientation": "h", "y": -0.16, "x": 0, "font": {"color": p.muted}},
-        "margin": {"l": 48, "r": 12, "t": 10, "b": 44},
+        "margin": {"l": 48, "r": MENU_PX, "t": 10, "b": 44},
         "xaxis": time_axis(viewer, window.start, window.end) | {"anchor": "y2"},
         "yaxis": value_axis(p, title="failed", form=".0%")
         | {"domain": [0.56, 1.0], "range": [0, 1], "rangemode": "normal"},

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import numpy as np
 
+from dashboard.drawing import current
 from dashboard.figures.labels import plot_text
 from dashboard.palette import Palette
 from dashboard.reads.series import Floats
@@ -16,10 +17,13 @@ from dashboard.viewer import Viewer
 
 Figure = dict[str, Any]
 FONT = "Inter, system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'DejaVu Sans', sans-serif"
+ROUNDED = timedelta(seconds=5)  # what a dragged range is rounded to
 LONGEST_TITLE = 120
 LONGEST_WORDS = 40
 WORD_SHARE = 0.017  # of a plot of about 400 pixels, for one letter
-CONFIG: dict[str, Any] = {"displayModeBar": False, "responsive": True, "doubleClick": "reset"}
+# A double click returns to the time before the last zoom, which the address knows: page.js does that.
+CONFIG: dict[str, Any] = {"displayModeBar": False, "responsive": True, "doubleClick": False}
+MENU_PX = 28  # at the right of a plot, for the button of its menu
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,14 +45,15 @@ def layout(viewer: Viewer, *, height: int, title: str = "") -> dict[str, Any]:
     p = viewer.palette
     return {
         "height": height,
-        "margin": {"l": 48, "r": 12, "t": 26 if title else 10, "b": 24},
+        "margin": {"l": 48, "r": MENU_PX, "t": 26 if title else 10, "b": 24},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"family": FONT, "size": 11, "color": p.muted},
         "hovermode": "x unified",
         "hoverlabel": {"bgcolor": p.surface, "bordercolor": p.line, "font": {"color": p.text, "family": FONT}},
         "showlegend": False,
-        "uirevision": "kept",  # zoom survives a refresh
+        "dragmode": False if viewer.narrow else "zoom",  # a thumb that moves over a plot scrolls the page
+        "uirevision": "kept",  # what a reader does to a plot survives a refresh
         "shapes": [],
         "annotations": [],
         **(
@@ -69,11 +74,20 @@ def layout(viewer: Viewer, *, height: int, title: str = "") -> dict[str, Any]:
 
 
 def time_axis(viewer: Viewer, start: datetime, end: datetime) -> dict[str, Any]:
-    """An x axis in the reader's own time."""
+    """An x axis in the reader's own time: of a plot with a time of its own, the part that the address names, if any.
+
+    Dragging over it writes the range into the address (page.js), so all plots of a page zoom together.
+    """
     p = viewer.palette
+    of = current()
+    chosen = of.chosen if of else None
+    if chosen and start - ROUNDED <= chosen.start and chosen.end <= end + ROUNDED:
+        start, end = max(start, chosen.start), min(end, chosen.end)
     return {
         "type": "date",
         "range": [viewer.local(start), viewer.local(end)],
+        # With another choice of time, the range is the page's again and not what was dragged.
+        "uirevision": f"{chosen.start.timestamp():.0f}-{chosen.end.timestamp():.0f}" if chosen else "live",
         "gridcolor": p.line,
         "linecolor": p.line,
         "tickcolor": p.line,
@@ -98,6 +112,7 @@ def value_axis(palette: Palette, *, title: str = "", suffix: str = "", form: str
         "rangemode": "tozero",
         "gridcolor": palette.line,
         "zeroline": False,
+        "fixedrange": True,  # a drag chooses a time
         "nticks": 4,
         "automargin": True,
         "ticksuffix": suffix,
@@ -107,13 +122,18 @@ def value_axis(palette: Palette, *, title: str = "", suffix: str = "", form: str
 
 
 def mark(figure: Figure, viewer: Viewer, moments: Sequence[Moment]) -> None:
-    """Draw vertical lines through the whole figure, each with its words; neighbours' words stand in lower rows."""
+    """Draw vertical lines through the whole figure, each with its words; neighbours' words stand in lower rows.
+
+    Moments outside the x axis are left out.
+    """
     p = viewer.palette
     colours = {"onset": p.failing, "change": p.degraded, "page": p.accent, "ack": p.accent, "resolved": p.ok}
     first, last = (datetime.fromisoformat(end) for end in figure["layout"]["xaxis"]["range"])
     span = (last - first).total_seconds()
     ends: list[float] = []  # how far each row of words reaches, as a share of the axis
     for moment in sorted(moments, key=lambda m: m.at):
+        if not first <= datetime.fromisoformat(viewer.local(moment.at)) <= last:
+            continue  # the axis shows a part of the figure's time
         words = plot_text(moment.text, LONGEST_WORDS)
         x = viewer.local(moment.at)
         share = (datetime.fromisoformat(x) - first).total_seconds() / span

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from dashboard.figures.frame import Figure, layout, time_axis
+from dashboard.figures.frame import MENU_PX, Figure, layout, time_axis
 from dashboard.figures.labels import plot_text
 from dashboard.viewer import Viewer
 
@@ -40,7 +40,7 @@ def handoff_figure(shifts: Sequence[Shift], viewer: Viewer, start: datetime, end
     figure["layout"] |= {
         "barmode": "overlay",
         "hovermode": "closest",
-        "margin": {"l": 90, "r": 12, "t": 22, "b": 40},
+        "margin": {"l": 90, "r": MENU_PX, "t": 22, "b": 40},
         "xaxis": time_axis(viewer, start, end) | {"showgrid": True},
         "yaxis": {
             "type": "category",

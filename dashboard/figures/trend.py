@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from chaos.scorecard import Scorecard
-from dashboard.figures.frame import Figure, layout, value_axis
+from dashboard.figures.frame import MENU_PX, Figure, layout, time_axis, value_axis
 from dashboard.viewer import Viewer
 from watchkeeper.intervals import Median, Share
 
@@ -28,9 +28,10 @@ def trend_figure(steps: Mapping[datetime, Scorecard], viewer: Viewer) -> Figure:
                 "hovertemplate": f"{hover}<extra></extra>",
             }
         )  # fmt: skip
-    dates = {"type": "date", "gridcolor": p.line, "linecolor": p.line, "showgrid": False, "anchor": "y2", "nticks": 6}
+    room = (max(steps) - min(steps)) / 50 if len(steps) > 1 else timedelta(hours=1)
+    dates = time_axis(viewer, min(steps) - room, max(steps) + room) | {"anchor": "y2"}
     figure["layout"] |= {
-        "margin": {"l": 48, "r": 12, "t": 10, "b": 40},
+        "margin": {"l": 48, "r": MENU_PX, "t": 10, "b": 40},
         "xaxis": dates,
         "yaxis": value_axis(p, title="recall", form=".0%")
         | {"domain": [0.58, 1.0], "range": [0, 1.05], "rangemode": "normal"},

@@ -87,7 +87,15 @@ def _trend(known: Assessment, viewer: Viewer) -> Part:
     steps = trend(known.known)
     if len([card for card in steps.values() if card.recall.count]) < 2:
         return None
-    return card("Trend", plot("trend", trend_figure(steps, viewer), "Recall and the median time to the page over time"))
+    return card(
+        "Trend",
+        plot(
+            "trend",
+            trend_figure(steps, viewer),
+            "Recall and the median time to the page over time",
+            reads=("experiments",),
+        ),
+    )
 
 
 def _experiments(known: Assessment, viewer: Viewer) -> Part:

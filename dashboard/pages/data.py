@@ -16,6 +16,7 @@ from dashboard.components.wording import count, listed, milliseconds, per_second
 from dashboard.figures.arrivals import arrivals_figure
 from dashboard.page import Page, PageRequest
 from dashboard.reads.arrivals import SIGNALS, Arrived, Source
+from dashboard.reads.happenings import happenings
 from watchkeeper.durations import duration
 
 SHOWN = 50
@@ -65,7 +66,12 @@ def _arriving(request: PageRequest) -> Part:
     heads = ["Signal", "Rows", "Rate", "Bytes", "Bytes a day, at this rate", "Lag, mean", "Lag, longest"]
     return card(
         "Arriving",
-        plot("arrivals", arrivals_figure(arrived, viewer, window, step_s), f"Arriving: {words}"),
+        plot(
+            "arrivals",
+            arrivals_figure(arrived, viewer, window, step_s, happenings(request.sources, window)),
+            f"Arriving: {words}",
+            reads=("arrived",),
+        ),
         table(heads, rows, caption="What arrived in this time range, by signal", numbers=heads[1:]),
         html.P(
             "Counted by the minute in which the store took it. Lag is from a row's own time to that minute; "

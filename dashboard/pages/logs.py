@@ -16,9 +16,9 @@ from dashboard.components.log_lines import AROUND, line_list, still
 from dashboard.components.log_search import LINE, NUMBER, QUERY, TAB, TABS, chosen_query, mistake, narrowed, search_box
 from dashboard.components.log_templates import templates_card
 from dashboard.components.wording import clock_text, count, listed
-from dashboard.figures.frame import Moment
 from dashboard.figures.log_histogram import by_severity, colour_of, histogram_figure
 from dashboard.page import Page, PageRequest
+from dashboard.reads.happenings import happenings
 from dashboard.reads.logs import MOST_PAGES, SHOWN, Search
 from watchkeeper.errors import QueryError
 from watchkeeper.store.log_query import SEVERITIES, All
@@ -64,17 +64,14 @@ def _lines(query: All, request: PageRequest) -> Part:
     found = request.sources.logs.search(query, window, step_s, page)
     if not found.total:
         return card("No line", _nothing(request))
-    marks = [
-        Moment(at=change.at, text=f"{change.kind} {change.service}", kind="change")
-        for change in request.sources.records.changes(window)
-        if not view.service or change.service == view.service
-    ][:8]
+    marks = happenings(request.sources, window, view.service)
     words = _words(found.counts)
     head = [
         plot(
             "log-histogram",
             histogram_figure(found.counts, window, step_s, viewer, marks),
             f"Log lines over time: {words}",
+            reads=("log-search",),
         ),
         _legend(found.counts, request),
         _cut(found, request),

@@ -15,6 +15,7 @@ from dashboard.components.metric_lines import Answer, lines_card
 from dashboard.components.metric_query import metric_query
 from dashboard.figures.frame import Moment
 from dashboard.page import Page, PageRequest
+from dashboard.reads.happenings import happenings
 from dashboard.reads.metric_choices import LETTERS, Asked, asked
 from dashboard.reads.metrics import Metric
 from watchkeeper.errors import WatchkeeperError
@@ -102,17 +103,12 @@ def _plot(request: PageRequest, queries: Sequence[Asked]) -> Part:
 
 
 def _marks(request: PageRequest) -> tuple[Sequence[Moment], Sequence[str]]:
-    """Changes of the chosen service (of all, if none is chosen), and why there are none if they cannot be read."""
+    """Changes and onsets of the chosen service (of all without one); why there are none if they cannot be read."""
     view = request.view
     try:
-        changes = request.sources.records.changes(view.window(request.viewer.now))
+        return happenings(request.sources, view.window(request.viewer.now), view.service), ()
     except WatchkeeperError as error:
-        return (), (f"Changes are not marked: {error.message}",)
-    wanted = [change for change in changes if not view.service or change.service == view.service]
-    return [
-        Moment(at=change.at, text=f"{change.service} {change.kind} {change.version}".strip(), kind="change")
-        for change in wanted[-12:]
-    ], ()
+        return (), (f"Changes and incidents are not marked: {error.message}",)
 
 
 def _about(request: PageRequest, one: Asked, metric: Metric) -> Part:

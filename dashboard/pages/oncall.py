@@ -109,7 +109,7 @@ def _plan(sources: Sources, window: Window, viewer: Viewer) -> Part:
     words = "; ".join(f"{b.schedule}: {b.person or 'nobody'} from {b.start:%d %b %H:%M} UTC" for b in bars[:20])
     return card(
         "The next two weeks",
-        plot("handoffs", handoff_figure(bars, viewer, window.start, window.end), words),
+        plot("handoffs", handoff_figure(bars, viewer, window.start, window.end), words, reads=("rotas", "overrides")),
         aside=f"times in {viewer.zone_label}",
     )
 

@@ -22,7 +22,7 @@ from detectors.slo.minutes import STEP_S, Minutes
 from detectors.slo.openslo import Slo
 from watchkeeper.durations import duration
 from watchkeeper.text import seen_name
-from watchkeeper.vocabulary import utc
+from watchkeeper.vocabulary import Window, utc
 
 READ: Final = 200  # incidents, the newest
 MARKED: Final = 6
@@ -86,6 +86,12 @@ def _budget(slo: Slo, minutes: Minutes, incidents: list[Incident], request: Page
     times, shares = course(slo, minutes)
     own = [one for one in incidents if slo.service in {one.service, *(finding.service for finding in one.findings)}]
     marks = [Moment(at=one.onset, text=one.service, kind="onset") for one in own[:MARKED]]
+    changes = request.sources.records.changes(Window(start=times[0], end=times[-1]))
+    marks += [
+        Moment(at=change.at, text=f"{change.kind} {change.version}".strip(), kind="change")
+        for change in changes
+        if change.service == slo.service
+    ][:MARKED]
     end = times[-1]
     coming = forecast(slo, minutes, viewer.now)
     if coming and coming.gone and coming.gone > viewer.now:
@@ -97,7 +103,7 @@ def _budget(slo: Slo, minutes: Minutes, incidents: list[Incident], request: Page
     words = f"Error budget of {slo.title}: {percent(max(share, 0.0))} is left. {pace}"
     return card(
         "Budget over its window",
-        plot("budget", budget_figure(times, shares, end, viewer, marks), words),
+        plot("budget", budget_figure(times, shares, end, viewer, marks), words, reads=("minutes",)),
         html.P(pace),
     )
 

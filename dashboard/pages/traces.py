@@ -12,6 +12,7 @@ from dashboard.components.found_requests import durations_card, nothing_found, r
 from dashboard.components.query_form import Field, query_form
 from dashboard.components.trace_comparison import comparison_card, comparison_choices
 from dashboard.page import Page, PageRequest
+from dashboard.reads.happenings import happenings
 from dashboard.reads.trace_query import TraceQuery, trace_query
 from watchkeeper.store.span_search import Scope
 
@@ -63,7 +64,9 @@ def _found(query: TraceQuery, request: PageRequest) -> Part:
     if not result.total:
         return nothing_found(query, request)
     shown = [
-        durations_card(result, window, request.view, request.viewer),
+        durations_card(
+            result, window, request.view, request.viewer, happenings(request.sources, window, query.search.service)
+        ),
         comparison_choices(query, request.view),
         attempt("The comparison", lambda: comparison_card(query, request)),
         requests_card(result, query, request),

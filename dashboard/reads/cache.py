@@ -5,21 +5,34 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
 from typing import TypeVar
+
+from watchkeeper.store.recording import Statement, note, recording
 
 T = TypeVar("T")
 KEEP = 256
 MOST = 1024  # also of what is not too old yet
 
 
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    at: float
+    value: object
+    statements: tuple[Statement, ...]
+
+
 class Cache:
-    """Remembers a reading for `ttl_s` seconds. Whoever asks meanwhile for the same waits for the first to finish."""
+    """Remembers a reading for `ttl_s` seconds. Whoever asks meanwhile for the same waits for the first to finish.
+
+    A reading's statements are remembered beside it, under its name: the first part of its key.
+    """
 
     def __init__(self, ttl_s: float, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._ttl_s = ttl_s
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._entries: dict[Hashable, tuple[float, object]] = {}
+        self._entries: dict[Hashable, _Entry] = {}
         self._loading: dict[Hashable, threading.Lock] = {}
 
     def get(self, key: Hashable, load: Callable[[], T]) -> T:
@@ -29,11 +42,16 @@ class Cache:
         try:
             with loading:
                 entry = self._entries.get(key)
-                if entry and self._monotonic() - entry[0] < self._ttl_s:
-                    return entry[1]  # type: ignore[return-value]
-                value = load()
+                if entry and self._monotonic() - entry.at < self._ttl_s:
+                    note(entry.statements)
+                    return entry.value  # type: ignore[return-value]
+                with recording() as made:
+                    value = load()
+                name = str(key[0] if isinstance(key, tuple) else key)
+                statements = tuple(replace(one, read=name) for one in made)
+                note(statements)
                 with self._lock:
-                    self._entries[key] = (self._monotonic(), value)
+                    self._entries[key] = _Entry(self._monotonic(), value, statements)
                     self._forget()
                 return value
         finally:
@@ -52,7 +70,7 @@ class Cache:
         if len(self._entries) <= KEEP:
             return
         limit = self._monotonic() - self._ttl_s
-        for key in [k for k, (at, _) in self._entries.items() if at < limit]:
+        for key in [k for k, entry in self._entries.items() if entry.at < limit]:
             del self._entries[key]
         while len(self._entries) > MOST:
             del self._entries[next(iter(self._entries))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -15,6 +15,7 @@ from detectors.slo.preflight import readable_objectives
 from watchkeeper.clock import Clock
 from watchkeeper.config import Config
 from watchkeeper.problems import Problems
+from watchkeeper.store.recording import note, recording
 from watchkeeper.store.telemetry import Telemetry
 
 FILES_S: Final = 30.0  # so long a change of the files may wait
@@ -65,6 +66,8 @@ class ObjectiveReads:
                 minutes, back = Minutes(slo.window_s), float(slo.window_s)
             else:
                 minutes, back = minutes.copy(), age + FRESH_S
-            minutes.read(slo, self._telemetry.served, now, back)
+            with recording() as made:
+                minutes.read(slo, self._telemetry.served, now, back)
+            note([replace(one, read="minutes") for one in made])
             self._minutes[slo] = (minutes, now)
             return minutes

@@ -88,7 +88,13 @@ def _of_requests(sources: Sources, service: str, evidence: Evidence, window: Win
     else:
         title, unit, values = f"{service}: requests a second", "/s", series.rate
     return Signal(
-        title=title, unit=unit, start=series.start, step_s=step, values=values, expected=_expected(evidence, unit)
+        title=title,
+        unit=unit,
+        start=series.start,
+        step_s=step,
+        values=values,
+        expected=_expected(evidence, unit),
+        read="red_of",
     )
 
 
@@ -103,7 +109,14 @@ def _of_logs(sources: Sources, service: str, window: Window, step: int) -> Signa
     lines = np.bincount(index[inside], weights=np.asarray(rows["lines"], dtype=float)[inside], minlength=length).astype(
         np.float64
     )
-    return Signal(title=f"{service}: warnings and errors logged", unit="lines", start=start, step_s=step, values=lines)
+    return Signal(
+        title=f"{service}: warnings and errors logged",
+        unit="lines",
+        start=start,
+        step_s=step,
+        values=lines,
+        read="log_counts",
+    )
 
 
 def _of_metric(sources: Sources, service: str, evidence: Evidence, window: Window, step: int) -> Signal | None:
@@ -129,6 +142,7 @@ def _of_metric(sources: Sources, service: str, evidence: Evidence, window: Windo
         step_s=step,
         values=values,
         expected=evidence.expected,
+        read="metrics",
     )
 
 

@@ -30,6 +30,7 @@ from dashboard.web import (
     oncall_api,
     openapi,
     overrides_api,
+    plots_api,
     postmortem_api,
     rota_api,
     sign_in,
@@ -125,10 +126,11 @@ def build(
     app.include_router(ask_api.router(sources.asker))
     app.include_router(calendar_feed.router(config, db, clock))
     app.include_router(acknowledge.router(config, incidents, clock))
+    pages = read_pages()
+    app.include_router(plots_api.router(pages, sources))
 
     openapi.describe(app, reading_is_open=is_loopback(config.web.host))
     api.add_unknown_paths(app)
-    pages = read_pages()
     if life:
         report_broken(life.problems, pages.broken)
     mount(app, sources, pages, who)

@@ -14,6 +14,7 @@ from urllib3.exceptions import HTTPError
 
 from watchkeeper.config import Config
 from watchkeeper.errors import StoreError
+from watchkeeper.store.recording import Statement, note
 from watchkeeper.store.schema import BUCKET_S, SEVERITY_SQL
 from watchkeeper.vocabulary import Window
 
@@ -57,6 +58,7 @@ class Telemetry:
         Raises:
             StoreError: the store rejected it (its own message), or could not be reached (`retry` is set).
         """
+        note([Statement(sql=sql, parameters=dict(parameters or {}))])
         try:
             if self._client is None:
                 self._client = connect(self._url, self._database, self._user, self._password, self.timeout_s)
