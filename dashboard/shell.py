@@ -169,7 +169,7 @@ def _search() -> Any:
         placeholder="Search",
         searchable=True,
         clearable=False,
-        nothingFoundMessage="No match",
+        nothingFoundMessage="No match: press Enter to ask it as a question",
         maxDropdownHeight=360,
         size="sm",
         className="search",
@@ -177,7 +177,7 @@ def _search() -> Any:
         rightSectionPointerEvents="none",
         selectFirstOptionOnChange=True,
         comboboxProps={"width": 320, "position": "bottom-end"},
-        **{"aria-label": "Search services, incidents and pages"},
+        **{"aria-label": "Search services, incidents and pages, or ask a question"},
     )
 
 

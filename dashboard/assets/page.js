@@ -179,14 +179,20 @@ window.dash_clientside.watchkeeper = (function () {
     openMenus().filter((menu) => !menu.contains(event.target)).forEach((menu) => { menu.open = false; });
   });
   // Enter takes the marked answer of the search. Mantine forgets which it marked when a refresh brings new answers.
+  // What nothing is named like, or what ends as a question does, is asked.
   document.addEventListener("keydown", function (event) {
     if (event.key !== "Enter" || event.isComposing || event.target.id !== "search") return;
     const list = document.getElementById(event.target.getAttribute("aria-controls"));
     const answer = list && (list.querySelector("[data-combobox-selected]") || list.querySelector("[role=option]"));
-    if (!answer) return;
+    const words = event.target.value.trim();
+    const asks = words.endsWith("?") || (!answer && words);
+    if (!answer && !asks) return;
     event.preventDefault();
     event.stopPropagation();
-    answer.click();
+    if (!asks) { answer.click(); return; }
+    event.target.blur();
+    window.dash_clientside.set_props("search", { searchValue: "" });
+    go("/ask?q=" + encodeURIComponent(words));
   }, true);
 
   // ---- the navigation on a narrow screen ---------------------------------------------------------------

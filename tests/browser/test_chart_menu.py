@@ -90,6 +90,20 @@ def test_the_menu_gives_the_numbers_that_are_drawn(page: Page, show: Callable[[s
     expect(menu).not_to_have_attribute("open", "")
 
 
+def test_a_question_in_the_search_is_asked(page: Page, show: Callable[[str], None]) -> None:
+    """Enter opens the page Ask with it; a name is still opened by its name."""
+    show("/")
+    page.locator("#search").fill("why is payments slow?")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/ask?q=why%20is%20payments%20slow%3F")
+    expect(page.locator("#live input").first).to_have_value("why is payments slow?")
+    expect(page.locator("#search")).to_have_value("")
+    page.locator("#search").fill("payments")
+    page.get_by_role("option", name="payments", exact=True).wait_for()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**service=payments**")
+
+
 def test_a_drag_zooms_every_plot_and_back_undoes_it(page: Page, show: Callable[[str], None]) -> None:
     """The address has the range; a double click and the browser's Back both return to what was before."""
     show("/services/payments?range=1h&tab=operations")
