@@ -26,11 +26,13 @@ from dashboard.figures.duration_map import duration_figure
 from dashboard.figures.log_histogram import by_severity, histogram_figure
 from dashboard.figures.metrics import metric_figure
 from dashboard.page import PageRequest
+from dashboard.reads.happenings import happenings
 from dashboard.reads.metric_choices import asked
 from dashboard.reads.trace_query import trace_query
 from detectors.slo.budget import course, left
 from watchkeeper.errors import StoreError
 from watchkeeper.text import seen_name
+from watchkeeper.vocabulary import Window
 
 AT_ONCE: Final = 4  # panels that are read beside each other; the store has more connections than that
 LINES: Final = 5  # log lines and requests that a panel lists
@@ -109,7 +111,7 @@ def _metrics(_panel: Panel, name: str, request: PageRequest) -> Part:
     if len(units) > 2:
         notes.append(f"Lines in {listed(units[2:])} are left out: a panel has room for two units.")
     shown = [one for one in drawn if one.unit in units[:2]]
-    figure = metric_figure(shown, viewer, window)
+    figure = metric_figure(shown, viewer, window, moments=happenings(request.sources, window, view.service))
     figure["layout"]["height"] = HEIGHT
     for trace in figure["data"]:
         trace.pop("customdata", None)  # a point is chosen on the page of the query
@@ -134,7 +136,8 @@ def _logs(_panel: Panel, name: str, request: PageRequest) -> Part:
     found = request.sources.logs.search(chosen_query(view), window, step_s, 1)
     if not found.total:
         return empty("No line in this time range is like that", "Choose a longer time range above.")
-    figure = histogram_figure(found.counts, window, step_s, viewer)
+    marks = happenings(request.sources, window, view.service)
+    figure = histogram_figure(found.counts, window, step_s, viewer, marks)
     words = listed([f"{sum(buckets.values()):,} {name}" for name, buckets in by_severity(found.counts).items()])
     return html.Div(
         [
@@ -154,9 +157,10 @@ def _traces(_panel: Panel, name: str, request: PageRequest) -> Part:
         return empty("No span matches in this time range", "Choose a longer time range above.")
     share = f", {found.failed:,} failed ({percent(found.failed / found.total)})" if found.failed else ", none failed"
     head = f"{count(found.total, 'span')}{share}"
-    figure = duration_figure(found.cells, window, found.step_s, viewer)
+    marks = happenings(request.sources, window, query.search.service)
+    figure = duration_figure(found.cells, window, found.step_s, viewer, marks)
     figure["layout"]["height"] = HEIGHT
-    figure["layout"]["dragmode"] = "zoom"
+    figure["layout"]["dragmode"] = False if viewer.narrow else "zoom"
     rows = [request_row(one, viewer) for one in found.requests[:LINES]]
     caption = f"The {len(rows)} {query.order}"
     return html.Div(
@@ -193,7 +197,8 @@ def _slo(panel: Panel, name: str, request: PageRequest) -> Part:
     ]
     if share is not None:
         times, shares = course(slo, minutes)
-        figure = budget_figure(times, shares, times[-1], viewer)
+        marks = happenings(request.sources, Window(start=times[0], end=times[-1]), slo.service)
+        figure = budget_figure(times, shares, times[-1], viewer, marks)
         figure["layout"]["height"] = HEIGHT
         sentence = f"Error budget of {slo.title}: {percent(max(share, 0.0))} is left."
         words.append(plot(name, figure, sentence, reads=("minutes",)))
