@@ -79,7 +79,7 @@ def known_ids(site: Site) -> dict[str, list[str]]:
 def test_schemathesis_finds_nothing(site: Site, tmp_path: Path, token: str) -> None:
     """With every scope and without any: no 5xx, only answers that are described, and nothing wrong is taken."""
     head = ["-H", f"Authorization: Bearer wk_{token}"] if token else []
-    much = ["-n", "1000", "--max-time", str(int(MINUTES * 60))] if MINUTES else ["-n", "6"]
+    much = ["-n", "1000", "--max-time", str(int(MINUTES * 60))] if MINUTES else ["-n", "6", "--seed", "1"]
     environment = {
         **os.environ,
         "WATCHKEEPER_KNOWN_IDS": json.dumps(known_ids(site)) if token else "{}",
@@ -100,7 +100,7 @@ def test_schemathesis_finds_nothing(site: Site, tmp_path: Path, token: str) -> N
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-5_000:]
+    assert done.returncode == 0, done.stdout[:20_000] + done.stderr[-5_000:]
     print(done.stdout[-600:])
 
 
