@@ -198,6 +198,12 @@ class Config(Section):
             return environment(self.slack.signing_secret_env, "slack.signing_secret_env")
         return self.secret("slack-signing")
 
+    def slack_app_token(self) -> str:
+        """The app-level token, which opens a connection for Socket Mode. Raises ConfigError where it is not set."""
+        if self.slack_is_real:
+            return environment(self.slack.app_token_env, "slack.app_token_env")
+        return "xapp-" + self.secret("slack-token")
+
     def slack_api_url(self) -> str:
         if self.slack_is_real:
             return "https://slack.com/api/"

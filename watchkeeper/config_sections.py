@@ -231,10 +231,15 @@ class SlackStandInConfig(Section):
 
 
 class SlackConfig(Section):
-    """Slack: real where `token_env` names a set variable, else the local stand-in."""
+    """Slack: real where `token_env` names a set variable, else the local stand-in.
+
+    With `socket_mode`, the web role opens a connection to Slack with the app-level token, and has no request URL.
+    """
 
     token_env: Variable = "WATCHKEEPER_SLACK_TOKEN"
     signing_secret_env: Variable = "WATCHKEEPER_SLACK_SIGNING_SECRET"
+    socket_mode: bool = False
+    app_token_env: Variable = "WATCHKEEPER_SLACK_APP_TOKEN"
     channel: Annotated[str, Field(pattern=r"^#?[^\s#@<>]{1,80}$")] = "incidents"
     stand_in: SlackStandInConfig = SlackStandInConfig()
 

@@ -138,7 +138,7 @@ def slack(config: Config) -> list[Result]:
     try:
         headers = {"Authorization": f"Bearer {config.slack_token()}"}
         answer = httpx.post(config.slack_api_url() + "auth.test", headers=headers, timeout=5).json()
-        config.slack_signing_secret()
+        _ = config.slack_app_token() if config.slack.socket_mode else config.slack_signing_secret()
     except (httpx.HTTPError, ValueError) as error:
         advice = "Check the network and proxy settings between here and Slack."
         if not config.slack_is_real:

@@ -141,6 +141,12 @@ def _variables(*keys: tuple[str, ...]) -> Check:
     return check
 
 
+def _slack_credential(file: ReadConfig) -> Lines:
+    """What shows who sends presses: the app-level token over Socket Mode, else the signing secret."""
+    key = "app_token_env" if file.config.slack.socket_mode else "signing_secret_env"
+    return _variables(("slack", key))(file)
+
+
 def _variable(file: ReadConfig, name: str | None, *key: str) -> Lines:
     if name is None:
         return
@@ -209,7 +215,8 @@ CHECKS: Final[tuple[tuple[frozenset[str], bool, Check], ...]] = (
     (frozenset({WEB}), False, _binding("web")),
     (frozenset({INGEST, WATCH, WEB}), True, _variables(("state", "url_env"))),
     (frozenset({INGEST, WATCH, WEB}), True, _state),
-    (frozenset({WATCH, WEB}), True, _variables(("slack", "token_env"), ("slack", "signing_secret_env"))),
+    (frozenset({WATCH, WEB}), True, _variables(("slack", "token_env"))),
+    (frozenset({WATCH, WEB}), True, _slack_credential),
     (frozenset({WATCH}), True, _target_tokens),
     (frozenset({WATCH, WEB}), False, _of("alerting.channels.preflight", "channel_mistakes")),
     (frozenset({WATCH, WEB}), False, _of("alerting.oncall.preflight", "rota_mistakes")),

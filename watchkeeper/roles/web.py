@@ -14,6 +14,7 @@ from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from alerting.channels.slack.events import LARGEST_BODY, SlackEvents
+from alerting.channels.slack.socket_mode import SocketMode
 from alerting.channels.slack.watch_answers import WatchAnswers
 from alerting.incidents.commands import Incidents
 from alerting.oncall.in_force import RotaInForce
@@ -94,6 +95,7 @@ def build(
     sessions = Sessions(config)
     app = FastAPI(title="Watchkeeper", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     app.state.rota = rota
+    app.state.slack = events
 
     api.add_error_handlers(app)
 
@@ -171,5 +173,7 @@ def _serve(life: Life, config_path: Path | None) -> None:
     application: Any = build(config, Telemetry.connect(config), db, life, config_path)
     stopping = threading.Event()
     application.state.rota.follow(stopping)
+    if config.slack.socket_mode and "slack" in config.channels:
+        SocketMode(config, application.state.slack, life.problems).follow(stopping)
     serve(life, application, listener)
     stopping.set()

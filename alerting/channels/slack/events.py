@@ -89,10 +89,11 @@ class SlackEvents:
         self._config = config
         self._incidents = incidents
         self._question = question
-        self._secret = config.slack_signing_secret()
+        # Over Socket Mode nothing is signed, and nothing that is posted is taken.
+        self._secret = "" if config.slack.socket_mode else config.slack_signing_secret()
         self._app = AsyncApp(
             client=AsyncWebClient(token=config.slack_token(), base_url=config.slack_api_url(), timeout=5),
-            signing_secret=config.slack_signing_secret(),
+            signing_secret=self._secret,
             request_verification_enabled=False,  # done here, on the raw body, before Bolt parses it
         )
         for action in ("acknowledge", "approve", "decline", re.compile(rf"{ANSWER}:\d+")):
@@ -115,6 +116,8 @@ class SlackEvents:
 
     async def handle(self, request: Request) -> Response:
         """Answer one request from Slack."""
+        if not self._secret:
+            return _refuse("Socket Mode is on: nothing is taken here", 404)
         body = await request.body()
         if len(body) > LARGEST_BODY:
             return _refuse("too large", 413)
@@ -127,6 +130,16 @@ class SlackEvents:
             return _refuse("the signature does not match, or the request is older than five minutes", 401)
         if (asked := challenge(body)) is not None:
             return PlainTextResponse(asked)
+        return await self._take(body)
+
+    async def receive(self, kind: str, payload: Mapping[str, Any], *, is_repeat: bool) -> Response:
+        """Answer what came over Socket Mode, as if it had been posted; the connection shows who sent it."""
+        REPEATS.inc(is_repeat)
+        body = _as_posted(kind, payload)
+        return await self._take(body) if len(body) <= LARGEST_BODY else _refuse("too large", 413)
+
+    async def _take(self, body: bytes) -> Response:
+        """Answer a body whose sender is known."""
         try:
             payload = read_payload(body)
         except NotUnderstoodError as error:
@@ -312,6 +325,16 @@ async def _failed(error: Exception) -> None:
     """After Slack has its answer, a failure is ours to see."""
     FAILED.inc()
     structlog.get_logger().error("slack.command_failed", error=repr(error), exc_info=error)
+
+
+def _as_posted(kind: str, payload: Mapping[str, Any]) -> bytes:
+    """The payload of an envelope as the body that Slack would have posted."""
+    if kind == "events_api":
+        return json.dumps(payload).encode()
+    if kind == "slash_commands":
+        fields = {name: value for name, value in payload.items() if isinstance(value, str)}
+        return urlencode(fields, errors="replace").encode()
+    return urlencode({"payload": json.dumps(payload)}).encode()
 
 
 def _as_slack_sends(payload: dict[str, Any]) -> tuple[str, str]:

@@ -18,6 +18,7 @@ from starlette.routing import Route
 from alerting.channels.slack.scopes import missing_scope
 from alerting.channels.slack.standin.interactions import Interactions
 from alerting.channels.slack.standin.limits import RateLimits
+from alerting.channels.slack.standin.links import Links
 from alerting.channels.slack.standin.rules import RuleError, check_blocks
 from alerting.channels.slack.standin.troubles import Trouble, Troubles
 from alerting.channels.slack.standin.workspace import BOT, Workspace
@@ -52,7 +53,11 @@ class StandIn:
         members = {person.address("slack"): person for person in config.oncall.people if person.address("slack")}
         self.workspace = Workspace(config.data_dir / "standin" / "messages.db", config.slack.channel, members)
         own_url = config.slack_api_url().removesuffix("api/") + "standin/"
-        self.interactions = Interactions(self.workspace, config.slack_signing_secret(), request_url, own_url)
+        self.links = Links(BOT["app_id"]) if config.slack.socket_mode else None
+        self._app_token = config.slack_app_token()
+        self.interactions = Interactions(
+            self.workspace, config.slack_signing_secret(), request_url, own_url, self.links
+        )
         self.troubles = Troubles()
         self._people = {
             member: {"id": member, "name": person.id, "real_name": person.name, "tz": person.timezone}
@@ -100,6 +105,8 @@ class StandIn:
     # Slack's Web API
 
     async def _api(self, request: Request) -> Response:
+        if request.path_params["method"] == "apps.connections.open":
+            return await self._open_connection(request)
         method = self._methods.get(request.path_params["method"])
         if method is None:
             return JSONResponse({"ok": False, "error": "unknown_method", "req_method": request.path_params["method"]})
@@ -132,6 +139,20 @@ class StandIn:
                 return JSONResponse({"ok": False, "error": "invalid_arguments"})
             refused: dict[str, Any] = {"ok": False, "error": error.code}
             return JSONResponse(refused | ({"response_metadata": {"messages": error.details}} if error.details else {}))
+
+    async def _open_connection(self, request: Request) -> Response:
+        """apps.connections.open: it takes the app-level token alone."""
+        _, _, given = request.headers.get("authorization", "").partition(" ")
+        trouble = self.troubles.of("apps.connections.open")
+        if trouble and (refusal := _refusal(trouble)):
+            return refusal
+        if not given.startswith("xapp-"):
+            return JSONResponse({"ok": False, "error": "not_allowed_token_type" if given else "not_authed"})
+        if not secrets.compare_digest(given, self._app_token):
+            return JSONResponse({"ok": False, "error": "invalid_auth"})
+        if self.links is None:
+            return JSONResponse({"ok": False, "error": "forbidden_team"})
+        return JSONResponse({"ok": True, "url": await self.links.url()})
 
     def _auth_test(self, _: Arguments) -> dict[str, Any]:
         return {"url": "http://127.0.0.1/", "team": "Local", "user": "watchkeeper", **BOT}

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 import httpx
 from slack_sdk.signature import SignatureVerifier
 
+from alerting.channels.slack.standin.links import Links
 from alerting.channels.slack.standin.rules import RuleError, check_view
 from alerting.channels.slack.standin.workspace import BOT, Workspace
 
@@ -25,9 +26,15 @@ class Interactions:
     """The half of Slack that calls back."""
 
     def __init__(
-        self, workspace: Workspace, signing_secret: str, request_url: Callable[[], str], own_url: str = ""
+        self,
+        workspace: Workspace,
+        signing_secret: str,
+        request_url: Callable[[], str],
+        own_url: str = "",
+        links: Links | None = None,
     ) -> None:
-        """`own_url` is where late answers go, below this stand-in's own address."""
+        """`own_url` is where late answers go, below this stand-in's own address; `links` are there for Socket Mode."""
+        self._links = links
         self._own_url = own_url
         self._homes: dict[str, dict[str, Any]] = {}
         self._responses: dict[str, tuple[str, str]] = {}
@@ -232,6 +239,8 @@ class Interactions:
 
     async def _deliver(self, payload: dict[str, Any]) -> dict[str, Any]:
         """POST with a signature; Slack tries again when there is no answer within three seconds."""
+        if self._links is not None:
+            return await self._over(self._links, payload)
         is_event = payload.get("type") == "event_callback"
         form = urlencode(payload if "command" in payload else {"payload": json.dumps(payload)})
         body = json.dumps(payload) if is_event else form
@@ -255,6 +264,16 @@ class Interactions:
                     return result
                 raise RuleError("dispatch_failed", f"HTTP {answer.status_code}: {answer.text[:200]}")
         raise RuleError("dispatch_failed", "the program did not answer: is the web role running?")
+
+    async def _over(self, links: Links, payload: dict[str, Any]) -> dict[str, Any]:
+        """Over Socket Mode, with the same patience."""
+        is_event = payload.get("type") == "event_callback"
+        kind = "events_api" if is_event else "slash_commands" if "command" in payload else "interactive"
+        for number in range(TRIES):
+            if (answer := await links.deliver(kind, payload, number)) is not None:
+                return answer
+            await asyncio.sleep(0.5 * (number + 1))
+        raise RuleError("dispatch_failed", "no connection took it: is the web role running?")
 
 
 def _find(message: dict[str, Any], action_id: str) -> dict[str, Any]:
