@@ -20,7 +20,7 @@ TALLEST = 1440  # pixels: two screens of 1,280 by 720
 
 def many(site: Site, service: str) -> str:
     """A usual incident, with nine findings of three severities more, and details by the dozen."""
-    incident_id = open_incident(site.incidents, service)
+    incident_id = open_incident(site.incidents, service, accused="web")
     incident = site.incidents.get(incident_id)
     now = datetime.now(UTC)
     slow = replace(slow_finding(service, 900.0), key="")
@@ -63,10 +63,10 @@ def many(site: Site, service: str) -> str:
 
 def test_an_incident_fits_two_screens(page: Page, site: Site, show: Show, tmp_path: Path) -> None:
     """A row for each service and kind, no details, and lines that open the others; with a plot, in both themes."""
-    show(f"/incidents/{many(site, 'web')}?tab=findings")
+    show(f"/incidents/{many(site, 'wharf')}?tab=findings")
     findings = page.locator(".card", has=page.get_by_role("heading", name="Findings"))
     expect(findings.locator("tbody").first.locator("tr")).to_have_count(2)
-    expect(findings.get_by_text("8 more of latency on web")).to_be_visible()
+    expect(findings.get_by_text("8 more of latency on wharf")).to_be_visible()
     expect(findings.get_by_text("heap space (space 3)")).to_be_hidden()
     expect(page.locator(".js-plotly-plot").first).to_be_visible()
     for theme in ("light", "dark"):
