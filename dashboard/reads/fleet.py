@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from alerting.incidents.machine import Incident
+from dashboard.figures import sparkline
 from dashboard.reads.health import Health, judge
 from dashboard.reads.series import RedSeries, Served, idle
 from dashboard.reads.sources import Sources
 from dashboard.urls import View, step_for
 from watchkeeper.errors import StateError
 from watchkeeper.vocabulary import Finding, Readiness
-
-BUCKETS: Final = 42  # of every service at once: what a sparkline can show
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -34,7 +32,7 @@ def fleet(sources: Sources, view: View) -> Mapping[str, Member]:
     """
     now = sources.now()
     window = view.window(now)
-    step = step_for(window, BUCKETS)
+    step = step_for(window, sparkline.MOST)
     series = sources.traffic.red(window, step)
     present = sources.traffic.present()
     judged = (
@@ -44,11 +42,12 @@ def fleet(sources: Sources, view: View) -> Mapping[str, Member]:
     )
     findings, unread = _findings(sources)
     readiness = sources.records.readiness() if not unread else {}
+    opened = _opened(sources) if not unread else ()
     members: dict[str, Member] = {}
     for name in sorted({*series, *(present if view.is_live else ())}):
         own = series.get(name) or idle(name, window, step)
         live = present.get(name)
-        incident = _incident_of(sources, name) if not unread else None
+        incident = _incident_of(opened, name)
         health = judge(
             name,
             last_served=live.last if live else None,
@@ -81,10 +80,16 @@ def _findings(sources: Sources) -> tuple[Mapping[str, list[Finding]], str]:
     return by_service, ""
 
 
-def _incident_of(sources: Sources, service: str) -> Incident | None:
-    """The newest open incident that this service is part of: a page before a ticket."""
-    for incident in sorted(sources.records.newest(), key=lambda one: one.severity != "page"):
-        if incident.is_open and (
+def _opened(sources: Sources) -> Sequence[Incident]:
+    """The open incidents, the newest first, pages before tickets."""
+    pages_first = sorted(sources.records.newest(), key=lambda one: one.severity != "page")
+    return [incident for incident in pages_first if incident.is_open]
+
+
+def _incident_of(opened: Sequence[Incident], service: str) -> Incident | None:
+    """The first of them that this service is part of."""
+    for incident in opened:
+        if (
             incident.service == service
             or any(f.service == service for f in incident.findings)
             or _suspicion(incident, service)

@@ -6,7 +6,7 @@ import math
 import secrets
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
@@ -18,7 +18,6 @@ from starlette.routing import Route
 from alerting.channels.slack.scopes import missing_scope
 from alerting.channels.slack.standin.interactions import Interactions
 from alerting.channels.slack.standin.limits import RateLimits
-from alerting.channels.slack.standin.links import Links
 from alerting.channels.slack.standin.rules import RuleError, check_blocks
 from alerting.channels.slack.standin.troubles import Trouble, Troubles
 from alerting.channels.slack.standin.workspace import BOT, Workspace
@@ -28,6 +27,9 @@ from watchkeeper.asgi.middleware import Door
 from watchkeeper.asgi.plain import plain_json, plain_object
 from watchkeeper.config import Config
 from watchkeeper.text import one_line
+
+if TYPE_CHECKING:
+    from alerting.channels.slack.standin.links import Links
 
 LIMITS: Final = Limits(otherwise=64 << 10, paths={"/api/": 1 << 20})  # bytes; a message of 50 full blocks fits
 PROTECTION: Final = {
@@ -53,7 +55,7 @@ class StandIn:
         members = {person.address("slack"): person for person in config.oncall.people if person.address("slack")}
         self.workspace = Workspace(config.data_dir / "standin" / "messages.db", config.slack.channel, members)
         own_url = config.slack_api_url().removesuffix("api/") + "standin/"
-        self.links = Links(BOT["app_id"]) if config.slack.socket_mode else None
+        self.links = _links() if config.slack.socket_mode else None
         self._app_token = config.slack_app_token()
         self.interactions = Interactions(
             self.workspace, config.slack_signing_secret(), request_url, own_url, self.links
@@ -326,6 +328,12 @@ class StandIn:
             return JSONResponse({"ok": False, "error": error.code, "details": error.details}, status_code=409)
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             return JSONResponse({"ok": False, "error": f"malformed: {one_line(error)}"}, status_code=400)
+
+
+def _links() -> Links:
+    from alerting.channels.slack.standin.links import Links  # its server takes a quarter of a second to import
+
+    return Links(BOT["app_id"])
 
 
 def _too_fast(wait_s: float) -> Response:

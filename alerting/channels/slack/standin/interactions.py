@@ -7,15 +7,17 @@ import json
 import secrets
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 import httpx
 from slack_sdk.signature import SignatureVerifier
 
-from alerting.channels.slack.standin.links import Links
 from alerting.channels.slack.standin.rules import RuleError, check_view
 from alerting.channels.slack.standin.workspace import BOT, Workspace
+
+if TYPE_CHECKING:
+    from alerting.channels.slack.standin.links import Links
 
 TRIGGER_S: Final = 3.0  # how long a trigger id lives, and how long Slack waits for an answer (Slack's documentation)
 OPENS_FORM: Final = ("resolve", "experiment_postpone")
