@@ -248,6 +248,11 @@ class Incident:
         return any(finding.detector == CANARY for finding in self.findings)
 
     @property
+    def services(self) -> frozenset[str]:
+        """Its own service, and those that its findings are about."""
+        return frozenset((self.service, *(finding.service for finding in self.findings)))
+
+    @property
     def complete_timeline(self) -> tuple[TimelineEntry, ...]:
         """Its own timeline and those of the incidents that are merged into it, in order of time."""
         merged = (replace(each, text=f"{one.id}: {each.text}") for one in self.absorbed for each in one.timeline)

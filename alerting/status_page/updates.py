@@ -205,8 +205,7 @@ def public_updates(connection: Connection, since: datetime) -> tuple[StatusUpdat
 
 def affected(incident: Incident, page: StatusPageConfig) -> tuple[str, ...]:
     """The ids of the components that an incident's findings are about."""
-    services = {incident.service, *(finding.service for finding in incident.findings)}
-    return tuple(component.id for component in page.components if services & set(component.services))
+    return tuple(component.id for component in page.components if incident.services & set(component.services))
 
 
 def _suggested(content: Content, incident: Incident, page: StatusPageConfig, audience: Audience) -> Content:

@@ -182,7 +182,7 @@ def _span(incident: Incident, now: datetime) -> Window:
 
 
 def _incident_row(incident: Incident, spent: Spent, slo: Slo, bad: float, viewer: Viewer) -> Part:
-    own = slo.service in {incident.service, *(one.service for one in incident.findings)}
+    own = slo.service in incident.services
     return html.Tr(
         [
             html.Th(

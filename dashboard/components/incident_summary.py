@@ -90,9 +90,7 @@ def _first_page(incident: Incident) -> Part:
 
 
 def _services(request: PageRequest, incident: Incident) -> Part:
-    names = sorted(
-        {incident.service, *(f.service for f in incident.findings)}, key=lambda n: (n != incident.service, n)
-    )
+    names = sorted(incident.services, key=lambda n: (n != incident.service, n))
     links: list[Part] = []
     for name in names[:SERVICES]:
         links += [", " if links else None, dcc.Link(name, href=request.view.link("/services", service=name))]

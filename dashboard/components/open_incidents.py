@@ -63,7 +63,7 @@ def _incident(incident: Incident, sources: Sources, viewer: Viewer) -> Part:
             facts(("Cause", cause(incident)), ("Who", owner(incident, viewer, sources.people))),
             facts(
                 ("Since", html.Span([moment(incident.onset, viewer), f", {lasted(incident, viewer)}"])),
-                ("Services", ", ".join(sorted({incident.service, *(f.service for f in incident.findings)}))),
+                ("Services", ", ".join(sorted(incident.services))),
             ),
             html.Div(
                 [

@@ -17,7 +17,7 @@ from watchkeeper.vocabulary import ChangeEvent, Window
 def concerning(sources: Sources, name: str, window: Window) -> tuple[list[ChangeEvent], list[Incident]]:
     """The changes of a service within a window, and the newest incidents that it takes part in."""
     changes = [change for change in sources.records.changes(window) if change.service == name]
-    incidents = [i for i in sources.records.newest() if name in {i.service, *(f.service for f in i.findings)}]
+    incidents = [i for i in sources.records.newest() if name in i.services]
     return changes, incidents
 
 

@@ -43,5 +43,5 @@ def judgement_fields(prefix: str) -> list[Any]:
 def causes(incident: Incident) -> list[dict[str, str]]:
     """The services to choose from: suspects first, then every service of the incident."""
     suspects = [s.service for s in incident.diagnosis.suspects] if incident.diagnosis else []
-    services = sorted({incident.service, *(f.service for f in incident.findings)})
+    services = sorted(incident.services)
     return [{"value": name, "label": seen_name(name)} for name in dict.fromkeys([*suspects, *services]) if name]

@@ -84,7 +84,7 @@ def _budget(slo: Slo, minutes: Minutes, incidents: list[Incident], request: Page
             ),
         )
     times, shares = course(slo, minutes)
-    own = [one for one in incidents if slo.service in {one.service, *(finding.service for finding in one.findings)}]
+    own = [one for one in incidents if slo.service in one.services]
     marks = [Moment(at=one.onset, text=one.service, kind="onset") for one in own[:MARKED]]
     changes = request.sources.records.changes(Window(start=times[0], end=times[-1]))
     marks += [

@@ -21,8 +21,7 @@ def happenings(sources: Sources, window: Window, service: str | None = None) -> 
     incidents = [
         one
         for one in sources.records.newest()
-        if window.start <= one.onset < window.end
-        and (not service or service in {one.service, *(finding.service for finding in one.findings)})
+        if window.start <= one.onset < window.end and (not service or service in one.services)
     ]
     marks = [
         Moment(
