@@ -15,15 +15,15 @@ from dashboard.boards.prometheus_names import translated
 from dashboard.components.attempts import attempt
 from dashboard.components.board_buttons import panel_buttons
 from dashboard.components.budgets import forecast_words, left_words, promise, state_pill
-from dashboard.components.elements import Part, empty, note, plot, table
-from dashboard.components.found_requests import duration_sentence, request_row
+from dashboard.components.elements import Part, empty, note, plot
+from dashboard.components.found_requests import durations_plot, found_words, requests_table
 from dashboard.components.log_lines import line_list
 from dashboard.components.log_search import chosen_query
 from dashboard.components.metric_lines import Answer, drawn_lines, last_value, plot_sentence, swatch
 from dashboard.components.wording import count, listed, measured, percent
 from dashboard.figures.budget import budget_figure
 from dashboard.figures.duration_map import duration_figure
-from dashboard.figures.log_histogram import by_severity, histogram_figure
+from dashboard.figures.log_histogram import histogram_figure, severity_words
 from dashboard.figures.metrics import metric_figure
 from dashboard.page import PageRequest
 from dashboard.reads.happenings import happenings
@@ -43,10 +43,10 @@ HEIGHT: Final = 210
 def panel_cards(name: str, board: Board, digest: str, request: PageRequest, *, edits: bool) -> Sequence[Part]:
     """Every panel in its order; with `edits`, each has the buttons that move and remove it."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        panels = list(pool.map(lambda panel: _named(panel, request), board.panels))
-        drawn = list(pool.map(lambda one: _body(one[1], one[0], request), enumerate(panels)))
+        places = range(len(board.panels))
+        drawn = list(pool.map(lambda place, panel: _panel(place, panel, request), places, board.panels))
     cards = []
-    for place, (panel, body) in enumerate(zip(panels, drawn, strict=True)):
+    for place, (panel, body) in enumerate(drawn):
         title = seen_name(panel.title, 120)
         link = panel_view(panel, request.view).address()
         head = html.Div(
@@ -70,6 +70,14 @@ _PAGE: Final[Mapping[Kind, str]] = {
 }
 
 
+def _panel(place: int, written: Panel, request: PageRequest) -> tuple[Panel, Part]:
+    """The panel under the names that the store has, and what it shows."""
+    panel = _named(written, request)
+    own = replace(request, view=panel_view(panel, request.view))
+    body = attempt(f"The panel {seen_name(panel.title)}", lambda: _DRAWN[panel.kind](panel, f"panel-{place}", own))
+    return panel, body
+
+
 def _named(panel: Panel, request: PageRequest) -> Panel:
     """The panel with the names that the store has, where it has those of Prometheus."""
     if "names" not in panel.choices:
@@ -83,11 +91,6 @@ def _named(panel: Panel, request: PageRequest) -> Panel:
         return replace(panel, choices=translated(panel.choices, metrics.dictionary(window), labels_of))
     except StoreError:
         return panel  # the panel itself says so
-
-
-def _body(panel: Panel, place: int, request: PageRequest) -> Part:
-    own = replace(request, view=panel_view(panel, request.view))
-    return attempt(f"The panel {seen_name(panel.title)}", lambda: _DRAWN[panel.kind](panel, f"panel-{place}", own))
 
 
 def _metrics(_panel: Panel, name: str, request: PageRequest) -> Part:
@@ -138,7 +141,7 @@ def _logs(_panel: Panel, name: str, request: PageRequest) -> Part:
         return empty("No line in this time range is like that", "Choose a longer time range above.")
     marks = happenings(request.sources, window, view.service)
     figure = histogram_figure(found.counts, window, step_s, viewer, marks)
-    words = listed([f"{sum(buckets.values()):,} {name}" for name, buckets in by_severity(found.counts).items()])
+    words = severity_words(found.counts)
     return html.Div(
         [
             plot(name, figure, f"Log lines over time: {words}", reads=("log-search",)),
@@ -155,30 +158,17 @@ def _traces(_panel: Panel, name: str, request: PageRequest) -> Part:
     found = request.sources.trace_search.found(window, query)
     if not found.total:
         return empty("No span matches in this time range", "Choose a longer time range above.")
-    share = f", {found.failed:,} failed ({percent(found.failed / found.total)})" if found.failed else ", none failed"
-    head = f"{count(found.total, 'span')}{share}"
     marks = happenings(request.sources, window, query.search.service)
     figure = duration_figure(found.cells, window, found.step_s, viewer, marks)
     figure["layout"]["height"] = HEIGHT
     figure["layout"]["dragmode"] = False if viewer.narrow else "zoom"
-    rows = [request_row(one, viewer) for one in found.requests[:LINES]]
-    caption = f"The {len(rows)} {query.order}"
+    requests = found.requests[:LINES]
+    title = f"The {len(requests)} {query.order}"
     return html.Div(
         [
-            plot(
-                name,
-                figure,
-                f"Durations over time: {head}. {duration_sentence(found.cells)}",
-                reads=("trace-search",),
-            ),
-            html.P(f"{head}. {caption}:", className="muted"),
-            table(
-                ["When", "Request", "Took", "Result", "Path", "Spans"],
-                rows,
-                caption=f"{caption}: each opens its trace",
-                kind="requests",
-                numbers=["Took", "Spans"],
-            ),
+            durations_plot(name, figure, found),
+            html.P(f"{found_words(found)}. {title}:", className="muted"),
+            requests_table(requests, title, viewer),
         ]
     )
 

@@ -12,7 +12,7 @@ from dashboard.components.choices import choice_link, choices
 from dashboard.components.elements import Part, card, empty, folded, moment, pill, plot, table
 from dashboard.components.wording import count, listed, milliseconds, percent
 from dashboard.figures.duration_map import band_ms, band_words, duration_figure
-from dashboard.figures.frame import Moment
+from dashboard.figures.frame import Figure, Moment
 from dashboard.page import PageRequest
 from dashboard.reads.trace_query import TraceQuery
 from dashboard.reads.trace_search import Cell, FoundRequest, SearchResult
@@ -29,10 +29,6 @@ def durations_card(
     result: SearchResult, window: Window, view: View, viewer: Viewer, marks: Sequence[Moment] = ()
 ) -> Part:
     """The map, and the same as a table whose rows are links."""
-    failed = (
-        f", {result.failed:,} failed ({percent(result.failed / result.total)})" if result.failed else ", none failed"
-    )
-    head = f"{count(result.total, 'span')}{failed}"
     figure = duration_figure(result.cells, window, result.step_s, viewer, marks)
     legend = html.P(
         "Darker: more spans. ✕: some of them failed. Drag over the map to select a time and a duration.",
@@ -42,33 +38,44 @@ def durations_card(
     by_duration = table(["Duration", "Spans", "Failed"], rows, caption="Spans by duration", numbers=["Spans", "Failed"])
     return card(
         "Durations",
-        plot(
-            "duration-map",
-            figure,
-            f"Durations over time: {head}. {duration_sentence(result.cells)}",
-            reads=("trace-search",),
-        ),
+        durations_plot("duration-map", figure, result),
         legend,
         folded("As a table", by_duration),
-        aside=head,
+        aside=found_words(result),
     )
+
+
+def durations_plot(name: str, figure: Figure, result: SearchResult) -> Part:
+    """The map with its words for who cannot see it."""
+    words = f"Durations over time: {found_words(result)}. {_sentence(result.cells)}"
+    return plot(name, figure, words, reads=("trace-search",))
+
+
+def found_words(result: SearchResult) -> str:
+    """How many spans were found, and how many of them failed; there is one at least."""
+    share = f"{result.failed:,} failed ({percent(result.failed / result.total)})" if result.failed else "none failed"
+    return f"{count(result.total, 'span')}, {share}"
 
 
 def requests_card(result: SearchResult, query: TraceQuery, request: PageRequest) -> Part:
     """The slowest or the newest of what was found."""
-    rows = [request_row(one, request.viewer) for one in result.requests]
-    heads = ["When", "Request", "Took", "Result", "Path", "Spans"]
-    title = (
-        f"The {len(rows):,} {query.order} of {result.total:,}" if result.total > len(rows) else f"All {result.total:,}"
-    )
+    shown = len(result.requests)
+    title = f"The {shown:,} {query.order} of {result.total:,}" if result.total > shown else f"All {result.total:,}"
     order = choices(
         *(
             _choice(name, request.view.link(sort=value), is_on=query.order == name)
             for name, value in (("slowest", None), ("newest", "newest"))
         )
     )
-    shown = table(heads, rows, caption=f"{title}: each opens its trace", kind="requests", numbers=["Took", "Spans"])
-    return card(title, order, shown, aside="j and k move, Enter opens" if len(rows) > 1 else None)
+    requests = requests_table(result.requests, title, request.viewer)
+    return card(title, order, requests, aside="j and k move, Enter opens" if shown > 1 else None)
+
+
+def requests_table(requests: Sequence[FoundRequest], title: str, viewer: Viewer) -> Part:
+    """A row for each request, which opens its trace."""
+    heads = ["When", "Request", "Took", "Result", "Path", "Spans"]
+    rows = [_row(one, viewer) for one in requests]
+    return table(heads, rows, caption=f"{title}: each opens its trace", kind="requests", numbers=["Took", "Spans"])
 
 
 def nothing_found(query: TraceQuery, request: PageRequest) -> Part:
@@ -93,7 +100,7 @@ def _narrowed(query: TraceQuery) -> bool:
     return bool(search.operation or search.attributes or search.text or search.failed is not None)
 
 
-def request_row(one: FoundRequest, viewer: Viewer) -> Part:
+def _row(one: FoundRequest, viewer: Viewer) -> Part:
     address = f"{trace_path(one.trace_id)}?span={quote(one.span_id, safe='', errors='replace')}"
     is_root = (one.service, one.operation) == (one.root_service, one.root_operation)
     within = None if is_root else html.Div(f"within {one.root_service} {one.root_operation}", className="reason")
@@ -153,7 +160,7 @@ def _grouped(cells: Sequence[Cell]) -> list[tuple[int, int, int]]:
     return [(band, spans[band], failed[band]) for band in sorted(spans)]
 
 
-def duration_sentence(cells: Sequence[Cell]) -> str:
+def _sentence(cells: Sequence[Cell]) -> str:
     """Where most of them lie, for who cannot see the map."""
     groups = sorted(_grouped(cells), key=lambda group: -group[1])[:2]
     everything = sum(cell.spans for cell in cells)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
+from dashboard.components.wording import listed
 from dashboard.figures.frame import Figure, Moment, layout, mark, time_axis, value_axis
 from dashboard.figures.labels import plot_text
 from dashboard.palette import Palette
@@ -27,6 +28,11 @@ def by_severity(counts: Mapping[str, Mapping[datetime, int]]) -> dict[str, dict[
         for at, lines in buckets.items():
             into[at] = into.get(at, 0) + lines
     return {name: buckets for name, buckets in merged.items() if buckets}
+
+
+def severity_words(counts: Mapping[str, Mapping[datetime, int]]) -> str:
+    """How many lines of each severity, in words."""
+    return listed([f"{sum(buckets.values()):,} {name}" for name, buckets in by_severity(counts).items()])
 
 
 def histogram_figure(

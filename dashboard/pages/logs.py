@@ -15,8 +15,8 @@ from dashboard.components.elements import Part, card, empty, moment, note, pill,
 from dashboard.components.log_lines import AROUND, line_list, still
 from dashboard.components.log_search import LINE, NUMBER, QUERY, TAB, TABS, chosen_query, mistake, narrowed, search_box
 from dashboard.components.log_templates import templates_card
-from dashboard.components.wording import clock_text, count, listed
-from dashboard.figures.log_histogram import by_severity, colour_of, histogram_figure
+from dashboard.components.wording import clock_text, count
+from dashboard.figures.log_histogram import by_severity, colour_of, histogram_figure, severity_words
 from dashboard.page import Page, PageRequest
 from dashboard.reads.happenings import happenings
 from dashboard.reads.logs import MOST_PAGES, SHOWN, Search
@@ -65,7 +65,7 @@ def _lines(query: All, request: PageRequest) -> Part:
     if not found.total:
         return card("No line", _nothing(request))
     marks = happenings(request.sources, window, view.service)
-    words = _words(found.counts)
+    words = severity_words(found.counts)
     head = [
         plot(
             "log-histogram",
@@ -93,11 +93,6 @@ def _lines(query: All, request: PageRequest) -> Part:
 
 def _page(text: str) -> int:
     return min(int(text), MOST_PAGES) if text.isascii() and text.isdigit() and int(text[:6]) > 0 else 1
-
-
-def _words(counts: Mapping[str, Mapping[datetime, int]]) -> str:
-    """How many of each severity, in words."""
-    return listed([f"{sum(buckets.values()):,} {name}" for name, buckets in by_severity(counts).items()])
 
 
 def _legend(counts: Mapping[str, Mapping[datetime, int]], request: PageRequest) -> Part:
