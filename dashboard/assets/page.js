@@ -6,6 +6,13 @@ window.dash_clientside.watchkeeper = (function () {
   // A plot's time is the reader's wall clock: "2026-11-30 20:10:03.5", without what is zero at its end.
   const seconds = (at) => { const text = String(at).replace(" ", "T"); return new Date(text.length > 10 ? text : text + "T00:00").getTime() / 1000; };
   const stamp = (at) => new Date(at * 1000).toISOString().slice(0, 19) + "Z";
+  // The query with another time range.
+  const ranged = (search, from, to) => {
+    const query = new URLSearchParams(search || "");
+    query.delete("range");
+    query.set("from", stamp(from)); query.set("to", stamp(to));
+    return query;
+  };
   const zooms = []; // the path, and the query before and after each zoom
   let zoomed = null; // what was dragged last: a page that comes again brings it along
 
@@ -81,10 +88,7 @@ window.dash_clientside.watchkeeper = (function () {
       const times = [dragged["xaxis.range[0]"], dragged["xaxis.range[1]"]].map(seconds).sort((a, b) => a - b);
       if (!times.every(Number.isFinite)) return skip();
       const from = Math.floor(times[0] / 5) * 5;
-      const query = new URLSearchParams(search || "");
-      query.delete("range");
-      query.set("from", stamp(from)); query.set("to", stamp(Math.max(from + 10, Math.ceil(times[1] / 5) * 5)));
-      const after = "?" + query.toString();
+      const after = "?" + ranged(search, from, Math.max(from + 10, Math.ceil(times[1] / 5) * 5)).toString();
       zooms.push([window.location.pathname, search || "", after]);
       return after;
     },
@@ -95,9 +99,7 @@ window.dash_clientside.watchkeeper = (function () {
       const powers = [...selected.range.y].sort((a, b) => a - b);
       if (![...times, ...powers].every(Number.isFinite)) return skip();
       const from = Math.floor(times[0]);
-      const query = new URLSearchParams(search || "");
-      query.delete("range");
-      query.set("from", stamp(from)); query.set("to", stamp(Math.max(from + 1, Math.ceil(times[1]))));
+      const query = ranged(search, from, Math.max(from + 1, Math.ceil(times[1])));
       query.set("min", Number(Math.pow(10, powers[0]).toPrecision(3)) + "ms");
       query.set("max", Number(Math.pow(10, powers[1]).toPrecision(3)) + "ms");
       return "?" + query.toString();

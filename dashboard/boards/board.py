@@ -156,8 +156,7 @@ class _Reader:
         data = self._mapping(given, where, ("kind", "title", "width", *KEYS[kind]))
         needed = _NEEDED.get(kind)
         longest = LONGEST_TEXT if kind == "text" else LONGEST_CHOICE
-        choices = {name: self._text(data, name, where, longest) for name in KEYS[kind] if name in data}
-        choices = {name: value for name, value in choices.items() if value}
+        choices = {name: text for name in KEYS[kind] if (text := self._text(data, name, where, longest))}
         if needed and needed not in choices:
             self._add(where, f"a panel of kind {kind} needs `{needed}`")
         width = data.get("width", "half")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,11 +39,7 @@ class Boards:
             raise ConfigError("Give the board a title first.")
         board = replace(board, title=one_line(board.title, LONGEST_TITLE))
         name = name or self.folder.free_name(board.title)
-        with self._db.write() as connection:
-
-            def record() -> None:
-                record_audit(connection, self._clock.now(), actor, "board.create", name, board.title)
-
+        with self._audited(actor, "board.create", name, board.title) as record:
             self.folder.create(name, new_text(board), record)
         return name
 
@@ -98,9 +95,15 @@ class Boards:
         return file.board.panels[place]
 
     def _change(self, name: str, seen: str, edit: Edit, actor: Actor, action: str, detail: str) -> None:
+        with self._audited(actor, action, name, detail) as record:
+            self.folder.change(name, seen, edit, record)
+
+    @contextmanager
+    def _audited(self, actor: Actor, action: str, name: str, detail: str) -> Iterator[Callable[[], None]]:
+        """A transaction of the state database, and what writes the change's line within it."""
         with self._db.write() as connection:
 
             def record() -> None:
                 record_audit(connection, self._clock.now(), actor, action, name, one_line(detail, 1000))
 
-            self.folder.change(name, seen, edit, record)
+            yield record

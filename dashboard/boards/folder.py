@@ -80,10 +80,10 @@ class BoardFolder:
             raise ConfigError(f"{seen_name(name)!r} cannot be a board's name; {_NAMING}")
         path = self._path(name)
         read_board(path, text)
-        with self._alone():
+        with self._alone() as folder:
             if path.exists():
                 raise Conflict(f"The board {name} exists already; choose another name.")
-            self._write(path, text, record, None)
+            self._write(folder, path, text, record, None)
 
     def change(self, name: str, seen: str, edit: Callable[[Path, str], str], record: Callable[[], None]) -> None:
         """Replace a file by what `edit` makes of its text. `seen` is the digest of what the reader saw; "" for any.
@@ -93,14 +93,14 @@ class BoardFolder:
             Conflict: the file has changed since.
             ConfigError: it cannot be changed so; says why.
         """
-        with self._alone():
+        with self._alone() as folder:
             path = self._path(name)
             raw = _raw(path) if _NAME.fullmatch(name) else None
             if raw is None:
                 raise NotFound(f"There is no board {seen_name(name)}; its file may have been renamed.")
             if seen and seen != _digest(raw):
-                raise Conflict(f"{path.name} was changed meanwhile; look at the board as it is now, and try again.")
-            self._write(path, edit(path, _text(path, raw)), record, raw)
+                raise _changed(path)
+            self._write(folder, path, edit(path, _text(path, raw)), record, raw)
 
     def free_name(self, title: str) -> str:
         """A name that no file has, made of a title.
@@ -138,8 +138,8 @@ class BoardFolder:
         return file
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """One writer at a time, in all processes; what a killed one left behind is removed."""
+    def _alone(self) -> Iterator[int]:
+        """One writer at a time, in all processes, with the folder's descriptor; a killed one's drafts are removed."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
@@ -149,11 +149,11 @@ class BoardFolder:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             for left in self.path.glob(f"{_DRAFT}*"):
                 left.unlink(missing_ok=True)
-            yield
+            yield descriptor
         finally:
             os.close(descriptor)
 
-    def _write(self, path: Path, text: str, record: Callable[[], None], expected: bytes | None) -> None:
+    def _write(self, folder: int, path: Path, text: str, record: Callable[[], None], expected: bytes | None) -> None:
         """Put a whole file in its place: synced before it appears, and the folder after."""
         draft = self.path / f"{_DRAFT}{secrets.token_hex(6)}"
         try:
@@ -163,17 +163,17 @@ class BoardFolder:
                 os.fsync(file.fileno())
             record()
             if _raw(path) != expected:
-                raise Conflict(f"{path.name} was changed meanwhile; look at the board as it is now, and try again.")
+                raise _changed(path)
             draft.replace(path)
-            folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            os.fsync(folder)
         except OSError as error:
             raise unusable(path, error) from error
         finally:
             draft.unlink(missing_ok=True)
+
+
+def _changed(path: Path) -> Conflict:
+    return Conflict(f"{path.name} was changed meanwhile; look at the board as it is now, and try again.")
 
 
 def _read(path: Path) -> BoardFile | None:

@@ -28,9 +28,8 @@ def with_panel(path: Path, text: str, panel: Panel) -> str:
     before = read_board(path, text)
     lines, starts = _panel_lines(path, text)
     if starts:
-        indent = len(lines[starts[0]]) - len(lines[starts[0]].lstrip())
         end = _end(lines, starts)
-        changed = "".join([*lines[:end], _item(panel, indent), *lines[end:]])
+        changed = "".join([*lines[:end], _item(panel, _indent(lines[starts[0]])), *lines[end:]])
     else:
         kept = [line for line in lines if line.split("#")[0].strip() not in ("panels:", "panels: []")]
         changed = "".join(kept) + "panels:\n" + _item(panel, 2)
@@ -81,13 +80,17 @@ def _panel_lines(path: Path, text: str) -> tuple[list[str], list[int]]:
 
 def _end(lines: Sequence[str], starts: Sequence[int]) -> int:
     """The line after the last panel: the next one that is not indented deeper than its dash."""
-    dash = len(lines[starts[-1]]) - len(lines[starts[-1]].lstrip())
+    dash = _indent(lines[starts[-1]])
     end = starts[-1] + 1
-    while end < len(lines) and (not lines[end].strip() or len(lines[end]) - len(lines[end].lstrip()) > dash):
+    while end < len(lines) and (not lines[end].strip() or _indent(lines[end]) > dash):
         end += 1
     while not lines[end - 1].strip():  # blank lines belong to what follows
         end -= 1
     return end
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
 
 
 def _item(panel: Panel, indent: int) -> str:

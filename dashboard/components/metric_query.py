@@ -49,7 +49,7 @@ def metric_query(view: View, letter: str, one: Asked | None, names: Sequence[str
         [
             html.Div([html.Span(letter, className="query-letter"), form], className="metric-query"),
             _choices(view, letter, one, one.metric.kind) if one is not None and one.metric is not None else None,
-            note(one.problem) if one is not None and one.problem else None,
+            note(one.problem) if one is not None else None,
         ]
     )
 

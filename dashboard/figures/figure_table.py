@@ -26,8 +26,8 @@ def figure_table(figure: Figure) -> pa.Table:
     else: `series`, `x`, `y`, `base` and `text`, as text where they are no numbers.
     """
     traces = [trace for trace in figure["data"] if _has_points(trace)]
-    if any(trace["type"] == "heatmap" for trace in traces):
-        return _cells(next(trace for trace in traces if trace["type"] == "heatmap"))
+    if cells := next((trace for trace in traces if trace["type"] == "heatmap"), None):
+        return _cells(cells)
     over_time = figure["layout"].get("xaxis", {}).get("type") == "date"
     if over_time and all(trace["type"] in ("scatter", "bar") and "base" not in trace for trace in traces):
         return _wide(figure, traces)

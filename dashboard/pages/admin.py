@@ -38,10 +38,9 @@ EXPORTS = (
 
 def render(request: PageRequest) -> Part:
     """Admin: tokens, people, the audit trail, the configuration and where each value comes from."""
-    problem = request.view.problem
     return [
         html.H1("Admin"),
-        note(problem),
+        note(request.view.problem),
         html.Div(
             [
                 html.Div(

@@ -24,10 +24,9 @@ def render(request: PageRequest) -> Part:
     broken = [file for file in files if file.board is None]
     words = request.view.words.lower().split()
     shown = [pair for pair in boards if all(word in _searched(*pair) for word in words)]
-    problem = request.view.problem
     return [
         html.H1("Boards"),
-        note(problem),
+        note(request.view.problem),
         _broken(broken) if broken else None,
         card(
             "All boards",

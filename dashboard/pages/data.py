@@ -25,10 +25,9 @@ LATE_MS = 60_000.0  # later than this, detectors would have judged without it
 
 def render(request: PageRequest) -> Part:
     """Data: what arrives from whom, how late, what it costs, what was refused, and who has stopped sending."""
-    problem = request.view.problem
     return [
         html.H1("Data"),
-        note(problem),
+        note(request.view.problem),
         attempt("What arrives", lambda: _arriving(request)),
         html.Div(
             [

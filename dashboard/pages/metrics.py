@@ -23,10 +23,9 @@ from watchkeeper.errors import WatchkeeperError
 
 def render(request: PageRequest) -> Part:
     """Metrics: any metric by its labels on a plot, and a dictionary of all that arrive."""
-    problem = request.view.problem
     return [
         html.Div([html.H1("Metrics"), add_to_board()], className="page-head"),
-        note(problem),
+        note(request.view.problem),
         attempt("The metrics", lambda: _metrics(request)),
     ]
 

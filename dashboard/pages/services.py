@@ -19,10 +19,9 @@ from dashboard.reads.fleet import Member, fleet
 
 def render(request: PageRequest) -> Part:
     """The map of who calls whom, every service beside it, and below it the chosen one."""
-    problem = request.view.problem
     return [
         html.H1("Services", className="unseen"),
-        note(problem),
+        note(request.view.problem),
         attempt("The services", lambda: _services(request)),
     ]
 

@@ -36,7 +36,6 @@ TYPES: Final = {
     "parquet": "application/vnd.apache.parquet",
     "sql": "text/plain; charset=utf-8",
 }
-CONTENT: Final = {kind.partition(";")[0]: {"schema": {"type": "string"}} for kind in TYPES.values()}
 FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")  # a spreadsheet runs a cell that begins so
 
 

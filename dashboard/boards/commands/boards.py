@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
@@ -115,6 +114,6 @@ def import_dashboard(
     for report in result.reports:
         print(f"{report.outcome:<9}  {report.title}")
         for reason in report.reasons:
-            print(f"{'':<9}    {re.sub(r'^ +', '', reason)}")
+            print(f"{'':<9}    {reason.lstrip(' ')}")
     counted = ", ".join(f"{outcomes.count(outcome)} {outcome}" for outcome in ("taken", "in part", "not taken"))
     print(f"{counted}; {f'written to {written}' if written else 'nothing was written (--dry-run)'}")

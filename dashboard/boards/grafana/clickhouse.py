@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from dashboard.boards.board import Panel, usual_title
+from dashboard.boards.board import Kind, Panel, usual_title
 from dashboard.boards.grafana.refusals import NotTaken
 from dashboard.boards.grafana.variables import ALL, Variables
 from dashboard.reads.trace_query import condition_text
@@ -74,23 +74,20 @@ def panel_of_clickhouse(
     table, conditions, lost = _read(statement, variables)
     if len(targets) > 1:
         lost.append(f"only the first of its {len(targets)} queries is taken")
+    kind: Kind
     if table == "logs":
-        choices = _logs(conditions)
+        kind, choices = "logs", _logs(conditions)
+        if not logs:
+            lost.append("shown are the log lines that it counts, by severity over time, not what it computes")
     elif table == "traces":
-        choices = _traces(conditions, lost)
+        kind, choices = "traces", _traces(conditions, lost)
+        lost.append("shown are the spans that it reads, by duration over time, not what it computes")
     elif table.startswith("metrics_"):
-        choices = _metric(conditions)
+        kind, choices = "metrics", _metric(conditions)
+        lost.append("what it computes and groups by is left out; shown is the metric with its usual aggregation")
     else:
         raise NotTaken(f"the table otel_{one_line(table, 40)} is not one that boards read")
-    kind = "logs" if table == "logs" else "traces" if table == "traces" else "metrics"
-    if kind == "logs" and not logs:
-        lost.append("shown are the log lines that it counts, by severity over time, not what it computes")
-    elif kind == "traces":
-        lost.append("shown are the spans that it reads, by duration over time, not what it computes")
-    elif kind == "metrics":
-        lost.append("what it computes and groups by is left out; shown is the metric with its usual aggregation")
-    panel = Panel(kind=kind, title=usual_title(kind, choices), choices=choices)  # type: ignore[arg-type]
-    return panel, tuple(lost)
+    return Panel(kind=kind, title=usual_title(kind, choices), choices=choices), tuple(lost)
 
 
 def _read(statement: str, variables: Variables) -> tuple[str, list[_Condition], list[str]]:
@@ -150,8 +147,8 @@ def _logs(conditions: Sequence[_Condition]) -> dict[str, str]:
     fields = {"ServiceName": "service", "SeverityText": "severity", "TraceId": "trace", "SpanId": "span"}
     for one in conditions:
         negated = one.operator in ("!=", "NOT LIKE", "NOT ILIKE")
-        if one.column == "Body" and one.operator.endswith("LIKE") and _contains(one.value) is not None:
-            term = quoted(_contains(one.value) or "")
+        if one.column == "Body" and one.operator.endswith("LIKE") and (text := _contains(one.value)) is not None:
+            term = quoted(text)
         elif one.column in fields and one.operator in ("=", "!="):
             term = f"{fields[one.column]}:{quoted(one.value)}"
         elif one.column == "SeverityNumber" and one.operator in (">=", ">") and one.value.isdecimal():

@@ -220,11 +220,8 @@ def _queried(given: Mapping[str, Any], kind: str, variables: Variables) -> tuple
     if "" in kinds:
         lost.append("its data source is not named; its queries are read as PromQL")
     panel, more = _metrics(shown, variables)
-    return panel, (*lost, *more, *((_words(kind),) if _SHOWN_AS[kind] else ()))
-
-
-def _words(kind: str) -> str:
-    return f"shown are {_SHOWN_AS[kind]}"
+    instead = (f"shown are {_SHOWN_AS[kind]}",) if _SHOWN_AS[kind] else ()
+    return panel, (*lost, *more, *instead)
 
 
 def _source(target: Mapping[str, Any], panel: Mapping[str, Any]) -> str:
