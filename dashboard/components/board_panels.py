@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context, copy_context
 from dataclasses import replace
 from typing import Final
 
@@ -31,6 +32,7 @@ from dashboard.reads.metric_choices import asked
 from dashboard.reads.trace_query import trace_query
 from detectors.slo.budget import course, left
 from watchkeeper.errors import StoreError
+from watchkeeper.store.recording import recording
 from watchkeeper.text import seen_name
 from watchkeeper.vocabulary import Window
 
@@ -42,9 +44,14 @@ HEIGHT: Final = 210
 
 def panel_cards(name: str, board: Board, digest: str, request: PageRequest, *, edits: bool) -> Sequence[Part]:
     """Every panel in its order; with `edits`, each has the buttons that move and remove it."""
+
+    def draw(context: Context, place: int, panel: Panel) -> tuple[Panel, Part]:
+        return context.run(_panel, place, panel, request)
+
+    # Menus of plots and problems belong to the page that is being drawn, which a thread does not know by itself.
+    contexts = [copy_context() for _ in board.panels]
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        places = range(len(board.panels))
-        drawn = list(pool.map(lambda place, panel: _panel(place, panel, request), places, board.panels))
+        drawn = list(pool.map(draw, contexts, range(len(board.panels)), board.panels))
     cards = []
     for place, (panel, body) in enumerate(drawn):
         title = seen_name(panel.title, 120)
@@ -74,7 +81,8 @@ def _panel(place: int, written: Panel, request: PageRequest) -> tuple[Panel, Par
     """The panel under the names that the store has, and what it shows."""
     panel = _named(written, request)
     own = replace(request, view=panel_view(panel, request.view))
-    body = attempt(f"The panel {seen_name(panel.title)}", lambda: _DRAWN[panel.kind](panel, f"panel-{place}", own))
+    with recording():  # of this panel alone: several may make reads of one name
+        body = attempt(f"The panel {seen_name(panel.title)}", lambda: _DRAWN[panel.kind](panel, f"panel-{place}", own))
     return panel, body
 
 

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from plotly.io.json import to_json_plotly
 
+from dashboard.drawing import drawing
 from dashboard.example_site import BOARD, ExampleSite
 from dashboard.page import PageRequest
 from dashboard.registry import read_pages
@@ -22,6 +23,7 @@ from tests.front_door import Run, front_door
 from watchkeeper.state.audit import audit_trail
 from watchkeeper.state.database import Database
 
+TABLES = ("otel_logs", "otel_metrics", "otel_traces")
 pytestmark = pytest.mark.xdist_group("board pages")
 
 
@@ -54,6 +56,21 @@ def test_each_panel_shows_what_its_page_shows_and_leads_there(site: ExampleSite)
     assert "Log lines over time: 1 error" in text
     assert "29 spans" in text
     assert "No objective is named" in text
+
+
+def test_each_panel_has_the_menu_of_its_plot_with_its_own_query(site: ExampleSite) -> None:
+    """Panels are read beside each other; none shows what another asked."""
+    address = f"/boards/{BOARD}?range=3h"
+    sources, view = site.with_much(), parse(f"/boards/{BOARD}", "?range=3h")
+    reader = viewer({"scheme": "light", "zone": "UTC"}, sources.now())
+    opened = read_pages().open(view.path)
+    with drawing(view, sources.now()) as of:
+        opened.page.render(PageRequest(sources=sources, view=view, viewer=reader, argument=opened.argument))
+    tables = {name: {table for table in TABLES if any(table in sql for sql in plotted.queries)}
+              for name, plotted in of.plots.items()}  # fmt: skip
+    assert [name for name, asked in tables.items() if len(asked) != 1] == []
+    assert set().union(*tables.values()) == set(TABLES)
+    assert shown(site, address).count("Menu of this plot") == len(tables)
 
 
 def test_a_metric_by_its_name_in_prometheus_is_found_in_the_store(site: ExampleSite) -> None:
