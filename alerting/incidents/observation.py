@@ -26,6 +26,7 @@ from alerting.incidents.merge_lessons import Similar, Taught, similar_incident, 
 from alerting.incidents.merging import merge
 from alerting.incidents.writer import Writer, opened_by
 from alerting.oncall.escalation import MACHINE
+from watchkeeper.config import OnCallConfig
 from watchkeeper.errors import Conflict
 from watchkeeper.problems import Problems
 from watchkeeper.state.database import Database
@@ -65,6 +66,15 @@ class _Settled:
 
     finding: Finding
     incident: Incident
+
+
+@dataclass(frozen=True, slots=True)
+class _Ruled:
+    """A finding, the level that the rules of severities give it, and what that makes of it: a page or a ticket."""
+
+    finding: Finding
+    level: Level | None
+    urgent: Finding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,8 +162,8 @@ class Observation:
         worst: of each finding that fires, how it was at its worst.
         read: incidents as they were read last, by id: most do not change from round to round.
         settled: by key, findings that their incidents know.
-        levels: by key, the severity levels of what fires; empty where the configuration decides on none.
-        urgent: by key, findings with what their levels made of them.
+        ruled: by key, what the rules of severities say of a finding; empty where the configuration decides on none.
+        rota: the one that holds these rules.
     """
 
     db: Database
@@ -163,8 +173,8 @@ class Observation:
     worst: dict[str, Finding] = field(default_factory=dict)
     read: dict[str, Incident] = field(default_factory=dict)
     settled: dict[str, _Settled] = field(default_factory=dict)
-    levels: dict[str, Level | None] = field(default_factory=dict)
-    urgent: dict[str, tuple[Finding, Finding]] = field(default_factory=dict)
+    ruled: dict[str, _Ruled] = field(default_factory=dict)
+    rota: OnCallConfig | None = None
 
     def observe(self, observed: Observed) -> tuple[str, ...]:
         """Open and join incidents, and clear what fires no longer; the ids of the incidents that were opened."""
@@ -186,19 +196,24 @@ class Observation:
     def _with_urgency(self, observed: Observed) -> Observed:
         """The findings as the rules of severities have them: pages and tickets."""
         oncall = self.writer.oncall
+        if oncall is not self.rota:
+            self.ruled, self.rota = {}, oncall
         if not decides_urgency(oncall):
-            self.levels, self.urgent = {}, {}
             return observed
-        self.levels = {finding.key: level_of(oncall, finding) for finding in observed.findings}
-        findings: list[Finding] = []
-        for finding in observed.findings:
-            after = with_urgency(oncall, finding, self.levels[finding.key])
-            known = self.urgent.get(finding.key)
-            if known and known[0] is finding and known[1].severity == after.severity:
-                after = known[1]  # the very value of the round before: what is settled stays so
-            self.urgent[finding.key] = (finding, after)
-            findings.append(after)
-        return replace(observed, findings=findings)
+        return replace(observed, findings=[self._by_rules(oncall, finding).urgent for finding in observed.findings])
+
+    def _by_rules(self, oncall: OnCallConfig, finding: Finding) -> _Ruled:
+        known = self.ruled.get(finding.key)
+        if known and known.finding is finding:
+            return known  # the very value of the round before: what is settled stays so
+        level = level_of(oncall, finding)
+        new = self.ruled[finding.key] = _Ruled(finding, level, with_urgency(oncall, finding, level))
+        return new
+
+    def _level(self, finding: Finding) -> Level | None:
+        """The level that a rule gives a finding of this round; None where no rule decides."""
+        ruled = self.ruled.get(finding.key)
+        return ruled.level if ruled else None
 
     def _remember_the_worst(self, observed: Observed) -> None:
         """Of each finding that fires, how it was when it was furthest from what is usual."""
@@ -211,7 +226,7 @@ class Observation:
         for key, finding in list(self.worst.items()):
             if key not in observed.firing and observed.judged(finding):
                 del self.worst[key]
-                self.urgent.pop(key, None)
+                self.ruled.pop(key, None)
                 self.settled.pop(key, None)
 
     def _part(self, observed: Observed, waiting: Sequence[Finding]) -> _Part:
@@ -275,7 +290,7 @@ class Observation:
             with connection.begin_nested():
                 known = ticket_resolved_by_hand(connection, finding.key)
         if placement.how == "open" and known is None:
-            incident, event = opened_by(round_.unused_name(), finding, observed.now, self.levels.get(finding.key))
+            incident, event = opened_by(round_.unused_name(), finding, observed.now, self._level(finding))
             if similar := similar_incident(finding, recent, round_.taught):
                 round_.similar[incident.id] = similar
             recent.put(incident)
@@ -355,7 +370,7 @@ class Observation:
         """What a finding does to the incident that it was placed in."""
         kind: EventType = "raised" if placement.how == "raise" else "joined"
         text = f"{finding.summary} ({'raised to a page' if kind == 'raised' else 'joins'}: {placement.reason})"
-        key, level = f"{kind}:{finding.key}:{incident.version}", self.levels.get(finding.key)
+        key, level = f"{kind}:{finding.key}:{incident.version}", self._level(finding)
         return Command(type=kind, at=now, actor=MACHINE, key=key, finding=finding, text=text, level=level)
 
     def _merge_similar(self, round_: _Round, now: datetime) -> None:
