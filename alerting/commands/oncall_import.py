@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 import yaml
 
-from alerting.commands.oncall_import_json import apply_export, is_json, print_export, read_export
+from alerting.commands.oncall_import_json import apply_export, is_json, print_export, print_overrides, read_export
 from alerting.commands.oncall_opened import opened
 from alerting.oncall.applying import bring_into_force, plan_edit
 from alerting.oncall.calendar_file import read_calendar
@@ -21,7 +21,6 @@ from watchkeeper.clock import SystemClock
 from watchkeeper.command_options import ConfigPath, actor_of, hint_at_unused_file
 from watchkeeper.config import OnCallConfig
 from watchkeeper.errors import ConfigError
-from watchkeeper.text import seen_name
 from watchkeeper.vocabulary import Window
 
 
@@ -68,10 +67,7 @@ def import_(
     print(f"note: {imported.agreement:.1%} of the calendar's time is in the rotation", file=sys.stderr)
     for line in imported.unmatched:
         print(f"does not fit: {line}", file=sys.stderr)
-    for each in imported.overrides:
-        times = f"--from {each.start:%Y-%m-%dT%H:%M} --to {each.end:%Y-%m-%dT%H:%M}"
-        command = f"watchkeeper oncall override {seen_name(each.person)} --schedule {seen_name(schedule)} {times}"
-        print(f"override: {command}", file=sys.stderr)
+    print_overrides(imported.overrides)
     if not apply:
         return
     actor = actor_of()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from alerting.oncall.exported import Export
 from alerting.oncall.exported_grafana import GrafanaOnCall, read_grafana
 from alerting.oncall.exported_pagerduty import PagerDuty, read_pagerduty
 from alerting.oncall.ownership import Kind
-from alerting.oncall.schedule import record_override
+from alerting.oncall.schedule import Override, record_override
 from alerting.oncall.versions import newest_id
 from watchkeeper.config import Config, PersonConfig, PolicyConfig, ScheduleConfig
 from watchkeeper.errors import ConfigError
@@ -25,7 +25,6 @@ from watchkeeper.text import one_line, seen_name
 from watchkeeper.vocabulary import Actor
 
 OF_GRAFANA: Final = ("on_call_shifts", "escalation_chains")
-KINDS: Final[tuple[Kind, ...]] = ("people", "schedules", "policies")
 
 
 def is_json(data: bytes) -> bool:
@@ -62,12 +61,20 @@ def read_export(data: bytes, config: Config, mapped: Mapping[str, str], now: dat
 
 def print_export(export: Export) -> None:
     """What is taken, as YAML; on stderr a line for each part of the export, and the overrides."""
-    tree = {kind: [one.model_dump(mode="json", exclude_defaults=True) for one in made(export, kind)] for kind in KINDS}
-    shown = {kind: values for kind, values in tree.items() if values}
-    print(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True), end="")
+    tree = {
+        kind: [one.model_dump(mode="json", exclude_defaults=True) for one in values]
+        for kind, values in made(export).items()
+        if values
+    }
+    print(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True), end="")
     for line in export.lines:
         print(line, file=sys.stderr)
-    for each in export.overrides:
+    print_overrides(export.overrides)
+
+
+def print_overrides(overrides: Iterable[Override]) -> None:
+    """On stderr, the command that makes each override."""
+    for each in overrides:
         times = f"--from {each.start:%Y-%m-%dT%H:%M} --to {each.end:%Y-%m-%dT%H:%M}"
         command = f"watchkeeper oncall override {seen_name(each.person)} --schedule {seen_name(each.schedule)} {times}"
         print(f"override: {command}", file=sys.stderr)
@@ -80,10 +87,10 @@ def apply_export(export: Export, config: Config, db: Database, actor: Actor, now
         Conflict: the file owns something of the same name, or another version came first.
     """
     edits: list[tuple[Kind, str, Any]] = []
-    for kind in KINDS:
-        values = [(kind, one.id, one.model_dump(mode="json", exclude={"id"})) for one in made(export, kind)]
+    for kind, values in made(export).items():
         # Each new policy goes before those that are there.
-        edits += reversed(values) if kind == "policies" else values
+        ordered = reversed(values) if kind == "policies" else values
+        edits += [(kind, one.id, one.model_dump(mode="json", exclude={"id"})) for one in ordered]
     plan = plan_edits(db, config, edits, actor)
     bring_into_force(db, plan, now, actor)
     for each in export.overrides:
@@ -91,13 +98,10 @@ def apply_export(export: Export, config: Config, db: Database, actor: Actor, now
     print(f"Version {newest_id(db)} is in force; {len(export.overrides)} overrides were made.", file=sys.stderr)
 
 
-def made(export: Export, kind: Kind) -> Sequence[PersonConfig | ScheduleConfig | PolicyConfig]:
-    """What the export has of a kind."""
-    match kind:
-        case "people":
-            return list(export.people.values())
-        case "schedules":
-            return list(export.schedules.values())
-        case "policies":
-            return list(export.policies.values())
-    return []
+def made(export: Export) -> Mapping[Kind, Sequence[PersonConfig | ScheduleConfig | PolicyConfig]]:
+    """What the export has of each kind."""
+    return {
+        "people": list(export.people.values()),
+        "schedules": list(export.schedules.values()),
+        "policies": list(export.policies.values()),
+    }

@@ -55,15 +55,11 @@ def plan_file(db: Database, config: Config, source: str) -> Plan:
 
 def plan_edit(db: Database, config: Config, kind: Kind, name: str, value: Any, actor: Actor) -> Plan:
     """One object made, changed or, without a value, removed. See `edited` for what it raises."""
-    before = newest(db)
-    oncall = before.oncall if before else config.oncall
-    owners = before.owners if before else Owners()
-    oncall, owners = edited(oncall, owners, kind, name, value, f"{actor.name} ({actor.via})")
-    return Plan(before=before, oncall=with_oncall(config, oncall).oncall, owners=owners)
+    return plan_edits(db, config, [(kind, name, value)], actor)
 
 
 def plan_edits(db: Database, config: Config, edits: Iterable[tuple[Kind, str, Any]], actor: Actor) -> Plan:
-    """Several objects made or changed, as one version: of each its kind, its name and its value.
+    """Several objects made, changed or removed, as one version: of each its kind, its name and its value.
 
     See `edited` for what it raises.
     """

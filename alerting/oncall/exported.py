@@ -18,7 +18,10 @@ from watchkeeper.text import one_line
 
 HowTaken = Literal["taken", "taken in part", "not taken"]
 MINUTES_A_DAY: Final = 24 * 60
+DAY_S: Final = 86_400
 LONGEST_ID: Final = 64
+# The label by which an escalation is chosen that the export names no service for.
+LABEL: Final = "escalation_policy"
 
 
 class Foreign(BaseModel):
@@ -64,6 +67,11 @@ class Export:
         """Add a line to the report."""
         self.lines.append(Line(how=how, what=what, why=why))
 
+    def note_whole(self, what: str, before: int) -> None:
+        """Add the line of what was taken: in part, if there are lines about its parts since there were `before`."""
+        partly = len(self.lines) > before
+        self.note("taken in part" if partly else "taken", what, "see above" if partly else "")
+
     def person(self, foreign_id: str, name: str, email: str) -> str:
         """Our id of somebody: mapped, known by name or e-mail address, or new."""
         for text in (name, email, foreign_id):
@@ -73,8 +81,7 @@ class Export:
             if known:
                 return known.id
         if foreign_id not in self.people:
-            taken = [one.id for one in (*self.oncall.people, *self.people.values())]
-            taken += [schedule.id for schedule in (*self.oncall.schedules, *self.schedules.values())]
+            taken = [*self._taken(), *(schedule.id for schedule in self.oncall.schedules)]
             addresses = {"email": email} if email and "email" in self.channels else {}
             if not addresses:
                 why = "no address of theirs is one of a configured channel: add one before they are on call"
@@ -85,9 +92,15 @@ class Export:
 
     def schedule_id(self, name: str) -> str:
         """An id for a schedule that no person, and no other schedule of this export, has."""
-        taken = [one.id for one in (*self.oncall.people, *self.people.values())]
-        taken += [schedule.id for schedule in self.schedules.values()]
-        return free_id(name, taken)
+        return free_id(name, self._taken())
+
+    def policy_id(self, name: str) -> str:
+        """An id for an escalation that no other one of this export has."""
+        return free_id(name, [policy.id for policy in self.policies.values()])
+
+    def _taken(self) -> list[str]:
+        people = [person.id for person in (*self.oncall.people, *self.people.values())]
+        return [*people, *(schedule.id for schedule in self.schedules.values())]
 
 
 def free_id(name: str, taken: Collection[str]) -> str:

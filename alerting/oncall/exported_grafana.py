@@ -13,8 +13,19 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, Field
 
-from alerting.oncall.exported import Export, Foreign, Hours, daily, free_id, gathered, layers_of, weekly
-from alerting.oncall.exported_pagerduty import LABEL
+from alerting.oncall.chain import LAST_WAIT_S
+from alerting.oncall.exported import (
+    DAY_S,
+    LABEL,
+    MINUTES_A_DAY,
+    Export,
+    Foreign,
+    Hours,
+    daily,
+    gathered,
+    layers_of,
+    weekly,
+)
 from alerting.oncall.schedule import Override
 from alerting.oncall.turns import instant
 from watchkeeper.config import EscalationStep, LayerConfig, PolicyConfig, ScheduleConfig
@@ -22,7 +33,6 @@ from watchkeeper.config_days import DAYS, Day
 
 DAYS_OF: Final[Mapping[str, Day]] = dict(zip(("MO", "TU", "WE", "TH", "FR", "SA", "SU"), DAYS, strict=True))
 LENGTHS: Final = {"hourly": timedelta(hours=1), "daily": timedelta(days=1), "weekly": timedelta(days=7)}
-DAY_S: Final = 86_400
 # "Repeat escalation" repeats a chain so often.
 REPEATS: Final = 5
 
@@ -59,6 +69,20 @@ class Shift(Foreign):
     users: tuple[str, ...] | None = ()
     rolling_users: tuple[tuple[str, ...], ...] | None = ()
     start_rotation_from_user_index: int | None = 0
+
+    @property
+    def label(self) -> str:
+        return f"shift {self.name or self.id}"
+
+    @property
+    def every(self) -> int:
+        """How many hours, days or weeks a turn lasts."""
+        return self.interval or 1
+
+    @property
+    def groups(self) -> list[tuple[str, ...]]:
+        """Who takes turns."""
+        return [group for group in self.rolling_users or () if group]
 
 
 class Schedule(Foreign):
@@ -131,7 +155,7 @@ class _Schedule:
             return
         once: list[tuple[Shift, ZoneInfo]] = []
         for shift in sorted(shifts, key=lambda one: one.level or 0):
-            own = self._zone(shift.time_zone or zone.key, f"shift {shift.name or shift.id}")
+            own = self._zone(shift.time_zone or zone.key, shift.label)
             if own is None:
                 continue
             if shift.type in ("single_event", "override"):
@@ -146,8 +170,7 @@ class _Schedule:
         self._export.schedules[schedule.id] = made
         for shift, own in once:
             self._override(shift, own, schedule_id)
-        partly = len(self._export.lines) > before
-        self._export.note("taken in part" if partly else "taken", f"{what} as {made.id}", "see above" if partly else "")
+        self._export.note_whole(f"{what} as {made.id}", before)
 
     def _zone(self, name: str, what: str) -> ZoneInfo | None:
         try:
@@ -157,7 +180,7 @@ class _Schedule:
             return None
 
     def _layers(self, shift: Shift, zone: ZoneInfo, of_schedule: ZoneInfo) -> tuple[LayerConfig, ...]:
-        what = f"shift {shift.name or shift.id}"
+        what = shift.label
         until = _instant(shift.until, zone) if shift.until else None
         if until and until <= self._now:
             self._export.note("not taken", what, f"it ended at {until:%Y-%m-%d %H:%M} UTC")
@@ -165,7 +188,7 @@ class _Schedule:
         if why := _refused(shift):
             self._export.note("not taken", what, why)
             return ()
-        groups = [group for group in shift.rolling_users or () if group]
+        groups = shift.groups
         if shift.type == "recurrent_event":
             groups = [shift.users] if shift.users else []
         if not groups:
@@ -176,11 +199,11 @@ class _Schedule:
             self._export.note("taken in part", what, why)
         people = [_person(self._export, self._users, group[0]) for group in groups]
         first = (shift.start_rotation_from_user_index or 0) % len(people)
-        length = LENGTHS[shift.frequency or "daily"] * (shift.interval or 1)
+        length = LENGTHS[shift.frequency or "daily"] * shift.every
         start = _local(shift.start, zone)
         turns = start
         if shift.frequency == "weekly" and shift.by_day:
-            week_start = list(DAYS_OF).index(shift.week_start or "SU") if (shift.week_start or "SU") in DAYS_OF else 0
+            week_start = DAYS.index(DAYS_OF.get(shift.week_start or "SU", DAYS[0]))
             turns = datetime.combine(start.date(), datetime.min.time())
             turns -= timedelta(days=(start.weekday() - week_start) % 7)
         rotation = LayerConfig(
@@ -198,7 +221,7 @@ class _Schedule:
         who = [*(shift.users or ()), *(user for group in shift.rolling_users or () for user in group)]
         if end <= self._now:
             return  # it is over
-        what = f"shift {shift.name or shift.id}"
+        what = shift.label
         if not who:
             self._export.note("not taken", what, "nobody is in it")
             return
@@ -218,18 +241,17 @@ def _refused(shift: Shift) -> str:
         return "it is bound to months or days of the month"
     if shift.by_day and (shift.frequency == "hourly" or any(day not in DAYS_OF for day in shift.by_day)):
         return "its days cannot be kept"
-    several = len([group for group in shift.rolling_users or () if group]) > 1
-    if shift.by_day and shift.frequency == "daily" and several:
+    if shift.by_day and shift.frequency == "daily" and len(shift.groups) > 1:
         return "it hands over daily on some days of the week only, which moves the turns"
-    length = LENGTHS[shift.frequency] * (shift.interval or 1)
+    length = LENGTHS[shift.frequency] * shift.every
     if shift.duration % 60 or timedelta(seconds=shift.duration) > length:
         return "it lasts no whole minutes, or longer than its turn"
     if shift.by_day and shift.duration > DAY_S:
         return "it names its days and lasts longer than one"
     whole = timedelta(seconds=shift.duration) == length
-    if shift.by_day and (shift.interval or 1) > 1:
+    if shift.by_day and shift.every > 1:
         return "it leaves out weeks"
-    if not whole and not shift.by_day and (shift.frequency == "hourly" or (shift.interval or 1) > 1):
+    if not whole and not shift.by_day and (shift.frequency == "hourly" or shift.every > 1):
         return "it leaves out time between its turns"
     return ""
 
@@ -241,13 +263,13 @@ def _hours(shift: Shift, start: datetime, length: timedelta) -> list[Hours]:
         return [Hours()]
     if shift.by_day:
         days = tuple(DAYS_OF[day] for day in DAYS_OF if day in shift.by_day)
-        if minutes < DAY_S // 60:
+        if minutes < MINUTES_A_DAY:
             return [daily(minute, minutes, days)]
-        pieces = [piece for day in days for piece in weekly(DAYS.index(day) * 1440 + minute, minutes)]
+        pieces = [piece for day in days for piece in weekly(DAYS.index(day) * MINUTES_A_DAY + minute, minutes)]
         return gathered(pieces)
     if shift.frequency == "daily":
         return [daily(minute, minutes)]
-    return gathered(weekly(start.weekday() * 1440 + minute, minutes))
+    return gathered(weekly(start.weekday() * MINUTES_A_DAY + minute, minutes))
 
 
 def _local(at: datetime, zone: ZoneInfo) -> datetime:
@@ -260,8 +282,9 @@ def _instant(at: datetime, zone: ZoneInfo) -> datetime:
 
 def _chain(export: Export, users: Mapping[str, User], chain: Chain, given: Sequence[Step]) -> None:
     """An escalation: who is notified, and after which waits."""
-    what = f"escalation chain {chain.name or chain.id}"
-    after_s, last_s, repeat = 0.0, 900.0, 0
+    name = chain.name or chain.id
+    what = f"escalation chain {name}"
+    after_s, repeat = 0.0, 0
     steps: list[EscalationStep] = []
     for step in given:
         people = [_person(export, users, one) for one in step.persons_to_notify or ()]
@@ -285,11 +308,12 @@ def _chain(export: Export, users: Mapping[str, User], chain: Chain, given: Seque
     if not steps:
         export.note("not taken", what, "no step of it names anybody who is taken")
         return
-    last_s = after_s - steps[-1].after_s or last_s
-    taken = [one.id for one in export.policies.values()]
-    name = chain.name or chain.id
     made = PolicyConfig(
-        id=free_id(name, taken), labels={LABEL: name}, steps=tuple(steps), repeat=repeat, timeout_s=last_s
+        id=export.policy_id(name),
+        labels={LABEL: name},
+        steps=tuple(steps),
+        repeat=repeat,
+        timeout_s=after_s - steps[-1].after_s or LAST_WAIT_S,
     )
     export.policies[chain.id] = made
     why = f"routes are not read: it is for alerts with the label {LABEL}={name}"

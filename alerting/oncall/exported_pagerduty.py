@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Final
 from zoneinfo import ZoneInfo
 
 from pydantic import AwareDatetime, Field
 
+from alerting.oncall.chain import LAST_WAIT_S
 from alerting.oncall.exported import (
+    DAY_S,
+    LABEL,
     Export,
     Foreign,
     Hours,
     daily,
-    free_id,
     gathered,
     layers_of,
     local_text,
@@ -27,10 +28,6 @@ from alerting.oncall.exported import (
 from alerting.oncall.schedule import Override
 from alerting.oncall.turns import turn_at
 from watchkeeper.config import EscalationStep, LayerConfig, PolicyConfig, ScheduleConfig
-
-DAY_S: Final = 86_400
-# The label by which an escalation is chosen that the export names no service for.
-LABEL: Final = "escalation_policy"
 
 
 class Reference(Foreign):
@@ -156,8 +153,7 @@ class _Schedule:
         )
         self._export.schedules[schedule.id] = made
         self._overrides(schedule, made.id)
-        partly = len(self._export.lines) > before
-        self._export.note("taken in part" if partly else "taken", f"{what} as {made.id}", "see above" if partly else "")
+        self._export.note_whole(f"{what} as {made.id}", before)
 
     def _layers(self, layer: Layer, zone: ZoneInfo, schedule: str) -> Iterator[LayerConfig]:
         what = f"layer {layer.name} of {schedule}"
@@ -221,7 +217,8 @@ class _Schedule:
 
 def _policy(export: Export, users: dict[str, User], policy: Policy, services: list[str]) -> None:
     """An escalation: its rules one after the other, each with its targets."""
-    what = f"escalation policy {policy.name or policy.id}"
+    name = policy.name or policy.id
+    what = f"escalation policy {name}"
     before, after_s, lasts_s = len(export.lines), 0.0, 0.0
     steps: list[EscalationStep] = []
     for number, rule in enumerate(policy.escalation_rules, 1):
@@ -241,20 +238,17 @@ def _policy(export: Export, users: dict[str, User], policy: Policy, services: li
     if not steps:
         export.note("not taken", what, "no rule of it names anybody who is taken")
         return
-    taken = [one.id for one in export.policies.values()]
     made = PolicyConfig(
-        id=free_id(policy.name or policy.id, taken),
+        id=export.policy_id(name),
         services=tuple(services),
-        labels={} if services else {LABEL: policy.name or policy.id},
+        labels={} if services else {LABEL: name},
         steps=tuple(steps),
         repeat=min(policy.num_loops, 100),
-        timeout_s=lasts_s or 900,
+        timeout_s=lasts_s or LAST_WAIT_S,
     )
     export.policies[policy.id] = made
     if not services:
-        why = f"no service names it: it is for alerts with the label {LABEL}={policy.name or policy.id}"
+        why = f"no service names it: it is for alerts with the label {LABEL}={name}"
         export.note("taken in part", f"{what} as {made.id}", why)
-    elif len(export.lines) > before:
-        export.note("taken in part", f"{what} as {made.id}", "see above")
     else:
-        export.note("taken", f"{what} as {made.id}")
+        export.note_whole(f"{what} as {made.id}", before)
