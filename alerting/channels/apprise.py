@@ -13,9 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from alerting.channels.ack_links import AckLinks
 from alerting.channels.channel import ChannelContext, ChannelPart, Digest, Message, Thread, Trial
-from alerting.channels.email.letters import Letter, digest_letter, page_letter, test_letter
+from alerting.channels.email.letters import Letter, Letters, test_letter
 from alerting.channels.receiver import Receiver, serving
 from alerting.channels.settings import Settings, read_settings
 from watchkeeper.clock import Clock, SystemClock
@@ -47,23 +46,17 @@ class AppriseChannel:
         self._name = context.name
         url = url or environment(settings.url_env, f"channels.{context.name}.url_env")
         self._service = _service(url, settings.url_env)
-        self._links = AckLinks(context.config)
-        self._web_url = context.config.web_url
         self._clock = clock or SystemClock()
+        self._letters = Letters(context, self._clock)
 
     def send(self, message: Message) -> Thread:
         """One message; see alerting.channels.channel.Channel."""
-        incident = message.incident
-        letter = page_letter(
-            message, f"{self._web_url}/incidents/{incident.id}", self._ack_url(incident.id, message.mention)
-        )
-        return self._deliver(letter, key=message.key, thread=incident.id, address=message.mention)
+        letter = self._letters.page(message)
+        return self._deliver(letter, key=message.key, thread=message.incident.id, address=message.mention)
 
     def send_digest(self, digest: Digest) -> Thread:
         """One message about several incidents; see alerting.channels.channel.Channel."""
-        ack_urls = [self._ack_url(incident.id, digest.mention) for incident in digest.incidents]
-        letter = digest_letter(digest, f"{self._web_url}/incidents", ack_urls)
-        return self._deliver(letter, key=digest.part, thread=digest.key, address=digest.mention)
+        return self._deliver(self._letters.digest(digest), key=digest.part, thread=digest.key, address=digest.mention)
 
     def send_test(self, address: str, text: str) -> Thread:
         """A test page; see alerting.channels.channel.Channel."""
@@ -73,9 +66,6 @@ class AppriseChannel:
     def unreachable(self, mention: str) -> str | None:  # noqa: ARG002 - only the service knows
         """Whether somebody reads the room is not known here."""
         return None
-
-    def _ack_url(self, incident_id: str, address: str) -> str:
-        return self._links.url(incident_id, self._name, address, self._clock.now())
 
     def _deliver(self, letter: Letter, *, key: str, thread: str, address: str) -> Thread:
         # Links come first: what is too long for the service is cut at the end.

@@ -12,9 +12,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, model_validator
 
-from alerting.channels.ack_links import AckLinks
 from alerting.channels.channel import ChannelContext, Digest, Message, Thread
-from alerting.channels.email.letters import Letter, compose, digest_letter, page_letter, test_letter
+from alerting.channels.email.letters import Letter, Letters, compose, test_letter
 from alerting.channels.settings import Settings, read_settings
 from watchkeeper.clock import Clock, SystemClock
 from watchkeeper.config import environment, is_loopback
@@ -80,22 +79,17 @@ class EmailChannel:
         self._password = ""
         if self._settings.password_env:
             self._password = environment(self._settings.password_env, f"channels.{context.name}.password_env")
-        self._links = AckLinks(context.config)
-        self._web_url = context.config.web_url
         self._clock = clock or SystemClock()
+        self._letters = Letters(context, self._clock)
 
     def send(self, message: Message) -> Thread:
         """One e-mail; see alerting.channels.channel.Channel."""
-        incident = message.incident
-        ack_url = self._ack_url(incident.id, message.mention)
-        letter = page_letter(message, f"{self._web_url}/incidents/{incident.id}", ack_url)
-        return self._deliver(letter, key=message.key, thread=incident.id, address=message.mention)
+        letter = self._letters.page(message)
+        return self._deliver(letter, key=message.key, thread=message.incident.id, address=message.mention)
 
     def send_digest(self, digest: Digest) -> Thread:
         """One e-mail about several incidents; see alerting.channels.channel.Channel."""
-        ack_urls = [self._ack_url(incident.id, digest.mention) for incident in digest.incidents]
-        letter = digest_letter(digest, f"{self._web_url}/incidents", ack_urls)
-        return self._deliver(letter, key=digest.part, thread=digest.key, address=digest.mention)
+        return self._deliver(self._letters.digest(digest), key=digest.part, thread=digest.key, address=digest.mention)
 
     def send_test(self, address: str, text: str) -> Thread:
         """A test page; see alerting.channels.channel.Channel."""
@@ -105,9 +99,6 @@ class EmailChannel:
     def unreachable(self, mention: str) -> str | None:  # noqa: ARG002 - it knows no more than the address
         """A mail server tells when the e-mail is sent, or much later: never here."""
         return None
-
-    def _ack_url(self, incident_id: str, address: str) -> str:
-        return self._links.url(incident_id, self._name, address, self._clock.now())
 
     def _deliver(self, letter: Letter, *, key: str, thread: str, address: str) -> Thread:
         try:

@@ -16,9 +16,11 @@ from email.policy import SMTP
 from email.utils import format_datetime
 from typing import Final
 
-from alerting.channels.channel import Digest, Message
+from alerting.channels.ack_links import AckLinks
+from alerting.channels.channel import ChannelContext, Digest, Message
 from alerting.channels.plain import facts, headline, headline_of_many, moment, state_of
 from alerting.incidents.machine import CLOSED
+from watchkeeper.clock import Clock
 from watchkeeper.text import one_line, prose
 
 LISTED: Final = 50  # incidents of a digest; the dashboard lists all
@@ -35,8 +37,31 @@ class Letter:
     links: Sequence[tuple[str, str]] = ()
 
 
-def page_letter(message: Message, url: str, ack_url: str) -> Letter:
-    """A page about one incident."""
+class Letters:
+    """Writes what a channel's pages say, with a link that acknowledges for whoever it reaches at an address."""
+
+    def __init__(self, context: ChannelContext, clock: Clock) -> None:
+        self._channel = context.name
+        self._incidents_url = f"{context.config.web_url}/incidents"
+        self._links = AckLinks(context.config)
+        self._clock = clock
+
+    def page(self, message: Message) -> Letter:
+        """A page about one incident."""
+        incident_id = message.incident.id
+        ack_url = self._ack_url(incident_id, message.mention)
+        return _page_letter(message, f"{self._incidents_url}/{incident_id}", ack_url)
+
+    def digest(self, digest: Digest) -> Letter:
+        """Several incidents at once."""
+        ack_urls = [self._ack_url(incident.id, digest.mention) for incident in digest.incidents]
+        return _digest_letter(digest, self._incidents_url, ack_urls)
+
+    def _ack_url(self, incident_id: str, address: str) -> str:
+        return self._links.url(incident_id, self._channel, address, self._clock.now())
+
+
+def _page_letter(message: Message, url: str, ack_url: str) -> Letter:
     incident = message.incident
     links = [("Acknowledge", ack_url)] if ack_url and incident.human_state not in CLOSED else []
     return Letter(
@@ -47,8 +72,8 @@ def page_letter(message: Message, url: str, ack_url: str) -> Letter:
     )
 
 
-def digest_letter(digest: Digest, url: str, ack_urls: Sequence[str]) -> Letter:
-    """Several incidents at once; `ack_urls` are in their order."""
+def _digest_letter(digest: Digest, url: str, ack_urls: Sequence[str]) -> Letter:
+    """`ack_urls` are in the order of the incidents."""
     shown = list(zip(digest.incidents, ack_urls, strict=True))[:LISTED]
     left = len(digest.incidents) - len(shown)
     rows = [(incident.id, f"{state_of(incident)}: {one_line(incident.title, 160)}") for incident, _ in shown]
