@@ -240,10 +240,8 @@ class Writer:
         if not pages(self.oncall, level):
             return replace(command, pages=False)
         policy = escalation.policy_of(self.oncall, replace(incident, level=level))
-        runs = incident.chain is not None and incident.human_state in ("paged", "expired")
-        anew = incident.severity == "ticket" or (
-            runs and incident.chain is not None and incident.chain.policy != policy
-        )
+        begun = incident.chain if incident.human_state in ("paged", "expired") else None
+        anew = incident.severity == "ticket" or (begun is not None and begun.policy != policy)
         return replace(command, pages=True, anew=anew)
 
     def _page_anew(self, connection: Connection, incident: Incident, event: Event) -> Incident:
@@ -316,10 +314,6 @@ class Writer:
             end_alerts(connection, outside, event.at, event.actor.name)
         _keep_run(connection, incident, event)
         escalation.consequences(connection, self.oncall, incident, event, self.ack_timeout_s)
-        if event.type == "severity_changed":
-            escalation.severity_follows(connection, self.oncall, incident, event)
-        if event.type == "update_due":
-            escalation.await_updates(connection, self.oncall, [incident], event.at)
         if event.type in QUIETING or (event.type == "severity_changed" and not event.pages):
             outbox.cancel_rules(connection, incident.id, event.at, f"{event.type} before its time")
         if event.type in escalation.PAGES or (event.type == "assigned" and escalation.is_told(incident)):

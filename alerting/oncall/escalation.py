@@ -119,13 +119,14 @@ def await_pages(connection: Connection, oncall: OnCallConfig, incidents: Sequenc
 
 def await_updates(connection: Connection, oncall: OnCallConfig, incidents: Sequence[Incident], at: datetime) -> None:
     """Wait for the next status update of incidents whose severity, new or changed, asks for them."""
-    every_s = oncall.severities.update_every_s
-    # One that nobody opened with such a severity has no wait to end.
-    wanted = [one for one in incidents if one.level in every_s and one.is_open and not one.is_canary]
-    others = [one.id for one in incidents if one.version > 1 and one not in wanted]
-    cancel_timers(connection, [*(one.id for one in wanted), *others], at, "update")
-    waits = [(one, timedelta(seconds=every_s[one.level])) for one in wanted if one.level]
-    set_timers(connection, [_wait(one, "update", at, every) for one, every in waits])
+    # One that was only just opened has no wait to end.
+    cancel_timers(connection, [one.id for one in incidents if one.version > 1], at, "update")
+    rows = []
+    for incident in incidents:
+        every_s = oncall.severities.update_every_s.get(incident.level) if incident.level else None
+        if every_s is not None and incident.is_open and not incident.is_canary:
+            rows.append(_wait(incident, "update", at, timedelta(seconds=every_s)))
+    set_timers(connection, rows)
 
 
 def silences_follow(connection: Connection, incidents: Sequence[Incident], at: datetime) -> None:
@@ -153,7 +154,7 @@ def is_told(incident: Incident) -> bool:
     return incident.severity == "page" and incident.system_state == "firing"
 
 
-def consequences(
+def consequences(  # noqa: C901 - one flat table of events
     connection: Connection, oncall: OnCallConfig, incident: Incident, event: Event, ack_timeout_s: float
 ) -> None:
     """The waits that an event begins and ends, in the event's own transaction.
@@ -185,12 +186,17 @@ def consequences(
             set_timers(connection, [_wait(incident, "ack_timeout", event.at, timedelta(seconds=ack_timeout_s))])
         case "refired" if incident.human_state == "paged" and "escalate" in pending_kinds(connection, incident.id):
             cancel_timers(connection, incident.id, event.at, "expire")
-        case "resolved" | "expired" | "merged":
-            kinds = STEPS_AND_END if event.type == "expired" else ()
-            cancel_timers(connection, incident.id, event.at, *kinds)
+        case "expired":
+            cancel_timers(connection, incident.id, event.at, *STEPS_AND_END)
+        case "resolved" | "merged":
+            cancel_timers(connection, incident.id, event.at)
+        case "severity_changed":
+            _severity_follows(connection, oncall, incident, event)
+        case "update_due":
+            await_updates(connection, oncall, [incident], event.at)
 
 
-def severity_follows(connection: Connection, oncall: OnCallConfig, incident: Incident, event: Event) -> None:
+def _severity_follows(connection: Connection, oncall: OnCallConfig, incident: Incident, event: Event) -> None:
     """After a human set the severity: another escalation begins, or none goes on."""
     if event.anew:
         cancel_timers(connection, incident.id, event.at, *STEPS_AND_END)
