@@ -49,6 +49,11 @@ LONGEST_SENTENCE: Final = 2400
 CANARY: Final = "canary"
 
 
+def level_named(text: str) -> Level | None:
+    """The level that a text names, in letters of either case; None where it names none."""
+    return next((level for level in LEVELS if level == text.upper()), None)
+
+
 def require_utc(name: str, at: datetime) -> None:
     """Raise ValueError unless `at` is aware and UTC."""
     if at.tzinfo is None or at.utcoffset() != timedelta(0):

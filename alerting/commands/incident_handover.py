@@ -13,7 +13,7 @@ from watchkeeper.clock import SystemClock
 from watchkeeper.command_options import AsJson, ConfigPath, IncidentId, Key, Who, actor_of, key_of
 from watchkeeper.durations import seconds_of
 from watchkeeper.errors import ConfigError
-from watchkeeper.vocabulary import LEVELS
+from watchkeeper.vocabulary import LEVELS, level_named
 
 
 @app.command(epilog="Example: watchkeeper incident snooze inc-7f3a01 --for 2h")
@@ -75,7 +75,7 @@ def severity(
 
     A level that pages makes a page of a ticket; one that pages nobody ends the escalation.
     """
-    wanted = next((one for one in LEVELS if one == level.upper()), None)
+    wanted = level_named(level)
     if wanted is None:
         raise ConfigError(f"{level}: must be one of {', '.join(LEVELS)}")
     print_outcome(open_incidents(config).set_severity(incident, actor_of(who), wanted, reason, key_of(key)), as_json)

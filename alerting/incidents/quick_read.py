@@ -26,12 +26,12 @@ def newest_incidents(file: Path, state: str | None, limit: int, severity: str | 
         conditions.append("human_state = ?")
         values.append(state)
     # Of the canary's incidents, `canary` is the severity; this module imports no vocabulary.
-    is_level = severity is not None and severity.startswith("SEV")
-    if severity and is_level:
+    if severity and severity.startswith("SEV"):
         conditions.append("level = ?")
         values.append(severity)
-    conditions.append("severity = ?" if severity and not is_level else "severity != ?")
-    values.append(severity if severity and not is_level else "canary")
+        severity = None
+    conditions.append("severity = ?" if severity else "severity != ?")
+    values.append(severity or "canary")
     where = " AND ".join(conditions)
     try:
         with closing(sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True, timeout=30)) as connection:

@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from slack_sdk.models.blocks import (
-    InputBlock,
-    InputInteractiveElement,
-    Option,
-    PlainTextInputElement,
-    StaticSelectElement,
-)
+from slack_sdk.models.blocks import InputBlock, InputInteractiveElement, PlainTextInputElement
 
 from alerting.channels.slack.blocks import FIELD_LIMIT, plain
-from alerting.channels.slack.menu_form import modal
+from alerting.channels.slack.menu_form import choice, modal
 from alerting.incidents.human_labels import ANSWERS
 from alerting.incidents.machine import Incident
 from watchkeeper.text import seen_name
@@ -39,11 +33,11 @@ def judgement_view(incident: Incident) -> dict[str, Any]:
 
 def _questions(incident: Incident) -> list[InputBlock]:
     return [
-        _input("warranted", "Was the page warranted?", _choice("warranted", ANSWERS)),
+        _input("warranted", "Was the page warranted?", choice("warranted", ANSWERS)),
         _input(
             "cause",
             "Which service was at fault?",
-            _choice(
+            choice(
                 "cause",
                 [(value, seen_name(service, 70)) for value, service in causes(incident).items()]
                 + [("-", "None of these")],
@@ -53,7 +47,7 @@ def _questions(incident: Incident) -> list[InputBlock]:
         _input(
             "mechanism",
             "What went wrong with it?",
-            _choice("mechanism", [(mechanism, mechanism) for mechanism in MECHANISMS]),
+            choice("mechanism", [(mechanism, mechanism) for mechanism in MECHANISMS]),
             optional=True,
         ),
         _input("note", "Anything the next person should know?", _free("note", 2000), optional=True),
@@ -79,11 +73,6 @@ def _option_value(service: str) -> str:
 
 def _input(block: str, label: str, element: InputInteractiveElement, *, optional: bool = False) -> InputBlock:
     return InputBlock(block_id=block, label=plain(label, FIELD_LIMIT), element=element, optional=optional)
-
-
-def _choice(action: str, options: Sequence[tuple[str, str]]) -> StaticSelectElement:
-    choices = [Option(text=plain(text, 75), value=value) for value, text in options]
-    return StaticSelectElement(action_id=action, options=choices)
 
 
 def _free(action: str, longest: int) -> PlainTextInputElement:

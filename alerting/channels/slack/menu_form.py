@@ -27,9 +27,13 @@ def modal(callback: str, *, title: str, submit: str, kept: str, blocks: Sequence
 
 def menu(name: str, label: str, options: Sequence[tuple[str, str]]) -> InputBlock:
     """A menu of values and their texts; `name` is its block and its action."""
+    return InputBlock(block_id=name, label=plain(label, FIELD_LIMIT), element=choice(name, options))
+
+
+def choice(action: str, options: Sequence[tuple[str, str]]) -> StaticSelectElement:
+    """The menu's element alone."""
     choices = [Option(text=plain(text, 75), value=value) for value, text in options]
-    element = StaticSelectElement(action_id=name, options=choices)
-    return InputBlock(block_id=name, label=plain(label, FIELD_LIMIT), element=element)
+    return StaticSelectElement(action_id=action, options=choices)
 
 
 async def chosen(ack: Any, view: dict[str, Any], name: str, otherwise: str) -> str | None:

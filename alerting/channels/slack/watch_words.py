@@ -12,7 +12,7 @@ from alerting.incidents.human_labels import Judgement
 from alerting.oncall.spoken_times import span_of
 from watchkeeper.errors import ConfigError
 from watchkeeper.text import did_you_mean, one_line
-from watchkeeper.vocabulary import LEVELS, MECHANISMS, Level, Mechanism
+from watchkeeper.vocabulary import LEVELS, MECHANISMS, Level, Mechanism, level_named
 
 USAGE: Final[Mapping[str, str]] = {
     "status": "status — open incidents, and who has them",
@@ -169,7 +169,7 @@ def _mute(words: Sequence[str]) -> Order:
 def _severity(words: Sequence[str]) -> Order:
     if len(words) < 2 or not INCIDENT.fullmatch(words[0]):
         raise usage("severity")
-    level = next((one for one in LEVELS if one == words[1].upper()), None)
+    level = level_named(words[1])
     parts = _parted(words[2:], ("because",), last="because")
     reason = parts.get("because", "")
     if level is None:
