@@ -499,3 +499,8 @@ class Question:
 def utc(epoch_seconds: float) -> datetime:
     """The aware UTC time of a Unix time in seconds."""
     return datetime.fromtimestamp(epoch_seconds, UTC)
+
+
+def utc_ns(epoch_ns: int) -> datetime:
+    """The aware UTC time of a Unix time in nanoseconds, to the microsecond before it."""
+    return utc(epoch_ns // 10**9).replace(microsecond=epoch_ns // 1000 % 10**6)

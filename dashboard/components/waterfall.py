@@ -15,10 +15,11 @@ from dashboard.page import PageRequest
 from dashboard.palette import Palette
 from dashboard.reads.span_tree import SpanTree, TreeSpan
 from dashboard.reads.trace_query import condition_text
-from dashboard.reads.traces import SpanDetail, moment_of
+from dashboard.reads.traces import SpanDetail
 from dashboard.reads.visible_spans import Hidden, VisibleRow
 from dashboard.urls import View, trace_path
 from dashboard.viewer import Viewer
+from watchkeeper.vocabulary import utc_ns
 
 INDENT_PX = 14
 DEEPEST = 12  # indented; a deeper call stands below the twelfth
@@ -145,7 +146,7 @@ def span_facts(
 ) -> Part:
     """Everything about one span: times, attributes, events, links and log lines."""
     row, viewer, view = span.row, request.viewer, request.view
-    at = moment_of(span.start_ns)
+    at = utc_ns(span.start_ns)
     after = milliseconds((span.start_ns - tree.start_ns) / 1e6)
     pairs: list[tuple[str, Part]] = [
         ("Service", dcc.Link(row.service, href=view.link("/services", service=row.service))),
@@ -203,7 +204,7 @@ def _attributes(title: str, values: Mapping[str, str], span: TreeSpan, request: 
     """Each value with a link that searches for others with it."""
     if not values:
         return None
-    began = moment_of(span.start_ns)
+    began = utc_ns(span.start_ns)
     around = request.view.between(began - SEARCHED_AROUND, began + SEARCHED_AROUND)
     pairs = []
     for key, value in sorted(values.items()):

@@ -14,8 +14,9 @@ from dashboard.components.waterfall import SEARCHED_AROUND, log_list, page_of, s
 from dashboard.components.wording import count, listed, milliseconds, percent
 from dashboard.page import Page, PageRequest
 from dashboard.reads.span_tree import SpanTree
-from dashboard.reads.traces import MOST_LINES, MOST_SPANS, moment_of
+from dashboard.reads.traces import MOST_LINES, MOST_SPANS
 from dashboard.reads.visible_spans import MOST_ROWS, visible_rows
+from watchkeeper.vocabulary import utc_ns
 
 SHARES = 3  # of the critical path, in words
 NEAR = 20  # calls above a chosen one that are shown of a very deep trace
@@ -42,7 +43,7 @@ def render(request: PageRequest) -> Part:
 def _head(trace_id: str, tree: SpanTree, request: PageRequest) -> Part:
     main, view = tree.main, request.view
     failed = sum(span.row.failed for span in tree.spans.values())
-    began = moment_of(tree.start_ns)
+    began = utc_ns(tree.start_ns)
     words = [
         pill(f"{failed:,} failed", "failing", "✕") if failed else pill("no failure", "ok", "●"),
         html.Span([moment(began, request.viewer), f", {milliseconds(tree.duration_ns / 1e6)}"]),

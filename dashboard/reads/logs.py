@@ -15,7 +15,7 @@ from detectors.templates.shape import VALUE
 from watchkeeper.store.log_query import All, rank
 from watchkeeper.store.log_search import histogram, kinds, lines_around, newest_lines, searched
 from watchkeeper.store.telemetry import Telemetry
-from watchkeeper.vocabulary import Window, utc
+from watchkeeper.vocabulary import Window, utc_ns
 
 SHOWN: Final = 100  # lines at once
 MOST_PAGES: Final = 50
@@ -49,7 +49,7 @@ class Line:
         """A row of the store."""
         names = ("at_ns", "service", "severity", "instance", "body", "trace_id", "span_id", "scope", "event")
         return cls(
-            at=utc(row["at_ns"] // 1_000_000_000) + timedelta(microseconds=row["at_ns"] // 1000 % 1_000_000),
+            at=utc_ns(row["at_ns"]),
             name=f"{row['at_ns']}-{row['line']}",
             attributes=dict(row["attributes"]),
             resource=dict(row["resource"]),
@@ -166,7 +166,7 @@ class LogReads:
             return None
 
         def load() -> Line | None:
-            at = utc(int(match[1]) // 1_000_000_000) + timedelta(microseconds=int(match[1]) // 1000 % 1_000_000)
+            at = utc_ns(int(match[1]))
             window = Window(start=at, end=at + timedelta(microseconds=1))
             rows = newest_lines(self._telemetry, All(), window, MOST_AT_ONCE)
             return next((line for line in map(Line.of, rows) if line.name == name), None)
@@ -193,7 +193,7 @@ class LogReads:
             if (rank(row["severity"]) or 0) > (rank(one.severity) or 0) or not one.severity:
                 one.severity = row["severity"]
             if row["now"]:
-                first = utc(row["first_ns"] // 1_000_000_000)
+                first = utc_ns(row["first_ns"])
                 one.first = min(one.first or first, first)
         is_comparable = any(one.before for one in by_id.values())
         for one in by_id.values():

@@ -50,7 +50,6 @@ class FoundRequest:
     service_count: int
     spans: int
     failed_spans: int
-    trace_ms: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +140,6 @@ def _request(row: dict[str, Any], trace: dict[str, Any]) -> FoundRequest:
         service_count=trace.get("service_count", 1),
         spans=trace.get("spans", 1),
         failed_spans=trace.get("failed", int(bool(row["failed"]))),
-        trace_ms=trace.get("duration_ms", row["duration_ms"]),
     )
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from dashboard.reads.cache import Cache
 from dashboard.reads.span_tree import SpanRow, SpanTree, span_tree
 from watchkeeper.store.telemetry import Telemetry
 from watchkeeper.store.trace_spans import span_detail, trace_lines, trace_spans
+from watchkeeper.vocabulary import utc_ns
 
 MOST_SPANS: Final = 20_000  # of one trace; more is a loop, which the first of them show
 MOST_LINES: Final = 300
@@ -90,17 +91,12 @@ class TraceReads:
         )
 
 
-def moment_of(ns: int) -> datetime:
-    """A time of a span, to the microsecond."""
-    return datetime.fromtimestamp(ns // 1_000_000_000, UTC).replace(microsecond=ns % 1_000_000_000 // 1000)
-
-
 def _detail(row: Mapping[str, Any]) -> SpanDetail:
     return SpanDetail(
         attributes=json.loads(row["attributes"]),
         resource=json.loads(row["resource"]),
         events=[
-            SpanEvent(at=moment_of(int(e["at_ns"])), name=e["name"], attributes=json.loads(e["attributes"]))
+            SpanEvent(at=utc_ns(int(e["at_ns"])), name=e["name"], attributes=json.loads(e["attributes"]))
             for e in json.loads(row["events"])
         ],
         links=[

@@ -241,16 +241,16 @@ def _is(column: str, pattern: Pattern, values: _Values) -> str:
         return f"{column} = {values.add(pattern[0])}"
     if not any(pattern):
         return f"{column} != ''"
-    return f"{column} LIKE {values.add('%'.join(map(_unlike, pattern)))}"
+    return f"{column} LIKE {values.add('%'.join(map(unlike, pattern)))}"
 
 
 def _contains(column: str, pattern: Pattern, values: _Values) -> str:
     if len(pattern) == 1:
         return f"positionCaseInsensitiveUTF8({column}, {values.add(pattern[0])}) > 0"
-    return f"{column} ILIKE {values.add('%' + '%'.join(map(_unlike, pattern)) + '%')}"
+    return f"{column} ILIKE {values.add('%' + '%'.join(map(unlike, pattern)) + '%')}"
 
 
-def _unlike(text: str) -> str:
+def unlike(text: str) -> str:
     """A text in a pattern of LIKE, where it stands for itself."""
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 

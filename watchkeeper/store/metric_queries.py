@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from watchkeeper.store.catalog_schema import TABLE_OF
+from watchkeeper.store.log_search import unlike
 
 Operator = Literal["=", "!="]
 # How the series of a group become one, and what of a series is taken.
@@ -265,8 +266,7 @@ def _in_spans(query: MetricQuery) -> str:
 
 def _pattern(value: str) -> str:
     """A LIKE pattern in which only `*` stands for any text."""
-    escaped = value.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return escaped.replace("*", "%")
+    return unlike(value).replace("*", "%")
 
 
 def matched(by: Sequence[str], values: Sequence[str]) -> str:

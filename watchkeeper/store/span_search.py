@@ -148,19 +148,16 @@ def traces_of(telemetry: Telemetry, window: Window, trace_ids: Sequence[str]) ->
     """What is known of traces, of whose spans those are counted that began at most 15 minutes outside the window.
 
     Columns: trace_id, service, operation (of the root, or of the first span), services (at most 12: the root's,
-    then by their first span), service_count, spans, failed (int64), duration_ms (float64, from the first start to the
-    last end).
+    then by their first span), service_count, spans, failed (int64).
     """
     within = nanos(window, AROUND_S)
     return telemetry.query(
         "SELECT trace_id, argMin(service, root) AS service, argMin(operation, root) AS operation, "
         "arraySlice(arrayMap(each -> each.2, arraySort(groupArray((root, p.service)))), 1, 12) AS services, "
-        "toInt64(count()) AS service_count, toInt64(sum(p.spans)) AS spans, toInt64(sum(p.failed)) AS failed, "
-        "(max(until) - min(since)) / 1e6 AS duration_ms FROM ("
+        "toInt64(count()) AS service_count, toInt64(sum(p.spans)) AS spans, toInt64(sum(p.failed)) AS failed FROM ("
         "SELECT TraceId AS trace_id, ServiceName AS service, count() AS spans, "
         "countIf(StatusCode = 'Error') AS failed, min((ParentSpanId != '', Timestamp)) AS root, "
-        "argMin(SpanName, (ParentSpanId != '', Timestamp)) AS operation, min(toUnixTimestamp64Nano(Timestamp)) AS since, "
-        "max(toUnixTimestamp64Nano(Timestamp) + toInt64(Duration)) AS until FROM otel_traces "
+        "argMin(SpanName, (ParentSpanId != '', Timestamp)) AS operation FROM otel_traces "
         f"WHERE {_IN_WINDOW} AND TraceId IN {{trace_ids:Array(String)}} GROUP BY trace_id, service) AS p GROUP BY trace_id",
         within | {"trace_ids": list(dict.fromkeys(trace_ids))},
     )

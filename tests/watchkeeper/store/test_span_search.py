@@ -199,7 +199,6 @@ def test_a_trace_is_summed_up_with_the_spans_beside_the_window(roles: OwnRoles, 
     (row,) = traces_of(roles.telemetry, WINDOW, [trace]).to_pylist()
     assert (row["service"], row["operation"], row["spans"], row["failed"]) == (f"web-{key}", "GET /buy", 3, 1)
     assert row["services"] == [f"web-{key}", f"cart-{key}", f"pay-{key}"]
-    assert row["duration_ms"] == 31_050.0
 
 
 def test_watchkeepers_own_spans_are_found_only_by_name(roles: OwnRoles, loader: Statements) -> None:
