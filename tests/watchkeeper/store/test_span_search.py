@@ -188,7 +188,7 @@ def test_the_map_counts_spans_by_start_and_duration(roles: OwnRoles, loader: Sta
 
 
 def test_a_trace_is_summed_up_with_the_spans_beside_the_window(roles: OwnRoles, loader: Statements) -> None:
-    """Root, services by their first span, failed spans, and the time from the first start to the last end."""
+    """Root, services by their first span, and failed spans."""
     key, trace = secrets.token_hex(3), secrets.token_hex(16)
     store(
         loader,
