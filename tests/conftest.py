@@ -41,8 +41,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for other in others:
             leaders[leader(other)] = leader(first)
     for item, fixtures in shared.items():
-        if fixtures:
-            item.add_marker(pytest.mark.xdist_group(leader(fixtures[0])), append=False)
+        if fixtures and item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(leader(fixtures[0]).removeprefix("group ")), append=False)
 
 
 def shared_fixtures(item: pytest.Item) -> list[str]:
@@ -66,7 +66,17 @@ class LongFirst:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(LongFirst())
+    find_what_failed_in_groups(config)
     have_ports_of_our_own()
+
+
+def find_what_failed_in_groups(config: pytest.Config) -> None:
+    """xdist puts a test's group behind its name; what failed is looked for without it when it runs once more."""
+    if last := config.pluginmanager.get_plugin("lfplugin"):
+        last.lastfailed = {
+            name.rpartition("@")[0] if name.rfind("@") > name.rfind("]") else name: failed
+            for name, failed in last.lastfailed.items()
+        }
 
 
 def have_ports_of_our_own() -> None:

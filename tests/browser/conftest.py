@@ -25,7 +25,9 @@ from watchkeeper.state.database import Database
 from watchkeeper.state.labels import record_label
 from watchkeeper.vocabulary import Actor, ChangeEvent, Diagnosis, Evidence, Finding, Label, Proposal, Suspect
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+# The headless shell is the same engine without a window's surroundings: a page takes a third less time.
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 expect.set_options(timeout=120_000)  # a busy machine is slow, not wrong
 QUIET = "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync"
 # Twenty minutes of requests: web calls payments; in the last five, payments fails and is slow.
@@ -199,7 +201,7 @@ def open_incident(incidents: Incidents, service: str, now: datetime | None = Non
 def browser() -> Iterator[Browser]:
     """The system's Chromium, started once a module: while it runs, its event loop leaves none for other tests."""
     if CHROMIUM is None:
-        pytest.skip("no Chromium here: install Debian's `chromium`")
+        pytest.skip("no Chromium here: install Debian's `chromium-headless-shell`")
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET.split())
         yield chromium
