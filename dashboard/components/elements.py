@@ -11,6 +11,7 @@ from dash import dcc, html
 from dashboard.components.chart_menu import chart_menu
 from dashboard.components.wording import ago, clock_text, utc_text
 from dashboard.figures.frame import CONFIG, Figure
+from dashboard.figures.marks import marked_words
 from dashboard.reads.health import MARKS, Health
 from dashboard.viewer import Viewer
 
@@ -82,7 +83,7 @@ def note(text: str) -> html.Div | None:
 
 
 def plot(name: str, figure: Figure, words: str, *, reads: Sequence[str] = ()) -> html.Div:
-    """A plotly figure with a sentence for who cannot see it, and a menu with its query and its data.
+    """A plotly figure with a sentence (and its marks) for who cannot see it, and a menu with its query and its data.
 
     `name` is unique on its page: letters, digits, - and _. `reads` name the reads that the figure is made of: the
     first part of their keys in the cache, such as `red_of`.
@@ -92,7 +93,7 @@ def plot(name: str, figure: Figure, words: str, *, reads: Sequence[str] = ()) ->
         dcc.Graph(id={"plot": name}, figure=figure, config=CONFIG, style={"height": f"{height}px"}),
         role="img",
         className="plot",
-        **{"aria-label": words},
+        **{"aria-label": words + marked_words(figure)},
     )
     return html.Div([picture, chart_menu(name, figure, words, reads)], className="charted")
 

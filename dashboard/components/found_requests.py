@@ -12,7 +12,8 @@ from dashboard.components.choices import choice_link, choices
 from dashboard.components.elements import Part, card, empty, folded, moment, pill, plot, table
 from dashboard.components.wording import count, listed, milliseconds, percent
 from dashboard.figures.duration_map import band_ms, band_words, duration_figure
-from dashboard.figures.frame import Figure, Moment
+from dashboard.figures.frame import Figure
+from dashboard.figures.marks import Moment
 from dashboard.page import PageRequest
 from dashboard.reads.trace_query import TraceQuery
 from dashboard.reads.trace_search import Cell, FoundRequest, SearchResult

@@ -12,7 +12,7 @@ from dash import dcc, html
 from dashboard.components.choices import choice_link, choices
 from dashboard.components.elements import Part, card, empty, folded, moment, note, plot, table
 from dashboard.components.wording import count, listed, measured
-from dashboard.figures.frame import Moment
+from dashboard.figures.marks import Moment
 from dashboard.figures.metrics import DASHES, Drawn, metric_figure
 from dashboard.page import PageRequest
 from dashboard.reads.metric_choices import LETTERS, Asked

@@ -10,7 +10,7 @@ from dash import html
 from alerting.incidents.machine import Incident
 from dashboard.components.elements import Part, card, plot, table
 from dashboard.components.wording import milliseconds, per_second, percent
-from dashboard.figures.frame import Moment
+from dashboard.figures.marks import Moment
 from dashboard.figures.red import Band, red_figure
 from dashboard.reads.series import RedSeries, Served
 from dashboard.reads.sources import Sources
@@ -39,9 +39,9 @@ def requests_card(
 def marks_of(changes: Sequence[ChangeEvent], incidents: Sequence[Incident]) -> Iterator[Moment]:
     """What to mark on every plot of a service."""
     for change in changes:
-        yield Moment(at=change.at, text=f"{change.kind} {change.version}".strip(), kind="change")
+        yield Moment(at=change.at, text=f"{change.kind} {change.version}".strip(), kind="change", plural="changes")
     for incident in incidents:
-        yield Moment(at=incident.onset, text="onset", kind="onset")
+        yield Moment(at=incident.onset, text="onset", kind="onset", plural="onsets")
 
 
 def operations_card(sources: Sources, name: str, window: Window) -> Part:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from dashboard.figures.frame import MENU_PX, Figure, Moment, layout, mark, time_axis, value_axis
+from dashboard.figures.frame import MENU_PX, Figure, layout, time_axis, value_axis
+from dashboard.figures.marks import Moment, mark
 from dashboard.figures.metrics import DASHES
 from dashboard.reads.arrivals import SIGNALS, Arrived
 from dashboard.viewer import Viewer

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from dashboard.figures.frame import Figure, Moment, layout, mark, numbers, time_axis, value_axis
+from dashboard.figures.frame import Figure, layout, numbers, time_axis, value_axis
+from dashboard.figures.marks import Moment, mark
 from dashboard.reads.series import Floats
 from dashboard.viewer import Viewer
 

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dashboard.components.wording import count, milliseconds
-from dashboard.figures.frame import MENU_PX, Figure, Moment, layout, mark, time_axis
+from dashboard.figures.frame import MENU_PX, Figure, layout, time_axis
+from dashboard.figures.marks import Moment, mark
 from dashboard.reads.trace_search import Cell
 from dashboard.viewer import Viewer
 from watchkeeper.store.span_search import BANDS

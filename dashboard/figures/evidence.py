@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from dashboard.figures.frame import Figure, Moment, layout, mark, numbers, time_axis, value_axis
+from dashboard.figures.frame import Figure, layout, numbers, time_axis, value_axis
 from dashboard.figures.labels import plot_text
+from dashboard.figures.marks import Moment, mark
 from dashboard.reads.series import Floats
 from dashboard.viewer import Viewer
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from chaos.scored import ScoredExperiment
-from dashboard.figures.frame import MENU_PX, Figure, Moment, layout, mark, numbers, time_axis, value_axis
+from dashboard.figures.frame import MENU_PX, Figure, layout, numbers, time_axis, value_axis
 from dashboard.figures.labels import plot_text
+from dashboard.figures.marks import Moment, mark
 from dashboard.reads.series import RedSeries
 from dashboard.viewer import Viewer
 from watchkeeper.vocabulary import Window

@@ -1,11 +1,9 @@
-"""What every plotly figure of the dashboard shares: type, grid, axes, and the marks for moments."""
+"""What every plotly figure of the dashboard shares: type, grid and axes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -19,20 +17,9 @@ Figure = dict[str, Any]
 FONT = "Inter, system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'DejaVu Sans', sans-serif"
 ROUNDED = timedelta(seconds=5)  # what a dragged range is rounded to
 LONGEST_TITLE = 120
-LONGEST_WORDS = 40
-WORD_SHARE = 0.017  # of a plot of about 400 pixels, for one letter
 # A double click returns to the time before the last zoom, which the address knows: page.js does that.
 CONFIG: dict[str, Any] = {"displayModeBar": False, "responsive": True, "doubleClick": False}
 MENU_PX = 28  # at the right of a plot, for the button of its menu
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moment:
-    """Something that happened at one time, drawn as a vertical line with its words at the top."""
-
-    at: datetime
-    text: str
-    kind: Literal["onset", "change", "page", "ack", "resolved"] = "onset"
 
 
 def numbers(values: Floats, digits: int = 4) -> list[float | None]:
@@ -119,48 +106,3 @@ def value_axis(palette: Palette, *, title: str = "", suffix: str = "", form: str
         **({"tickformat": form} if form else {}),
         **({"title": {"text": plot_text(title, LONGEST_TITLE), "font": {"size": 11}, "standoff": 4}} if title else {}),
     }
-
-
-def mark(figure: Figure, viewer: Viewer, moments: Sequence[Moment]) -> None:
-    """Draw vertical lines through the whole figure, each with its words; neighbours' words stand in lower rows.
-
-    Moments outside the x axis are left out.
-    """
-    p = viewer.palette
-    colours = {"onset": p.failing, "change": p.degraded, "page": p.accent, "ack": p.accent, "resolved": p.ok}
-    first, last = (datetime.fromisoformat(end) for end in figure["layout"]["xaxis"]["range"])
-    span = (last - first).total_seconds()
-    ends: list[float] = []  # how far each row of words reaches, as a share of the axis
-    for moment in sorted(moments, key=lambda m: m.at):
-        if not first <= datetime.fromisoformat(viewer.local(moment.at)) <= last:
-            continue  # the axis shows a part of the figure's time
-        words = plot_text(moment.text, LONGEST_WORDS)
-        x = viewer.local(moment.at)
-        share = (datetime.fromisoformat(x) - first).total_seconds() / span
-        width = WORD_SHARE * len(words)
-        leftward = share + width > 1
-        begin = share - width if leftward else share
-        row = next((i for i, end in enumerate(ends) if end <= begin), len(ends))
-        ends[row : row + 1] = [begin + width]
-        colour = colours[moment.kind]
-        line = {"color": colour, "width": 1.2, "dash": "solid" if moment.kind == "onset" else "dot"}
-        place = {"xref": "x", "yref": "paper"}
-        figure["layout"]["shapes"].append(
-            {"type": "line", **place, "x0": x, "x1": x, "y0": 0, "y1": 1, "line": line, "layer": "above"}
-        )
-        figure["layout"]["annotations"].append(
-            {
-                **place,
-                "x": x,
-                "y": 1,
-                "text": words,
-                "showarrow": False,
-                "xanchor": "right" if leftward else "left",
-                "yanchor": "top",
-                "xshift": -3 if leftward else 3,
-                "yshift": -13 * row,
-                "font": {"size": 10, "color": colour},
-                "bgcolor": p.surface,
-                "opacity": 0.85,
-            }
-        )

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from dashboard.components.wording import listed
-from dashboard.figures.frame import Figure, Moment, layout, mark, time_axis, value_axis
+from dashboard.figures.frame import Figure, layout, time_axis, value_axis
 from dashboard.figures.labels import plot_text
+from dashboard.figures.marks import Moment, mark
 from dashboard.palette import Palette
 from dashboard.viewer import Viewer
 from watchkeeper.durations import duration

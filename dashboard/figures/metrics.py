@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from dashboard.figures.frame import Figure, Moment, layout, mark, numbers, time_axis, value_axis
+from dashboard.figures.frame import Figure, layout, numbers, time_axis, value_axis
 from dashboard.figures.labels import plot_text
+from dashboard.figures.marks import Moment, mark
 from dashboard.reads.metrics import Band, Line
 from dashboard.reads.series import Floats
 from dashboard.viewer import Viewer

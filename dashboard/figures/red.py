@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from dashboard.figures.frame import Figure, Moment, layout, mark, numbers, time_axis, value_axis
+from dashboard.figures.frame import Figure, layout, numbers, time_axis, value_axis
+from dashboard.figures.marks import Moment, mark
 from dashboard.reads.series import RedSeries
 from dashboard.viewer import Viewer
 

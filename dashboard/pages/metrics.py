@@ -13,7 +13,7 @@ from dashboard.components.elements import Part, card, note
 from dashboard.components.metric_dictionary import dictionary_card, metric_card
 from dashboard.components.metric_lines import Answer, lines_card
 from dashboard.components.metric_query import metric_query
-from dashboard.figures.frame import Moment
+from dashboard.figures.marks import Moment
 from dashboard.page import Page, PageRequest
 from dashboard.reads.happenings import happenings
 from dashboard.reads.metric_choices import LETTERS, Asked, asked

@@ -7,15 +7,15 @@ from typing import Final
 
 from dash import dcc, html
 
-from alerting.incidents.machine import Incident
 from dashboard.components.attempts import attempt
 from dashboard.components.board_buttons import add_to_board
 from dashboard.components.budgets import burn_card, eaten_card, forecast_words, left_words, promise, state_pill
 from dashboard.components.elements import Part, card, empty, facts, moment, plot
 from dashboard.components.wording import percent
 from dashboard.figures.budget import budget_figure
-from dashboard.figures.frame import Moment
+from dashboard.figures.marks import Moment
 from dashboard.page import Page, PageRequest
+from dashboard.reads.happenings import READ, happenings
 from dashboard.urls import View
 from detectors.slo.budget import allowance, counted_since, course, forecast, left
 from detectors.slo.minutes import STEP_S, Minutes
@@ -24,8 +24,6 @@ from watchkeeper.durations import duration
 from watchkeeper.text import seen_name
 from watchkeeper.vocabulary import Window, utc
 
-READ: Final = 200  # incidents, the newest
-MARKED: Final = 6
 AHEAD: Final = 0.25  # of the window, that a plot shows of the future at most
 
 
@@ -60,7 +58,7 @@ def render(request: PageRequest) -> Part:
             [
                 html.Div(
                     [
-                        _budget(slo, minutes, incidents, request),
+                        _budget(slo, minutes, request),
                         attempt("What used it up", lambda: eaten_card(slo, minutes, incidents, request.viewer)),
                     ],
                     className="wide",
@@ -72,7 +70,7 @@ def render(request: PageRequest) -> Part:
     ]
 
 
-def _budget(slo: Slo, minutes: Minutes, incidents: list[Incident], request: PageRequest) -> Part:
+def _budget(slo: Slo, minutes: Minutes, request: PageRequest) -> Part:
     viewer = request.viewer
     share = left(slo, minutes)
     if share is None:
@@ -84,15 +82,8 @@ def _budget(slo: Slo, minutes: Minutes, incidents: list[Incident], request: Page
             ),
         )
     times, shares = course(slo, minutes)
-    own = [one for one in incidents if slo.service in one.services]
-    marks = [Moment(at=one.onset, text=one.service, kind="onset") for one in own[:MARKED]]
-    changes = request.sources.records.changes(Window(start=times[0], end=times[-1]))
-    marks += [
-        Moment(at=change.at, text=f"{change.kind} {change.version}".strip(), kind="change")
-        for change in changes
-        if change.service == slo.service
-    ][:MARKED]
     end = times[-1]
+    marks = happenings(request.sources, Window(start=times[0], end=end), slo.service)
     coming = forecast(slo, minutes, viewer.now)
     if coming and coming.gone and coming.gone > viewer.now:
         ahead = min(coming.gone - end, timedelta(seconds=AHEAD * slo.window_s))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from dashboard.figures.frame import Moment
+from dashboard.figures.marks import Moment
 from dashboard.reads.sources import Sources
 from watchkeeper.vocabulary import Window
 
-MOST: Final = 12  # of each kind, the newest: more words than that cover the lines
+READ: Final = 200  # incidents, the newest, for a time longer than a day; `newest` reads fewer
+DAY_S: Final = 86_400
+MOST: Final = 200  # of each kind, the newest: near ones are drawn as one
 
 
 def happenings(sources: Sources, window: Window, service: str | None = None) -> list[Moment]:
@@ -20,7 +22,7 @@ def happenings(sources: Sources, window: Window, service: str | None = None) -> 
     changes = [change for change in sources.records.changes(window) if service in (None, "", change.service)]
     incidents = [
         one
-        for one in sources.records.newest()
+        for one in (sources.records.newest(READ) if window.seconds > DAY_S else sources.records.newest())
         if window.start <= one.onset < window.end and (not service or service in one.services)
     ]
     marks = [
@@ -28,11 +30,12 @@ def happenings(sources: Sources, window: Window, service: str | None = None) -> 
             at=change.at,
             text=" ".join(word for word in ("" if service else change.service, change.kind, change.version) if word),
             kind="change",
+            plural="changes",
         )
         for change in changes[:MOST]
     ]
     marks += [
-        Moment(at=one.onset, text="onset" if service else f"{one.service} onset", kind="onset")
+        Moment(at=one.onset, text="onset" if service else f"{one.service} onset", kind="onset", plural="onsets")
         for one in incidents[:MOST]
     ]
     return sorted(marks, key=lambda moment: moment.at)

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from alerting.incidents.machine import Incident
 from dashboard.figures.evidence import Signal
-from dashboard.figures.frame import Moment
+from dashboard.figures.marks import Moment
 from dashboard.reads.series import grid, placed, positions
 from dashboard.reads.sources import Sources
 from dashboard.urls import floor_5s, step_for
@@ -51,7 +51,7 @@ def accused(incident: Incident) -> str:
 def moments(incident: Incident, changes: Sequence[ChangeEvent]) -> list[Moment]:
     """What to mark on every plot of an incident."""
     marks = [Moment(at=incident.onset, text="onset", kind="onset")]
-    marks += [Moment(at=c.at, text=c.kind, kind="change") for c in changes]
+    marks += [Moment(at=c.at, text=c.kind, kind="change", plural="changes") for c in changes]
     if incident.paged_at:
         marks.append(Moment(at=incident.paged_at, text="paged", kind="page"))
     if incident.acknowledged_at:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import unquote
 from xml.etree import ElementTree as ET
@@ -11,8 +12,8 @@ import plotly.graph_objects as go
 import pytest
 
 from dashboard.figures.evidence import Signal, evidence_figure
-from dashboard.figures.frame import Moment
 from dashboard.figures.handoffs import Shift, handoff_figure
+from dashboard.figures.marks import Moment, marked_words
 from dashboard.figures.red import red_figure
 from dashboard.figures.sparkline import PAD, sparkline
 from dashboard.figures.topology import Call, topology
@@ -72,6 +73,52 @@ def test_words_of_moments_close_together_stand_in_rows(reader: Viewer) -> None:
     marks = [Moment(at=t, text=word) for t, word in zip(at, ("deploy", "onset", "paged"), strict=True)]
     figure = red_figure(series([1.0] * 90, [0.0] * 90), reader, marks)
     assert [a["yshift"] for a in figure["layout"]["annotations"]] == [0, -13, -26]
+
+
+def onsets(*seconds: float) -> list[Moment]:
+    return [
+        Moment(at=START + timedelta(seconds=s), text=f"depot-{n} onset", plural="onsets") for n, s in enumerate(seconds)
+    ]
+
+
+def test_near_onsets_have_one_line_with_their_number(reader: Viewer) -> None:
+    """Ten at one time are `10 onsets`, named on hover and in the sentence; one far from them keeps its own words."""
+    figure = red_figure(series([1.0] * 90, [0.0] * 90), reader, onsets(*range(100, 110), 300))
+    go.Figure(figure)
+    first, second = figure["layout"]["annotations"]
+    assert (first["text"], second["text"]) == ("10 onsets", "depot-10 onset")
+    assert first["x"] == reader.local(START + timedelta(seconds=100))
+    assert "03:51:40 depot-0 onset<br>03:51:41 depot-1 onset" in first["hovertext"]
+    assert len([shape for shape in figure["layout"]["shapes"] if shape["type"] == "line"]) == 2
+    (shade,) = (shape for shape in figure["layout"]["shapes"] if shape["type"] == "rect")
+    assert shade["x1"] == reader.local(START + timedelta(seconds=109))
+    words = marked_words(figure)
+    assert "10 onsets (03:51:40 depot-0 onset, " in words
+    assert words.endswith("03:55:00 depot-10 onset.")
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_words_of_many_marks_never_cover_the_plot(reader: Viewer, narrow: bool) -> None:
+    """A hundred onsets all over the axis take three rows of words at most, and none is lost from the numbers."""
+    figure = red_figure(
+        series([1.0] * 90, [0.0] * 90), replace(reader, narrow=narrow), onsets(*(9.0 * n for n in range(100)))
+    )
+    marks = figure["layout"]["annotations"]
+    assert min(one["yshift"] for one in marks) >= -2 * 13
+    assert sum(int(one["text"].split()[0]) for one in marks) == 100
+    assert "and " in marks[0]["hovertext"]
+
+
+def test_what_happens_once_is_never_grouped(reader: Viewer) -> None:
+    """A change and the page after it are two lines, near or not; a hostile name stays text in the sentence."""
+    at = START + timedelta(seconds=100)
+    marks = [
+        Moment(at=at, text="<b>deploy</b>", kind="change", plural="changes"),
+        Moment(at=at, text="paged", kind="page"),
+    ]
+    figure = red_figure(series([1.0] * 90, [0.0] * 90), reader, marks)
+    assert [one["text"] for one in figure["layout"]["annotations"]] == ["&lt;b&gt;deploy&lt;/b&gt;", "paged"]
+    assert marked_words(figure) == " Marked: 03:51:40 <b>deploy</b>; 03:51:40 paged."
 
 
 def test_evidence_shows_what_was_expected(reader: Viewer) -> None:

@@ -22,8 +22,8 @@ from dashboard.components.elements import table
 from dashboard.components.escaping import inert
 from dashboard.dialogs.approve import plan
 from dashboard.figures.evidence import Signal, evidence_figure
-from dashboard.figures.frame import Moment
 from dashboard.figures.handoffs import Shift, handoff_figure
+from dashboard.figures.marks import Moment
 from dashboard.figures.topology import Call, topology
 from dashboard.page import PageRequest
 from dashboard.pages.incident import TABS, render
