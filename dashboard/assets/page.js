@@ -22,9 +22,11 @@ window.dash_clientside.watchkeeper = (function () {
     // would drop that answer for the next one, and a page that takes longer than a tick would never be shown.
     // Nor does one in which somebody is marking a query to copy it.
     tick: (n) => (document.hidden || marking() || document.querySelector("#live[data-dash-is-loading], #range[data-dash-is-loading]") ? skip() : n),
-    // Answers to a question that is no longer asked (the reader went elsewhere) are dropped.
+    // Answers to a question that is no longer asked (the reader went elsewhere, perhaps with this press) are dropped.
     refresh: (fresh) => {
-      if (fresh && fresh.at === window.location.pathname + window.location.search) window.watchkeeperRefresh.show("live", fresh.tree);
+      if (fresh) window.watchkeeperPress.whenFree(function () {
+        if (fresh.at === window.location.pathname + window.location.search) window.watchkeeperRefresh.show("live", fresh.tree);
+      });
       return skip();
     },
     viewer: (clicks) => (clicks ? window.watchkeeper.next() : window.watchkeeper.viewer()),
