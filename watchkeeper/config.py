@@ -176,7 +176,8 @@ class Config(Section):
 
         Names in use: `store` (the embedded engine's password), `commands` (the local token with every
         scope), `session` (signs cookies), `calendar` (in the address of the on-call feed), `links` (signs those
-        that acknowledge), `slack-signing` and `slack-token` (between the roles and the Slack stand-in).
+        that acknowledge, confirm and unsubscribe), `slack-signing` and `slack-token` (between the roles and the Slack
+        stand-in).
         """
         return secret(self.data_dir / "secrets", name)
 

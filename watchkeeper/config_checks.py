@@ -183,11 +183,13 @@ def file_mistakes(config: Config) -> list[Mistake]:
             wrong.append((("tokens", number, "person"), f"{token.person!r} {there}"))
     wrong += repeated([token.sha256 for token in config.tokens], ("tokens",), "sha256", "the sha256")
     wrong += repeated([each.name for each in config.heartbeats], ("heartbeats",), "name", "the name")
-    for name in ("channel", "fallback"):
-        channel = getattr(config.canary, name)
-        if channel is not None and channel not in config.channels:
-            there = f"is not among `channels:`; there are: {', '.join(sorted(config.channels))}"
-            wrong.append((("canary", name), f"{channel!r} {there}"))
+    named: dict[Key, str | None] = {
+        ("canary", "channel"): config.canary.channel,
+        ("canary", "fallback"): config.canary.fallback,
+        ("status_page", "subscriptions", "channel"): config.status_page.subscriptions.channel,
+    }
+    there = f"is not among `channels:`; there are: {', '.join(sorted(config.channels))}"
+    wrong += [(key, f"{name!r} {there}") for key, name in named.items() if name not in (None, *config.channels)]
     if config.canary.channel and not config.canary.address:
         words = "is needed with canary.channel: an address there that no human reads"
         wrong.append((("canary", "address"), words))

@@ -19,6 +19,7 @@ from watchkeeper.config_values import (
     Port,
     ScrapeTarget,
     Seconds,
+    Sender,
     Sha256,
     Share,
     SqlName,
@@ -321,12 +322,25 @@ class ComponentConfig(Section):
     services: tuple[Text, ...] = ()
 
 
+class SubscriptionConfig(Section):
+    """Public updates by e-mail: sent through `channel`, one of `channels:` of kind `email`. Unset: by none.
+
+    `sender` is whom the public reads as the sender, in place of the channel's.
+    """
+
+    channel: Id | None = None
+    sender: Sender | None = None
+    page_url: HttpUrl | None = None
+    mails_per_minute: Annotated[int, Field(ge=1, le=6000)] = 60
+
+
 class StatusPageConfig(Section):
     """A public status page: static files, which the watch role keeps in `dir`."""
 
     title: Text = "Status"
     dir: FilePath | None = None
     components: tuple[ComponentConfig, ...] = ()
+    subscriptions: SubscriptionConfig = SubscriptionConfig()
 
     @model_validator(mode="after")
     def _holds_together(self) -> StatusPageConfig:

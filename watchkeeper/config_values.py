@@ -10,6 +10,7 @@ import ipaddress
 import re
 from datetime import datetime
 from difflib import get_close_matches
+from email.utils import parseaddr
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
@@ -186,6 +187,25 @@ def bracketed(name: str) -> str:
     return f"[{name}]" if ":" in name else name
 
 
+def mailbox(text: str) -> str:
+    """An e-mail address, alone."""
+    name, address = parseaddr(text)
+    local, _, domain = address.rpartition("@")
+    plain = text.isascii() and text.isprintable() and not any(sign in text for sign in " ,;<>()\"'\\")
+    if name or address != text or not plain or not local or "." not in domain.strip("."):
+        raise ValueError("must be an e-mail address, such as ana@example.com")
+    return text
+
+
+def sender(text: str) -> str:
+    """`pager@example.com`, or `Watchkeeper <pager@example.com>`."""
+    name, address = parseaddr(text)
+    if not text.isprintable() or (name and address not in text):
+        raise ValueError("must be an address, such as Watchkeeper <pager@example.com>")
+    mailbox(address)
+    return text
+
+
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(ge=0.001, le=YEAR_S, allow_inf_nan=False)]
 Delay = Annotated[float, Field(ge=0, le=YEAR_S, allow_inf_nan=False)]
@@ -201,6 +221,7 @@ UrlPath = Annotated[str, Field(pattern=r"^/[^\s#]*$", max_length=2000)]
 Zone = Annotated[str, AfterValidator(zone)]
 LocalTime = Annotated[str, AfterValidator(local_time)]
 Host = Annotated[str, AfterValidator(host)]
+Sender = Annotated[Text, AfterValidator(sender)]
 HttpUrl = Annotated[str, AfterValidator(http_url)]
 ScrapeTarget = Annotated[str, AfterValidator(scrape_target)]
 StateUrl = Annotated[str, AfterValidator(state_url)]

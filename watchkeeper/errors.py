@@ -14,6 +14,7 @@ WatchkeeperError
 ├── DetectorError        a detector was given what it cannot judge
 ├── DiagnosisError       a case or a window cannot be diagnosed
 ├── DeliveryError        a channel could not deliver; `retry` says whether trying again can help
+│   └── AddressRefused   the address is not reached; other addresses may be
 ├── TargetError          a target refused, or does not answer; `retry` says whether asking again can help
 │   ├── OutOfReachError  there is no target, or it has no such service
 │   └── UnsureError      it may have been done, and asking again with the same key tells nothing
@@ -109,6 +110,13 @@ class DeliveryError(WatchkeeperError):
         super().__init__(message, retry=retry)
         self.retry_after_s = retry_after_s
         self.unsent = unsent
+
+
+class AddressRefused(DeliveryError):
+    """The address is not reached, for now (`retry`) or at all; other addresses may be."""
+
+    def __init__(self, message: str, *, retry: bool) -> None:
+        super().__init__(message, retry=retry, unsent=True)
 
 
 class TargetError(WatchkeeperError):

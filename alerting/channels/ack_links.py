@@ -7,20 +7,16 @@ with a key of its own; who has it can do nothing else.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import hmac
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from alerting.channels.signing import Signing
 from watchkeeper.config import Config, PersonConfig
 from watchkeeper.vocabulary import Actor
 
 PATH: Final = "/acknowledge/"
 VALID: Final = timedelta(days=1)
-LONGEST: Final = 400  # characters of a token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +36,7 @@ class AckLinks:
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        self._signing = Signing(config, "acknowledge")
 
     def url(self, incident_id: str, channel: str, address: str, now: datetime) -> str:
         """The link for whoever a channel reaches at an address; empty where that is no person."""
@@ -47,33 +44,16 @@ class AckLinks:
         person = next((person for person in people if address and person.address(channel) == address), None)
         if person is None:
             return ""
-        text = f"{incident_id}\n{person.id}\n{int((now + VALID).timestamp())}".encode()
-        return f"{self._config.web_url}{PATH}{_encode(text)}.{_encode(self._sign(text))}"
+        text = f"{incident_id}\n{person.id}\n{int((now + VALID).timestamp())}"
+        return f"{self._config.web_url}{PATH}{self._signing.token(text)}"
 
     def read(self, token: str, now: datetime) -> AckLink | None:
         """What a token stands for; None for one that is forged, too old, or of a person who is gone."""
-        if len(token) > LONGEST:
+        text = self._signing.read(token)
+        if text is None:
             return None
-        body, _, signature = token.partition(".")
-        try:
-            text, signed = _decode(body), _decode(signature)
-        except (binascii.Error, ValueError):
-            return None
-        if not hmac.compare_digest(self._sign(text), signed):
-            return None
-        incident_id, person_id, until = text.decode().split("\n")
+        incident_id, person_id, until = text.split("\n")
         person = self._config.oncall.person(person_id)
         if person is None or int(until) < now.timestamp():
             return None
         return AckLink(incident_id=incident_id, person=person)
-
-    def _sign(self, text: bytes) -> bytes:
-        return hmac.new(self._config.secret("links").encode(), b"acknowledge\n" + text, hashlib.sha256).digest()
-
-
-def _encode(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def _decode(text: str) -> bytes:
-    return base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)

@@ -15,6 +15,10 @@ def channel_mistakes(found: ReadConfig) -> Iterator[str]:
     if not parts.keys() & set(kinds.values()):
         installed = ", ".join(parts) or "none"
         yield f"{found.where('channels')}: none is installed, so nobody could be paged; there are: {installed}"
+    mails_by = found.config.status_page.subscriptions.channel
+    if mails_by and kinds.get(mails_by) != "email":
+        where = found.where("status_page", "subscriptions", "channel")
+        yield f"{where}: {mails_by!r} is of kind {kinds.get(mails_by)}; name a channel of kind email"
     for number, person in enumerate(found.config.oncall.people):
         for channel, address in person.addresses.items():
             if part := parts.get(kinds.get(channel, "")):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from alerting.commands import status_subscribers
 from watchkeeper.command_options import AsJson, ConfigPath, IncidentId, Key, Who, actor_of, key_of
 from watchkeeper.errors import ConfigError
 from watchkeeper.text import prose, seen_name
@@ -17,6 +18,7 @@ if TYPE_CHECKING:  # what opens the database is imported when a command runs, so
     from watchkeeper.config import Config
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+app.add_typer(status_subscribers.app, name="subscribers", help="Who gets the public updates by e-mail.")
 
 UpdateId = Annotated[str, typer.Argument(help="The update's id, such as upd-3f2a9c01de5b7788.")]
 State = Annotated[str, typer.Option("--state", help="investigating, identified, monitoring, or resolved.")]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from alerting.status_page.history import DAYS, PublicComponent, PublicIncident, PublicPage, public_page, since
+from alerting.status_page.subscribers import PATH
 from alerting.status_page.updates import StatusUpdates
 from watchkeeper.config import Config
 from watchkeeper.errors import ConfigError
@@ -40,9 +41,10 @@ def publish(updates: StatusUpdates, config: Config, folder: Path, now: datetime)
         ConfigError: the folder cannot be written; says what to do.
     """
     page = public_page(config.status_page, updates.public(since(now)), now)
+    offer = _offer(config)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in (("status.json", as_json(page)), ("index.html", as_html(page))):
+        for name, text in (("status.json", as_json(page)), ("index.html", as_html(page, offer))):
             _replace(folder / name, text)
     except OSError as error:
         raise ConfigError(
@@ -92,8 +94,21 @@ def as_json(page: PublicPage) -> str:
     return json.dumps(tree, indent=1, ensure_ascii=False) + "\n"
 
 
-def as_html(page: PublicPage) -> str:
-    """The page for people; escaped, in both themes, for any width."""
+def _offer(config: Config) -> str:
+    """How somebody gets the updates by e-mail, as HTML; nothing where nobody can.
+
+    A link, and no form: the web role refuses what a page of another site sends to it.
+    """
+    if config.status_page.subscriptions.channel is None:
+        return ""
+    if config.web.public_url is None:
+        return "<p>These updates also come by e-mail: ask us to subscribe you.</p>"
+    url = f"{config.web.public_url.rstrip('/')}{PATH}subscribe"
+    return f'<p><a href="{escape(url, quote=True)}">Get these updates by e-mail</a></p>'
+
+
+def as_html(page: PublicPage, offer: str = "") -> str:
+    """The page for people; escaped, in both themes, for any width. `offer` is HTML."""
     worst = max((component.now for component in page.components), key=list(_WORDS).index, default="none")
     open_now = [incident for incident in page.incidents if incident.is_open]
     summary = {
@@ -108,6 +123,7 @@ def as_html(page: PublicPage) -> str:
         "<h2>Components</h2>",
         *map(_component, page.components),
         *(["<h2>Now</h2>", *map(_incident, open_now)] if open_now else []),
+        offer,
         f"<h2>Last {DAYS} days</h2>",
         *(map(_incident, over) if over else ["<p>No incident was reported.</p>"]),
         f'<p class="quiet">Updated {_moment(page.at)}. Days and times are UTC.</p>',

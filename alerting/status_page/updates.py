@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Select, select, update
 
 from alerting.incidents import journal
 from alerting.incidents.machine import Incident
+from alerting.status_page import mails
 from alerting.status_page.leaks import refuse_leaks
 from watchkeeper.clock import Clock
 from watchkeeper.config import Config, StatusPageConfig
@@ -140,6 +141,7 @@ class StatusUpdates:
             waiting = (table.c.id == update_id) & table.c.approved_at.is_(None)
             if connection.execute(update(table).where(waiting).values(**_row(after))).rowcount != 1:
                 raise Conflict("somebody else approved it just now", retry=True)
+            mails.put_update(connection, update_id, after.components, now)
             record_audit(connection, now, actor, "status.approve", update_id, after.text[:LONGEST])
         return after
 
@@ -152,6 +154,7 @@ class StatusUpdates:
                 raise Conflict(f"{update_id} is not public")
             after = replace(before, approved_at=None, approved_by="")
             connection.execute(update(table).where(table.c.id == update_id).values(**_row(after)))
+            mails.take_back(connection, update_id)
             record_audit(connection, now, actor, "status.withdraw", update_id)
         return after
 
@@ -188,6 +191,8 @@ class StatusUpdates:
                 self._refuse_leaks(new, incident, names_too=names_too)
             if not insert_new(connection, table, {"id": new.id} | _row(new)):
                 return _load(connection, new.id)
+            if new.is_public:
+                mails.put_update(connection, new.id, new.components, now)
             record_audit(connection, now, actor, f"status.{'post' if approve else 'draft'}", new.id, new.text[:LONGEST])
         return new
 
@@ -201,6 +206,12 @@ def public_updates(connection: Connection, since: datetime) -> tuple[StatusUpdat
     lately = select(table.c.incident_id).where(approved, table.c.approved_at >= to_micros(since))
     query = select(table).where(approved, table.c.incident_id.in_(lately))
     return _read(connection, query.order_by(table.c.approved_at, table.c.id))
+
+
+def public_update(connection: Connection, update_id: str) -> StatusUpdate | None:
+    """An update, if the public may read it."""
+    found = _read(connection, select(table).where(table.c.id == update_id))
+    return found[0] if found and found[0].is_public else None
 
 
 def affected(incident: Incident, page: StatusPageConfig) -> tuple[str, ...]:

@@ -19,7 +19,8 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
-from alerting.channels.ack_links import PATH
+from alerting.channels import ack_links
+from alerting.status_page import subscribers
 from dashboard.web.credentials import Credential, Denied, check, fingerprints, from_header
 from dashboard.web.throttle import Slowing
 from watchkeeper.config import Config, is_loopback
@@ -31,7 +32,9 @@ SHOWN: Final = "watchkeeper_token_shown"  # the token was right; the person is s
 LIFE_S: Final = 12 * 3600
 SHOWN_LIFE_S: Final = 300
 # What may be asked for without a session, wherever the role listens.
-PUBLIC: Final = ("/healthz", "/readyz", "/slack/events", "/sign-in", "/assets/", "/calendar/", PATH)
+PUBLIC: Final = (
+    "/healthz", "/readyz", "/slack/events", "/sign-in", "/assets/", "/calendar/", ack_links.PATH, subscribers.PATH,
+)  # fmt: skip
 TOO_MANY: Final = "Too many wrong tokens from this address. Wait a moment, then try again."
 
 Judged = TypeVar("Judged", bound=Credential | Denied | None)

@@ -13,6 +13,7 @@ Twelve jobs, each alone with itself and none waiting for another:
     changes  deploys that nobody announced                  every 15 seconds
     learn    labels into the next model version             every few seconds
     experiments  scheduled experiments that are due         every few seconds, where there are any
+    status …     the public status page, and its e-mails      where they are configured
     backup   the state database's daily copy                when a day has passed
 
 All that must survive is in the state database. A kill at any instruction is repaired by the next start.
@@ -40,6 +41,7 @@ from alerting.incidents.commands import Incidents
 from alerting.oncall.applying import start_with_file
 from alerting.oncall.escalation import MACHINE
 from alerting.oncall.in_force import LOOK_EVERY_S, RotaInForce
+from alerting.status_page.mailing import Mailing, mail_server
 from alerting.status_page.publication import publish
 from alerting.status_page.updates import StatusUpdates
 from chaos.metrics import export
@@ -89,6 +91,7 @@ ALERTS_EVERY_S: Final = 2.0
 CHANGES_EVERY_S: Final = 15.0
 IMPACT_EVERY_S: Final = 20.0
 STATUS_EVERY_S: Final = 30.0
+MAILS_EVERY_S: Final = 2.0
 SCORECARD_EVERY_S: Final = 60.0
 CANARY_EVERY_S: Final = 2.0  # how often is looked how far it is
 BACKUP_EVERY_S: Final = 120.0  # how often is asked whether a day has passed
@@ -141,6 +144,7 @@ class Watch:
             late_s=config.watch.late_s,
         )
         self._paging = Paging(config, db, self.incidents, problems, self._beat, channels)
+        self._mailing: Mailing | None = None
         self._canary = open_canary(config, db, self._clock, self.incidents, problems)
         self._rota = RotaInForce(db, config, problems)
         self._acting = Acting(config, db, self.incidents, problems, telemetry)
@@ -297,6 +301,15 @@ class Watch:
             updates = StatusUpdates(self._db, self._clock, self._config)
             publish(updates, self._config, self._config.status_page.dir, self._clock.now())
 
+    def mail_status(self) -> None:
+        """Public updates to their subscribers, where e-mails can be sent."""
+        if self._mailing is None:
+            server = mail_server(self._config)
+            if server is None:
+                return
+            self._mailing = Mailing(self._config, self._db, self._clock, server, self._problems, self._beat)
+        self._mailing.run()
+
     def begin(self, config_path: Path | None = None) -> None:
         """What must be settled before the first round. The file at `config_path` owns the rota."""
         self._acting.give_up_what_was_restored(self._config)
@@ -378,6 +391,11 @@ def _watch(life: Life, config_path: Path | None) -> None:
         *(
             (Job(name="status page", work=watch.publish_status, every_s=STATUS_EVERY_S, core=False),)
             if config.status_page.dir
+            else ()
+        ),
+        *(
+            (Job(name="status mails", work=watch.mail_status, every_s=MAILS_EVERY_S, core=False, times=LONG),)
+            if config.status_page.subscriptions.channel
             else ()
         ),
         *experiment_jobs(config, config_path, db, life.problems),

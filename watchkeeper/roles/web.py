@@ -18,6 +18,7 @@ from alerting.channels.slack.socket_mode import SocketMode
 from alerting.channels.slack.watch_answers import WatchAnswers
 from alerting.incidents.commands import Incidents
 from alerting.oncall.in_force import RotaInForce
+from alerting.status_page.subscribers import Subscribers
 from chaos.schedules.decisions import Decisions
 from dashboard.app import mount
 from dashboard.reads.own_state import Role
@@ -37,6 +38,7 @@ from dashboard.web import (
     sign_in,
     silences_api,
     status_api,
+    subscriptions,
 )
 from dashboard.web.session import Sessions, guard, who
 from detectors.learning.question import best_question
@@ -128,6 +130,7 @@ def build(
     app.include_router(ask_api.router(sources.asker))
     app.include_router(calendar_feed.router(config, db, clock))
     app.include_router(acknowledge.router(config, incidents, clock))
+    app.include_router(subscriptions.router(config, Subscribers(db, clock, config)))
     pages = read_pages()
     app.include_router(plots_api.router(pages, sources))
 

@@ -244,6 +244,36 @@ status_updates = Table(
     Index("status_updates_by_audience", "audience", "at"),
     Index("status_updates_by_incident", "incident_id"),
 )
+status_subscribers = Table(
+    "status_subscribers",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("address", String(254), nullable=False),
+    Column("folded", String(254), nullable=False, unique=True),  # the address in lower case
+    Column("state", String(16), nullable=False),
+    Column("components", Text, nullable=False),  # ids, as JSON; empty for all
+    Column("wanted", Text, nullable=False),  # those that a confirmation puts in their place
+    Column("asked_at", BigInteger, nullable=False),
+    Column("confirmed_at", BigInteger),
+    Column("reason", Text, nullable=False),  # why it was set aside
+    Index("status_subscribers_by_state", "state", "asked_at"),
+)
+status_mails = Table(
+    "status_mails",
+    metadata,
+    Column("key", String(100), primary_key=True),  # of the subscriber and the update, or of one request to confirm
+    Column("subscriber_id", String(32), nullable=False),
+    Column("update_id", String(64), nullable=False),  # empty: it asks to confirm
+    Column("created_at", BigInteger, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    Column("leased_until", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("sent_at", BigInteger),
+    Column("error", Text, nullable=False),
+    Index("status_mails_due", "sent_at", "due_at"),
+    Index("status_mails_by_subscriber", "subscriber_id"),
+    Index("status_mails_by_update", "update_id"),
+)
 experiments = Table(
     "experiments",
     metadata,

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from alerting.channels.channel import ChannelContext, ChannelPart, Trial
-from alerting.channels.email.channel import EmailChannel, check_mailbox
+from alerting.channels.email.channel import EmailChannel
 from alerting.channels.email.mailbox import Mailbox, serving
 from watchkeeper.config import Config
+from watchkeeper.config_values import mailbox
 from watchkeeper.problems import Problems
 
 
@@ -39,5 +40,5 @@ EMAIL: Final = ChannelPart(
     trial=_trial,
     described_by=EmailChannel,
     shows_updates=False,
-    check_address=check_mailbox,
+    check_address=mailbox,
 )
