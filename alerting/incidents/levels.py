@@ -15,6 +15,14 @@ from watchkeeper.vocabulary import CANARY, LEVELS, Finding, Level, Severity
 # Kinds of findings that users feel: their requests fail, are slow, or stay away.
 FELT: Final = frozenset({"errors", "latency", "silence", "slo"})
 
+# What people choose from, as forms and dialogs show it.
+WHAT_EACH_IS: Final[tuple[tuple[Level, str], ...]] = (
+    ("SEV1", "SEV1: most users cannot do what they came for"),
+    ("SEV2", "SEV2: some users, or one important function"),
+    ("SEV3", "SEV3: degraded, and few users notice"),
+    ("SEV4", "SEV4: nobody notices yet"),
+)
+
 
 def default_level(finding: Finding) -> Level | None:
     """The level of a finding that no rule fits: SEV2 if it pages for what users feel. A detail has none."""

@@ -8,18 +8,13 @@ from uuid import uuid4
 import dash_mantine_components as dmc
 from dash import Input, Output, State, no_update
 
+from alerting.incidents.levels import WHAT_EACH_IS
 from dashboard.commands import NOT_SIGNED_IN, Command, Notice, give
 from dashboard.dialogs.pressed import buttons, closing, is_for, notices, pressed, refresh
 from dashboard.wiring import Wiring
 from watchkeeper.vocabulary import LEVELS
 
 LONGEST: Final = 1000  # characters of a reason, as over the API
-WHAT_EACH_IS: Final = (
-    ("SEV1", "SEV1: most users cannot do what they came for"),
-    ("SEV2", "SEV2: some users, or one important function"),
-    ("SEV3", "SEV3: degraded, and few users notice"),
-    ("SEV4", "SEV4: nobody notices yet"),
-)
 
 
 def dialog() -> Any:

@@ -176,11 +176,11 @@ def message(
         blocks.append(section(cause))
     if incident.proposal and incident.proposal_state != "none":
         blocks.append(section(_proposal(incident)))
-    buttons = _buttons(incident, url)
+    buttons = _buttons(incident)
     if buttons:
         blocks.append(ActionsBlock(block_id=f"actions:{incident.id}", elements=buttons))
     notes = [
-        f"<{url}|{incident.id}>",
+        f"<{url}|Open {incident.id} in Watchkeeper>",
         f"grouped from {len(incident.findings)} finding{'s'[: len(incident.findings) != 1]}",
     ]
     if record:
@@ -294,7 +294,7 @@ def _proposal(incident: Incident) -> str:
     )
 
 
-def _buttons(incident: Incident, url: str) -> list[InteractiveElement]:
+def _buttons(incident: Incident) -> list[InteractiveElement]:
     if incident.human_state == "merged":
         return [button("split", "Split off", f"{incident.id} {incident.merged_into}")]
     if not incident.is_open:
@@ -308,13 +308,15 @@ def _buttons(incident: Incident, url: str) -> list[InteractiveElement]:
         value = f"{incident.id} {incident.proposal.id}"
         buttons.append(button("approve", "Approve runbook", value, style="primary"))
         buttons.append(button("decline", "Decline runbook", value))
-    options = [Option(text=plain("Open in Watchkeeper"), value="open", url=url)]
+    # Slack shows five at most; the link to the incident is in the last line.
+    options: list[Option] = []
     if incident.severity == "page":
         options += [
             Option(text=plain(f"Snooze for {words}"), value=f"snooze {incident.id} {seconds}")
             for words, seconds in SNOOZES
         ]
     options.append(Option(text=plain("Take it over"), value=f"take {incident.id}"))
+    options.append(Option(text=plain("Change severity"), value=f"severity {incident.id}"))
     options.append(Option(text=plain("Merge into another"), value=f"merge {incident.id}"))
     buttons.append(OverflowMenuElement(action_id="more", options=options))
     return buttons

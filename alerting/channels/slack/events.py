@@ -36,6 +36,7 @@ from alerting.channels.slack.owed import Owed, owed_by
 from alerting.channels.slack.payloads import IGNORED, NotUnderstoodError, challenge, read_payload
 from alerting.channels.slack.questions import ACTION as ANSWER
 from alerting.channels.slack.recorded import recorded
+from alerting.channels.slack.severity import SEVERITY, SeverityForm
 from alerting.channels.slack.shortcut import AddToTimeline
 from alerting.channels.slack.slash import WatchCommand
 from alerting.channels.slack.swap_buttons import SwapButtons
@@ -105,6 +106,8 @@ class SlackEvents:
         self._app.view("label")(self._judged)
         self._merging = Merging(incidents, self)
         self._merging.connect(self._app)
+        self._severity = SeverityForm(incidents, self)
+        self._severity.connect(self._app)
         AddToTimeline(incidents, self, self._name_of).connect(self._app)
         if experiments is not None:
             ExperimentButtons(experiments, self).connect(self._app)
@@ -192,9 +195,10 @@ class SlackEvents:
     async def _choose(self, ack: Any, body: dict[str, Any], action: dict[str, Any], client: AsyncWebClient) -> None:
         """What was chosen in the menu of a message; a link needs no more than an answer."""
         verb, _, incident_id = _value_of(action).partition(" ")
-        if verb == MERGE and INCIDENT.fullmatch(incident_id):
+        forms = {MERGE: self._merging.ask, SEVERITY: self._severity.ask}
+        if verb in forms and INCIDENT.fullmatch(incident_id):
             await ack()
-            await self._merging.ask(body, incident_id, client)
+            await forms[verb](body, incident_id, client)
         elif CHOICE.fullmatch(_value_of(action)):
             await self._press(ack, body, action, client)
         else:

@@ -34,6 +34,7 @@ FORMS: Final[Mapping[str, tuple[str, ...]]] = {
     "label": ("warranted", "cause", "mechanism", "note"),
     "experiment_postpone": ("at",),
     "merge": ("into",),
+    "severity": ("level", "reason"),
     "swap_ask": ("taker",),
     "add_to_timeline": ("incident",),
 }

@@ -30,8 +30,8 @@ def test_the_menu_snoozes_and_takes_over(site: Site) -> None:
     menu = [e for b in site.message()["blocks"] if b["type"] == "actions" for e in b["elements"] if "options" in e]
     offered = [option["value"] for option in menu[0]["options"]]
     choices = [f"snooze {incident_id} 3600", f"snooze {incident_id} 14400", f"take {incident_id}"]
-    assert offered == ["open", *choices, f"merge {incident_id}"]
-    body = chosen(offered[1])
+    assert offered == [*choices, f"severity {incident_id}", f"merge {incident_id}"]
+    body = chosen(offered[0])
     for _ in range(2):
         assert site.signed(body).status_code == 200
     site.until(lambda: site.incidents.get(incident_id).human_state == "snoozed")
@@ -39,7 +39,7 @@ def test_the_menu_snoozes_and_takes_over(site: Site) -> None:
     assert incident.snoozed_until is not None
     assert timedelta(minutes=50) < incident.snoozed_until - datetime.now(UTC) <= timedelta(hours=1)
     assert [entry.kind for entry in incident.timeline].count("snoozed") == 1
-    site.signed(chosen(offered[3]))
+    site.signed(chosen(offered[2]))
     site.until(lambda: site.incidents.get(incident_id).human_state == "acknowledged")
     assert site.incidents.get(incident_id).assigned_to == "oncall"
 
