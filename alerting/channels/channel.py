@@ -107,6 +107,29 @@ class ShowsNotices(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A picture for an incident's messages. `name` is its file's, and its own; `words` say what it shows."""
+
+    name: str
+    title: str
+    words: str
+    png: bytes
+
+
+@runtime_checkable
+class ShowsPictures(Protocol):
+    """A channel that can show pictures. It does so on a thread of its own, beside the calls of `Channel`."""
+
+    def show_picture(self, picture: Picture, thread: Thread, *, maybe_there: bool = False) -> Thread:
+        """Show a picture in a thread. `maybe_there`: look first whether it was shown. It must end within 20 seconds.
+
+        Raises:
+            DeliveryError: not shown; `retry` says whether trying again can help.
+        """
+        ...
+
+
 @runtime_checkable
 class Repeats(Protocol):
     """A channel that forgets an incident unless it is sent again, such as an alert that ends by itself.

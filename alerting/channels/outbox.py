@@ -51,7 +51,7 @@ class Draft:
     buttons of a reminder.
     """
 
-    kind: Literal["page", "update", "digest", "reminder"]
+    kind: Literal["page", "update", "digest", "reminder", "picture"]
     person: str = ""
     title: str = ""
     text: str = ""
@@ -170,6 +170,24 @@ def put_reminder(
 ) -> None:
     """Remind one address of something that has an id of its own, `subject`."""
     insert_new(connection, outbox, _row(channel, key, subject, reminder, at, address=address))
+
+
+def pictures_of(channel: str) -> str:
+    """What stands in place of a channel's name for the pictures that it shows: no worker of messages sees them."""
+    return f"{channel}:pictures"
+
+
+def put_picture(db: Database, channel: str, incident_id: str, shown: str, most: int, at: datetime) -> bool:
+    """Show a picture of an incident, each once, and at most so many; says whether it is new."""
+    place = pictures_of(channel)
+    known = select(func.count()).where(outbox.c.incident_id == incident_id, outbox.c.channel == place)
+    with db.write() as connection:
+        if (connection.scalar(known) or 0) >= most:
+            return False
+        row = _row(
+            place, f"{incident_id}:picture:{shown}:{channel}", incident_id, Draft(kind="picture", text=shown), at
+        )
+        return insert_new(connection, outbox, row)
 
 
 def withdraw(connection: Connection, subject: str, now: datetime, why: str) -> None:
@@ -370,8 +388,8 @@ def record_sent(
             done = update(outbox).where(outbox.c.id.in_(ids))
             connection.execute(done.values(sent_at=moment, error=None))
         for row in rows:
-            if row.draft.kind in ("digest", "reminder"):
-                continue  # the next one is another message
+            if row.draft.kind in ("digest", "reminder", "picture"):
+                continue  # it is no place where the incident is shown
             place = {"incident_id": row.incident_id, "channel": channel} | asdict(where)
             insert_new(connection, messages, place)
             if row.draft.kind == "page" and len(rows) == 1:

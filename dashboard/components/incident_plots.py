@@ -65,7 +65,7 @@ def _signals(sources: Sources, incident: Incident, viewer: Viewer, most: int) ->
             if what in seen or evidence.weight <= 0 or not evidence.signal or len(seen) >= most:
                 continue
             seen.add(what)
-            signal = signal_of(sources, suspect.service, evidence, window)
+            signal = signal_of(sources.traffic, suspect.service, evidence, window)
             if signal is not None:
                 yield signal, evidence
 

@@ -13,7 +13,7 @@ from alerting.incidents.machine import Incident
 from dashboard.figures.evidence import Signal
 from dashboard.figures.marks import Moment
 from dashboard.reads.series import grid, placed, positions
-from dashboard.reads.sources import Sources
+from dashboard.reads.traffic import TrafficReads
 from dashboard.urls import floor_5s, step_for
 from dashboard.viewer import Viewer
 from watchkeeper.metric_names import describe_named, parted
@@ -61,22 +61,26 @@ def moments(incident: Incident, changes: Sequence[ChangeEvent]) -> list[Moment]:
     return marks
 
 
-def signal_of(sources: Sources, service: str, evidence: Evidence, window: Window) -> Signal | None:
-    """The signal that `evidence` names for a service; None where the store holds nothing of that name.
+def signal_of(
+    traffic: TrafficReads, service: str, evidence: Evidence, window: Window, step_s: int = 0
+) -> Signal | None:
+    """The signal that `evidence` names for a service, in buckets of `step_s` seconds, or of as many as fit a plot.
+
+    None where the store holds nothing of that name.
 
     Raises:
         StoreError: the store cannot be read.
     """
-    step = step_for(window)
+    step = step_s or step_for(window)
     if evidence.signal in ("latency", "errors", *TRAFFIC):
-        return _of_requests(sources, service, evidence, window, step)
+        return _of_requests(traffic, service, evidence, window, step)
     if evidence.signal == "logs":
-        return _of_logs(sources, service, window, step)
-    return _of_metric(sources, service, evidence, window, step) if evidence.signal else None
+        return _of_logs(traffic, service, window, step)
+    return _of_metric(traffic, service, evidence, window, step) if evidence.signal else None
 
 
-def _of_requests(sources: Sources, service: str, evidence: Evidence, window: Window, step: int) -> Signal | None:
-    series = sources.traffic.red_of(window, step, service)
+def _of_requests(traffic: TrafficReads, service: str, evidence: Evidence, window: Window, step: int) -> Signal | None:
+    series = traffic.red_of(window, step, service)
     if not series.calls.any():
         return None
     if evidence.kind in UNANSWERED:  # who gives no answer reports no failure: what is missing is its requests
@@ -98,8 +102,8 @@ def _of_requests(sources: Sources, service: str, evidence: Evidence, window: Win
     )
 
 
-def _of_logs(sources: Sources, service: str, window: Window, step: int) -> Signal | None:
-    rows = sources.traffic.log_counts(window, step)
+def _of_logs(traffic: TrafficReads, service: str, window: Window, step: int) -> Signal | None:
+    rows = traffic.log_counts(window, step)
     rows = rows.filter(pc.and_(pc.equal(rows["service"], service), pc.is_in(rows["severity"], pa.array(WORST))))
     if not rows.num_rows:
         return None
@@ -119,8 +123,8 @@ def _of_logs(sources: Sources, service: str, window: Window, step: int) -> Signa
     )
 
 
-def _of_metric(sources: Sources, service: str, evidence: Evidence, window: Window, step: int) -> Signal | None:
-    rows = sources.traffic.metrics(window, step, service)
+def _of_metric(traffic: TrafficReads, service: str, evidence: Evidence, window: Window, step: int) -> Signal | None:
+    rows = traffic.metrics(window, step, service)
     metric, named = parted(evidence.signal)
     rows = rows.filter(pc.equal(rows["metric"], metric))
     if named:

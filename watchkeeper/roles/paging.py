@@ -85,7 +85,8 @@ class Paging:
         """Timers that came due. No channel is called here: one that hangs must not delay the next step."""
         self._report_broken()
         if self._deliveries and not self._rerouted:
-            outbox.reroute(self._db, (*self.channels, CANARY), now)
+            pictures = map(outbox.pictures_of, self.channels)
+            outbox.reroute(self._db, (*self.channels, *pictures, CANARY), now)
             outbox.grant_time(self._db, now)
             self._rerouted = True
         self._steps.check(now)

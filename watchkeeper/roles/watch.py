@@ -1,6 +1,6 @@
 """The watch role: detect, diagnose, page, act, learn. The one place where those packages meet.
 
-Twelve jobs, each alone with itself and none waiting for another:
+Thirteen jobs, each alone with itself and none waiting for another:
 
     alerts   alerts from outside: open and clear incidents  every second or two, without the store
     tick     read, judge, open and clear incidents          every watch.tick_s
@@ -8,6 +8,7 @@ Twelve jobs, each alone with itself and none waiting for another:
     rota     the newest version of the rota                 every second
     timers   timers that came due                           twice a second
     page …   messages to send, a job for each channel       twice a second
+    pictures the evidence, where a channel shows pictures   every few seconds
     canary   an alert of our own, from the webhook on        every hour
     act      runbooks that a human approved                 twice a second
     changes  deploys that nobody announced                  every 15 seconds
@@ -68,6 +69,7 @@ from watchkeeper.roles.impact import measure_impacts
 from watchkeeper.roles.lifecycle import Life, alive
 from watchkeeper.roles.loops import Job, Loops
 from watchkeeper.roles.paging import Paging, open_configured
+from watchkeeper.roles.picturing import Picturing
 from watchkeeper.roles.readiness import missing, noted
 from watchkeeper.roles.registered import broken_parts, report_broken
 from watchkeeper.roles.state_file import back_up_and_report, look_after_as
@@ -93,6 +95,7 @@ IMPACT_EVERY_S: Final = 20.0
 STATUS_EVERY_S: Final = 30.0
 MAILS_EVERY_S: Final = 2.0
 SCORECARD_EVERY_S: Final = 60.0
+PICTURES_EVERY_S: Final = 5.0
 CANARY_EVERY_S: Final = 2.0  # how often is looked how far it is
 BACKUP_EVERY_S: Final = 120.0  # how often is asked whether a day has passed
 STORE: Final = "the telemetry store"
@@ -145,6 +148,7 @@ class Watch:
         )
         self._paging = Paging(config, db, self.incidents, problems, self._beat, channels)
         self._mailing: Mailing | None = None
+        self._picturing = Picturing(config, telemetry, db, self.incidents, channels, problems)
         self._canary = open_canary(config, db, self._clock, self.incidents, problems)
         self._rota = RotaInForce(db, config, problems)
         self._acting = Acting(config, db, self.incidents, problems, telemetry)
@@ -248,6 +252,10 @@ class Watch:
     def page(self, channel: str) -> None:
         """Messages that wait for one channel."""
         self._paging.deliver(self._clock.now(), channel)
+
+    def picture(self) -> None:
+        """Pictures of the evidence, for messages that are there already."""
+        self._picturing.run(self._clock.now())
 
     def canary(self) -> None:
         """The alert that we raise for ourselves: begin it, page it to nobody, follow it."""
@@ -383,6 +391,7 @@ def _watch(life: Life, config_path: Path | None) -> None:
         Job(name="rota", work=watch.follow_rota, every_s=LOOK_EVERY_S),
         Job(name="timers", work=watch.timers, every_s=0.5, times=LONG),
         *(Job(name=f"page {name}", work=partial(watch.page, name), every_s=0.5, times=LONG) for name in watch.channels),
+        Job(name="pictures", work=watch.picture, every_s=PICTURES_EVERY_S, core=False, times=LONG),
         Job(name="canary", work=watch.canary, every_s=CANARY_EVERY_S, core=False, times=LONG),
         Job(name="act", work=watch.act, every_s=0.5, times=VERY_LONG),
         Job(name="changes", work=watch.changes, every_s=CHANGES_EVERY_S, core=False, times=LONG),

@@ -19,10 +19,11 @@ from typing import Any, Final, TypeVar
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
-from alerting.channels.channel import Digest, Message, Notice, Thread
+from alerting.channels.channel import Digest, Message, Notice, Picture, Thread
 from alerting.channels.slack import blocks as slack_blocks
 from alerting.channels.slack.drill import post_test
 from alerting.channels.slack.notices import notice_blocks, notice_text
+from alerting.channels.slack.pictures import upload
 from alerting.channels.slack.questions import question_blocks, question_text
 from alerting.channels.slack.refusals import GONE, NO_CHANNEL, delivery_error, reason_of
 from alerting.channels.slack.replies import EVENT_TYPE, HISTORY, Replies, metadata, payload
@@ -87,6 +88,10 @@ class SlackChannel:
     def show_notice(self, notice: Notice, thread: Thread | None, *, maybe_there: bool = False) -> Thread:
         """Post a notice, or edit it; see alerting.channels.channel.ShowsNotices."""
         return self._as_delivery_errors(lambda: self._notice(notice, thread, maybe_there=maybe_there))
+
+    def show_picture(self, picture: Picture, thread: Thread, *, maybe_there: bool = False) -> Thread:
+        """Put a picture into a thread; see alerting.channels.channel.ShowsPictures."""
+        return self._as_delivery_errors(lambda: upload(self._config, picture, thread, maybe_there=maybe_there))
 
     def _notice(self, notice: Notice, thread: Thread | None, *, maybe_there: bool) -> Thread:
         text, blocks = notice_text(notice), notice_blocks(notice)

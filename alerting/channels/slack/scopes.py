@@ -22,6 +22,8 @@ SCOPE_OF: Final[Mapping[str, str | None]] = {
     "conversations.list": "channels:read",
     "conversations.history": "channels:history",
     "conversations.replies": "channels:history",
+    "files.getUploadURLExternal": "files:write",
+    "files.completeUploadExternal": "files:write",
     "users.info": "users:read",
     "views.open": None,
     "views.publish": None,

@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from alerting.channels.slack.scopes import missing_scope
+from alerting.channels.slack.standin.files import Files
 from alerting.channels.slack.standin.interactions import Interactions
 from alerting.channels.slack.standin.limits import RateLimits
 from alerting.channels.slack.standin.rules import RuleError, check_blocks
@@ -31,7 +32,8 @@ from watchkeeper.text import one_line
 if TYPE_CHECKING:
     from alerting.channels.slack.standin.links import Links
 
-LIMITS: Final = Limits(otherwise=64 << 10, paths={"/api/": 1 << 20})  # bytes; a message of 50 full blocks fits
+# Bytes; a message of 50 full blocks fits, and a picture.
+LIMITS: Final = Limits(otherwise=64 << 10, paths={"/api/": 1 << 20, "/upload/": 4 << 20})
 PROTECTION: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -61,6 +63,9 @@ class StandIn:
             self.workspace, config.slack_signing_secret(), request_url, own_url, self.links
         )
         self.troubles = Troubles()
+        self.files = Files(
+            config.data_dir / "standin" / "files", self.workspace, config.slack_api_url().removesuffix("api/")
+        )
         self._people = {
             member: {"id": member, "name": person.id, "real_name": person.name, "tz": person.timezone}
             for member, person in members.items()
@@ -72,6 +77,8 @@ class StandIn:
             "chat.postEphemeral": self._post_ephemeral,
             "views.open": self._views_open,
             "views.publish": self._views_publish,
+            "files.getUploadURLExternal": self.files.upload_url,
+            "files.completeUploadExternal": self.files.complete,
             "conversations.list": self._conversations_list,
             "conversations.history": self._history,
             "conversations.replies": self._replies,
@@ -86,6 +93,8 @@ class StandIn:
                 Route("/healthz", _ok),
                 Route("/readyz", _ok),
                 Route("/api/{method}", self._api, methods=["GET", "POST"]),
+                Route("/upload/v1/{ticket}", self._upload, methods=["POST"]),
+                Route("/files/{name}", self._file),
                 Route("/standin/messages", self._messages),
                 Route("/standin/press", self._press, methods=["POST"]),
                 Route("/standin/submit", self._submit, methods=["POST"]),
@@ -214,7 +223,22 @@ class StandIn:
             raise RuleError("user_not_found")
         return {"user": person}
 
+    async def _upload(self, request: Request) -> Response:
+        """Where the bytes of a file go. Its address is all that it takes, as with Slack's."""
+        try:
+            self.files.receive(request.path_params["ticket"], await request.body())
+        except RuleError as error:
+            return PlainTextResponse(error.code, status_code=400)
+        return PlainTextResponse("OK")
+
     # The page, and whoever presses its buttons
+
+    async def _file(self, request: Request) -> Response:
+        """A picture that was shared, for the page."""
+        content = self.files.content(request.path_params["name"])
+        if content is None:
+            return JSONResponse({"error": "no such file"}, status_code=404)
+        return Response(content, media_type="image/png")
 
     async def _page(self, _: Request) -> Response:
         return HTMLResponse(PAGE.read_text(encoding="utf-8"))

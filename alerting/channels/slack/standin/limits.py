@@ -22,6 +22,8 @@ A_MINUTE: Final = {
     "users.info": 100,
     "chat.postEphemeral": 100,
     "views.open": 100,
+    "files.getUploadURLExternal": 100,
+    "files.completeUploadExternal": 100,
 }
 
 

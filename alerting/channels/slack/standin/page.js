@@ -33,7 +33,8 @@ function block(b, message) {
     : (e.options ?? []).filter(o => o.url).map(o => `<a class="more" href="${escape(o.url)}" target="_blank" rel="noopener">${text(o.text)}</a>`).join("")).join("")}</div>`;
   return "";
 }
-const content = m => (m.blocks ?? []).length ? m.blocks.map(b => block(b, m)).join("") : `<p>${mrkdwn(m.text)}</p>`;
+const file = f => `<figure><img src="/files/${encodeURIComponent(f.id)}" alt="${escape(f.alt_txt)}"><figcaption>${escape(f.title)}</figcaption></figure>`;
+const content = m => ((m.blocks ?? []).length ? m.blocks.map(b => block(b, m)).join("") : `<p>${mrkdwn(m.text)}</p>`) + (m.files ?? []).map(file).join("");
 const post = m => `<article><div class="mark">${mark}</div><div class="body"><div class="who">Watchkeeper<span class="tag">APP</span><time>${clock(m.ts)}${m.edited ? " · edited" : ""}</time></div>${content(m)}
   ${m.replies.length ? `<details data-thread="${m.ts}"><summary>${m.replies.length} ${m.replies.length === 1 ? "reply" : "replies"}</summary>${m.replies.map(r => `<div class="reply"><div class="who"><time>${clock(r.ts)}</time></div>${content(r)}</div>`).join("")}</details>` : ""}</div></article>`;
 

@@ -34,6 +34,8 @@ SCOPES = {
     "conversations.history": "channels:history",
     "conversations.replies": "channels:history",
     "conversations.list": "channels:read",
+    "files.getUploadURLExternal": "files:write",
+    "files.completeUploadExternal": "files:write",
     "users.info": "users:read",
     "views.open": None,
     "views.publish": None,
@@ -169,7 +171,7 @@ def test_the_documented_scopes_are_those_of_the_methods_that_are_called() -> Non
     code = "\n".join(path.read_text(encoding="utf-8") for path in folder.glob("*.py"))
     called = {
         method
-        for method in re.findall(r"\b((?:chat|conversations|users|views|reactions|auth)_\w+)\b", code)
+        for method in re.findall(r"\b((?:chat|conversations|users|views|reactions|auth|files)_\w+)\b", code)
         if re.search(rf"(?:_api\(\)|client)\.{method}\b", code)
     }
     methods = {re.sub("_", ".", name, count=1) for name in called}
