@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 def test_without_a_session_nobody_hands_an_incident_over(page: Page, site: Site, show: Callable[[str], None]) -> None:
     """The press explains how to sign in, and nothing changes."""
-    incident_id = open_incident(site.incidents, "wharf")
+    incident_id = open_incident(site.incidents, "mooring")
     show(f"/incidents/{incident_id}")
     page.get_by_role("button", name="Snooze or hand over").click()
     expect(page.get_by_text("Not signed in")).to_be_visible()
