@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import psutil
 import pytest
 
 from tests.waiting import until
+from watchkeeper.ports import free_port, is_free
 
 EXPERIMENTS = Path(__file__).parent / "experiments"
 LAB = EXPERIMENTS / "lab.py"
@@ -75,11 +75,10 @@ def started_lab(folder: Path, file: str) -> Iterator[Lab]:
     """The servers that an experiment needs."""
     folder.mkdir()
     (folder / "disk").mkdir()
-    ports = [free_port() for _ in range(4)]
-    api, stock, proxy, control = ports
-    while control != proxy + 1:  # the proxy's own control is beside it
+    api, stock, proxy = free_port(), free_port(), free_port()
+    while not is_free(proxy + 1):  # the proxy's own control is beside it
         proxy = free_port()
-        control = proxy + 1
+    control = proxy + 1
     environment = {
         **{key: value for key, value in os.environ.items() if not key.startswith("WATCHKEEPER")},
         "PYTHONPATH": f"{EXPERIMENTS}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
@@ -121,11 +120,6 @@ def started_lab(folder: Path, file: str) -> Iterator[Lab]:
             stack.callback(lab, "stop", name)
             lab("start", name, *programs[name])
         yield Lab(folder=folder, environment=environment)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def told(journal: dict[str, Any]) -> dict[str, Any]:

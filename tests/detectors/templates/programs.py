@@ -21,17 +21,12 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
+from watchkeeper.ports import free_port
+
 WORDS = (
     *("apple", "basil", "cedar", "delta", "ember", "fjord", "grove", "hazel"),
     *("iris", "jade", "karma", "lotus", "maple", "north", "olive", "pearl"),
 )
-
-
-def free_port() -> int:
-    """A TCP port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager
