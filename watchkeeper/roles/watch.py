@@ -1,6 +1,6 @@
 """The watch role: detect, diagnose, page, act, learn. The one place where those packages meet.
 
-Thirteen jobs, each alone with itself and none waiting for another:
+Fourteen jobs, each alone with itself and none waiting for another:
 
     alerts   alerts from outside: open and clear incidents  every second or two, without the store
     tick     read, judge, open and clear incidents          every watch.tick_s

@@ -20,7 +20,8 @@ from tests.hostile import EVERY, HOSTILE
 from watchkeeper.names import storable
 from watchkeeper.vocabulary import Actor
 
-OURS = re.compile(r"<https://w\.example/incidents/[\w-]+\|[\w-]+>|<@UANA>|<!date\^\d+\^\{time_secs\}\|[\d:]+ UTC>")
+LINK = r"<https://w\.example/incidents/[\w-]+\|Open [\w-]+ in Watchkeeper>"
+OURS = re.compile(LINK + r"|<@UANA>|<!date\^\d+\^\{time_secs\}\|[\d:]+ UTC>")
 
 
 def hostile(name: str) -> Incident:
