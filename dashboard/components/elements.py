@@ -55,7 +55,16 @@ def facts(*pairs: tuple[str, Part]) -> html.Dl:
 
 def empty(title: str, *advice: Part) -> html.Div:
     """Nothing to show, and what that means or what to do about it."""
-    return html.Div([html.P(title, className="empty-title"), *(html.P(line) for line in advice)], className="empty")
+    lines = [with_code(line) if isinstance(line, str) else line for line in advice]
+    return html.Div([html.P(title, className="empty-title"), *map(html.P, lines)], className="empty")
+
+
+def with_code(text: str) -> Part:
+    """A sentence in which what stands between two backticks is code: messages are written so for every reader."""
+    parts = text.split("`")
+    if len(parts) == 1 or len(parts) % 2 == 0:  # nothing to show so, or one of them has no partner
+        return text
+    return [html.Code(part) if number % 2 else part for number, part in enumerate(parts) if part]
 
 
 def trouble(what: str, why: str) -> html.Div:
@@ -63,7 +72,7 @@ def trouble(what: str, why: str) -> html.Div:
     return html.Div(
         [
             html.P(f"{what} cannot be shown", className="empty-title"),
-            html.P(why),
+            html.P(with_code(why)),
             html.P(
                 [
                     "The page retries by itself. Run ",
@@ -79,7 +88,7 @@ def trouble(what: str, why: str) -> html.Div:
 
 def note(text: str) -> html.Div | None:
     """A line that the reader should know before the rest; nothing for no text."""
-    return html.Div(text, className="note", role="status") if text else None
+    return html.Div(with_code(text), className="note", role="status") if text else None
 
 
 def plot(name: str, figure: Figure, words: str, *, reads: Sequence[str] = ()) -> html.Div:

@@ -23,7 +23,7 @@ MORE = (
     "/ask?q=why+is+catalog+slow",
     "/services?service=web",
     "/services/web",
-    "/services/web?tab=dependencies",
+    "/services/web?tab=calls",
     "/services/web?tab=instances",
     "/slos/checkout",
     "/explore?metric=system.filesystem.utilization",
