@@ -66,6 +66,7 @@ def layout(pages: Pages) -> Any:
             dmc.NotificationContainer(id="notices", position="bottom-right", zIndex=1000),
             html.A("Skip to the page", href="#page", className="skip"),
             html.Div(id="cut-off", role="alert", hidden=True),
+            html.Div(id="waiting", role="status", **{"aria-live": "polite"}),
             _header(),
             _navigation(pages),
             html.Main(

@@ -20,8 +20,8 @@ window.dash_clientside.watchkeeper = (function () {
   const page = {
     // A hidden tab asks for nothing; it catches up when it is shown again. Nor does one that waits for an answer: Dash
     // would drop that answer for the next one, and a page that takes longer than a tick would never be shown.
-    // Nor does one in which somebody is marking a query to copy it.
-    tick: (n) => (document.hidden || marking() || document.querySelector("#live[data-dash-is-loading], #range[data-dash-is-loading]") ? skip() : n),
+    // Nor does one in which somebody is marking a query to copy it, or has cancelled what took too long.
+    tick: (n) => (document.hidden || marking() || window.watchkeeperWaiting.cancelled() || document.querySelector("#live[data-dash-is-loading], #range[data-dash-is-loading]") ? skip() : n),
     // Answers to a question that is no longer asked (the reader went elsewhere, perhaps with this press) are dropped.
     refresh: (fresh) => {
       if (fresh) window.watchkeeperPress.whenFree(function () {
@@ -123,7 +123,8 @@ window.dash_clientside.watchkeeper = (function () {
     const banner = document.getElementById("cut-off");
     if (!banner) return;
     const seconds = Math.round((Date.now() - received) / 1000);
-    const cut = !document.hidden && seconds > 20;
+    // A page that takes long is announced as that, and one that was cancelled is old because its reader wants it so.
+    const cut = !document.hidden && seconds > 20 && !window.watchkeeperWaiting.reading() && !window.watchkeeperWaiting.cancelled();
     banner.hidden = !cut;
     if (cut) banner.textContent = "No response from Watchkeeper's web role for " + seconds + " s. This page is that old. Retrying.";
   }, 1000);
