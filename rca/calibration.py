@@ -19,8 +19,9 @@ from rca.terms import Term
 # Fitted on the labelled development packs by `watchkeeper bench rca`, which prints the values of a new fit.
 INTERCEPT = -1.01
 COEFFICIENTS = (1.11, 2.96, -1.03)  # of Signs, in its order
-# Evidence of where and when, without a sign of harm: it is believed as little as what is merely rare.
-CIRCUMSTANTIAL = ("rare ", "commit live", "commit service")
+# Evidence of where and when, without a sign of harm: it is believed as little as what is merely rare. So is harm of
+# which nobody knows who waits for whom.
+CIRCUMSTANTIAL = ("rare ", "commit live", "commit service", "metered_")
 # What remains is shared by a soft maximum over the other scores and over "none of these", which counts as a suspect of
 # score `NOBODY`. These two decide no order and no answer: they only divide the rest.
 NOBODY = 0.5

@@ -22,7 +22,7 @@ from watchkeeper.vocabulary import ChangeEvent
 
 if TYPE_CHECKING:
     from rca.hindrance import Remaining
-    from rca.ledger import Ledger
+    from rca.ledger import Entry, Ledger
     from rca.past_incidents import PastIncidents
     from rca.spans import SpanLogs, Spans
     from rca.surges import Overload
@@ -190,6 +190,8 @@ class Case:
     calls: frozenset[tuple[str, str]] = frozenset()
     flows: Flows | None = None
     flows_reference: Flows | None = None
+    metered: Flows | None = None  # requests served, by metrics, of a system without spans
+    metered_links: Links | None = None  # and those that services made
     links: Links | None = None
     links_reference: Links | None = None
     spans: Spans | None = None
@@ -211,6 +213,13 @@ class Case:
         from rca.ledger import book
 
         return book(self)
+
+    @cached_property
+    def metered_nodes(self) -> Mapping[str, Entry]:
+        """What the incident added to requests that metrics count and time, by service; nothing where spans do."""
+        from rca.ledger import book_nodes
+
+        return {} if self.metered is None else book_nodes(self.metered, None, self.onset)
 
     @cached_property
     def overloads(self) -> Mapping[str, Overload]:

@@ -21,6 +21,8 @@ from rca.terms import Term
 
 Table = Literal[
     "flows",
+    "metered",
+    "metered_links",
     "links",
     "spans",
     "span_logs",

@@ -95,6 +95,18 @@ def eventful_case(seed: int) -> Example:
     return Example(case=replace(example.case, flows=None), culprit=example.culprit)
 
 
+def metered_case(seed: int) -> Example:
+    """The same incident as a system without spans records it that counts and times its requests in metrics."""
+    example = unlinked_case(seed)
+    flows = example_case(seed).case.flows
+    assert flows is not None  # noqa: S101 - the example has every table
+    deepest = (flows.node == example.culprit) & (flows.time >= ONSET)
+    served = replace(
+        flows, busy=np.where(deepest, 2.0, 1.0) * flows.busy, errors=np.where(deepest, 1.5, 1.0) * flows.errors
+    )
+    return Example(case=replace(example.case, metered=served), culprit=example.culprit)
+
+
 def surge_case(seed: int) -> Example:
     """The same incident, with ten times the requests, which come in at the node that alerted."""
     case = example_case(seed).case
@@ -163,6 +175,8 @@ def renamed(case: Case, names: Mapping[str, str]) -> Case:
         calls=frozenset((name(caller), name(callee)) for caller, callee in case.calls),
         flows=table(case.flows, "node"),
         flows_reference=table(case.flows_reference, "node"),
+        metered=table(case.metered, "node"),
+        metered_links=table(case.metered_links, "caller", "callee"),
         links=table(case.links, "caller", "callee"),
         links_reference=table(case.links_reference, "caller", "callee"),
         spans=None if case.spans is None else replace(case.spans, nodes=tuple(map(name, case.spans.nodes))),

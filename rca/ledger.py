@@ -36,6 +36,11 @@ class Entry:
     worst_operation: str = ""
     worst_seconds: float = 0.0
 
+    @property
+    def slower(self) -> float:
+        """The time added, in usual durations; 0 where no usual one is known."""
+        return self.extra_seconds / max(self.usual * self.calls, TINY) if self.usual > 0 else 0.0
+
 
 UNFELT = 0.3  # factor on evidence of a symptom that the alerted node does not show; chosen on the development packs
 # Sizes at which a symptom of the alerted node is half certain: seconds in what noise amounts to, failures in standard
@@ -90,13 +95,14 @@ def book(case: Case) -> Ledger:
     """Fill the ledger of `case` from its flows and links."""
     ledger = Ledger()
     if case.flows is not None:
-        ledger.nodes = _nodes(case.flows, case.flows_reference, case.onset)
+        ledger.nodes = book_nodes(case.flows, case.flows_reference, case.onset)
     if case.links is not None:
-        ledger.links = _links(case.links, case.links_reference, case.onset)
+        ledger.links = book_links(case.links, case.links_reference, case.onset)
     return ledger
 
 
-def _nodes(flows: Flows, reference: Flows | None, onset: float) -> dict[str, Entry]:
+def book_nodes(flows: Flows, reference: Flows | None, onset: float) -> dict[str, Entry]:
+    """What each node added since the onset, by what it served before, and in a reference window."""
     entries: defaultdict[str, Entry] = defaultdict(Entry)
     key, names = codes(flows.node, flows.operation)
     histories = _histories(reference) if reference is not None else {}
@@ -177,7 +183,8 @@ def _error_rate(flows: Flows, rows: I64, history: History) -> float:
     return min(errors / calls, 1.0) if calls > 0 else 0.0
 
 
-def _links(links: Links, reference: Links | None, onset: float) -> dict[tuple[str, str], Entry]:
+def book_links(links: Links, reference: Links | None, onset: float) -> dict[tuple[str, str], Entry]:
+    """What each call edge added since the onset, by what it took before, and in a reference window."""
     entries: dict[tuple[str, str], Entry] = {}
     table = links if reference is None else joined(links, reference)
     own = np.arange(len(table.time)) < len(links.time)

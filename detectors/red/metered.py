@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -20,37 +20,15 @@ from detectors.detector import Seen, Setup
 from detectors.history import History
 from detectors.red.requests import RedDetector
 from detectors.simulated import Example, Simulated
-from watchkeeper.metric_names import attributes_of, measure
+from watchkeeper.metric_names import attributes_of
+from watchkeeper.request_metrics import Role, counts_failures, in_milliseconds, operation_of, role_of
 from watchkeeper.vocabulary import Finding, utc
 
 VERSION: Final = "1"
 AGAIN: Final = 12  # newest buckets that are read again: metrics come late
 MOST_SERIES: Final = 20_000
-OTHERS: Final = re.compile(
-    r"client|outgoing|upstream|active|in.?flight|pending|queue|size|bytes|length|budget|[._](sum|max|min|bucket)$",
-    re.IGNORECASE,
-)
-DURATION: Final = re.compile(
-    r"(request|server|call|response|http|rpc|grpc).*(duration|latency|time|seconds|millis)", re.IGNORECASE
-)
-# A duration is a mean of a histogram, unless its name says that it is the histogram's count.
-COUNT: Final = re.compile(
-    r"(request|call|handled|served)s?((_seconds|[._]duration\w*)?[._]count|[._](total|rate))?$", re.IGNORECASE
-)
-FAILED: Final = re.compile(r"(error|failure|exception|fault)s?([._](total|count|rate))?$", re.IGNORECASE)
-STATUS: Final = re.compile(r"status|code|outcome|result", re.IGNORECASE)
-# HTTP 5xx; gRPC codes that are the server's; words of frameworks.
-BAD: Final = re.compile(
-    r"5\d\d|5xx|server_?error|error|fail\w*|exception|unknown|internal|unavailable|deadline_?exceeded|data_?loss",
-    re.IGNORECASE,
-)
-BAD_GRPC: Final = frozenset({"2", "4", "13", "14", "15"})
-PLACE: Final = re.compile(r"route|method|path|uri|handler|endpoint|operation|verb", re.IGNORECASE)
 # Operations of messaging, as OpenTelemetry names them, before or after what they are for.
 MESSAGE: Final = re.compile(r"^(process|receive|consume|settle)\b|\s(process|receive|consume|settle)$", re.IGNORECASE)
-IN_MS: Final = re.compile(r"milli|_ms\b|\.ms\b|^(http|rpc)\.server\.duration$", re.IGNORECASE)
-SECONDS_BELOW: Final = 5.0  # a usual duration above it is in milliseconds, whatever the name does not say
-Role = Literal["calls", "errors", "duration"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +146,7 @@ def _read(metrics: History) -> list[_Series]:
         if role is None:
             continue
         labels = attributes_of(attributes)
-        status = [value for key, value in labels.items() if STATUS.search(key)]
-        failed = role == "errors" or any(BAD.fullmatch(one) or one in BAD_GRPC for one in status)
-        failed = failed or (role != "duration" and not status and bool(re.search(r"[._]5(\d\d|xx)[._]", metric)))
-        operation = " ".join(value for key, value in sorted(labels.items()) if PLACE.search(key))
+        failed, operation = counts_failures(metric, role, labels), operation_of(labels)
         read.append(_Series(row, service, operation, role, failed, (service, metric) in in_ms))
     return read
 
@@ -190,24 +165,9 @@ def _in_ms(metrics: History) -> set[tuple[str, str]]:
         unit = metrics.units.get(of[1], "")
         values = metrics["value"][own]
         usual = float(np.median(values[np.isfinite(values)])) if np.isfinite(values).any() else 0.0
-        known = measure(of[1], 1.0, unit)
-        if unit and known[1] == "s":
-            if known[0] < SECONDS_BELOW * 1e-3:
-                found.add(of)
-        elif IN_MS.search(of[1]) or usual >= SECONDS_BELOW:
+        if in_milliseconds(of[1], unit, usual):
             found.add(of)
     return found
-
-
-def role_of(metric: str) -> Role | None:
-    """What a metric of requests measures by its name; None for one of something else, and for extremes and sums."""
-    if OTHERS.search(metric):
-        return None
-    if COUNT.search(metric):
-        return "calls"
-    if FAILED.search(metric) and re.search(r"request|http|rpc|server", metric, re.IGNORECASE):
-        return "errors"
-    return "duration" if DURATION.search(metric) else None
 
 
 def _table(series: list[_Series], values: np.ndarray, starts: np.ndarray, step: int) -> pa.Table:

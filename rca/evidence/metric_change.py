@@ -38,6 +38,7 @@ IN_DOUBT = {
     "handles": ((ANY, 3.0),),
     "pool": ((ANY, 3.0),),
 }
+HELD = frozenset({"handles", "pool"})  # what a request holds as long as it takes
 KINDS = {"stall": "stall_metric"}  # the term; the others are named like the resource
 
 
@@ -63,7 +64,7 @@ def metric_change(case: Case) -> list[Term]:
             term = Term(
                 kind=KINDS.get(resource, resource),
                 candidate=node,
-                strength=share * case.remaining(node).seconds,
+                strength=share * case.remaining(node).seconds * _of_its_own(case, node, resource),
                 sentence=change.sentence(metric),
                 signal=metric,
                 value=change.after,
@@ -74,6 +75,12 @@ def metric_change(case: Case) -> list[Term]:
             if (node, resource) not in best or best[node, resource].strength < term.strength:
                 best[node, resource] = term
     return list(best.values())
+
+
+def _of_its_own(case: Case, node: str, resource: str) -> float:
+    """What counts of a rise: requests that take ten times longer hold ten times the threads, whatever they wait for."""
+    entry = case.metered_nodes.get(node)
+    return 1.0 / (1.0 + entry.slower) if entry is not None and resource in HELD else 1.0
 
 
 def _hints(resource: str, mechanism: Mechanism | None, share: float) -> dict[Mechanism, float]:

@@ -87,6 +87,7 @@ def read_case(telemetry: Reader, incident: LiveIncident, metrics: frozenset[str]
     called = frozenset(zip(map(str, links.caller), map(str, links.callee), strict=True))
     candidates = services | frozenset(map(str, links.caller)) | separate_dependencies(links, services)
     name = f"live-{onset:%Y%m%dT%H%M%S}"
+    served, made = (None, None) if len(flows.time) else reading.metered(telemetry, recent)
     spans, lines = read_traces(telemetry, recent.start.timestamp(), began, end)
     return Case(
         id=name,
@@ -96,6 +97,8 @@ def read_case(telemetry: Reader, incident: LiveIncident, metrics: frozenset[str]
         # A caller that records no client spans is known by the spans that its callees serve for it.
         calls=called if spans is None else called | span_calls(spans),
         flows=flows,
+        metered=served,
+        metered_links=made,
         links=links,
         unanswered=reading.unanswered(telemetry, began, end, owner, usual, candidates),
         series=reading.series(telemetry, recent, metrics),

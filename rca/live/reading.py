@@ -17,6 +17,7 @@ import pyarrow as pa
 from rca.case import F64, Flows, Heartbeats, Links, LogLines, Series, Text, Unanswered, codes, joined, text
 from rca.levels import groups
 from rca.live.instances import Served
+from rca.live.metered import metered_flows, metered_links
 from rca.series_changes import WHOLE, concept
 from watchkeeper.metric_names import is_spare
 from watchkeeper.store import diagnosis_queries as sql
@@ -224,6 +225,14 @@ def series(reader: Reader, window: Window, also: frozenset[str] = frozenset()) -
     return Series(
         time=numbers(added, "t"), node=words(added, "n"), metric=words(added, "m"), value=numbers(added, "v_sum")
     )
+
+
+def metered(reader: Reader, window: Window) -> tuple[Flows | None, Links | None]:
+    """Requests served and made, by the metrics that count and time them, for a system of which there are no spans."""
+    table = reader.metric_series(window, STEP_S)
+    table = table.append_column("second", pa.array(seconds(table.column("bucket"))))
+    served = metered_flows(table, float(STEP_S))
+    return served, metered_links(table, float(STEP_S), served)
 
 
 def log_lines(reader: Reader, start: float, onset: float, end: float) -> LogLines:

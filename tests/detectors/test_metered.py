@@ -9,8 +9,9 @@ from seeing import seen
 from detectors.detector import Setup
 from detectors.history import History
 from detectors.live import Live
-from detectors.red.metered import MeteredRequests, role_of
+from detectors.red.metered import MeteredRequests
 from detectors.simulated import ARRIVES_S, START, Simulated
+from watchkeeper.request_metrics import role_of
 from watchkeeper.vocabulary import Finding, utc
 
 FAULT_S = 1000
