@@ -1,4 +1,4 @@
-"""The transcript in docs/first-hour.md, run as it stands: default ports, real roles, real commands, an empty folder."""
+"""The transcripts in docs, run as they stand: default ports, real roles, real commands, an empty folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import pytest
 pytestmark = [pytest.mark.slow, pytest.mark.end_to_end, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[3]
-PAGE = ROOT / "docs" / "first-hour.md"
+FIRST_HOUR, ON_CALL = ROOT / "docs" / "first-hour.md", ROOT / "docs" / "on-call.md"
 PORTS = (4317, 4318, 8050, 8065, 8123)
 LOOPBACK_UP = (
     "import fcntl, socket, struct; "
@@ -36,9 +36,9 @@ class Step:
     stays: bool  # it runs until Ctrl-C, in a terminal of its own
 
 
-def steps() -> Iterator[Step]:
-    """Every command of the page's console blocks."""
-    for kind, block in re.findall(r"^```console( up)?\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL):
+def steps(page: Path) -> Iterator[Step]:
+    """Every command of a page's console blocks."""
+    for kind, block in re.findall(r"^```console( up)?\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL):
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
             first, *rest = part.splitlines()
             more = [line for line in rest if line == ">" or line.startswith("> ")]
@@ -47,8 +47,8 @@ def steps() -> Iterator[Step]:
             yield Step(command=command, says=says, stays=bool(kind))
 
 
-def script() -> str:
-    """The transcript for bash. Each command's words stand between two marks."""
+def script(page: Path) -> str:
+    """A page's transcript for bash. Each command's words stand between two marks."""
     lines = [
         "set -u",
         "up=",
@@ -56,10 +56,10 @@ def script() -> str:
         "trap stop EXIT",
         f"{shlex.quote(sys.executable)} -c {shlex.quote(LOOPBACK_UP)} 2>/dev/null",
     ]
-    for number, step in enumerate(steps()):
+    for number, step in enumerate(steps(page)):
         lines.append(f"echo '### {number}'")
         if not step.stays:
-            lines.append(f'{step.command}\necho "### status $?"')
+            lines.append(f'{step.command}\nprintf "\\n### status %d\\n" $?')  # what curl prints may not end its line
             continue
         lines += [
             "stop",
@@ -112,11 +112,12 @@ def session(commands: str, folder: Path) -> str:
     return said
 
 
-def test_the_transcript_is_true(tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", [FIRST_HOUR, ON_CALL], ids=lambda page: page.stem)
+def test_the_transcript_is_true(page: Path, tmp_path: Path) -> None:
     """Install aside: start, first trace, init, first page; every command succeeds and says what the page says."""
-    said = session(script(), tmp_path)
+    said = session(script(page), tmp_path)
     parts = re.split(r"^### \d+\n", said, flags=re.MULTILINE)[1:]
-    wanted = list(steps())
+    wanted = list(steps(page))
     assert len(parts) == len(wanted), said
     for step, part in zip(wanted, parts, strict=True):
         lines = part.splitlines()
@@ -132,7 +133,7 @@ def test_the_readmes_commands_work(tmp_path: Path) -> None:
     assert install == "make install"
     *commands, last = commands
     assert len(commands) == 2
-    assert last.removeprefix(".venv/bin/") in [step.command for step in steps() if step.stays]
+    assert last.removeprefix(".venv/bin/") in [step.command for step in steps(FIRST_HOUR) if step.stays]
     (tmp_path / ".venv").symlink_to(Path(sys.executable).parent.parent)
     lines = [f"{shlex.quote(sys.executable)} -c {shlex.quote(LOOPBACK_UP)} 2>/dev/null"]
     lines += [f"yes '' | {command}; echo \"### status ${{PIPESTATUS[1]}}\"" for command in commands]
@@ -142,7 +143,14 @@ def test_the_readmes_commands_work(tmp_path: Path) -> None:
 
 def test_the_page_holds_what_was_promised() -> None:
     """The transcript is not empty: it starts twice, sees a trace, makes a file and pages somebody."""
-    commands = [step.command for step in steps()]
+    commands = [step.command for step in steps(FIRST_HOUR)]
     for begins in ("watchkeeper up", "watchkeeper traces", "watchkeeper init", "watchkeeper test-page", "export OTEL_"):
         assert any(command.startswith(begins) for command in commands), begins
-    assert sum(step.stays for step in steps()) == 2
+    assert sum(step.stays for step in steps(FIRST_HOUR)) == 2
+
+
+def test_a_new_teams_page_is_acknowledged() -> None:
+    """Nor is that of on call: it pages each person, takes an alert, and acknowledges what it paged."""
+    commands = " ".join(step.command for step in steps(ON_CALL))
+    for word in ("test-page ana-souza", "test-page ben-okafor", "/alerts/alertmanager", "incident ack", "audit verify"):
+        assert word in commands, word
