@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final, Protocol, TypeVar
 
 import structlog
@@ -64,6 +65,7 @@ class PagedIncidents(Protocol):
     """The incidents that are shown. Pages are incidents and the keys of their pages; the same may come twice."""
 
     def get(self, incident_id: str) -> Incident: ...
+    def those(self, incident_ids: Sequence[str]) -> Mapping[str, Incident]: ...
     def list(self, state: str | None, limit: int, severity: str | None) -> Sequence[Incident]: ...
     def all_delivered(self, pages: Sequence[tuple[str, str]], channel: str) -> object: ...
     def all_undelivered(self, pages: Sequence[tuple[str, str]], why: str) -> object: ...
@@ -103,8 +105,9 @@ class Delivery:
             acknowledged: list[Pending] = []
             ready: list[_Page] = []
             recovered: list[Pending] = []
+            prepare = self._preparing(pages, now)
             for row in pages:
-                page = self._attempt(row, lambda row=row: self._prepare(row, now), now, is_send=False)  # type: ignore[misc]
+                page = self._attempt(row, partial(prepare, row), now, is_send=False)
                 if page and page.incident.human_state in QUIET:
                     acknowledged.append(row)  # pages nobody any more; it is still shown
                 elif page and row.draft.after_s and page.incident.system_state == "recovered":
@@ -135,8 +138,18 @@ class Delivery:
             updates = []
         return pages, updates
 
-    def _prepare(self, row: Pending, now: datetime) -> _Page:
-        return _Page(row=row, incident=self._incident(row), recipients=self.recipients(row.draft, now))
+    def _preparing(self, pages: Sequence[Pending], now: datetime) -> Callable[[Pending], _Page]:
+        """What makes pages ready: of a storm, the incidents are read together and the same people are found once."""
+        incidents = self.incidents.those([row.incident_id for row in pages]) if pages else {}
+        reached: dict[Draft, tuple[Recipient, ...]] = {}
+
+        def prepare(row: Pending) -> _Page:
+            if row.draft not in reached:
+                reached[row.draft] = self.recipients(row.draft, now)
+            incident = incidents.get(row.incident_id) or self._incident(row)
+            return _Page(row=row, incident=incident, recipients=reached[row.draft])
+
+        return prepare
 
     def _incident(self, row: Pending) -> Incident:
         """The incident of a page; where it cannot be read, the page goes out all the same and says so."""

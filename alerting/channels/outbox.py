@@ -341,10 +341,13 @@ def hold(db: Database, rows: Sequence[Pending], now: datetime) -> None:
             connection.execute(update(outbox).where(waiting).values(**values))
 
 
-def release(connection: Connection, incident_id: str, now: datetime) -> None:
-    """The pages of an incident that fires again are due as their rules say, in the transaction of that."""
-    waiting = (outbox.c.incident_id == incident_id) & outbox.c.sent_at.is_(None) & (outbox.c.attempts == 0)
-    for row in connection.execute(select(outbox).where(waiting)).all():
+def release(connection: Connection, incident_ids: Sequence[str], now: datetime) -> None:
+    """The pages of incidents that fire again are due as their rules say, in the transaction of that."""
+    waiting = select(outbox).where(outbox.c.sent_at.is_(None), outbox.c.attempts == 0)
+    rows = [
+        row for ids in chunks(incident_ids) for row in connection.execute(waiting.where(outbox.c.incident_id.in_(ids)))
+    ]
+    for row in rows:
         try:
             draft = parse(Draft, row.body)
         except ValueError:
@@ -387,13 +390,13 @@ def record_sent(
         for ids in chunks([row.id for row in rows]):
             done = update(outbox).where(outbox.c.id.in_(ids))
             connection.execute(done.values(sent_at=moment, error=None))
-        for row in rows:
-            if row.draft.kind in ("digest", "reminder", "picture"):
-                continue  # it is no place where the incident is shown
-            place = {"incident_id": row.incident_id, "channel": channel} | asdict(where)
-            insert_new(connection, messages, place)
-            if row.draft.kind == "page" and len(rows) == 1:
-                _insert(connection, channel, f"{row.key}:show", row.incident_id, Draft(kind="update"), now)
+        # A digest, a reminder or a picture is no place where the incident is shown.
+        shown = [row for row in rows if row.draft.kind not in ("digest", "reminder", "picture")]
+        place = {"channel": channel} | asdict(where)
+        insert_all_new(connection, messages, [{"incident_id": row.incident_id, **place} for row in shown])
+        if len(shown) == len(rows) == 1 and shown[0].draft.kind == "page":
+            (row,) = shown
+            _insert(connection, channel, f"{row.key}:show", row.incident_id, Draft(kind="update"), now)
         for incident_id, at in again.items():
             # One row for each, which begins anew: what fires for days must not fill the table.
             row_of = _row(channel, f"{incident_id}:repeat:{channel}", incident_id, Draft(kind="update"), at)

@@ -78,7 +78,7 @@ def call(connection: Connection, writer: Writer, called: Call, at: datetime) -> 
     opened = Event(
         type="opened", at=at, actor=called.actor, key="opened", text=finding.summary, finding=finding, level=level
     )
-    writer.open_all(connection, [(begin(incident_id, opened), opened)])
+    writer.open_all(connection, [(begin(incident_id, opened), [opened])])
     store_findings(connection, [(finding, incident_id)])
     moment = to_micros(at)
     row = {"key": finding.key, "at": moment, "started": moment, "heard_at": moment, "body": dump(finding)}

@@ -113,6 +113,11 @@ class Incidents:
         with self._db.read() as connection:
             return journal.load(connection, incident_id)
 
+    def those(self, incident_ids: Sequence[str]) -> Mapping[str, Incident]:
+        """Some incidents, by id; those that are not there, or cannot be read, are left out."""
+        with self._db.read() as connection:
+            return journal.load_many(connection, incident_ids, lambda _id, _why: None)
+
     def list(self, state: str | None = None, limit: int = 50, severity: str | None = None) -> tuple[Incident, ...]:
         """Incidents, newest first; `state` is `open`, or one of the human states, `severity` `page` or `ticket`."""
         report = partial(journal.report_unreadable, self._problems)

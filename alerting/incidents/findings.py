@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, select, update
 
@@ -17,6 +18,8 @@ from watchkeeper.state.schema import findings
 from watchkeeper.state.suppressions import end_suppressions, store_suppressions
 from watchkeeper.vocabulary import Finding
 
+NONE: Final[Mapping[str, Finding]] = MappingProxyType({})
+
 
 def store_findings(connection: Connection, found: Sequence[tuple[Finding, str | None]]) -> None:
     """Keep findings with the incident that each belongs to (None for those that belong to none)."""
@@ -24,7 +27,11 @@ def store_findings(connection: Connection, found: Sequence[tuple[Finding, str | 
         return
     columns = (findings.c.key, findings.c.onset, findings.c.incident_id, findings.c.seen_at, findings.c.severity)
     # A detector refines its estimate of the onset while a finding fires; that is still one row.
-    firing = {row.key: row for row in connection.execute(select(*columns).where(findings.c.cleared_at.is_(None)))}
+    firing = {
+        row.key: row
+        for keys in chunks(list({finding.key for finding, _ in found}))
+        for row in connection.execute(select(*columns).where(findings.c.cleared_at.is_(None), findings.c.key.in_(keys)))
+    }
     rows: dict[tuple[str, int], dict[str, Any]] = {}
     stored: list[tuple[int, Finding]] = []
     for finding, incident_id in found:
@@ -55,19 +62,31 @@ def record_findings(db: Database, found: Sequence[Finding]) -> None:
 
 
 def clear_findings(
-    connection: Connection, firing: Iterable[str], now: datetime, judged: Callable[[Finding], bool] = lambda _: True
+    connection: Connection,
+    firing: Iterable[str],
+    now: datetime,
+    judged: Callable[[Finding], bool] = lambda _: True,
+    known: Mapping[str, Finding] = NONE,
 ) -> None:
-    """Mark as cleared every finding that fires no longer, of those that were judged; one row by one, however many."""
+    """Mark as cleared every finding that fires no longer, of those that were judged; one row by one, however many.
+
+    `known` are findings by key: of theirs, no row is read.
+    """
     keys = set(firing)
     fires = findings.c.cleared_at.is_(None)
-    # Bodies are long, and most of what fired fires still.
+    # Bodies are long, and most of what fired fires still, or is not what this round judges.
     missing = [key for key in connection.scalars(select(findings.c.key).where(fires)) if key not in keys]
-    rows = [
-        row
-        for part in chunks(missing)
-        for row in connection.execute(select(findings.c.key, findings.c.body).where(fires, findings.c.key.in_(part)))
-    ]
-    gone = [{"gone": row.key} for row in rows if _is_judged(row.body, judged)]
+    gone: list[dict[str, str]] = []
+    unread: list[str] = []
+    for key in missing:
+        finding = known.get(key)
+        if finding is None:
+            unread.append(key)
+        elif judged(finding):
+            gone.append({"gone": key})
+    for part in chunks(unread):
+        rows = connection.execute(select(findings.c.key, findings.c.body).where(fires, findings.c.key.in_(part)))
+        gone += [{"gone": row.key} for row in rows if _is_judged(row.body, judged)]
     if gone:
         statement = update(findings).where(findings.c.cleared_at.is_(None), findings.c.key == bindparam("gone"))
         connection.execute(statement.values(cleared_at=to_micros(now)), gone)

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
+from threading import Lock
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -25,7 +25,7 @@ from watchkeeper.state.codec import dump, parse
 from watchkeeper.state.database import to_micros
 from watchkeeper.state.schema import incident_events, incidents
 from watchkeeper.text import one_line
-from watchkeeper.vocabulary import CANARY, LEVELS
+from watchkeeper.vocabulary import CANARY, LEVELS, Finding
 
 # So long after its end an incident may still explain findings that began before it.
 REMEMBERED: Final = timedelta(minutes=10)
@@ -131,7 +131,7 @@ def _read(connection: Connection, query: Select[Any], set_aside: SetAside) -> li
     read: list[Incident] = []
     for incident_id, body in connection.execute(query):
         try:
-            read.append(_parsed(body) if len(body) <= LONGEST_KEPT else parse(Incident, body))
+            read.append(_known.value(incident_id, body))
         except ValueError as error:
             set_aside(incident_id, error)
     return read
@@ -139,12 +139,66 @@ def _read(connection: Connection, query: Select[Any], set_aside: SetAside) -> li
 
 # Characters. An incident that somebody labelled a thousand times changes often, and each of its states is large.
 LONGEST_KEPT: Final = 32 << 10
+REPLACED: Final = "\ufffd"
+# Incidents whose newest state is kept as a value.
+MOST_KEPT: Final = 4096
 
 
-@lru_cache(maxsize=2048)
-def _parsed(body: str) -> Incident:
-    """Incidents are values, and most do not change between two rounds: what was read before is not read again."""
-    return parse(Incident, body)
+class _Known:
+    """The newest state of each incident that this process read or wrote, with its text.
+
+    Incidents are values: the same text is the same incident, also where a transaction that wrote it was rolled back.
+    """
+
+    def __init__(self) -> None:
+        self._states: dict[str, tuple[str, Incident]] = {}
+        self._lock = Lock()
+
+    def value(self, incident_id: str, body: str) -> Incident:
+        """What a text describes; what is known is not parsed again.
+
+        Raises:
+            ValueError: it cannot be read.
+        """
+        known = self._states.get(incident_id)
+        if known and known[0] == body:
+            return known[1]
+        incident = parse(Incident, body)
+        self.keep(incident_id, body, incident)
+        return incident
+
+    def write(self, body: str, incident: Incident) -> None:
+        """Keep what is being written, if it is what whoever reads the text will find."""
+        if len(body) <= LONGEST_KEPT and _comes_back(body, incident):
+            self.keep(incident.id, body, incident)
+
+    def keep(self, incident_id: str, body: str, incident: Incident) -> None:
+        with self._lock:
+            self._states.pop(incident_id, None)
+            if len(body) <= LONGEST_KEPT:
+                self._states[incident_id] = (body, incident)
+            if len(self._states) > MOST_KEPT:
+                del self._states[next(iter(self._states))]
+
+
+_known: Final = _Known()
+
+
+def _comes_back(body: str, incident: Incident) -> bool:
+    """Whether a text, read, is its incident: it has no infinite numbers, and no NUL or half a pair."""
+    if REPLACED in body:
+        return False
+    if incident.diagnosis is None and all(_has_no_numbers(finding) for finding in incident.findings):
+        return True  # most of a storm, where reading each again would show in what it costs
+    try:
+        return parse(Incident, body) == incident
+    except ValueError:
+        return False  # whoever reads it reports it
+
+
+def _has_no_numbers(finding: Finding) -> bool:
+    numbers = (finding.value, finding.expected, finding.conditions, finding.episode)
+    return all(number is None for number in numbers)
 
 
 def refold(connection: Connection, incident_id: str) -> Incident:
@@ -191,12 +245,14 @@ class Change:
         return self.events[-1]
 
 
-def add_incidents(connection: Connection, opened: Sequence[tuple[Incident, Event]]) -> None:
-    """Keep new incidents, each with its first event."""
-    rows = [_row(one, event) | {"id": one.id, "opened_at": to_micros(event.at)} for one, event in opened]
-    if rows:
-        connection.execute(insert(incidents), rows)
-        connection.execute(insert(incident_events), [_event_row(one.id, one.version, event) for one, event in opened])
+def add_incidents(connection: Connection, opened: Sequence[tuple[Incident, Sequence[Event]]]) -> None:
+    """Keep new incidents, each with its first events."""
+    if not opened:
+        return
+    rows = [_row(one, events[-1]) | {"id": one.id, "opened_at": to_micros(one.opened_at)} for one, events in opened]
+    connection.execute(insert(incidents), rows)
+    added = [_event_row(one.id, seq, event) for one, events in opened for seq, event in enumerate(events, 1)]
+    connection.execute(insert(incident_events), added)
 
 
 def append(connection: Connection, before: Incident, after: Incident, event: Event) -> None:
@@ -241,6 +297,8 @@ def _row(incident: Incident, event: Event) -> dict[str, object]:
     # comes back.
     recovered_at = incident.recovered_at if incident.severity == "page" else None
     ends = [end for end in (incident.resolved_at, incident.merged_at, recovered_at) if end]
+    body = dump(incident)
+    _known.write(body, incident)
     return {
         "severity": CANARY if incident.is_canary else incident.severity,
         "level": incident.level or "",
@@ -249,7 +307,7 @@ def _row(incident: Incident, event: Event) -> dict[str, object]:
         "human_state": incident.human_state,
         "updated_at": to_micros(event.at),
         "ended_at": to_micros(max(ends)) if ends else None,
-        "body": dump(incident),
+        "body": body,
     }
 
 

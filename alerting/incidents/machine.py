@@ -35,6 +35,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, Literal, get_args
 
 from alerting.incidents.levels import default_level, more_severe
@@ -304,12 +305,16 @@ class Outcome:
     events: tuple[Event, ...] = field(default=())
 
 
+_COMMAND = tuple(field.name for field in fields(Command))
+_values_of = attrgetter(*_COMMAND)
+
+
 def decide(incident: Incident, command: Command) -> Event | Refusal:
     """Whether a command may happen now: the event that it becomes, or why not."""
     why = refusal(incident, command)
     if why:
         return Refusal(why)
-    values = {field.name: getattr(command, field.name) for field in fields(Command)}
+    values = dict(zip(_COMMAND, _values_of(command), strict=True))
     return Event(**(values | {"text": command.text or describe(incident, command)}))
 
 

@@ -95,9 +95,25 @@ class _Joining:
     after: Incident
     events: list[Event] = field(default_factory=list)
 
+    def fold(self, event: Event) -> None:
+        self.after = fold(self.after, event)
+        self.events.append(event)
+
     @property
     def change(self) -> journal.Change:
         return journal.Change(before=self.before, after=self.after, events=tuple(self.events))
+
+
+@dataclass(slots=True)
+class _Opening:
+    """An incident that is not written yet: its first event, and what joined it since."""
+
+    first: Event
+    joining: _Joining
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        return (self.first, *self.joining.events)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -105,9 +121,9 @@ class _Round:
     """One transaction of a round while it goes on.
 
     Attributes:
-        opening: incidents that are not written yet, each with its first event.
+        opening: incidents, by id, that are not written yet.
         joining: incidents, by id, whose new findings are not written yet.
-        settled: findings that their incidents knew already.
+        settled: findings that their incidents know.
         similar: of incidents that this part opened, by id, the one that people would merge each with.
         placed: findings, each with the incident that it belongs to.
         changes: incidents that were changed one by one.
@@ -116,7 +132,7 @@ class _Round:
 
     connection: Connection
     recent: Recent
-    opening: list[tuple[Incident, Event]] = field(default_factory=list)
+    opening: dict[str, _Opening] = field(default_factory=dict)
     joining: dict[str, _Joining] = field(default_factory=dict)
     similar: dict[str, Similar] = field(default_factory=dict)
     settled: list[_Settled] = field(default_factory=list)
@@ -144,13 +160,31 @@ class _Round:
             self._taught = taught(self.connection)
         return self._taught
 
-    def join(self, incident: Incident, event: Event) -> None:
-        """A finding joins an incident; it is written with the others."""
-        known = self.joining.setdefault(incident.id, _Joining(incident, incident))
-        known.after = fold(known.after, event)
-        known.events.append(event)
+    def open(self, incident: Incident, first: Event) -> None:
+        """A finding opens an incident; it is written with the others."""
+        self.recent.put(incident)
+        self.opening[incident.id] = _Opening(first, _Joining(incident, incident))
+        self.together += 1
+
+    def join(self, incident: Incident, events: Sequence[Event]) -> None:
+        """A finding joins an incident; it is written with the others, or with what opens the incident."""
+        opening = self.opening.get(incident.id)
+        known = opening.joining if opening else self.joining.setdefault(incident.id, _Joining(incident, incident))
+        for event in events:
+            known.fold(event)
         self.recent.put(known.after)
         self.together += 1
+
+    def keep(self, incident_id: str, events: Sequence[Event]) -> None:
+        """Events were written: their findings belong to the incident."""
+        self.placed += [(event.finding, incident_id) for event in events if event.finding]
+
+    def settle(self) -> None:
+        """What was written, its incidents know."""
+        for finding, incident_id in self.placed:
+            incident = self.recent.get(incident_id or "")
+            if incident and incident.is_open and incident.knows(finding):
+                self.settled.append(_Settled(finding, incident))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -179,8 +213,7 @@ class Observation:
     def observe(self, observed: Observed) -> tuple[str, ...]:
         """Open and join incidents, and clear what fires no longer; the ids of the incidents that were opened."""
         observed = self._with_urgency(observed)
-        # Pages first: a ticket may join an incident that is opened in this very round.
-        waiting = sorted(observed.findings, key=lambda f: (SEVERITIES.index(f.severity), f.onset, f.key))
+        waiting = _in_order(observed.findings)
         self._remember_the_worst(observed)
         opened: list[str] = []
         until = time.monotonic() + WITHIN_S
@@ -259,12 +292,14 @@ class Observation:
             with self._reported(f"{finding.service}: {finding.summary}"):
                 self._place(round_, finding, observed)
         self._write(round_)
-        self._store(connection, round_.placed)
+        stored = self._store(connection, round_.placed)
         self._merge_similar(round_, observed.now)
+        if stored:
+            round_.settle()
         complete = count == len(waiting)
         if complete:
             # What was set aside fires all the same.
-            clear_findings(connection, set(observed.firing), observed.now, observed.judged)
+            clear_findings(connection, observed.firing, observed.now, observed.judged, self.worst)
             room = max(0, MOST_ENDED - round_.changes)
             endings = (ending for incident in recent.all() if (ending := self._ending(incident, observed))[1])
             ended = list(islice(endings, room + 1))
@@ -293,24 +328,20 @@ class Observation:
             incident, event = opened_by(round_.unused_name(), finding, observed.now, self._level(finding))
             if similar := similar_incident(finding, recent, round_.taught):
                 round_.similar[incident.id] = similar
-            recent.put(incident)
-            round_.opening.append((incident, event))
-            round_.together += 1
+            round_.open(incident, event)
             return
         joined = recent.get(known or "")
         joins = placement.how == "raise" or (placement.how == "join" and joined and not _is_full(joined, finding))
         if joined and joins and not joined.knows(finding):
-            command = self._joins(joined, finding, placement, observed.now)
-            decision = decide(joined, command) if _only_joins(joined, command) else None
-            if isinstance(decision, Event):
-                round_.join(joined, decision)
+            if _only_joins(joined, finding, placement) and (
+                events := _decided(joined, self._commands(joined, finding, placement, observed.now))
+            ):
+                round_.join(joined, events)
                 return
             self._write(round_)  # it may be one of them
             with connection.begin_nested():
                 recent.put(self._join(connection, joined, finding, placement, observed.now))
             round_.changes += 1
-        elif joined and joined.is_open and placement.how == "join" and joined.knows(finding):
-            round_.settled.append(_Settled(finding, joined))
         round_.placed.append((finding, known))
 
     def _write(self, round_: _Round) -> None:
@@ -320,21 +351,24 @@ class Observation:
 
     def _open_all(self, round_: _Round) -> None:
         """Keep the incidents that this part opened: all at once or, where one cannot be kept, the others."""
-        opening, round_.opening = round_.opening, []
+        opening, round_.opening = round_.opening, {}
         try:
             with round_.connection.begin_nested():
-                self.writer.open_all(round_.connection, opening)
-            kept = opening
+                self.writer.open_all(round_.connection, [(one.joining.after, one.events) for one in opening.values()])
+            for incident_id, one in opening.items():
+                round_.keep(incident_id, one.events)
+                round_.opened.append(incident_id)
         except Exception:  # noqa: BLE001 - each is reported below with its own error
-            kept = []
-            for incident, event in opening:
-                round_.recent.forget(incident.id)
-                with self._set_aside(round_.connection, f"{incident.service}: {incident.title}"):
-                    self.writer.open_all(round_.connection, [(incident, event)])
-                    round_.recent.put(incident)
-                    kept.append((incident, event))
-        round_.opened += [incident.id for incident, _ in kept]
-        round_.placed += [(finding, incident.id) for incident, _ in kept for finding in incident.findings]
+            for incident_id, one in opening.items():
+                first = one.joining.before
+                round_.recent.forget(incident_id)
+                with self._set_aside(round_.connection, f"{first.service}: {first.title}"):
+                    self.writer.open_all(round_.connection, [(first, [one.first])])
+                    round_.recent.put(one.joining.after)
+                    round_.keep(incident_id, [one.first])
+                    round_.opened.append(incident_id)
+                    if one.joining.events:  # joined apart: what cannot be kept must not keep the incident from opening
+                        round_.joining[incident_id] = one.joining
 
     def _join_all(self, round_: _Round) -> None:
         """Keep the findings that joined: all at once or, where an incident cannot be kept, those of the others."""
@@ -343,35 +377,42 @@ class Observation:
         joining = [one for one in joining if round_.recent.get(one.before.id)]
         try:
             with round_.connection.begin_nested():
-                self.writer.join_all(round_.connection, [one.change for one in joining])
+                moved = self.writer.join_all(round_.connection, [one.change for one in joining])
             kept = joining
         except Conflict:
             raise  # somebody else was first: the round is placed anew
         except Exception:  # noqa: BLE001 - each is reported below with its own error
-            kept = []
+            kept, moved = [], []
             for one in joining:
                 round_.recent.forget(one.before.id)
                 round_.recent.put(one.before)
                 with self._set_aside(round_.connection, one.before.id):
-                    self.writer.join_all(round_.connection, [one.change])
+                    moved += self.writer.join_all(round_.connection, [one.change])
                     round_.recent.put(one.after)
                     kept.append(one)
-        round_.placed += [(event.finding, one.before.id) for one in kept for event in one.events if event.finding]
+        for one in kept:
+            round_.keep(one.before.id, one.events)
+        for incident in moved:
+            round_.recent.put(incident)
 
     def _join(
         self, connection: Connection, incident: Incident, finding: Finding, placement: Placement, now: datetime
     ) -> Incident:
-        if incident.system_state == "recovered" and incident.counts(finding) and incident.is_open:
-            command = Command(type="refired", at=now, actor=MACHINE, key=f"refired:{incident.version}")
+        for command in self._commands(incident, finding, placement, now):
             incident = self.writer.apply(connection, incident.id, command).incident
-        return self.writer.apply(connection, incident.id, self._joins(incident, finding, placement, now)).incident
+        return incident
 
-    def _joins(self, incident: Incident, finding: Finding, placement: Placement, now: datetime) -> Command:
-        """What a finding does to the incident that it was placed in."""
+    def _commands(
+        self, incident: Incident, finding: Finding, placement: Placement, now: datetime
+    ) -> tuple[Command, ...]:
+        """What a finding does to the incident that it was placed in: it may fire again first."""
+        refires = _refires(incident, finding)
+        again = Command(type="refired", at=now, actor=MACHINE, key=f"refired:{incident.version}")
         kind: EventType = "raised" if placement.how == "raise" else "joined"
         text = f"{finding.summary} ({'raised to a page' if kind == 'raised' else 'joins'}: {placement.reason})"
-        key, level = f"{kind}:{finding.key}:{incident.version}", self._level(finding)
-        return Command(type=kind, at=now, actor=MACHINE, key=key, finding=finding, text=text, level=level)
+        key, level = f"{kind}:{finding.key}:{incident.version + refires}", self._level(finding)
+        joins = Command(type=kind, at=now, actor=MACHINE, key=key, finding=finding, text=text, level=level)
+        return (again, joins) if refires else (joins,)
 
     def _merge_similar(self, round_: _Round, now: datetime) -> None:
         """Merge what this part opened with what people would merge it with: before anybody is paged for it."""
@@ -423,8 +464,8 @@ class Observation:
                 with self._set_aside(connection, incident.id):
                     self.writer.end_all(connection, [(incident, commands)])
 
-    def _store(self, connection: Connection, placed: Sequence[tuple[Finding, str | None]]) -> None:
-        """Keep all findings at once, or, where one cannot be kept, the others."""
+    def _store(self, connection: Connection, placed: Sequence[tuple[Finding, str | None]]) -> bool:
+        """Keep all findings at once, or, where one cannot be kept, the others; whether all are kept."""
         try:
             with connection.begin_nested():
                 store_findings(connection, placed)
@@ -432,6 +473,8 @@ class Observation:
             for finding, incident_id in placed:
                 with self._set_aside(connection, f"{finding.service}: {finding.summary}"):
                     store_findings(connection, [(finding, incident_id)])
+            return False
+        return True
 
     @contextmanager
     def _set_aside(self, connection: Connection, subject: str) -> Iterator[None]:
@@ -457,9 +500,49 @@ class Observation:
         journal.report_unreadable(self.problems, incident_id, why)
 
 
-def _only_joins(incident: Incident, command: Command) -> bool:
-    """Whether a finding that joins causes nothing but a line: no page, no end of a silence, no new firing."""
-    return command.type == "joined" and incident.system_state == "firing" and incident.human_state != "silenced"
+def _in_order(findings: Sequence[Finding]) -> list[Finding]:
+    """Findings as they are placed: a service's one after the other, so that its incident is written once.
+
+    Pages come first: a ticket may join an incident that is opened in this very round.
+    """
+    began: dict[tuple[int, str], datetime] = {}
+    for finding in findings:
+        group = SEVERITIES.index(finding.severity), finding.service
+        began[group] = min(finding.onset, began.get(group, finding.onset))
+
+    def order(finding: Finding) -> tuple[int, datetime, str, datetime, str]:
+        urgency = SEVERITIES.index(finding.severity)
+        return urgency, began[urgency, finding.service], finding.service, finding.onset, finding.key
+
+    return sorted(findings, key=order)
+
+
+def _refires(incident: Incident, finding: Finding) -> bool:
+    return incident.system_state == "recovered" and incident.counts(finding) and incident.is_open
+
+
+def _only_joins(incident: Incident, finding: Finding, placement: Placement) -> bool:
+    """Whether a finding that joins causes what `Writer.join_all` keeps: no raise, no end of a silence.
+
+    It may let fire again what somebody has acknowledged; who answers for another is asked anew, one by one.
+    """
+    if placement.how != "join" or incident.human_state == "silenced":
+        return False
+    if incident.system_state == "firing":
+        return True
+    return _refires(incident, finding) and incident.severity == "page" and incident.human_state == "acknowledged"
+
+
+def _decided(incident: Incident, commands: Sequence[Command]) -> list[Event]:
+    """The events of commands that follow each other; none where one of them is refused."""
+    events: list[Event] = []
+    for command in commands:
+        decision = decide(incident, command)
+        if not isinstance(decision, Event):
+            return []
+        incident = fold(incident, decision)
+        events.append(decision)
+    return events
 
 
 def _distance(finding: Finding) -> float:

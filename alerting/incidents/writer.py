@@ -26,6 +26,7 @@ from alerting.oncall.approvers import refused_approver
 from alerting.oncall.escalation import MACHINE
 from alerting.oncall.in_force import Rota
 from alerting.oncall.schedule import Override
+from alerting.oncall.timers import waiting_for
 from alerting.postmortems import postmortem, revisions
 from watchkeeper.config import OnCallConfig
 from watchkeeper.errors import NotFound
@@ -110,14 +111,21 @@ class Writer:
         """The rota of this moment."""
         return self.rota()
 
-    def open_all(self, connection: Connection, opened: Sequence[tuple[Incident, Event]]) -> None:
-        """Keep new incidents, as `opened_by` makes them; should nobody page for a page in time, a timer does."""
+    def open_all(self, connection: Connection, opened: Sequence[tuple[Incident, Sequence[Event]]]) -> None:
+        """Keep new incidents, as `opened_by` makes them, and what joined them at once.
+
+        Should nobody page for a page in time, a timer does.
+        """
+        if not opened:
+            return
         journal.add_incidents(connection, opened)
+        at = opened[0][0].opened_at
         urgent = [incident for incident, _ in opened if incident.severity == "page"]
-        if opened:
-            escalation.await_pages(connection, self.oncall, urgent, opened[0][1].at)
-            escalation.await_updates(connection, self.oncall, [one for one, _ in opened], opened[0][1].at)
-            EVENTS.labels("opened").inc(sum(not incident.is_canary for incident, _ in opened))
+        escalation.await_pages(connection, self.oncall, urgent, at)
+        escalation.await_updates(connection, self.oncall, [one for one, _ in opened], at)
+        for incident, events in opened:
+            for event in events:
+                _count(incident, event)
 
     def apply_all(self, connection: Connection, commands: Mapping[str, Command]) -> None:
         """Many commands of types in `TOGETHER`, by incident: what `apply` does, in a few statements.
@@ -155,8 +163,11 @@ class Writer:
         for change in changes:
             _count(change.after, change.last)
 
-    def join_all(self, connection: Connection, changes: Sequence[journal.Change]) -> None:
-        """Keep incidents that findings joined, where that causes nothing else: what `apply` does, in a few statements.
+    def join_all(self, connection: Connection, changes: Sequence[journal.Change]) -> list[Incident]:
+        """Keep incidents that findings joined: what `apply` does, in a few statements.
+
+        The events are `joined`; before the first, `refired` where a human has acknowledged. Returns the incidents to
+        which more happened, because it was owed.
 
         Raises:
             Conflict: one of the incidents has moved on.
@@ -164,7 +175,19 @@ class Writer:
         journal.append_all(connection, changes)
         if worse := [one for one in changes if one.after.level != one.before.level]:
             escalation.await_updates(connection, self.oncall, [one.after for one in worse], worse[0].last.at)
-        EVENTS.labels("joined").inc(sum(len(one.events) for one in changes))
+        for change in changes:
+            for event in change.events:
+                _count(change.after, event)
+        refired = [(one.after, event) for one in changes for event in one.events if event.type == "refired"]
+        return self._fire_again(connection, refired) if refired else []
+
+    def _fire_again(self, connection: Connection, refired: Sequence[tuple[Incident, Event]]) -> list[Incident]:
+        """What follows where acknowledged incidents fire again; those whose acknowledgement has timed out meanwhile."""
+        at, ids = refired[0][1].at, [incident.id for incident, _ in refired]
+        outbox.put_updates(connection, [one for one in refired if _is_shown(*one)], self.routing)
+        outbox.release(connection, ids, at)
+        waiting = waiting_for(connection, ids, "ack_timeout")
+        return [self._catch_up(connection, incident, at) for incident, _ in refired if incident.id not in waiting]
 
     def end_all(self, connection: Connection, endings: Sequence[tuple[Incident, Sequence[Command]]]) -> None:
         """What fires no longer, of many incidents: what `apply` does with each of the commands, in a few statements.
@@ -224,7 +247,7 @@ class Writer:
         if decision.type == "severity_changed":
             after = self._page_anew(connection, after, decision)
         if decision.type == "refired":
-            outbox.release(connection, incident_id, decision.at)
+            outbox.release(connection, [incident_id], decision.at)
             after = self._catch_up(connection, after, decision.at)
         if decision.type in ("joined", "absorbed") and after.human_state == "silenced":
             after = self._end_silence(connection, after, decision.at)

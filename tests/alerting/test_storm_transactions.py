@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event, func, select
+from sqlalchemy import Connection, event, func, select, update
 from structlog.testing import capture_logs
 
 from alerting.incidents import journal, observation
@@ -21,11 +22,26 @@ from watchkeeper.clock import FrozenClock
 from watchkeeper.config import OnCallConfig
 from watchkeeper.problems import Problems
 from watchkeeper.state.alerts import read_alerts
+from watchkeeper.state.codec import parse
 from watchkeeper.state.database import Database
+from watchkeeper.state.schema import incidents as incident_rows
 from watchkeeper.state.schema import outbox, timers
-from watchkeeper.vocabulary import Actor, AlertNotice, Finding
+from watchkeeper.vocabulary import Actor, AlertDetails, AlertNotice, Finding
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@contextmanager
+def counted(db: Database) -> Iterator[list[str]]:
+    """The statements that are executed meanwhile; many rows of one are one statement."""
+    statements: list[str] = []
+
+    def count(*given: object) -> None:
+        statements.append(str(given[2]))
+
+    event.listen(db.engine, "before_cursor_execute", count)
+    yield statements
+    event.remove(db.engine, "before_cursor_execute", count)
 
 
 def finding(number: int, service: str) -> Finding:
@@ -149,7 +165,7 @@ def test_one_that_cannot_be_kept_keeps_no_other_of_its_storm_from_being_opened(
     storm = [finding(number, f"service-{number}") for number in range(20)]
     kept = journal.add_incidents
 
-    def refuse(connection: Connection, opened: Sequence[tuple[Incident, Event]]) -> None:
+    def refuse(connection: Connection, opened: Sequence[tuple[Incident, Sequence[Event]]]) -> None:
         if any(incident.service == "service-7" for incident, _ in opened):
             raise ValueError("cannot be kept")
         kept(connection, opened)
@@ -225,7 +241,7 @@ def test_what_joins_an_incident_that_cannot_be_opened_waits_with_it(
     storm = [finding(100 * rule + number, f"service-{number}") for rule in range(2) for number in range(5)]
     kept = journal.add_incidents
 
-    def refuse(connection: Connection, opened: Sequence[tuple[Incident, Event]]) -> None:
+    def refuse(connection: Connection, opened: Sequence[tuple[Incident, Sequence[Event]]]) -> None:
         if any(incident.service == "service-3" for incident, _ in opened):
             raise ValueError("cannot be kept")
         kept(connection, opened)
@@ -307,3 +323,114 @@ def test_an_alert_that_fires_on_after_a_resolve_opens_a_new_incident_though_it_s
     assert incidents.observe(stands, now=clock.advance(60)) == ()
     (second,) = incidents.observe(stands, now=clock.advance(300))
     assert (second != first, incidents.get(second).system_state) == (True, "firing")
+
+
+def test_a_service_s_alerts_of_one_round_are_written_together(db: Database) -> None:
+    """However many open and join an incident at once, it is one row that is inserted and none that is changed."""
+    incidents = Incidents(db, FrozenClock(NOW), OnCallConfig())
+    storm = [finding(1000 * rule + number, f"service-{number}") for rule in range(5) for number in range(40)]
+    with counted(db) as statements:
+        opened = incidents.observe(storm, now=NOW)
+    assert len(opened) == 40
+    assert not [one for one in statements if one.startswith("UPDATE incidents")]
+    with db.read() as connection:
+        for one in opened:
+            kept = incidents.get(one)
+            assert journal.refold(connection, one) == kept
+            assert [entry.kind for entry in kept.timeline] == ["opened", *["joined"] * 4]
+
+
+def test_a_finding_that_cannot_join_does_not_keep_its_incident_from_opening(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page goes out; what could not join is named, and joins in the next round."""
+    problems = Problems(None)
+    incidents = Incidents(db, FrozenClock(NOW), OnCallConfig(), problems=problems)
+    storm = [finding(100 * rule + number, f"service-{number}") for rule in range(3) for number in range(5)]
+    added, appended = journal.add_incidents, journal.append_all
+
+    def add(connection: Connection, opened: Sequence[tuple[Incident, Sequence[Event]]]) -> None:
+        if any(incident.service == "service-3" and len(events) > 1 for incident, events in opened):
+            raise ValueError("cannot be kept")
+        added(connection, opened)
+
+    def append(connection: Connection, changes: Sequence[journal.Change]) -> None:
+        if any(change.before.service == "service-3" for change in changes):
+            raise ValueError("cannot be kept")
+        appended(connection, changes)
+
+    with monkeypatch.context() as patch, capture_logs():
+        patch.setattr(journal, "add_incidents", add)
+        patch.setattr(journal, "append_all", append)
+        opened = incidents.observe(storm, now=NOW)
+    sizes = {incidents.get(one).service: len(incidents.get(one).findings) for one in opened}
+    assert sizes == {"service-3": 1} | {f"service-{number}": 3 for number in (0, 1, 2, 4)}
+    assert len(problems.current()) == 1
+    incidents.observe(storm, now=NOW)
+    assert {len(one.findings) for one in incidents.list()} == {3}
+
+
+def test_a_storm_that_fires_again_costs_no_statement_for_each_incident(db: Database, oncall: OnCallConfig) -> None:
+    """Acknowledged ones fire again together; who let the acknowledgement time out is paged, and nobody else."""
+    clock = FrozenClock(NOW)
+    incidents = Incidents(db, clock, oncall)
+    storm = [finding(1000 * rule + number, f"service-{number}") for rule in range(3) for number in range(60)]
+    opened = incidents.observe(storm, now=NOW)
+    incidents.page_all(opened)
+    for one in opened:
+        incidents.acknowledge(one, Actor(name="Ana", via="cli"), "a")
+    incidents.observe([], now=clock.advance(60))
+    late = opened[7]
+    with db.write() as connection:
+        ended = timers.c.incident_id.in_([late]) & (timers.c.kind == "ack_timeout")
+        connection.execute(update(timers).where(ended).values(done_at=1))
+        connection.execute(update(outbox).values(sent_at=1))
+    now = clock.advance(300)
+    with counted(db) as statements:
+        assert incidents.observe([replace(one, onset=now, seen_at=now) for one in storm], now=now) == ()
+    assert len(statements) < 90
+    with db.read() as connection:
+        for one in opened:
+            kept = incidents.get(one)
+            assert journal.refold(connection, one) == kept
+            assert (kept.system_state, kept.human_state) == ("firing", "paged" if one == late else "acknowledged")
+            kinds = [entry.kind for entry in kept.timeline]
+            again = kinds[kinds.index("refired") :]
+            assert sorted(again) == sorted(["refired", *["joined"] * 3, *(["ack_timed_out"] if one == late else [])])
+        waiting = connection.execute(
+            select(outbox.c.incident_id, outbox.c.body).where(outbox.c.sent_at.is_(None))
+        ).all()
+    assert {row.incident_id for row in waiting} == set(opened)
+    assert {row.incident_id for row in waiting if '"kind":"page"' in row.body} == {late}
+
+
+def test_a_round_about_other_findings_reads_none_of_a_storm(db: Database) -> None:
+    """The detectors' round goes on beside ten thousand alerts, which it neither judges nor ends."""
+    incidents = Incidents(db, FrozenClock(NOW), OnCallConfig())
+    storm = [finding(number, f"service-{number}") for number in range(30)]
+    incidents.observe(storm, now=NOW)
+    with counted(db) as statements:
+        incidents.observe([], now=NOW, judged=lambda one: one.kind != "alert")
+    assert not [one for one in statements if "findings.body" in one]
+    assert {one.system_state for one in incidents.list(None, 100)} == {"firing"}
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (1.5, "a name"),
+        (float("inf"), "a name"),
+        (float("nan"), "a name"),
+        (None, "half a pair \ud800"),
+        (None, "a NUL \0"),
+    ],
+)
+def test_what_was_written_is_known_as_any_other_process_reads_it(db: Database, value: float | None, name: str) -> None:
+    """The text of the record has no infinite numbers, and replaces some characters."""
+    incidents = Incidents(db, FrozenClock(NOW), OnCallConfig())
+    strange = replace(finding(1, "cart"), value=value, alert=AlertDetails(name=name))
+    (opened,) = incidents.observe([strange], now=NOW)
+    with db.read() as connection:
+        body = connection.scalar(select(incident_rows.c.body))
+    assert body is not None
+    assert incidents.get(opened) == parse(Incident, body)

@@ -29,8 +29,12 @@ DIAGNOSIS_SECONDS = Histogram("watchkeeper_diagnosis_seconds", "Time of one diag
 
 CHANGES_BEFORE: Final = timedelta(hours=2)
 MOST_DIAGNOSED: Final = 200
-# With more incidents than this waiting for their first page, pages go out undiagnosed.
+# With more incidents than this waiting for their first page, pages go out undiagnosed: so many of them at once.
 STORM: Final = 3
+MOST_PAGED: Final = 5000
+# With more incidents than that to explain, a round leaves the rest to the next after so long: who pages and places
+# findings wants the core, too.
+EXPLAINS_FOR_S: Final = 0.3
 # A diagnosis reads telemetry from before the onset on: no further back than this before the incident was opened.
 LONGEST_ONSET: Final = timedelta(hours=6)
 PAST_INCIDENTS: Final = 100  # as many of the newest say what is usual in trouble
@@ -73,10 +77,19 @@ class Diagnosing:
         unpaged = [incident for incident in due if _waits_for_page(incident)]
         if len(unpaged) > STORM:
             # Diagnoses take a second each, one after the other: in a storm they follow the pages.
-            self._incidents.page_all([incident.id for incident in unpaged])
-        for attempt in self._problems.each("diagnose", due, lambda incident: incident.id):
+            settled = now - timedelta(seconds=settle_s)
+            waiting = self._incidents.list("waiting", MOST_PAGED, "page")
+            older = {one.id for one in waiting if one.paged_at is None and (one.raised_at or one.opened_at) <= settled}
+            self._incidents.page_all([incident.id for incident in unpaged if incident.id not in older] + sorted(older))
+            unpaged = []
+        # Who waits for a page comes first, and is never left to a later round; then what nobody knows anything of yet.
+        due = [*unpaged, *sorted((one for one in due if one not in unpaged), key=lambda one: one.diagnosis is not None)]
+        until = time.monotonic() + EXPLAINS_FOR_S
+        for count, attempt in enumerate(self._problems.each("diagnose", due, lambda incident: incident.id), 1):
             with attempt as incident:
                 self._explain_and_page(incident, now)
+            if len(due) > STORM and count >= len(unpaged) and time.monotonic() > until:
+                break
 
     def _explain_and_page(self, incident: Incident, now: datetime) -> None:
         """A page never waits for a diagnosis that fails, or for a store that is known to be away."""

@@ -232,8 +232,7 @@ class Watch:
         return kept
 
     def _announce(self, opened: Sequence[str]) -> None:
-        for incident_id in opened:
-            incident = self.incidents.get(incident_id)
+        for incident_id, incident in self.incidents.those(opened).items():
             self._logger.info("incident.opened", incident=incident_id, title=incident.title)
 
     def diagnose(self) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -127,3 +129,44 @@ def test_new_evidence_replaces_the_diagnosis_and_the_same_again_does_not(
 def _made_at(incidents: Incidents, incident_id: str) -> datetime | None:
     diagnosis = incidents.get(incident_id).diagnosis
     return diagnosis.made_at if diagnosis else None
+
+
+def test_in_a_storm_everybody_is_paged_before_anything_is_explained_and_a_round_ends_soon(
+    job: tuple[Diagnosing, Causes, Incidents], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many wait, also more than are explained; each is explained in its turn, the others in later rounds."""
+    diagnosing, causes, incidents = job
+    slow = EvidenceKind(explain=_slowly, weights={"alarmed": 3.0}, needs=frozenset({"alerts"}))
+    causes.engine = Engine({"alarmed": slow})
+    monkeypatch.setattr("watchkeeper.roles.diagnosing.MOST_DIAGNOSED", 20)
+    monkeypatch.setattr("watchkeeper.roles.diagnosing.EXPLAINS_FOR_S", 0.0)
+    opened = incidents.observe([replace(ALERT, key=f"k{number}", service=f"s{number}") for number in range(60)])
+    diagnosing.run(hours_later(1), settle_s=0)
+    assert all(incidents.get(one).paged_at for one in opened)
+    for explained in (1, 2, 3):
+        assert sum(incidents.get(one).diagnosis is not None for one in opened) == explained
+        diagnosing.run(hours_later(1), settle_s=0)
+
+
+def test_who_waits_for_a_page_is_not_left_to_a_later_round(
+    job: tuple[Diagnosing, Causes, Incidents], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many newer incidents want to be explained, and however long that takes."""
+    diagnosing, causes, incidents = job
+    slow = EvidenceKind(explain=_slowly, weights={"alarmed": 3.0}, needs=frozenset({"alerts"}))
+    causes.engine = Engine({"alarmed": slow})
+    monkeypatch.setattr("watchkeeper.roles.diagnosing.EXPLAINS_FOR_S", 0.0)
+    waiting = incidents.observe([replace(ALERT, key=f"w{number}", service=f"w{number}") for number in range(2)])
+    told = incidents.observe(
+        [replace(ALERT, key=key, service=key) for key in [*(f"w{n}" for n in range(2)), *(f"s{n}" for n in range(10))]]
+    )
+    incidents.page_all(told)
+    diagnosing.run(hours_later(1), settle_s=0)
+    assert len(told) == 10
+    assert all(incidents.get(one).paged_at for one in waiting)
+    assert not all(incidents.get(one).diagnosis for one in told)
+
+
+def _slowly(case: Case) -> Sequence[Term]:
+    time.sleep(0.01)
+    return alarmed(case)
