@@ -34,6 +34,7 @@ from alerting.channels.slack.markup import slack_text
 from alerting.channels.slack.merging import MERGE, Merging
 from alerting.channels.slack.owed import Owed, owed_by
 from alerting.channels.slack.payloads import IGNORED, NotUnderstoodError, challenge, read_payload
+from alerting.channels.slack.pressing import open_form
 from alerting.channels.slack.questions import ACTION as ANSWER
 from alerting.channels.slack.recorded import recorded
 from alerting.channels.slack.severity import SEVERITY, SeverityForm
@@ -209,18 +210,15 @@ class SlackEvents:
         if await self.actor(client, body) is None:
             return
         incident_id = _value_of(action)
-        try:
-            incident = await asyncio.to_thread(self._incidents.get, incident_id)
-            if not incident.is_open:
-                by = incident.resolved_by.name if incident.resolved_by else "somebody"
-                await self.notify(client, body, f"Already resolved by {by} at {incident.resolved_at:%H:%M:%S} UTC.")
-                return
-            question = await asyncio.to_thread(self._question, incident_id)
-            await client.views_open(trigger_id=body.get("trigger_id", ""), view=resolve_view(incident, question))
-        except WatchkeeperError as error:
-            await self.notify(client, body, error.message)
-        except (SlackClientError, OSError, TimeoutError) as error:
-            structlog.get_logger().warning("slack.form_failed", incident=incident_id, error=str(error))
+
+        def build() -> dict[str, Any] | str:
+            incident = self._incidents.get(incident_id)
+            if incident.is_open:
+                return resolve_view(incident, self._question(incident_id))
+            by = incident.resolved_by.name if incident.resolved_by else "somebody"
+            return f"Already resolved by {by} at {incident.resolved_at:%H:%M:%S} UTC."
+
+        await open_form(self, client, body, build, incident=incident_id)
 
     async def _judged(self, ack: Any, body: dict[str, Any], view: dict[str, Any], client: AsyncWebClient) -> None:
         incident_id, values = view["private_metadata"], view["state"]["values"]

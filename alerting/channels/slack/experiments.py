@@ -6,16 +6,17 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final, Protocol
 
 import structlog
 from slack_bolt.async_app import AsyncApp
-from slack_sdk.errors import SlackClientError
 from slack_sdk.models.blocks import DateTimePickerElement, InputBlock
 from slack_sdk.web.async_client import AsyncWebClient
 
 from alerting.channels.slack.blocks import plain
 from alerting.channels.slack.menu_form import modal
+from alerting.channels.slack.pressing import People, open_form
 from alerting.channels.slack.recorded import recorded
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.text import one_line
@@ -35,13 +36,6 @@ class ExperimentDecisions(Protocol):
     def refuse(self, token: str, seen: str, actor: Actor) -> str: ...
     def postpone(self, token: str, to: datetime, actor: Actor) -> str: ...
     def stop(self, token: str, actor: Actor) -> str: ...
-
-
-class People(Protocol):
-    """Who presses, and a way to answer them alone."""
-
-    async def actor(self, client: AsyncWebClient, body: dict[str, Any]) -> Actor | None: ...
-    async def notify(self, client: AsyncWebClient, body: dict[str, Any], text: str) -> None: ...
 
 
 class ExperimentButtons:
@@ -88,10 +82,7 @@ class ExperimentButtons:
         if await self._people.actor(client, body) is None:
             return
         token = str(action.get("value") or "").partition(" ")[0]
-        try:
-            await client.views_open(trigger_id=body.get("trigger_id", ""), view=postpone_view(token))
-        except (SlackClientError, OSError, TimeoutError) as error:
-            structlog.get_logger().warning("slack.form_failed", experiment=token, error=str(error))
+        await open_form(self._people, client, body, partial(postpone_view, token), experiment=token)
 
     async def _postpone(self, ack: Any, body: dict[str, Any], view: dict[str, Any], client: AsyncWebClient) -> None:
         chosen = view["state"]["values"][WHEN][WHEN].get("selected_date_time")

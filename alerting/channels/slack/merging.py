@@ -9,18 +9,16 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Any, Final, Protocol
 
-import structlog
 from slack_bolt.async_app import AsyncApp
-from slack_sdk.errors import SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from alerting.channels.slack import pressing
 from alerting.channels.slack.menu_form import chosen, menu, modal
 from alerting.channels.slack.recorded import recorded
 from alerting.incidents.commands import Incidents
 from alerting.incidents.machine import Incident, Outcome
-from watchkeeper.errors import WatchkeeperError
 from watchkeeper.text import one_line
-from watchkeeper.vocabulary import Actor, content_key
+from watchkeeper.vocabulary import content_key
 
 MERGE: Final = "merge"
 SPLIT: Final = "split"
@@ -28,11 +26,9 @@ INTO: Final = "into"
 OFFERED: Final = 100  # choices that a menu of Slack's takes
 
 
-class People(Protocol):
+class People(pressing.People, Protocol):
     """Who presses, a way to answer them alone, and one to give a command and tell them what it did not change."""
 
-    async def actor(self, client: AsyncWebClient, body: dict[str, Any]) -> Actor | None: ...
-    async def notify(self, client: AsyncWebClient, body: dict[str, Any], text: str) -> None: ...
     async def run(
         self, client: AsyncWebClient, body: dict[str, Any], command: Awaitable[Outcome], name: str
     ) -> None: ...
@@ -54,18 +50,13 @@ class Merging:
         """Open the form; Slack has its answer."""
         if await self._people.actor(client, body) is None:
             return
-        try:
-            incident = await asyncio.to_thread(self._incidents.get, incident_id)
-            others = await asyncio.to_thread(self._incidents.list, "open", OFFERED + 1)
-            others = tuple(one for one in others if one.id != incident_id)
-            if not others:
-                await self._people.notify(client, body, "No other incident is open.")
-                return
-            await client.views_open(trigger_id=body.get("trigger_id", ""), view=merge_view(incident, others))
-        except WatchkeeperError as error:
-            await self._people.notify(client, body, error.message)
-        except (SlackClientError, OSError, TimeoutError) as error:
-            structlog.get_logger().warning("slack.form_failed", incident=incident_id, error=str(error))
+
+        def build() -> dict[str, Any] | str:
+            incident = self._incidents.get(incident_id)
+            others = tuple(one for one in self._incidents.list("open", OFFERED + 1) if one.id != incident_id)
+            return merge_view(incident, others) if others else "No other incident is open."
+
+        await pressing.open_form(self._people, client, body, build, incident=incident_id)
 
     async def _merge(self, ack: Any, body: dict[str, Any], view: dict[str, Any], client: AsyncWebClient) -> None:
         option = await chosen(ack, view, INTO, "choose an incident")

@@ -8,19 +8,17 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-import structlog
 from slack_bolt.async_app import AsyncApp
-from slack_sdk.errors import SlackClientError
 from slack_sdk.models.blocks import InputBlock, PlainTextInputElement
 from slack_sdk.web.async_client import AsyncWebClient
 
 from alerting.channels.slack.blocks import FIELD_LIMIT, plain
 from alerting.channels.slack.menu_form import menu, modal
 from alerting.channels.slack.merging import People
+from alerting.channels.slack.pressing import open_form
 from alerting.incidents.commands import Incidents
 from alerting.incidents.levels import WHAT_EACH_IS
 from alerting.incidents.machine import Incident, Outcome
-from watchkeeper.errors import WatchkeeperError
 from watchkeeper.vocabulary import level_named
 
 SEVERITY: Final = "severity"
@@ -44,16 +42,12 @@ class SeverityForm:
         """Open the form; Slack has its answer."""
         if await self._people.actor(client, body) is None:
             return
-        try:
-            incident = await asyncio.to_thread(self._incidents.get, incident_id)
-            if not incident.is_open:
-                await self._people.notify(client, body, f"{incident_id} is {incident.human_state}.")
-                return
-            await client.views_open(trigger_id=body.get("trigger_id", ""), view=severity_view(incident))
-        except WatchkeeperError as error:
-            await self._people.notify(client, body, error.message)
-        except (SlackClientError, OSError, TimeoutError) as error:
-            structlog.get_logger().warning("slack.form_failed", incident=incident_id, error=str(error))
+
+        def build() -> dict[str, Any] | str:
+            incident = self._incidents.get(incident_id)
+            return severity_view(incident) if incident.is_open else f"{incident_id} is {incident.human_state}."
+
+        await open_form(self._people, client, body, build, incident=incident_id)
 
     async def _submitted(self, ack: Any, body: dict[str, Any], view: dict[str, Any], client: AsyncWebClient) -> None:
         values = view["state"]["values"]

@@ -6,19 +6,19 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
-import structlog
 from slack_bolt.async_app import AsyncApp
-from slack_sdk.errors import SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from alerting.channels.channel import Thread
 from alerting.channels.slack.menu_form import chosen, menu, modal
-from alerting.channels.slack.merging import OFFERED, People
+from alerting.channels.slack.merging import OFFERED
+from alerting.channels.slack.pressing import People, open_form
 from alerting.channels.slack.watch_words import plain_words
 from alerting.incidents.commands import Incidents
 from alerting.incidents.machine import Incident
 from watchkeeper.errors import WatchkeeperError
 from watchkeeper.text import one_line, prose
+from watchkeeper.vocabulary import Actor
 
 ADD: Final = "add_to_timeline"
 WHICH: Final = "incident"
@@ -40,48 +40,45 @@ class AddToTimeline:
 
     async def _chosen(self, ack: Any, body: dict[str, Any], client: AsyncWebClient) -> None:
         await ack()
-        if await self._people.actor(client, body) is None:
+        actor = await self._people.actor(client, body)
+        if actor is None:
             return
         message, channel = body["message"], (body.get("channel") or {}).get("id", "")
         author = self._name_of(message.get("user", ""))
         line = prose(f"{author} wrote: {' '.join(plain_words(message.get('text', '')))}", LONGEST)
         place = Thread(conversation=channel, ts=message.get("thread_ts") or message["ts"])
         key = f"{channel}:{message['ts']}"
-        try:
-            shown = await asyncio.to_thread(self._incidents.shown_at, "slack", place)
+
+        def build() -> dict[str, Any] | str:
+            shown = self._incidents.shown_at("slack", place)
             if len(shown) == 1:
-                await self._note(body, client, shown[0], line, key)
-                return
-            offered = await asyncio.to_thread(self._incidents.list, "open", OFFERED)
+                return self._noted(actor, shown[0], line, key)
+            offered = self._incidents.list("open", OFFERED)
             if not offered:
-                await self._people.notify(client, body, "No incident is open, and this is no incident's thread.")
-                return
-            view = which_view(offered, f"{key} {line}")
-            await client.views_open(trigger_id=body.get("trigger_id", ""), view=view)
-        except WatchkeeperError as error:
-            await self._people.notify(client, body, error.message)
-        except (SlackClientError, OSError, TimeoutError) as error:
-            structlog.get_logger().warning("slack.form_failed", shortcut=ADD, error=str(error))
+                return "No incident is open, and this is no incident's thread."
+            return which_view(offered, f"{key} {line}")
+
+        await open_form(self._people, client, body, build, shortcut=ADD)
 
     async def _submitted(self, ack: Any, body: dict[str, Any], view: dict[str, Any], client: AsyncWebClient) -> None:
         incident_id = await chosen(ack, view, WHICH, "choose an incident")
         if incident_id is None:
             return
-        key, _, line = view["private_metadata"].partition(" ")
-        await self._note(body, client, incident_id, line, key)
-
-    async def _note(self, body: dict[str, Any], client: AsyncWebClient, incident_id: str, line: str, key: str) -> None:
-        """One message is one line, whoever adds it and however often."""
         actor = await self._people.actor(client, body)
         if actor is None:
             return
+        key, _, line = view["private_metadata"].partition(" ")
         try:
-            outcome = await asyncio.to_thread(self._incidents.note, incident_id, actor, line, f"slack:message:{key}")
+            text = await asyncio.to_thread(self._noted, actor, incident_id, line, key)
         except WatchkeeperError as error:
-            await self._people.notify(client, body, error.message)
-            return
+            text = error.message
+        await self._people.notify(client, body, text)
+
+    def _noted(self, actor: Actor, incident_id: str, line: str, key: str) -> str:
+        """One message is one line, whoever adds it and however often. Returns what whoever adds it reads."""
+        outcome = self._incidents.note(incident_id, actor, line, f"slack:message:{key}")
         done = "is in" if outcome.changed else "was in"
-        await self._people.notify(client, body, f"That message {done} the timeline of {outcome.incident.id}.")
+        return f"That message {done} the timeline of {outcome.incident.id}."
 
 
 def which_view(incidents: tuple[Incident, ...], kept: str) -> dict[str, Any]:

@@ -12,12 +12,12 @@ from typing import Any, Final, Protocol
 import structlog
 from prometheus_client import Counter
 from slack_bolt.async_app import AsyncApp
-from slack_sdk.errors import SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
 from alerting.channels.slack.form import judgement_view
 from alerting.channels.slack.markup import slack_text
+from alerting.channels.slack.pressing import opened
 from alerting.channels.slack.recorded import RECORDED_WITHIN_S
 from alerting.channels.slack.watch_answers import LONGEST, WatchAnswers
 from alerting.channels.slack.watch_words import Order, order_of
@@ -96,12 +96,9 @@ class WatchCommand:
     async def _ask_label(self, order: Order, body: Mapping[str, Any], client: AsyncWebClient) -> str:
         """Open the form of the label."""
         incident = await asyncio.to_thread(self._answers.incident, order.subject)
-        try:
-            await client.views_open(trigger_id=body["trigger_id"], view=judgement_view(incident))
-        except (SlackClientError, OSError, TimeoutError) as error:
-            structlog.get_logger().warning("slack.form_failed", incident=incident.id, error=str(error))
-            return f"The form did not open. Write it so: `/watch label {incident.id} yes cause SERVICE`"
-        return ""
+        if await opened(client, body, judgement_view(incident), incident=incident.id):
+            return ""
+        return f"The form did not open. Write it so: `/watch label {incident.id} yes cause SERVICE`"
 
     async def _respond(self, body: Mapping[str, Any], client: AsyncWebClient, text: str) -> None:
         """A late answer, to whoever gave the order alone."""

@@ -6,17 +6,17 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 import structlog
 from slack_bolt.async_app import AsyncApp
-from slack_sdk.errors import SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from alerting.channels.slack.blocks import section, slack_day
-from alerting.channels.slack.experiments import People
 from alerting.channels.slack.markup import slack_text
 from alerting.channels.slack.menu_form import chosen, menu, modal
+from alerting.channels.slack.pressing import People, open_form
 from alerting.channels.slack.recorded import recorded
 from alerting.oncall import swaps
 from alerting.oncall.escalation import known_person
@@ -87,13 +87,9 @@ class SwapButtons:
         asker = known_person(self._rota(), actor)
         if asker is None:
             return
-        try:
-            view = ask_view(self._rota(), asker, str(action.get("value") or ""))
-            await client.views_open(trigger_id=body.get("trigger_id", ""), view=view)
-        except StateError as error:
-            await self._people.notify(client, body, error.message)
-        except (SlackClientError, OSError, TimeoutError) as error:
-            structlog.get_logger().warning("slack.form_failed", swap=asker.id, error=str(error))
+        value = str(action.get("value") or "")
+        build = partial(ask_view, self._rota(), asker, value)
+        await open_form(self._people, client, body, build, swap=asker.id)
 
     async def _ask(self, ack: Any, body: dict[str, Any], view: dict[str, Any], client: AsyncWebClient) -> None:
         taker = await chosen(ack, view, TAKER, "choose a person")
