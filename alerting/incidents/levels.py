@@ -15,6 +15,7 @@ from watchkeeper.vocabulary import CANARY, LEVELS, Finding, Level, Severity
 # Kinds of findings that users feel: their requests fail, are slow, or stay away.
 FELT: Final = frozenset({"errors", "latency", "silence", "slo"})
 
+LONGEST_REASON: Final = 1000  # characters of why somebody raises or lowers it
 # What people choose from, as forms and dialogs show it.
 WHAT_EACH_IS: Final[tuple[tuple[Level, str], ...]] = (
     ("SEV1", "SEV1: most users cannot do what they came for"),

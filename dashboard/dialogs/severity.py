@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 from uuid import uuid4
 
 import dash_mantine_components as dmc
 from dash import Input, Output, State, no_update
 
-from alerting.incidents.levels import WHAT_EACH_IS
+from alerting.incidents.levels import LONGEST_REASON, WHAT_EACH_IS
 from dashboard.commands import NOT_SIGNED_IN, Command, Notice, give
 from dashboard.dialogs.pressed import buttons, closing, is_for, notices, pressed, refresh
 from dashboard.wiring import Wiring
 from watchkeeper.vocabulary import LEVELS
-
-LONGEST: Final = 1000  # characters of a reason, as over the API
 
 
 def dialog() -> Any:
@@ -52,8 +50,8 @@ def refused(level: object, reason: str) -> Notice | None:
     if not reason:
         words = "Write the reason: whoever reads the timeline will ask."
         return Notice(title="Nothing was changed", message=words, good=False)
-    if len(reason) > LONGEST:
-        words = f"The reason has {len(reason):,} characters; at most {LONGEST:,} are kept. Shorten it."
+    if len(reason) > LONGEST_REASON:
+        words = f"The reason has {len(reason):,} characters; at most {LONGEST_REASON:,} are kept. Shorten it."
         return Notice(title="Nothing was changed", message=words, good=False)
     return None
 

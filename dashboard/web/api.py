@@ -19,6 +19,7 @@ from starlette.routing import compile_path
 
 from alerting.incidents.commands import Incidents
 from alerting.incidents.human_labels import Judgement
+from alerting.incidents.levels import LONGEST_REASON
 from alerting.incidents.machine import HumanState, Incident
 from dashboard.commands import LONGEST_NOTE, Command, Name
 from dashboard.web.credentials import Denied
@@ -74,7 +75,7 @@ class CommandBody(BaseModel):
     into: Annotated[str, Field(max_length=32, pattern="^[A-Za-z0-9-]*$")] = ""
     text: Annotated[str, Field(max_length=LONGEST_NOTE), WITHOUT_NUL] = ""
     level: Level | None = None
-    reason: Annotated[str, Field(max_length=1000), WITHOUT_NUL] = ""
+    reason: Annotated[str, Field(max_length=LONGEST_REASON), WITHOUT_NUL] = ""
 
 
 class PageBody(BaseModel):

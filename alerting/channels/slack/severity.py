@@ -17,14 +17,13 @@ from alerting.channels.slack.menu_form import menu, modal
 from alerting.channels.slack.merging import People
 from alerting.channels.slack.pressing import open_form
 from alerting.incidents.commands import Incidents
-from alerting.incidents.levels import WHAT_EACH_IS
+from alerting.incidents.levels import LONGEST_REASON, WHAT_EACH_IS
 from alerting.incidents.machine import Incident, Outcome
 from watchkeeper.vocabulary import level_named
 
 SEVERITY: Final = "severity"
 LEVEL: Final = "level"
 REASON: Final = "reason"
-LONGEST: Final = 1000  # characters of a reason, as in the dashboard and over the API
 
 
 class SeverityForm:
@@ -78,7 +77,7 @@ class SeverityForm:
 def _why_not(reason: str) -> str:
     if not reason:
         return "write the reason: whoever reads the timeline will ask"
-    return f"at most {LONGEST:,} characters are kept: shorten it" if len(reason) > LONGEST else ""
+    return f"at most {LONGEST_REASON:,} characters are kept: shorten it" if len(reason) > LONGEST_REASON else ""
 
 
 def severity_view(incident: Incident) -> dict[str, Any]:
@@ -89,7 +88,7 @@ def severity_view(incident: Incident) -> dict[str, Any]:
         block_id=REASON,
         label=plain("Why?", FIELD_LIMIT),
         hint=plain("One that pages makes a page of a ticket. One that pages nobody ends the escalation.", FIELD_LIMIT),
-        element=PlainTextInputElement(action_id=REASON, multiline=True, max_length=LONGEST),
+        element=PlainTextInputElement(action_id=REASON, multiline=True, max_length=LONGEST_REASON),
     )
     kept = f"{incident.id} {incident.level}"
     return modal(SEVERITY, title="Change the severity", submit="Change", kept=kept, blocks=[which, why])
