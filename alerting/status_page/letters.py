@@ -6,20 +6,17 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP
-from email.utils import format_datetime, parseaddr
 from typing import Final
 
-from alerting.channels.email.letters import message_id
+from alerting.channels.email.envelope import envelope, links_html
 from alerting.status_page.updates import StatusUpdate
 from watchkeeper.config import StatusPageConfig
 from watchkeeper.text import one_line, page_text
 
 IMPACT: Final = {"none": "operational", "degraded": "degraded", "outage": "outage"}
 # A link is one word, which must not be folded: that would encode it.
-_POLICY: Final = SMTP.clone(max_line_length=990)
+_LINE: Final = 990
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,12 +61,9 @@ def question_letter(page: StatusPageConfig, wanted: Sequence[str], confirming_ur
 
 def compose(letter: Letter, *, key: str, thread: str, sender: str, address: str, at: datetime) -> EmailMessage:
     """The e-mail. `key` and `thread` are digests that tell nothing; the same key makes the same message id."""
-    mail = EmailMessage(policy=_POLICY)
-    name, mailbox = parseaddr(sender)
-    mail["From"], mail["To"] = Address(name, addr_spec=mailbox), address
-    mail["Date"], mail["Subject"] = format_datetime(at), one_line(letter.subject, 200)
-    mail["Message-ID"], mail["References"] = message_id(key), message_id(f"thread {thread}")
-    mail["Auto-Submitted"], mail["Precedence"] = "auto-generated", "bulk"
+    to = {"key": key, "thread": thread, "sender": sender, "address": address}
+    mail = envelope(one_line(letter.subject, 200), **to, at=at, line=_LINE)
+    mail["Precedence"] = "bulk"
     links = [*letter.links]
     if letter.ending_url:
         # One press in the mail program ends it, without a page (RFC 8058).
@@ -84,5 +78,4 @@ def compose(letter: Letter, *, key: str, thread: str, sender: str, address: str,
 
 def _html(letter: Letter, links: Sequence[tuple[str, str]]) -> str:
     parts = "".join(f"<p style='white-space:pre-line'>{html.escape(text)}</p>" for text in letter.paragraphs)
-    shown = "".join(f"<p><a href='{html.escape(url, quote=True)}'>{html.escape(name)}</a></p>" for name, url in links)
-    return f"<!doctype html><html><body style='font:15px/1.5 sans-serif'>{parts}{shown}</body></html>"
+    return f"<!doctype html><html><body style='font:15px/1.5 sans-serif'>{parts}{links_html(links)}</body></html>"

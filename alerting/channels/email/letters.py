@@ -1,30 +1,23 @@
-"""What an e-mail says: plain text and simple HTML with the same content, and headers by which mail programs thread it.
-
-The message's id is made from its key. A page that is sent again after a kill has the same id, and mail servers that
-suppress duplicates show it once.
-"""
+"""What a page says as an e-mail: plain text and simple HTML with the same content."""
 
 from __future__ import annotations
 
-import hashlib
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.message import EmailMessage
-from email.policy import SMTP
-from email.utils import format_datetime
 from typing import Final
 
 from alerting.channels.ack_links import AckLinks
 from alerting.channels.channel import ChannelContext, Digest, Message
+from alerting.channels.email.envelope import envelope, links_html
 from alerting.channels.plain import facts, headline, headline_of_many, moment, state_of
 from alerting.incidents.machine import CLOSED
 from watchkeeper.clock import Clock
 from watchkeeper.text import one_line, prose
 
 LISTED: Final = 50  # incidents of a digest; the dashboard lists all
-DOMAIN: Final = "watchkeeper.invalid"  # of message ids, which nobody answers to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,23 +89,10 @@ def test_letter(text: str) -> Letter:
 test_letter.__test__ = False  # type: ignore[attr-defined]
 
 
-def message_id(key: str) -> str:
-    """The id of the message with a key.
-
-    >>> message_id("inc-7f3a01:3:email") == message_id("inc-7f3a01:3:email")
-    True
-    """
-    return f"<{hashlib.sha256(key.encode()).hexdigest()[:40]}@{DOMAIN}>"
-
-
 def compose(letter: Letter, *, key: str, thread: str, sender: str, address: str, at: datetime) -> EmailMessage:
     """The e-mail. `thread` names what its reader should see together; an incident's e-mails share it."""
-    mail = EmailMessage(policy=SMTP)
-    mail["From"], mail["To"], mail["Date"] = sender, address, format_datetime(at)
-    mail["Subject"] = one_line(letter.subject, 240)
-    mail["Message-ID"] = message_id(key)
-    mail["References"] = message_id(f"thread {thread}")
-    mail["Auto-Submitted"], mail["X-Priority"] = "auto-generated", "1"
+    mail = envelope(letter.subject, key=key, thread=thread, sender=sender, address=address, at=at)
+    mail["X-Priority"] = "1"
     mail.set_content(_plain(letter, at))
     mail.add_alternative(_html(letter, at), subtype="html")
     return mail
@@ -130,9 +110,7 @@ def _html(letter: Letter, at: datetime) -> str:
         f"<td style='padding:2px 0'>{html.escape(text)}</td></tr>"
         for name, text in letter.facts
     )
-    links = "".join(
-        f"<p><a href='{html.escape(url, quote=True)}'>{html.escape(name)}</a></p>" for name, url in letter.links
-    )
+    links = links_html(letter.links)
     return (
         "<!doctype html><html><body style='font:15px/1.5 sans-serif'>"
         f"<h2 style='font-size:18px'>{html.escape(letter.subject)}</h2><p>{html.escape(letter.why)}</p>"
