@@ -84,18 +84,20 @@ class Showing:
 
     def _decide(self, now: datetime) -> None:
         """Put every picture that is new into the outbox, once its incident has a message."""
-        incidents = self._incidents.list("open", LOOKED_AT)
-        wanted = {}
-        for incident in incidents:
-            if not incident.is_canary and (found := strongest(incident)):
-                wanted[incident.id, shown_by(*found)] = incident
-        self._decided &= wanted.keys()
-        for what in wanted.keys() - self._decided:
-            with self._db.read() as connection:
-                has_message = outbox.thread_of(connection, what[0], self._name) is not None
-            if has_message:
-                outbox.put_picture(self._db, self._name, *what, MOST, now)
-                self._decided.add(what)
+        wanted = {
+            (incident.id, shown_by(*found))
+            for incident in self._incidents.list("open", LOOKED_AT)
+            if not incident.is_canary and (found := strongest(incident))
+        }
+        self._decided &= wanted
+        new = wanted - self._decided
+        if not new:
+            return
+        with self._db.read() as connection:
+            has_message = [what for what in new if outbox.thread_of(connection, what[0], self._name)]
+        for what in has_message:
+            outbox.put_picture(self._db, self._name, *what, MOST, now)
+            self._decided.add(what)
 
     def _show(self, row: Pending, now: datetime) -> int:
         with self._db.read() as connection:
