@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -137,7 +137,8 @@ def slack(config: Config) -> list[Result]:
         return [Result(check="slack", status="warning", seen="the stand-in is not running", advice=advice)]
     try:
         headers = {"Authorization": f"Bearer {config.slack_token()}"}
-        answer = httpx.post(config.slack_api_url() + "auth.test", headers=headers, timeout=5).json()
+        response = httpx.post(config.slack_api_url() + "auth.test", headers=headers, timeout=5)
+        answer = response.json()
         _ = config.slack_app_token() if config.slack.socket_mode else config.slack_signing_secret()
     except (httpx.HTTPError, ValueError) as error:
         advice = "Check the network and proxy settings between here and Slack."
@@ -150,7 +151,24 @@ def slack(config: Config) -> list[Result]:
         advice = f"Check the token in {config.slack.token_env} and that the app is installed in the workspace."
         seen = f"{where} refused the token: {answer.get('error')}"
         return [Result(check="slack", status="problem", seen=seen, advice=advice)]
-    return [Result(check="slack", status="ok", seen=f"{where} knows us as {answer.get('user', 'a bot')}")]
+    known = Result(check="slack", status="ok", seen=f"{where} knows us as {answer.get('user', 'a bot')}")
+    return [known, *_slack_scopes(response.headers)]
+
+
+def _slack_scopes(headers: Mapping[str, str]) -> list[Result]:
+    """One for each scope that the token lacks; none where Slack does not name those that it has."""
+    from alerting.channels.slack.scopes import HEADER, WITHOUT, lacking
+
+    granted = headers.get(HEADER)
+    return [
+        Result(
+            check="slack",
+            status="problem" if scope == "chat:write" else "warning",
+            seen=f"the token lacks the scope {scope}: {WITHOUT[scope]}",
+            advice=f"Add {scope} to the app's bot scopes (OAuth & Permissions) and reinstall it to the workspace.",
+        )
+        for scope in (lacking(granted) if granted else ())
+    ]
 
 
 def targets(config: Config) -> list[Result]:

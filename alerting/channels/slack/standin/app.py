@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from alerting.channels.slack.scopes import missing_scope
+from alerting.channels.slack.scopes import HEADER, missing_scope, scopes_asked
 from alerting.channels.slack.standin.files import Files
 from alerting.channels.slack.standin.interactions import Interactions
 from alerting.channels.slack.standin.limits import RateLimits
@@ -144,7 +144,7 @@ class StandIn:
             answer = method(arguments)
             if trouble:  # lost_answer: done, but the caller never hears of it
                 return JSONResponse({"ok": False, "error": "internal_error"}, status_code=500)
-            return JSONResponse({"ok": True} | answer)
+            return JSONResponse({"ok": True} | answer, headers={HEADER: scopes_asked()})
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             if not isinstance(error, RuleError):
                 return JSONResponse({"ok": False, "error": "invalid_arguments"})
