@@ -164,6 +164,12 @@ class Config(Section):
         return self.data_dir / "ingest-log"
 
     @property
+    def mail_channel(self) -> str | None:
+        """The channel that informs subscribers and stakeholders: the named one, else the first of kind email."""
+        kinds = ((name, given.get("kind", name)) for name, given in self.channels.items())
+        return self.status_page.subscriptions.channel or next((name for name, kind in kinds if kind == "email"), None)
+
+    @property
     def boards_dir(self) -> Path:
         return self.boards.dir or self.data_dir / "boards"
 

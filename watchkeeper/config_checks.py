@@ -137,7 +137,19 @@ def _escalation(oncall: OnCallConfig, known: set[str]) -> list[Mistake]:
             wrong.append((where, words))
     for number, rule in enumerate(oncall.severities.rules):
         wrong += _teams(oncall, rule.teams, ("severities", "rules", number))
-    return wrong
+    return [*wrong, *_stakeholders(oncall)]
+
+
+def _stakeholders(oncall: OnCallConfig) -> Iterator[Mistake]:
+    """Rules that differ, and name teams and people who exist."""
+    people = sorted(person.id for person in oncall.people)
+    yield from repeated([rule.id for rule in oncall.stakeholders], ("stakeholders",), "id", "the id")
+    for number, rule in enumerate(oncall.stakeholders):
+        where: Key = ("stakeholders", number)
+        yield from _teams(oncall, rule.teams, where)
+        for place, name in enumerate(rule.people):
+            if name not in people:
+                yield (*where, "people", place), f"{name!r} is not among people; there are: {', '.join(people)}"
 
 
 def _teams(oncall: OnCallConfig, named: Sequence[str], where: Key) -> Iterator[Mistake]:
@@ -194,11 +206,28 @@ def file_mistakes(config: Config) -> list[Mistake]:
         words = "is needed with canary.channel: an address there that no human reads"
         wrong.append((("canary", "address"), words))
     wrong += repeated([str(path) for path in config.slo], ("slo",), None, "the path")
-    wrong += _approvers(config)
+    wrong += [*_approvers(config), *_informed(config)]
     if config.ingest.max_request_mib > config.ingest.max_backlog_mib:
         words = f"is more than max_backlog_mib ({config.ingest.max_backlog_mib}): such a request could never be taken"
         wrong.append((("ingest", "max_request_mib"), words))
     return [*wrong, *_ports(config)]
+
+
+def _informed(config: Config) -> Iterator[Mistake]:
+    """Stakeholders can be reached: by the e-mail channel, and in Slack."""
+    mail = config.mail_channel
+    for number, rule in enumerate(config.oncall.stakeholders):
+        where: Key = ("oncall", "stakeholders", number)
+        if mail is None and (rule.people or rule.emails):
+            key = "people" if rule.people else "emails"
+            yield (*where, key), "are informed by e-mail, and `channels:` has no channel of kind email; add one"
+            continue
+        for place, name in enumerate(rule.people):
+            person = config.oncall.person(name)
+            if person and mail and not person.address(mail):
+                yield (*where, "people", place), f"{name!r} has no address for {mail!r}; add it to their `addresses`"
+        if rule.slack_channels and "slack" not in config.channels:
+            yield (*where, "slack_channels"), "need the channel `slack`, which is not among `channels:`; add it"
 
 
 def _approvers(config: Config) -> Iterator[Mistake]:

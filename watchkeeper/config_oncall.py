@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Final, Literal, get_args
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from watchkeeper.config_checks import oncall_mistakes, refuse
 from watchkeeper.config_days import ALL_DAY, DAYS, Dates, Day, DutyHours
 from watchkeeper.config_sections import PersonConfig, Section
-from watchkeeper.config_values import Delay, Id, LocalTime, Seconds, Text, Zone
+from watchkeeper.config_values import Delay, Id, LocalTime, Mailbox, Seconds, Text, Zone, slack_channel
 from watchkeeper.vocabulary import Level
 
 
@@ -118,6 +118,34 @@ class SeveritiesConfig(Section):
     update_every_s: dict[Level, Seconds] = {"SEV1": 1800.0}  # noqa: RUF012 - pydantic copies it
 
 
+StakeholderNews = Literal["opened", "level changed", "update due", "resolved"]
+STAKEHOLDER_NEWS: Final[tuple[StakeholderNews, ...]] = get_args(StakeholderNews)
+
+
+class StakeholderRule(Section):
+    """Who is informed of incidents that fit all of `severities`, `services`, `teams` and `labels`. It pages nobody.
+
+    `people` are ids of `oncall.people`, who get an e-mail; `emails` are addresses of others; `slack_channels` are ids
+    of channels. `news` is what they are told of.
+    """
+
+    id: Id
+    severities: Annotated[tuple[Level, ...], Field(min_length=1)] = ("SEV1", "SEV2")
+    services: tuple[Text, ...] = ()
+    teams: tuple[Text, ...] = ()
+    labels: dict[Text, Text] = {}  # noqa: RUF012 - pydantic copies it
+    people: tuple[Id, ...] = ()
+    emails: tuple[Mailbox, ...] = ()
+    slack_channels: tuple[Annotated[str, AfterValidator(slack_channel)], ...] = ()
+    news: Annotated[tuple[StakeholderNews, ...], Field(min_length=1)] = STAKEHOLDER_NEWS
+
+    @model_validator(mode="after")
+    def _informs_somebody(self) -> StakeholderRule:
+        if not (self.people or self.emails or self.slack_channels):
+            raise ValueError("informs nobody; name people, emails or slack_channels")
+        return self
+
+
 class DigestConfig(Section):
     """The daily digest of open tickets: at `hour`, in `timezone` or in the first schedule's."""
 
@@ -127,7 +155,7 @@ class DigestConfig(Section):
 
 
 class OnCallConfig(Section):
-    """People, schedules, who is paged when nobody acknowledges, and when tickets are listed.
+    """People, schedules, who is paged when nobody acknowledges, who is informed, and when tickets are listed.
 
     The first of `policies` that fits an incident is used; `escalation` where none does. `teams` are services by team.
     """
@@ -146,6 +174,7 @@ class OnCallConfig(Section):
     policies: tuple[PolicyConfig, ...] = ()
     teams: dict[Text, tuple[Text, ...]] = {}  # noqa: RUF012 - pydantic copies it
     severities: SeveritiesConfig = SeveritiesConfig()
+    stakeholders: tuple[StakeholderRule, ...] = ()
     digest: DigestConfig = DigestConfig()
 
     def person(self, person_id: str) -> PersonConfig | None:

@@ -197,6 +197,13 @@ def mailbox(text: str) -> str:
     return text
 
 
+def slack_channel(text: str) -> str:
+    """The id of a channel in Slack: names change, and its history is read by id."""
+    if not re.fullmatch(r"[CG][A-Z0-9]{7,20}", text):
+        raise ValueError("must be the id of a Slack channel, such as C012AB3CD; its details in Slack show it")
+    return text
+
+
 def sender(text: str) -> str:
     """`pager@example.com`, or `Watchkeeper <pager@example.com>`."""
     name, address = parseaddr(text)
@@ -221,6 +228,7 @@ UrlPath = Annotated[str, Field(pattern=r"^/[^\s#]*$", max_length=2000)]
 Zone = Annotated[str, AfterValidator(zone)]
 LocalTime = Annotated[str, AfterValidator(local_time)]
 Host = Annotated[str, AfterValidator(host)]
+Mailbox = Annotated[Text, AfterValidator(mailbox)]
 Sender = Annotated[Text, AfterValidator(sender)]
 HttpUrl = Annotated[str, AfterValidator(http_url)]
 ScrapeTarget = Annotated[str, AfterValidator(scrape_target)]

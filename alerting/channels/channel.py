@@ -83,7 +83,8 @@ class Notice:
     """A message that is about no incident, posted once and edited in place. Its content is text, and no markup.
 
     `key` is the message's own. `facts` are names with a text or a time, which each reader sees in their own zone.
-    `mentions` are addresses: whoever has one is notified when it is posted.
+    `mentions` are addresses: whoever has one is notified when it is posted. `place` is another conversation of the
+    channel than its usual one, such as the id of a channel in Slack.
     """
 
     key: str
@@ -92,6 +93,7 @@ class Notice:
     facts: tuple[tuple[str, str | datetime], ...] = ()
     mentions: tuple[str, ...] = ()
     buttons: tuple[NoticeButton, ...] = ()
+    place: str = ""
 
 
 @runtime_checkable

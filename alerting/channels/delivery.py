@@ -347,7 +347,12 @@ class Delivery:
             return 0
         mentions = (row.address,) if row.address else ()
         notice = Notice(
-            key=row.key, title=row.draft.title, text=row.draft.text, mentions=mentions, buttons=row.draft.choices
+            key=row.key,
+            title=row.draft.title,
+            text=row.draft.text,
+            mentions=mentions,
+            buttons=row.draft.choices,
+            place=row.draft.place,
         )
         where = self._attempt(row, lambda: channel.show_notice(notice, None, maybe_there=not _is_new(row)), now)
         if where is None:

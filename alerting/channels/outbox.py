@@ -48,7 +48,7 @@ class Draft:
 
     `step` is the escalation's, `after_s` how long after the page the person's notification rule sends it.
     `names` are the people and schedules of the escalation, those of the page's own step first. `choices` are the
-    buttons of a reminder.
+    buttons of a reminder, `place` is where in the channel it is posted; empty: where everything is.
     """
 
     kind: Literal["page", "update", "digest", "reminder", "picture"]
@@ -59,6 +59,7 @@ class Draft:
     after_s: float = 0.0
     names: tuple[str, ...] = ()
     choices: tuple[NoticeButton, ...] = ()
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,8 @@ from alerting.oncall.in_force import Rota
 from alerting.oncall.schedule import Override
 from alerting.oncall.timers import waiting_for
 from alerting.postmortems import postmortem, revisions
+from alerting.status_page import stakeholders
+from alerting.status_page.stakeholders import News
 from watchkeeper.config import OnCallConfig
 from watchkeeper.errors import NotFound
 from watchkeeper.state import runs
@@ -123,6 +125,8 @@ class Writer:
         urgent = [incident for incident, _ in opened if incident.severity == "page"]
         escalation.await_pages(connection, self.oncall, urgent, at)
         escalation.await_updates(connection, self.oncall, [one for one, _ in opened], at)
+        news = [News(incident=incident, what="opened") for incident, _ in opened]
+        stakeholders.announce(connection, self.oncall, news, at)
         for incident, events in opened:
             for event in events:
                 _count(incident, event)
@@ -175,6 +179,8 @@ class Writer:
         journal.append_all(connection, changes)
         if worse := [one for one in changes if one.after.level != one.before.level]:
             escalation.await_updates(connection, self.oncall, [one.after for one in worse], worse[0].last.at)
+            news = [News(incident=one.after, what="level changed", before=one.before.level) for one in worse]
+            stakeholders.announce(connection, self.oncall, news, worse[0].last.at)
         for change in changes:
             for event in change.events:
                 _count(change.after, event)
@@ -242,6 +248,8 @@ class Writer:
         journal.append(connection, incident, after, decision)
         _count(after, decision)
         self._consequences(connection, after, decision)
+        if news := stakeholders.of_event(incident, after, decision):
+            stakeholders.announce(connection, self.oncall, [news], decision.at)
         if after.level != incident.level:
             escalation.await_updates(connection, self.oncall, [after], decision.at)
         if decision.type == "severity_changed":

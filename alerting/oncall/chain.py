@@ -14,7 +14,7 @@ from typing import Final
 
 from alerting.oncall.schedule import Override, shadows_at, who_has_it
 from watchkeeper.config import EscalationStep, OnCallConfig, PersonConfig, PolicyConfig
-from watchkeeper.config_oncall import SeverityRule
+from watchkeeper.config_oncall import SeverityRule, StakeholderRule
 from watchkeeper.text import seen_name
 from watchkeeper.vocabulary import Level
 
@@ -125,7 +125,7 @@ def _round(steps: Sequence[EscalationStep], later_s: float, turn: int, where: st
 
 
 def why_it_fits(
-    oncall: OnCallConfig, policy: PolicyConfig | SeverityRule, service: str, labels: Sequence[str]
+    oncall: OnCallConfig, policy: PolicyConfig | SeverityRule | StakeholderRule, service: str, labels: Sequence[str]
 ) -> str | None:
     """Why a policy or rule is used for a service with these labels, in a few words; None: it does not fit."""
     reasons: list[str] = []

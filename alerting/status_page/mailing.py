@@ -51,11 +51,18 @@ def mail_server(config: Config) -> MailServer | None:
         ConfigError: that channel is no e-mail channel, or its settings are wrong.
     """
     name = config.status_page.subscriptions.channel
-    if name is None:
-        return None
+    return open_server(config, name, "status_page.subscriptions.channel") if name else None
+
+
+def open_server(config: Config, name: str, key: str) -> MailServer:
+    """The server of an e-mail channel, which `key` of the configuration needs.
+
+    Raises:
+        ConfigError: that channel is no e-mail channel, or its settings are wrong.
+    """
     kind, settings = kind_of(name, config.channels[name], channel_registry())
     if kind != "email":
-        raise ConfigError(f"status_page.subscriptions.channel: {name!r} is of kind {kind}; name one of kind email")
+        raise ConfigError(f"{key}: {name!r} is of kind {kind}; name one of kind email")
     try:
         return MailServer(read_settings(EmailSettings, settings), name)
     except ValueError as error:

@@ -214,6 +214,14 @@ def public_update(connection: Connection, update_id: str) -> StatusUpdate | None
     return found[0] if found and found[0].is_public else None
 
 
+def newest_public(connection: Connection, incident_id: str) -> StatusUpdate | None:
+    """What the public read last of an incident."""
+    approved = (table.c.audience == "public") & table.c.approved_at.is_not(None)
+    query = select(table).where(approved, table.c.incident_id == incident_id)
+    found = _read(connection, query.order_by(table.c.approved_at.desc(), table.c.id).limit(1))
+    return found[0] if found else None
+
+
 def affected(incident: Incident, page: StatusPageConfig) -> tuple[str, ...]:
     """The ids of the components that an incident's findings are about."""
     return tuple(component.id for component in page.components if incident.services & set(component.services))
@@ -233,8 +241,13 @@ def _suggested(content: Content, incident: Incident, page: StatusPageConfig, aud
         "resolved" if over == "resolved" else "monitoring" if over == "recovered" else "investigating"
     )
     impact: Impact = content.impact or ("none" if state == "resolved" else "degraded")
-    text = content.text or _DRAFTS[state].format(names=_listed([names[component] for component in components]))
+    text = content.text or neutral_text(state, [names[component] for component in components])
     return Content(text=text, state=state, impact=impact, components=tuple(dict.fromkeys(components)))
+
+
+def neutral_text(state: UpdateState, names: Sequence[str]) -> str:
+    """A short text that tells nothing but the names of components."""
+    return _DRAFTS[state].format(names=_listed(names))
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -1,6 +1,6 @@
 """The watch role: detect, diagnose, page, act, learn. The one place where those packages meet.
 
-Fourteen jobs, each alone with itself and none waiting for another:
+Fifteen jobs, each alone with itself and none waiting for another:
 
     alerts   alerts from outside: open and clear incidents  every second or two, without the store
     tick     read, judge, open and clear incidents          every watch.tick_s
@@ -14,6 +14,7 @@ Fourteen jobs, each alone with itself and none waiting for another:
     changes  deploys that nobody announced                  every 15 seconds
     learn    labels into the next model version             every few seconds
     experiments  scheduled experiments that are due         every few seconds, where there are any
+    stakeholders  news to those who are informed            every two seconds
     status …     the public status page, and its e-mails      where they are configured
     backup   the state database's daily copy                when a day has passed
 
@@ -42,6 +43,7 @@ from alerting.incidents.commands import Incidents
 from alerting.oncall.applying import start_with_file
 from alerting.oncall.escalation import MACHINE
 from alerting.oncall.in_force import LOOK_EVERY_S, RotaInForce
+from alerting.status_page.informing import Informing
 from alerting.status_page.mailing import Mailing, mail_server
 from alerting.status_page.publication import publish
 from alerting.status_page.updates import StatusUpdates
@@ -148,6 +150,7 @@ class Watch:
         )
         self._paging = Paging(config, db, self.incidents, problems, self._beat, channels)
         self._mailing: Mailing | None = None
+        self._informing = Informing(config, db, self._clock, problems, self._beat)
         self._picturing = Picturing(config, telemetry, db, self.incidents, channels, problems)
         self._canary = open_canary(config, db, self._clock, self.incidents, problems)
         self._rota = RotaInForce(db, config, problems)
@@ -317,6 +320,10 @@ class Watch:
             self._mailing = Mailing(self._config, self._db, self._clock, server, self._problems, self._beat)
         self._mailing.run()
 
+    def inform(self) -> None:
+        """News to stakeholders, where the rota names any."""
+        self._informing.run()
+
     def begin(self, config_path: Path | None = None) -> None:
         """What must be settled before the first round. The file at `config_path` owns the rota."""
         self._acting.give_up_what_was_restored(self._config)
@@ -406,6 +413,7 @@ def _watch(life: Life, config_path: Path | None) -> None:
             if config.status_page.subscriptions.channel
             else ()
         ),
+        Job(name="stakeholders", work=watch.inform, every_s=MAILS_EVERY_S, core=False, times=LONG),
         *experiment_jobs(config, config_path, db, life.problems),
     )
     for job in jobs:

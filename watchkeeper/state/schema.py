@@ -263,13 +263,15 @@ status_mails = Table(
     metadata,
     Column("key", String(100), primary_key=True),  # of the subscriber and the update, or of one request to confirm
     Column("subscriber_id", String(32), nullable=False),
-    Column("update_id", String(64), nullable=False),  # empty: it asks to confirm
+    Column("update_id", String(64), nullable=False),  # empty: it asks to confirm; of news, the incident
     Column("created_at", BigInteger, nullable=False),
     Column("due_at", BigInteger, nullable=False),
     Column("leased_until", BigInteger, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("sent_at", BigInteger),
     Column("error", Text, nullable=False),
+    Column("news", Text, nullable=False, server_default=""),  # for a stakeholder: what happened, as JSON
+    Column("batch", String(16), nullable=False, server_default=""),  # the message that it was tried in
     Index("status_mails_due", "sent_at", "due_at"),
     Index("status_mails_by_subscriber", "subscriber_id"),
     Index("status_mails_by_update", "update_id"),

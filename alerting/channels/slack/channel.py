@@ -96,7 +96,7 @@ class SlackChannel:
     def _notice(self, notice: Notice, thread: Thread | None, *, maybe_there: bool) -> Thread:
         text, blocks = notice_text(notice), notice_blocks(notice)
         if thread is None and maybe_there:
-            thread = self._find("key", notice.key, time.time() - LATEST_REPEAT_S)
+            thread = self._find("key", notice.key, time.time() - LATEST_REPEAT_S, notice.place)
         if thread is not None:
             try:
                 self._api().chat_update(channel=thread.conversation, ts=thread.ts, text=text, blocks=blocks)
@@ -105,7 +105,11 @@ class SlackChannel:
                     raise
             else:
                 return thread
-        return self._post("", text, blocks=blocks, metadata=metadata("", notice.key, "notice", notice.key))
+        known_by = metadata("", notice.key, "notice", notice.key)
+        if notice.place:
+            answer = self._post_to(notice.place, "", text, blocks=blocks, metadata=known_by)
+            return Thread(conversation=str(answer["channel"]), ts=str(answer["ts"]))
+        return self._post("", text, blocks=blocks, metadata=known_by)
 
     def send_test(self, address: str, text: str) -> Thread:
         """Post a test page to the channel, with a mention; see alerting.channels.channel.Channel."""
@@ -318,12 +322,12 @@ class SlackChannel:
 
     # Reading Slack's history: it helps, and may fail
 
-    def _find(self, name: str, value: str, since: float) -> Thread | None:
+    def _find(self, name: str, value: str, since: float, place: str = "") -> Thread | None:
         """The message whose metadata has a value, if one was posted and a kill kept us from remembering."""
-        return self._best_effort("conversations.history", lambda: self._look_for(name, value, since))
+        return self._best_effort("conversations.history", lambda: self._look_for(name, value, since, place))
 
-    def _look_for(self, name: str, value: str, since: float) -> Thread | None:
-        channel = self._look_up_channel()
+    def _look_for(self, name: str, value: str, since: float, place: str) -> Thread | None:
+        channel = place or self._look_up_channel()
         if channel is None:
             return None
         # Slack's clock and ours may differ by a minute; no message can be older than its incident otherwise.

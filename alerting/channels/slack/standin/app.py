@@ -55,7 +55,8 @@ class StandIn:
         self.limits = limits
         self._token = config.slack_token()
         members = {person.address("slack"): person for person in config.oncall.people if person.address("slack")}
-        self.workspace = Workspace(config.data_dir / "standin" / "messages.db", config.slack.channel, members)
+        others = {channel for rule in config.oncall.stakeholders for channel in rule.slack_channels}
+        self.workspace = Workspace(config.data_dir / "standin" / "messages.db", config.slack.channel, members, others)
         own_url = config.slack_api_url().removesuffix("api/") + "standin/"
         self.links = _links() if config.slack.socket_mode else None
         self._app_token = config.slack_app_token()
@@ -253,6 +254,7 @@ class StandIn:
                 "channel": self.workspace.channel,
                 "messages": messages[::-1],
                 "direct": {user: self.workspace.messages(channel) for user, channel in self.workspace.direct.items()},
+                "others": {channel: self.workspace.messages(channel) for channel in sorted(self.workspace.others)},
                 "whispers": self.workspace.whispers(channel, request.query_params.get("since", "0")),
                 "people": list(self._people.values()),
             }

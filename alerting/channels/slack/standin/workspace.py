@@ -22,10 +22,10 @@ BOT: Final = {"user_id": "U0WATCHKEEPER", "bot_id": "B0WATCHKEEPER", "team_id": 
 
 
 class Workspace:
-    """One workspace with one channel, and a direct conversation with each user."""
+    """One workspace with one channel for pages, others by id, and a direct conversation with each user."""
 
-    def __init__(self, path: Path, channel: str, users: Iterable[str] = ()) -> None:
-        """`channel` is its name or its id; `users` can be written to directly."""
+    def __init__(self, path: Path, channel: str, users: Iterable[str] = (), others: Iterable[str] = ()) -> None:
+        """`channel` is its name or its id; `users` can be written to directly; `others` are ids of channels."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;" + SCHEMA)
@@ -34,6 +34,7 @@ class Workspace:
         self._last = 0
         self.channel = {"id": "C0INCIDENTS", "name": channel.lstrip("#"), "is_channel": True, "is_member": True}
         self.direct = {user: f"D{user}" for user in users}
+        self.others = frozenset(others)
 
     def channel_id(self, name: str) -> str:
         """A channel's id by name or id.
@@ -45,7 +46,7 @@ class Workspace:
             return str(self.channel["id"])
         if name in self.direct:
             return self.direct[name]
-        if name in self.direct.values():
+        if name in self.direct.values() or name in self.others:
             return name
         raise RuleError("channel_not_found")
 
