@@ -10,8 +10,10 @@ import io
 import os
 import resource
 import sys
+from dataclasses import replace
 from typing import Final
 
+from alerting.pictures import fonts
 from alerting.pictures.plot import Plot
 from watchkeeper.child_process import end_with_parent
 from watchkeeper.state.codec import parse
@@ -39,6 +41,22 @@ def main() -> None:
 
 def png(plot: Plot) -> bytes:
     """The picture of a plot."""
+    from matplotlib import rc_context
+
+    families = fonts.installed()
+    # Foreign text is text: one line, and no boxes for what no font has.
+    unit = fonts.legible(one_line(plot.unit, 24), families) if plot.unit else ""
+    legible = replace(
+        plot,
+        title=fonts.legible(one_line(plot.title, 80), families, "bold"),
+        sentence=fonts.legible(prose(plot.sentence, 100), families),
+        unit="" if fonts.LEFT_OUT in unit else unit,
+    )
+    with rc_context({"font.family": families}):
+        return _drawn(legible)
+
+
+def _drawn(plot: Plot) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter
@@ -65,7 +83,7 @@ def png(plot: Plot) -> bytes:
     axes.margins(x=0.01)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _number(value, plot.unit)))
     if plot.unit != "ratio" and len(plot.unit) > SHORT_UNIT:
-        axes.set_ylabel(one_line(plot.unit, 24), color=FAINT)
+        axes.set_ylabel(plot.unit, color=FAINT)
     axes.set_xlabel("time of day, UTC", color=FAINT)
     axes.grid(axis="y", color="#e3e7eb", linewidth=0.8)
     axes.set_axisbelow(True)
@@ -74,9 +92,9 @@ def png(plot: Plot) -> bytes:
     for side in ("left", "bottom"):
         axes.spines[side].set_color("#aab3bd")
     axes.tick_params(colors=FAINT, labelsize=10)
-    # Foreign text is text: no formula, no second line.
-    title = figure.text(LEFT, 0.93, one_line(plot.title, 80), fontsize=13, color=INK, fontweight="bold")
-    sentence = figure.text(LEFT, 0.855, prose(plot.sentence, 100), fontsize=10, color=FAINT)
+    title = figure.text(LEFT, 0.93, plot.title, fontsize=13, color=INK, fontweight="bold")
+    sentence = figure.text(LEFT, 0.855, plot.sentence, fontsize=10, color=FAINT)
+    # A dollar is a dollar: foreign text is no formula.
     for text in (title, sentence, axes.yaxis.label):
         text.set_parse_math(False)
     figure.legend(
