@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from alerting.channels.slack import scopes
 from alerting.channels.slack.channel import SlackChannel
+from alerting.incidents.commands import Incidents
 from alerting.incidents.machine import Incident
 from alerting.pictures import showing
-from alerting.pictures.drawing import SIGNATURE, drawn
+from alerting.pictures.drawing import SIGNATURE
 from alerting.pictures.plot import Plot
 from alerting.pictures.showing import Showing
 from tests.alerting.channels.slack.running_site import Site, finding
-from watchkeeper.errors import DeliveryError, StoreError
+from watchkeeper.clock import SystemClock
+from watchkeeper.errors import StoreError
 from watchkeeper.problems import Problems
+from watchkeeper.state.database import Database
 from watchkeeper.vocabulary import Diagnosis, Evidence, Suspect
 
 PNG = SIGNATURE + b"a picture whose pixels do not matter here"
@@ -76,17 +74,10 @@ def files(site: Site) -> list[dict[str, Any]]:
     return [file for reply in site.message()["replies"] for file in reply.get("files") or ()]
 
 
-def api(site: Site, method: str, **arguments: Any) -> dict[str, Any]:
-    headers = {"Authorization": f"Bearer {site.config.slack_token()}"}
-    answer: dict[str, Any] = site.slack.post(f"/api/{method}", json=arguments, headers=headers).json()
-    return answer
-
-
-def uploaded(site: Site, content: bytes = PNG) -> str:
-    """The id of a file whose bytes are there."""
-    place = api(site, "files.getUploadURLExternal", filename="a.png", length=len(content))
-    assert httpx.post(place["upload_url"], content=content, trust_env=False).status_code == 200
-    return str(place["file_id"])
+@pytest.fixture
+def site(site: Site, db: Database) -> Site:
+    """The same Slack, with incidents and outbox in a state database of each kind."""
+    return replace(site, db=db, incidents=Incidents(db, SystemClock(), site.config.oncall))
 
 
 def test_one_picture_follows_the_page(site: Site) -> None:
@@ -209,85 +200,3 @@ def test_a_gathered_message_shows_no_pictures(site: Site) -> None:
         showed.run(site.now(later_s=5.0 + second))
     (gathered,) = [message for message in site.board()["messages"] if "incidents, " in message["text"]]
     assert not [reply for reply in gathered["replies"] if reply.get("files")]
-
-
-def test_a_plot_is_drawn_in_another_process(site: Site, tmp_path: Path) -> None:
-    """A PNG of the size that Slack shows; whatever the title holds."""
-    picture = drawn(plot(site.incidents.get(page(site))), tmp_path, timeout_s=600)
-    assert picture.startswith(SIGNATURE)
-    width, height = (int.from_bytes(picture[at : at + 4]) for at in (16, 20))
-    assert (width, height) == (1200, 570)
-    assert len(picture) < 300_000
-
-
-def test_a_drawing_that_takes_too_long_is_ended(site: Site, tmp_path: Path) -> None:
-    """The role that asked for it goes on."""
-    began = time.monotonic()
-    with pytest.raises(DeliveryError, match="not drawn within"):
-        drawn(plot(site.incidents.get(page(site))), tmp_path, timeout_s=0.01)
-    assert time.monotonic() - began < 60
-
-
-def test_the_role_that_pages_never_loads_what_draws() -> None:
-    """Neither the library, nor anything of the dashboard that shows pages."""
-    code = "import sys, watchkeeper.roles.picturing; print({'matplotlib', 'dash', 'plotly', 'PIL'} & set(sys.modules))"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout.strip() == "set()"
-
-
-# What Slack checks, checked by the stand-in
-
-
-def test_an_upload_needs_its_scope(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As Slack refuses it."""
-    monkeypatch.setattr(scopes, "manifest", lambda: {"oauth_config": {"scopes": {"bot": ["chat:write"]}}})
-    for method in ("files.getUploadURLExternal", "files.completeUploadExternal"):
-        answer = api(site, method, filename="a.png", length=3, files=[{"id": "F1"}])
-        assert (answer["error"], answer["needed"]) == ("missing_scope", "files:write")
-
-
-def test_an_address_takes_the_announced_bytes_once(site: Site) -> None:
-    """Another length is refused, and so is a second time."""
-    place = api(site, "files.getUploadURLExternal", filename="a.png", length=3)
-    assert httpx.post(place["upload_url"], content=b"four", trust_env=False).status_code == 400
-    place = api(site, "files.getUploadURLExternal", filename="a.png", length=3)
-    statuses = [httpx.post(place["upload_url"], content=b"abc", trust_env=False).status_code for _ in range(2)]
-    assert statuses == [200, 400]
-
-
-def test_a_file_is_completed_once_and_only_with_its_bytes(site: Site) -> None:
-    """In a channel by its id, in a thread that is there."""
-    page(site)
-    place = api(site, "files.getUploadURLExternal", filename="a.png", length=3)
-    share: dict[str, Any] = {"channel_id": "C0INCIDENTS", "thread_ts": site.message()["ts"]}
-    assert (
-        api(site, "files.completeUploadExternal", files=[{"id": place["file_id"]}], **share)["error"]
-        == "file_not_found"
-    )
-    given = [{"id": uploaded(site), "title": "a"}]
-    for wrong, error in (
-        ({"channel_id": "incidents"}, "channel_not_found"),
-        ({"thread_ts": "1.0"}, "thread_not_found"),
-    ):
-        assert api(site, "files.completeUploadExternal", files=given, **(share | wrong))["error"] == error
-    site.stand_in.workspace.channel["is_member"] = False
-    try:
-        assert api(site, "files.completeUploadExternal", files=given, **share)["error"] == "not_in_channel"
-    finally:
-        site.stand_in.workspace.channel["is_member"] = True
-    assert api(site, "files.completeUploadExternal", files=given, **share)["ok"]
-    assert api(site, "files.completeUploadExternal", files=given, **share)["error"] == "file_not_found"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error"),
-    [
-        ({"filename": "a.png", "length": 3, "alt_txt": "x" * 1001}, "alt_txt_too_large"),
-        ({"filename": "a.png", "length": 0}, "invalid_arguments"),
-        ({"filename": "", "length": 3}, "invalid_arguments"),
-        ({"length": "three", "filename": "a.png"}, "invalid_arguments"),
-    ],
-)
-def test_what_slack_refuses_of_an_upload_is_refused(site: Site, arguments: dict[str, Any], error: str) -> None:
-    """With Slack's own word."""
-    assert api(site, "files.getUploadURLExternal", **arguments)["error"] == error
