@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import structlog
 from dash import ALL, Dash, Input, Output, State, set_props
 from dash.fingerprint import check_fingerprint
@@ -22,6 +24,7 @@ from dashboard.dialogs import (
     postmortem,
     reopen,
     resolve,
+    rota,
     severity,
     status,
 )
@@ -51,11 +54,18 @@ _INDEX = """<!DOCTYPE html>
 </html>"""
 
 
-def mount(app: FastAPI, sources: Sources, pages: Pages, who: commands.Who = lambda: None) -> None:
+def mount(
+    app: FastAPI,
+    sources: Sources,
+    pages: Pages,
+    who: commands.Who = lambda: None,
+    lacks: Callable[[str], str] = lambda _scope: "",
+) -> None:
     """Add every page, and the callbacks behind them, to `app`. Call it once, after the app's own routes.
 
     `who` names the person of the request that is being answered, None if there is no session: then the pages can be
-    read, and no command can be given.
+    read, and no command can be given. `lacks` is why that person may not do what needs a further scope, empty if they
+    may.
     """
     dash = Dash(
         "dashboard",
@@ -71,12 +81,12 @@ def mount(app: FastAPI, sources: Sources, pages: Pages, who: commands.Who = lamb
         on_error=_log_callback_error,
     )
     dash.layout = shell.layout(pages)
-    wiring = Wiring(dash=dash, sources=sources, who=who)
+    wiring = Wiring(dash=dash, sources=sources, who=who, lacks=lacks)
     _connect_frame(wiring)
     _connect_page(wiring, pages)
     for part in (
         direct, resolve, judge, note, approve, handover, answer, reopen, experiment, decide, postmortem, status, board,
-        severity,
+        severity, rota,
     ):  # fmt: skip
         part.connect(wiring)
     dash._setup_server()  # noqa: SLF001 - else the first request to a page other than / finds no scripts
@@ -139,6 +149,7 @@ def _connect_frame(wiring: Wiring) -> None:
         "entry",
         "status",
         "board",
+        "rota",
     ):
         closed = Output(f"{dialog}-dialog", "opened", allow_duplicate=True)
         client("closed", closed, Input(f"{dialog}-cancel", "n_clicks"))

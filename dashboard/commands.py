@@ -139,6 +139,7 @@ class Notice:
                 "message": page_text(self.message, 1000),
                 "color": "harbor" if self.good else "red",
                 "autoClose": 5000 if self.good else False,
+                "closeButtonProps": {"aria-label": "Close"},
             }
         ]
 

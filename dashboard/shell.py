@@ -20,6 +20,7 @@ from dashboard.dialogs import (
     postmortem,
     reopen,
     resolve,
+    rota,
     severity,
     status,
 )
@@ -93,6 +94,7 @@ def layout(pages: Pages) -> Any:
             *postmortem.dialogs(),
             status.dialog(),
             board.dialog(),
+            rota.dialog(),
         ],
     )
 

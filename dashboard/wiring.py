@@ -17,11 +17,16 @@ from dashboard.reads.sources import Sources
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wiring:
-    """Adds callbacks to one dashboard. `who` names the person of the request that is being answered, or None."""
+    """Adds callbacks to one dashboard.
+
+    `who` names the person of the request that is being answered, or None; `lacks`, why they may not do what needs a
+    further scope, empty if they may.
+    """
 
     dash: Dash
     sources: Sources
     who: Who
+    lacks: Callable[[str], str]
 
     def server(self, function: Callable[..., Any], *dependencies: DashDependency) -> None:
         """A callback that runs here, in a thread: queries must not stop the event loop of Slack and the API."""

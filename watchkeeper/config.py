@@ -55,7 +55,7 @@ from watchkeeper.config_sections import (
     WebConfig,
 )
 from watchkeeper.config_values import FilePath, Id, TargetName, bracketed
-from watchkeeper.errors import ConfigError
+from watchkeeper.errors import ConfigError, KeysError
 from watchkeeper.private_files import secret
 from watchkeeper.yaml_file import Document, read_document
 
@@ -260,12 +260,12 @@ def with_oncall(config: Config, oncall: OnCallConfig) -> Config:
     """The configuration with another rota that fits it: its addresses are on channels in use.
 
     Raises:
-        ConfigError: names each key and what is wrong with it.
+        KeysError: names each key and what is wrong with it.
     """
     changed = config.model_copy(update={"oncall": oncall})
-    wrong = [f"{'.'.join(map(str, key))}: {what}" for key, what in file_mistakes(changed)]
+    wrong = list(file_mistakes(changed))
     if wrong:
-        raise ConfigError("; ".join(wrong))
+        raise KeysError("; ".join(f"{'.'.join(map(str, key))}: {what}" for key, what in wrong), wrong)
     return changed
 
 

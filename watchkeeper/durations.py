@@ -49,6 +49,19 @@ def seconds_of(text: str) -> int:
     return sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+)([smhd])", plain))
 
 
+def typed_span(seconds: float) -> str:
+    """A span as somebody would type it; parts of a second are left out.
+
+    >>> [typed_span(seconds) for seconds in (0, 90, 5400, 604_800)]
+    ['0s', '1m30s', '1h30m', '7d']
+    """
+    parts, rest = [], int(seconds)
+    for unit in ("d", "h", "m", "s"):
+        number, rest = divmod(rest, _UNITS[unit])
+        parts += [f"{number}{unit}"] if number else []
+    return "".join(parts) or "0s"
+
+
 def backoff_s(failures: int, first_s: float, longest_s: float) -> float:
     """Seconds to wait after so many failures in a row (from 1): twice as long each time.
 

@@ -2,6 +2,7 @@
 
 WatchkeeperError
 ├── ConfigError          the file or the environment is wrong: says file, line, key and what to do
+│   └── KeysError        keys of the rota are wrong; `mistakes` holds each, and what is wrong with it
 ├── StoreError           the telemetry store rejected a query or could not be reached
 ├── QueryError           a search is not written as its language wants; says at which character
 ├── IngestLogError       the ingest log cannot be written or read
@@ -28,6 +29,8 @@ trying again can help.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class WatchkeeperError(Exception):
     """A failure that a user can act on."""
@@ -44,6 +47,14 @@ class ConfigError(WatchkeeperError):
     """The configuration is wrong; the message names file, line and key."""
 
     exit_code = 2
+
+
+class KeysError(ConfigError):
+    """Keys of a section are wrong. `mistakes` are each key, from the root of the file, and what is wrong with it."""
+
+    def __init__(self, message: str, mistakes: Sequence[tuple[tuple[int | str, ...], str]]) -> None:
+        super().__init__(message)
+        self.mistakes = tuple(mistakes)
 
 
 class StoreError(WatchkeeperError):

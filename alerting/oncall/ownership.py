@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from watchkeeper.config import OnCallConfig
 from watchkeeper.config_messages import key_of, plain
-from watchkeeper.errors import ConfigError, Conflict, NotFound
+from watchkeeper.errors import Conflict, KeysError, NotFound
 from watchkeeper.text import seen_name
 
 Kind = Literal["people", "teams", "schedules", "policies"]
@@ -58,7 +58,7 @@ def with_file(file: OnCallConfig, source: str, before: OnCallConfig, owners: Own
     Policies of others come before the file's: its last one may fit everything.
 
     Raises:
-        ConfigError: what others made does not fit the file, such as a schedule of somebody whom it has no longer.
+        KeysError: what others made does not fit the file, such as a schedule of somebody whom it has no longer.
     """
     tree = file.model_dump(mode="json")
     others: dict[str, str] = {}
@@ -86,7 +86,7 @@ def edited(
     Raises:
         Conflict: the file owns it.
         NotFound: it is to be removed and is not there.
-        ConfigError: the value is wrong, or something names what would be gone.
+        KeysError: the value is wrong, or something names what would be gone.
     """
     known, key = objects(oncall, kind), f"{kind}/{name}"
     what = f"the {ONE[kind]} {seen_name(name)!r}"
@@ -112,10 +112,11 @@ def checked(tree: Mapping[str, Any], refusal: str) -> OnCallConfig:
     """A section that holds together.
 
     Raises:
-        ConfigError: begins with `refusal`, and names each key and what is wrong with it.
+        KeysError: begins with `refusal`, and names each key and what is wrong with it.
     """
     try:
         return OnCallConfig.model_validate(tree)
     except ValidationError as error:
-        found = [f"{seen_name('.'.join(map(str, key_of(each))))}: {plain(each)}" for each in error.errors()]
-        raise ConfigError(f"{refusal}: {'; '.join(found)}") from error
+        found = [(key_of(each), plain(each)) for each in error.errors()]
+        words = "; ".join(f"{seen_name('.'.join(map(str, key)))}: {what}" for key, what in found)
+        raise KeysError(f"{refusal}: {words}", [(("oncall", *key), what) for key, what in found]) from error

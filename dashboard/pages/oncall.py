@@ -14,6 +14,7 @@ from alerting.oncall.swaps import Swap
 from dashboard.components.attempts import attempt
 from dashboard.components.elements import Part, card, empty, moment, pill, plot, table
 from dashboard.components.rota_in_force import rota_card
+from dashboard.components.rota_objects import objects_card
 from dashboard.components.silences import silences_card
 from dashboard.components.wording import ago, count, zone_named
 from dashboard.figures.handoffs import Shift as Bar
@@ -51,6 +52,10 @@ def render(request: PageRequest) -> Part:
                         attempt("The overrides", lambda: _overrides(sources.records.overrides(), sources, viewer)),
                         attempt("The swaps", lambda: _swaps(sources.records.swaps(), sources, viewer)),
                         attempt("The silences", lambda: _silences(sources, viewer)),
+                        attempt(
+                            "The objects of the rota",
+                            lambda: objects_card(sources.config.oncall, (sources.records.rotas() or (None,))[-1]),
+                        ),
                     ],
                     className="wide",
                 ),

@@ -39,11 +39,19 @@ TOO_MANY: Final = "Too many wrong tokens from this address. Wait a moment, then 
 
 Judged = TypeVar("Judged", bound=Credential | Denied | None)
 _who: ContextVar[Actor | None] = ContextVar("who", default=None)
+_asking: ContextVar[tuple[Sessions, Request] | None] = ContextVar("asking", default=None)
 
 
 def who() -> Actor | None:
     """The person of the request that is being answered, or None."""
     return _who.get()
+
+
+def lacks(scope: str) -> str:
+    """Why whoever asks may not do what needs a further scope; empty if they may."""
+    asking = _asking.get()
+    refusal = asking[0].refuses(asking[1], scope) if asking else None
+    return refusal.text if refusal else ""
 
 
 class Sessions:
@@ -232,11 +240,12 @@ def guard(config: Config, sessions: Sessions) -> Callable[[Request, Callable[[Re
             if path.startswith("/api/"):
                 return denied(Denied(status=401, text=NO_CREDENTIAL))
             return RedirectResponse("/sign-in", status_code=303)
-        remembered = _who.set(actor)
+        remembered, asked_before = _who.set(actor), _asking.set((sessions, request))
         try:
             return await following(request)
         finally:
             _who.reset(remembered)
+            _asking.reset(asked_before)
 
     return middleware
 

@@ -156,6 +156,8 @@ def callbacks_of_pages(incident_id: str) -> list[dict[str, Any]]:
         "judge-cause.value": "payments", "judge-mechanism.value": "deploy", "judge-warranted.value": "no",
         "judge-note.value": "n", "note-text.value": "rolled back",
         "status-text.value": "We look into it.", "board-title.value": "t",
+        "rota-yaml.value": "name: Eve\naddresses: {slack: UEVE}\n", "rota-as.value": "form",
+        "rota-question.children": "",
         "board-new.value": "b", "board-into.value": "b", "board-width.value": "half",
         "action-text.value": "t", "entry-text.value": "t",
         **{f"postmortem-{name}.value": "t" for name in EDITABLE},
@@ -167,7 +169,7 @@ def callbacks_of_pages(incident_id: str) -> list[dict[str, Any]]:
 
         def filled(place: dict[str, str], output: str = output) -> Any:
             if place["id"].startswith("{"):
-                fields = {"incident": incident_id, "version": 3, "reopen": "red:cart"}
+                fields = {"incident": incident_id, "version": 3, "reopen": "red:cart", "at": 0, "rota_open": "people/"}
                 pattern = json.loads(place["id"]).items()
                 name = {key: fixed if isinstance(fixed, str) else fields.get(key, "x") for key, fixed in pattern}
                 return [{"id": name, "property": place["property"], "value": 1}]
@@ -175,6 +177,8 @@ def callbacks_of_pages(incident_id: str) -> list[dict[str, Any]]:
                 dialogs = {"approve-": "approve", "judge-": "label", "note-dialog": "note", "severity-": "severity"}
                 dialog = next((name for part, name in dialogs.items() if part in output), "resolve")
                 asked = {"command": dialog, "incident": incident_id, "key": "dashboard:1", "seen": ""}
+                if "rota-" in output:
+                    asked = {"form": "rota", "kind": "people", "name": "", "version": 1, "as": "yaml"}
                 return {**place, "value": asked | ({"finding": "red:cart"} if "reopen" in output else {})}
             return {**place, "value": values.get(f"{place['id']}.{place['property']}", 1)}
 

@@ -40,7 +40,7 @@ from dashboard.web import (
     status_api,
     subscriptions,
 )
-from dashboard.web.session import Sessions, guard, who
+from dashboard.web.session import Sessions, guard, lacks, who
 from detectors.learning.question import best_question
 from watchkeeper.asgi.bodies import Limits
 from watchkeeper.asgi.hosts import Names
@@ -138,7 +138,7 @@ def build(
     api.add_unknown_paths(app)
     if life:
         report_broken(life.problems, pages.broken)
-    mount(app, sources, pages, who)
+    mount(app, sources, pages, who, lacks)
     app.middleware("http")(guard(config, sessions))
     app.add_middleware(
         Door,
