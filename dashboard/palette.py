@@ -76,3 +76,13 @@ DARK = Palette(
 def palette(scheme: str) -> Palette:
     """The colours of a scheme; anything unknown reads as light."""
     return DARK if scheme == "dark" else LIGHT
+
+
+def translucent(colour: str, alpha: float) -> str:
+    """A colour through which others show: at 0 it is not there, at 1 it covers them.
+
+    >>> translucent("#ff9361", 0.9)
+    'rgba(255,147,97,0.9)'
+    """
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{alpha})"

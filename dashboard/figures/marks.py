@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 from dashboard.components.wording import clock_text
 from dashboard.figures.frame import Figure
 from dashboard.figures.labels import plot_text
+from dashboard.palette import translucent
 from dashboard.viewer import Viewer
 
 Kind = Literal["onset", "change", "page", "ack", "resolved"]
@@ -20,6 +21,7 @@ LONGEST_NAME: Final = 60
 MOST_NAMED: Final = 12  # of a group, on hover and in the sentence
 MOST_ROWS: Final = 3  # of words
 ROW_PX: Final = 13
+COVERED: Final = 0.9  # of what lies behind the words: a line can be followed, and the words have their contrast
 SAME: Final = 0.004  # of the axis: two lines that no eye tells apart
 # How near moments of one kind are, as shares of the axis, to be one group: the first with which the words fit.
 NEAR: Final = (0.03, 0.06, 0.12, 0.25, 0.5)
@@ -119,8 +121,8 @@ def mark(figure: Figure, viewer: Viewer, moments: Sequence[Moment]) -> None:
                 "xshift": -3 if label.leftward else 3,
                 "yshift": -ROW_PX * label.row,
                 "font": {"size": 10, "color": colour},
-                "bgcolor": p.surface,
-                "opacity": 0.85,
+                # Not the opacity of the whole, which would fade the words, too.
+                "bgcolor": translucent(p.surface, COVERED),
             }
         )
 

@@ -13,6 +13,7 @@ import numpy as np
 from dashboard.figures.frame import Figure, layout, numbers, time_axis, value_axis
 from dashboard.figures.labels import plot_text
 from dashboard.figures.marks import Moment, mark
+from dashboard.palette import translucent
 from dashboard.reads.metrics import Band, Line
 from dashboard.reads.series import Floats
 from dashboard.viewer import Viewer
@@ -85,7 +86,6 @@ def _x(times: Any, viewer: Viewer) -> list[str]:
 
 def _band(band: Band, viewer: Viewer, factor: float) -> list[dict[str, Any]]:
     """Two lines without a stroke, the space between them filled."""
-    red, green, blue = (int(viewer.palette.accent[i : i + 2], 16) for i in (1, 3, 5))
     x = _x(band.times, viewer)
     edge = {"type": "scatter", "mode": "lines", "x": x, "line": {"width": 0}, "hoverinfo": "skip", "yaxis": "y"}
     return [
@@ -95,7 +95,7 @@ def _band(band: Band, viewer: Viewer, factor: float) -> list[dict[str, Any]]:
             "y": numbers(band.high * factor),
             "name": "usual range",
             "fill": "tonexty",
-            "fillcolor": f"rgba({red},{green},{blue},0.16)",
+            "fillcolor": translucent(viewer.palette.accent, 0.16),
         },
     ]
 

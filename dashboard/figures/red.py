@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from dashboard.figures.frame import Figure, layout, numbers, time_axis, value_axis
 from dashboard.figures.marks import Moment, mark
+from dashboard.palette import translucent
 from dashboard.reads.series import RedSeries
 from dashboard.viewer import Viewer
+
+FAINT: Final = 0.12  # of a colour, below its line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +59,17 @@ def red_figure(
             }
         )
 
-    soft = {"fill": "tozeroy", "fillcolor": _faint(p.rate)}
+    soft = {"fill": "tozeroy", "fillcolor": translucent(p.rate, FAINT)}
     line(numbers(series.rate), "requests", p.rate, "y", "%{y:.1f}/s", **soft)
-    line(numbers(series.error_ratio), "failed", p.errors, "y2", "%{y:.1%}", fill="tozeroy", fillcolor=_faint(p.errors))
+    line(
+        numbers(series.error_ratio),
+        "failed",
+        p.errors,
+        "y2",
+        "%{y:.1%}",
+        fill="tozeroy",
+        fillcolor=translucent(p.errors, FAINT),
+    )
     line(numbers(series.p50_ms), "p50", p.latency_soft, "y3", "%{y:,.0f} ms")
     line(numbers(series.p95_ms), "p95", p.latency, "y3", "%{y:,.0f} ms")
     errors_axis = value_axis(p, title="failed", form=".0%")
@@ -83,9 +95,3 @@ def _band(band: Band, start: datetime, end: datetime, viewer: Viewer) -> dict[st
         "y0": 0, "y1": 1, "fillcolor": viewer.palette.failing, "opacity": round(0.05 + 0.15 * band.score, 3),
         "line": {"width": 0}, "layer": "below",
     }  # fmt: skip
-
-
-def _faint(colour: str) -> str:
-    """The same colour, nearly transparent."""
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},0.12)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 from urllib.parse import unquote
 from xml.etree import ElementTree as ET
 
@@ -13,7 +14,7 @@ import pytest
 
 from dashboard.figures.evidence import Signal, evidence_figure
 from dashboard.figures.handoffs import Shift, handoff_figure
-from dashboard.figures.marks import Moment, marked_words
+from dashboard.figures.marks import Kind, Moment, marked_words
 from dashboard.figures.red import red_figure
 from dashboard.figures.sparkline import PAD, sparkline
 from dashboard.figures.topology import Call, topology
@@ -228,6 +229,27 @@ def test_text_colours_have_enough_contrast(palette: Palette) -> None:
         "latency",
     ):
         assert _contrast(getattr(palette, name), palette.surface) >= 4.5, name
+
+
+@pytest.mark.parametrize("palette", [LIGHT, DARK], ids=["light", "dark"])
+def test_the_words_of_a_mark_have_their_contrast_over_any_bar(reader: Viewer, palette: Palette) -> None:
+    """What lies behind shines through their background a little; the words themselves do not fade."""
+    kinds = get_args(Kind)
+    moments = [Moment(at=START + timedelta(seconds=5 * i), text=kind, kind=kind) for i, kind in enumerate(kinds)]
+    figure = red_figure(series([10] * 6, [0] * 6), replace(reader, palette=palette), moments)
+    words = figure["layout"]["annotations"]
+    assert [one["text"] for one in words] == list(kinds)
+    for one in words:
+        assert "opacity" not in one
+        *background, alpha = one["bgcolor"].removeprefix("rgba(").removesuffix(")").split(",")
+        for name in ("surface", "errors", "degraded", "rate", "silent", "unknown", "latency", "latency_soft", "line"):
+            bar = getattr(palette, name)
+            mixed = [
+                round(float(alpha) * int(over) + (1 - float(alpha)) * int(bar[i : i + 2], 16))
+                for over, i in zip(background, (1, 3, 5), strict=True)
+            ]
+            seen = "#" + "".join(f"{part:02x}" for part in mixed)
+            assert _contrast(one["font"]["color"], seen) >= 4.5, (one["text"], name)
 
 
 def _contrast(first: str, second: str) -> float:
