@@ -21,6 +21,7 @@ LONGEST_NAME: Final = 60
 MOST_NAMED: Final = 12  # of a group, on hover and in the sentence
 MOST_ROWS: Final = 3  # of words
 ROW_PX: Final = 13
+EDGE_PX: Final = 3.6
 COVERED: Final = 0.9  # of what lies behind the words: a line can be followed, and the words have their contrast
 SAME: Final = 0.004  # of the axis: two lines that no eye tells apart
 # How near moments of one kind are, as shares of the axis, to be one group: the first with which the words fit.
@@ -97,6 +98,9 @@ def mark(figure: Figure, viewer: Viewer, moments: Sequence[Moment]) -> None:
     colours = {"onset": p.failing, "change": p.degraded, "page": p.accent, "ack": p.accent, "resolved": p.ok}
     place = {"xref": "x", "yref": "paper"}
     full = {**place, "y0": 0, "y1": 1}
+    # On a bar of its own colour a line is lost without an edge; one through a curve would hide where that jumps.
+    has_bars = any(trace["type"] == "bar" for trace in figure["data"])
+    edges = [{"color": translucent(p.surface, COVERED), "width": EDGE_PX}] if has_bars else []
     for label in _labels(_placed(figure, viewer, moments), viewer):
         group, colour = label.group, colours[label.group.kind]
         first, last = (viewer.local(group.moments[i][1].at) for i in (0, -1))
@@ -104,9 +108,10 @@ def mark(figure: Figure, viewer: Viewer, moments: Sequence[Moment]) -> None:
         if group.end - group.begin > SAME:
             shade = {"fillcolor": colour, "opacity": 0.1, "line": {"width": 0}, "layer": "below"}
             figure["layout"]["shapes"].append({"type": "rect", **full, "x0": first, "x1": last, **shade})
-        figure["layout"]["shapes"].append(
-            {"type": "line", **full, "x0": first, "x1": first, "line": line, "layer": "above"}
-        )
+        for stroke in (*edges, line):
+            figure["layout"]["shapes"].append(
+                {"type": "line", **full, "x0": first, "x1": first, "line": stroke, "layer": "above"}
+            )
         figure["layout"]["annotations"].append(
             {
                 **place,

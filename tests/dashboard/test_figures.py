@@ -14,6 +14,7 @@ import pytest
 
 from dashboard.figures.evidence import Signal, evidence_figure
 from dashboard.figures.handoffs import Shift, handoff_figure
+from dashboard.figures.log_histogram import histogram_figure
 from dashboard.figures.marks import Kind, Moment, marked_words
 from dashboard.figures.red import red_figure
 from dashboard.figures.sparkline import PAD, sparkline
@@ -22,6 +23,7 @@ from dashboard.palette import DARK, LIGHT, Palette
 from dashboard.reads.health import Health
 from dashboard.reads.series import RedSeries
 from dashboard.viewer import Viewer
+from watchkeeper.vocabulary import Window
 
 START = datetime(2026, 3, 1, 2, 50, tzinfo=UTC)
 
@@ -229,6 +231,17 @@ def test_text_colours_have_enough_contrast(palette: Palette) -> None:
         "latency",
     ):
         assert _contrast(getattr(palette, name), palette.surface) >= 4.5, name
+
+
+def test_the_line_of_a_mark_has_an_edge_over_bars_alone(reader: Viewer) -> None:
+    """It is lost on a bar of its own colour; through a curve, an edge would hide where that jumps."""
+    window, moment = Window(start=START, end=START + timedelta(minutes=1)), Moment(at=START, text="onset")
+    bars = histogram_figure({"error": {START: 3}}, window, 15, reader, [moment])
+    edge, line = bars["layout"]["shapes"]
+    assert (edge["x0"], edge["x1"]) == (line["x0"], line["x1"])
+    assert edge["line"]["width"] > line["line"]["width"]
+    assert line["line"]["color"] == reader.palette.failing
+    assert len(red_figure(series([10] * 6, [0] * 6), reader, [moment])["layout"]["shapes"]) == 1
 
 
 @pytest.mark.parametrize("palette", [LIGHT, DARK], ids=["light", "dark"])
