@@ -146,6 +146,30 @@ class StakeholderRule(Section):
         return self
 
 
+PostmortemSection = Literal[
+    "summary", "impact", "root_cause", "contributing", "signals_missed", "went_well", "to_improve"
+]
+POSTMORTEM_SECTIONS: Final[tuple[PostmortemSection, ...]] = get_args(PostmortemSection)
+
+
+class PostmortemConfig(Section):
+    """What the postmortems of a severity ask for; what is left out stays as it is by default.
+
+    A publication needs what is `required`, and so many `reviewers` besides whoever submitted it.
+    """
+
+    sections: Annotated[tuple[PostmortemSection, ...], Field(min_length=1)] | None = None
+    required: tuple[PostmortemSection, ...] | None = None
+    reviewers: Annotated[int, Field(ge=0, le=5)] | None = None
+
+    @model_validator(mode="after")
+    def _requires_what_it_has(self) -> PostmortemConfig:
+        gone = [name for name in self.required or () if self.sections and name not in self.sections]
+        if gone:
+            raise ValueError(f"requires {', '.join(gone)}, which is not among its sections; add it there")
+        return self
+
+
 class DigestConfig(Section):
     """The daily digest of open tickets: at `hour`, in `timezone` or in the first schedule's."""
 
@@ -175,6 +199,7 @@ class OnCallConfig(Section):
     teams: dict[Text, tuple[Text, ...]] = {}  # noqa: RUF012 - pydantic copies it
     severities: SeveritiesConfig = SeveritiesConfig()
     stakeholders: tuple[StakeholderRule, ...] = ()
+    postmortems: dict[Level, PostmortemConfig] = {}  # noqa: RUF012 - pydantic copies it
     digest: DigestConfig = DigestConfig()
 
     def person(self, person_id: str) -> PersonConfig | None:

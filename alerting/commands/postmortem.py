@@ -155,7 +155,10 @@ def send_back(incident: IncidentId, config: ConfigPath = None, who: Who = None, 
 def publish(
     incident: IncidentId, seen: Seen = None, config: ConfigPath = None, who: Who = None, key: Key = None
 ) -> None:
-    """Publish the revision that you reviewed. Somebody else must have submitted it, unless you are alone."""
+    """Approve the revision that you reviewed; the last review that its severity needs publishes it.
+
+    Somebody else must have submitted it, unless you are alone. Without a review to wait for, a draft is published.
+    """
     postmortems = open_postmortems(config)[0]
     if seen is None:
         raise ConfigError(f"--revision is missing: the newest is {postmortems.get(incident).version}; review that one")

@@ -220,7 +220,7 @@ class Writer:
             outbox.put_updates(connection, [one for one in recovered if _is_shown(*one)], self.routing)
         for incident, event in recovered:
             if _is_in_postmortem(incident, event):
-                postmortem.store_draft(connection, incident, event.at)
+                postmortem.store_draft(connection, incident, event.at, self.oncall)
         for change in changes:
             for event in change.events:
                 _count(change.after, event)
@@ -354,7 +354,7 @@ class Writer:
             if acker and acker.id not in (event.person, *event.also):
                 outbox.put_page(connection, incident, event, self.routing, also=acker.id)
         if _is_in_postmortem(incident, event):
-            postmortem.store_draft(connection, incident, event.at)
+            postmortem.store_draft(connection, incident, event.at, self.oncall)
         if _is_shown(incident, event):
             outbox.put_updates(connection, [(incident, event)], self.routing)
 

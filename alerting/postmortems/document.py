@@ -1,4 +1,4 @@
-"""A postmortem as a document: typed fields, the template of its severity, and which of them a save changes. Pure."""
+"""A postmortem as a document: typed fields, the sections that a template may have, and what a save changes. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal, get_args
 
 from watchkeeper.errors import ConfigError
-from watchkeeper.vocabulary import MECHANISMS, Label, Severity
+from watchkeeper.vocabulary import MECHANISMS, Label
 
 State = Literal["draft", "in review", "published"]
 STATES: Final[tuple[State, ...]] = get_args(State)
@@ -73,54 +73,46 @@ class Document:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """A text of the template: its heading, what to write there, and whether a publication needs it."""
+    """A text of a template: its heading, and what to write there."""
 
     field: str
     heading: str
     prompt: str
-    required: bool = False
 
 
-_SUMMARY: Final = Section(
-    field="summary",
-    heading="Summary",
-    prompt="What users noticed, for how long, and how it ended. Two or three sentences.",
-    required=True,
-)
-_CAUSE: Final = Section(
-    field="root_cause",
-    heading="Root cause",
-    prompt="What made it possible. Describe systems and decisions, and not who is to blame: people did what made sense "
-    "with what they knew.",
-    required=True,
-)
-_CONTRIBUTING: Final = Section(
-    field="contributing",
-    heading="Contributing factors",
-    prompt="What else had to come together, or made it worse or longer.",
-)
-# What a review asks for, by severity. A ticket disturbed nobody: its template is short.
-TEMPLATES: Final[Mapping[Severity, tuple[Section, ...]]] = {
-    "page": (
-        _SUMMARY,
-        Section(field="impact", heading="Impact", prompt="Who could not do what. Numbers are measured below."),
-        _CAUSE,
-        _CONTRIBUTING,
-        Section(
-            field="signals_missed",
-            heading="Signals missed",
-            prompt="What showed it earlier, and paged nobody: a metric, a log line, a report of a user.",
-        ),
-        Section(field="went_well", heading="What went well", prompt="What shortened it, and should stay."),
-        Section(field="to_improve", heading="What to improve", prompt="What cost time, or depended on luck."),
+_SECTIONS: Final = (
+    Section(
+        field="summary",
+        heading="Summary",
+        prompt="What users noticed, for how long, and how it ended. Two or three sentences.",
     ),
-    "ticket": (_SUMMARY, _CAUSE, _CONTRIBUTING),
-}
-TEXTS: Final = tuple(section.field for section in TEMPLATES["page"])
+    Section(field="impact", heading="Impact", prompt="Who could not do what. Numbers are measured below."),
+    Section(
+        field="root_cause",
+        heading="Root cause",
+        prompt="What made it possible. Describe systems and decisions, and not who is to blame: people did what made "
+        "sense with what they knew.",
+    ),
+    Section(
+        field="contributing",
+        heading="Contributing factors",
+        prompt="What else had to come together, or made it worse or longer.",
+    ),
+    Section(
+        field="signals_missed",
+        heading="Signals missed",
+        prompt="What showed it earlier, and paged nobody: a metric, a log line, a report of a user.",
+    ),
+    Section(field="went_well", heading="What went well", prompt="What shortened it, and should stay."),
+    Section(field="to_improve", heading="What to improve", prompt="What cost time, or depended on luck."),
+)
+# Every section that a template may have, by the field that holds its text.
+SECTIONS: Final[Mapping[str, Section]] = {section.field: section for section in _SECTIONS}
+TEXTS: Final = tuple(SECTIONS)
 LABEL_FIELDS: Final = ("cause", "mechanism", "warranted")
 EDITABLE: Final = (*TEXTS, *LABEL_FIELDS, "first_bad_at")
 HEADINGS: Final[Mapping[str, str]] = {
-    **{section.field: section.heading for section in TEMPLATES["page"]},
+    **{section.field: section.heading for section in SECTIONS.values()},
     "cause": "True cause",
     "mechanism": "Mechanism",
     "warranted": "Was the page warranted",
@@ -129,11 +121,6 @@ HEADINGS: Final[Mapping[str, str]] = {
     "added": "Timeline",
     "important": "Timeline",
 }
-
-
-def template(severity: str) -> tuple[Section, ...]:
-    """The texts that a postmortem of a severity has."""
-    return TEMPLATES["ticket" if severity == "ticket" else "page"]
 
 
 def checked(changes: Mapping[str, object]) -> dict[str, Any]:
@@ -182,9 +169,3 @@ def with_label(document: Document, label: Label) -> Document:
     answers: Mapping[bool | None, Answer] = {True: "yes", False: "no"}
     warranted = answers.get(label.warranted, "unsure" if document.warranted else "")
     return replace(document, cause=label.cause or "", mechanism=label.mechanism or "", warranted=warranted)
-
-
-def missing(document: Document, severity: str) -> tuple[str, ...]:
-    """The headings of what a publication needs and nobody has filled in."""
-    texts = [one.heading for one in template(severity) if one.required and not getattr(document, one.field)]
-    return (*texts, *(() if document.warranted or severity == "ticket" else (HEADINGS["warranted"],)))

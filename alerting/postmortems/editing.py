@@ -31,7 +31,6 @@ from alerting.postmortems.document import (
     EntryKind,
     changed_fields,
     checked,
-    missing,
 )
 from alerting.postmortems.rendering import Report, to_html, to_markdown
 from alerting.postmortems.revisions import Published, Revision, Stored
@@ -45,6 +44,7 @@ from watchkeeper.state.models import deciding_version
 from watchkeeper.vocabulary import MECHANISMS, Actor, Mechanism
 
 TRIES: Final = 5
+REVIEWED: Final = ("reviewed",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +105,7 @@ class Postmortems:
         Raises:
             NotFound: no such incident.
         """
-        postmortem.draft(self._db, incident_id, self._clock.now())
+        postmortem.draft(self._db, incident_id, self._clock.now(), self._rota())
         return self.get(incident_id)
 
     def edit(self, incident_id: str, actor: Actor, key: str, seen: int, changes: Mapping[str, object]) -> Saved:
@@ -191,7 +191,7 @@ class Postmortems:
         def save(connection: Connection, before: Stored) -> Saved:
             if before.state != "draft":
                 raise Conflict(f"the postmortem is {before.state}; only a draft is submitted for review")
-            after = replace(before, state="in review", submitted_by=actor.name)
+            after = replace(before, state="in review", submitted_by=actor.name, reviewed_by=())
             return self._keep(connection, before, after, actor, key, ("submitted",))
 
         return self._save(incident_id, key, save)
@@ -202,28 +202,44 @@ class Postmortems:
         def save(connection: Connection, before: Stored) -> Saved:
             if before.state != "in review":
                 raise Conflict(f"the postmortem is {before.state}; only one in review is sent back")
-            after = replace(before, state="draft", submitted_by="")
+            after = replace(before, state="draft", submitted_by="", reviewed_by=())
             return self._keep(connection, before, after, actor, key, ("sent back",))
 
         return self._save(incident_id, key, save)
 
     def publish(self, incident_id: str, actor: Actor, key: str, seen: int) -> Saved:
-        """Publish what was reviewed; `seen` is the version that the reviewer looked at.
+        """Approve what was reviewed, and publish it with the last review that its template asks for.
+
+        `seen` is the version that the reviewer looked at. Where the template asks for no review, a draft is published.
 
         Raises:
-            Conflict: it is not in review, is not complete, has changed since, or the reviewer submitted it.
+            Conflict: it is not in review, is not complete, has changed since, or the reviewer submitted or reviewed it.
         """
 
         def save(connection: Connection, before: Stored) -> Saved:
-            if before.state != "in review":
+            reviewers = before.template.reviewers
+            if before.state != "in review" and (reviewers or before.state != "draft"):
                 raise Conflict(f"the postmortem is {before.state}; submit it for review first")
-            if before.version != seen:
-                news = revisions.history(connection, incident_id, seen)
+            news = revisions.history(connection, incident_id, seen)
+            if seen > before.version or any(one.changed != REVIEWED for one in news):
                 raise Conflict(f"It is not published. {_describe(news)} Look at revision {before.version}.")
-            if gaps := missing(before.document, before.severity):
+            if gaps := before.template.missing(before.document, before.severity):
                 raise Conflict(f"it is not complete: {', '.join(gaps)} missing; fill in and publish again")
-            if len(self._rota().people) > 1 and self._same_person(actor, before.submitted_by):
-                raise Conflict(f"{before.submitted_by} submitted it; somebody else reviews and publishes it")
+            # Of a team of two, one is left to review.
+            needed = min(reviewers, len(self._rota().people) - 1)
+            if needed > 0:
+                if self._same_person(actor, before.submitted_by):
+                    raise Conflict(f"{before.submitted_by} submitted it; somebody else reviews and publishes it")
+                if again := [name for name in before.reviewed_by if self._same_person(actor, name)]:
+                    raise Conflict(f"{again[0]} reviewed it already; somebody else must, too")
+                reviewed = (*before.reviewed_by, actor.name)
+                if len(reviewed) < needed:
+                    after = replace(before, reviewed_by=reviewed)
+                    saved = self._keep(connection, before, after, actor, key, REVIEWED)
+                    record_audit(connection, self._clock.now(), actor, "postmortem.review", incident_id)
+                    more = f"{len(reviewed)} of {needed} reviews; somebody else reviews and publishes it."
+                    return replace(saved, message=f"Reviewed: {more}")
+                before = replace(before, reviewed_by=reviewed)
             now = self._clock.now()
             version = before.version + 1
             after = replace(before, state="published", version=version, updated_at=now)

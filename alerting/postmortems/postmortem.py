@@ -16,6 +16,8 @@ from alerting.incidents import journal
 from alerting.incidents.machine import Incident
 from alerting.postmortems import revisions
 from alerting.postmortems.markdown import markdown_text, web_address
+from alerting.postmortems.templates import template_of
+from watchkeeper.config import OnCallConfig
 from watchkeeper.durations import duration
 from watchkeeper.errors import NotFound
 from watchkeeper.state.codec import parse
@@ -56,20 +58,20 @@ class Record:
     judged: int
 
 
-def draft(db: Database, incident_id: str, now: datetime) -> Postmortem:
-    """Write the draft anew from what is known now.
+def draft(db: Database, incident_id: str, now: datetime, oncall: OnCallConfig) -> Postmortem:
+    """Write the draft anew from what is known now; `oncall` has the templates.
 
     Raises:
         NotFound: no such incident.
     """
     with db.write() as connection:
-        return store_draft(connection, journal.load(connection, incident_id), now)
+        return store_draft(connection, journal.load(connection, incident_id), now, oncall)
 
 
-def store_draft(connection: Connection, incident: Incident, now: datetime) -> Postmortem:
+def store_draft(connection: Connection, incident: Incident, now: datetime, oncall: OnCallConfig) -> Postmortem:
     """Write the draft inside somebody else's transaction; the first one begins the document."""
     text = facts(connection, incident)
-    revisions.begin(connection, incident, now)
+    revisions.begin(connection, incident, now, template_of(oncall, incident.level or "SEV3"))
     row = {"incident_id": incident.id, "at": to_micros(now), "markdown": text}
     upsert(connection, postmortems, row)
     return Postmortem(incident_id=incident.id, at=now, markdown=text, label=human_label(incident))

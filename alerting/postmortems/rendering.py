@@ -11,7 +11,7 @@ from typing import Final
 from alerting.incidents.machine import Incident
 from alerting.postmortems.actions import Action
 from alerting.postmortems.disagreements import disagreements
-from alerting.postmortems.document import HEADINGS, LONGEST, EntryKind, Measured, template
+from alerting.postmortems.document import HEADINGS, LONGEST, EntryKind, Measured
 from alerting.postmortems.markdown import markdown_text
 from alerting.postmortems.revisions import Stored
 from watchkeeper.durations import duration
@@ -113,7 +113,10 @@ class Report:
     def state(self) -> str:
         """Which revision this is, in words."""
         stored = self.stored
-        return f"{stored.state.capitalize()}, revision {stored.version}, {stored.updated_at:%Y-%m-%d %H:%M} UTC"
+        reviewed = f" by {' and '.join(map(seen_name, stored.reviewed_by))}" if stored.reviewed_by else ""
+        reviewed = f", reviewed{reviewed}" if reviewed else ""
+        revision = f"revision {stored.version}, {stored.updated_at:%Y-%m-%d %H:%M} UTC"
+        return f"{stored.state.capitalize()}{reviewed}, {revision}"
 
 
 def measured_lines(measured: Measured | None) -> list[str]:
@@ -132,7 +135,7 @@ def to_markdown(report: Report) -> str:
     """The document as Markdown; the machine's facts are an appendix."""
     stored, document = report.stored, report.stored.document
     parts = [f"# Postmortem of {stored.incident_id}: {_md(stored.title)}", f"{report.state}."]
-    for section in template(stored.severity):
+    for section in stored.template.parts(document):
         text = getattr(document, section.field)
         body = _paragraphs(text) if text else f"*{section.prompt}*"
         if section.field == "impact" and document.measured:
@@ -192,7 +195,7 @@ def to_html(report: Report) -> str:
     stored, document = report.stored, report.stored.document
     title = f"Postmortem of {stored.incident_id}: {stored.title}"
     parts = [f"<h1>{_h(title)}</h1>", f'<p class="quiet">{_h(report.state)}</p>']
-    for section in template(stored.severity):
+    for section in stored.template.parts(document):
         text = getattr(document, section.field)
         quiet = "" if text else " quiet"
         parts.append(f'<h2>{_h(section.heading)}</h2><p class="text{quiet}">{_h(text or section.prompt)}</p>')

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from alerting.incidents.machine import Event, Incident
 from alerting.postmortems.document import TEXTS, Document, State, changed_fields, with_label
+from alerting.postmortems.templates import Template, read_template
 from watchkeeper.errors import Conflict, NotFound
 from watchkeeper.state.codec import dump, parse
 from watchkeeper.state.database import Database, from_micros, to_micros
@@ -39,7 +40,10 @@ class Published:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """A document as it stands. `submitted_by` is who asked for the review; empty while nobody did."""
+    """A document as it stands. `submitted_by` is who asked for the review; empty while nobody did.
+
+    `reviewed_by` are those who approved this text, while more reviewers are needed.
+    """
 
     incident_id: str
     version: int
@@ -49,7 +53,9 @@ class Stored:
     title: str
     updated_at: datetime
     document: Document
+    template: Template
     submitted_by: str = ""
+    reviewed_by: tuple[str, ...] = ()
     published: Published | None = None
 
 
@@ -65,8 +71,8 @@ class Revision:
     document: Document
 
 
-def begin(connection: Connection, incident: Incident, at: datetime) -> None:
-    """The first revision, with what the machine knows; nothing where the document is there."""
+def begin(connection: Connection, incident: Incident, at: datetime, template: Template) -> None:
+    """The first revision, with what the machine knows. Of a document that nobody has written in, the template."""
     answers = [label for label in incident.labels if label.source == "human"]
     document = Document(first_bad_at=incident.onset)
     if answers:
@@ -80,9 +86,13 @@ def begin(connection: Connection, incident: Incident, at: datetime) -> None:
         title=incident.title,
         updated_at=at,
         document=document,
+        template=template,
     )
     if insert_new(connection, documents, {"incident_id": incident.id, **_row(stored)}):
         _add(connection, stored, MACHINE, "first", ("drafted",))
+    else:
+        untouched = (documents.c.incident_id == incident.id) & (documents.c.version == 1)
+        connection.execute(update(documents).where(untouched).values(template=template.as_text()))
 
 
 def follow_label(connection: Connection, incident: Incident, event: Event) -> None:
@@ -99,10 +109,13 @@ def follow_label(connection: Connection, incident: Incident, event: Event) -> No
 
 
 def changed_state(before: Stored, document: Document) -> Stored:
-    """A stored document with other content: what was published is a draft again, and stays published as it was."""
+    """A stored document with other content: what was published is a draft again, and stays published as it was.
+
+    Whoever reviewed the text before has not reviewed this one.
+    """
     if before.state == "published":
-        return replace(before, document=document, state="draft", submitted_by="")
-    return replace(before, document=document)
+        return replace(before, document=document, state="draft", submitted_by="", reviewed_by=())
+    return replace(before, document=document, reviewed_by=())
 
 
 def append(
@@ -184,6 +197,8 @@ def _row(stored: Stored) -> dict[str, Any]:
         "published": json.dumps({"markdown": published.markdown, "html": published.html}) if published else "",
         "words": words.casefold()[:MOST_WORDS],
         "body": dump(document),
+        "template": stored.template.as_text(),
+        "reviewed_by": json.dumps(stored.reviewed_by),
     }
 
 
@@ -216,7 +231,9 @@ def _stored(row: Any) -> Stored:
         title=row.title,
         updated_at=from_micros(row.updated_at),
         document=parse(Document, row.body),
+        template=read_template(row.template, row.severity),
         submitted_by=row.submitted_by,
+        reviewed_by=tuple(json.loads(row.reviewed_by or "[]")),
         published=published,
     )
 

@@ -23,6 +23,8 @@ def head_tree(stored: Stored) -> dict[str, Any]:
         "title": stored.title,
         "updated_at": stored.updated_at.isoformat(),
         "published_at": published.at.isoformat() if published else None,
+        "reviewed_by": list(stored.reviewed_by),
+        "template": json.loads(stored.template.as_text()),
     }
 
 

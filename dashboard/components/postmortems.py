@@ -10,7 +10,7 @@ import dash_mantine_components as dmc
 from dash import dcc, html
 
 from alerting.postmortems.actions import Action
-from alerting.postmortems.document import ENTRY_KINDS, HEADINGS, template
+from alerting.postmortems.document import ENTRY_KINDS, HEADINGS
 from alerting.postmortems.rendering import Line, Report, measured_lines
 from alerting.postmortems.revisions import Revision, Stored
 from dashboard.components.choices import choice_link, choices
@@ -42,9 +42,18 @@ def page_actions(stored: Stored) -> Sequence[Part]:
     """The buttons of a postmortem's page."""
     reviews = [
         _button(words, {"review": command, "incident": stored.incident_id, "revision": stored.version}, quiet=True)
-        for command, words in _REVIEWS.get(stored.state, ())
+        for command, words in _reviews(stored)
     ]
     return [edit_button(stored.incident_id, stored.version), *reviews]
+
+
+def _reviews(stored: Stored) -> tuple[tuple[str, str], ...]:
+    """The commands of a state; what needs no review is published at once, and what needs two is approved first."""
+    if stored.template.reviewers == 0 and stored.state == "draft":
+        return (("publish", "Publish"), *_REVIEWS["draft"])
+    if stored.state == "in review" and stored.template.reviewers > len(stored.reviewed_by) + 1:
+        return (("publish", "Approve"), ("return", "Send back"))
+    return _REVIEWS.get(stored.state, ())
 
 
 def form_button(form: str, words: str, stored: Stored) -> Part:
@@ -62,9 +71,15 @@ def _button(words: str, identity: dict[str, Any], *, small: bool = False, quiet:
 def written(report: Report) -> Part:
     """What people wrote, a heading and a text each; the prompt where there is none yet."""
     document, parts = report.stored.document, []
-    for section in template(report.stored.severity):
+    template = report.stored.template
+    for section in template.parts(document):
         text = getattr(document, section.field)
-        parts.append(html.H3(section.heading))
+        needed = not text and section.field in template.required
+        parts.append(
+            html.H3(
+                [section.heading, html.Small(" needed to publish", className="muted")] if needed else section.heading
+            )
+        )
         parts.append(html.P(text, className="typed") if text else html.P(section.prompt, className="muted"))
         if section.field == "impact" and document.measured:
             parts.append(

@@ -16,8 +16,9 @@ import structlog
 from dash import ALL, Input, Output, State, html, no_update
 
 from alerting.incidents.human_labels import ANSWERS
-from alerting.postmortems.document import EDITABLE, ENTRY_KINDS, TEMPLATES, Document, EntryKind
+from alerting.postmortems.document import EDITABLE, ENTRY_KINDS, SECTIONS, Document, EntryKind
 from alerting.postmortems.editing import Postmortems
+from alerting.postmortems.revisions import Stored
 from dashboard.commands import NOT_SIGNED_IN, Notice, failed
 from dashboard.components.elements import Part
 from dashboard.components.escaping import inert
@@ -37,7 +38,7 @@ def dialogs() -> list[Any]:
             id=f"postmortem-{section.field}", label=section.heading, description=section.prompt, autosize=True,
             minRows=2, maxRows=12,
         )
-        for section in TEMPLATES["page"]
+        for section in SECTIONS.values()
     ]  # fmt: skip
     answers = [
         dmc.TextInput(id="postmortem-cause", label="True cause", description="The service at fault"),
@@ -101,6 +102,13 @@ def values(document: Document) -> list[str]:
     at = document.first_bad_at
     shown = [getattr(document, name) for name in EDITABLE if name != "first_bad_at"]
     return [*shown, f"{at:%Y-%m-%dT%H:%M:%SZ}" if at else ""]
+
+
+def asked_for(stored: Stored) -> list[Any]:
+    """Which sections a publication needs, and how each is shown: outside the template, only where it has a text."""
+    template = stored.template
+    shown = [name in template.sections or getattr(stored.document, name) for name in SECTIONS]
+    return [*(name in template.required for name in SECTIONS), *({} if one else {"display": "none"} for one in shown)]
 
 
 def changes(before: Document, typed: Sequence[object]) -> dict[str, object]:
@@ -180,7 +188,7 @@ def _connect_opening(wiring: Wiring) -> None:
 
     def opened(clicks: list[int | None]) -> Any:
         button = pressed_id(clicks)
-        nothing = (no_update,) * (6 + fields)
+        nothing = (no_update,) * (6 + fields + 2 * len(SECTIONS))
         if button is None or button["form"] not in FORMS or not isinstance(button["postmortem"], str):
             return nothing
         if wiring.who() is None:
@@ -189,7 +197,9 @@ def _connect_opening(wiring: Wiring) -> None:
         asked = {"form": button["form"], "incident": stored.incident_id, "key": uuid4().hex}
         asked |= {"revision": stored.version, "base": stored.version}
         opens = [True if button["form"] == form else no_update for form in FORMS]
-        filled = values(stored.document) if button["form"] == "edit" else [no_update] * fields
+        filled = [no_update] * (fields + 2 * len(SECTIONS))
+        if button["form"] == "edit":
+            filled = [*values(stored.document), *asked_for(stored)]
         return no_update, asked, *opens, None, *filled
 
     wiring.server(
@@ -201,6 +211,8 @@ def _connect_opening(wiring: Wiring) -> None:
         Output("entry-dialog", "opened"),
         Output("postmortem-news", "children"),
         *(Output(f"postmortem-{name}", "value") for name in EDITABLE),
+        *(Output(f"postmortem-{name}", "withAsterisk") for name in SECTIONS),
+        *(Output(f"postmortem-{name}", "style") for name in SECTIONS),
         Input({"postmortem": ALL, "revision": ALL, "form": ALL}, "n_clicks"),
     )
 

@@ -15,7 +15,7 @@ from sqlalchemy import insert, text
 from alerting.incidents import journal
 from alerting.incidents.commands import Incidents
 from alerting.incidents.human_labels import Judgement
-from alerting.postmortems.document import TEMPLATES
+from alerting.postmortems.document import SECTIONS
 from alerting.postmortems.editing import Postmortems
 from alerting.postmortems.rendering import to_html, to_markdown
 from tests.front_door import Run, front_door
@@ -258,7 +258,7 @@ def test_a_ticket_has_a_short_template(postmortems: Postmortems, incidents: Inci
 
 def test_templates_name_nobody_to_blame() -> None:
     """Their prompts ask for systems and decisions."""
-    prompts = " ".join(one.prompt for sections in TEMPLATES.values() for one in sections)
+    prompts = " ".join(one.prompt for one in SECTIONS.values())
     assert "not who is to blame" in prompts
     assert "fault of" not in prompts
 

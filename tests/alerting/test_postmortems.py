@@ -14,6 +14,7 @@ from alerting.incidents.human_labels import Judgement
 from alerting.incidents.machine import Event, begin
 from alerting.postmortems import postmortem
 from watchkeeper.clock import FrozenClock
+from watchkeeper.config import OnCallConfig
 from watchkeeper.errors import NotFound
 from watchkeeper.state.changes import record_change
 from watchkeeper.state.database import Database
@@ -81,7 +82,7 @@ def test_chaos_truth_never_fills_in_a_humans_form(db: Database, incidents: Incid
         id="c", incident_id=incident_id, source="chaos", author="chaos", at=clock.now(), warranted=True, cause="cart"
     )
     record_label(db, truth)
-    postmortem.draft(db, incident_id, clock.now())
+    postmortem.draft(db, incident_id, clock.now(), OnCallConfig())
     written = postmortem.show(db, incident_id)
     assert written.label is None
     assert "| true cause | ? |" in written.markdown
@@ -98,7 +99,7 @@ def test_a_late_label_is_in_the_draft(db: Database, incidents: Incidents, clock:
 def test_a_draft_of_what_is_not_over_can_be_asked_for(db: Database, incidents: Incidents, clock: FrozenClock) -> None:
     """It says so."""
     (incident_id,) = incidents.observe([finding(clock.now(), "payments")], edges=EDGES)
-    assert "It is not over." in postmortem.draft(db, incident_id, clock.now()).markdown
+    assert "It is not over." in postmortem.draft(db, incident_id, clock.now(), OnCallConfig()).markdown
 
 
 @given(

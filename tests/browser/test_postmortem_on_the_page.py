@@ -118,6 +118,37 @@ def test_a_postmortem_is_written_on_the_page(
     _pictures(page, tmp_path, "incident")
 
 
+@pytest.mark.usefixtures("signed_in")
+def test_the_editor_asks_for_what_the_severity_needs(
+    page: Page, site: Site, show: Callable[[str], None], tmp_path: Path
+) -> None:
+    """SEV1 marks what must be filled in and waits for two reviewers; SEV4 is short, and its author publishes it."""
+    documents = postmortems(site)
+    ids = {}
+    for level, service in (("SEV1", "loading-bay"), ("SEV4", "label-printer")):
+        ids[level] = open_incident(site.incidents, service)
+        site.incidents.set_severity(ids[level], BEN, level, "so it is", "s")  # type: ignore[arg-type]
+        site.incidents.resolve(ids[level], BEN, "r")
+        documents.begin(ids[level])
+    dialog = page.get_by_role("dialog")
+    show(f"/postmortems/{ids['SEV1']}")
+    expect(page.get_by_role("heading", name="Impact needed to publish")).to_be_visible()
+    page.get_by_role("button", name="Edit", exact=True).press("Enter")
+    expect(dialog.get_by_text("Impact *")).to_be_visible()
+    expect(dialog.get_by_text("Signals missed", exact=True)).to_be_visible()
+    page.screenshot(path=tmp_path / "sev1.png")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Submit for review").press("Enter")
+    expect(page.get_by_role("button", name="Approve")).to_be_visible()
+    _pictures(page, tmp_path, "sev1")
+    show(f"/postmortems/{ids['SEV4']}")
+    expect(page.get_by_role("button", name="Publish")).to_be_visible()
+    page.get_by_role("button", name="Edit", exact=True).press("Enter")
+    expect(dialog.get_by_text("Summary *")).to_be_visible()
+    expect(dialog.get_by_text("Signals missed", exact=True)).to_be_hidden()
+    page.screenshot(path=tmp_path / "sev4.png")
+
+
 def test_the_impact_is_measured_from_the_store(site: Site, tmp_path: Path) -> None:
     """A third of the requests of payments failed, and that much of its error budget was spent: once, by the machine."""
     objective = tmp_path / "slo.yaml"

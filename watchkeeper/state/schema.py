@@ -194,6 +194,8 @@ postmortem_documents = Table(
     Column("published", Text, nullable=False),  # as it was published: Markdown and HTML, as JSON
     Column("words", Text, nullable=False),  # what a search looks in, in lower case
     Column("body", Text, nullable=False),
+    Column("template", Text, nullable=False, server_default=""),  # as JSON; empty: from before there were any
+    Column("reviewed_by", Text, nullable=False, server_default=""),  # names, as JSON
     Index("postmortem_documents_by_time", "updated_at"),
 )
 postmortem_revisions = Table(

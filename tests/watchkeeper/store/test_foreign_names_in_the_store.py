@@ -110,7 +110,7 @@ def test_the_loop_goes_round_whatever_a_service_is_called(roles: OwnRoles, now: 
         check_blocks(slack_blocks.message(incident, url="http://127.0.0.1/incidents/x"))
         check_blocks(slack_blocks.details(incident))
         check_view(resolve_view(incident))
-        page = postmortem.draft(db, incident_id, now).markdown
+        page = postmortem.draft(db, incident_id, now, OnCallConfig()).markdown
         assert not {c for c in page if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")} - {"\n"}
     db.close()
 
