@@ -21,6 +21,7 @@ from dashboard.dialogs import (
     handover,
     judge,
     note,
+    override,
     postmortem,
     reopen,
     resolve,
@@ -86,7 +87,7 @@ def mount(
     _connect_page(wiring, pages)
     for part in (
         direct, resolve, judge, note, approve, handover, answer, reopen, experiment, decide, postmortem, status, board,
-        severity, rota,
+        severity, rota, override,
     ):  # fmt: skip
         part.connect(wiring)
     dash._setup_server()  # noqa: SLF001 - else the first request to a page other than / finds no scripts
@@ -150,6 +151,7 @@ def _connect_frame(wiring: Wiring) -> None:
         "status",
         "board",
         "rota",
+        "override",
     ):
         closed = Output(f"{dialog}-dialog", "opened", allow_duplicate=True)
         client("closed", closed, Input(f"{dialog}-cancel", "n_clicks"))

@@ -17,6 +17,7 @@ from dashboard.dialogs import (
     judge,
     keys,
     note,
+    override,
     postmortem,
     reopen,
     resolve,
@@ -61,6 +62,7 @@ def layout(pages: Pages) -> Any:
             dcc.Store(id="pulse"),
             dcc.Store(id="tick", data=0),
             dcc.Store(id="asked"),
+            dcc.Store(id="dragged"),
             dcc.Store(id="fresh"),
             dcc.Store(id="shown"),
             dcc.Interval(id="clock", interval=REFRESH_MS),
@@ -95,6 +97,7 @@ def layout(pages: Pages) -> Any:
             status.dialog(),
             board.dialog(),
             rota.dialog(),
+            override.dialog(),
         ],
     )
 

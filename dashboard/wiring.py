@@ -38,6 +38,6 @@ class Wiring:
         self.dash.callback(*dependencies, prevent_initial_call=True)(run)
 
     def client(self, name: str, *dependencies: DashDependency, at_first: bool = False) -> None:
-        """A callback that runs in the browser: the function of that name in page.js. `at_first` runs it on load."""
+        """A callback that runs in the browser: the function of that name in assets/. `at_first` runs it on load."""
         function = ClientsideFunction("watchkeeper", name)
         self.dash.clientside_callback(function, *dependencies, prevent_initial_call=not at_first)

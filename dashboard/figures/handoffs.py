@@ -40,6 +40,9 @@ def handoff_figure(shifts: Sequence[Shift], viewer: Viewer, start: datetime, end
     figure["layout"] |= {
         "barmode": "overlay",
         "hovermode": "closest",
+        # A drag over hours of a row overrides them (rota.js); it is drawn dotted, as on the map of durations.
+        "dragmode": False if viewer.narrow else "select",
+        "newselection": {"line": {"color": p.text, "width": 1, "dash": "dot"}},
         "margin": {"l": 90, "r": MENU_PX, "t": 22, "b": 40},
         "xaxis": time_axis(viewer, start, end) | {"showgrid": True},
         "yaxis": {
@@ -79,6 +82,7 @@ def _bar(shift: Shift, viewer: Viewer, colour: str, first: datetime, last: datet
             "pattern": {"shape": PATTERNS.get(shift.source, ""), **pattern},
         },
         "hovertemplate": f"{words}<br>{span}<extra></extra>",
+        "unselected": {"marker": {"opacity": 1}},  # a drag means hours, not bars
     }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 
+import dash_mantine_components as dmc
 from dash import html
 
 from alerting.oncall.chain import Chain, default_chain, policy_chain, whom
@@ -25,6 +26,7 @@ from dashboard.reads.sources import Sources
 from dashboard.viewer import Viewer
 from watchkeeper.config import ScheduleConfig
 from watchkeeper.durations import duration
+from watchkeeper.text import seen_name
 from watchkeeper.vocabulary import Window
 
 BACK = timedelta(days=1)
@@ -115,6 +117,17 @@ def _plan(sources: Sources, window: Window, viewer: Viewer) -> Part:
     return card(
         "The next two weeks",
         plot("handoffs", handoff_figure(bars, viewer, window.start, window.end), words, reads=("rotas", "overrides")),
+        html.Div(
+            [
+                _override("", None, "Override a schedule from now on"),
+                html.Span("or drag over the hours of a schedule's row", className="muted")
+                if not viewer.narrow
+                else None,
+            ],
+            className="actions",
+        )
+        if bars
+        else None,
         aside=f"times in {viewer.zone_label}",
     )
 
@@ -138,16 +151,24 @@ def _handoffs(sources: Sources, window: Window, viewer: Viewer) -> Part:
                 html.Td(_holder(before)),
                 html.Td(html.Strong(_holder(after))),
                 html.Td(_there(at, schedule)),
+                html.Td(_override(schedule.id, at, f"Override {schedule.id} from {viewer.local(at)[:16]}")),
             ]
         )
         for at, schedule, before, after in coming[:12]
     ]
-    heads = ["When", "", "Schedule", "From", "To", "There"]
+    heads = ["When", "", "Schedule", "From", "To", "There", "Change"]
     return card("Next handoffs", table(heads, rows, caption="Handoffs, soonest first"))
 
 
 def _there(at: datetime, schedule: ScheduleConfig) -> str:
     return f"{at.astimezone(zone_named(schedule.timezone)):%a %H:%M} {schedule.timezone}"
+
+
+def _override(schedule: str, at: datetime | None, label: str) -> Part:
+    """The button that opens the form of an override, for the turn that begins then or, without one, from now on."""
+    name = {"override_open": schedule, "at": at.isoformat() if at else ""}
+    label = seen_name(label)
+    return dmc.Button("Override", id=name, n_clicks=0, size="compact-sm", variant="default", **{"aria-label": label})
 
 
 def _holder(shift: Shift) -> str:
