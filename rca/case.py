@@ -120,6 +120,19 @@ def joined(first: Links, second: Links) -> Links:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """A resource of a node whose limit is near, or reached: memory, a disk, a pool.
+
+    `sentence` says how near; `urgent` is whether that is a matter of minutes.
+    """
+
+    node: str
+    metric: str
+    sentence: str
+    urgent: bool = True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Unanswered:
     """Failed calls without any reply, after the onset: one row per caller and callee. All columns `(n,)`.
@@ -204,6 +217,7 @@ class Case:
     past: PastIncidents | None = None
     changes: tuple[ChangeEvent, ...] = ()
     alerts: tuple[str, ...] = ()  # the nodes at which the alarm went off
+    limits: tuple[Limit, ...] = ()  # of what runs out, or has run out
     alert_texts: tuple[str, ...] = ()  # the texts of the alert
     notes: tuple[str, ...] = field(default=())
 

@@ -34,6 +34,7 @@ Table = Literal[
     "changes",
     "calls",
     "alerts",
+    "limits",
     "alert_texts",
 ]
 TABLES: Final[tuple[Table, ...]] = get_args(Table)

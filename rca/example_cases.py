@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from rca.case import F64, Case, Flows, Heartbeats, Links, LogLines, Series, Text, Unanswered, text
+from rca.case import F64, Case, Flows, Heartbeats, Limit, Links, LogLines, Series, Text, Unanswered, text
 from rca.past_incidents import Anomalies, gather
 from rca.spans import read_spans, span_logs
 from watchkeeper.vocabulary import ChangeEvent, utc
@@ -78,6 +78,7 @@ def example_case(seed: int) -> Example:
             ChangeEvent(id="d", at=utc(ONSET - 20), kind="deploy", service=culprit, title="Version 2"),
         ),
         alerts=(chain[0],),
+        limits=(Limit(node=culprit, metric="process.memory.usage", sentence="process memory usage: 97% of its limit"),),
     )  # fmt: skip
     return Example(case=case, culprit=culprit)
 
@@ -152,7 +153,7 @@ def commit_case(seed: int) -> Example:
 def without(case: Case, *tables: str) -> Case:
     """The case without some tables."""
     none: dict[str, Any] = dict.fromkeys(tables)
-    empty: dict[str, Any] = {"changes": (), "calls": frozenset(), "alerts": (), "alert_texts": ()}
+    empty: dict[str, Any] = {"changes": (), "calls": frozenset(), "alerts": (), "alert_texts": (), "limits": ()}
     return replace(case, **{table: empty.get(table, value) for table, value in none.items()})
 
 
@@ -188,6 +189,7 @@ def renamed(case: Case, names: Mapping[str, str]) -> Case:
         past=None if past is None else replace(past, nodes={name(node): code for node, code in past.nodes.items()}),
         changes=tuple(replace(change, service=name(change.service)) for change in case.changes),
         alerts=tuple(map(name, case.alerts)),
+        limits=tuple(replace(limit, node=name(limit.node)) for limit in case.limits),
     )
 
 

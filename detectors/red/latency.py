@@ -5,7 +5,8 @@ operations is no slowdown. Only where most requests are of operations without a 
 service as a whole took before, and then they must take far longer.
 
 Where the past is noisy, its spread says little: what is slower than its worst buckets counts by how far it is beyond
-them.
+them. Where slow buckets come again and again by themselves, as where one name covers quick and slow requests, each
+counts by how rare they are.
 """
 
 from __future__ import annotations
@@ -43,6 +44,9 @@ TAIL_SPREADS: Final = 1.2816  # standard normal deviations at that quantile
 LONGEST_MS: Final = 86_400_000.0  # a day: what is longer, or below nothing, was not measured
 KNOWN_SHARE: Final = 0.5  # of a service's requests must be of operations with a past, for these to speak for it
 DOUBT: Final = 3.0  # times as long: where its operations have no past, a service must be slower than that
+SLOW: Final = 4.0  # spreads: a bucket that is slow
+HABIT: Final = 2  # slow buckets in each part of the past: fewer are accidents
+SURE: Final = 13.0  # the logarithm of the odds at which buckets that are slow by chance raise: one in 400,000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,9 @@ class LatencyBaseline:
 
     `whole` (s,) is the level of a service's mean over all requests, whatever their operation; the centre of a service's
     row is that of the change within its operations: nearly 0.
+
+    `most` (n + s,) is what a slow bucket counts, unless it is beyond the worst; infinite where they are no habit.
+    `sums` (n + s,) is the highest sum of a minute's scores that most parts of the past reach by themselves.
     """
 
     centre: Floats
@@ -60,9 +67,18 @@ class LatencyBaseline:
     minute: Floats
     worst: Floats
     whole: Floats
+    most: Floats
+    sums: Floats
 
     @classmethod
-    def of(cls, rows: Rows) -> LatencyBaseline:
+    def of(cls, rows: Rows, ratio: float, more_ms: float) -> LatencyBaseline:
+        """What is usual, and how often the past has been slow by itself, by `ratio` times and `more_ms` more."""
+        levels = cls.levels(rows)
+        most, sums = _habits(rows, levels, ratio, more_ms)
+        return replace(levels, most=most, sums=sums)
+
+    @classmethod
+    def levels(cls, rows: Rows) -> LatencyBaseline:
         """From a sample of what is calm: a median of a hundred buckets is as good as one of all, and far cheaper."""
         stride = max(1, rows.calls.shape[1] // SAMPLED)
         sampled = _sampled(rows.calls.shape[1], stride)
@@ -88,6 +104,8 @@ class LatencyBaseline:
             minute=np.concatenate([minute, service_minute]),
             worst=_worst(rows, centre, level),
             whole=whole_level,
+            most=np.full(rows.count, np.inf),
+            sums=np.zeros(rows.count),
         )
 
 
@@ -129,7 +147,8 @@ def judge_latency(
             np.maximum(baseline.spread[:, None] ** 2, LEAST_SPREAD**2 + LOG_SPREAD**2 / np.maximum(counted, 1.0))
         )
         few = np.sqrt(LEAST_SPREAD**2 + LOG_SPREAD**2 / np.maximum(counted, 1.0))
-        scores = np.fmax(ratios / noise, DRIFT + (ratios - baseline.worst[:, None]) / few)
+        scores = np.fmin(ratios / noise, baseline.most[:, None])
+        scores = np.fmax(scores, DRIFT + (ratios - baseline.worst[:, None]) / few)
         felt = (values > levels * ratio) & (values > levels + more_ms)
         # What nobody can feel doesn't count towards a page, however unusual.
         scores = np.where(felt | np.isnan(scores), scores, np.minimum(scores, 0.0))
@@ -140,22 +159,29 @@ def judge_latency(
     return Verdict(scores, values, shown, lasting, clear_spans(counted, clear))
 
 
-def usual_sums(rows: Rows, baseline: LatencyBaseline, ratio: float, more_ms: float) -> Floats:
-    """The highest sum of a minute's scores that most parts of the past reach by themselves, (n + s,).
+def _habits(rows: Rows, levels: LatencyBaseline, ratio: float, more_ms: float) -> tuple[Floats, Floats]:
+    """What a slow bucket counts, and the highest sum of a minute's scores in most parts of the past, (n + s,) each.
 
     Where slow requests come among many quick ones, buckets alternate between two levels, and runs of slow ones are
     usual. An outage lies in one part. A part of which little is known says nothing.
     """
     past = replace(rows, recent_calls=np.concatenate([rows.calls, by_group(rows.code, rows.calls)]))
     everything = np.ones(past.recent_calls.shape, np.bool_)
-    verdict = judge_latency(past, baseline, ratio, more_ms, 1, everything)
+    verdict = judge_latency(past, levels, ratio, more_ms, 1, everything)
     calm = np.concatenate([rows.calm, rows.calm_services()])
     # What is older than the longest window, so that a slowdown is not compared with itself.
     scores = np.where(calm & (past.recent_calls > 0), verdict.scores, np.nan)[:, :-REACH]
     parts = [scores[:, part] for part in parts_of(scores)]
-    peaks = np.stack([_minute_sums(part) for part in parts], axis=1)
-    known = np.stack([np.isfinite(part).sum(axis=1) >= FULL * max(part.shape[1], 1) for part in parts], axis=1)
-    return np.asarray(np.nan_to_num(robust_level(peaks, known)[0]))
+    finite = np.stack([np.isfinite(part).sum(axis=1) for part in parts], axis=1)
+    known = finite >= FULL * np.array([max(part.shape[1], 1) for part in parts])
+    with np.errstate(invalid="ignore"):
+        slow = np.stack([(part > SLOW).sum(axis=1) for part in parts], axis=1)
+    share = np.nan_to_num(robust_level(slow / np.maximum(finite, 1), known)[0])
+    habit = np.nan_to_num(robust_level(slow.astype(np.float64), known)[0]) >= HABIT
+    with np.errstate(divide="ignore"):
+        most = np.where(habit, DRIFT + RAISE * np.maximum(-np.log(share), 0.0) / SURE, np.inf)
+    peaks = np.stack([_minute_sums(np.fmin(part, most[:, None])) for part in parts], axis=1)
+    return most, np.asarray(np.nan_to_num(robust_level(peaks, known)[0]))
 
 
 def _minute_sums(scores: Floats) -> Floats:

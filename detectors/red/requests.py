@@ -24,7 +24,7 @@ from detectors.history import History
 from detectors.red.entries import Entries
 from detectors.red.errors import ErrorBaseline, judge_errors
 from detectors.red.felt import Felt
-from detectors.red.latency import LatencyBaseline, judge_latency, usual_sums
+from detectors.red.latency import LatencyBaseline, judge_latency
 from detectors.red.noise import shared_slowdown
 from detectors.red.raising import UNITS, Raising, summary, worst
 from detectors.red.rows import JUDGED, REACH, STEP_S, Rows, Verdict
@@ -76,7 +76,6 @@ class _Baselines:
     silence: SilenceBaseline
     entries: Entries
     traffic: Floats  # usual requests a bucket, by service
-    slow: Floats  # the sum of latency's scores that most parts of the past reach by themselves, by row
     learned_at: int
     lasts_s: int
     size: int
@@ -154,15 +153,14 @@ class RedDetector:
         known = self._baselines
         if known is not None and known.size == len(rows.operations) and 0 <= newest - known.learned_at < known.lasts_s:
             return known
-        silence, latency = SilenceBaseline.of(rows), LatencyBaseline.of(rows)
         limits = self.thresholds
+        silence = SilenceBaseline.of(rows)
         self._baselines = _Baselines(
-            latency=latency,
+            latency=LatencyBaseline.of(rows, limits.latency_ratio, limits.latency_more_ms),
             errors=ErrorBaseline.of(rows),
             silence=silence,
             entries=Entries(seen["red"], seen.histories.get("edges")),
             traffic=silence.usual[len(rows.operations) :],
-            slow=usual_sums(rows, latency, limits.latency_ratio, limits.latency_more_ms),
             learned_at=newest,
             lasts_s=LEARN_EVERY_S if rows.calls[:, :-LITTLE].any() else STEP_S,
             size=len(rows.operations),
@@ -186,7 +184,7 @@ class RedDetector:
             "silence": judge_silence(rows, learned.silence, empty, lag, seen, clear),
         }
         _leave_out_begun_before(verdicts["latency"], rows, ended["latency"], starts)
-        verdicts["latency"].usual_sums = learned.slow
+        verdicts["latency"].usual_sums = learned.latency.sums
         judged = {kind: _weighed(verdict, fresh[kind]) for kind, verdict in verdicts.items()}
         for kind in ("latency", "errors"):
             _end_with_service(judged[kind], rows, clear)
@@ -227,12 +225,16 @@ class RedDetector:
                     continue
                 before = self._firing.get(key)
                 onset = before.onset if before else utc(float(starts[one.began[row]]))
+                severity = _severity(before, felt, row, service, found, onset)
+                # It is told of the same operation as long as that is raised.
+                same = _row_of(rows, before) if before is not None and before.severity == severity else None
+                told = row if same is None or not raised[same] else same
                 firing[key] = Raising(
-                    row=row,
+                    row=told,
                     service=service,
-                    operation=before.operation if before else operation,
+                    operation=rows.name(told)[1],
                     kind=found,
-                    severity=_severity(before, felt, row, service, found, onset),
+                    severity=severity,
                     onset=onset,
                     evidence=float(one.evidence[row]),
                 )

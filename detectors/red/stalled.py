@@ -169,7 +169,7 @@ def _delays(metrics: History) -> npt.NDArray[np.int64]:
 def _durations(rows: Rows) -> tuple[Floats, Floats]:
     """What the requests of each service take now, and usually take, in milliseconds, (s,) each."""
     everything = np.ones(rows.recent_calls.shape, np.bool_)
-    verdict = judge_latency(rows, LatencyBaseline.of(rows), SLOWER, 0.0, TAKEN, everything)
+    verdict = judge_latency(rows, LatencyBaseline.levels(rows), SLOWER, 0.0, TAKEN, everything)
     count = len(rows.operations)
     values = verdict.values[count:, -TAKEN:]
     known = np.isfinite(values)

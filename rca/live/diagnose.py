@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from rca.case import Case
+from rca.case import Case, Limit
 from rca.dependencies import separate_dependencies
 from rca.engine import ENGINE_VERSION, Engine, Ranked, suspect
 from rca.live import reading
@@ -19,7 +19,7 @@ from rca.live.past import past_of
 from rca.live.reading import Reader
 from rca.live.traces import read_traces
 from rca.spans import span_calls
-from watchkeeper.vocabulary import Diagnosis, Suspect, Window, utc
+from watchkeeper.vocabulary import Diagnosis, Finding, Suspect, Window, utc
 
 BASELINE_S = 600.0  # before the onset: enough steps for a level and a spread, and still the same hour's traffic
 SHORT_BASELINE_S = 180.0  # for what is many rows: metrics, heartbeats, logs, raw spans
@@ -27,6 +27,7 @@ INSTANCE_BASELINE_S = 120.0  # instances are compared with each other: their pas
 MARGIN_S = 5.0  # a detector's onset is right to about a bucket
 # Findings that users are hurt. Other kinds are as often at the cause itself as at those who feel it.
 ALARMS: Final = ("slo", "alert")
+LIMITS: Final = "limits"  # the detector of what runs out
 ENOUGH = 0.5  # below an even chance, the first suspect is a lead and not an answer
 RIVAL = 0.5  # of the first score, from which on a suspect is named as close to it
 AFTER_ONSET = timedelta(minutes=5)  # changes until then are read: the onset may still be estimated too early
@@ -107,8 +108,21 @@ def read_case(telemetry: Reader, incident: LiveIncident, metrics: frozenset[str]
         spans=spans,
         span_logs=lines,
         past=past_of(name, incident.findings, incident.past),
+        limits=limits_of(incident.findings),
         alerts=tuple(sorted({finding.service for finding in incident.findings if finding.kind in ALARMS})),
         changes=tuple(change for change in incident.changes if change.at <= onset + AFTER_ONSET),
+    )
+
+
+def limits_of(findings: Sequence[Finding]) -> tuple[Limit, ...]:
+    """What runs out, as detectors found: the most urgent of each service."""
+    found = sorted(
+        (one for one in findings if one.detector == LIMITS), key=lambda one: (one.severity == "page", one.score)
+    )
+    best = {one.service: one for one in found}
+    return tuple(
+        Limit(node=name, metric=one.signal, sentence=one.summary, urgent=one.severity == "page")
+        for name, one in sorted(best.items())
     )
 
 

@@ -67,6 +67,32 @@ def test_a_longer_run_than_any_of_the_past_is_not_usual() -> None:
     assert at - FAULT_S <= 90
 
 
+RARE = np.random.default_rng(3).random(400) < 0.08  # buckets with a request beside the one of a health check
+
+
+def probed(fault_s: float, slow_ms: float = 240.0) -> Simulated:
+    """A health check every five seconds, and now and then a request under the same name that takes longer."""
+
+    def gateway(t: float) -> Requests:
+        if RARE[int(t) // 5] or 1550 <= t < 1560 or t >= fault_s:
+            return Requests(per_s=0.4, mean_ms=slow_ms / 2 if t >= fault_s else 120.0)
+        return Requests(per_s=0.2, mean_ms=1.5)
+
+    return Simulated(seconds=1800, requests={("gateway", "GET"): gateway})
+
+
+def test_two_slow_requests_in_a_row_are_chance_where_each_part_of_the_past_has_some() -> None:
+    """Two such buckets would raise where none was ever slow."""
+    assert pages(probed(1800), 1500, 1790) == []
+
+
+@pytest.mark.parametrize(("slow_ms", "within_s"), [(240.0, 60), (9000.0, 25)], ids=["as slow as some", "far slower"])
+def test_where_every_request_is_slow_it_is_no_chance(slow_ms: float, within_s: int) -> None:
+    """What is beyond the past's worst takes no more buckets than elsewhere."""
+    at, *_ = pages(probed(FAULT_S + 100, slow_ms), FAULT_S + 100, FAULT_S + 200)
+    assert at - FAULT_S - 100 <= within_s
+
+
 def test_earlier_outages_stay_left_out_when_another_one_fires() -> None:
     """With one request in five seconds, minutes show an outage: those of earlier ones must not be usual."""
     outages = (650, 1210, 2000, 2400)

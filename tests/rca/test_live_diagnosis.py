@@ -13,7 +13,7 @@ from rca_shop import ONSET, OUTSIDE, Fault, Simulation
 from rca.live.diagnose import diagnose
 from rca.live.incident import LiveIncident
 from rca.registry import read_engine
-from watchkeeper.vocabulary import ChangeEvent, Diagnosis, Finding, Mechanism, utc
+from watchkeeper.vocabulary import ChangeEvent, Diagnosis, Finding, Mechanism, Severity, utc
 
 ALERT = Finding(
     detector="alertmanager", detector_version="1", kind="alert", service="cdn", summary="The CDN is slow",
@@ -73,6 +73,31 @@ def test_a_service_that_answers_without_doing_its_work_is_named(reader: ChdbRead
     assert (first.service, diagnosis.abstained) == ("orders", False)
     kinds = {evidence.kind for evidence in first.evidence}
     assert {"fewer_spans", "fewer_lines", "lost_lines"} <= kinds
+
+
+def running_out(service: str, severity: Severity) -> Finding:
+    return Finding(
+        detector="limits", detector_version="1", kind="metric", service=service, severity=severity, score=0.9,
+        signal="process.memory.usage", summary=f"{service}: process memory usage reaches its limit in about 3 min",
+        onset=utc(ONSET), seen_at=utc(ONSET + 2),
+    )  # fmt: skip
+
+
+def test_what_runs_out_of_memory_is_named_before_anybody_is_hurt(reader: ChdbReader) -> None:
+    """Nothing is slow or fails yet: the forecast itself is the evidence."""
+    reader.fill(Simulation(None, seed=7).run(before_s=90.0, after_s=20.0))
+    diagnosis = explained(reader, findings=(running_out("orders", "page"),))
+    first = diagnosis.suspects[0]
+    assert (first.service, first.mechanism, diagnosis.abstained) == ("orders", "memory", False)
+    assert "reaches its limit" in diagnosis.reason
+
+
+def test_a_limit_of_hours_is_not_why_another_service_died(reader: ChdbReader) -> None:
+    """It joined the incident as a ticket, and stays a suspect behind the one that is gone."""
+    reader.fill(Simulation(Fault("killed", "payments"), seed=7).run(before_s=90.0, after_s=20.0))
+    suspects = explained(reader, findings=(ALERT, running_out("cart", "ticket"))).suspects
+    assert suspects[0].service == "payments"
+    assert "cart" in [one.service for one in suspects]
 
 
 def test_a_deploy_that_errors_follow_is_the_mechanism(reader: ChdbReader) -> None:
