@@ -137,7 +137,21 @@ def _escalation(oncall: OnCallConfig, known: set[str]) -> list[Mistake]:
             wrong.append((where, words))
     for number, rule in enumerate(oncall.severities.rules):
         wrong += _teams(oncall, rule.teams, ("severities", "rules", number))
-    return [*wrong, *_stakeholders(oncall)]
+    return [*wrong, *_stakeholders(oncall), *_exceptions(oncall)]
+
+
+def _exceptions(oncall: OnCallConfig) -> Iterator[Mistake]:
+    """Silences and overrides that differ; overrides of schedules and people who exist."""
+    yield from repeated([one.id for one in oncall.silences], ("silences",), "id", "the id")
+    yield from repeated([one.id for one in oncall.overrides], ("overrides",), "id", "the id")
+    schedules = sorted(schedule.id for schedule in oncall.schedules)
+    people = sorted(person.id for person in oncall.people)
+    for number, one in enumerate(oncall.overrides):
+        where: Key = ("overrides", number)
+        if one.schedule not in schedules:
+            yield (*where, "schedule"), f"{one.schedule!r} is no schedule; there are: {', '.join(schedules)}"
+        if one.person not in people:
+            yield (*where, "person"), f"{one.person!r} is not among people; there are: {', '.join(people)}"
 
 
 def _stakeholders(oncall: OnCallConfig) -> Iterator[Mistake]:

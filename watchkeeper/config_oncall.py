@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -11,7 +11,7 @@ from watchkeeper.config_checks import oncall_mistakes, refuse
 from watchkeeper.config_days import ALL_DAY, DAYS, Dates, Day, DutyHours
 from watchkeeper.config_sections import PersonConfig, Section
 from watchkeeper.config_values import Delay, Id, LocalTime, Mailbox, Seconds, Text, Zone, slack_channel
-from watchkeeper.vocabulary import Level
+from watchkeeper.vocabulary import FindingKind, Level
 
 
 class LayerConfig(Section):
@@ -170,6 +170,54 @@ class PostmortemConfig(Section):
         return self
 
 
+LONGEST_SILENCE: Final = timedelta(days=90)
+
+
+def _label(text: str) -> str:
+    if not all(text.partition("=")):
+        raise ValueError("must be name=value")
+    return text
+
+
+class SilenceConfig(Section):
+    """Pages of what matches `service`, `kind` and `label` are suppressed, from `start` to `end` in `timezone`."""
+
+    id: Id
+    service: Text | None = None
+    kind: FindingKind | None = None
+    label: Annotated[Text, AfterValidator(_label)] | None = None
+    start: LocalTime
+    end: LocalTime
+    timezone: Zone = "UTC"
+    reason: Text
+
+    @model_validator(mode="after")
+    def _hides_something_for_a_while(self) -> SilenceConfig:
+        if not (self.service or self.kind or self.label):
+            raise ValueError("needs a service, a kind or a label: one that matches everything hides everything")
+        start, end = map(datetime.fromisoformat, (self.start, self.end))
+        if not start < end <= start + LONGEST_SILENCE:
+            raise ValueError(f"must end after it starts, within {LONGEST_SILENCE.days} days")
+        return self
+
+
+class OverrideConfig(Section):
+    """`person` has `schedule` from `start` to `end`, in `timezone` or the schedule's, whatever its layers say."""
+
+    id: Id
+    schedule: Id
+    person: Id
+    start: LocalTime
+    end: LocalTime
+    timezone: Zone | None = None
+
+    @model_validator(mode="after")
+    def _ends_after_it_starts(self) -> OverrideConfig:
+        if datetime.fromisoformat(self.end) <= datetime.fromisoformat(self.start):
+            raise ValueError(f"ends at {self.end}, not after its start {self.start}; correct one")
+        return self
+
+
 class DigestConfig(Section):
     """The daily digest of open tickets: at `hour`, in `timezone` or in the first schedule's."""
 
@@ -200,6 +248,8 @@ class OnCallConfig(Section):
     severities: SeveritiesConfig = SeveritiesConfig()
     stakeholders: tuple[StakeholderRule, ...] = ()
     postmortems: dict[Level, PostmortemConfig] = {}  # noqa: RUF012 - pydantic copies it
+    silences: tuple[SilenceConfig, ...] = ()
+    overrides: tuple[OverrideConfig, ...] = ()
     digest: DigestConfig = DigestConfig()
 
     def person(self, person_id: str) -> PersonConfig | None:

@@ -18,6 +18,7 @@ from watchkeeper.clock import SystemClock
 from watchkeeper.command_options import AsJson, ConfigPath, actor_of, hint_at_unused_file
 from watchkeeper.config import load
 from watchkeeper.state.database import Database
+from watchkeeper.state.file_owned import PREFIX
 from watchkeeper.text import one_line, seen_name
 
 IN_FORCE: Final = "The file's rota is in force."
@@ -90,7 +91,7 @@ def export(
     for key, who in then[0].owners.others.items() if then else ():
         print(f"# {one_line(key, 100)} is not owned by the file: {seen_name(who)} made it")
     for each in stored_overrides(db):
-        if each.end > moment:
+        if each.end > moment and not each.id.startswith(PREFIX):
             span = f"from {each.start:%Y-%m-%dT%H:%M}Z to {each.end:%Y-%m-%dT%H:%M}Z"
             print(f"# override {each.id}: {seen_name(each.person)} has {seen_name(each.schedule)} {span}")
 

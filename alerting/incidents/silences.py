@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any, Final, get_args
 from uuid import uuid4
@@ -17,17 +17,19 @@ from uuid import uuid4
 from sqlalchemy import Connection, select, update
 
 from alerting.incidents.machine import Incident
+from watchkeeper.config_oncall import LONGEST_SILENCE
 from watchkeeper.durations import duration
 from watchkeeper.errors import ConfigError, NotFound, StateError
 from watchkeeper.state.audit import record_audit
 from watchkeeper.state.database import Database, from_micros, to_micros
+from watchkeeper.state.file_owned import refuse_owned
 from watchkeeper.state.insert import insert_new
 from watchkeeper.state.schema import silences as table
 from watchkeeper.state.schema import timers
 from watchkeeper.text import one_line, seen_name
 from watchkeeper.vocabulary import Actor, Finding, FindingKind, content_key
 
-LONGEST: Final = timedelta(days=90)
+LONGEST: Final = LONGEST_SILENCE
 KINDS: Final[tuple[str, ...]] = get_args(FindingKind)
 
 
@@ -139,9 +141,11 @@ def end_silence(db: Database, silence_id: str, actor: Actor, now: datetime) -> S
     """End a silence now. What it alone suppressed, and still fires, pages within a second.
 
     Raises:
+        Conflict: the configuration file owns it.
         NotFound: no such silence.
         StateError: it is over already.
     """
+    refuse_owned("silence", silence_id, "oncall.silences")
     with db.write() as connection:
         row = connection.execute(select(table).where(table.c.id == silence_id).with_for_update()).first()
         if row is None:

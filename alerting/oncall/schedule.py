@@ -17,6 +17,7 @@ from watchkeeper.config import OnCallConfig, PersonConfig, ScheduleConfig
 from watchkeeper.errors import NotFound, StateError
 from watchkeeper.state.audit import record_audit
 from watchkeeper.state.database import Database, from_micros, to_micros
+from watchkeeper.state.file_owned import refuse_owned
 from watchkeeper.state.insert import insert_new
 from watchkeeper.state.schema import overrides as table
 from watchkeeper.vocabulary import Actor, Window, content_key, require_utc
@@ -222,9 +223,11 @@ def remove_override(db: Database, override_id: str, now: datetime, actor: Actor)
     """End an override; one that has begun ends now, so that history stays as it was.
 
     Raises:
+        Conflict: the configuration file owns it.
         NotFound: no such override.
         StateError: it is over already.
     """
+    refuse_owned("override", override_id, "oncall.overrides")
     with db.write() as connection:
         row = connection.execute(select(table).where(table.c.id == override_id)).first()
         if row is None:

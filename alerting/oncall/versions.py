@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from sqlalchemy import func, insert, select
 
+from alerting.oncall import file_owned
 from alerting.oncall.ownership import Owners
 from alerting.oncall.schedule import Override, Shift, final_schedule
 from watchkeeper.config import OnCallConfig
@@ -106,6 +107,7 @@ def record_version(
         # Versions follow each other, whatever the clock does.
         at = to_micros(now) if last is None else max(to_micros(now), last.at + 1)
         connection.execute(insert(table).values(at=at, digest=digest, actor=actor.name, body=text, owners=owned))
+        file_owned.keep(connection, oncall, now)
         record_audit(connection, now, actor, "rota.change", "oncall", f"sha256 {digest[:16]}")
     return True
 

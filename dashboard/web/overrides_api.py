@@ -57,7 +57,7 @@ def router(config: Config, db: Database, clock: Clock) -> APIRouter:
         return answered(record, 201)
 
     @api.delete("/{override_id}", response_model=None)
-    def remove_override(override_id: Annotated[str, Path(pattern="^[0-9a-f]{1,64}$")]) -> Response:
+    def remove_override(override_id: Annotated[str, Path(pattern="^[0-9a-z-]{1,64}$")]) -> Response:
         """End an override; one that has begun ends now."""
         actor = who()
         if actor is None:

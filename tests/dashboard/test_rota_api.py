@@ -165,3 +165,24 @@ def test_an_override_is_made_listed_and_ended(served: tuple[Config, Database]) -
         backwards["start"], backwards["end"] = backwards["end"], backwards["start"]
         assert program.post("/api/v1/oncall/overrides", json=backwards).status_code == 422
         assert program.post("/api/v1/oncall/overrides", json=_override() | {"person": "nobody"}).status_code == 404
+
+
+def test_what_stands_in_the_file_is_not_ended_over_the_api(served: tuple[Config, Database]) -> None:
+    """A silence and an override of the file: the refusal names the key to change."""
+    config, db = served
+    start, end = (f"{datetime.now(UTC) + timedelta(hours=hours):%Y-%m-%dT%H:%M}" for hours in (-1, 5))
+    span = {"start": start, "end": end}
+    silence = {"id": "move", "service": "shop", "reason": "database move"} | span
+    override = {"id": "mine", "schedule": "primary", "person": "oncall"} | span
+    tree = oncall().model_dump(mode="json") | {"silences": [silence], "overrides": [override]}
+    config.put_in_force(OnCallConfig.model_validate(tree))
+    bring_into_force(db, plan_file(db, config, FILE), datetime.now(UTC), Actor(name="boss", via="cli"))
+    with client(served, "commands") as program:
+        ((kept,), (shift,)) = (program.get(f"/api/v1/{path}").json() for path in ("silences", "oncall/overrides"))
+        for answer, key in (
+            (program.post(f"/api/v1/silences/{kept['id']}/end"), "oncall.silences"),
+            (program.delete(f"/api/v1/oncall/overrides/{shift['id']}"), "oncall.overrides"),
+        ):
+            assert answer.status_code == 409
+            assert f"change `{key}` there" in answer.json()["error"]
+        assert program.get("/api/v1/silences").json() == [kept]
